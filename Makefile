@@ -1,0 +1,60 @@
+# portero: build, install, test. `make demo` and `make test` do all their own set-up.
+
+DESTDIR ?=
+PREFIX ?= /usr
+CARGO ?= cargo
+HOOKS := network qemu daemon
+PROGRAMS := portero $(HOOKS:%=portero-%-hook)
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+
+.PHONY: all build install uninstall setup demo test unit lab bench fmt clean
+
+all: build
+
+build:
+	$(CARGO) build --release --locked
+
+# Copies what `make build` has built; run it before, as yourself.
+install:
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)/etc/portero/domains' '$(DESTDIR)/etc/portero/networks'
+	for program in $(PROGRAMS); do \
+		install -m 0755 "$(RELEASE)/$$program" '$(DESTDIR)$(PREFIX)/bin/' || exit 1; \
+	done
+	for hook in $(HOOKS); do \
+		install -d "$(DESTDIR)/etc/libvirt/hooks/$$hook.d" && \
+		ln -sfn "$(PREFIX)/bin/portero-$$hook-hook" "$(DESTDIR)/etc/libvirt/hooks/$$hook.d/50-portero" || exit 1; \
+	done
+	[ -e '$(DESTDIR)/etc/portero/portero.toml' ] || \
+		install -m 0644 packaging/portero.toml '$(DESTDIR)/etc/portero/portero.toml'
+
+uninstall:
+	for hook in $(HOOKS); do rm -f "$(DESTDIR)/etc/libvirt/hooks/$$hook.d/50-portero"; done
+	for program in $(PROGRAMS); do rm -f "$(DESTDIR)$(PREFIX)/bin/$$program"; done
+
+# Debian packages that tests, demo and benchmarks need, installed only where they are missing.
+setup:
+	tests/setup
+
+demo: setup build
+	$(CARGO) run --release --locked -p portero-lab --bin portero-demo
+
+test: setup build
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --workspace --locked
+
+# Without a libvirt: seconds, not minutes, and no privileges.
+unit:
+	$(CARGO) test --locked --workspace --exclude portero-lab
+
+lab: setup build
+	$(CARGO) test --locked -p portero-lab
+
+bench: setup build
+	$(CARGO) run --release --locked -p portero-bench
+
+fmt:
+	$(CARGO) fmt --all
+
+clean:
+	$(CARGO) clean

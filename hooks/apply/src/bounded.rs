@@ -1,0 +1,132 @@
+//! Runs a program with input, for no longer than until a deadline.
+
+use crate::{Deadline, KernelError};
+use nix::poll::{poll, PollFd, PollFlags};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+/// Where programs are looked for; the caller's PATH is never asked.
+pub(crate) const PROGRAM_FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/// Most of a program's message that is kept, in bytes.
+const MESSAGE_LIMIT: usize = 4096;
+
+/// Finds a program in the fixed folders.
+///
+/// # Errors
+/// [`KernelError::NoProgram`].
+pub(crate) fn find_program(name: &str) -> Result<PathBuf, KernelError> {
+    PROGRAM_FOLDERS
+        .iter()
+        .map(|folder| PathBuf::from(folder).join(name))
+        .find(|path| path.exists())
+        .ok_or_else(|| KernelError::NoProgram {
+            program: name.to_owned(),
+            looked_in: PROGRAM_FOLDERS.join(", "),
+        })
+}
+
+/// Runs a program with `input` on stdin and nothing of our environment.
+///
+/// # Errors
+/// [`KernelError`] when it cannot be run, fails, or is killed because the deadline has passed.
+pub(crate) fn run(
+    name: &str,
+    arguments: &[&str],
+    input: &str,
+    deadline: Deadline,
+) -> Result<(), KernelError> {
+    let spawn_error = |source| KernelError::Spawn {
+        program: name.to_owned(),
+        source,
+    };
+    let mut child = Command::new(find_program(name)?)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PROGRAM_FOLDERS.join(":"))
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(spawn_error)?;
+    let writer = child.stdin.take().map(|mut stdin| {
+        let input = input.to_owned();
+        // A program that fails early closes its stdin; its exit status says why.
+        std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
+    });
+    let message = child
+        .stderr
+        .take()
+        .map_or(Some(String::new()), |stderr| read_until(stderr, deadline));
+    let status = message
+        .is_some()
+        .then(|| wait_until(&mut child, deadline))
+        .flatten();
+    let Some(status) = status else {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(KernelError::Hung {
+            program: name.to_owned(),
+            seconds: deadline.length().as_secs(),
+        });
+    };
+    if let Some(writer) = writer {
+        let _ = writer.join();
+    }
+    if status.success() {
+        return Ok(());
+    }
+    let message = message.unwrap_or_default();
+    let message = message.split('\n').map(str::trim).collect::<Vec<_>>();
+    let message = message.join(" ").trim().to_owned();
+    Err(KernelError::Failed {
+        program: name.to_owned(),
+        message: if message.is_empty() {
+            status.to_string()
+        } else {
+            message
+        },
+    })
+}
+
+/// Reads until the program closes its stderr; nothing when the deadline comes first.
+fn read_until(mut stderr: ChildStderr, deadline: Deadline) -> Option<String> {
+    let mut message = Vec::new();
+    let mut buffer = [0; 1024];
+    loop {
+        let ready = {
+            let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLIN)];
+            poll(&mut descriptors, deadline.poll_timeout())
+        };
+        match ready {
+            Ok(0) => return None,
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(_) => return None,
+            Ok(_) => {}
+        }
+        match stderr.read(&mut buffer) {
+            Ok(0) => return Some(String::from_utf8_lossy(&message).into_owned()),
+            Ok(length) if message.len() < MESSAGE_LIMIT => {
+                message.extend_from_slice(&buffer[..length]);
+            }
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Waits for a program that has closed its stderr and so is about to end.
+fn wait_until(child: &mut Child, deadline: Deadline) -> Option<std::process::ExitStatus> {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Err(_) => return None,
+            Ok(None) if deadline.left().is_zero() => return None,
+            Ok(None) => std::thread::sleep(std::time::Duration::from_micros(50)),
+        }
+    }
+}

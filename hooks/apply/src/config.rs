@@ -1,0 +1,136 @@
+//! /etc/portero: portero.toml, and a file for each domain or network that has one.
+
+use crate::{files, ApplyError, Paths, Severity};
+use portero_event::{Element, ObjectName};
+use portero_plan::OwnerKind;
+use portero_port_forward::{parse, Forward, Limits, Origin};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The settings of portero.toml.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which firewall to use; this version knows iptables alone.
+    pub firewall: Firewall,
+    /// What is logged.
+    pub log_level: LogLevel,
+    /// Longest time an event may take, in seconds: 1 to 300.
+    pub deadline: u64,
+    /// What metadata may claim.
+    pub limits: Limits,
+}
+
+/// Which firewall to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firewall {
+    /// The one that libvirt uses.
+    Auto,
+    /// iptables.
+    Iptables,
+}
+
+/// The least severe messages that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Failures only.
+    Error,
+    /// And what is pending or odd.
+    Warning,
+    /// And each change.
+    Info,
+    /// And each event.
+    Debug,
+}
+
+impl LogLevel {
+    /// Whether a message of this severity is logged.
+    #[must_use]
+    pub fn shows(self, severity: Severity) -> bool {
+        let rank = match self {
+            Self::Error => Severity::Error,
+            Self::Warning => Severity::Warning,
+            Self::Info => Severity::Info,
+            Self::Debug => Severity::Debug,
+        };
+        severity <= rank
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            firewall: Firewall::Auto,
+            log_level: LogLevel::Info,
+            deadline: 10,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads portero.toml; without the file everything has its default.
+    ///
+    /// # Errors
+    /// [`ApplyError::Unsafe`], [`ApplyError::Config`] with the line of what is wrong.
+    pub fn load(paths: &Paths, owner: u32) -> Result<Self, ApplyError> {
+        let path = paths.config.join("portero.toml");
+        let Some(content) = files::read_trusted(&path, owner)? else {
+            return Ok(Self::default());
+        };
+        let wrong = |reason: String| ApplyError::Config {
+            path: path.clone(),
+            reason,
+        };
+        let text = std::str::from_utf8(&content).map_err(|error| wrong(error.to_string()))?;
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let before = error.span().map_or(0, |span| span.start);
+            let line = text[..before.min(text.len())].matches('\n').count() + 1;
+            wrong(format!(
+                "line {line}: {}",
+                error.message().replace('\n', ", ")
+            ))
+        })?;
+        if !(1..=300).contains(&config.deadline) {
+            return Err(wrong(format!(
+                "deadline is {}, expected 1 to 300 seconds",
+                config.deadline
+            )));
+        }
+        Ok(config)
+    }
+
+    /// The deadline as a duration.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline)
+    }
+}
+
+/// The forwards in the administrator's file for an object, if there is one.
+///
+/// # Errors
+/// [`ApplyError::Unsafe`], [`ApplyError::FileXml`], [`ApplyError::Forward`].
+pub(crate) fn forwards_in_file(
+    paths: &Paths,
+    kind: OwnerKind,
+    name: &ObjectName,
+    owner: u32,
+) -> Result<Vec<Forward>, ApplyError> {
+    let folder = match kind {
+        OwnerKind::Domain => "domains",
+        OwnerKind::Network => "networks",
+    };
+    let path = paths.config.join(folder).join(format!("{name}.xml"));
+    let Some(content) = files::read_trusted(&path, owner)? else {
+        return Ok(Vec::new());
+    };
+    let root = Element::parse(&content).map_err(|source| ApplyError::FileXml {
+        path: path.clone(),
+        source,
+    })?;
+    let origin = Origin::File(path.display().to_string());
+    Ok(parse(&root, kind, &origin)?)
+}

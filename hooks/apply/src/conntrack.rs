@@ -1,0 +1,165 @@
+//! Forgets tracked UDP connections of a forward that has come or gone.
+//!
+//! Connection tracking decides on NAT once per connection, and a UDP client that keeps sending
+//! from one port keeps its old decision alive: without this, a new forward would not be seen, and
+//! an old one not end.
+
+use crate::netlink::Netlink;
+use crate::{Deadline, Flow, KernelError};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_packet_netfilter::conntrack::{
+    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Tuple,
+};
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+};
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use nix::ifaddrs::getifaddrs;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// One direction of a tracked connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Direction {
+    protocol: u8,
+    source: IpAddr,
+    source_port: u16,
+    destination: IpAddr,
+    destination_port: u16,
+}
+
+/// Deletes the tracked connections of `flows`.
+pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {
+    if flows.is_empty() {
+        return Ok(());
+    }
+    let local = local_addresses();
+    let mut netlink = Netlink::open(NETLINK_NETFILTER, deadline)?;
+    for family in [NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6] {
+        let is_v4 = family == NetfilterProtoFamily::IPv4;
+        let flows: Vec<&Flow> = flows
+            .iter()
+            .filter(|flow| flow.guest.is_ipv4() == is_v4)
+            .collect();
+        if flows.is_empty() {
+            continue;
+        }
+        let mut found = Vec::new();
+        let header = || NetfilterHeader::new(family, 0, 0);
+        let list = NetfilterMessage::new(header(), ConntrackMessage::Get(Vec::new()));
+        netlink.request(list, NLM_F_REQUEST | NLM_F_DUMP, |answer| {
+            let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = answer.inner
+            else {
+                return;
+            };
+            if let Some(original) = concerned(&attributes, &flows, &local) {
+                found.push(original);
+            }
+        })?;
+        for original in found {
+            let attributes = vec![ConntrackAttribute::CtaTupleOrig(original)];
+            let delete = NetfilterMessage::new(header(), ConntrackMessage::Delete(attributes));
+            let deleted = netlink.request(delete, NLM_F_REQUEST | NLM_F_ACK, |_| {});
+            match deleted {
+                // It ended by itself meanwhile.
+                Err(KernelError::Kernel { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The original tuple of a connection, if it is one of the flows.
+fn concerned(
+    attributes: &[ConntrackAttribute],
+    flows: &[&Flow],
+    local: &BTreeSet<IpAddr>,
+) -> Option<Vec<Tuple>> {
+    let (mut original, mut reply) = (None, None);
+    for attribute in attributes {
+        match attribute {
+            ConntrackAttribute::CtaTupleOrig(tuple) => original = Some(tuple),
+            ConntrackAttribute::CtaTupleReply(tuple) => reply = Some(tuple),
+            _ => {}
+        }
+    }
+    let tuple = original?;
+    let original = Direction::of(tuple)?;
+    let reply = Direction::of(reply?)?;
+    flows
+        .iter()
+        .any(|flow| is_of(flow, &original, &reply, local))
+        .then(|| tuple.clone())
+}
+
+/// Whether a connection was sent to the flow's guest, or stayed with the host because it began
+/// before the forward did.
+fn is_of(flow: &Flow, original: &Direction, reply: &Direction, local: &BTreeSet<IpAddr>) -> bool {
+    if original.protocol != flow.protocol.number()
+        || !flow.ports.contains(original.destination_port)
+    {
+        return false;
+    }
+    let to_guest = reply.source == flow.guest && flow.guest_ports.contains(reply.source_port);
+    let to_host = reply.source == original.destination
+        && flow
+            .address
+            .map_or(local.contains(&original.destination), |address| {
+                address == original.destination
+            });
+    to_guest || to_host
+}
+
+impl Direction {
+    fn of(tuple: &[Tuple]) -> Option<Self> {
+        let (mut source, mut destination) = (None, None);
+        let (mut protocol, mut source_port, mut destination_port) = (None, None, None);
+        for part in tuple {
+            match part {
+                Tuple::Ip(addresses) => {
+                    for address in addresses {
+                        match address {
+                            IPTuple::SourceAddress(address) => source = Some(*address),
+                            IPTuple::DestinationAddress(address) => destination = Some(*address),
+                            _ => {}
+                        }
+                    }
+                }
+                Tuple::Proto(parts) => {
+                    for part in parts {
+                        match part {
+                            ProtoTuple::Protocol(number) => protocol = Some(u8::from(*number)),
+                            ProtoTuple::SourcePort(port) => source_port = Some(*port),
+                            ProtoTuple::DestinationPort(port) => destination_port = Some(*port),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(Self {
+            protocol: protocol?,
+            source: source?,
+            source_port: source_port?,
+            destination: destination?,
+            destination_port: destination_port?,
+        })
+    }
+}
+
+/// The host's own addresses; none when they cannot be listed.
+fn local_addresses() -> BTreeSet<IpAddr> {
+    let Ok(interfaces) = getifaddrs() else {
+        return BTreeSet::new();
+    };
+    interfaces
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+        })
+        .collect()
+}

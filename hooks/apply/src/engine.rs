@@ -1,0 +1,435 @@
+//! From an event to its effects, in an order that a kill at any point cannot harm.
+
+mod commit;
+mod inputs;
+mod settle;
+
+use crate::kernel::Kernel;
+use crate::{ApplyError, Config, Deadline, Log, Paths, Phase, Record, Severity, State, Waiting};
+use portero_event::{
+    DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
+};
+use portero_plan::{Family, Owner, OwnerKind, Script};
+use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
+use std::time::Duration;
+
+/// How long an event may take when portero.toml does not say or cannot be read.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Handles events on one machine.
+pub struct Engine<'a> {
+    paths: Paths,
+    state: State,
+    kernel: &'a mut dyn Kernel,
+    log: &'a mut Log,
+    /// Who has to own the files in /etc/portero: root.
+    trusted_user: u32,
+}
+
+/// An owner, for `portero status`.
+#[derive(Debug, Clone)]
+pub struct OwnerStatus {
+    /// What it was given.
+    pub record: Record,
+    /// Whether all of its rules are in the firewall and can be reached.
+    pub is_in_firewall: bool,
+}
+
+/// Whether libvirt may still insert its own rules after this event, above ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LibvirtRules {
+    /// They stand.
+    Standing,
+    /// A daemon is about to insert them.
+    Coming,
+}
+
+impl<'a> Engine<'a> {
+    /// An engine for the machine's own folders, or for others in a test.
+    #[must_use]
+    pub fn new(paths: Paths, kernel: &'a mut dyn Kernel, log: &'a mut Log) -> Self {
+        Self {
+            state: State::new(&paths),
+            paths,
+            kernel,
+            log,
+            trusted_user: nix::unistd::geteuid().as_raw(),
+        }
+    }
+
+    /// Does what an event asks for; `stdin` is what libvirt wrote.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; whether that may refuse what the user asked for is the caller's to decide.
+    pub fn handle(&mut self, event: &Event, stdin: &[u8]) -> Result<(), ApplyError> {
+        match event {
+            Event::Domain { operation, domain } => match operation {
+                QemuOperation::Prepare => self.prepare(domain, stdin),
+                QemuOperation::Start
+                | QemuOperation::Started
+                | QemuOperation::Reconnect
+                | QemuOperation::Attach => self.activate(domain, stdin),
+                QemuOperation::Stopped | QemuOperation::Release => self.remove_domain(domain),
+                QemuOperation::Migrate | QemuOperation::Restore | QemuOperation::Unknown(_) => {
+                    Ok(())
+                }
+            },
+            Event::Network {
+                operation,
+                network,
+                port,
+            } => match (operation, port) {
+                (NetworkOperation::Start, _) => self.check_network(network),
+                (NetworkOperation::Started, _) => {
+                    self.state
+                        .put_object(OwnerKind::Network, network.uuid, stdin)?;
+                    self.reattach(network);
+                    self.network_changed(network)
+                }
+                (NetworkOperation::Updated, _) => {
+                    self.state
+                        .put_object(OwnerKind::Network, network.uuid, stdin)?;
+                    self.network_changed(network)
+                }
+                (NetworkOperation::Stopped, _) => {
+                    self.state.remove_object(OwnerKind::Network, network.uuid)?;
+                    self.network_changed(network)
+                }
+                (NetworkOperation::PortCreated, Some(port)) => {
+                    self.port_created(network, port, stdin)
+                }
+                (NetworkOperation::PortDeleted, Some(port)) => self.port_deleted(port),
+                _ => Ok(()),
+            },
+            Event::Daemon { operation } => match operation {
+                DaemonOperation::Start | DaemonOperation::Reload => self.daemon_started(),
+                DaemonOperation::Shutdown | DaemonOperation::Unknown(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Compares the firewall with what is wanted and mends what differs.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn sync(&mut self) -> Result<(), ApplyError> {
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
+    }
+
+    /// What [`Engine::sync`] would commit.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn plan(&mut self) -> Result<Vec<Script>, ApplyError> {
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        let old = self.all_records()?;
+        let desired = self.desired(&config, Vec::new(), &old)?;
+        self.scripts(&old, &desired, deadline)
+    }
+
+    /// All owners with what they were given, and whether the firewall has it.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn status(&mut self) -> Result<Vec<OwnerStatus>, ApplyError> {
+        let (_, deadline) = self.configure_or_default();
+        let records = self.all_records()?;
+        let concerns = |family: Family| {
+            let mut rules = records.iter().flat_map(|record| &record.ruleset.rules);
+            rules.any(|rule| rule.family() == family)
+        };
+        let mut observed = Vec::new();
+        for family in Family::ALL.into_iter().filter(|family| concerns(*family)) {
+            observed.push((family, self.kernel.observe(family, deadline)?));
+        }
+        Ok(records
+            .into_iter()
+            .map(|record| OwnerStatus {
+                is_in_firewall: observed
+                    .iter()
+                    .all(|(family, observed)| observed.holds(*family, &record.ruleset)),
+                record,
+            })
+            .collect())
+    }
+
+    /// Reads portero.toml and starts the clock.
+    fn configure(&mut self) -> Result<(Config, Deadline), ApplyError> {
+        let config = Config::load(&self.paths, self.trusted_user)?;
+        self.log.set_level(config.log_level);
+        let deadline = Deadline::after(config.deadline());
+        Ok((config, deadline))
+    }
+
+    /// As [`Self::configure`], for events that have to go on without: with the defaults.
+    fn configure_or_default(&mut self) -> (Config, Deadline) {
+        self.configure().unwrap_or_else(|error| {
+            self.log.write(Severity::Error, error);
+            (Config::default(), Deadline::after(DEFAULT_DEADLINE))
+        })
+    }
+
+    /// Everything that can be said about a guest before it starts; claims its ports.
+    fn prepare(&mut self, domain: &Domain, stdin: &[u8]) -> Result<(), ApplyError> {
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let forwards = self.domain_forwards(domain)?;
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        if forwards.is_empty() {
+            return match old {
+                Some(_) => self.remove_domain(domain),
+                None => Ok(()),
+            };
+        }
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        self.check(&config, &owner, &forwards, None)?;
+        let networks = self.state.networks()?;
+        let plan = self.plan_domain(&config, domain, &networks)?;
+        self.state
+            .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
+        let mut ruleset = plan.ruleset;
+        ruleset.rules = old.map(|old| old.ruleset.rules).unwrap_or_default();
+        self.state.put_record(&Record {
+            phase: Phase::Prepared,
+            ruleset,
+            pending: Vec::new(),
+        })
+    }
+
+    /// A guest is about to run or runs: its rules shall be there.
+    fn activate(&mut self, domain: &Domain, stdin: &[u8]) -> Result<(), ApplyError> {
+        let forwards = self.domain_forwards(domain)?;
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        if forwards.is_empty() && old.is_none() {
+            return self.mend_if_needed();
+        }
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        self.check(&config, &owner, &forwards, old.as_ref())?;
+        let networks = self.state.networks()?;
+        let plan = self.plan_domain(&config, domain, &networks)?;
+        self.state
+            .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
+        let record = self.record_of(plan, old.as_ref());
+        self.apply(&config, record, deadline)
+    }
+
+    /// A guest has ended, or never came to run: nothing of it shall stay.
+    fn remove_domain(&mut self, domain: &Domain) -> Result<(), ApplyError> {
+        self.state.remove_ports(domain.uuid)?;
+        let known = self.state.has_object(OwnerKind::Domain, domain.uuid);
+        if !known && self.state.record(OwnerKind::Domain, domain.uuid)?.is_none() {
+            return self.mend_if_needed();
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        self.state.remove_object(OwnerKind::Domain, domain.uuid)?;
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        self.withdraw(&config, &owner, deadline)
+    }
+
+    /// Refuses the start of a network whose forwards are wrong or cannot be had.
+    fn check_network(&mut self, network: &Network) -> Result<(), ApplyError> {
+        let forwards = self.network_forwards(network)?;
+        if forwards.is_empty() {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        self.check(&config, &owner, &forwards, None)?;
+        plan_network(owner, &forwards, network)?;
+        Ok(())
+    }
+
+    /// A network came, changed or went: its own rules and those of guests on it follow.
+    fn network_changed(&mut self, network: &Network) -> Result<(), ApplyError> {
+        let has_forwards = match self.network_forwards(network) {
+            Ok(forwards) => !forwards.is_empty(),
+            Err(_) => true,
+        };
+        let has_record = || self.state.record(OwnerKind::Network, network.uuid);
+        if !has_forwards && has_record()?.is_none() && !self.state.has_domains() {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
+    }
+
+    /// A guest's interface joins a network, at its start or while it runs.
+    fn port_created(
+        &mut self,
+        network: &Network,
+        port: &NetworkPort,
+        stdin: &[u8],
+    ) -> Result<(), ApplyError> {
+        self.state
+            .put_object(OwnerKind::Network, network.uuid, stdin)?;
+        self.state.put_port(network.uuid, port)?;
+        let forwards = self.network_forwards(network)?;
+        let known = self
+            .state
+            .record(OwnerKind::Network, network.uuid)?
+            .is_some();
+        if !forwards.is_empty() && !known {
+            let (config, deadline) = self.configure()?;
+            let _lock = self.state.lock(deadline)?;
+            let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+            let forwards: Vec<&Forward> = forwards.iter().collect();
+            self.check(&config, &owner, &forwards, None)?;
+            let record = self.record_of(plan_network(owner, &forwards, network)?, None);
+            self.apply(&config, record, deadline)?;
+        }
+        self.replan_running_domain(port)
+    }
+
+    fn port_deleted(&mut self, port: &NetworkPort) -> Result<(), ApplyError> {
+        self.state.remove_port(port)?;
+        self.replan_running_domain(port)
+    }
+
+    /// An interface was plugged into or out of a running guest.
+    fn replan_running_domain(&mut self, port: &NetworkPort) -> Result<(), ApplyError> {
+        let is_running = |record: &Record| record.phase == Phase::Active;
+        let record = self.state.record(OwnerKind::Domain, port.owner)?;
+        if !record.as_ref().is_some_and(is_running) {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        let domains = self.state.domains()?;
+        let Some(domain) = domains.iter().find(|domain| domain.uuid == port.owner) else {
+            return Ok(());
+        };
+        let networks = self.state.networks()?;
+        let plan = self.plan_domain(&config, domain, &networks)?;
+        let old = self.state.record(OwnerKind::Domain, port.owner)?;
+        let record = self.record_of(plan, old.as_ref());
+        self.apply(&config, record, deadline)
+    }
+
+    /// The daemon starts or reloads: what is missing comes back, and the first guest it finds
+    /// running checks once more, since libvirt inserts its own rules in between.
+    fn daemon_started(&mut self) -> Result<(), ApplyError> {
+        if !self.state.has_records() && !self.state.has_domains() {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        self.reconcile(&config, Vec::new(), LibvirtRules::Coming, deadline)
+    }
+
+    /// An event of a guest that has no forwards still mends the others' after a kill or a restart.
+    fn mend_if_needed(&mut self) -> Result<(), ApplyError> {
+        if self.state.is_trusted() || !self.state.has_records() {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        if self.state.is_trusted() {
+            return Ok(());
+        }
+        let mended = self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline);
+        // Somebody else's trouble must not refuse this guest.
+        if let Err(error) = mended {
+            self.log.write(Severity::Error, error);
+        }
+        Ok(())
+    }
+
+    /// Checks an owner's forwards against limits, each other, other owners and the host's programs.
+    /// What the owner already holds is not checked against others again.
+    fn check(
+        &mut self,
+        config: &Config,
+        owner: &Owner,
+        forwards: &[&Forward],
+        old: Option<&Record>,
+    ) -> Result<(), ApplyError> {
+        for forward in forwards {
+            config.limits.check(forward)?;
+        }
+        check_own(forwards)?;
+        let held = old.map_or(&[][..], |old| &old.ruleset.claims);
+        let holds_all = forwards
+            .iter()
+            .flat_map(|forward| forward.claims())
+            .all(|claim| held.contains(&claim));
+        if holds_all {
+            return Ok(());
+        }
+        for record in self.state.records()? {
+            check_others(owner, forwards, [&record?.ruleset])?;
+        }
+        let listeners = self.kernel.listeners()?;
+        check_listeners(forwards, held, &listeners, &config.limits)?;
+        Ok(())
+    }
+
+    /// An active owner's record; what has to wait is logged when it is news.
+    fn record_of(&mut self, plan: Plan, old: Option<&Record>) -> Record {
+        let pending: Vec<Waiting> = plan
+            .pending
+            .into_iter()
+            .map(|pending| Waiting {
+                claims: pending.claims,
+                reason: pending.reason,
+            })
+            .collect();
+        for waiting in &pending {
+            if old.is_some_and(|old| old.pending.contains(waiting)) {
+                continue;
+            }
+            let ports: Vec<String> = waiting.claims.iter().map(ToString::to_string).collect();
+            self.log.write(
+                Severity::Warning,
+                format!(
+                    "{}: {} is not forwarded yet: {}",
+                    plan.ruleset.owner,
+                    ports.join(", "),
+                    waiting.reason
+                ),
+            );
+        }
+        Record {
+            phase: Phase::Active,
+            ruleset: plan.ruleset,
+            pending,
+        }
+    }
+
+    /// Puts taps back into the bridge of a network that was stopped and started under its guests.
+    fn reattach(&mut self, network: &Network) {
+        let Some(bridge) = &network.bridge else {
+            return;
+        };
+        let guests = match self.state.all_ports() {
+            Ok(ports) => ports
+                .into_iter()
+                .filter(|port| port.network == network.uuid)
+                .map(|port| port.mac)
+                .collect::<Vec<_>>(),
+            Err(error) => return self.log.write(Severity::Error, error),
+        };
+        if guests.is_empty() {
+            return;
+        }
+        match self.kernel.reattach(bridge, &guests) {
+            Ok(taps) => {
+                for tap in taps {
+                    let message = format!("network '{}': {tap} is back in {bridge}", network.name);
+                    self.log.write(Severity::Info, message);
+                }
+            }
+            Err(error) => self.log.write(Severity::Error, error),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Compares the whole firewall with what is wanted, mends what differs, and goes back to what was
+//! when that fails.
+
+use super::inputs::same_owner;
+use super::{Engine, LibvirtRules};
+use crate::kernel::{Flow, Localnet};
+use crate::{ApplyError, Config, Deadline, Record, Severity};
+use portero_plan::{reconcile, Family, Rule, Ruleset, Script};
+use std::collections::BTreeSet;
+
+impl Engine<'_> {
+    /// All records.
+    pub(super) fn all_records(&self) -> Result<Vec<Record>, ApplyError> {
+        self.state.records()?.collect()
+    }
+
+    /// Brings the firewall to what all inputs ask for; `known` are owners planned already.
+    pub(super) fn reconcile(
+        &mut self,
+        config: &Config,
+        known: Vec<Record>,
+        libvirt: LibvirtRules,
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let old = self.all_records()?;
+        let desired = self.desired(config, known, &old)?;
+        self.state.distrust()?;
+        self.state.sweep()?;
+        if let Err(error) = self.settle(&old, &desired, deadline) {
+            if !deadline.left().is_zero() {
+                if let Err(second) = self.settle(&desired, &old, deadline) {
+                    let message = format!("cannot go back to the rules before: {second}");
+                    self.log.write(Severity::Error, message);
+                }
+            }
+            return Err(error);
+        }
+        for record in &old {
+            let owner = &record.ruleset.owner;
+            let is_gone = !desired
+                .iter()
+                .any(|desired| same_owner(&desired.ruleset.owner, owner));
+            if is_gone {
+                self.state.remove_record(owner.kind, owner.uuid)?;
+                self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
+            }
+        }
+        for record in &desired {
+            let before = old
+                .iter()
+                .find(|old| same_owner(&old.ruleset.owner, &record.ruleset.owner));
+            if before != Some(record) {
+                self.state.put_record(record)?;
+                let nothing = Ruleset::empty(record.ruleset.owner.clone());
+                self.log_change(before.map_or(&nothing, |old| &old.ruleset), &record.ruleset);
+            }
+        }
+        match libvirt {
+            LibvirtRules::Standing => self.state.trust(),
+            LibvirtRules::Coming => Ok(()),
+        }
+    }
+
+    /// The scripts that bring both families from what is in the kernel to `new`.
+    pub(super) fn scripts(
+        &mut self,
+        old: &[Record],
+        new: &[Record],
+        deadline: Deadline,
+    ) -> Result<Vec<Script>, ApplyError> {
+        let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
+        let mut scripts = Vec::new();
+        for family in Family::ALL {
+            let concerned = old.iter().chain(new).any(|record| {
+                record
+                    .ruleset
+                    .rules
+                    .iter()
+                    .any(|rule| rule.family() == family)
+            });
+            let observed = match self.kernel.observe(family, deadline) {
+                Ok(observed) => observed,
+                Err(error) if concerned => return Err(error.into()),
+                Err(error) => {
+                    self.log.write(Severity::Debug, error);
+                    continue;
+                }
+            };
+            scripts.extend(reconcile(family, &observed, &rulesets));
+        }
+        Ok(scripts)
+    }
+
+    fn settle(
+        &mut self,
+        old: &[Record],
+        new: &[Record],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let scripts = self.scripts(old, new, deadline)?;
+        self.commit(&scripts, deadline)?;
+        let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
+        let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();
+        self.follow(&before, &after, deadline)
+    }
+
+    /// What has to follow a commit: the loopback setting of bridges, and UDP connections that were
+    /// tracked under the rules before.
+    pub(super) fn follow(
+        &mut self,
+        old: &[&Ruleset],
+        new: &[&Ruleset],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        self.set_localnet(old, new)?;
+        let flows = |rulesets: &[&Ruleset]| -> Vec<Flow> {
+            let rules = rulesets.iter().flat_map(|ruleset| &ruleset.rules);
+            rules.filter_map(Flow::of).collect()
+        };
+        let (before, after) = (flows(old), flows(new));
+        let appeared = after.iter().filter(|flow| !before.contains(flow));
+        let gone = before.iter().filter(|flow| !after.contains(flow));
+        let changed: Vec<Flow> = appeared.chain(gone).cloned().collect();
+        // The rules are right; a connection that lingers is no reason to take them back.
+        if let Err(error) = self.kernel.forget(&changed, deadline) {
+            let message = format!("cannot forget tracked UDP connections: {error}");
+            self.log.write(Severity::Warning, message);
+        }
+        Ok(())
+    }
+
+    fn set_localnet(&mut self, old: &[&Ruleset], new: &[&Ruleset]) -> Result<(), ApplyError> {
+        let bridges = |rulesets: &[&Ruleset]| -> BTreeSet<String> {
+            let bridges = rulesets
+                .iter()
+                .flat_map(|ruleset| ruleset.localnet_bridges());
+            bridges.map(str::to_owned).collect()
+        };
+        let (before, after) = (bridges(old), bridges(new));
+        for bridge in &after {
+            if self.kernel.localnet(bridge) == Some(false) {
+                self.state.put_localnet(bridge)?;
+                self.kernel.set_localnet(bridge, Localnet::Routed)?;
+            }
+        }
+        for bridge in before.difference(&after) {
+            if self.state.has_localnet(bridge) && !self.somebody_routes_loopback_by(bridge, new)? {
+                if self.kernel.localnet(bridge) == Some(true) {
+                    self.kernel.set_localnet(bridge, Localnet::Refused)?;
+                }
+                self.state.remove_localnet(bridge)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an owner that is not among `changed` still needs the setting.
+    fn somebody_routes_loopback_by(
+        &self,
+        bridge: &str,
+        changed: &[&Ruleset],
+    ) -> Result<bool, ApplyError> {
+        for record in self.state.records()? {
+            let ruleset = record?.ruleset;
+            let is_other = !changed
+                .iter()
+                .any(|changed| same_owner(&changed.owner, &ruleset.owner));
+            let has_input = self
+                .state
+                .has_object(ruleset.owner.kind, ruleset.owner.uuid);
+            if is_other && has_input && ruleset.localnet_bridges().any(|known| known == bridge) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// One line in the log for each forward that came or went.
+    pub(super) fn log_change(&mut self, old: &Ruleset, new: &Ruleset) {
+        let news = [(new, old, "forwards"), (old, new, "no longer forwards")];
+        for (has, lacks, verb) in news {
+            for rule in has.rules.iter().filter(|rule| !lacks.rules.contains(rule)) {
+                if let Rule::Dnat { .. } = rule {
+                    let message = format!("{} {verb} {rule}", has.owner);
+                    self.log.write(Severity::Info, message);
+                }
+            }
+        }
+    }
+}

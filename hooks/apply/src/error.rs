@@ -1,0 +1,70 @@
+//! Why something could not be applied; each is one line for the user of virsh.
+
+use crate::KernelError;
+use portero_event::{EventError, Problem, XmlError};
+use portero_port_forward::ForwardError;
+use std::path::PathBuf;
+
+/// Why something could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// libvirt's input cannot be understood.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// A forward is wrong or cannot be had.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// portero's element in an object's metadata is wrong.
+    #[error("metadata of {object}, {source}")]
+    Metadata {
+        /// The object.
+        object: String,
+        /// What is wrong.
+        source: Problem,
+    },
+    /// A file of the administrator is no XML.
+    #[error("{}: {source}", path.display())]
+    FileXml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: XmlError,
+    },
+    /// portero.toml is wrong.
+    #[error("{}: {reason}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        reason: String,
+    },
+    /// A configuration file that somebody else than root can change.
+    #[error("{}: {reason}, expected a file of root's that only root can write", path.display())]
+    Unsafe {
+        /// The file or its folder.
+        path: PathBuf,
+        /// What is unsafe about it.
+        reason: String,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// `read`, `write`, ...
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Another portero works for longer than we may wait.
+    #[error("another portero holds {} for more than {seconds} s", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// How long we waited, in seconds.
+        seconds: u64,
+    },
+    /// The firewall or another part of the kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}

@@ -1,0 +1,192 @@
+//! Files that are read only if they are safe and that are written as a whole or not at all.
+
+use crate::ApplyError;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Longest configuration or state file that is read, in bytes.
+const FILE_LIMIT: u64 = portero_event::INPUT_LIMIT as u64;
+
+/// Permission bits that let others than the owner write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+fn failed<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> ApplyError + 'a {
+    move |source| ApplyError::File {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Reads a file; `None` if there is none.
+///
+/// # Errors
+/// [`ApplyError::File`] when it cannot be read or is longer than 8 MiB.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
+    match File::open(path) {
+        Ok(file) => read_open(&file, path).map(Some),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// Reads a configuration file that only root can have written; `None` if there is none.
+///
+/// # Errors
+/// [`ApplyError::Unsafe`] when the file, or the folder it is in, belongs to somebody else than
+/// `owner` or can be written by others; [`ApplyError::File`].
+pub(crate) fn read_trusted(path: &Path, owner: u32) -> Result<Option<Vec<u8>>, ApplyError> {
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)
+    {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    let metadata = file.metadata().map_err(failed("read", path))?;
+    if !metadata.is_file() {
+        return Err(ApplyError::Unsafe {
+            path: path.to_owned(),
+            reason: "is not a regular file".to_owned(),
+        });
+    }
+    check_safe(path, &metadata, owner)?;
+    if let Some(folder) = path.parent() {
+        let metadata = fs::metadata(folder).map_err(failed("read", folder))?;
+        check_safe(folder, &metadata, owner)?;
+    }
+    read_open(&file, path).map(Some)
+}
+
+fn check_safe(path: &Path, metadata: &fs::Metadata, owner: u32) -> Result<(), ApplyError> {
+    let reason = if metadata.uid() != owner {
+        format!("belongs to user {}", metadata.uid())
+    } else if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+        format!(
+            "can be written by others (mode {:04o})",
+            metadata.mode() & 0o7777
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ApplyError::Unsafe {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+fn read_open(file: &File, path: &Path) -> Result<Vec<u8>, ApplyError> {
+    let mut content = Vec::new();
+    file.take(FILE_LIMIT + 1)
+        .read_to_end(&mut content)
+        .map_err(failed("read", path))?;
+    if content.len() as u64 > FILE_LIMIT {
+        return Err(failed("read", path)(std::io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("longer than {FILE_LIMIT} bytes"),
+        )));
+    }
+    Ok(content)
+}
+
+/// A name that is too long for a file is the name of no file.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename
+    )
+}
+
+/// Writes a file (mode 0600) by way of a temporary name in the same folder, synced and renamed.
+///
+/// # Errors
+/// [`ApplyError::File`]; the old content is then still there.
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), ApplyError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.new", std::process::id()));
+    let temporary = Path::new(&temporary);
+    let written = write_new(temporary, content)
+        .and_then(|()| fs::rename(temporary, path).map_err(failed("write", path)));
+    if written.is_err() {
+        let _ = fs::remove_file(temporary);
+    }
+    written
+}
+
+fn write_new(path: &Path, content: &[u8]) -> Result<(), ApplyError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(failed("write", path))?;
+    file.write_all(content)
+        .and_then(|()| file.sync_data())
+        .map_err(failed("write", path))
+}
+
+/// Makes a folder (mode 0700) with all above it, if it is not there.
+///
+/// # Errors
+/// [`ApplyError::File`].
+pub(crate) fn make_folder(path: &Path) -> Result<(), ApplyError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("make", path))
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// [`ApplyError::File`].
+pub(crate) fn remove(path: &Path) -> Result<(), ApplyError> {
+    match fs::remove_file(path) {
+        Err(error) if !is_absent(&error) => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with what is in it, if it is there.
+///
+/// # Errors
+/// [`ApplyError::File`].
+pub(crate) fn remove_folder(path: &Path) -> Result<(), ApplyError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if !is_absent(&error) => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a folder that end in `suffix`, in order; none if there is no folder.
+///
+/// # Errors
+/// [`ApplyError::File`].
+pub(crate) fn names(folder: &Path, suffix: &str) -> Result<Vec<String>, ApplyError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(failed("read", folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed("read", folder))?;
+        if let Ok(name) = entry.file_name().into_string() {
+            if name.ends_with(suffix) {
+                names.push(name);
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
+}

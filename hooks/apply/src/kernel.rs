@@ -1,0 +1,149 @@
+//! What the engine asks of the machine it runs on.
+
+use crate::Deadline;
+use portero_event::{InterfaceName, MacAddress};
+use portero_plan::{Family, Observed, PortRange, Protocol, Rule, Script};
+use portero_port_forward::Listener;
+use std::net::IpAddr;
+
+/// The machine: its firewall, sockets, connections and bridges.
+pub trait Kernel {
+    /// Reads portero's part of a family's tables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn observe(&mut self, family: Family, deadline: Deadline) -> Result<Observed, KernelError>;
+
+    /// Commits a script; each of its tables is changed as a whole or not at all.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it was refused or did not end in time.
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError>;
+
+    /// The sockets on which the host's own programs wait.
+    ///
+    /// # Errors
+    /// [`KernelError`] when they cannot be listed.
+    fn listeners(&mut self) -> Result<Vec<Listener>, KernelError>;
+
+    /// Forgets what connection tracking knows of these flows, so that the next packet is judged by
+    /// the rules of now.
+    ///
+    /// # Errors
+    /// [`KernelError`] when connection tracking cannot be reached.
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError>;
+
+    /// Whether loopback addresses are routed by way of a bridge; `None` when there is no such one.
+    fn localnet(&mut self, bridge: &str) -> Option<bool>;
+
+    /// Lets loopback addresses be routed by way of a bridge, or no more.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the setting cannot be written.
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError>;
+
+    /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
+    /// gives the names of those it put back.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel refuses.
+    fn reattach(
+        &mut self,
+        bridge: &InterfaceName,
+        guests: &[MacAddress],
+    ) -> Result<Vec<String>, KernelError>;
+}
+
+/// The sysctl `net.ipv4.conf.BRIDGE.route_localnet`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Localnet {
+    /// Loopback addresses are routed.
+    Routed,
+    /// They are not: the kernel's default.
+    Refused,
+}
+
+/// Connections that a UDP rule makes or made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flow {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The host's address, any when absent.
+    pub address: Option<IpAddr>,
+    /// The host's ports.
+    pub ports: PortRange,
+    /// The guest's address.
+    pub guest: IpAddr,
+    /// The guest's ports.
+    pub guest_ports: PortRange,
+}
+
+impl Flow {
+    /// The flow of a rule that sends UDP to a guest; other protocols end their connections
+    /// themselves.
+    #[must_use]
+    pub fn of(rule: &Rule) -> Option<Self> {
+        match rule {
+            Rule::Dnat {
+                protocol: Protocol::Udp,
+                address,
+                ports,
+                guest,
+                guest_ports,
+                ..
+            } => Some(Self {
+                protocol: Protocol::Udp,
+                address: *address,
+                ports: *ports,
+                guest: *guest,
+                guest_ports: *guest_ports,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Why the machine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// A program is not installed.
+    #[error("{program} is not installed (looked in {looked_in})")]
+    NoProgram {
+        /// Its name.
+        program: String,
+        /// Where it was looked for.
+        looked_in: String,
+    },
+    /// A program could not be run.
+    #[error("cannot run {program}: {source}")]
+    Spawn {
+        /// Its name.
+        program: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A program failed.
+    #[error("{program} failed: {message}")]
+    Failed {
+        /// Its name.
+        program: String,
+        /// What it said, on one line.
+        message: String,
+    },
+    /// A program did not end in time and was killed.
+    #[error("{program} did not end within {seconds} s")]
+    Hung {
+        /// Its name.
+        program: String,
+        /// The whole time the event had, in seconds.
+        seconds: u64,
+    },
+    /// A file of the kernel's could not be read or written.
+    #[error("{path}: {source}")]
+    Kernel {
+        /// The file or socket.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}

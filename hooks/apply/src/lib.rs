@@ -1,0 +1,31 @@
+//! Everything that has an effect: reading the host, the lock, the state in /run/portero, the
+//! firewall, and the report. The engine in [`Engine`] decides the order; a [`Kernel`] does the work,
+//! so that tests can put another in its place.
+
+mod bounded;
+mod config;
+mod conntrack;
+mod deadline;
+mod engine;
+mod error;
+mod files;
+mod hook;
+mod host;
+mod kernel;
+mod listeners;
+mod log;
+mod netlink;
+mod paths;
+mod state;
+mod taps;
+
+pub use config::{Config, LogLevel};
+pub use deadline::Deadline;
+pub use engine::{Engine, OwnerStatus};
+pub use error::ApplyError;
+pub use hook::{clean_environment, run_hook, Hook};
+pub use host::Host;
+pub use kernel::{Flow, Kernel, KernelError, Localnet};
+pub use log::{Log, LogSink, Severity};
+pub use paths::Paths;
+pub use state::{Phase, Record, State, Waiting};

@@ -1,0 +1,141 @@
+//! Where messages go: syslog, facility daemon, or stderr when there is no /dev/log.
+
+use crate::LogLevel;
+use std::fmt;
+use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+
+/// How much a message matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something was not done.
+    Error,
+    /// Something is not as it should be.
+    Warning,
+    /// Something was done.
+    Info,
+    /// What happened.
+    Debug,
+}
+
+/// Where messages go.
+pub enum LogSink {
+    /// syslog; opened with the first message.
+    Syslog {
+        /// Name of the program in each message.
+        program: String,
+    },
+    /// stderr.
+    Stderr,
+    /// Kept, for tests.
+    Memory(Vec<(Severity, String)>),
+}
+
+/// Writes messages of at least a certain severity.
+pub struct Log {
+    sink: LogSink,
+    level: LogLevel,
+    open: Option<Logger<LoggerBackend, Formatter3164>>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Log")
+            .field("level", &self.level)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// A log of the default level.
+    #[must_use]
+    pub fn new(sink: LogSink) -> Self {
+        Self {
+            sink,
+            level: LogLevel::Info,
+            open: None,
+        }
+    }
+
+    /// Sets what is logged from now on.
+    pub fn set_level(&mut self, level: LogLevel) {
+        self.level = level;
+    }
+
+    /// What was logged, with a sink in memory.
+    #[must_use]
+    pub fn messages(&self) -> &[(Severity, String)] {
+        match &self.sink {
+            LogSink::Memory(messages) => messages,
+            _ => &[],
+        }
+    }
+
+    /// Says why what the user asked for is refused: on stderr, where virsh shows it, and in syslog.
+    pub fn refuse(&mut self, reason: impl fmt::Display) {
+        let reason = one_line(&reason);
+        if matches!(self.sink, LogSink::Syslog { .. }) {
+            self.send(Severity::Error, &reason);
+        } else if let LogSink::Memory(messages) = &mut self.sink {
+            messages.push((Severity::Error, reason.clone()));
+        }
+        eprintln!("portero: {reason}");
+    }
+
+    /// Logs one message; a message that cannot be logged is lost, never an error.
+    pub fn write(&mut self, severity: Severity, message: impl fmt::Display) {
+        if !self.level.shows(severity) {
+            return;
+        }
+        let message = one_line(&message);
+        let sent = match &mut self.sink {
+            LogSink::Memory(messages) => {
+                messages.push((severity, message.clone()));
+                true
+            }
+            LogSink::Stderr => false,
+            LogSink::Syslog { .. } => self.send(severity, &message),
+        };
+        if !sent {
+            eprintln!("portero: {message}");
+        }
+    }
+
+    /// Sends a message to syslog; false when there is none.
+    fn send(&mut self, severity: Severity, message: &str) -> bool {
+        let LogSink::Syslog { program } = &self.sink else {
+            return false;
+        };
+        if self.open.is_none() {
+            self.open = syslog::unix(Formatter3164 {
+                facility: Facility::LOG_DAEMON,
+                hostname: None,
+                process: program.clone(),
+                pid: std::process::id(),
+            })
+            .ok();
+        }
+        match (&mut self.open, severity) {
+            (None, _) => false,
+            (Some(log), Severity::Error) => log.err(message).is_ok(),
+            (Some(log), Severity::Warning) => log.warning(message).is_ok(),
+            (Some(log), Severity::Info) => log.info(message).is_ok(),
+            (Some(log), Severity::Debug) => log.debug(message).is_ok(),
+        }
+    }
+}
+
+/// A message without line breaks, so that nothing in a name can start a line of its own.
+fn one_line(message: &dyn fmt::Display) -> String {
+    message
+        .to_string()
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect()
+}

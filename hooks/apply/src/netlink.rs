@@ -1,0 +1,98 @@
+//! One request to the kernel over netlink(7), and its answers.
+
+use crate::{Deadline, KernelError};
+use netlink_packet_core::{
+    NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+};
+use netlink_sys::{Socket, SocketAddr};
+use nix::poll::{poll, PollFd, PollFlags};
+use std::os::fd::AsFd;
+
+/// Room for one read of answers, in bytes; the kernel fills at most 32 KiB at a time
+/// (`NLMSG_GOODSIZE` in a dump).
+const BUFFER_SIZE: usize = 64 * 1024;
+
+/// A netlink socket of one protocol.
+pub(crate) struct Netlink {
+    socket: Socket,
+    deadline: Deadline,
+    sequence: u32,
+}
+
+fn error(source: std::io::Error) -> KernelError {
+    KernelError::Kernel {
+        path: "netlink".to_owned(),
+        source,
+    }
+}
+
+impl Netlink {
+    /// Opens a socket.
+    pub(crate) fn open(protocol: isize, deadline: Deadline) -> Result<Self, KernelError> {
+        let mut socket = Socket::new(protocol).map_err(error)?;
+        socket.bind_auto().map_err(error)?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(error)?;
+        Ok(Self {
+            socket,
+            deadline,
+            sequence: 0,
+        })
+    }
+
+    /// Sends a request and gives every answer to `each`, until the kernel says that it is done or
+    /// acknowledges. A request without answers needs `NLM_F_ACK`.
+    pub(crate) fn request<M>(
+        &mut self,
+        message: M,
+        flags: u16,
+        mut each: impl FnMut(M),
+    ) -> Result<(), KernelError>
+    where
+        M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
+    {
+        self.sequence += 1;
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = flags;
+        request.header.sequence_number = self.sequence;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send(&bytes, 0).map_err(error)?;
+        let mut buffer = vec![0; BUFFER_SIZE];
+        loop {
+            self.wait()?;
+            let size = self.socket.recv(&mut &mut buffer[..], 0).map_err(error)?;
+            let mut rest = &buffer[..size.min(BUFFER_SIZE)];
+            while !rest.is_empty() {
+                let answer = NetlinkMessage::<M>::deserialize(rest)
+                    .map_err(|reason| error(std::io::Error::other(reason.to_string())))?;
+                // Answers are padded to four bytes, netlink(7).
+                let length = (answer.header.length as usize).next_multiple_of(4);
+                rest = rest.get(length.max(4)..).unwrap_or(&[]);
+                match answer.payload {
+                    NetlinkPayload::Done(_) => return Ok(()),
+                    NetlinkPayload::Error(answer) => {
+                        return match answer.code {
+                            None => Ok(()),
+                            Some(_) => Err(error(answer.to_io())),
+                        }
+                    }
+                    NetlinkPayload::InnerMessage(inner) => each(inner),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<(), KernelError> {
+        loop {
+            let mut descriptors = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut descriptors, self.deadline.poll_timeout()) {
+                Ok(0) => return Err(error(std::io::ErrorKind::TimedOut.into())),
+                Ok(_) => return Ok(()),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(error(errno.into())),
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Where portero reads and writes.
+
+use std::path::PathBuf;
+
+/// The folders portero works in. A hook never takes them from its environment or arguments.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// portero's state; lives as long as the host's firewall, that is until the next boot.
+    pub state: PathBuf,
+    /// The administrator's configuration.
+    pub config: PathBuf,
+    /// libvirt's lease files, `BRIDGE.status`.
+    pub leases: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            state: PathBuf::from("/run/portero"),
+            config: PathBuf::from("/etc/portero"),
+            leases: PathBuf::from("/var/lib/libvirt/dnsmasq"),
+        }
+    }
+}
+
+impl Paths {
+    /// The same folders below another root, for tests.
+    #[must_use]
+    pub fn below(root: &std::path::Path) -> Self {
+        Self {
+            state: root.join("run/portero"),
+            config: root.join("etc/portero"),
+            leases: root.join("var/lib/libvirt/dnsmasq"),
+        }
+    }
+}

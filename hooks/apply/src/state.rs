@@ -1,0 +1,429 @@
+//! /run/portero: the last known XML of each active object, and what each owner was given.
+//!
+//! Inputs are the state: rules can be planned anew from the XML and the configuration at any time.
+//! The records beside them say what was committed last, so that an event can change one owner
+//! without reading the firewall, and so that exactly that can be removed again. `trusted` is there
+//! while the firewall holds what the records say; it goes before each commit and comes back after,
+//! so an event that was killed, or a daemon that may have changed the order of rules, leaves the
+//! next one to compare and mend.
+
+use crate::{files, ApplyError, Deadline, Paths};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use portero_event::{
+    Domain, Event, MacAddress, Network, NetworkOperation, NetworkPort, QemuOperation,
+};
+use portero_plan::{Claim, OwnerKind, Ruleset};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How often a lock that is held is tried again.
+const LOCK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// What an owner was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// How far the owner is.
+    pub phase: Phase,
+    /// Its claims and rules.
+    pub ruleset: Ruleset,
+    /// Forwards whose rules have to wait.
+    pub pending: Vec<Waiting>,
+}
+
+/// How far an owner is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its ports are claimed; it does not run yet.
+    Prepared,
+    /// Its rules are wanted.
+    Active,
+}
+
+/// A forward whose rules have to wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The ports it holds meanwhile.
+    pub claims: Vec<Claim>,
+    /// What is missing.
+    pub reason: String,
+}
+
+/// A guest's interface on a network, as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedPort {
+    /// The domain.
+    pub owner: Uuid,
+    /// The network.
+    pub network: Uuid,
+    /// The guest's MAC address.
+    pub mac: MacAddress,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PortFile {
+    network: Uuid,
+    mac: String,
+}
+
+/// The folder with portero's state.
+#[derive(Debug, Clone)]
+pub struct State {
+    root: PathBuf,
+}
+
+/// Held while one event reads, plans and commits.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Flock<File>);
+
+impl State {
+    /// The state below [`Paths::state`]; folders are made when something is written.
+    #[must_use]
+    pub fn new(paths: &Paths) -> Self {
+        Self {
+            root: paths.state.clone(),
+        }
+    }
+
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`ApplyError::Locked`] when another holds it until the deadline; [`ApplyError::File`].
+    pub fn lock(&self, deadline: Deadline) -> Result<Lock, ApplyError> {
+        files::make_folder(&self.root)?;
+        let path = self.root.join("lock");
+        let failed = |source| ApplyError::File {
+            action: "lock",
+            path: path.clone(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Lock(lock)),
+                Err((_, Errno::EWOULDBLOCK)) if deadline.left().is_zero() => {
+                    return Err(ApplyError::Locked {
+                        path: path.clone(),
+                        seconds: deadline.length().as_secs(),
+                    })
+                }
+                Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => file = unlocked,
+                Err((_, errno)) => return Err(failed(errno.into())),
+            }
+            std::thread::sleep(LOCK_INTERVAL);
+        }
+    }
+
+    /// Whether the firewall holds what the records say.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.root.join("trusted").exists()
+    }
+
+    /// Says that the firewall holds what the records say.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn trust(&self) -> Result<(), ApplyError> {
+        files::write(&self.root.join("trusted"), b"")
+    }
+
+    /// Says that the firewall may differ from the records.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn distrust(&self) -> Result<(), ApplyError> {
+        files::remove(&self.root.join("trusted"))
+    }
+
+    /// Whether there is any record.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        files::names(&self.root.join("records"), ".json").is_ok_and(|names| !names.is_empty())
+    }
+
+    /// Whether the XML of any domain with forwards is kept.
+    #[must_use]
+    pub fn has_domains(&self) -> bool {
+        files::names(&self.root.join("domains"), ".xml").is_ok_and(|names| !names.is_empty())
+    }
+
+    fn record_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
+        let name = format!("{}-{uuid}.json", kind.name());
+        self.root.join("records").join(name)
+    }
+
+    /// An owner's record. One that cannot be understood counts as none, and the state is not
+    /// trusted any more.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn record(&self, kind: OwnerKind, uuid: Uuid) -> Result<Option<Record>, ApplyError> {
+        self.read_record(&self.record_path(kind, uuid))
+    }
+
+    fn read_record(&self, path: &Path) -> Result<Option<Record>, ApplyError> {
+        let Some(content) = files::read(path)? else {
+            return Ok(None);
+        };
+        match serde_json::from_slice(&content) {
+            Ok(record) => Ok(Some(record)),
+            Err(_) => {
+                self.distrust()?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// All records, in the order of their names, read one by one as they are asked for.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Record, ApplyError>> + '_, ApplyError> {
+        let folder = self.root.join("records");
+        let names = files::names(&folder, ".json")?;
+        Ok(names
+            .into_iter()
+            .filter_map(move |name| self.read_record(&folder.join(name)).transpose()))
+    }
+
+    /// Writes an owner's record.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn put_record(&self, record: &Record) -> Result<(), ApplyError> {
+        let owner = &record.ruleset.owner;
+        let path = self.record_path(owner.kind, owner.uuid);
+        files::make_folder(&self.root.join("records"))?;
+        let content = serde_json::to_vec(record).map_err(|error| ApplyError::File {
+            action: "write",
+            path: path.clone(),
+            source: error.into(),
+        })?;
+        files::write(&path, &content)
+    }
+
+    /// Removes an owner's record.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn remove_record(&self, kind: OwnerKind, uuid: Uuid) -> Result<(), ApplyError> {
+        files::remove(&self.record_path(kind, uuid))
+    }
+
+    fn object_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
+        let folder = match kind {
+            OwnerKind::Domain => "domains",
+            OwnerKind::Network => "networks",
+        };
+        self.root.join(folder).join(format!("{uuid}.xml"))
+    }
+
+    /// Whether an object's XML is kept.
+    #[must_use]
+    pub fn has_object(&self, kind: OwnerKind, uuid: Uuid) -> bool {
+        self.object_path(kind, uuid).exists()
+    }
+
+    /// Keeps what libvirt said of an object; nothing is written when it says the same again.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn put_object(&self, kind: OwnerKind, uuid: Uuid, stdin: &[u8]) -> Result<(), ApplyError> {
+        let path = self.object_path(kind, uuid);
+        if files::read(&path)?.as_deref() == Some(stdin) {
+            return Ok(());
+        }
+        if let Some(folder) = path.parent() {
+            files::make_folder(folder)?;
+        }
+        files::write(&path, stdin)
+    }
+
+    /// Forgets an object's XML.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn remove_object(&self, kind: OwnerKind, uuid: Uuid) -> Result<(), ApplyError> {
+        files::remove(&self.object_path(kind, uuid))
+    }
+
+    /// All domains whose XML is kept; files that cannot be understood are passed over.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn domains(&self) -> Result<Vec<Domain>, ApplyError> {
+        self.objects("domains", |stdin| {
+            match Event::domain(QemuOperation::Started, stdin) {
+                Ok(Event::Domain { domain, .. }) => Some(domain),
+                _ => None,
+            }
+        })
+    }
+
+    /// All active networks; files that cannot be understood are passed over.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn networks(&self) -> Result<Vec<Network>, ApplyError> {
+        self.objects("networks", |stdin| {
+            match Event::network(NetworkOperation::Started, stdin) {
+                Ok(Event::Network { network, .. }) => Some(network),
+                _ => None,
+            }
+        })
+    }
+
+    fn objects<T>(
+        &self,
+        folder: &str,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, ApplyError> {
+        let folder = self.root.join(folder);
+        let mut objects = Vec::new();
+        for name in files::names(&folder, ".xml")? {
+            let content = files::read(&folder.join(name))?;
+            objects.extend(content.and_then(|content| read(&content)));
+        }
+        Ok(objects)
+    }
+
+    fn ports_of(&self, owner: Uuid) -> PathBuf {
+        self.root.join("ports").join(owner.to_string())
+    }
+
+    /// Records a port.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn put_port(&self, network: Uuid, port: &NetworkPort) -> Result<(), ApplyError> {
+        let folder = self.ports_of(port.owner);
+        files::make_folder(&folder)?;
+        let path = folder.join(format!("{}.json", port.uuid));
+        let file = PortFile {
+            network,
+            mac: port.mac.to_string(),
+        };
+        let content = serde_json::to_vec(&file).map_err(|error| ApplyError::File {
+            action: "write",
+            path: path.clone(),
+            source: error.into(),
+        })?;
+        files::write(&path, &content)
+    }
+
+    /// Forgets a port.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn remove_port(&self, port: &NetworkPort) -> Result<(), ApplyError> {
+        files::remove(
+            &self
+                .ports_of(port.owner)
+                .join(format!("{}.json", port.uuid)),
+        )
+    }
+
+    /// Forgets all ports of a domain.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn remove_ports(&self, owner: Uuid) -> Result<(), ApplyError> {
+        files::remove_folder(&self.ports_of(owner))
+    }
+
+    /// All recorded ports of one domain.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn ports(&self, owner: Uuid) -> Result<Vec<RecordedPort>, ApplyError> {
+        let folder = self.ports_of(owner);
+        let mut ports = Vec::new();
+        for name in files::names(&folder, ".json")? {
+            let Some(content) = files::read(&folder.join(name))? else {
+                continue;
+            };
+            let Ok(file) = serde_json::from_slice::<PortFile>(&content) else {
+                continue;
+            };
+            ports.extend(file.mac.parse().ok().map(|mac| RecordedPort {
+                owner,
+                network: file.network,
+                mac,
+            }));
+        }
+        Ok(ports)
+    }
+
+    /// All recorded ports.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn all_ports(&self) -> Result<Vec<RecordedPort>, ApplyError> {
+        let mut ports = Vec::new();
+        for name in files::names(&self.root.join("ports"), "")? {
+            if let Ok(owner) = Uuid::try_parse(&name) {
+                ports.extend(self.ports(owner)?);
+            }
+        }
+        Ok(ports)
+    }
+
+    /// Whether portero has let loopback be routed by a bridge.
+    #[must_use]
+    pub fn has_localnet(&self, bridge: &str) -> bool {
+        self.root.join("localnet").join(bridge).exists()
+    }
+
+    /// The bridges that portero has let loopback be routed by.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn localnet_bridges(&self) -> Result<Vec<String>, ApplyError> {
+        files::names(&self.root.join("localnet"), "")
+    }
+
+    /// Notes that portero lets loopback be routed by a bridge.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn put_localnet(&self, bridge: &str) -> Result<(), ApplyError> {
+        files::make_folder(&self.root.join("localnet"))?;
+        files::write(&self.root.join("localnet").join(bridge), b"")
+    }
+
+    /// Notes that portero does so no more.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn remove_localnet(&self, bridge: &str) -> Result<(), ApplyError> {
+        files::remove(&self.root.join("localnet").join(bridge))
+    }
+
+    /// Removes temporary files that killed events have left.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn sweep(&self) -> Result<(), ApplyError> {
+        for folder in ["", "records", "domains", "networks", "localnet"] {
+            let folder = self.root.join(folder);
+            for name in files::names(&folder, ".new")? {
+                files::remove(&folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! The part of a domain's XML that portero uses.
+
+use crate::{own_metadata, Element, InterfaceName, MacAddress, ObjectName, Problem};
+use uuid::Uuid;
+
+/// A domain (guest).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its UUID: what portero's chains and state files are named by.
+    pub uuid: Uuid,
+    /// Its network interfaces, in document order.
+    pub nics: Vec<Nic>,
+    /// The element as parsed, for [`Domain::metadata`].
+    root: Element,
+}
+
+/// One `<interface>` of a domain that has a MAC address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nic {
+    /// The guest's MAC address.
+    pub mac: MacAddress,
+    /// Name of the virtual network, for `<interface type='network'>`.
+    pub network: Option<String>,
+    /// The host's end (`vnet0`), once libvirt has made it.
+    pub target: Option<InterfaceName>,
+}
+
+impl Domain {
+    /// Reads a `<domain>` element.
+    ///
+    /// # Errors
+    /// [`Problem`] when the name or the UUID is missing or not valid.
+    pub fn from_element(root: &Element) -> Result<Self, Problem> {
+        if root.name() != "domain" || root.namespace().is_some() {
+            return Err(root.problem("expected <domain>"));
+        }
+        let nics = root
+            .child("devices")
+            .into_iter()
+            .flat_map(|devices| devices.all("interface"))
+            .filter_map(Nic::from_element)
+            .collect();
+        Ok(Self {
+            name: name_of(root)?,
+            uuid: uuid_of(root)?,
+            nics,
+            root: root.clone(),
+        })
+    }
+
+    /// portero's element in the domain's `<metadata>`.
+    ///
+    /// # Errors
+    /// [`Problem`] when it is of another namespace version or not `<domain>`.
+    pub fn metadata(&self) -> Result<Option<Element>, Problem> {
+        own_metadata(&self.root, "domain")
+    }
+}
+
+impl Nic {
+    fn from_element(element: &Element) -> Option<Self> {
+        let mac = element.child("mac")?.attribute("address")?.parse().ok()?;
+        let source = element.child("source");
+        let network = match element.attribute("type") {
+            Some("network") => source.and_then(|source| source.attribute("network")),
+            _ => None,
+        };
+        let target = element
+            .child("target")
+            .and_then(|target| target.attribute("dev"))
+            .and_then(|name| name.parse().ok());
+        Some(Self {
+            mac,
+            network: network.map(str::to_owned),
+            target,
+        })
+    }
+}
+
+/// The `<name>` of a domain or network.
+pub(crate) fn name_of(root: &Element) -> Result<ObjectName, Problem> {
+    let name = root
+        .child("name")
+        .ok_or_else(|| root.problem("expected a <name> in it"))?;
+    name.text().parse().map_err(|error| name.problem(error))
+}
+
+/// The `<uuid>` of a domain, network or port.
+pub(crate) fn uuid_of(root: &Element) -> Result<Uuid, Problem> {
+    let uuid = root
+        .child("uuid")
+        .ok_or_else(|| root.problem("expected a <uuid> in it"))?;
+    Uuid::try_parse(uuid.text())
+        .map_err(|_| uuid.problem(format!("'{}' is not a UUID", uuid.text().escape_debug())))
+}

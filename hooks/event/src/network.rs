@@ -1,0 +1,232 @@
+//! The part of a network's and a network port's XML that portero uses.
+
+use crate::domain::{name_of, uuid_of};
+use crate::{own_metadata, Element, InterfaceName, MacAddress, ObjectName, Problem};
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// A virtual network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// How libvirt connects it to the rest of the world.
+    pub mode: ForwardMode,
+    /// Its bridge on the host.
+    pub bridge: Option<InterfaceName>,
+    /// The host's addresses on the bridge, each with its subnet.
+    pub subnets: Vec<Subnet>,
+    /// DHCP reservations of all subnets.
+    pub reservations: Vec<Reservation>,
+    /// The element as parsed, for [`Network::metadata`].
+    root: Element,
+}
+
+/// libvirt's forward modes (<https://libvirt.org/formatnetwork.html#connectivity>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardMode {
+    /// No `<forward>`.
+    Isolated,
+    /// `nat`, also the meaning of `<forward/>`.
+    Nat,
+    /// `route`.
+    Route,
+    /// `open`.
+    Open,
+    /// `bridge`, `private`, `vepa`, `passthrough`, `hostdev`: guests are not behind the host's
+    /// routing, so nothing can be forwarded to them here.
+    Direct,
+}
+
+impl ForwardMode {
+    /// Whether the host itself routes to the network's guests.
+    #[must_use]
+    pub fn is_routed_by_host(self) -> bool {
+        self != Self::Direct
+    }
+}
+
+/// One `<ip>` of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subnet {
+    /// The host's own address.
+    pub address: IpAddr,
+    /// Length of the prefix in bits: 0 to 32, or 0 to 128.
+    pub prefix: u8,
+}
+
+/// A DHCP reservation: `<host mac= ip=>` or, in IPv6, `<host id= ip=>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// The client's MAC address (IPv4).
+    pub mac: Option<MacAddress>,
+    /// The client's DUID (IPv6).
+    pub duid: Option<Duid>,
+    /// The reserved address.
+    pub address: IpAddr,
+}
+
+/// A DHCPv6 client's identifier, RFC 8415 section 11.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duid(Vec<u8>);
+
+impl Duid {
+    /// Reads octets in hexadecimal with `:` between them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let octets: Option<Vec<u8>> = text
+            .split(':')
+            .map(|octet| u8::from_str_radix(octet, 16).ok())
+            .collect();
+        octets.filter(|octets| octets.len() > 2).map(Self)
+    }
+
+    /// Whether it was made from this MAC address: types DUID-LLT (1) and DUID-LL (3) over Ethernet
+    /// end in it.
+    #[must_use]
+    pub fn is_of(&self, mac: MacAddress) -> bool {
+        let made_of_mac = matches!(
+            (self.0.as_slice(), self.0.len()),
+            ([0, 1, 0, 1, ..], 14) | ([0, 3, 0, 1, ..], 10)
+        );
+        made_of_mac && self.0.ends_with(&mac.octets())
+    }
+}
+
+/// A guest's interface on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkPort {
+    /// The port's UUID.
+    pub uuid: Uuid,
+    /// UUID of the domain that owns it.
+    pub owner: Uuid,
+    /// The guest's MAC address.
+    pub mac: MacAddress,
+}
+
+impl Network {
+    /// Reads a `<network>` element.
+    ///
+    /// # Errors
+    /// [`Problem`] when the name, the UUID, the bridge or an address is not valid.
+    pub fn from_element(root: &Element) -> Result<Self, Problem> {
+        if root.name() != "network" || root.namespace().is_some() {
+            return Err(root.problem("expected <network>"));
+        }
+        let mut subnets = Vec::new();
+        let mut reservations = Vec::new();
+        for ip in root.all("ip") {
+            subnets.extend(Subnet::from_element(ip)?);
+            for host in ip.all("dhcp").flat_map(|dhcp| dhcp.all("host")) {
+                reservations.extend(Reservation::from_element(host));
+            }
+        }
+        let bridge = root
+            .child("bridge")
+            .and_then(|bridge| bridge.attribute("name").map(|name| (bridge, name)))
+            .map(|(bridge, name)| name.parse().map_err(|error| bridge.problem(error)))
+            .transpose()?;
+        Ok(Self {
+            name: name_of(root)?,
+            uuid: uuid_of(root)?,
+            mode: mode_of(root),
+            bridge,
+            subnets,
+            reservations,
+            root: root.clone(),
+        })
+    }
+
+    /// portero's element in the network's `<metadata>`.
+    ///
+    /// # Errors
+    /// [`Problem`] when it is of another namespace version or not `<network>`.
+    pub fn metadata(&self) -> Result<Option<Element>, Problem> {
+        own_metadata(&self.root, "network")
+    }
+}
+
+fn mode_of(root: &Element) -> ForwardMode {
+    match root
+        .child("forward")
+        .map(|forward| forward.attribute("mode"))
+    {
+        None | Some(Some("none")) => ForwardMode::Isolated,
+        Some(None | Some("nat")) => ForwardMode::Nat,
+        Some(Some("route")) => ForwardMode::Route,
+        Some(Some("open")) => ForwardMode::Open,
+        Some(Some(_)) => ForwardMode::Direct,
+    }
+}
+
+impl Subnet {
+    fn from_element(ip: &Element) -> Result<Option<Self>, Problem> {
+        let Some(text) = ip.attribute("address") else {
+            return Ok(None);
+        };
+        let address: IpAddr = text
+            .parse()
+            .map_err(|_| ip.problem(format!("'{}' is not an IP address", text.escape_debug())))?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match (ip.attribute("prefix"), ip.attribute("netmask"), address) {
+            (Some(prefix), _, _) => prefix.parse().ok(),
+            (None, Some(mask), IpAddr::V4(_)) => mask.parse().ok().and_then(mask_length),
+            (None, None, IpAddr::V4(address)) => Some(classful_prefix(address.octets()[0])),
+            (None, _, IpAddr::V6(_)) => Some(64),
+        };
+        prefix
+            .filter(|prefix| *prefix <= longest)
+            .map(|prefix| Some(Self { address, prefix }))
+            .ok_or_else(|| ip.problem("prefix or netmask is not valid"))
+    }
+}
+
+/// Length of a netmask, if its bits are contiguous.
+fn mask_length(mask: std::net::Ipv4Addr) -> Option<u8> {
+    let bits = u32::from(mask);
+    let length = bits.leading_ones();
+    (bits.checked_shl(length).unwrap_or(0) == 0)
+        .then(|| u8::try_from(length).ok())
+        .flatten()
+}
+
+/// libvirt's default without prefix and netmask (`virSocketAddrGetIPPrefix`).
+fn classful_prefix(first: u8) -> u8 {
+    match first {
+        0..=127 => 8,
+        128..=191 => 16,
+        _ => 24,
+    }
+}
+
+impl Reservation {
+    fn from_element(host: &Element) -> Option<Self> {
+        Some(Self {
+            mac: host.attribute("mac").and_then(|mac| mac.parse().ok()),
+            duid: host.attribute("id").and_then(Duid::parse),
+            address: host.attribute("ip")?.parse().ok()?,
+        })
+    }
+}
+
+impl NetworkPort {
+    /// Reads a `<networkport>` element; ports without a MAC address give nothing.
+    ///
+    /// # Errors
+    /// [`Problem`] when the port's or the owner's UUID is missing or not valid.
+    pub fn from_element(root: &Element) -> Result<Option<Self>, Problem> {
+        let owner = root
+            .child("owner")
+            .ok_or_else(|| root.problem("expected an <owner> in it"))?;
+        let Some(mac) = root.child("mac").and_then(|mac| mac.attribute("address")) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            uuid: uuid_of(root)?,
+            owner: uuid_of(owner)?,
+            mac: mac.parse().map_err(|error| root.problem(error))?,
+        }))
+    }
+}

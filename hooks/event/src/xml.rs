@@ -1,0 +1,390 @@
+//! A small, bounded XML tree that remembers the line of every element.
+
+use quick_xml::events::{BytesStart, Event as XmlEvent};
+use quick_xml::name::ResolveResult;
+use quick_xml::NsReader;
+use std::fmt;
+use std::sync::Arc;
+
+/// Longest input that is read, in bytes. libvirt itself passes no string over 4 MiB
+/// (`REMOTE_STRING_MAX` in src/remote/remote_protocol.x); a network hook gets two objects.
+pub const INPUT_LIMIT: usize = 8 * 1024 * 1024;
+
+/// Deepest nesting that is accepted. libvirt's own documents stay below 20.
+const DEPTH_LIMIT: usize = 128;
+
+/// Most elements that are accepted in one document.
+const ELEMENT_LIMIT: usize = 400_000;
+
+/// One element with its attributes, children and text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Element {
+    name: String,
+    namespace: Option<Arc<str>>,
+    line: usize,
+    attributes: Vec<(String, String)>,
+    children: Vec<Element>,
+    text: String,
+}
+
+/// Something wrong with one element, without the name of the file it stands in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: <{element}>: {reason}")]
+pub struct Problem {
+    /// Line of the element, counted from 1.
+    pub line: usize,
+    /// Name of the element.
+    pub element: String,
+    /// What was found and what was expected.
+    pub reason: String,
+}
+
+/// Why a document is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum XmlError {
+    /// The document is longer than [`INPUT_LIMIT`].
+    #[error("the XML is longer than {limit} bytes")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Not UTF-8.
+    #[error("line {line}: the XML is not valid UTF-8")]
+    NotUtf8 {
+        /// Line of the first bad byte.
+        line: usize,
+    },
+    /// No element at all.
+    #[error("the XML is empty, expected an element")]
+    Empty,
+    /// Not well-formed.
+    #[error("line {line}: the XML is not well-formed: {reason}")]
+    Malformed {
+        /// Line at which the reader gave up.
+        line: usize,
+        /// What the reader said.
+        reason: String,
+    },
+    /// Too deep, or too many elements.
+    #[error("line {line}: the XML has more than {limit} {what}")]
+    TooMuch {
+        /// Line at which the limit was passed.
+        line: usize,
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A document type or an entity that XML does not predefine: neither is ever expanded.
+    #[error("line {line}: {what} is not accepted")]
+    Forbidden {
+        /// Line of the construct.
+        line: usize,
+        /// The construct.
+        what: String,
+    },
+}
+
+impl Element {
+    /// Parses one document.
+    ///
+    /// # Errors
+    /// [`XmlError`] for input that is too long, too deep, not UTF-8, not well-formed, or that
+    /// declares a document type or entities.
+    pub fn parse(input: &[u8]) -> Result<Self, XmlError> {
+        if input.len() > INPUT_LIMIT {
+            return Err(XmlError::TooLong { limit: INPUT_LIMIT });
+        }
+        let text = std::str::from_utf8(input).map_err(|error| XmlError::NotUtf8 {
+            line: Lines::of(input).at(error.valid_up_to()),
+        })?;
+        TreeBuilder::new(text).build()
+    }
+
+    /// The name without prefix.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The namespace, if the element has one.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// The line the element starts on, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The value of an attribute.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The names of all attributes, in document order, namespace declarations left out.
+    pub fn attribute_names(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// All child elements.
+    #[must_use]
+    pub fn children(&self) -> &[Element] {
+        &self.children
+    }
+
+    /// The first child of libvirt's own (no namespace) with this name.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<&Element> {
+        self.children
+            .iter()
+            .find(|child| child.namespace.is_none() && child.name == name)
+    }
+
+    /// All children of libvirt's own (no namespace) with this name.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> + 'a {
+        self.children
+            .iter()
+            .filter(move |child| child.namespace.is_none() && child.name == name)
+    }
+
+    /// The text directly inside the element, white space at both ends removed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.text.trim()
+    }
+
+    /// A [`Problem`] at this element.
+    pub fn problem(&self, reason: impl fmt::Display) -> Problem {
+        Problem {
+            line: self.line,
+            element: self.name.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Counts lines forward through a text, never twice over the same bytes.
+struct Lines<'a> {
+    input: &'a [u8],
+    position: usize,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn of(input: &'a [u8]) -> Self {
+        Self {
+            input,
+            position: 0,
+            line: 1,
+        }
+    }
+
+    /// The line of a byte offset; offsets must not decrease from call to call.
+    fn at(&mut self, offset: usize) -> usize {
+        let offset = offset.min(self.input.len());
+        if offset > self.position {
+            let passed = &self.input[self.position..offset];
+            self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+            self.position = offset;
+        }
+        self.line
+    }
+}
+
+/// Builds the tree from the reader's events.
+struct TreeBuilder<'a> {
+    reader: NsReader<&'a [u8]>,
+    lines: Lines<'a>,
+    open: Vec<Element>,
+    root: Option<Element>,
+    elements: usize,
+    namespaces: Vec<Arc<str>>,
+}
+
+impl<'a> TreeBuilder<'a> {
+    fn new(text: &'a str) -> Self {
+        let mut reader = NsReader::from_str(text);
+        reader.config_mut().enable_all_checks(true);
+        Self {
+            reader,
+            lines: Lines::of(text.as_bytes()),
+            open: Vec::new(),
+            root: None,
+            elements: 0,
+            namespaces: Vec::new(),
+        }
+    }
+
+    fn build(mut self) -> Result<Element, XmlError> {
+        loop {
+            let start = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX);
+            let line = self.lines.at(start);
+            let event = match self.reader.read_event() {
+                Ok(event) => event,
+                Err(error) => {
+                    return Err(XmlError::Malformed {
+                        line,
+                        reason: error.to_string(),
+                    })
+                }
+            };
+            match event {
+                XmlEvent::Start(tag) => {
+                    let element = self.element(&tag, line)?;
+                    if self.open.len() >= DEPTH_LIMIT {
+                        return Err(XmlError::TooMuch {
+                            line,
+                            what: "levels",
+                            limit: DEPTH_LIMIT,
+                        });
+                    }
+                    self.open.push(element);
+                }
+                XmlEvent::Empty(tag) => {
+                    let element = self.element(&tag, line)?;
+                    self.close(element, line)?;
+                }
+                XmlEvent::End(_) => {
+                    if let Some(element) = self.open.pop() {
+                        self.close(element, line)?;
+                    }
+                }
+                XmlEvent::Text(text) => {
+                    self.append(&text, line)?;
+                }
+                XmlEvent::CData(text) => {
+                    self.append(&text, line)?;
+                }
+                XmlEvent::GeneralRef(reference) => {
+                    let name: &str = &reference;
+                    let text = resolve(name).ok_or_else(|| XmlError::Forbidden {
+                        line,
+                        what: format!("the entity '&{name};'"),
+                    })?;
+                    self.append(&text, line)?;
+                }
+                XmlEvent::DocType(_) => {
+                    return Err(XmlError::Forbidden {
+                        line,
+                        what: "a document type".to_owned(),
+                    })
+                }
+                XmlEvent::Eof => break,
+                XmlEvent::Comment(_) | XmlEvent::Decl(_) | XmlEvent::PI(_) => {}
+            }
+        }
+        if let Some(open) = self.open.last() {
+            return Err(XmlError::Malformed {
+                line: open.line,
+                reason: format!("<{}> is never closed", open.name),
+            });
+        }
+        self.root.ok_or(XmlError::Empty)
+    }
+
+    fn element(&mut self, tag: &BytesStart<'_>, line: usize) -> Result<Element, XmlError> {
+        self.elements += 1;
+        if self.elements > ELEMENT_LIMIT {
+            return Err(XmlError::TooMuch {
+                line,
+                what: "elements",
+                limit: ELEMENT_LIMIT,
+            });
+        }
+        let (resolved, local) = self.reader.resolver().resolve_element(tag.name());
+        let namespace = match resolved {
+            ResolveResult::Bound(namespace) => Some(namespace.as_ref().to_owned()),
+            ResolveResult::Unbound => None,
+            ResolveResult::Unknown(prefix) => {
+                return Err(XmlError::Malformed {
+                    line,
+                    reason: format!("the prefix '{}' is not declared", prefix.escape_debug()),
+                })
+            }
+        };
+        let name = local.as_ref().to_owned();
+        let mut attributes = Vec::new();
+        for attribute in tag.attributes() {
+            let attribute = attribute.map_err(|error| malformed(line, &error))?;
+            let key: &str = attribute.key.as_ref();
+            if key == "xmlns" || key.starts_with("xmlns:") {
+                continue;
+            }
+            let value = attribute
+                .normalized_value(quick_xml::XmlVersion::Implicit1_0)
+                .map_err(|error| malformed(line, &error))?;
+            attributes.push((key.to_owned(), value.into_owned()));
+        }
+        let namespace = namespace.map(|namespace| self.intern(&namespace));
+        Ok(Element {
+            name,
+            namespace,
+            line,
+            attributes,
+            children: Vec::new(),
+            text: String::new(),
+        })
+    }
+
+    fn intern(&mut self, namespace: &str) -> Arc<str> {
+        if let Some(known) = self.namespaces.iter().find(|known| &***known == namespace) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = Arc::from(namespace);
+        self.namespaces.push(Arc::clone(&new));
+        new
+    }
+
+    fn close(&mut self, element: Element, line: usize) -> Result<(), XmlError> {
+        if let Some(parent) = self.open.last_mut() {
+            parent.children.push(element);
+        } else if self.root.is_some() {
+            return Err(XmlError::Malformed {
+                line,
+                reason: format!("a second root element <{}>", element.name),
+            });
+        } else {
+            self.root = Some(element);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, text: &str, line: usize) -> Result<(), XmlError> {
+        if let Some(element) = self.open.last_mut() {
+            element.text.push_str(text);
+        } else if !text.trim().is_empty() {
+            return Err(XmlError::Malformed {
+                line,
+                reason: "text outside of any element".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn malformed(line: usize, error: &dyn std::error::Error) -> XmlError {
+    XmlError::Malformed {
+        line,
+        reason: error.to_string(),
+    }
+}
+
+/// A predefined entity or a character reference.
+fn resolve(name: &str) -> Option<String> {
+    if let Some(text) = quick_xml::escape::resolve_predefined_entity(name) {
+        return Some(text.to_owned());
+    }
+    let number = name.strip_prefix('#')?;
+    let code = match number.strip_prefix('x') {
+        Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+        None => number.parse().ok()?,
+    };
+    char::from_u32(code).map(String::from)
+}

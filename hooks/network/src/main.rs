@@ -1,0 +1,8 @@
+//! libvirt's network hook: `portero-network-hook OBJECT OPERATION SUB-OPERATION EXTRA`.
+
+use portero_apply::{run_hook, Hook};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run_hook(Hook::Network)
+}

@@ -1,0 +1,36 @@
+//! What can be said to `portero`.
+
+use clap::{Parser, Subcommand};
+
+/// Port forwards into libvirt's networks: look at them, and mend them.
+///
+/// Forwards themselves are written in the metadata of a domain or network (virsh edit, virsh
+/// net-edit) or in /etc/portero; libvirt's hooks apply them when a guest or network starts.
+#[derive(Debug, Parser)]
+#[command(name = "portero", version, after_help = EXIT_STATUS)]
+pub(crate) struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_STATUS: &str =
+    "Exit status: 0 done; 1 failed; 2 usage, or 'plan' found changes to make.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compare the firewall with what is wanted and mend what differs
+    Sync,
+    /// Print what 'sync' would commit, in the form iptables-restore takes
+    Plan {
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// List forwards with where they lead and whether they are in the firewall
+    Status {
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
+}

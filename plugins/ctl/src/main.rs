@@ -1,0 +1,88 @@
+//! `portero`, the operator's command: looks at and mends what the hooks have done.
+
+mod args;
+mod status;
+
+use args::{Args, Command};
+use clap::Parser;
+use portero_apply::{clean_environment, ApplyError, Engine, Host, Log, LogSink, Paths};
+use portero_plan::{Family, Script};
+use std::fmt::Write as _;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Nothing to do, or done.
+const DONE: u8 = 0;
+/// `portero plan` found something to change.
+const CHANGES: u8 = 2;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    clean_environment();
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("portero: only root can read the firewall, expected to be run as root");
+        return ExitCode::FAILURE;
+    }
+    let mut log = Log::new(LogSink::Stderr);
+    let mut host = Host;
+    let mut engine = Engine::new(Paths::default(), &mut host, &mut log);
+    match run(&args, &mut engine) {
+        Ok((text, code)) => match std::io::stdout().write_all(text.as_bytes()) {
+            // Whoever read our output has read enough.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                eprintln!("portero: cannot write: {error}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::from(code),
+        },
+        Err(error) => {
+            eprintln!("portero: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
+    match &args.command {
+        Command::Sync => engine.sync().map(|()| (String::new(), DONE)),
+        Command::Plan { json } => {
+            let scripts = engine.plan()?;
+            let code = if scripts.is_empty() { DONE } else { CHANGES };
+            let text = if *json {
+                status::to_json(&scripts.iter().map(json_of).collect::<Vec<_>>())
+            } else {
+                plan_text(&scripts)
+            };
+            Ok((text, code))
+        }
+        Command::Status { json } => {
+            let owners = engine.status()?;
+            let text = if *json {
+                status::to_json(&status::rows(&owners))
+            } else {
+                status::table(&status::rows(&owners))
+            };
+            Ok((text, DONE))
+        }
+    }
+}
+
+fn program(script: &Script) -> &'static str {
+    match script.family {
+        Family::Ipv4 => "iptables-restore",
+        Family::Ipv6 => "ip6tables-restore",
+    }
+}
+
+fn json_of(script: &Script) -> serde_json::Value {
+    serde_json::json!({ "program": program(script), "input": script.text })
+}
+
+fn plan_text(scripts: &[Script]) -> String {
+    let mut text = String::new();
+    for script in scripts {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "# {} --noflush\n{}", program(script), script.text);
+    }
+    text
+}

@@ -1,0 +1,161 @@
+//! `portero status`: one row for each range of ports.
+
+use comfy_table::{presets, Table};
+use portero_apply::{OwnerStatus, Phase};
+use portero_plan::Rule;
+use serde::Serialize;
+
+/// One range of ports of one owner.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    /// `domain` or `network`.
+    owner: &'static str,
+    /// Its name.
+    name: String,
+    /// Its UUID.
+    uuid: String,
+    /// `tcp`, `udp` or `sctp`.
+    protocol: String,
+    /// The host's address; any when absent.
+    address: Option<String>,
+    /// The host's interface; any when absent.
+    dev: Option<String>,
+    /// Who may use it; everybody when absent.
+    source: Option<String>,
+    /// The host's ports, `80` or `2000-2020`.
+    ports: String,
+    /// The guest's address, once it is known.
+    guest: Option<String>,
+    /// The guest's ports, once the address is known.
+    guest_ports: Option<String>,
+    /// `active`, `missing`, `pending` or `claimed`.
+    state: &'static str,
+    /// Why it is not active.
+    reason: Option<String>,
+}
+
+pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for OwnerStatus {
+        record,
+        is_in_firewall,
+    } in owners
+    {
+        let ruleset = &record.ruleset;
+        let row = |claim: &portero_plan::Claim| Row {
+            owner: ruleset.owner.kind.name(),
+            name: ruleset.owner.name.clone(),
+            uuid: ruleset.owner.uuid.to_string(),
+            protocol: claim.protocol.to_string(),
+            address: claim.address.map(|address| address.to_string()),
+            dev: claim.dev.clone(),
+            source: claim.source.map(|source| source.to_string()),
+            ports: claim.ports.to_string(),
+            guest: None,
+            guest_ports: None,
+            state: "pending",
+            reason: None,
+        };
+        if record.phase == Phase::Prepared {
+            rows.extend(ruleset.claims.iter().map(|claim| Row {
+                state: "claimed",
+                reason: Some("the domain has not started yet".to_owned()),
+                ..row(claim)
+            }));
+            continue;
+        }
+        for rule in &ruleset.rules {
+            let Rule::Dnat {
+                protocol,
+                address,
+                dev,
+                source,
+                ports,
+                guest,
+                guest_ports,
+            } = rule
+            else {
+                continue;
+            };
+            let claim = portero_plan::Claim {
+                protocol: *protocol,
+                address: *address,
+                dev: dev.clone(),
+                source: *source,
+                ports: *ports,
+            };
+            let (state, reason) = if *is_in_firewall {
+                ("active", None)
+            } else {
+                ("missing", Some("not in the firewall; run 'portero sync'"))
+            };
+            rows.push(Row {
+                guest: Some(guest.to_string()),
+                guest_ports: Some(guest_ports.to_string()),
+                state,
+                reason: reason.map(str::to_owned),
+                ..row(&claim)
+            });
+        }
+        for waiting in &record.pending {
+            rows.extend(waiting.claims.iter().map(|claim| Row {
+                reason: Some(waiting.reason.clone()),
+                ..row(claim)
+            }));
+        }
+    }
+    rows
+}
+
+pub(crate) fn table(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "No ports are forwarded.\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["OWNER", "HOST", "GUEST", "FROM", "STATE"]);
+    for row in rows {
+        let dash = || "-".to_owned();
+        let mut host = format!("{} {}", row.protocol, row.ports);
+        if let Some(address) = &row.address {
+            host = format!("{} {}", row.protocol, with_port(address, &row.ports));
+        }
+        if let Some(dev) = &row.dev {
+            host += &format!(" on {dev}");
+        }
+        let guest = match (&row.guest, &row.guest_ports) {
+            (Some(guest), Some(ports)) => with_port(guest, ports),
+            _ => dash(),
+        };
+        let state = match &row.reason {
+            Some(reason) => format!("{}: {reason}", row.state),
+            None => row.state.to_owned(),
+        };
+        table.add_row([
+            format!("{} {}", row.owner, row.name.escape_debug()),
+            host,
+            guest,
+            row.source.clone().unwrap_or_else(dash),
+            state,
+        ]);
+    }
+    let lines: Vec<String> = table
+        .to_string()
+        .lines()
+        .map(|line| line.trim().to_owned() + "\n")
+        .collect();
+    lines.concat()
+}
+
+fn with_port(address: &str, ports: &str) -> String {
+    if address.contains(':') {
+        format!("[{address}]:{ports}")
+    } else {
+        format!("{address}:{ports}")
+    }
+}
+
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    // Strings and options of strings always have a JSON form.
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,57 @@
+//! Which host ports a forward holds, and when two forwards are in each other's way.
+
+use crate::{PortRange, Protocol};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+
+/// Host ports that one forward holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Claim {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The host's address; all when absent.
+    pub address: Option<IpAddr>,
+    /// The host's interface; all when absent.
+    pub dev: Option<String>,
+    /// From whom; everybody when absent.
+    pub source: Option<IpNet>,
+    /// The ports.
+    pub ports: PortRange,
+}
+
+impl Claim {
+    /// Whether some packet would match both claims.
+    #[must_use]
+    pub fn conflicts_with(&self, other: &Self) -> bool {
+        self.protocol == other.protocol
+            && self.ports.overlaps(other.ports)
+            && both_or_any(self.address.as_ref(), other.address.as_ref(), |a, b| a == b)
+            && both_or_any(self.dev.as_ref(), other.dev.as_ref(), |a, b| a == b)
+            && both_or_any(self.source.as_ref(), other.source.as_ref(), |a, b| {
+                a.contains(b) || b.contains(a)
+            })
+    }
+}
+
+/// Whether two optional restrictions can hold at once.
+fn both_or_any<T>(a: Option<&T>, b: Option<&T>, both: impl Fn(&T, &T) -> bool) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => both(a, b),
+        _ => true,
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} port {}", self.protocol, self.ports)?;
+        if let Some(address) = self.address {
+            write!(formatter, " of {address}")?;
+        }
+        if let Some(dev) = &self.dev {
+            write!(formatter, " on {dev}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! The vocabulary of what portero wants: rules as values, their owners, and the transactions that
+//! bring a host's firewall from one set of rules to another. Nothing here has an effect.
+
+mod claim;
+mod iptables;
+mod observed;
+mod owner;
+mod port;
+mod rule;
+mod transaction;
+
+pub use claim::Claim;
+pub use iptables::{Base, Family, Table};
+pub use observed::{Observed, ObservedTable};
+pub use owner::{Owner, OwnerKind};
+pub use port::{PortError, PortRange, Protocol};
+pub use rule::{Rule, Ruleset};
+pub use transaction::{change_owner, reconcile, Script};

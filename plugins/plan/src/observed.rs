@@ -1,0 +1,83 @@
+//! What `iptables -S` says is in the kernel, reduced to what concerns portero.
+
+use crate::iptables::{chains, CHAIN_PREFIX};
+use crate::{Base, Family, Ruleset, Table};
+use std::collections::BTreeMap;
+
+/// Both tables of one family.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    tables: BTreeMap<Table, ObservedTable>,
+}
+
+/// One table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedTable {
+    /// portero's chains with their rules.
+    pub chains: BTreeMap<String, Vec<String>>,
+    /// All rules of the built-in chains that portero has jumps in.
+    pub built_in: BTreeMap<String, Vec<String>>,
+}
+
+impl Observed {
+    /// Adds a table from the lines of `iptables -t TABLE -S`.
+    pub fn add<'a>(&mut self, table: Table, lines: impl IntoIterator<Item = &'a str>) {
+        let mut found = ObservedTable::default();
+        let built_in: Vec<&str> = Base::ALL
+            .iter()
+            .filter(|base| base.table() == table)
+            .flat_map(|base| base.built_in_chains())
+            .copied()
+            .collect();
+        for line in lines {
+            let mut words = line.trim_end().splitn(3, ' ');
+            let (Some(command), Some(chain)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let rule = words.next().unwrap_or("");
+            let ours = chain.starts_with(CHAIN_PREFIX);
+            match command {
+                "-N" if ours => {
+                    found.chains.entry(chain.to_owned()).or_default();
+                }
+                "-A" if ours => found
+                    .chains
+                    .entry(chain.to_owned())
+                    .or_default()
+                    .push(rule.to_owned()),
+                "-A" if built_in.contains(&chain) => found
+                    .built_in
+                    .entry(chain.to_owned())
+                    .or_default()
+                    .push(rule.to_owned()),
+                _ => {}
+            }
+        }
+        self.tables.insert(table, found);
+    }
+
+    /// A table; empty if it was not there.
+    #[must_use]
+    pub fn table(&self, table: Table) -> ObservedTable {
+        self.tables.get(&table).cloned().unwrap_or_default()
+    }
+
+    /// Whether all of an owner's rules of a family are there and can be reached.
+    #[must_use]
+    pub fn holds(&self, family: Family, ruleset: &Ruleset) -> bool {
+        chains(ruleset)
+            .iter()
+            .filter(|((of, _), _)| *of == family)
+            .all(|((_, base), rules)| {
+                let table = self.table(base.table());
+                let has = |chain: &str, jump: &str| {
+                    let rules = table.chains.get(chain).or(table.built_in.get(chain));
+                    rules.is_some_and(|rules| rules.iter().any(|rule| rule == jump))
+                };
+                let jump = base.built_in_jump();
+                table.chains.get(&base.owner_chain(&ruleset.owner)) == Some(rules)
+                    && has(base.chain(), &base.owner_jump(&ruleset.owner))
+                    && base.built_in_chains().iter().all(|chain| has(chain, &jump))
+            })
+    }
+}

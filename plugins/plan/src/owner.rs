@@ -1,0 +1,89 @@
+//! Who a rule belongs to.
+
+use portero_event::ObjectName;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Longest name in a comment, in characters; iptables' own limit for the whole is 255.
+const COMMENT_NAME_LIMIT: usize = 64;
+
+/// What kind of object owns rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OwnerKind {
+    /// A domain.
+    Domain,
+    /// A network.
+    Network,
+}
+
+impl OwnerKind {
+    /// libvirt's word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Domain => "domain",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// The object that rules belong to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// Domain or network.
+    pub kind: OwnerKind,
+    /// The object's UUID.
+    pub uuid: Uuid,
+    /// The object's name, for people.
+    pub name: String,
+}
+
+impl Owner {
+    /// The owner for an object.
+    #[must_use]
+    pub fn new(kind: OwnerKind, uuid: Uuid, name: &ObjectName) -> Self {
+        Self {
+            kind,
+            uuid,
+            name: name.as_str().to_owned(),
+        }
+    }
+
+    /// What chains are named by: 16 hexadecimal digits, the same for an object's whole life.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut seed = self.kind.name().as_bytes().to_vec();
+        seed.extend_from_slice(self.uuid.as_bytes());
+        format!("{:016x}", xxh3_64(&seed))
+    }
+
+    /// The comment that names the owner in the firewall: kind, a space, and the name reduced to
+    /// letters, digits and `. _ -`, so that nothing in it can end a quotation or a line.
+    #[must_use]
+    pub fn comment(&self) -> String {
+        let name: String = self
+            .name
+            .chars()
+            .take(COMMENT_NAME_LIMIT)
+            .map(|character| match character {
+                'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => character,
+                _ => '_',
+            })
+            .collect();
+        format!("{} {name}", self.kind.name())
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} '{}'",
+            self.kind.name(),
+            self.name.escape_debug()
+        )
+    }
+}

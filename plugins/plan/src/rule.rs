@@ -1,0 +1,137 @@
+//! The rules portero can ask for, free of any firewall's syntax.
+
+use crate::{Claim, Family, Owner, PortRange, Protocol};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+
+/// One thing the firewall shall do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "lowercase")]
+pub enum Rule {
+    /// Send what comes for a port of the host to a guest.
+    Dnat {
+        /// Transport protocol.
+        protocol: Protocol,
+        /// The host's address; any local one except loopback when absent.
+        address: Option<IpAddr>,
+        /// The host's interface the packet must arrive by.
+        dev: Option<String>,
+        /// Who may use it.
+        source: Option<IpNet>,
+        /// The host's ports.
+        ports: PortRange,
+        /// The guest's address.
+        guest: IpAddr,
+        /// The guest's ports, as many as the host's.
+        guest_ports: PortRange,
+    },
+    /// Let such a connection pass, in both directions.
+    Accept {
+        /// Transport protocol.
+        protocol: Protocol,
+        /// The host's ports, to which the connection was made.
+        ports: PortRange,
+        /// The guest's address.
+        guest: IpAddr,
+        /// The guest's ports.
+        guest_ports: PortRange,
+    },
+    /// Give connections to a guest that were sent there by DNAT the host's address as source.
+    Masquerade {
+        /// From whom; everybody when absent.
+        source: Option<IpNet>,
+        /// The guest's address.
+        guest: IpAddr,
+    },
+    /// Let 127.0.0.0/8 be routed by way of this bridge, and let nothing but portero's own
+    /// connections use that.
+    Localnet {
+        /// The bridge.
+        bridge: String,
+    },
+}
+
+impl Rule {
+    /// The family of addresses the rule is about.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Dnat { guest, .. }
+            | Self::Accept { guest, .. }
+            | Self::Masquerade { guest, .. } => Family::of(*guest),
+            Self::Localnet { .. } => Family::Ipv4,
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dnat {
+                protocol,
+                address,
+                dev,
+                source,
+                ports,
+                guest,
+                guest_ports,
+            } => {
+                write!(formatter, "{protocol} port {ports}")?;
+                if let Some(address) = address {
+                    write!(formatter, " of {address}")?;
+                }
+                if let Some(dev) = dev {
+                    write!(formatter, " on {dev}")?;
+                }
+                if let Some(source) = source {
+                    write!(formatter, " from {source}")?;
+                }
+                write!(formatter, " to {guest} port {guest_ports}")
+            }
+            Self::Accept {
+                protocol,
+                guest,
+                guest_ports,
+                ..
+            } => write!(formatter, "accept {protocol} to {guest} port {guest_ports}"),
+            Self::Masquerade { source, guest } => match source {
+                Some(source) => write!(formatter, "masquerade {source} to {guest}"),
+                None => write!(formatter, "masquerade all to {guest}"),
+            },
+            Self::Localnet { bridge } => write!(formatter, "route loopback by {bridge}"),
+        }
+    }
+}
+
+/// All rules of one owner, in the order in which they were planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruleset {
+    /// Who they belong to.
+    pub owner: Owner,
+    /// The host ports the owner holds, whether or not their rules could be made yet.
+    pub claims: Vec<Claim>,
+    /// The rules.
+    pub rules: Vec<Rule>,
+}
+
+impl Ruleset {
+    /// An owner without rules.
+    #[must_use]
+    pub fn empty(owner: Owner) -> Self {
+        Self {
+            owner,
+            claims: Vec::new(),
+            rules: Vec::new(),
+        }
+    }
+
+    /// Bridges that loopback connections are routed by.
+    pub fn localnet_bridges(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter_map(|rule| match rule {
+            Rule::Localnet { bridge } => Some(bridge.as_str()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! Refuses host ports that are somebody else's: another forward's, or a program's on the host.
+
+use crate::{Forward, ForwardError, Limits};
+use portero_plan::{Claim, Owner, Protocol, Ruleset};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A socket on which a program of the host waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The address it is bound to.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+/// Why a port cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another owner's forward holds it.
+    #[error("{claim} is held by {holder}")]
+    Held {
+        /// What was asked for.
+        claim: Claim,
+        /// Who has it.
+        holder: Owner,
+    },
+    /// A program on the host listens on it.
+    #[error(
+        "{claim}: the host itself listens on {address} port {port} (give address= for another of \
+         its addresses, or permit it as 'listening' under [limits] in portero.toml)"
+    )]
+    Listening {
+        /// What was asked for.
+        claim: Claim,
+        /// Where the program listens.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+    },
+    /// Two forwards of the same object hold it.
+    #[error("{claim} is already forwarded by the portForward in line {line}")]
+    Twice {
+        /// What was asked for.
+        claim: Claim,
+        /// Line of the other element.
+        line: usize,
+    },
+}
+
+/// Checks the forwards of one object against each other.
+///
+/// # Errors
+/// [`ForwardError`] at the second of two forwards of one port.
+pub fn check_own(forwards: &[&Forward]) -> Result<(), ForwardError> {
+    for (index, forward) in forwards.iter().enumerate() {
+        for claim in forward.claims() {
+            let other = forwards[..index]
+                .iter()
+                .find(|other| other.claims().any(|other| other.conflicts_with(&claim)));
+            if let Some(other) = other {
+                let line = other.line;
+                return Err(forward.error(Refusal::Twice { claim, line }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks forwards against what all other owners hold.
+///
+/// # Errors
+/// [`ForwardError`] at the first forward of a port that somebody else holds.
+pub fn check_others<'a>(
+    owner: &Owner,
+    forwards: &[&Forward],
+    others: impl IntoIterator<Item = &'a Ruleset>,
+) -> Result<(), ForwardError> {
+    for other in others {
+        if (other.owner.kind, other.owner.uuid) == (owner.kind, owner.uuid) {
+            continue;
+        }
+        for held in &other.claims {
+            for forward in forwards {
+                let claim = forward.claims().find(|claim| claim.conflicts_with(held));
+                if let Some(claim) = claim {
+                    let holder = other.owner.clone();
+                    return Err(forward.error(Refusal::Held { claim, holder }));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks forwards against the sockets of the host's own programs; ports that the owner already
+/// `held` are not checked again.
+///
+/// # Errors
+/// [`ForwardError`] at the first forward that would take a program's port.
+pub fn check_listeners(
+    forwards: &[&Forward],
+    held: &[Claim],
+    listeners: &[Listener],
+    limits: &Limits,
+) -> Result<(), ForwardError> {
+    for forward in forwards {
+        for claim in forward.claims().filter(|claim| !held.contains(claim)) {
+            let taken = listeners.iter().find(|listener| {
+                would_take(&claim, listener) && !limits.may_take_from_listener(listener.port)
+            });
+            if let Some(Listener { address, port, .. }) = taken.copied() {
+                return Err(forward.error(Refusal::Listening {
+                    claim,
+                    address,
+                    port,
+                }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether packets for the listener would match the claim. A wildcard IPv6 socket usually serves
+/// IPv4 too (ipv6(7), `IPV6_V6ONLY`), so it is taken to.
+fn would_take(claim: &Claim, listener: &Listener) -> bool {
+    if claim.protocol != listener.protocol || !claim.ports.contains(listener.port) {
+        return false;
+    }
+    let bound = match listener.address {
+        IpAddr::V6(address) => address
+            .to_ipv4_mapped()
+            .map_or(listener.address, IpAddr::V4),
+        IpAddr::V4(_) => listener.address,
+    };
+    match claim.address {
+        None => !bound.is_loopback(),
+        Some(address) => {
+            let any_v4 = bound == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            bound == address || (any_v4 && address.is_ipv4()) || (bound.is_unspecified() && !any_v4)
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Reads `<portForward>`: libvirt's own grammar for passt, with `source` and `guest` added
+//! (<https://libvirt.org/formatdomain.html#userspace-connection-using-passt>).
+
+use ipnet::IpNet;
+use portero_event::{
+    check_root, Element, InterfaceName, MacAddress, NameError, Problem, NAMESPACE,
+};
+use portero_plan::{Claim, Family, Owner, OwnerKind, PortRange, Protocol};
+use std::fmt;
+use std::net::IpAddr;
+
+/// One `<portForward>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The host's address; any local one except loopback when absent.
+    pub address: Option<IpAddr>,
+    /// The host's interface.
+    pub dev: Option<InterfaceName>,
+    /// Who may use it.
+    pub source: Option<IpNet>,
+    /// The guest's address.
+    pub guest: Option<IpAddr>,
+    /// Which of the domain's interfaces.
+    pub interface: Option<MacAddress>,
+    /// Which ports lead where; never empty, no host port twice.
+    pub mappings: Vec<Mapping>,
+    /// Where it was written.
+    pub origin: Origin,
+    /// Line of the element.
+    pub line: usize,
+}
+
+/// Where a forward was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// In the `<metadata>` of this owner: held to the limits of portero.toml.
+    Metadata(Owner),
+    /// In this file of the administrator.
+    File(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metadata(owner) => write!(formatter, "metadata of {owner}"),
+            Self::File(path) => formatter.write_str(path),
+        }
+    }
+}
+
+/// Something wrong with a forward: where, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}, {problem}")]
+pub struct ForwardError {
+    /// The file or the object.
+    pub origin: Origin,
+    /// The element and what is wrong with it.
+    pub problem: Problem,
+}
+
+/// Ports of the host and the same number of ports of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// The host's ports.
+    pub host: PortRange,
+    /// The guest's ports.
+    pub guest: PortRange,
+}
+
+impl Forward {
+    /// The host ports it holds.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> + '_ {
+        self.mappings.iter().map(|mapping| Claim {
+            protocol: self.protocol,
+            address: self.address,
+            dev: self.dev.as_ref().map(|dev| dev.as_str().to_owned()),
+            source: self.source,
+            ports: mapping.host,
+        })
+    }
+
+    /// An error at this element.
+    pub fn error(&self, reason: impl fmt::Display) -> ForwardError {
+        ForwardError {
+            origin: self.origin.clone(),
+            problem: Problem {
+                line: self.line,
+                element: "portForward".to_owned(),
+                reason: reason.to_string(),
+            },
+        }
+    }
+
+    /// Whether a guest's address of this family can be meant.
+    #[must_use]
+    pub fn takes(&self, family: Family) -> bool {
+        let address = self.address.map(Family::of);
+        let source = self.source.map(|source| Family::of(source.addr()));
+        [address, source]
+            .into_iter()
+            .flatten()
+            .all(|restriction| restriction == family)
+    }
+}
+
+/// Reads all forwards of a `<portero:domain>` or `<portero:network>`.
+///
+/// # Errors
+/// [`ForwardError`] at the first element or attribute that is not as the grammar has it.
+pub fn parse(
+    root: &Element,
+    kind: OwnerKind,
+    origin: &Origin,
+) -> Result<Vec<Forward>, ForwardError> {
+    parse_all(root, kind, origin).map_err(|problem| ForwardError {
+        origin: origin.clone(),
+        problem,
+    })
+}
+
+fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<Forward>, Problem> {
+    check_root(root, kind.name())?;
+    only_attributes(root, &[])?;
+    root.children()
+        .iter()
+        .map(|element| match (element.namespace(), element.name()) {
+            (Some(NAMESPACE), "portForward") => forward(element, kind, origin),
+            (Some(NAMESPACE), "policy" | "hostBridge") => {
+                Err(element.problem("this version of portero does not support it yet"))
+            }
+            _ => {
+                Err(element
+                    .problem("not known here, expected <portForward> of portero's namespace"))
+            }
+        })
+        .collect()
+}
+
+fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forward, Problem> {
+    match kind {
+        OwnerKind::Domain => only_attributes(
+            element,
+            &["proto", "address", "dev", "source", "guest", "interface"],
+        )?,
+        OwnerKind::Network => {
+            only_attributes(element, &["proto", "address", "dev", "source", "guest"])?;
+        }
+    }
+    let protocol = element
+        .attribute("proto")
+        .ok_or_else(|| element.problem("proto is missing, expected tcp, udp or sctp"))?
+        .parse()
+        .map_err(|error| element.problem(error))?;
+    let forward = Forward {
+        protocol,
+        address: attribute(element, "address", host_address)?,
+        dev: attribute(element, "dev", |text| {
+            text.parse().map_err(|error: NameError| error.to_string())
+        })?,
+        source: attribute(element, "source", network)?,
+        guest: attribute(element, "guest", guest_address)?,
+        interface: attribute(element, "interface", |text| {
+            text.parse().map_err(|error: NameError| error.to_string())
+        })?,
+        mappings: mappings(element)?,
+        origin: origin.clone(),
+        line: element.line(),
+    };
+    if kind == OwnerKind::Network && forward.guest.is_none() {
+        return Err(element.problem("guest is missing, expected the guest's address"));
+    }
+    one_family(element, &forward)?;
+    Ok(forward)
+}
+
+fn one_family(element: &Element, forward: &Forward) -> Result<(), Problem> {
+    let families = [
+        forward.address.map(Family::of),
+        forward.guest.map(Family::of),
+        forward.source.map(|source| Family::of(source.addr())),
+    ];
+    let mut families = families.into_iter().flatten();
+    let first = families.next();
+    if families.any(|family| Some(family) != first) {
+        return Err(element.problem(
+            "address, guest and source mix IPv4 and IPv6, expected one family in a portForward",
+        ));
+    }
+    Ok(())
+}
+
+fn attribute<T>(
+    element: &Element,
+    name: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Problem> {
+    element
+        .attribute(name)
+        .map(|text| read(text).map_err(|reason| element.problem(format!("{name}: {reason}"))))
+        .transpose()
+}
+
+fn host_address(text: &str) -> Result<IpAddr, String> {
+    let address = unicast(text)?;
+    if address == IpAddr::V6(std::net::Ipv6Addr::LOCALHOST) {
+        return Err(
+            "::1 cannot be forwarded (Linux routes no IPv6 loopback), expected 127.0.0.1 or \
+             another of the host's addresses"
+                .to_owned(),
+        );
+    }
+    Ok(address)
+}
+
+fn guest_address(text: &str) -> Result<IpAddr, String> {
+    let address = unicast(text)?;
+    if address.is_loopback() {
+        return Err(format!(
+            "{address} is a loopback address, expected a guest's"
+        ));
+    }
+    Ok(address)
+}
+
+fn unicast(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text
+        .parse()
+        .map_err(|_| format!("'{}' is not an IP address", text.escape_debug()))?;
+    let broadcast = address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+    if address.is_unspecified() || address.is_multicast() || broadcast {
+        return Err(format!("{address} is not the address of one machine"));
+    }
+    Ok(address)
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address));
+    }
+    let network: IpNet = text.parse().map_err(|_| {
+        format!(
+            "'{}' is not a network, expected ADDRESS/PREFIX",
+            text.escape_debug()
+        )
+    })?;
+    Ok(network.trunc())
+}
+
+/// The ranges of a forward with what is excluded taken out.
+fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
+    let mut wanted: Vec<Mapping> = Vec::new();
+    let mut excluded: Vec<PortRange> = Vec::new();
+    for child in element.children() {
+        if child.namespace() != Some(NAMESPACE) || child.name() != "range" {
+            return Err(child.problem("not known in a portForward, expected <range>"));
+        }
+        only_attributes(child, &["start", "end", "to", "exclude"])?;
+        let range = host_range(child)?;
+        match child.attribute("exclude") {
+            Some("yes") if child.attribute("to").is_some() => {
+                return Err(child.problem("an excluded range maps nowhere, expected no 'to'"));
+            }
+            Some("yes") => excluded.push(range),
+            None | Some("no") => {
+                let mapping = mapped(child, range)?;
+                if let Some(other) = wanted.iter().find(|other| other.host.overlaps(range)) {
+                    return Err(child.problem(format!(
+                        "ports {range} overlap the range {} of the same portForward",
+                        other.host
+                    )));
+                }
+                wanted.push(mapping);
+            }
+            Some(other) => {
+                return Err(child.problem(format!(
+                    "exclude is '{}', expected yes or no",
+                    other.escape_debug()
+                )));
+            }
+        }
+    }
+    if wanted.is_empty() {
+        return Err(element.problem(
+            "no <range> that is not excluded, expected at least one (all ports of the host \
+             cannot be forwarded)",
+        ));
+    }
+    let left: Vec<Mapping> = wanted
+        .iter()
+        .flat_map(|mapping| cut(*mapping, &excluded))
+        .collect();
+    if left.is_empty() {
+        return Err(element.problem("every port is excluded, expected at least one left"));
+    }
+    Ok(left)
+}
+
+fn host_range(element: &Element) -> Result<PortRange, Problem> {
+    let start = element
+        .attribute("start")
+        .ok_or_else(|| element.problem("start is missing, expected a port"))?;
+    let end = element.attribute("end").unwrap_or(start);
+    let start =
+        PortRange::port(start).map_err(|error| element.problem(format!("start: {error}")))?;
+    let end = PortRange::port(end).map_err(|error| element.problem(format!("end: {error}")))?;
+    PortRange::new(start, end).map_err(|error| element.problem(error))
+}
+
+fn mapped(element: &Element, host: PortRange) -> Result<Mapping, Problem> {
+    let Some(to) = element.attribute("to") else {
+        return Ok(Mapping { host, guest: host });
+    };
+    let to = PortRange::port(to).map_err(|error| element.problem(format!("to: {error}")))?;
+    let guest = host.moved_to(to).ok_or_else(|| {
+        element.problem(format!(
+            "ports {host} mapped to {to} pass 65535, expected them all to fit"
+        ))
+    })?;
+    Ok(Mapping { host, guest })
+}
+
+/// What is left of a mapping without the excluded ports.
+fn cut(mapping: Mapping, excluded: &[PortRange]) -> Vec<Mapping> {
+    let mut left = vec![mapping.host];
+    for hole in excluded {
+        left = left.iter().flat_map(|range| range.without(*hole)).collect();
+    }
+    left.into_iter()
+        .filter_map(|host| {
+            let offset = host.start() - mapping.host.start();
+            let guest = host.moved_to(mapping.guest.start() + offset)?;
+            Some(Mapping { host, guest })
+        })
+        .collect()
+}
+
+/// Refuses attributes that nobody reads: a misspelt restriction must not widen a forward.
+fn only_attributes(element: &Element, known: &[&str]) -> Result<(), Problem> {
+    match element.attribute_names().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) if known.is_empty() => Err(element.problem(format!(
+            "attribute '{}' is not known, expected none",
+            name.escape_debug()
+        ))),
+        Some(name) => Err(element.problem(format!(
+            "attribute '{}' is not known, expected one of {}",
+            name.escape_debug(),
+            known.join(", ")
+        ))),
+    }
+}

@@ -1,0 +1,14 @@
+//! Plans port forwards: from the `<portForward>` elements of a domain or network, the active
+//! networks and the leases to the rules of that owner. Pure: it reads nothing and changes nothing.
+
+mod check;
+mod grammar;
+mod lease;
+mod limits;
+mod plan;
+
+pub use check::{check_listeners, check_others, check_own, Listener, Refusal};
+pub use grammar::{parse, Forward, ForwardError, Mapping, Origin};
+pub use lease::{parse_leases, Lease};
+pub use limits::Limits;
+pub use plan::{plan_domain, plan_network, Attachment, Pending, Plan};

@@ -1,0 +1,347 @@
+//! From forwards to rules: finds each guest's address and says what is still missing.
+
+use crate::{Forward, ForwardError, Lease};
+use ipnet::IpNet;
+use portero_event::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
+use portero_plan::{Claim, Family, Owner, Rule, Ruleset};
+use std::net::IpAddr;
+
+/// A guest's interface and the virtual network it is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attachment<'a> {
+    /// The guest's MAC address.
+    pub mac: MacAddress,
+    /// The name of the network.
+    pub network_name: &'a str,
+    /// The network, if it is known to be active.
+    pub network: Option<&'a Network>,
+}
+
+/// A forward whose rules cannot be made yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The host ports it holds meanwhile.
+    pub claims: Vec<Claim>,
+    /// What is missing.
+    pub reason: String,
+}
+
+/// What an owner's forwards come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The rules that can be made now, and all claims.
+    pub ruleset: Ruleset,
+    /// The forwards that have to wait.
+    pub pending: Vec<Pending>,
+}
+
+/// Where a forward leads.
+struct Target<'a> {
+    guest: IpAddr,
+    network: &'a Network,
+    bridge: &'a InterfaceName,
+}
+
+/// Either where a forward leads, or why that is not known yet.
+enum Found<'a> {
+    Targets(Vec<Target<'a>>),
+    Nothing(String),
+}
+
+/// Plans a domain's forwards.
+///
+/// `leases` gives the current leases of a bridge; it is asked only when no reservation answers.
+///
+/// # Errors
+/// [`ForwardError`] at a forward that can never work: a guest address outside the domain's networks, or
+/// a network whose guests the host does not route to.
+pub fn plan_domain(
+    owner: Owner,
+    forwards: &[&Forward],
+    attachments: &[Attachment<'_>],
+    leases: &dyn Fn(&InterfaceName) -> Vec<Lease>,
+) -> Result<Plan, ForwardError> {
+    let mut plan = Plan::empty(owner);
+    for forward in forwards {
+        plan.add(forward, find_domain_targets(forward, attachments, leases)?);
+    }
+    Ok(plan)
+}
+
+/// Plans a network's forwards.
+///
+/// # Errors
+/// [`ForwardError`] at a forward that can never work: a guest address outside the network, or a network
+/// whose guests the host does not route to.
+pub fn plan_network(
+    owner: Owner,
+    forwards: &[&Forward],
+    network: &Network,
+) -> Result<Plan, ForwardError> {
+    let mut plan = Plan::empty(owner);
+    for forward in forwards {
+        let Some(guest) = forward.guest else {
+            return Err(forward.error("guest is missing, expected the guest's address"));
+        };
+        let bridge = routed_bridge(forward, network)?;
+        if !holds(network, guest) {
+            return Err(forward.error(outside(guest, &[network])));
+        }
+        let target = Target {
+            guest,
+            network,
+            bridge,
+        };
+        plan.add(forward, Found::Targets(vec![target]));
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    fn empty(owner: Owner) -> Self {
+        Self {
+            ruleset: Ruleset::empty(owner),
+            pending: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, forward: &Forward, found: Found<'_>) {
+        self.ruleset.claims.extend(forward.claims());
+        match found {
+            Found::Nothing(reason) => self.pending.push(Pending {
+                claims: forward.claims().collect(),
+                reason,
+            }),
+            Found::Targets(targets) => {
+                for target in &targets {
+                    self.add_target(forward, target);
+                }
+            }
+        }
+    }
+
+    fn add_target(&mut self, forward: &Forward, target: &Target<'_>) {
+        for mapping in &forward.mappings {
+            self.ruleset.rules.push(Rule::Dnat {
+                protocol: forward.protocol,
+                address: forward.address,
+                dev: forward.dev.as_ref().map(|dev| dev.as_str().to_owned()),
+                source: forward.source,
+                ports: mapping.host,
+                guest: target.guest,
+                guest_ports: mapping.guest,
+            });
+            self.ruleset.rules.push(Rule::Accept {
+                protocol: forward.protocol,
+                ports: mapping.host,
+                guest: target.guest,
+                guest_ports: mapping.guest,
+            });
+        }
+        for source in masqueraded_sources(forward, target) {
+            self.add_once(Rule::Masquerade {
+                source,
+                guest: target.guest,
+            });
+        }
+        if forward.address.is_some_and(|address| address.is_loopback()) {
+            self.add_once(Rule::Localnet {
+                bridge: target.bridge.as_str().to_owned(),
+            });
+        }
+    }
+
+    fn add_once(&mut self, rule: Rule) {
+        if !self.ruleset.rules.contains(&rule) {
+            self.ruleset.rules.push(rule);
+        }
+    }
+}
+
+/// Whose connections must get the host's address as their source, or the guest would answer past
+/// the host: neighbours on its own bridge, loopback, and everybody where the guest has no gateway.
+fn masqueraded_sources(forward: &Forward, target: &Target<'_>) -> Vec<Option<IpNet>> {
+    if target.network.mode == ForwardMode::Isolated {
+        return vec![None];
+    }
+    let mut sources: Vec<Option<IpNet>> = target
+        .network
+        .subnets
+        .iter()
+        .filter(|subnet| Family::of(subnet.address) == Family::of(target.guest))
+        .filter_map(network_of)
+        .map(Some)
+        .collect();
+    if forward.address.is_some_and(|address| address.is_loopback()) {
+        let loopback = IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8);
+        sources.push(Some(loopback));
+    }
+    sources
+}
+
+fn find_domain_targets<'a>(
+    forward: &Forward,
+    attachments: &[Attachment<'a>],
+    leases: &dyn Fn(&InterfaceName) -> Vec<Lease>,
+) -> Result<Found<'a>, ForwardError> {
+    let candidates: Vec<&Attachment<'a>> = attachments
+        .iter()
+        .filter(|attachment| forward.interface.is_none_or(|mac| attachment.mac == mac))
+        .collect();
+    if candidates.is_empty() {
+        return Ok(Found::Nothing(match forward.interface {
+            Some(mac) => format!("the domain has no interface {mac} on a virtual network"),
+            None => "the domain has no interface on a virtual network".to_owned(),
+        }));
+    }
+    match forward.guest {
+        Some(guest) => find_given(forward, guest, &candidates),
+        None => find_by_mac(forward, candidates[0], leases),
+    }
+}
+
+/// The network of an address that the user has given.
+fn find_given<'a>(
+    forward: &Forward,
+    guest: IpAddr,
+    candidates: &[&Attachment<'a>],
+) -> Result<Found<'a>, ForwardError> {
+    let known: Vec<&'a Network> = candidates
+        .iter()
+        .filter_map(|candidate| candidate.network)
+        .collect();
+    if let Some(network) = known.iter().find(|network| holds(network, guest)) {
+        let bridge = routed_bridge(forward, network)?;
+        return Ok(Found::Targets(vec![Target {
+            guest,
+            network,
+            bridge,
+        }]));
+    }
+    match candidates
+        .iter()
+        .find(|candidate| candidate.network.is_none())
+    {
+        Some(unknown) => Ok(Found::Nothing(inactive(unknown))),
+        None => Err(forward.error(outside(guest, &known))),
+    }
+}
+
+/// The addresses that the network's reservations, or else its leases, give the interface.
+fn find_by_mac<'a>(
+    forward: &Forward,
+    attachment: &Attachment<'a>,
+    leases: &dyn Fn(&InterfaceName) -> Vec<Lease>,
+) -> Result<Found<'a>, ForwardError> {
+    let Some(network) = attachment.network else {
+        return Ok(Found::Nothing(inactive(attachment)));
+    };
+    let bridge = routed_bridge(forward, network)?;
+    let mut current: Option<Vec<Lease>> = None;
+    let mut targets = Vec::new();
+    for family in Family::ALL
+        .into_iter()
+        .filter(|family| forward.takes(*family))
+    {
+        let has_family = |subnet: &Subnet| Family::of(subnet.address) == family;
+        if !network.subnets.iter().any(has_family) {
+            continue;
+        }
+        let address = reserved(network, attachment.mac, family).or_else(|| {
+            let current = current.get_or_insert_with(|| leases(bridge));
+            leased(current, network, attachment.mac, family)
+        });
+        targets.extend(address.map(|guest| Target {
+            guest,
+            network,
+            bridge,
+        }));
+    }
+    if targets.is_empty() {
+        return Ok(Found::Nothing(format!(
+            "network '{}' has neither a DHCP reservation nor a lease for {}",
+            network.name, attachment.mac
+        )));
+    }
+    Ok(Found::Targets(targets))
+}
+
+fn reserved(network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {
+    network
+        .reservations
+        .iter()
+        .filter(|reservation| Family::of(reservation.address) == family)
+        .find(|reservation| {
+            reservation.mac == Some(mac)
+                || reservation
+                    .duid
+                    .as_ref()
+                    .is_some_and(|duid| duid.is_of(mac))
+        })
+        .map(|reservation| reservation.address)
+}
+
+/// The lease that ends last; one outside the network (a hostile or stale file) is passed over.
+fn leased(leases: &[Lease], network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {
+    leases
+        .iter()
+        .filter(|lease| lease.mac == mac && Family::of(lease.address) == family)
+        .filter(|lease| holds(network, lease.address))
+        .max_by_key(|lease| {
+            if lease.expiry == 0 {
+                u64::MAX
+            } else {
+                lease.expiry
+            }
+        })
+        .map(|lease| lease.address)
+}
+
+fn routed_bridge<'a>(
+    forward: &Forward,
+    network: &'a Network,
+) -> Result<&'a InterfaceName, ForwardError> {
+    if !network.mode.is_routed_by_host() {
+        return Err(forward.error(format!(
+            "guests of network '{}' are not behind this host, expected a network with forward mode \
+             nat, route or open, or an isolated one",
+            network.name
+        )));
+    }
+    network
+        .bridge
+        .as_ref()
+        .ok_or_else(|| forward.error(format!("network '{}' has no bridge", network.name)))
+}
+
+/// Whether an address can be a guest's on this network: inside a subnet and not the host's own.
+fn holds(network: &Network, guest: IpAddr) -> bool {
+    network.subnets.iter().any(|subnet| {
+        subnet.address != guest && network_of(subnet).is_some_and(|net| net.contains(&guest))
+    })
+}
+
+fn network_of(subnet: &Subnet) -> Option<IpNet> {
+    let network = IpNet::new(subnet.address, subnet.prefix).ok()?;
+    Some(network.trunc())
+}
+
+fn outside(guest: IpAddr, networks: &[&Network]) -> String {
+    let mut expected: Vec<String> = Vec::new();
+    for network in networks {
+        for subnet in network.subnets.iter().filter_map(network_of) {
+            expected.push(format!("{subnet} ('{}')", network.name));
+        }
+    }
+    format!(
+        "guest address {guest} cannot be a guest's here, expected one in {}",
+        expected.join(", ")
+    )
+}
+
+fn inactive(attachment: &Attachment<'_>) -> String {
+    format!(
+        "network '{}' is not known to be active",
+        attachment.network_name
+    )
+}

@@ -1,0 +1,164 @@
+//! Makes the guests' initrd: busybox, the network's modules, and the lab's agent.
+
+use crate::host::must;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Modules of Debian's cloud kernel, in the order of their loading.
+const MODULES: [&str; 5] = [
+    "virtio_pci",
+    "virtio_net",
+    "libcrc32c",
+    "udp_tunnel",
+    "sctp",
+];
+
+/// What runs first in a guest. It learns its name and IPv6 address from the kernel's command line.
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /tmp
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox --install -s /bin
+export PATH=/bin
+for module in $(cat /modules/order); do insmod "/modules/$module" || echo "no $module"; done
+ip link set lo up
+name=guest
+for word in $(cat /proc/cmdline); do
+    case "$word" in
+    lab.name=*) name="${word#lab.name=}" ;;
+    lab.v6=*) v6="${word#lab.v6=}" ;;
+    lab.gw6=*) gw6="${word#lab.gw6=}" ;;
+    esac
+done
+for nic in /sys/class/net/eth*; do
+    nic="${nic##*/}"
+    echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_dad"
+    ip link set "$nic" up
+    if [ "$nic" = eth0 ] && [ -n "$v6" ]; then
+        ip -6 addr add "$v6/64" dev eth0
+        ip -6 route add default via "$gw6" dev eth0
+    fi
+    udhcpc -i "$nic" -s /udhcpc -t 20 -T 1 -b -q
+done
+exec /agent serve "$name"
+"#;
+
+/// What udhcpc runs when it has a lease.
+const UDHCPC: &str = r#"#!/bin/busybox sh
+export PATH=/bin
+case "$1" in
+bound | renew)
+    ip addr add "$ip/$mask" dev "$interface"
+    [ -z "$router" ] || ip route add default via "${router%% *}" dev "$interface"
+    echo "lease $ip on $interface"
+    ;;
+esac
+"#;
+
+/// A kernel and an initrd.
+#[derive(Debug, Clone)]
+pub(crate) struct Image {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: PathBuf,
+}
+
+/// The newest of Debian's cloud kernels.
+fn kernel_version() -> String {
+    let mut versions: Vec<String> = fs::read_dir("/lib/modules")
+        .expect("/lib/modules, of package linux-image-cloud-amd64")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.contains("cloud"))
+        .collect();
+    versions.sort();
+    versions
+        .pop()
+        .expect("a cloud kernel, of package linux-image-cloud-amd64")
+}
+
+/// Makes an image in `folder`.
+pub(crate) fn make(folder: &Path, agent: &Path) -> Image {
+    let version = kernel_version();
+    let root = folder.join("initrd");
+    for name in ["bin", "modules", "lib", "lib64"] {
+        fs::create_dir_all(root.join(name)).expect("folder of the initrd");
+    }
+    let copy = |from: &Path, to: &str| {
+        fs::copy(from, root.join(to)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    };
+    copy(Path::new("/bin/busybox"), "bin/busybox");
+    copy(agent, "agent");
+    for library in libraries(agent) {
+        let to = root.join(library.strip_prefix("/").expect("an absolute path"));
+        fs::create_dir_all(to.parent().expect("a folder")).expect("folder of a library");
+        fs::copy(&library, to).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
+    }
+    let mut order = Vec::new();
+    for module in MODULES {
+        for path in dependencies(&version, module) {
+            let name = path
+                .file_name()
+                .expect("a file")
+                .to_string_lossy()
+                .into_owned();
+            if !order.contains(&name) {
+                copy(&path, &format!("modules/{name}"));
+                order.push(name);
+            }
+        }
+    }
+    fs::write(root.join("modules/order"), order.join("\n") + "\n").expect("order");
+    for (name, text) in [("init", INIT), ("udhcpc", UDHCPC)] {
+        fs::write(root.join(name), text).expect("script of the initrd");
+        must("chmod", &["755", &root.join(name).to_string_lossy()]);
+    }
+    let initrd = folder.join("initrd.cpio");
+    let archive = fs::File::create(&initrd).expect("initrd");
+    let mut list = Command::new("find")
+        .arg(".")
+        .current_dir(&root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("find");
+    let status = Command::new("cpio")
+        .args(["--quiet", "-o", "-H", "newc"])
+        .current_dir(&root)
+        .stdin(list.stdout.take().expect("find's output"))
+        .stdout(archive)
+        .status()
+        .expect("cpio");
+    list.wait().expect("find");
+    assert!(status.success(), "cpio failed");
+    let kernel = PathBuf::from(format!("/boot/vmlinuz-{version}"));
+    Image { kernel, initrd }
+}
+
+/// The shared libraries of a program, the loader among them.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let output = Command::new("ldd").arg(program).output().expect("ldd");
+    String::from_utf8_lossy(&output.stdout)
+        .split_ascii_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect()
+}
+
+/// A module's files and those of what it needs, in the order of their loading; none if it is built in.
+fn dependencies(version: &str, module: &str) -> Vec<PathBuf> {
+    let output = Command::new("modprobe")
+        .args([
+            "--show-depends",
+            "--ignore-install",
+            "--set-version",
+            version,
+            module,
+        ])
+        .output()
+        .expect("modprobe");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| line.strip_prefix("insmod "))
+        .map(|path| PathBuf::from(path.trim()))
+        .collect()
+}

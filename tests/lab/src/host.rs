@@ -1,0 +1,153 @@
+//! Makes the namespaces into a host: its own files, devices, interfaces, and the outside.
+
+use crate::{HOST_V4, HOST_V6, OUTSIDE_V4, OUTSIDE_V6};
+use nix::mount::{mount, MsFlags};
+use nix::sys::stat::{makedev, mknod, Mode, SFlag};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Where the lab keeps what it writes over the machine's files.
+pub(crate) const OVER: &str = "/run/lab";
+
+/// Folders that can be written to inside without touching the machine's.
+const OVERLAID: [&str; 3] = ["/etc", "/usr", "/var"];
+
+/// Character devices that libvirt, QEMU and busybox need: name, major, minor.
+const DEVICES: [(&str, u64, u64); 7] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+    ("net/tun", 10, 200),
+];
+
+/// Runs a program that has to succeed.
+pub(crate) fn must(program: &str, arguments: &[&str]) {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn tmpfs(on: &str, options: &str) {
+    mount(
+        Some("portero-lab"),
+        on,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some(options),
+    )
+    .unwrap_or_else(|error| panic!("tmpfs on {on}: {error}"));
+}
+
+/// Makes the host.
+pub(crate) fn make() {
+    files();
+    devices();
+    interfaces();
+}
+
+fn files() {
+    let resolver = fs::read("/etc/resolv.conf").unwrap_or_default();
+    tmpfs("/run", "mode=0755");
+    for folder in OVERLAID {
+        let (upper, work) = (
+            format!("{OVER}{folder}/upper"),
+            format!("{OVER}{folder}/work"),
+        );
+        fs::create_dir_all(&upper).expect("upper folder");
+        fs::create_dir_all(&work).expect("work folder");
+        let options = format!("lowerdir={folder},upperdir={upper},workdir={work}");
+        mount(
+            Some("portero-lab"),
+            folder,
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .unwrap_or_else(|error| panic!("overlay on {folder}: {error}"));
+    }
+    // A sysfs and a proc/sys of this network namespace.
+    mount(
+        Some("sysfs"),
+        "/sys",
+        Some("sysfs"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .expect("sysfs");
+    // What an installation of the machine's own has left must not be part of the test.
+    for stale in [
+        "/etc/libvirt/hooks",
+        "/etc/portero",
+        "/var/lib/libvirt/dnsmasq",
+    ] {
+        let _ = fs::remove_dir_all(stale);
+    }
+    let _ = fs::remove_file("/etc/resolv.conf");
+    fs::write("/etc/resolv.conf", resolver).expect("resolv.conf");
+    fs::create_dir_all("/run/libvirt").expect("/run/libvirt");
+    fs::create_dir_all("/var/lib/libvirt/dnsmasq").expect("dnsmasq folder");
+}
+
+fn devices() {
+    tmpfs("/dev", "mode=0755");
+    fs::create_dir_all("/dev/net").expect("/dev/net");
+    fs::create_dir_all("/dev/pts").expect("/dev/pts");
+    fs::create_dir_all("/dev/shm").expect("/dev/shm");
+    for (name, major, minor) in DEVICES {
+        mknod(
+            &Path::new("/dev").join(name),
+            SFlag::S_IFCHR,
+            Mode::from_bits_truncate(0o666),
+            makedev(major, minor),
+        )
+        .unwrap_or_else(|error| panic!("/dev/{name}: {error}"));
+    }
+    mount(
+        Some("devpts"),
+        "/dev/pts",
+        Some("devpts"),
+        MsFlags::empty(),
+        Some("newinstance,ptmxmode=0666"),
+    )
+    .expect("devpts");
+    std::os::unix::fs::symlink("pts/ptmx", "/dev/ptmx").expect("/dev/ptmx");
+}
+
+fn interfaces() {
+    must("ip", &["netns", "add", "outside"]);
+    must("ip", &["link", "set", "lo", "up"]);
+    must(
+        "ip",
+        &[
+            "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "outside",
+        ],
+    );
+    let (v4, v6) = (format!("{HOST_V4}/24"), format!("{HOST_V6}/64"));
+    must("ip", &["address", "add", &v4, "dev", "eth0"]);
+    must("ip", &["address", "add", &v6, "dev", "eth0", "nodad"]);
+    must("ip", &["link", "set", "eth0", "up"]);
+    let outside = ["-n", "outside"];
+    let (v4, v6) = (format!("{OUTSIDE_V4}/24"), format!("{OUTSIDE_V6}/64"));
+    let steps: [&[&str]; 6] = [
+        &["link", "set", "lo", "up"],
+        &["address", "add", &v4, "dev", "eth0"],
+        &["address", "add", &v6, "dev", "eth0", "nodad"],
+        &["link", "set", "eth0", "up"],
+        &["route", "add", "default", "via", HOST_V4],
+        &["route", "add", "default", "via", HOST_V6],
+    ];
+    for step in steps {
+        must("ip", &[&outside, step].concat());
+    }
+}

@@ -1,0 +1,358 @@
+//! The lab itself: libvirtd, its guests, and the commands that are run on the host and outside.
+
+use crate::guest::{self, Image};
+use crate::host;
+use crate::xml::{self, DomainXml, NetworkXml};
+use std::fs;
+use std::io::Read;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest time any command of the lab may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
+/// libvirt's settings for guests without isolation from the lab, which is isolated itself.
+const QEMU_CONF: &str = r#"user = "root"
+group = "root"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+dynamic_ownership = 0
+remember_owner = 0
+stdio_handler = "file"
+"#;
+
+const LIBVIRTD_CONF: &str = r#"auth_unix_rw = "none"
+auth_unix_ro = "none"
+unix_sock_group = "root"
+log_filters = "1:util.hook 4:*"
+log_outputs = "1:stderr"
+"#;
+
+/// Whether portero is installed in a lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portero {
+    /// With `make install`.
+    Installed,
+    /// libvirt alone: the control of everything.
+    Absent,
+}
+
+/// What lab to make.
+#[derive(Debug)]
+pub struct Options {
+    /// Whether portero is installed in it.
+    pub portero: Portero,
+    /// The program `portero-lab-agent`.
+    pub agent: PathBuf,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// Whether it exited 0 in time.
+    pub ok: bool,
+    /// Its stdout.
+    pub stdout: String,
+    /// Its stderr.
+    pub stderr: String,
+}
+
+/// A running lab.
+#[derive(Debug)]
+pub struct Lab {
+    libvirtd: Child,
+    agent: PathBuf,
+    image: Image,
+    syslog: UnixDatagram,
+    outside_agent: Child,
+}
+
+impl Lab {
+    /// Makes the host and starts libvirtd.
+    ///
+    /// # Panics
+    /// When any part of it fails.
+    #[must_use]
+    pub fn boot(options: &Options) -> Self {
+        host::make();
+        fs::create_dir_all("/run/lab/files").expect("folder for files");
+        let agent = PathBuf::from("/run/lab/files/agent");
+        fs::copy(&options.agent, &agent).expect("the agent");
+        let image = guest::make(Path::new("/run/lab/files"), &agent);
+        let syslog = UnixDatagram::bind("/dev/log").expect("/dev/log");
+        syslog.set_nonblocking(true).expect("a socket");
+        fs::create_dir_all("/etc/libvirt").expect("/etc/libvirt");
+        fs::write("/etc/libvirt/qemu.conf", QEMU_CONF).expect("qemu.conf");
+        fs::write("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF).expect("libvirtd.conf");
+        for stale in ["/etc/libvirt/qemu", "/var/lib/libvirt/qemu/save"] {
+            let _ = fs::remove_dir_all(stale);
+        }
+        if options.portero == Portero::Installed {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+            let root = root.to_string_lossy().into_owned();
+            host::must(
+                "make",
+                &[
+                    "--no-print-directory",
+                    "-C",
+                    &root,
+                    "install",
+                    "PREFIX=/usr",
+                ],
+            );
+        }
+        let outside_agent = Command::new("ip")
+            .args(["netns", "exec", "outside"])
+            .arg(&agent)
+            .args(["serve", "outside"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the agent outside");
+        let lab = Self {
+            libvirtd: start_libvirtd(),
+            agent,
+            image,
+            syslog,
+            outside_agent,
+        };
+        lab.wait_for_libvirtd();
+        lab
+    }
+
+    pub(crate) fn agent(&self) -> String {
+        self.agent.to_string_lossy().into_owned()
+    }
+
+    /// Runs a program on the host.
+    #[must_use]
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Ran {
+        run_bounded(Command::new(program).args(arguments))
+    }
+
+    /// Runs a program on the machine outside.
+    #[must_use]
+    pub fn outside(&self, program: &str, arguments: &[&str]) -> Ran {
+        run_bounded(
+            Command::new("ip")
+                .args(["netns", "exec", "outside", program])
+                .args(arguments),
+        )
+    }
+
+    /// Runs a program on the host that has to succeed; gives its stdout.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn must(&self, program: &str, arguments: &[&str]) -> String {
+        let ran = self.run(program, arguments);
+        assert!(ran.ok, "{program} {}: {ran:?}", arguments.join(" "));
+        ran.stdout
+    }
+
+    /// Runs virsh, whatever comes of it.
+    #[must_use]
+    pub fn try_virsh(&self, arguments: &[&str]) -> Ran {
+        self.run(
+            "virsh",
+            &[&["-q", "-c", "qemu:///system"], arguments].concat(),
+        )
+    }
+
+    /// Runs virsh, which has to succeed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn virsh(&self, arguments: &[&str]) -> String {
+        let ran = self.try_virsh(arguments);
+        assert!(ran.ok, "virsh {}: {}", arguments.join(" "), ran.stderr);
+        ran.stdout
+    }
+
+    /// Writes a file and gives its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn file(&self, name: &str, content: &str) -> String {
+        let path = format!("/run/lab/files/{name}");
+        fs::write(&path, content).expect("a file of the lab");
+        path
+    }
+
+    /// Defines a network and starts it.
+    ///
+    /// # Panics
+    /// When libvirt refuses.
+    pub fn start_network(&self, network: &NetworkXml<'_>) {
+        self.define_network(network);
+        self.virsh(&["net-start", network.name]);
+    }
+
+    /// Defines a network.
+    ///
+    /// # Panics
+    /// When libvirt refuses.
+    pub fn define_network(&self, network: &NetworkXml<'_>) {
+        let path = self.file("network.xml", &xml::network(network));
+        self.virsh(&["net-define", &path]);
+    }
+
+    /// The XML of a domain that boots the lab's image.
+    #[must_use]
+    pub fn domain_xml(&self, domain: &DomainXml<'_>) -> String {
+        xml::domain(
+            domain,
+            &self.image.kernel.to_string_lossy(),
+            &self.image.initrd.to_string_lossy(),
+            &format!("/run/lab/files/{}.console", domain.name),
+        )
+    }
+
+    /// Defines a domain.
+    ///
+    /// # Panics
+    /// When libvirt refuses.
+    pub fn define(&self, domain: &DomainXml<'_>) {
+        let path = self.file("domain.xml", &self.domain_xml(domain));
+        self.virsh(&["define", &path]);
+    }
+
+    /// What a guest has written to its console.
+    #[must_use]
+    pub fn console(&self, name: &str) -> String {
+        fs::read_to_string(format!("/run/lab/files/{name}.console")).unwrap_or_default()
+    }
+
+    /// Waits until a guest's agent answers at its own address.
+    ///
+    /// # Panics
+    /// When it does not within a minute.
+    pub fn wait_guest(&self, address: &str) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.run(&self.agent(), &["ask", address, "ping"]).ok {
+            assert!(Instant::now() < end, "no guest answers at {address}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The rules of both families, without comments and counters.
+    #[must_use]
+    pub fn rules(&self) -> String {
+        let mut rules = String::new();
+        for program in ["iptables-save", "ip6tables-save"] {
+            for line in self
+                .must(program, &[])
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+            {
+                let line = line.split(" [").next().unwrap_or(line);
+                rules += &format!("{line}\n");
+            }
+        }
+        rules
+    }
+
+    /// Messages that were sent to syslog since the last call.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        let mut messages = Vec::new();
+        let mut buffer = [0; 8192];
+        while let Ok(length) = self.syslog.recv(&mut buffer) {
+            messages.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        messages
+    }
+
+    fn wait_for_libvirtd(&self) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !self.try_virsh(&["version"]).ok {
+            assert!(
+                Instant::now() < end,
+                "libvirtd does not answer: {}",
+                fs::read_to_string("/run/lab/libvirtd.log").unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Ends the daemon as its service manager would and starts it again; guests go on.
+    ///
+    /// # Panics
+    /// When it does not end or start.
+    pub fn restart_libvirtd(&mut self) {
+        self.signal_libvirtd("TERM");
+        self.libvirtd.wait().expect("libvirtd's end");
+        self.libvirtd = start_libvirtd();
+        self.wait_for_libvirtd();
+    }
+
+    /// Sends libvirtd a signal.
+    pub fn signal_libvirtd(&self, signal: &str) {
+        let pid = self.libvirtd.id().to_string();
+        self.must("kill", &["-s", signal, &pid]);
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // The PID namespace takes whatever is left with it.
+        let _ = self.outside_agent.kill();
+        let _ = self.libvirtd.kill();
+        let _ = self.libvirtd.wait();
+    }
+}
+
+fn start_libvirtd() -> Child {
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open("/run/lab/libvirtd.log")
+        .expect("libvirtd's log");
+    Command::new("libvirtd")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("libvirtd, of package libvirt-daemon")
+}
+
+fn run_bounded(command: &mut Command) -> Ran {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let stdout = std::thread::spawn(move || read_all(stdout));
+    let stderr = std::thread::spawn(move || read_all(stderr));
+    let end = Instant::now() + COMMAND_LIMIT;
+    let ok = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status.success();
+        }
+        if Instant::now() > end {
+            let _ = child.kill();
+            let _ = child.wait();
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    Ran {
+        ok,
+        stdout: stdout.join().unwrap_or_default(),
+        stderr: stderr.join().unwrap_or_default(),
+    }
+}
+
+fn read_all(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

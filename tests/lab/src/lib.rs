@@ -1,0 +1,28 @@
+//! A private libvirt with real guests and an outside world.
+//!
+//! The program that uses the lab runs itself anew in namespaces of its own (mount, network, PID):
+//! its network namespace is the virtual host, with `eth0` leading to a second namespace, `outside`.
+//! Nothing of the machine is touched, and everything ends with the program.
+
+mod enter;
+mod guest;
+mod host;
+mod lab;
+mod probe;
+mod scenario;
+mod xml;
+
+pub use enter::enter;
+pub use lab::{Lab, Options, Portero, Ran};
+pub use probe::{From, Proto};
+pub use scenario::{run_scenarios, Scenario};
+pub use xml::{domain, network, DomainXml, NetworkXml};
+
+/// The host's IPv4 address towards the outside.
+pub const HOST_V4: &str = "203.0.113.1";
+/// The host's IPv6 address towards the outside.
+pub const HOST_V6: &str = "2001:db8:113::1";
+/// The IPv4 address of the machine outside.
+pub const OUTSIDE_V4: &str = "203.0.113.2";
+/// The IPv6 address of the machine outside.
+pub const OUTSIDE_V6: &str = "2001:db8:113::2";

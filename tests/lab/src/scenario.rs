@@ -1,0 +1,46 @@
+//! Runs named scenarios one after the other and counts what holds.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// One thing that has to hold, on a lab of the type `L`.
+pub struct Scenario<L> {
+    /// Its name.
+    pub name: &'static str,
+    /// What panics if it does not hold.
+    pub run: fn(&mut L),
+}
+
+/// Runs the scenarios whose names contain the program's first argument (all without one).
+pub fn run_scenarios<L>(lab: &mut L, scenarios: &[Scenario<L>], on_failure: fn(&L)) -> ExitCode {
+    let filter = std::env::args()
+        .nth(1)
+        .filter(|word| !word.starts_with('-'));
+    let (mut passed, mut failed) = (0, 0);
+    for scenario in scenarios {
+        let wanted = filter
+            .as_ref()
+            .is_none_or(|filter| scenario.name.contains(filter.as_str()));
+        if !wanted {
+            continue;
+        }
+        let start = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(lab)));
+        let seconds = start.elapsed().as_secs_f64();
+        if result.is_ok() {
+            passed += 1;
+            println!("ok {} ({seconds:.1} s)", scenario.name);
+        } else {
+            failed += 1;
+            println!("FAILED {} ({seconds:.1} s)", scenario.name);
+            on_failure(lab);
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

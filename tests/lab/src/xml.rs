@@ -1,0 +1,91 @@
+//! XML of networks and domains, short enough to read in a test.
+
+use std::fmt::Write;
+
+/// A network.
+#[derive(Debug, Clone, Copy)]
+pub struct NetworkXml<'a> {
+    /// Its name; its bridge is called `br-NAME`.
+    pub name: &'a str,
+    /// `nat`, `route`, `open`, or empty for an isolated network.
+    pub mode: &'a str,
+    /// Third octet of 192.168.X.0/24, and last part of fd00:X::/64.
+    pub number: u8,
+    /// DHCP reservations: MAC address and last octet.
+    pub reservations: &'a [(&'a str, u8)],
+    /// What stands in `<portero:network>`; nothing when empty.
+    pub portero: &'a str,
+}
+
+/// A domain.
+#[derive(Debug, Clone, Copy)]
+pub struct DomainXml<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its interfaces: network and MAC address.
+    pub nics: &'a [(&'a str, &'a str)],
+    /// Number of the first network and last part of the guest's IPv6 address there.
+    pub v6: Option<(u8, u8)>,
+    /// What stands in `<portero:domain>`; nothing when empty.
+    pub portero: &'a str,
+}
+
+fn metadata(kind: &str, content: &str) -> String {
+    if content.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<metadata><portero:{kind} xmlns:portero='urn:portero:1'>{content}</portero:{kind}></metadata>"
+    )
+}
+
+/// The XML of a network.
+#[must_use]
+pub fn network(network: &NetworkXml<'_>) -> String {
+    let NetworkXml {
+        name, mode, number, ..
+    } = network;
+    let forward = match *mode {
+        "" => String::new(),
+        mode => format!("<forward mode='{mode}'/>"),
+    };
+    let mut hosts = String::new();
+    for (mac, octet) in network.reservations {
+        write!(hosts, "<host mac='{mac}' ip='192.168.{number}.{octet}'/>").expect("a string");
+    }
+    format!(
+        "<network><name>{name}</name>{}{forward}<bridge name='br-{name}' delay='0'/>\
+         <ip address='192.168.{number}.1' netmask='255.255.255.0'><dhcp>\
+         <range start='192.168.{number}.100' end='192.168.{number}.200'/>{hosts}</dhcp></ip>\
+         <ip family='ipv6' address='fd00:{number}::1' prefix='64'/></network>",
+        metadata("network", network.portero)
+    )
+}
+
+/// The XML of a domain that boots `kernel` and `initrd` and logs its console to `console`.
+#[must_use]
+pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str) -> String {
+    let name = domain.name;
+    let mut nics = String::new();
+    for (network, mac) in domain.nics {
+        write!(
+            nics,
+            "<interface type='network'><mac address='{mac}'/><source network='{network}'/>\
+             <model type='virtio'/></interface>"
+        )
+        .expect("a string");
+    }
+    let v6 = domain.v6.map_or(String::new(), |(number, last)| {
+        format!(" lab.v6=fd00:{number}::{last} lab.gw6=fd00:{number}::1")
+    });
+    format!(
+        "<domain type='qemu'><name>{name}</name>{}<memory unit='MiB'>128</memory><vcpu>1</vcpu>\
+         <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel>\
+         <initrd>{initrd}</initrd>\
+         <cmdline>console=ttyS0 quiet panic=1 mitigations=off lab.name={name}{v6}</cmdline></os>\
+         <features><acpi/></features><on_crash>destroy</on_crash><on_reboot>destroy</on_reboot>\
+         <devices>{nics}<serial type='file'><source path='{console}'/></serial>\
+         <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
+        metadata("domain", domain.portero)
+    )
+}
