@@ -65,10 +65,13 @@ impl<'a> Engine<'a> {
         match event {
             Event::Domain { operation, domain } => match operation {
                 QemuOperation::Prepare => self.prepare(domain, stdin),
-                QemuOperation::Start
-                | QemuOperation::Started
-                | QemuOperation::Reconnect
-                | QemuOperation::Attach => self.activate(domain, stdin),
+                QemuOperation::Start | QemuOperation::Started => self.activate(domain, stdin),
+                QemuOperation::Reconnect | QemuOperation::Attach => {
+                    if !self.state.was_compared_recently() {
+                        self.state.distrust()?;
+                    }
+                    self.activate(domain, stdin)
+                }
                 QemuOperation::Stopped | QemuOperation::Release => self.remove_domain(domain),
                 QemuOperation::Migrate | QemuOperation::Restore | QemuOperation::Unknown(_) => {
                     Ok(())
@@ -217,7 +220,7 @@ impl<'a> Engine<'a> {
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
         let record = self.record_of(plan, old.as_ref());
-        self.apply(&config, record, deadline)
+        self.apply(&config, record, LibvirtRules::Standing, deadline)
     }
 
     /// A guest has ended, or never came to run: nothing of it shall stay.
@@ -231,7 +234,7 @@ impl<'a> Engine<'a> {
         let _lock = self.state.lock(deadline)?;
         self.state.remove_object(OwnerKind::Domain, domain.uuid)?;
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        self.withdraw(&config, &owner, deadline)
+        self.withdraw(&config, &owner, LibvirtRules::Standing, deadline)
     }
 
     /// Refuses the start of a network whose forwards are wrong or cannot be had.
@@ -286,7 +289,7 @@ impl<'a> Engine<'a> {
             let forwards: Vec<&Forward> = forwards.iter().collect();
             self.check(&config, &owner, &forwards, None)?;
             let record = self.record_of(plan_network(owner, &forwards, network)?, None);
-            self.apply(&config, record, deadline)?;
+            self.apply(&config, record, LibvirtRules::Coming, deadline)?;
         }
         self.replan_running_domain(port)
     }
@@ -313,7 +316,12 @@ impl<'a> Engine<'a> {
         let plan = self.plan_domain(&config, domain, &networks)?;
         let old = self.state.record(OwnerKind::Domain, port.owner)?;
         let record = self.record_of(plan, old.as_ref());
-        self.apply(&config, record, deadline)
+        // A starting daemon tells of every port again before it inserts its rules, and of every
+        // guest after: what has not changed is left for then.
+        if old.as_ref() == Some(&record) {
+            return Ok(());
+        }
+        self.apply(&config, record, LibvirtRules::Coming, deadline)
     }
 
     /// The daemon starts or reloads: what is missing comes back, and the first guest it finds

@@ -2,7 +2,15 @@
 
 use crate::LogLevel;
 use std::fmt;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+
+/// Where syslog listens, syslog(3).
+const SOCKET: &str = "/dev/log";
+
+/// Longest time one message may take.
+const SEND_LIMIT: Duration = Duration::from_millis(200);
 
 /// How much a message matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,22 +115,38 @@ impl Log {
             return false;
         };
         if self.open.is_none() {
-            self.open = syslog::unix(Formatter3164 {
-                facility: Facility::LOG_DAEMON,
-                hostname: None,
-                process: program.clone(),
-                pid: std::process::id(),
-            })
-            .ok();
+            self.open = connect(program).ok();
         }
-        match (&mut self.open, severity) {
-            (None, _) => false,
-            (Some(log), Severity::Error) => log.err(message).is_ok(),
-            (Some(log), Severity::Warning) => log.warning(message).is_ok(),
-            (Some(log), Severity::Info) => log.info(message).is_ok(),
-            (Some(log), Severity::Debug) => log.debug(message).is_ok(),
+        let Some(log) = &mut self.open else {
+            return false;
+        };
+        let sent = match severity {
+            Severity::Error => log.err(message),
+            Severity::Warning => log.warning(message),
+            Severity::Info => log.info(message),
+            Severity::Debug => log.debug(message),
+        };
+        if sent.is_err() {
+            // A daemon that does not read must not be waited for with each message.
+            self.sink = LogSink::Stderr;
         }
+        sent.is_ok()
     }
+}
+
+/// Connects to syslog by a socket that gives up; the crate's own would wait without end for a
+/// daemon that has stopped reading.
+fn connect(program: &str) -> std::io::Result<Logger<LoggerBackend, Formatter3164>> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(SOCKET)?;
+    socket.set_write_timeout(Some(SEND_LIMIT))?;
+    let formatter = Formatter3164 {
+        facility: Facility::LOG_DAEMON,
+        hostname: None,
+        process: program.to_owned(),
+        pid: std::process::id(),
+    };
+    Ok(Logger::new(LoggerBackend::Unix(socket), formatter))
 }
 
 /// A message without line breaks, so that nothing in a name can start a line of its own.

@@ -18,11 +18,14 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 /// How often a lock that is held is tried again.
 const LOCK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// How long one comparison serves all guests that a starting daemon finds running.
+const COMPARED_RECENTLY: Duration = Duration::from_secs(5);
 
 /// What an owner was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +148,25 @@ impl State {
     /// [`ApplyError::File`].
     pub fn distrust(&self) -> Result<(), ApplyError> {
         files::remove(&self.root.join("trusted"))
+    }
+
+    /// Whether the whole firewall was compared with the records within [`COMPARED_RECENTLY`].
+    #[must_use]
+    pub fn was_compared_recently(&self) -> bool {
+        std::fs::metadata(self.root.join("compared"))
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|time| {
+                let age = SystemTime::now().duration_since(time);
+                age.is_ok_and(|age| age < COMPARED_RECENTLY)
+            })
+    }
+
+    /// Notes that the whole firewall was compared with the records.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn note_comparison(&self) -> Result<(), ApplyError> {
+        files::write(&self.root.join("compared"), b"")
     }
 
     /// Whether there is any record.

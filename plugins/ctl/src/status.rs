@@ -2,7 +2,7 @@
 
 use comfy_table::{presets, Table};
 use portero_apply::{OwnerStatus, Phase};
-use portero_plan::Rule;
+use portero_plan::{Claim, Family, Rule};
 use serde::Serialize;
 
 /// One range of ports of one owner.
@@ -42,7 +42,7 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
     } in owners
     {
         let ruleset = &record.ruleset;
-        let row = |claim: &portero_plan::Claim| Row {
+        let row = |claim: &Claim| Row {
             owner: ruleset.owner.kind.name(),
             name: ruleset.owner.name.clone(),
             uuid: ruleset.owner.uuid.to_string(),
@@ -77,8 +77,9 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
             else {
                 continue;
             };
-            let claim = portero_plan::Claim {
+            let claim = Claim {
                 protocol: *protocol,
+                family: Some(Family::of(*guest)),
                 address: *address,
                 dev: dev.clone(),
                 source: *source,

@@ -1,6 +1,6 @@
 //! Which host ports a forward holds, and when two forwards are in each other's way.
 
-use crate::{PortRange, Protocol};
+use crate::{Family, PortRange, Protocol};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -11,6 +11,8 @@ use std::net::IpAddr;
 pub struct Claim {
     /// Transport protocol.
     pub protocol: Protocol,
+    /// The family, where something in the forward says which; both when absent.
+    pub family: Option<Family>,
     /// The host's address; all when absent.
     pub address: Option<IpAddr>,
     /// The host's interface; all when absent.
@@ -27,6 +29,7 @@ impl Claim {
     pub fn conflicts_with(&self, other: &Self) -> bool {
         self.protocol == other.protocol
             && self.ports.overlaps(other.ports)
+            && both_or_any(self.family.as_ref(), other.family.as_ref(), |a, b| a == b)
             && both_or_any(self.address.as_ref(), other.address.as_ref(), |a, b| a == b)
             && both_or_any(self.dev.as_ref(), other.dev.as_ref(), |a, b| a == b)
             && both_or_any(self.source.as_ref(), other.source.as_ref(), |a, b| {

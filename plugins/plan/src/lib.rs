@@ -2,6 +2,7 @@
 //! bring a host's firewall from one set of rules to another. Nothing here has an effect.
 
 mod claim;
+mod family;
 mod iptables;
 mod observed;
 mod owner;
@@ -10,7 +11,8 @@ mod rule;
 mod transaction;
 
 pub use claim::Claim;
-pub use iptables::{Base, Family, Table};
+pub use family::Family;
+pub use iptables::{Base, Table};
 pub use observed::{Observed, ObservedTable};
 pub use owner::{Owner, OwnerKind};
 pub use port::{PortError, PortRange, Protocol};

@@ -74,6 +74,7 @@ impl Forward {
     pub fn claims(&self) -> impl Iterator<Item = Claim> + '_ {
         self.mappings.iter().map(|mapping| Claim {
             protocol: self.protocol,
+            family: self.families().next(),
             address: self.address,
             dev: self.dev.as_ref().map(|dev| dev.as_str().to_owned()),
             source: self.source,
@@ -93,15 +94,20 @@ impl Forward {
         }
     }
 
+    /// The families of whatever addresses were given; the grammar lets them differ in nothing.
+    fn families(&self) -> impl Iterator<Item = Family> {
+        let addresses = [
+            self.guest,
+            self.address,
+            self.source.map(|source| source.addr()),
+        ];
+        addresses.into_iter().flatten().map(Family::of)
+    }
+
     /// Whether a guest's address of this family can be meant.
     #[must_use]
     pub fn takes(&self, family: Family) -> bool {
-        let address = self.address.map(Family::of);
-        let source = self.source.map(|source| Family::of(source.addr()));
-        [address, source]
-            .into_iter()
-            .flatten()
-            .all(|restriction| restriction == family)
+        self.families().all(|given| given == family)
     }
 }
 
@@ -176,14 +182,7 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
 }
 
 fn one_family(element: &Element, forward: &Forward) -> Result<(), Problem> {
-    let families = [
-        forward.address.map(Family::of),
-        forward.guest.map(Family::of),
-        forward.source.map(|source| Family::of(source.addr())),
-    ];
-    let mut families = families.into_iter().flatten();
-    let first = families.next();
-    if families.any(|family| Some(family) != first) {
+    if Family::ALL.into_iter().all(|family| !forward.takes(family)) {
         return Err(element.problem(
             "address, guest and source mix IPv4 and IPv6, expected one family in a portForward",
         ));

@@ -47,6 +47,7 @@ pub fn enter() {
 
 /// The first process of a PID namespace: runs the program and buries every orphan, since libvirt
 /// waits for QEMU processes that have put themselves in the background to be gone.
+#[allow(clippy::zombie_processes, reason = "the loop waits for every child")]
 fn init() -> ! {
     let child = Command::new(std::env::current_exe().expect("the path of this program"))
         .args(std::env::args_os().skip(1))

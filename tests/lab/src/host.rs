@@ -124,7 +124,19 @@ fn devices() {
     std::os::unix::fs::symlink("pts/ptmx", "/dev/ptmx").expect("/dev/ptmx");
 }
 
+/// Whether frames that are bridged go through iptables too. On a machine whose kernel has loaded
+/// br_netfilter they do unless it is told otherwise; without it, as on most hosts, they do not.
+pub(crate) fn set_bridge_netfilter(value: &str) {
+    for name in ["iptables", "ip6tables", "arptables"] {
+        let path = format!("/proc/sys/net/bridge/bridge-nf-call-{name}");
+        if Path::new(&path).exists() {
+            fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+    }
+}
+
 fn interfaces() {
+    set_bridge_netfilter("0");
     must("ip", &["netns", "add", "outside"]);
     must("ip", &["link", "set", "lo", "up"]);
     must(

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Longest time any command of the lab may take.
@@ -60,13 +61,24 @@ pub struct Ran {
     pub stderr: String,
 }
 
+/// A program that ends with the value.
+#[derive(Debug)]
+pub struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running lab.
 #[derive(Debug)]
 pub struct Lab {
     libvirtd: Child,
     agent: PathBuf,
     image: Image,
-    syslog: UnixDatagram,
+    log: Arc<Mutex<Vec<String>>>,
     outside_agent: Child,
 }
 
@@ -82,8 +94,7 @@ impl Lab {
         let agent = PathBuf::from("/run/lab/files/agent");
         fs::copy(&options.agent, &agent).expect("the agent");
         let image = guest::make(Path::new("/run/lab/files"), &agent);
-        let syslog = UnixDatagram::bind("/dev/log").expect("/dev/log");
-        syslog.set_nonblocking(true).expect("a socket");
+        let log = collect_log();
         fs::create_dir_all("/etc/libvirt").expect("/etc/libvirt");
         fs::write("/etc/libvirt/qemu.conf", QEMU_CONF).expect("qemu.conf");
         fs::write("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF).expect("libvirtd.conf");
@@ -116,7 +127,7 @@ impl Lab {
             libvirtd: start_libvirtd(),
             agent,
             image,
-            syslog,
+            log,
             outside_agent,
         };
         lab.wait_for_libvirtd();
@@ -131,6 +142,25 @@ impl Lab {
     #[must_use]
     pub fn run(&self, program: &str, arguments: &[&str]) -> Ran {
         run_bounded(Command::new(program).args(arguments))
+    }
+
+    /// Starts a program of the host's own that serves TCP at `address:port`.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    #[must_use]
+    pub fn listen(&self, address: &str) -> Program {
+        let child = Command::new(&self.agent)
+            .args(["listen", address])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the agent");
+        let end = Instant::now() + Duration::from_secs(5);
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < end, "nothing listens on {address}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Program(child)
     }
 
     /// Runs a program on the machine outside.
@@ -151,6 +181,14 @@ impl Lab {
         let ran = self.run(program, arguments);
         assert!(ran.ok, "{program} {}: {ran:?}", arguments.join(" "));
         ran.stdout
+    }
+
+    /// Sends bridged frames through iptables, or does not (`net.bridge.bridge-nf-call-*`).
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn set_bridge_netfilter(&self, value: &str) {
+        host::set_bridge_netfilter(value);
     }
 
     /// Runs virsh, whatever comes of it.
@@ -259,12 +297,9 @@ impl Lab {
     /// Messages that were sent to syslog since the last call.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
-        let mut messages = Vec::new();
-        let mut buffer = [0; 8192];
-        while let Ok(length) = self.syslog.recv(&mut buffer) {
-            messages.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
-        }
-        messages
+        // What was sent just now is read by the other thread.
+        std::thread::sleep(Duration::from_millis(50));
+        std::mem::take(&mut *self.log.lock().expect("the log"))
     }
 
     fn wait_for_libvirtd(&self) {
@@ -304,6 +339,21 @@ impl Drop for Lab {
         let _ = self.libvirtd.kill();
         let _ = self.libvirtd.wait();
     }
+}
+
+/// A syslog daemon that keeps what it is sent.
+fn collect_log() -> Arc<Mutex<Vec<String>>> {
+    let socket = UnixDatagram::bind("/dev/log").expect("/dev/log");
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&log);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            kept.lock().expect("the log").push(message);
+        }
+    });
+    log
 }
 
 fn start_libvirtd() -> Child {

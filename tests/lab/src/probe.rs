@@ -37,7 +37,7 @@ impl fmt::Display for Proto {
 }
 
 /// How long an answer that is expected may take: guests are emulated.
-const EXPECTED: Duration = Duration::from_secs(10);
+const EXPECTED: Duration = Duration::from_secs(20);
 
 /// How long is waited for one attempt, and for an answer that must not come.
 const ATTEMPT: Duration = Duration::from_millis(900);

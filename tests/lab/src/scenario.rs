@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// One thing that has to hold, on a lab of the type `L`.
+#[derive(Debug)]
 pub struct Scenario<L> {
     /// Its name.
     pub name: &'static str,
@@ -44,3 +45,11 @@ pub fn run_scenarios<L>(lab: &mut L, scenarios: &[Scenario<L>], on_failure: fn(&
         ExitCode::FAILURE
     }
 }
+
+impl<L> Clone for Scenario<L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Scenario<L> {}

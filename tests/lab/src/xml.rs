@@ -66,6 +66,13 @@ pub fn network(network: &NetworkXml<'_>) -> String {
 #[must_use]
 pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str) -> String {
     let name = domain.name;
+    // The same name is the same domain, so that it can be defined anew.
+    let mut uuid = [b'_'; 8];
+    for (to, from) in uuid.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    let uuid: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
+    let uuid = format!("00000000-0000-4000-{}-{}", &uuid[..4], &uuid[4..]);
     let mut nics = String::new();
     for (network, mac) in domain.nics {
         write!(
@@ -79,7 +86,7 @@ pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str)
         format!(" lab.v6=fd00:{number}::{last} lab.gw6=fd00:{number}::1")
     });
     format!(
-        "<domain type='qemu'><name>{name}</name>{}<memory unit='MiB'>128</memory><vcpu>1</vcpu>\
+        "<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>{}<memory unit='MiB'>128</memory><vcpu>1</vcpu>\
          <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel>\
          <initrd>{initrd}</initrd>\
          <cmdline>console=ttyS0 quiet panic=1 mitigations=off lab.name={name}{v6}</cmdline></os>\

@@ -12,14 +12,15 @@ impl Engine<'_> {
         &mut self,
         config: &Config,
         record: Record,
+        libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
         if record.ruleset.claims.is_empty() {
             let owner = record.ruleset.owner.clone();
-            return self.withdraw(config, &owner, deadline);
+            return self.withdraw(config, &owner, libvirt, deadline);
         }
         if !self.state.is_trusted() {
-            return self.reconcile(config, vec![record], LibvirtRules::Standing, deadline);
+            return self.reconcile(config, vec![record], libvirt, deadline);
         }
         let owner = &record.ruleset.owner;
         let old = self.state.record(owner.kind, owner.uuid)?;
@@ -37,7 +38,7 @@ impl Engine<'_> {
         if let Err(error) = self.commit(&scripts, deadline) {
             self.log
                 .write(Severity::Warning, format!("mending: {error}"));
-            return self.reconcile(config, vec![record], LibvirtRules::Standing, deadline);
+            return self.reconcile(config, vec![record], libvirt, deadline);
         }
         self.follow(&[&before], &[&record.ruleset], deadline)?;
         self.state.put_record(&record)?;
@@ -50,10 +51,11 @@ impl Engine<'_> {
         &mut self,
         config: &Config,
         owner: &Owner,
+        libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
         if !self.state.is_trusted() {
-            return self.reconcile(config, Vec::new(), LibvirtRules::Standing, deadline);
+            return self.reconcile(config, Vec::new(), libvirt, deadline);
         }
         let Some(old) = self.state.record(owner.kind, owner.uuid)? else {
             return Ok(());
@@ -67,7 +69,7 @@ impl Engine<'_> {
         if let Err(error) = self.commit(&scripts, deadline) {
             self.log
                 .write(Severity::Warning, format!("mending: {error}"));
-            return self.reconcile(config, Vec::new(), LibvirtRules::Standing, deadline);
+            return self.reconcile(config, Vec::new(), libvirt, deadline);
         }
         self.follow(&[&old.ruleset], &[&nothing], deadline)?;
         self.state.remove_record(owner.kind, owner.uuid)?;

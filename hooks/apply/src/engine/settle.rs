@@ -56,7 +56,10 @@ impl Engine<'_> {
             }
         }
         match libvirt {
-            LibvirtRules::Standing => self.state.trust(),
+            LibvirtRules::Standing => {
+                self.state.note_comparison()?;
+                self.state.trust()
+            }
             LibvirtRules::Coming => Ok(()),
         }
     }

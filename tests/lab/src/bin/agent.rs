@@ -1,7 +1,7 @@
 //! The lab's service and client: answers on some ports, and asks others for an answer.
 //!
 //! `serve NAME` answers each connection or datagram with one line. `probe PROTO ADDRESS PORT
-//! MILLISECONDS` prints the answer it got. `ask GUEST WORDS` has a guest's agent do it.
+//! MILLISECONDS [OWN-PORT]` prints the answer it got. `ask GUEST WORDS` has a guest's agent do it.
 
 use nix::sys::socket::{
     accept, bind, connect, listen, recv, send, setsockopt, socket, sockopt, AddressFamily, Backlog,
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["serve", name] => serve(name),
+        ["listen", address] => host_program(address),
         ["ask", guest, order] => ask(guest, order),
         other => obey(other),
     };
@@ -84,6 +85,16 @@ fn serve(name: &str) -> Outcome {
     Ok(String::new())
 }
 
+/// A program of the host's own.
+fn host_program(address: &str) -> Outcome {
+    let listener = TcpListener::bind(address)?;
+    let port = listener.local_addr()?.port();
+    for mut stream in listener.incoming().flatten() {
+        let _ = stream.write_all(format!("host tcp {port}\n").as_bytes());
+    }
+    Ok(String::new())
+}
+
 /// A client that speaks HTTP gets HTTP; one that says nothing for a moment gets the bare line.
 fn http(stream: &mut TcpStream, line: &str) -> String {
     let mut request = [0; 3];
@@ -117,12 +128,16 @@ fn answer(mut stream: TcpStream) {
 fn obey(words: &[&str]) -> Outcome {
     match words {
         ["ping"] => Ok("pong".to_owned()),
+        ["probe", "udp", address, port, wait, from] => {
+            let address = SocketAddr::new(address.parse()?, port.parse()?);
+            udp(address, Duration::from_millis(wait.parse()?), from.parse()?)
+        }
         ["probe", proto, address, port, wait] => {
             let address = SocketAddr::new(address.parse()?, port.parse()?);
             let wait = Duration::from_millis(wait.parse()?);
             match *proto {
                 "tcp" => tcp(address, wait),
-                "udp" => udp(address, wait),
+                "udp" => udp(address, wait, 0),
                 "sctp" => sctp(address, wait),
                 other => Err(format!("protocol {other}").into()),
             }
@@ -155,13 +170,9 @@ fn tcp(address: SocketAddr, wait: Duration) -> Outcome {
     Ok(line)
 }
 
-fn udp(address: SocketAddr, wait: Duration) -> Outcome {
-    let any = if address.is_ipv4() {
-        "0.0.0.0:0"
-    } else {
-        "[::]:0"
-    };
-    let socket = UdpSocket::bind(any)?;
+fn udp(address: SocketAddr, wait: Duration, from: u16) -> Outcome {
+    let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
+    let socket = UdpSocket::bind((any, from))?;
     socket.connect(address)?;
     socket.set_read_timeout(Some(wait))?;
     socket.send(b"?\n")?;

@@ -1,0 +1,96 @@
+//! Times the hooks on recorded events, each measurement beside what it is measured against.
+//!
+//! Runs as root in namespaces of its own, where it has the firewall and /run for itself. Exits with
+//! 0 whatever the ratios are, with 1 when a command failed.
+
+mod growth;
+mod hooks;
+mod idle;
+mod median;
+mod one_by_one;
+mod process;
+mod recorded;
+mod size;
+mod start;
+mod syslog_receiver;
+mod table;
+mod world;
+
+use clap::Parser;
+use hooks::Hooks;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use table::Row;
+
+/// Times portero's hooks on recorded events and prints one table.
+#[derive(Debug, Parser)]
+#[command(name = "portero-bench")]
+struct Args {
+    /// How often each measurement is taken; the median counts
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// The folder with the release programs [default: the one that this program is in]
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
+    /// How many other guests stand beside the measured one
+    #[arg(long, value_delimiter = ',', default_value = "0,10,100,1000")]
+    others: Vec<u32>,
+    /// Another qemu hook to compare with, instead of one iptables process per rule; its own
+    /// configuration has to know the domains guest1 and guest1000
+    #[arg(long, value_name = "PATH")]
+    hook: Option<PathBuf>,
+    /// Be the world with this many other guests
+    #[arg(long, hide = true)]
+    worker: Option<u32>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    portero_lab::enter();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("portero-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> io::Result<()> {
+    let programs = match &args.programs {
+        Some(folder) => folder.canonicalize()?,
+        None => folder_of_this_program()?,
+    };
+    let hooks = Hooks::in_folder(&programs)?;
+    if let Some(others) = args.worker {
+        return growth::work(&hooks, others);
+    }
+    world::set_up()?;
+    syslog_receiver::install()?;
+    let rows = measure(args, &programs, &hooks)?;
+    println!("median of {} runs, sides taking turns\n", args.runs);
+    print!("{}", table::render(&rows));
+    Ok(())
+}
+
+fn measure(args: &Args, programs: &Path, hooks: &Hooks) -> io::Result<Vec<Row>> {
+    let runs = args.runs;
+    let other = args.hook.as_deref();
+    let mut rows = idle::measure(hooks, runs)?;
+    rows.push(start::measure(hooks, 1, runs)?);
+    rows.push(start::measure(hooks, 1000, runs)?);
+    rows.extend(growth::measure(programs, &args.others, runs)?);
+    rows.push(one_by_one::measure(hooks, 1, runs, other)?);
+    rows.push(one_by_one::measure(hooks, 1000, 1, other)?);
+    rows.extend(size::measure(hooks)?);
+    Ok(rows)
+}
+
+fn folder_of_this_program() -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let folder = program.parent();
+    folder
+        .map(Path::to_owned)
+        .ok_or_else(|| io::Error::other("this program is in no folder"))
+}

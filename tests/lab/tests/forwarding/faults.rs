@@ -1,0 +1,278 @@
+//! Kills, crowds and hanging programs.
+
+use crate::world::World;
+use portero_lab::Scenario;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "a hook killed at any of its steps heals at the next event",
+        run: killed,
+    },
+    Scenario {
+        name: "fifty guests' hooks at once",
+        run: crowd,
+    },
+    Scenario {
+        name: "a hung iptables and held locks delay no longer than the deadline",
+        run: hung,
+    },
+];
+
+/// A network with room for all recorded guests.
+const NETWORK: &str = "<hookData><network><name>rec</name>\
+<uuid>aaaaaaaa-0000-4000-8000-000000000000</uuid><forward mode='nat'/><bridge name='br-rec'/>\
+<ip address='10.77.0.1' prefix='16'/><ip family='ipv6' address='fd00:77::1' prefix='64'/></network>PORT</hookData>";
+
+fn domain(number: u16) -> String {
+    format!(
+        "<domain><name>rec{number}</name><uuid>bbbbbbbb-0000-4000-8000-00000000{number:04x}</uuid>\
+         <metadata><p:domain xmlns:p='urn:portero:1'>\
+         <p:portForward proto='tcp' guest='10.77.1.{number}'><p:range start='{}' to='80'/></p:portForward>\
+         <p:portForward proto='udp' guest='fd00:77::{number}'><p:range start='{}' to='80'/></p:portForward>\
+         </p:domain></metadata><devices><interface type='network'>\
+         <mac address='52:54:00:77:00:{number:02x}'/><source network='rec'/></interface></devices></domain>",
+        20000 + number,
+        20000 + number
+    )
+}
+
+fn port(number: u16) -> String {
+    NETWORK.replace(
+        "PORT",
+        &format!(
+            "<networkport><uuid>cccccccc-0000-4000-8000-00000000{number:04x}</uuid><owner>\
+             <name>rec{number}</name><uuid>bbbbbbbb-0000-4000-8000-00000000{number:04x}</uuid></owner>\
+             <mac address='52:54:00:77:00:{number:02x}'/></networkport>"
+        ),
+    )
+}
+
+/// The command for a recorded event, with its input in a file.
+fn hook(wrapper: &[&str], kind: &str, name: &str, operation: &str, stdin: &str) -> Command {
+    let path = format!("/run/lab/files/event-{kind}-{name}.xml");
+    fs::write(&path, stdin).expect("an event");
+    let program = format!("/usr/bin/portero-{kind}-hook");
+    let mut words: Vec<&str> = wrapper.to_vec();
+    words.extend([program.as_str(), name, operation, "begin", "-"]);
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .stdin(fs::File::open(&path).expect("an event"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn qemu(number: u16, operation: &str) -> bool {
+    let name = format!("rec{number}");
+    let status = hook(&[], "qemu", &name, operation, &domain(number)).status();
+    status.expect("the hook").success()
+}
+
+fn network_port(number: u16, operation: &str) {
+    let status = hook(&[], "network", "rec", operation, &port(number)).status();
+    assert!(status.expect("the hook").success());
+}
+
+fn forget_network() {
+    let status = hook(
+        &[],
+        "network",
+        "rec",
+        "stopped",
+        &NETWORK.replace("PORT", ""),
+    )
+    .status();
+    assert!(status.expect("the hook").success());
+}
+
+/// Kills the hook at the N-th of these system calls, for every N until one run ends by itself.
+fn killed(world: &mut World) {
+    let calls = "rename,renameat,renameat2,unlink,unlinkat,openat,mkdir,fdatasync,vfork,clone,clone3,execve,sendto,flock";
+    world.running_web();
+    network_port(1, "port-created");
+    assert!(qemu(1, "prepare") && qemu(1, "start"));
+    let running = world.lab.rules();
+    assert!(qemu(1, "stopped"));
+    let stopped = world.lab.rules();
+    assert_ne!(running, stopped);
+    let (mut kills, mut at) = (0, 0);
+    let mut unfinished = vec!["start", "stopped"];
+    while let Some(operation) = unfinished.first().copied() {
+        at += 1;
+        assert!(at < 2000, "no end at {operation}");
+        let starting = operation == "start";
+        if starting {
+            network_port(1, "port-created");
+            assert!(qemu(1, "prepare"));
+        } else {
+            network_port(1, "port-created");
+            assert!(qemu(1, "prepare") && qemu(1, "start"));
+        }
+        let inject = format!("inject={calls}:signal=KILL:when={at}");
+        let strace = ["strace", "-f", "-o", "/dev/null", "-e", &inject];
+        let status = hook(&strace, "qemu", "rec1", operation, &domain(1)).status();
+        if status.expect("strace").success() {
+            unfinished.remove(0);
+            at = 0;
+        } else {
+            kills += 1;
+        }
+        let next = if starting { "started" } else { "release" };
+        assert!(qemu(1, next));
+        let expected = if starting { &running } else { &stopped };
+        assert_eq!(
+            &world.lab.rules(),
+            expected,
+            "{operation} killed at call {at}"
+        );
+        world.is_in_order();
+        assert!(qemu(1, "stopped"));
+        assert_eq!(
+            world.lab.rules(),
+            stopped,
+            "stop after {operation} killed at call {at}"
+        );
+    }
+    println!("  survived {kills} kills");
+    assert!(kills > 40, "only {kills} kills: strace did not inject");
+    forget_network();
+    world.serves();
+    world.stop_web();
+    world.is_untouched();
+}
+
+fn crowd(world: &mut World) {
+    let numbers: Vec<u16> = (1..=50).collect();
+    let all = |step: fn(u16)| {
+        let threads: Vec<_> = numbers
+            .iter()
+            .map(|number| {
+                let number = *number;
+                std::thread::spawn(move || step(number))
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("a guest's hooks");
+        }
+    };
+    let begin = Instant::now();
+    all(|number| {
+        assert!(qemu(number, "prepare"), "prepare {number}");
+        network_port(number, "port-created");
+        assert!(qemu(number, "start"), "start {number}");
+        assert!(qemu(number, "started"), "started {number}");
+    });
+    println!("  50 starts in {:.1} s", begin.elapsed().as_secs_f64());
+    let rules = world.lab.rules();
+    for number in &numbers {
+        let v4 = format!("--to-destination 10.77.1.{number}:80\n");
+        let v6 = format!("--to-destination [fd00:77::{number}]:80\n");
+        for rule in [v4, v6] {
+            assert_eq!(rules.matches(&rule).count(), 1, "{rule} in\n{rules}");
+        }
+    }
+    world.is_in_order();
+    all(|number| {
+        assert!(qemu(number, "stopped"));
+        network_port(number, "port-deleted");
+        assert!(qemu(number, "release"));
+    });
+    forget_network();
+    world.is_untouched();
+}
+
+/// Puts a program in the place of another one, for as long as `body` runs.
+fn replaced(program: &str, script: &str, body: impl FnOnce()) {
+    let aside = format!("{program}.aside");
+    fs::rename(program, &aside).expect("the program");
+    fs::write(program, script).expect("the replacement");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("chmod");
+    body();
+    fs::rename(&aside, program).expect("the program");
+}
+
+fn within(limit: Duration, what: &str, body: impl FnOnce()) {
+    let begin = Instant::now();
+    body();
+    let took = begin.elapsed();
+    println!("  {what}: {:.1} s", took.as_secs_f64());
+    assert!(took < limit, "{what} took {took:?}");
+}
+
+fn hung(world: &mut World) {
+    let settings = "/etc/portero/portero.toml";
+    let shipped = fs::read(settings).expect("the installed portero.toml");
+    fs::write(settings, "deadline = 2\n").expect("portero.toml");
+    let limit = Duration::from_millis(3500);
+    network_port(1, "port-created");
+    assert!(qemu(1, "prepare"));
+    replaced(
+        "/usr/sbin/iptables-restore",
+        "#!/bin/sh\nexec sleep 60\n",
+        || {
+            within(limit, "a hung iptables-restore, start", || {
+                assert!(!qemu(1, "start"))
+            });
+            within(limit, "a hung iptables-restore, started", || {
+                assert!(qemu(1, "started"))
+            });
+            within(limit, "a hung iptables-restore, stopped", || {
+                assert!(qemu(1, "stopped"))
+            });
+        },
+    );
+    replaced("/usr/sbin/iptables", "#!/bin/sh\nexec sleep 60\n", || {
+        within(limit, "a hung iptables, release", || {
+            assert!(qemu(1, "release"))
+        });
+    });
+    let hold = |path: &str| {
+        let mut holder = Command::new("flock");
+        let child = holder
+            .args(["-x", path, "sleep", "60"])
+            .spawn()
+            .expect("flock");
+        std::thread::sleep(Duration::from_millis(200));
+        child
+    };
+    assert!(qemu(1, "prepare"));
+    let mut holder = hold("/run/portero/lock");
+    within(limit, "portero's lock held, start", || {
+        assert!(!qemu(1, "start"))
+    });
+    within(limit, "portero's lock held, reconnect", || {
+        assert!(qemu(1, "reconnect"))
+    });
+    let _ = Command::new("pkill")
+        .args(["-P", &holder.id().to_string()])
+        .status();
+    let _ = holder.kill();
+    let _ = holder.wait();
+    // The lock of xtables belongs to iptables-legacy, which the hook uses where it is installed as
+    // iptables.
+    fs::write("/run/xtables.lock", "").expect("the lock");
+    replaced(
+        "/usr/sbin/iptables-restore",
+        "#!/bin/sh\nexec /usr/sbin/xtables-legacy-multi iptables-restore \"$@\"\n",
+        || {
+            let mut holder = hold("/run/xtables.lock");
+            within(limit, "xtables' lock held, start", || {
+                assert!(!qemu(1, "start"))
+            });
+            let _ = Command::new("pkill")
+                .args(["-P", &holder.id().to_string()])
+                .status();
+            let _ = holder.kill();
+            let _ = holder.wait();
+        },
+    );
+    fs::write(settings, shipped).expect("portero.toml");
+    assert!(qemu(1, "stopped"));
+    forget_network();
+    world.is_untouched();
+}

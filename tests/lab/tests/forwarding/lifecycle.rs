@@ -1,0 +1,225 @@
+//! Forwards outlive what happens to libvirt, and end with their guest.
+
+use crate::world::{web, World, FORWARDS, WEB};
+use portero_lab::{DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4};
+use std::time::Duration;
+use Proto::{Tcp, Udp};
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "net-destroy and net-start under a running guest",
+        run: network_restart,
+    },
+    Scenario {
+        name: "a restart of libvirtd",
+        run: daemon_restart,
+    },
+    Scenario {
+        name: "iptables -F and a restart of libvirtd",
+        run: flush_and_restart,
+    },
+    Scenario {
+        name: "a second network that starts later",
+        run: second_network,
+    },
+    Scenario {
+        name: "metadata that vanishes while the guest runs",
+        run: metadata_vanishes,
+    },
+    Scenario {
+        name: "a UDP client that keeps its port sees the forward come and go",
+        run: udp_conntrack,
+    },
+    Scenario {
+        name: "a guest without a reservation: pending, then served",
+        run: pending,
+    },
+    Scenario {
+        name: "an interface that is plugged in and out",
+        run: hotplug,
+    },
+];
+
+fn network_restart(world: &mut World) {
+    world.running_web();
+    world.serves();
+    world.lab.virsh(&["net-destroy", "lan"]);
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    let rules = world.lab.rules();
+    assert!(
+        !rules.contains("PORTERO"),
+        "rules without a network:\n{rules}"
+    );
+    world.lab.virsh(&["net-start", "lan"]);
+    world.serves();
+    world.is_in_order();
+}
+
+fn daemon_restart(world: &mut World) {
+    world.running_web();
+    world.lab.restart_libvirtd();
+    world.serves();
+    world.is_in_order();
+}
+
+fn flush_and_restart(world: &mut World) {
+    world.running_web();
+    for program in ["iptables", "ip6tables"] {
+        for table in ["filter", "nat"] {
+            world.lab.must(program, &["-t", table, "-F"]);
+        }
+    }
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    world.lab.restart_libvirtd();
+    world.serves();
+    world.is_in_order();
+    for table in ["filter", "nat"] {
+        for program in ["iptables", "ip6tables"] {
+            world.lab.must(program, &["-t", table, "-F"]);
+            world.lab.must(program, &["-t", table, "-X"]);
+        }
+    }
+    world.lab.restart_libvirtd();
+    world.serves();
+    world.is_in_order();
+    world.stop_web();
+    world.is_untouched();
+}
+
+fn second_network(world: &mut World) {
+    world.running_web();
+    world.lab.start_network(&NetworkXml {
+        name: "late",
+        mode: "nat",
+        number: 90,
+        reservations: &[],
+        portero: "",
+    });
+    world.serves();
+    world.is_in_order();
+    world.lab.virsh(&["net-destroy", "late"]);
+    world.lab.virsh(&["net-undefine", "late"]);
+    world.serves();
+    world.is_in_order();
+}
+
+fn metadata_vanishes(world: &mut World) {
+    world.running_web();
+    world.lab.virsh(&[
+        "metadata",
+        "web",
+        "--uri",
+        "urn:portero:1",
+        "--remove",
+        "--live",
+        "--config",
+    ]);
+    world.serves();
+    world.stop_web();
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    world.is_untouched();
+}
+
+fn udp_conntrack(world: &mut World) {
+    let lab = &world.lab;
+    lab.define(&web(FORWARDS));
+    let ask = || {
+        lab.outside(
+            "/run/lab/files/agent",
+            &["probe", "udp", HOST_V4, "8080", "300", "40000"],
+        )
+    };
+    assert!(!ask().ok, "nobody is there yet");
+    let tracked = || lab.must("conntrack", &["-L", "-p", "udp", "--orig-port-dst", "8080"]);
+    assert!(
+        tracked().contains("sport=40000"),
+        "the control is not tracked: {}",
+        tracked()
+    );
+    lab.virsh(&["start", "web"]);
+    // The client never pauses, so its entry never times out by itself.
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    while !ask().ok {
+        assert!(
+            std::time::Instant::now() < end,
+            "the client never sees the forward"
+        );
+    }
+    assert!(tracked().contains("src=192.168.50.10"), "{}", tracked());
+    world.stop_web();
+    assert!(!tracked().contains("src=192.168.50.10"), "{}", tracked());
+    assert!(!ask().ok);
+    world.is_untouched();
+}
+
+fn pending(world: &mut World) {
+    let lab = &world.lab;
+    let _ = lab.log();
+    lab.define(&DomainXml {
+        name: "drift",
+        nics: &[("far", "52:54:00:00:60:77")],
+        v6: None,
+        portero: "<portero:portForward proto='tcp'><portero:range start='8077' to='80'/></portero:portForward>",
+    });
+    lab.virsh(&["start", "drift"]);
+    let warned = lab.log().join("\n");
+    assert!(
+        warned.contains("not forwarded yet"),
+        "no warning in the log: {warned}"
+    );
+    let status = lab.must("portero", &["status"]);
+    assert!(status.contains("pending"), "{status}");
+    let leases = "/var/lib/libvirt/dnsmasq/br-far.status";
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    while !std::fs::read_to_string(leases)
+        .unwrap_or_default()
+        .contains("60:77")
+    {
+        assert!(std::time::Instant::now() < end, "no lease");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8077);
+    // Any event that knows: here one of the network it is on.
+    lab.virsh(&[
+        "net-update",
+        "far",
+        "add",
+        "dns-host",
+        "<host ip='192.168.60.1'><hostname>gate</hostname></host>",
+        "--live",
+    ]);
+    lab.answers(From::Outside, Tcp, HOST_V4, 8077, "drift tcp 80");
+    world.is_in_order();
+    lab.virsh(&["destroy", "drift"]);
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8077);
+    lab.virsh(&["undefine", "drift"]);
+    world.is_untouched();
+}
+
+fn hotplug(world: &mut World) {
+    let lab = &world.lab;
+    lab.define(&web(
+        "<portero:portForward proto='udp' interface='52:54:00:00:50:10'><portero:range start='8087' to='80'/></portero:portForward>",
+    ));
+    lab.virsh(&["start", "web"]);
+    lab.wait_guest(WEB);
+    lab.answers(From::Outside, Udp, HOST_V4, 8087, "web udp 80");
+    lab.virsh(&[
+        "detach-interface",
+        "web",
+        "network",
+        "--mac",
+        "52:54:00:00:50:10",
+        "--live",
+    ]);
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while lab.must("portero", &["status"]).contains("active") {
+        if std::time::Instant::now() > end {
+            // A guest without ACPI hotplug keeps its interface; nothing to see then.
+            panic!("still forwarded: {}", lab.must("portero", &["status"]));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    world.stop_web();
+    world.is_untouched();
+}

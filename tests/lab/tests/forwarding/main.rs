@@ -1,0 +1,28 @@
+//! Port forwarding on a real libvirt: real guests answer, or must not.
+
+mod faults;
+mod lifecycle;
+mod places;
+mod refusals;
+mod world;
+
+use portero_lab::{enter, run_scenarios, Lab, Options, Portero, Scenario};
+use std::process::ExitCode;
+use world::World;
+
+fn main() -> ExitCode {
+    enter();
+    let lab = Lab::boot(&Options {
+        portero: Portero::Installed,
+        agent: env!("CARGO_BIN_EXE_portero-lab-agent").into(),
+    });
+    let mut world = World::new(lab);
+    let scenarios: Vec<Scenario<World>> = [
+        places::SCENARIOS,
+        lifecycle::SCENARIOS,
+        refusals::SCENARIOS,
+        faults::SCENARIOS,
+    ]
+    .concat();
+    run_scenarios(&mut world, &scenarios, World::explain)
+}
