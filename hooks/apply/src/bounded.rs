@@ -6,9 +6,13 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 /// Where programs are looked for; the caller's PATH is never asked.
 pub(crate) const PROGRAM_FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/// What a new pipe takes without a reader, in bytes, pipe(7).
+const PIPE_CAPACITY: usize = 64 * 1024;
 
 /// Most of a program's message that is kept, in bytes.
 const MESSAGE_LIMIT: usize = 4096;
@@ -53,10 +57,16 @@ pub(crate) fn run(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(spawn_error)?;
-    let writer = child.stdin.take().map(|mut stdin| {
+    // A program that fails early closes its stdin; its exit status says why.
+    let writer = child.stdin.take().and_then(|mut stdin| {
+        if input.len() <= PIPE_CAPACITY {
+            let _ = stdin.write_all(input.as_bytes());
+            return None;
+        }
         let input = input.to_owned();
-        // A program that fails early closes its stdin; its exit status says why.
-        std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
+        Some(std::thread::spawn(move || {
+            drop(stdin.write_all(input.as_bytes()))
+        }))
     });
     let message = child
         .stderr
@@ -126,7 +136,7 @@ fn wait_until(child: &mut Child, deadline: Deadline) -> Option<std::process::Exi
             Ok(Some(status)) => return Some(status),
             Err(_) => return None,
             Ok(None) if deadline.left().is_zero() => return None,
-            Ok(None) => std::thread::sleep(std::time::Duration::from_micros(50)),
+            Ok(None) => std::thread::sleep(Duration::from_micros(20)),
         }
     }
 }

@@ -5,12 +5,14 @@ mod inputs;
 mod settle;
 
 use crate::kernel::Kernel;
+use crate::state::Plug;
 use crate::{ApplyError, Config, Deadline, Log, Paths, Phase, Record, Severity, State, Waiting};
 use portero_event::{
     DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
 };
-use portero_plan::{Family, Owner, OwnerKind, Script};
+use portero_plan::{Claim, Family, Owner, OwnerKind, Script};
 use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long an event may take when portero.toml does not say or cannot be read.
@@ -101,7 +103,7 @@ impl<'a> Engine<'a> {
                 (NetworkOperation::PortCreated, Some(port)) => {
                     self.port_created(network, port, stdin)
                 }
-                (NetworkOperation::PortDeleted, Some(port)) => self.port_deleted(port),
+                (NetworkOperation::PortDeleted, Some(port)) => self.port_deleted(network, port),
                 _ => Ok(()),
             },
             Event::Daemon { operation } => match operation {
@@ -276,7 +278,7 @@ impl<'a> Engine<'a> {
     ) -> Result<(), ApplyError> {
         self.state
             .put_object(OwnerKind::Network, network.uuid, stdin)?;
-        self.state.put_port(network.uuid, port)?;
+        self.state.put_port(network.uuid, port, Plug::In)?;
         let forwards = self.network_forwards(network)?;
         let known = self
             .state
@@ -294,16 +296,23 @@ impl<'a> Engine<'a> {
         self.replan_running_domain(port)
     }
 
-    fn port_deleted(&mut self, port: &NetworkPort) -> Result<(), ApplyError> {
-        self.state.remove_port(port)?;
-        self.replan_running_domain(port)
+    fn port_deleted(&mut self, network: &Network, port: &NetworkPort) -> Result<(), ApplyError> {
+        if self.is_running(port)? {
+            self.state.put_port(network.uuid, port, Plug::Out)?;
+            return self.replan_running_domain(port);
+        }
+        self.state.remove_port(port)
+    }
+
+    /// Whether the owner of a port is a running guest with forwards.
+    fn is_running(&self, port: &NetworkPort) -> Result<bool, ApplyError> {
+        let record = self.state.record(OwnerKind::Domain, port.owner)?;
+        Ok(record.is_some_and(|record| record.phase == Phase::Active))
     }
 
     /// An interface was plugged into or out of a running guest.
     fn replan_running_domain(&mut self, port: &NetworkPort) -> Result<(), ApplyError> {
-        let is_running = |record: &Record| record.phase == Phase::Active;
-        let record = self.state.record(OwnerKind::Domain, port.owner)?;
-        if !record.as_ref().is_some_and(is_running) {
+        if !self.is_running(port)? {
             return Ok(());
         }
         let (config, deadline) = self.configure_or_default();
@@ -366,19 +375,20 @@ impl<'a> Engine<'a> {
             config.limits.check(forward)?;
         }
         check_own(forwards)?;
-        let held = old.map_or(&[][..], |old| &old.ruleset.claims);
-        let holds_all = forwards
+        let held: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
+        let new: Vec<Claim> = forwards
             .iter()
             .flat_map(|forward| forward.claims())
-            .all(|claim| held.contains(&claim));
-        if holds_all {
+            .filter(|claim| !held.contains(claim))
+            .collect();
+        if new.is_empty() {
             return Ok(());
         }
         for record in self.state.records()? {
             check_others(owner, forwards, [&record?.ruleset])?;
         }
-        let listeners = self.kernel.listeners()?;
-        check_listeners(forwards, held, &listeners, &config.limits)?;
+        let listeners = self.kernel.listeners(&new)?;
+        check_listeners(forwards, &held, &listeners, &config.limits)?;
         Ok(())
     }
 
@@ -422,7 +432,7 @@ impl<'a> Engine<'a> {
         let guests = match self.state.all_ports() {
             Ok(ports) => ports
                 .into_iter()
-                .filter(|port| port.network == network.uuid)
+                .filter(|port| port.network == network.uuid && port.plug == Plug::In)
                 .map(|port| port.mac)
                 .collect::<Vec<_>>(),
             Err(error) => return self.log.write(Severity::Error, error),

@@ -4,7 +4,7 @@ use crate::bounded::{find_program, run};
 use crate::kernel::Localnet;
 use crate::{conntrack, listeners, taps, Deadline, Flow, Kernel, KernelError};
 use portero_event::{InterfaceName, MacAddress};
-use portero_plan::{Family, Observed, Script, Table};
+use portero_plan::{Claim, Family, Observed, Script, Table};
 use portero_port_forward::Listener;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -44,8 +44,8 @@ impl Kernel for Host {
         run(program, &["--noflush", &wait], &script.text, deadline)
     }
 
-    fn listeners(&mut self) -> Result<Vec<Listener>, KernelError> {
-        listeners::listeners()
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+        listeners::listeners(claims)
     }
 
     fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {

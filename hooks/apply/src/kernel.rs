@@ -2,7 +2,7 @@
 
 use crate::Deadline;
 use portero_event::{InterfaceName, MacAddress};
-use portero_plan::{Family, Observed, PortRange, Protocol, Rule, Script};
+use portero_plan::{Claim, Family, Observed, PortRange, Protocol, Rule, Script};
 use portero_port_forward::Listener;
 use std::net::IpAddr;
 
@@ -20,11 +20,11 @@ pub trait Kernel {
     /// [`KernelError`] when it was refused or did not end in time.
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError>;
 
-    /// The sockets on which the host's own programs wait.
+    /// The sockets on which the host's own programs wait, at least those on ports of the claims.
     ///
     /// # Errors
     /// [`KernelError`] when they cannot be listed.
-    fn listeners(&mut self) -> Result<Vec<Listener>, KernelError>;
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError>;
 
     /// Forgets what connection tracking knows of these flows, so that the next packet is judged by
     /// the rules of now.

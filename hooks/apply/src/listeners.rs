@@ -1,12 +1,16 @@
-//! Lists the sockets on which the host's own programs wait, from /proc/net (proc(5)).
+//! Finds the sockets on which the host's own programs wait.
 
 use crate::KernelError;
-use portero_plan::Protocol;
+use nix::sys::socket::{
+    bind, setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrIn6,
+};
+use portero_plan::{Claim, Protocol};
 use portero_port_forward::Listener;
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::os::fd::AsRawFd;
 
-/// The files, and the state (`st`) of a socket that waits: `TCP_LISTEN`, or for UDP `TCP_CLOSE`,
+/// The tables of proc(5), and the state (`st`) of a socket that waits: `TCP_LISTEN`, or for UDP `TCP_CLOSE`,
 /// which means not connected (include/net/tcp_states.h).
 const TABLES: [(&str, Protocol, &str); 4] = [
     ("/proc/net/tcp", Protocol::Tcp, "0A"),
@@ -18,8 +22,47 @@ const TABLES: [(&str, Protocol, &str); 4] = [
 /// SCTP's endpoints have another form: the port in the sixth column, the addresses behind.
 const SCTP_TABLE: &str = "/proc/net/sctp/eps";
 
+/// Most ports that are tried one by one.
+const TRY_LIMIT: usize = 4096;
+
+/// The waiting sockets that may be in the way of these claims.
+///
+/// The tables in /proc/net take the kernel some milliseconds to write out, however few sockets there
+/// are; trying to bind a port takes microseconds. So the tables are read only if a port is taken.
+pub(crate) fn listeners(claims: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+    let ports = |claim: &Claim| usize::from(claim.ports.end() - claim.ports.start()) + 1;
+    let few = claims.iter().map(ports).sum::<usize>() <= TRY_LIMIT;
+    if few && claims.iter().all(all_free) {
+        return Ok(Vec::new());
+    }
+    all_listeners()
+}
+
+/// Whether every port of a claim can be bound on every address.
+fn all_free(claim: &Claim) -> bool {
+    (claim.ports.start()..=claim.ports.end())
+        .all(|port| is_free(claim.protocol, port).unwrap_or(false))
+}
+
+/// Binds a port and lets it go. `SO_REUSEADDR` lets TCP bind beside connections that are ending, but
+/// never beside a socket that listens (socket(7)).
+fn is_free(protocol: Protocol, port: u16) -> nix::Result<bool> {
+    let kind = match protocol {
+        Protocol::Tcp => SockType::Stream,
+        Protocol::Udp => SockType::Datagram,
+        Protocol::Sctp => return Ok(false),
+    };
+    let any = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0);
+    let socket = socket(AddressFamily::Inet6, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
+    if protocol == Protocol::Tcp {
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    Ok(bind(socket.as_raw_fd(), &SockaddrIn6::from(any)).is_ok())
+}
+
 /// All waiting sockets. Tables of protocols that the kernel does not have are passed over.
-pub(crate) fn listeners() -> Result<Vec<Listener>, KernelError> {
+fn all_listeners() -> Result<Vec<Listener>, KernelError> {
     let mut found = Vec::new();
     for (path, protocol, state) in TABLES {
         for_each_line(path, |line| {

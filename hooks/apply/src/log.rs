@@ -118,6 +118,7 @@ impl Log {
             self.open = connect(program).ok();
         }
         let Some(log) = &mut self.open else {
+            self.sink = LogSink::Stderr;
             return false;
         };
         let sent = match severity {

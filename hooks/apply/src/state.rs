@@ -66,12 +66,25 @@ pub struct RecordedPort {
     pub network: Uuid,
     /// The guest's MAC address.
     pub mac: MacAddress,
+    /// Whether the interface is there, or has been taken from the running guest.
+    pub plug: Plug,
+}
+
+/// Whether a guest has an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plug {
+    /// It has.
+    In,
+    /// It had: its XML, which libvirt tells once, still shows it.
+    Out,
 }
 
 #[derive(Serialize, Deserialize)]
 struct PortFile {
     network: Uuid,
     mac: String,
+    plug: Plug,
 }
 
 /// The folder with portero's state.
@@ -331,13 +344,19 @@ impl State {
     ///
     /// # Errors
     /// [`ApplyError::File`].
-    pub fn put_port(&self, network: Uuid, port: &NetworkPort) -> Result<(), ApplyError> {
+    pub fn put_port(
+        &self,
+        network: Uuid,
+        port: &NetworkPort,
+        plug: Plug,
+    ) -> Result<(), ApplyError> {
         let folder = self.ports_of(port.owner);
         files::make_folder(&folder)?;
         let path = folder.join(format!("{}.json", port.uuid));
         let file = PortFile {
             network,
             mac: port.mac.to_string(),
+            plug,
         };
         let content = serde_json::to_vec(&file).map_err(|error| ApplyError::File {
             action: "write",
@@ -385,6 +404,7 @@ impl State {
                 owner,
                 network: file.network,
                 mac,
+                plug: file.plug,
             }));
         }
         Ok(ports)

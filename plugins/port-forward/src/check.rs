@@ -2,6 +2,7 @@
 
 use crate::{Forward, ForwardError, Limits};
 use portero_plan::{Claim, Owner, Protocol, Ruleset};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A socket on which a program of the host waits.
@@ -101,7 +102,7 @@ pub fn check_others<'a>(
 /// [`ForwardError`] at the first forward that would take a program's port.
 pub fn check_listeners(
     forwards: &[&Forward],
-    held: &[Claim],
+    held: &HashSet<&Claim>,
     listeners: &[Listener],
     limits: &Limits,
 ) -> Result<(), ForwardError> {

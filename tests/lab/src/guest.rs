@@ -35,6 +35,8 @@ done
 for nic in /sys/class/net/eth*; do
     nic="${nic##*/}"
     echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_dad"
+    # One address only: a UDP answer must not leave with another than was asked.
+    echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_ra"
     ip link set "$nic" up
     if [ "$nic" = eth0 ] && [ -n "$v6" ]; then
         ip -6 addr add "$v6/64" dev eth0

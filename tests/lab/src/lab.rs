@@ -287,7 +287,8 @@ impl Lab {
                 .lines()
                 .filter(|line| !line.starts_with('#'))
             {
-                let line = line.split(" [").next().unwrap_or(line);
+                let chain = line.starts_with(':');
+                let line = line.split(" [").next().filter(|_| chain).unwrap_or(line);
                 rules += &format!("{line}\n");
             }
         }

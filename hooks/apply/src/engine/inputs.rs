@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::config::forwards_in_file;
+use crate::state::{Plug, RecordedPort};
 use crate::{files, ApplyError, Config, Phase, Record, Severity};
 use portero_event::{Domain, InterfaceName, Network, ObjectName, Problem};
 use portero_plan::{Owner, OwnerKind, Ruleset};
@@ -62,31 +63,7 @@ impl Engine<'_> {
             config.limits.check(forward)?;
         }
         let ports = self.state.ports(domain.uuid)?;
-        let mut attachments: Vec<Attachment<'_>> = domain
-            .nics
-            .iter()
-            .filter_map(|nic| {
-                let name = nic.network.as_deref()?;
-                Some(Attachment {
-                    mac: nic.mac,
-                    network_name: name,
-                    network: networks
-                        .iter()
-                        .find(|network| network.name.as_str() == name),
-                })
-            })
-            .collect();
-        for port in &ports {
-            let plugged_later = attachments.iter().all(|known| known.mac != port.mac);
-            let network = networks.iter().find(|network| network.uuid == port.network);
-            if let (true, Some(network)) = (plugged_later, network) {
-                attachments.push(Attachment {
-                    mac: port.mac,
-                    network_name: network.name.as_str(),
-                    network: Some(network),
-                });
-            }
-        }
+        let attachments = attachments(domain, &ports, networks);
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
         let folder = self.paths.leases.clone();
         let leases = move |bridge: &InterfaceName| leases_of(&folder, bridge);
@@ -197,6 +174,45 @@ impl Engine<'_> {
             }
         }
     }
+}
+
+/// The domain's interfaces on virtual networks: those of its XML, less those that were unplugged
+/// since, and those that were plugged in since.
+fn attachments<'a>(
+    domain: &'a Domain,
+    ports: &[RecordedPort],
+    networks: &'a [Network],
+) -> Vec<Attachment<'a>> {
+    let (there, gone): (Vec<&RecordedPort>, Vec<&RecordedPort>) =
+        ports.iter().partition(|port| port.plug == Plug::In);
+    let has = |ports: &[&RecordedPort], mac| ports.iter().any(|port| port.mac == mac);
+    let mut attachments: Vec<Attachment<'_>> = domain
+        .nics
+        .iter()
+        .filter(|nic| has(&there, nic.mac) || !has(&gone, nic.mac))
+        .filter_map(|nic| {
+            let name = nic.network.as_deref()?;
+            Some(Attachment {
+                mac: nic.mac,
+                network_name: name,
+                network: networks
+                    .iter()
+                    .find(|network| network.name.as_str() == name),
+            })
+        })
+        .collect();
+    for port in there {
+        let plugged_later = attachments.iter().all(|known| known.mac != port.mac);
+        let network = networks.iter().find(|network| network.uuid == port.network);
+        if let (true, Some(network)) = (plugged_later, network) {
+            attachments.push(Attachment {
+                mac: port.mac,
+                network_name: network.name.as_str(),
+                network: Some(network),
+            });
+        }
+    }
+    attachments
 }
 
 /// Whether two owners are the same object, whatever its name is now.

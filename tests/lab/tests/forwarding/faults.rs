@@ -1,6 +1,6 @@
 //! Kills, crowds and hanging programs.
 
-use crate::world::World;
+use crate::world::{sorted, World};
 use portero_lab::Scenario;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -32,7 +32,7 @@ fn domain(number: u16) -> String {
         "<domain><name>rec{number}</name><uuid>bbbbbbbb-0000-4000-8000-00000000{number:04x}</uuid>\
          <metadata><p:domain xmlns:p='urn:portero:1'>\
          <p:portForward proto='tcp' guest='10.77.1.{number}'><p:range start='{}' to='80'/></p:portForward>\
-         <p:portForward proto='udp' guest='fd00:77::{number}'><p:range start='{}' to='80'/></p:portForward>\
+         <p:portForward proto='udp' guest='fd00:77::1:{number}'><p:range start='{}' to='80'/></p:portForward>\
          </p:domain></metadata><devices><interface type='network'>\
          <mac address='52:54:00:77:00:{number:02x}'/><source network='rec'/></interface></devices></domain>",
         20000 + number,
@@ -63,7 +63,7 @@ fn hook(wrapper: &[&str], kind: &str, name: &str, operation: &str, stdin: &str) 
         .args(&words[1..])
         .stdin(fs::File::open(&path).expect("an event"))
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::inherit());
     command
 }
 
@@ -96,9 +96,9 @@ fn killed(world: &mut World) {
     world.running_web();
     network_port(1, "port-created");
     assert!(qemu(1, "prepare") && qemu(1, "start"));
-    let running = world.lab.rules();
+    let running = sorted(&world.lab.rules());
     assert!(qemu(1, "stopped"));
-    let stopped = world.lab.rules();
+    let stopped = sorted(&world.lab.rules());
     assert_ne!(running, stopped);
     let (mut kills, mut at) = (0, 0);
     let mut unfinished = vec!["start", "stopped"];
@@ -126,14 +126,14 @@ fn killed(world: &mut World) {
         assert!(qemu(1, next));
         let expected = if starting { &running } else { &stopped };
         assert_eq!(
-            &world.lab.rules(),
+            &sorted(&world.lab.rules()),
             expected,
             "{operation} killed at call {at}"
         );
         world.is_in_order();
         assert!(qemu(1, "stopped"));
         assert_eq!(
-            world.lab.rules(),
+            sorted(&world.lab.rules()),
             stopped,
             "stop after {operation} killed at call {at}"
         );
@@ -171,7 +171,7 @@ fn crowd(world: &mut World) {
     let rules = world.lab.rules();
     for number in &numbers {
         let v4 = format!("--to-destination 10.77.1.{number}:80\n");
-        let v6 = format!("--to-destination [fd00:77::{number}]:80\n");
+        let v6 = format!("--to-destination [fd00:77::1:{number}]:80\n");
         for rule in [v4, v6] {
             assert_eq!(rules.matches(&rule).count(), 1, "{rule} in\n{rules}");
         }

@@ -113,6 +113,7 @@ fn everywhere(world: &mut World) {
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 80);
     world.stop_web();
     nobody_is_served(world);
+    assert_eq!(world.lab.rules(), world.untouched, "to the letter");
     world.is_untouched();
 }
 
