@@ -36,22 +36,24 @@ setup:
 	tests/setup
 
 demo: setup build
-	$(CARGO) run --release --locked -p portero-lab --bin portero-demo
+	$(CARGO) build --release --locked -p portero-lab
+	$(RELEASE)/portero-demo
 
 test: setup build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --locked --workspace --exclude portero-lab
+	$(CARGO) test --locked -p portero-lab --test forwarding
 
 # Without a libvirt: seconds, not minutes, and no privileges.
 unit:
 	$(CARGO) test --locked --workspace --exclude portero-lab
 
 lab: setup build
-	$(CARGO) test --locked -p portero-lab
+	$(CARGO) test --locked -p portero-lab --test forwarding
 
 bench: setup build
-	$(CARGO) run --release --locked -p portero-bench
+	$(CARGO) run --release --locked -p portero-bench --bin portero-bench
 
 fmt:
 	$(CARGO) fmt --all
