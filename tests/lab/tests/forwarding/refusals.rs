@@ -27,6 +27,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: failed_start,
     },
     Scenario {
+        name: "broken input: one line, or none where libvirt must not notice",
+        run: broken_input,
+    },
+    Scenario {
         name: "strange names",
         run: names,
     },
@@ -161,6 +165,47 @@ fn failed_start(world: &mut World) {
     );
     world.is_untouched();
     lab.virsh(&["undefine", "web"]);
+}
+
+fn broken_input(world: &mut World) {
+    let long = format!("<domain>{}</domain>", " ".repeat(50 * 1024 * 1024));
+    let inputs: [(&[u8], &str); 4] = [
+        (b"<domain><name>x</name>", "never closed"),
+        (b"\xff\xfe", "not valid UTF-8"),
+        (b"<!DOCTYPE d><domain/>", "document type"),
+        (long.as_bytes(), "longer than"),
+    ];
+    for (input, expected) in inputs {
+        let path = "/run/lab/files/broken-input";
+        fs::write(path, input).expect("a file of the lab");
+        for operation in [
+            "prepare",
+            "start",
+            "started",
+            "stopped",
+            "release",
+            "reconnect",
+            "attach",
+            "migrate",
+            "restore",
+            "unheard-of",
+        ] {
+            let output = std::process::Command::new("/etc/libvirt/hooks/qemu.d/50-portero")
+                .args(["web", operation, "begin", "-"])
+                .stdin(fs::File::open(path).expect("a file of the lab"))
+                .output()
+                .expect("the hook");
+            let refuses = ["prepare", "start"].contains(&operation);
+            assert_eq!(output.status.success(), !refuses, "{operation}: {output:?}");
+            assert!(output.stdout.is_empty(), "{operation}: {output:?}");
+            if refuses {
+                let message = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(message.lines().count(), 1, "{message}");
+                is_one_line(&message, expected);
+            }
+        }
+        world.is_untouched();
+    }
 }
 
 fn names(world: &mut World) {
