@@ -193,7 +193,7 @@ impl<'a> Engine<'a> {
         let forwards: Vec<&Forward> = forwards.iter().collect();
         self.check(&config, &owner, &forwards, None)?;
         let networks = self.state.networks()?;
-        let plan = self.plan_domain(&config, domain, &networks)?;
+        let plan = self.plan_domain(domain, &forwards, &networks)?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
         let mut ruleset = plan.ruleset;
@@ -218,7 +218,7 @@ impl<'a> Engine<'a> {
         let forwards: Vec<&Forward> = forwards.iter().collect();
         self.check(&config, &owner, &forwards, old.as_ref())?;
         let networks = self.state.networks()?;
-        let plan = self.plan_domain(&config, domain, &networks)?;
+        let plan = self.plan_domain(domain, &forwards, &networks)?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
         let record = self.record_of(plan, old.as_ref());
@@ -236,7 +236,7 @@ impl<'a> Engine<'a> {
         let _lock = self.state.lock(deadline)?;
         self.state.remove_object(OwnerKind::Domain, domain.uuid)?;
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        self.withdraw(&config, &owner, LibvirtRules::Standing, deadline)
+        self.replace(&config, &owner, None, LibvirtRules::Standing, deadline)
     }
 
     /// Refuses the start of a network whose forwards are wrong or cannot be had.
@@ -317,12 +317,16 @@ impl<'a> Engine<'a> {
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
-        let domains = self.state.domains()?;
-        let Some(domain) = domains.iter().find(|domain| domain.uuid == port.owner) else {
+        let Some(domain) = self.state.domain(port.owner)? else {
             return Ok(());
         };
+        let forwards = self.domain_forwards(&domain)?;
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        for forward in &forwards {
+            config.limits.check(forward)?;
+        }
         let networks = self.state.networks()?;
-        let plan = self.plan_domain(&config, domain, &networks)?;
+        let plan = self.plan_domain(&domain, &forwards, &networks)?;
         let old = self.state.record(OwnerKind::Domain, port.owner)?;
         let record = self.record_of(plan, old.as_ref());
         // A starting daemon tells of every port again before it inserts its rules, and of every

@@ -243,12 +243,7 @@ impl State {
         let owner = &record.ruleset.owner;
         let path = self.record_path(owner.kind, owner.uuid);
         files::make_folder(&self.root.join("records"))?;
-        let content = serde_json::to_vec(record).map_err(|error| ApplyError::File {
-            action: "write",
-            path: path.clone(),
-            source: error.into(),
-        })?;
-        files::write(&path, &content)
+        write_json(&path, record)
     }
 
     /// Removes an owner's record.
@@ -296,17 +291,21 @@ impl State {
         files::remove(&self.object_path(kind, uuid))
     }
 
+    /// A domain whose XML is kept; nothing when its file cannot be understood.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn domain(&self, uuid: Uuid) -> Result<Option<Domain>, ApplyError> {
+        let content = files::read(&self.object_path(OwnerKind::Domain, uuid))?;
+        Ok(content.and_then(|stdin| domain_of(&stdin)))
+    }
+
     /// All domains whose XML is kept; files that cannot be understood are passed over.
     ///
     /// # Errors
     /// [`ApplyError::File`].
     pub fn domains(&self) -> Result<Vec<Domain>, ApplyError> {
-        self.objects("domains", |stdin| {
-            match Event::domain(QemuOperation::Started, stdin) {
-                Ok(Event::Domain { domain, .. }) => Some(domain),
-                _ => None,
-            }
-        })
+        self.objects("domains", domain_of)
     }
 
     /// All active networks; files that cannot be understood are passed over.
@@ -358,12 +357,7 @@ impl State {
             mac: port.mac.to_string(),
             plug,
         };
-        let content = serde_json::to_vec(&file).map_err(|error| ApplyError::File {
-            action: "write",
-            path: path.clone(),
-            source: error.into(),
-        })?;
-        files::write(&path, &content)
+        write_json(&path, &file)
     }
 
     /// Forgets a port.
@@ -468,4 +462,21 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// The domain in what libvirt wrote to a qemu hook.
+fn domain_of(stdin: &[u8]) -> Option<Domain> {
+    match Event::domain(QemuOperation::Started, stdin) {
+        Ok(Event::Domain { domain, .. }) => Some(domain),
+        _ => None,
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ApplyError> {
+    let content = serde_json::to_vec(value).map_err(|error| ApplyError::File {
+        action: "write",
+        path: path.to_owned(),
+        source: error.into(),
+    })?;
+    files::write(path, &content)
 }

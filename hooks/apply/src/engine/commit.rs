@@ -6,8 +6,7 @@ use crate::{ApplyError, Config, Deadline, Record, Severity};
 use portero_plan::{change_owner, Owner, Ruleset, Script};
 
 impl Engine<'_> {
-    /// Gives an owner what its new record says. When the firewall turns out to be different from
-    /// the records, everything is compared and mended.
+    /// Gives an owner what its new record says; a record without claims takes everything from it.
     pub(super) fn apply(
         &mut self,
         config: &Config,
@@ -15,66 +14,58 @@ impl Engine<'_> {
         libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
-        if record.ruleset.claims.is_empty() {
-            let owner = record.ruleset.owner.clone();
-            return self.withdraw(config, &owner, libvirt, deadline);
-        }
-        if !self.state.is_trusted() {
-            return self.reconcile(config, vec![record], libvirt, deadline);
-        }
-        let owner = &record.ruleset.owner;
-        let old = self.state.record(owner.kind, owner.uuid)?;
-        let nothing = Ruleset::empty(owner.clone());
-        let before = old.as_ref().map_or(&nothing, |old| &old.ruleset);
-        let scripts = self.scripts_for(before, &record.ruleset)?;
-        if scripts.is_empty() {
-            if old.as_ref() != Some(&record) {
-                self.state.put_record(&record)?;
-            }
-            return Ok(());
-        }
-        let before = before.clone();
-        self.state.distrust()?;
-        if let Err(error) = self.commit(&scripts, deadline) {
-            self.log
-                .write(Severity::Warning, format!("mending: {error}"));
-            return self.reconcile(config, vec![record], libvirt, deadline);
-        }
-        self.follow(&[&before], &[&record.ruleset], deadline)?;
-        self.state.put_record(&record)?;
-        self.log_change(&before, &record.ruleset);
-        self.state.trust()
+        let owner = record.ruleset.owner.clone();
+        let new = (!record.ruleset.claims.is_empty()).then_some(record);
+        self.replace(config, &owner, new, libvirt, deadline)
     }
 
-    /// Takes everything from an owner.
-    pub(super) fn withdraw(
+    /// Replaces what an owner has by its new record, or by nothing. When the firewall turns out to
+    /// be different from the records, everything is compared and mended.
+    pub(super) fn replace(
         &mut self,
         config: &Config,
         owner: &Owner,
+        new: Option<Record>,
         libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
         if !self.state.is_trusted() {
-            return self.reconcile(config, Vec::new(), libvirt, deadline);
+            return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         }
-        let Some(old) = self.state.record(owner.kind, owner.uuid)? else {
-            return Ok(());
+        let old = self.state.record(owner.kind, owner.uuid)?;
+        let before = match &old {
+            Some(old) => old.ruleset.clone(),
+            None => Ruleset::empty(owner.clone()),
         };
-        let nothing = Ruleset::empty(old.ruleset.owner.clone());
-        let scripts = self.scripts_for(&old.ruleset, &nothing)?;
+        let after = match &new {
+            Some(new) => new.ruleset.clone(),
+            None => Ruleset::empty(before.owner.clone()),
+        };
+        let scripts = self.scripts_for(&before, &after)?;
         if scripts.is_empty() {
-            return self.state.remove_record(owner.kind, owner.uuid);
+            if old != new {
+                self.note(owner, new.as_ref())?;
+            }
+            return Ok(());
         }
         self.state.distrust()?;
         if let Err(error) = self.commit(&scripts, deadline) {
             self.log
                 .write(Severity::Warning, format!("mending: {error}"));
-            return self.reconcile(config, Vec::new(), libvirt, deadline);
+            return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         }
-        self.follow(&[&old.ruleset], &[&nothing], deadline)?;
-        self.state.remove_record(owner.kind, owner.uuid)?;
-        self.log_change(&old.ruleset, &nothing);
+        self.follow(&[&before], &[&after], deadline)?;
+        self.note(owner, new.as_ref())?;
+        self.log_change(&before, &after);
         self.state.trust()
+    }
+
+    /// Writes what an owner was given, or that it has nothing.
+    fn note(&self, owner: &Owner, record: Option<&Record>) -> Result<(), ApplyError> {
+        match record {
+            Some(record) => self.state.put_record(record),
+            None => self.state.remove_record(owner.kind, owner.uuid),
+        }
     }
 
     fn scripts_for(&self, old: &Ruleset, new: &Ruleset) -> Result<Vec<Script>, ApplyError> {

@@ -5,11 +5,12 @@ use crate::config::forwards_in_file;
 use crate::state::{Plug, RecordedPort};
 use crate::{files, ApplyError, Config, Phase, Record, Severity};
 use portero_event::{Domain, InterfaceName, Network, ObjectName, Problem};
-use portero_plan::{Owner, OwnerKind, Ruleset};
+use portero_plan::{Claim, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_others, check_own, parse, parse_leases, plan_domain, plan_network, Attachment, Forward,
     Lease, Origin, Plan,
 };
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,22 +53,17 @@ impl Engine<'_> {
 
     /// Plans one domain's forwards from everything known now.
     pub(super) fn plan_domain(
-        &mut self,
-        config: &Config,
+        &self,
         domain: &Domain,
+        forwards: &[&Forward],
         networks: &[Network],
     ) -> Result<Plan, ApplyError> {
-        let forwards = self.domain_forwards(domain)?;
-        let forwards: Vec<&Forward> = forwards.iter().collect();
-        for forward in &forwards {
-            config.limits.check(forward)?;
-        }
         let ports = self.state.ports(domain.uuid)?;
         let attachments = attachments(domain, &ports, networks);
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
         let folder = self.paths.leases.clone();
         let leases = move |bridge: &InterfaceName| leases_of(&folder, bridge);
-        Ok(plan_domain(owner, &forwards, &attachments, &leases)?)
+        Ok(plan_domain(owner, forwards, &attachments, &leases)?)
     }
 
     /// What every owner should have now. `known` are owners that have just been planned. An owner
@@ -84,10 +80,7 @@ impl Engine<'_> {
             let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
             let planned = self.network_forwards(network).and_then(|forwards| {
                 let forwards: Vec<&Forward> = forwards.iter().collect();
-                for forward in &forwards {
-                    config.limits.check(forward)?;
-                }
-                self.check_desired(&owner, &forwards, &desired, old)?;
+                self.check_desired(config, &owner, &forwards, &desired, old)?;
                 Ok(plan_network(owner.clone(), &forwards, network)?)
             });
             self.add_desired(&owner, planned, old, &mut desired);
@@ -110,23 +103,38 @@ impl Engine<'_> {
             }
             let planned = self.domain_forwards(domain).and_then(|forwards| {
                 let forwards: Vec<&Forward> = forwards.iter().collect();
-                self.check_desired(&owner, &forwards, &desired, old)?;
-                self.plan_domain(config, domain, &networks)
+                self.check_desired(config, &owner, &forwards, &desired, old)?;
+                self.plan_domain(domain, &forwards, &networks)
             });
             self.add_desired(&owner, planned, old, &mut desired);
         }
         Ok(desired)
     }
 
-    /// Checks an owner against itself and all others: as planned already, or else as they were.
+    /// Checks an owner against limits, itself and all others: as planned already, or else as they
+    /// were. Nobody can have taken what it held, so an owner that asks for no more is not compared
+    /// with the others again.
     fn check_desired(
         &self,
+        config: &Config,
         owner: &Owner,
         forwards: &[&Forward],
         desired: &[Record],
         old: &[Record],
     ) -> Result<(), ApplyError> {
+        for forward in forwards {
+            config.limits.check(forward)?;
+        }
         check_own(forwards)?;
+        let held: HashSet<&Claim> = old
+            .iter()
+            .filter(|record| same_owner(&record.ruleset.owner, owner))
+            .flat_map(|record| &record.ruleset.claims)
+            .collect();
+        let mut claims = forwards.iter().flat_map(|forward| forward.claims());
+        if claims.all(|claim| held.contains(&claim)) {
+            return Ok(());
+        }
         let planned = |owner: &Owner| {
             desired
                 .iter()
