@@ -24,11 +24,7 @@ struct Other {
 /// # Errors
 /// Those of the processes.
 pub fn measure(hooks: &Hooks, forwards: u32, runs: u32, other: Option<&Path>) -> io::Result<Row> {
-    let guest = Guest {
-        number: forwards,
-        first_port: 20_000,
-        forwards,
-    };
+    let guest = Guest::alone(forwards);
     let life = hooks.life(&guest, std::slice::from_ref(&guest))?;
     life.gain_trust()?;
     let (name, other) = match other {

@@ -23,6 +23,16 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// The only guest there is, with so many forwards.
+    #[must_use]
+    pub fn alone(forwards: u32) -> Self {
+        Self {
+            number: forwards,
+            first_port: 20_000,
+            forwards,
+        }
+    }
+
     /// The name of the domain.
     #[must_use]
     pub fn name(&self) -> String {

@@ -20,11 +20,7 @@ const LIMIT: Limit = Limit {
 /// # Errors
 /// Those of the processes.
 pub fn measure(hooks: &Hooks, forwards: u32, runs: u32) -> io::Result<Row> {
-    let guest = Guest {
-        number: forwards,
-        first_port: 20_000,
-        forwards,
-    };
+    let guest = Guest::alone(forwards);
     let life = hooks.life(&guest, std::slice::from_ref(&guest))?;
     life.gain_trust()?;
     let rules = committed_rules(hooks, &life)?;

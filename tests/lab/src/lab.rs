@@ -32,20 +32,9 @@ log_filters = "1:util.hook 4:*"
 log_outputs = "1:stderr"
 "#;
 
-/// Whether portero is installed in a lab.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Portero {
-    /// With `make install`.
-    Installed,
-    /// libvirt alone: the control of everything.
-    Absent,
-}
-
 /// What lab to make.
 #[derive(Debug)]
 pub struct Options {
-    /// Whether portero is installed in it.
-    pub portero: Portero,
     /// The program `portero-lab-agent`.
     pub agent: PathBuf,
 }
@@ -64,6 +53,21 @@ pub struct Ran {
 /// A program that ends with the value.
 #[derive(Debug)]
 pub struct Program(Child);
+
+impl Program {
+    /// Starts a program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(program: &str, arguments: &[&str]) -> Self {
+        let child = Command::new(program)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.unwrap_or_else(|error| panic!("cannot run {program}: {error}")))
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -101,20 +105,16 @@ impl Lab {
         for stale in ["/etc/libvirt/qemu", "/var/lib/libvirt/qemu/save"] {
             let _ = fs::remove_dir_all(stale);
         }
-        if options.portero == Portero::Installed {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-            let root = root.to_string_lossy().into_owned();
-            host::must(
-                "make",
-                &[
-                    "--no-print-directory",
-                    "-C",
-                    &root,
-                    "install",
-                    "PREFIX=/usr",
-                ],
-            );
-        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = root.to_string_lossy().into_owned();
+        let install = [
+            "--no-print-directory",
+            "-C",
+            &root,
+            "install",
+            "PREFIX=/usr",
+        ];
+        host::must("make", &install);
         let outside_agent = Command::new("ip")
             .args(["netns", "exec", "outside"])
             .arg(&agent)
@@ -150,17 +150,13 @@ impl Lab {
     /// When it does not listen.
     #[must_use]
     pub fn listen(&self, address: &str) -> Program {
-        let child = Command::new(&self.agent)
-            .args(["listen", address])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the agent");
+        let program = Program::start(&self.agent(), &["listen", address]);
         let end = Instant::now() + Duration::from_secs(5);
         while std::net::TcpStream::connect(address).is_err() {
             assert!(Instant::now() < end, "nothing listens on {address}");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Program(child)
+        program
     }
 
     /// Runs a program on the machine outside.
@@ -189,6 +185,12 @@ impl Lab {
     /// When the kernel refuses.
     pub fn set_bridge_netfilter(&self, value: &str) {
         host::set_bridge_netfilter(value);
+        let setting = self.must("sysctl", &["-n", "net.bridge.bridge-nf-call-iptables"]);
+        assert_eq!(
+            setting.trim(),
+            value,
+            "this kernel has no br_netfilter to test with"
+        );
     }
 
     /// Runs virsh, whatever comes of it.
@@ -257,12 +259,6 @@ impl Lab {
     pub fn define(&self, domain: &DomainXml<'_>) {
         let path = self.file("domain.xml", &self.domain_xml(domain));
         self.virsh(&["define", &path]);
-    }
-
-    /// What a guest has written to its console.
-    #[must_use]
-    pub fn console(&self, name: &str) -> String {
-        fs::read_to_string(format!("/run/lab/files/{name}.console")).unwrap_or_default()
     }
 
     /// Waits until a guest's agent answers at its own address.

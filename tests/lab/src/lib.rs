@@ -13,7 +13,7 @@ mod scenario;
 mod xml;
 
 pub use enter::enter;
-pub use lab::{Lab, Options, Portero, Program, Ran};
+pub use lab::{Lab, Options, Program, Ran};
 pub use probe::{From, Proto};
 pub use scenario::{run_scenarios, Scenario};
 pub use xml::{domain, network, DomainXml, NetworkXml};

@@ -116,8 +116,15 @@ impl Lab {
     /// Expects that nobody answers: the control of a rule.
     ///
     /// # Panics
-    /// When an answer comes.
+    /// When an answer comes, or when the guest that should try cannot be asked.
     pub fn refuses(&self, from: From<'_>, proto: Proto, address: &str, port: u16) {
+        if let From::Guest(guest) = from {
+            let asked = self.run(&self.agent(), &["ask", guest, "ping"]);
+            assert!(
+                asked.ok,
+                "{guest} cannot be asked, so it proves nothing: {asked:?}"
+            );
+        }
         if let Ok(line) = self.probe(from, proto, address, port) {
             panic!("{from:?} {proto} {address} port {port}: expected no answer, got '{line}'");
         }

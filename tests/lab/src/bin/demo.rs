@@ -1,6 +1,6 @@
 //! `make demo`: a guest's web server reached from outside, step by step, in a private lab.
 
-use portero_lab::{enter, DomainXml, From, Lab, NetworkXml, Options, Portero, Proto, HOST_V4};
+use portero_lab::{enter, DomainXml, From, Lab, NetworkXml, Options, Proto, HOST_V4};
 
 /// What stands in the guest's metadata.
 const FORWARD: &str =
@@ -13,10 +13,7 @@ fn main() {
         .with_file_name("portero-lab-agent");
     println!("A private libvirtd starts, with portero installed as its hooks. Nothing of this");
     println!("machine is touched: everything happens in namespaces that end with the demo.\n");
-    let lab = Lab::boot(&Options {
-        portero: Portero::Installed,
-        agent,
-    });
+    let lab = Lab::boot(&Options { agent });
     show(&lab, "virsh", &["version", "--daemon"]);
     say("A NAT network as libvirt makes it, with a DHCP reservation for the guest:");
     lab.define_network(&NetworkXml {

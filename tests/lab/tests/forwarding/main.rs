@@ -6,14 +6,13 @@ mod places;
 mod refusals;
 mod world;
 
-use portero_lab::{enter, run_scenarios, Lab, Options, Portero, Scenario};
+use portero_lab::{enter, run_scenarios, Lab, Options, Scenario};
 use std::process::ExitCode;
 use world::World;
 
 fn main() -> ExitCode {
     enter();
     let lab = Lab::boot(&Options {
-        portero: Portero::Installed,
         agent: env!("CARGO_BIN_EXE_portero-lab-agent").into(),
     });
     let mut world = World::new(lab);
