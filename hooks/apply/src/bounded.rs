@@ -42,6 +42,28 @@ pub(crate) fn run(
     input: &str,
     deadline: Deadline,
 ) -> Result<(), KernelError> {
+    finish(name, arguments, input, Stdio::null(), deadline).map(drop)
+}
+
+/// Runs a program without input; gives what it writes on stdout.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn read(
+    name: &str,
+    arguments: &[&str],
+    deadline: Deadline,
+) -> Result<Vec<u8>, KernelError> {
+    finish(name, arguments, "", Stdio::piped(), deadline)
+}
+
+fn finish(
+    name: &str,
+    arguments: &[&str],
+    input: &str,
+    stdout: Stdio,
+    deadline: Deadline,
+) -> Result<Vec<u8>, KernelError> {
     let spawn_error = |source| KernelError::Spawn {
         program: name.to_owned(),
         source,
@@ -53,7 +75,7 @@ pub(crate) fn run(
         .env("LC_ALL", "C")
         .current_dir("/")
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(Stdio::piped())
         .spawn()
         .map_err(spawn_error)?;
@@ -67,6 +89,12 @@ pub(crate) fn run(
         Some(std::thread::spawn(move || {
             drop(stdin.write_all(input.as_bytes()))
         }))
+    });
+    let reader = child.stdout.take().map(|mut stdout| {
+        std::thread::spawn(move || {
+            let mut output = Vec::new();
+            stdout.read_to_end(&mut output).map(|_| output)
+        })
     });
     let message = child
         .stderr
@@ -87,8 +115,11 @@ pub(crate) fn run(
     if let Some(writer) = writer {
         let _ = writer.join();
     }
+    let output = reader.map_or(Ok(Vec::new()), |reader| {
+        reader.join().unwrap_or_else(|_| Ok(Vec::new()))
+    });
     if status.success() {
-        return Ok(());
+        return output.map_err(spawn_error);
     }
     let message = message.unwrap_or_default();
     let message = message.split('\n').map(str::trim).collect::<Vec<_>>();

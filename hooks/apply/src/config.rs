@@ -2,7 +2,7 @@
 
 use crate::{files, ApplyError, Paths, Severity};
 use portero_event::{Element, ObjectName};
-use portero_plan::OwnerKind;
+use portero_plan::{Firewall, OwnerKind};
 use portero_port_forward::{parse, Forward, Limits, Origin};
 use serde::Deserialize;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Which firewall to use; this version knows iptables alone.
-    pub firewall: Firewall,
+    /// Which firewall to use.
+    pub firewall: FirewallSetting,
     /// What is logged.
     pub log_level: LogLevel,
     /// Longest time an event may take, in seconds: 1 to 300.
@@ -24,11 +24,25 @@ pub struct Config {
 /// Which firewall to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Firewall {
+pub enum FirewallSetting {
     /// The one that libvirt uses.
     Auto,
     /// iptables.
     Iptables,
+    /// nftables.
+    Nftables,
+}
+
+impl FirewallSetting {
+    /// The firewall it names, if it names one.
+    #[must_use]
+    pub fn named(self) -> Option<Firewall> {
+        match self {
+            Self::Auto => None,
+            Self::Iptables => Some(Firewall::Iptables),
+            Self::Nftables => Some(Firewall::Nftables),
+        }
+    }
 }
 
 /// The least severe messages that are logged.
@@ -62,7 +76,7 @@ impl LogLevel {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            firewall: Firewall::Auto,
+            firewall: FirewallSetting::Auto,
             log_level: LogLevel::Info,
             deadline: 10,
             limits: Limits::default(),
@@ -107,6 +121,27 @@ impl Config {
     pub fn deadline(&self) -> Duration {
         Duration::from_secs(self.deadline)
     }
+}
+
+/// What libvirt's own network.conf says of its firewall (`firewall_backend`, libvirt 10.4 and
+/// later); nothing when it says nothing that can be understood.
+pub(crate) fn libvirt_firewall(paths: &Paths) -> Option<Firewall> {
+    let content = files::read(&paths.libvirt.join("network.conf")).ok()??;
+    let text = String::from_utf8(content).ok()?;
+    let mut named = None;
+    for line in text.lines() {
+        let value = line
+            .trim()
+            .strip_prefix("firewall_backend")
+            .and_then(|rest| rest.trim_start().strip_prefix('='))
+            .map(|value| value.split('#').next().unwrap_or(value).trim());
+        match value.map(|value| value.trim_matches(['"', '\''])) {
+            Some("iptables") => named = Some(Firewall::Iptables),
+            Some("nftables") => named = Some(Firewall::Nftables),
+            _ => {}
+        }
+    }
+    named
 }
 
 /// The forwards in the administrator's file for an object, if there is one.

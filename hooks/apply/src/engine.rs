@@ -1,6 +1,7 @@
 //! From an event to its effects, in an order that a kill at any point cannot harm.
 
 mod commit;
+mod firewall;
 mod inputs;
 mod settle;
 
@@ -10,7 +11,7 @@ use crate::{ApplyError, Config, Deadline, Log, Paths, Phase, Record, Severity, S
 use portero_event::{
     DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
 };
-use portero_plan::{Claim, Family, Owner, OwnerKind, Script};
+use portero_plan::{Claim, Owner, OwnerKind, Script};
 use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -132,7 +133,13 @@ impl<'a> Engine<'a> {
         let _lock = self.state.lock(deadline)?;
         let old = self.all_records()?;
         let desired = self.desired(&config, Vec::new(), &old)?;
-        self.scripts(&old, &desired, deadline)
+        let choice = self.choose(&config, deadline)?;
+        let (mut scripts, _) = self.scripts(choice.firewall, &old, &desired, deadline)?;
+        if choice.withdraw {
+            let (gone, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
+            scripts.extend(gone);
+        }
+        Ok(scripts)
     }
 
     /// All owners with what they were given, and whether the firewall has it.
@@ -140,22 +147,14 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// [`ApplyError`].
     pub fn status(&mut self) -> Result<Vec<OwnerStatus>, ApplyError> {
-        let (_, deadline) = self.configure_or_default();
+        let (config, deadline) = self.configure_or_default();
         let records = self.all_records()?;
-        let concerns = |family: Family| {
-            let mut rules = records.iter().flat_map(|record| &record.ruleset.rules);
-            rules.any(|rule| rule.family() == family)
-        };
-        let mut observed = Vec::new();
-        for family in Family::ALL.into_iter().filter(|family| concerns(*family)) {
-            observed.push((family, self.kernel.observe(family, deadline)?));
-        }
+        let firewall = self.choose(&config, deadline)?.firewall;
+        let observed = self.observe(firewall, &records, deadline)?;
         Ok(records
             .into_iter()
             .map(|record| OwnerStatus {
-                is_in_firewall: observed
-                    .iter()
-                    .all(|(family, observed)| observed.holds(*family, &record.ruleset)),
+                is_in_firewall: observed.holds(&record.ruleset),
                 record,
             })
             .collect())

@@ -1,24 +1,95 @@
 //! The machine portero runs on, as a [`Kernel`].
 
-use crate::bounded::{find_program, run};
+use crate::bounded::{find_program, read, run};
 use crate::kernel::Localnet;
-use crate::{conntrack, listeners, taps, Deadline, Flow, Kernel, KernelError};
+use crate::tables::{has_rules, has_table, TableFamily};
+use crate::{conntrack, listeners, taps, Deadline, Flow, Kernel, KernelError, Survey};
 use portero_event::{InterfaceName, MacAddress};
-use portero_plan::{Claim, Family, Observed, Script, Table};
+use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
+use portero_plan::{Base, Claim, Family, Firewall, Observed, Script, Table, Tool};
 use portero_port_forward::Listener;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// The real machine, with iptables as its firewall.
+/// The real machine.
 #[derive(Debug, Default)]
 pub struct Host;
+
+/// libvirt's chain of nftables that has a rule for every network it filters, and ends in `reject`.
+const LIBVIRT_NFTABLES_CHAIN: &str = "guest_input";
+
+/// The same of iptables.
+const LIBVIRT_IPTABLES_CHAIN: &str = "LIBVIRT_FWI";
 
 /// Longest time to put taps back; netlink answers at once or not at all.
 const REATTACH_LIMIT: Duration = Duration::from_secs(5);
 
 impl Kernel for Host {
-    fn observe(&mut self, family: Family, deadline: Deadline) -> Result<Observed, KernelError> {
+    fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError> {
+        let mut survey = Survey {
+            has_nftables: has_table(TableFamily::Inet, nftables::NAME, deadline)?,
+            can_iptables: find_program(Tool::Restore(Family::Ipv4).program()).is_ok(),
+            ..Survey::default()
+        };
+        let families = [TableFamily::Ipv4, TableFamily::Ipv6];
+        for family in families {
+            if has_rules(family, LIBVIRT_TABLE, LIBVIRT_NFTABLES_CHAIN, deadline)? {
+                survey.libvirt = Some(Firewall::Nftables);
+            }
+        }
+        for family in families {
+            if survey.libvirt.is_none()
+                && has_rules(family, "filter", LIBVIRT_IPTABLES_CHAIN, deadline)?
+            {
+                survey.libvirt = Some(Firewall::Iptables);
+            }
+            for base in Base::ALL {
+                let (table, chain) = (base.table().name(), base.chain());
+                survey.has_iptables |= has_rules(family, table, chain, deadline)?;
+            }
+        }
+        Ok(survey)
+    }
+
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+        let mut observed = nftables::Observed::default();
+        let places = [
+            (Place::Own, TableFamily::Inet, nftables::NAME),
+            (
+                Place::Libvirt(Family::Ipv4),
+                TableFamily::Ipv4,
+                LIBVIRT_TABLE,
+            ),
+            (
+                Place::Libvirt(Family::Ipv6),
+                TableFamily::Ipv6,
+                LIBVIRT_TABLE,
+            ),
+        ];
+        for (place, family, name) in places {
+            if has_table(family, name, deadline)? {
+                let words = place.to_string();
+                let arguments = ["-j", "-a", "list", "table"];
+                let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
+                let program = Tool::Nft.program();
+                let listing = read(program, &arguments, deadline)?;
+                observed
+                    .add(place, &listing)
+                    .map_err(|source| KernelError::Strange {
+                        program: program.to_owned(),
+                        source,
+                    })?;
+            }
+        }
+        Ok(observed)
+    }
+
+    fn observe_iptables(
+        &mut self,
+        family: Family,
+        deadline: Deadline,
+    ) -> Result<Observed, KernelError> {
         let program = match family {
             Family::Ipv4 => "iptables",
             Family::Ipv6 => "ip6tables",
@@ -36,12 +107,12 @@ impl Kernel for Host {
     }
 
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError> {
-        let program = match script.family {
-            Family::Ipv4 => "iptables-restore",
-            Family::Ipv6 => "ip6tables-restore",
-        };
         let wait = format!("--wait={}", deadline.left().as_secs().max(1));
-        run(program, &["--noflush", &wait], &script.text, deadline)
+        let mut arguments = script.tool.arguments().to_vec();
+        if let Tool::Restore(_) = script.tool {
+            arguments.push(&wait);
+        }
+        run(script.tool.program(), &arguments, &script.text, deadline)
     }
 
     fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError> {

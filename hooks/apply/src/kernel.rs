@@ -2,17 +2,35 @@
 
 use crate::Deadline;
 use portero_event::{InterfaceName, MacAddress};
-use portero_plan::{Claim, Family, Observed, PortRange, Protocol, Rule, Script};
+use portero_plan::{
+    nftables, Claim, Family, Firewall, Observed, PortRange, Protocol, Rule, Script,
+};
 use portero_port_forward::Listener;
 use std::net::IpAddr;
 
 /// The machine: its firewall, sockets, connections and bridges.
 pub trait Kernel {
-    /// Reads portero's part of a family's tables.
+    /// Looks which firewalls are in use; cheap.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel does not answer in time.
+    fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError>;
+
+    /// Reads portero's part of a family's iptables.
     ///
     /// # Errors
     /// [`KernelError`] when the firewall cannot be read in time.
-    fn observe(&mut self, family: Family, deadline: Deadline) -> Result<Observed, KernelError>;
+    fn observe_iptables(
+        &mut self,
+        family: Family,
+        deadline: Deadline,
+    ) -> Result<Observed, KernelError>;
+
+    /// Reads portero's part of nftables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError>;
 
     /// Commits a script; each of its tables is changed as a whole or not at all.
     ///
@@ -52,6 +70,20 @@ pub trait Kernel {
         bridge: &InterfaceName,
         guests: &[MacAddress],
     ) -> Result<Vec<String>, KernelError>;
+}
+
+/// Which firewalls are in use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Where libvirt has rules for a network; nothing when it has none, or none that can be seen.
+    pub libvirt: Option<Firewall>,
+    /// Whether portero has a table in nftables.
+    pub has_nftables: bool,
+    /// Whether portero has chains in iptables, as far as can be seen: where iptables writes to
+    /// nftables.
+    pub has_iptables: bool,
+    /// Whether `iptables-restore` is installed.
+    pub can_iptables: bool,
 }
 
 /// The sysctl `net.ipv4.conf.BRIDGE.route_localnet`.
@@ -137,6 +169,14 @@ pub enum KernelError {
         program: String,
         /// The whole time the event had, in seconds.
         seconds: u64,
+    },
+    /// A program wrote what it never should.
+    #[error("{program}: {source}")]
+    Strange {
+        /// Its name.
+        program: String,
+        /// What cannot be understood.
+        source: nftables::ReadError,
     },
     /// A file of the kernel's could not be read or written.
     #[error("{path}: {source}")]

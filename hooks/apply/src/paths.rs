@@ -9,6 +9,8 @@ pub struct Paths {
     pub state: PathBuf,
     /// The administrator's configuration.
     pub config: PathBuf,
+    /// libvirt's configuration.
+    pub libvirt: PathBuf,
     /// libvirt's lease files, `BRIDGE.status`.
     pub leases: PathBuf,
 }
@@ -18,6 +20,7 @@ impl Default for Paths {
         Self {
             state: PathBuf::from("/run/portero"),
             config: PathBuf::from("/etc/portero"),
+            libvirt: PathBuf::from("/etc/libvirt"),
             leases: PathBuf::from("/var/lib/libvirt/dnsmasq"),
         }
     }
@@ -30,6 +33,7 @@ impl Paths {
         Self {
             state: root.join("run/portero"),
             config: root.join("etc/portero"),
+            libvirt: root.join("etc/libvirt"),
             leases: root.join("var/lib/libvirt/dnsmasq"),
         }
     }

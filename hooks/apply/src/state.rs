@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use portero_event::{
     Domain, Event, MacAddress, Network, NetworkOperation, NetworkPort, QemuOperation,
 };
-use portero_plan::{Claim, OwnerKind, Ruleset};
+use portero_plan::{Claim, Family, Firewall, OwnerKind, Ruleset};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,6 +36,17 @@ pub struct Record {
     pub ruleset: Ruleset,
     /// Forwards whose rules have to wait.
     pub pending: Vec<Waiting>,
+}
+
+/// Where the rules of all owners stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The firewall.
+    pub firewall: Firewall,
+    /// Of nftables: families whose table of libvirt's has portero's set.
+    pub libvirt: Vec<Family>,
+    /// Of nftables: whether an element belongs to more than one owner.
+    pub shared: bool,
 }
 
 /// How far an owner is in its life.
@@ -180,6 +191,26 @@ impl State {
     /// [`ApplyError::File`].
     pub fn note_comparison(&self) -> Result<(), ApplyError> {
         files::write(&self.root.join("compared"), b"")
+    }
+
+    /// Where the rules were put last; nothing when that is not known.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn frame(&self) -> Result<Option<Frame>, ApplyError> {
+        let content = files::read(&self.root.join("frame"))?;
+        Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
+    }
+
+    /// Notes where the rules are.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn put_frame(&self, frame: &Frame) -> Result<(), ApplyError> {
+        if self.frame()?.as_ref() == Some(frame) {
+            return Ok(());
+        }
+        write_json(&self.root.join("frame"), frame)
     }
 
     /// Whether there is any record.

@@ -6,7 +6,7 @@ mod status;
 use args::{Args, Command};
 use clap::Parser;
 use portero_apply::{clean_environment, ApplyError, Engine, Host, Log, LogSink, Paths};
-use portero_plan::{Family, Script};
+use portero_plan::Script;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
@@ -67,22 +67,21 @@ fn run(args: &Args, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError>
     }
 }
 
-fn program(script: &Script) -> &'static str {
-    match script.family {
-        Family::Ipv4 => "iptables-restore",
-        Family::Ipv6 => "ip6tables-restore",
-    }
-}
-
 fn json_of(script: &Script) -> serde_json::Value {
-    serde_json::json!({ "program": program(script), "input": script.text })
+    serde_json::json!({ "program": script.tool.program(), "input": script.text })
 }
 
 fn plan_text(scripts: &[Script]) -> String {
     let mut text = String::new();
     for script in scripts {
         // Writing to a String cannot fail.
-        let _ = write!(text, "# {} --noflush\n{}", program(script), script.text);
+        let arguments = script.tool.arguments().join(" ");
+        let _ = write!(
+            text,
+            "# {} {arguments}\n{}",
+            script.tool.program(),
+            script.text
+        );
     }
     text
 }

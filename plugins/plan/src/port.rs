@@ -144,6 +144,11 @@ impl PortRange {
         self.end
     }
 
+    /// Each port with the port at the same place of another range; ends with the shorter one.
+    pub fn zip(self, other: Self) -> impl Iterator<Item = (u16, u16)> {
+        (self.start..=self.end).zip(other.start..=other.end)
+    }
+
     /// Whether it is one port.
     #[must_use]
     pub fn is_single(self) -> bool {

@@ -5,20 +5,11 @@
 //! compares with what was observed and mends whatever differs.
 
 use crate::iptables::{chains, Chains};
-use crate::{Base, Family, Observed, ObservedTable, Ruleset, Table};
+use crate::{Base, Family, Observed, ObservedTable, Ruleset, Script, Table, Tool};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// libvirt's own chains in FORWARD (src/network/network_iptables.c), which end in REJECT.
 const LIBVIRT_FORWARD_CHAINS: [&str; 3] = ["LIBVIRT_FWX", "LIBVIRT_FWI", "LIBVIRT_FWO"];
-
-/// Input for one run of `iptables-restore --noflush`, or ip6tables-restore.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Script {
-    /// Which of the two programs.
-    pub family: Family,
-    /// The whole input.
-    pub text: String,
-}
 
 /// The commands for one table, in the order in which they must stand.
 #[derive(Debug, Default)]
@@ -79,7 +70,8 @@ impl Builder {
         for (table, script) in &self.tables {
             script.render(*table, &mut text);
         }
-        (!text.is_empty()).then_some(Script { family, text })
+        let tool = Tool::Restore(family);
+        (!text.is_empty()).then_some(Script { tool, text })
     }
 }
 

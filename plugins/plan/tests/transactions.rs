@@ -7,7 +7,7 @@
 
 use portero_plan::{
     change_owner, reconcile, Family, Observed, Owner, OwnerKind, PortRange, Protocol, Rule,
-    Ruleset, Script, Table,
+    Ruleset, Script, Table, Tool,
 };
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ fn ruleset(name: &str, number: u8) -> Ruleset {
 
 fn only(scripts: Vec<Script>) -> String {
     assert_eq!(scripts.len(), 1, "{scripts:?}");
-    assert_eq!(scripts[0].family, Family::Ipv4);
+    assert_eq!(scripts[0].tool, Tool::Restore(Family::Ipv4));
     scripts[0].text.clone()
 }
 

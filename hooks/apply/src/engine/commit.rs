@@ -2,8 +2,8 @@
 
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
-use crate::{ApplyError, Config, Deadline, Record, Severity};
-use portero_plan::{change_owner, Owner, Ruleset, Script};
+use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
+use portero_plan::{change_owner, nftables, Firewall, Owner, Ruleset, Script};
 
 impl Engine<'_> {
     /// Gives an owner what its new record says; a record without claims takes everything from it.
@@ -29,9 +29,10 @@ impl Engine<'_> {
         libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
-        if !self.state.is_trusted() {
+        let frame = self.state.frame()?;
+        let Some(frame) = frame.filter(|_| self.state.is_trusted()) else {
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
-        }
+        };
         let old = self.state.record(owner.kind, owner.uuid)?;
         let before = match &old {
             Some(old) => old.ruleset.clone(),
@@ -41,7 +42,9 @@ impl Engine<'_> {
             Some(new) => new.ruleset.clone(),
             None => Ruleset::empty(before.owner.clone()),
         };
-        let scripts = self.scripts_for(&before, &after)?;
+        let Some(scripts) = self.scripts_for(&frame, &before, &after)? else {
+            return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
+        };
         if scripts.is_empty() {
             if old != new {
                 self.note(owner, new.as_ref())?;
@@ -50,6 +53,9 @@ impl Engine<'_> {
         }
         self.state.distrust()?;
         if let Err(error) = self.commit(&scripts, deadline) {
+            if deadline.left().is_zero() {
+                return Err(error);
+            }
             self.log
                 .write(Severity::Warning, format!("mending: {error}"));
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
@@ -68,15 +74,34 @@ impl Engine<'_> {
         }
     }
 
-    fn scripts_for(&self, old: &Ruleset, new: &Ruleset) -> Result<Vec<Script>, ApplyError> {
+    /// The scripts that change one owner alone; nothing when only a comparison can tell.
+    fn scripts_for(
+        &self,
+        frame: &Frame,
+        old: &Ruleset,
+        new: &Ruleset,
+    ) -> Result<Option<Vec<Script>>, ApplyError> {
         let mut failed = None;
-        let others = self
+        let mut others = self
             .state
             .records()?
             .filter_map(|record| record.map_err(|error| failed = Some(error)).ok())
             .map(|record| record.ruleset)
             .filter(|ruleset| !same_owner(&ruleset.owner, &new.owner));
-        let scripts = change_owner(old, new, others);
+        let scripts = match frame.firewall {
+            Firewall::Iptables => Some(change_owner(old, new, others)),
+            Firewall::Nftables if old.rules == new.rules => Some(Vec::new()),
+            Firewall::Nftables if frame.shared => None,
+            Firewall::Nftables => {
+                // With the first rules of anybody the tables come, with the last they go.
+                let stands_and_stays = !(old.rules.is_empty() || new.rules.is_empty())
+                    || others.any(|other| !other.rules.is_empty());
+                stands_and_stays.then(|| {
+                    let script = nftables::change_owner(old, new, &frame.libvirt);
+                    script.into_iter().collect()
+                })
+            }
+        };
         match failed {
             Some(error) => Err(error),
             None => Ok(scripts),

@@ -1,11 +1,12 @@
 //! Compares the whole firewall with what is wanted, mends what differs, and goes back to what was
 //! when that fails.
 
+use super::firewall::Choice;
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
 use crate::kernel::{Flow, Localnet};
-use crate::{ApplyError, Config, Deadline, Record, Severity};
-use portero_plan::{reconcile, Family, Rule, Ruleset, Script};
+use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
+use portero_plan::{Firewall, Rule, Ruleset};
 use std::collections::BTreeSet;
 
 impl Engine<'_> {
@@ -26,15 +27,20 @@ impl Engine<'_> {
         let desired = self.desired(config, known, &old)?;
         self.state.distrust()?;
         self.state.sweep()?;
-        if let Err(error) = self.settle(&old, &desired, deadline) {
-            if !deadline.left().is_zero() {
-                if let Err(second) = self.settle(&desired, &old, deadline) {
-                    let message = format!("cannot go back to the rules before: {second}");
-                    self.log.write(Severity::Error, message);
+        let choice = self.choose(config, deadline)?;
+        let frame = match self.settle(choice.firewall, &old, &desired, deadline) {
+            Ok(frame) => frame,
+            Err(error) => {
+                if !deadline.left().is_zero() {
+                    if let Err(second) = self.settle(choice.firewall, &desired, &old, deadline) {
+                        let message = format!("cannot go back to the rules before: {second}");
+                        self.log.write(Severity::Error, message);
+                    }
                 }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
+        let is_clean = !choice.withdraw || self.withdraw(&choice, &old, deadline);
         for record in &old {
             let owner = &record.ruleset.owner;
             let is_gone = !desired
@@ -55,6 +61,10 @@ impl Engine<'_> {
                 self.log_change(before.map_or(&nothing, |old| &old.ruleset), &record.ruleset);
             }
         }
+        if !is_clean {
+            return Ok(());
+        }
+        self.state.put_frame(&frame)?;
         match libvirt {
             LibvirtRules::Standing => {
                 self.state.note_comparison()?;
@@ -64,47 +74,33 @@ impl Engine<'_> {
         }
     }
 
-    /// The scripts that bring both families from what is in the kernel to `new`.
-    pub(super) fn scripts(
-        &mut self,
-        old: &[Record],
-        new: &[Record],
-        deadline: Deadline,
-    ) -> Result<Vec<Script>, ApplyError> {
-        let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
-        let mut scripts = Vec::new();
-        for family in Family::ALL {
-            let concerned = old.iter().chain(new).any(|record| {
-                record
-                    .ruleset
-                    .rules
-                    .iter()
-                    .any(|rule| rule.family() == family)
-            });
-            let observed = match self.kernel.observe(family, deadline) {
-                Ok(observed) => observed,
-                Err(error) if concerned => return Err(error.into()),
-                Err(error) => {
-                    self.log.write(Severity::Debug, error);
-                    continue;
-                }
-            };
-            scripts.extend(reconcile(family, &observed, &rulesets));
-        }
-        Ok(scripts)
-    }
-
     fn settle(
         &mut self,
+        firewall: Firewall,
         old: &[Record],
         new: &[Record],
         deadline: Deadline,
-    ) -> Result<(), ApplyError> {
-        let scripts = self.scripts(old, new, deadline)?;
+    ) -> Result<Frame, ApplyError> {
+        let (scripts, frame) = self.scripts(firewall, old, new, deadline)?;
         self.commit(&scripts, deadline)?;
         let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
         let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();
-        self.follow(&before, &after, deadline)
+        self.follow(&before, &after, deadline)?;
+        Ok(frame)
+    }
+
+    /// Takes everything from the firewall that is no longer used; says whether that is done. The
+    /// rules are right where they belong, so whatever fails here is left for the next event.
+    fn withdraw(&mut self, choice: &Choice, old: &[Record], deadline: Deadline) -> bool {
+        let firewall = choice.firewall.other();
+        let withdrawn = self
+            .scripts(firewall, old, &[], deadline)
+            .and_then(|(scripts, _)| self.commit(&scripts, deadline));
+        if let Err(error) = &withdrawn {
+            let message = format!("cannot take the rules from {firewall}: {error}");
+            self.log.write(Severity::Error, message);
+        }
+        withdrawn.is_ok()
     }
 
     /// What has to follow a commit: the loopback setting of bridges, and UDP connections that were

@@ -1,0 +1,131 @@
+//! Asks the kernel over netlink which of the tables and chains that matter here are there: no
+//! program has to be started for that.
+
+use crate::netlink::Netlink;
+use crate::{Deadline, KernelError};
+use netlink_packet_core::{
+    NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable, NLM_F_ACK,
+    NLM_F_DUMP, NLM_F_REQUEST,
+};
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use std::convert::Infallible;
+
+/// `NFNL_SUBSYS_NFTABLES` of linux/netfilter/nfnetlink.h, in the upper byte of a message's type.
+const SUBSYSTEM: u16 = 10 << 8;
+/// `NFT_MSG_GETTABLE` of linux/netfilter/nf_tables.h.
+const GET_TABLE: u16 = SUBSYSTEM | 1;
+/// `NFT_MSG_GETRULE`.
+const GET_RULE: u16 = SUBSYSTEM | 7;
+/// `NFTA_TABLE_NAME` and `NFTA_RULE_TABLE`.
+const TABLE: u16 = 1;
+/// `NFTA_RULE_CHAIN`.
+const CHAIN: u16 = 2;
+/// Length of an attribute's own header in bytes, netlink(7).
+const ATTRIBUTE_HEADER: usize = 4;
+
+/// A family of tables, `NFPROTO_...` of linux/netfilter.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TableFamily {
+    /// Both IPv4 and IPv6.
+    Inet = 1,
+    /// IPv4.
+    Ipv4 = 2,
+    /// IPv6.
+    Ipv6 = 10,
+}
+
+/// A message whose content only its sender and the kernel care about.
+#[derive(Debug, Clone)]
+struct Raw {
+    kind: u16,
+    bytes: Vec<u8>,
+}
+
+impl Raw {
+    fn new(kind: u16, family: TableFamily, attributes: &[(u16, &str)]) -> Self {
+        // struct nfgenmsg: family, version, resource.
+        let mut bytes = vec![family as u8, 0, 0, 0];
+        for (attribute, text) in attributes {
+            let length = ATTRIBUTE_HEADER + text.len() + 1;
+            let header = u16::try_from(length).unwrap_or(u16::MAX);
+            bytes.extend(header.to_ne_bytes());
+            bytes.extend(attribute.to_ne_bytes());
+            bytes.extend(text.as_bytes());
+            bytes.resize(bytes.len() + 1 + length.next_multiple_of(4) - length, 0);
+        }
+        Self { kind, bytes }
+    }
+}
+
+impl NetlinkSerializable for Raw {
+    fn message_type(&self) -> u16 {
+        self.kind
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer[..self.bytes.len()].copy_from_slice(&self.bytes);
+    }
+}
+
+impl NetlinkDeserializable for Raw {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self {
+            kind: header.message_type,
+            bytes: payload.to_vec(),
+        })
+    }
+}
+
+impl From<Raw> for NetlinkPayload<Raw> {
+    fn from(message: Raw) -> Self {
+        Self::InnerMessage(message)
+    }
+}
+
+/// Whether a table is there; where the kernel has no nftables there is none.
+///
+/// # Errors
+/// [`KernelError`] when the kernel does not answer.
+pub(crate) fn has_table(
+    family: TableFamily,
+    name: &str,
+    deadline: Deadline,
+) -> Result<bool, KernelError> {
+    let message = Raw::new(GET_TABLE, family, &[(TABLE, name)]);
+    Ok(ask(message, NLM_F_REQUEST | NLM_F_ACK, deadline)? > 0)
+}
+
+/// Whether a chain of a table has any rule.
+///
+/// # Errors
+/// [`KernelError`] when the kernel does not answer.
+pub(crate) fn has_rules(
+    family: TableFamily,
+    table: &str,
+    chain: &str,
+    deadline: Deadline,
+) -> Result<bool, KernelError> {
+    let message = Raw::new(GET_RULE, family, &[(TABLE, table), (CHAIN, chain)]);
+    Ok(ask(message, NLM_F_REQUEST | NLM_F_DUMP, deadline)? > 0)
+}
+
+/// The number of answers; none when the kernel does not know what it is asked for.
+fn ask(message: Raw, flags: u16, deadline: Deadline) -> Result<usize, KernelError> {
+    let mut answers = 0;
+    let asked = Netlink::open(NETLINK_NETFILTER, deadline)
+        .and_then(|mut netlink| netlink.request(message, flags, |_: Raw| answers += 1));
+    match asked {
+        Err(KernelError::Kernel { source, .. })
+            if source.kind() != std::io::ErrorKind::TimedOut =>
+        {
+            Ok(0)
+        }
+        other => other.map(|()| answers),
+    }
+}

@@ -1,0 +1,216 @@
+//! The tables, maps, sets and chains that elements are put into: the same for every host.
+
+use super::elements::{masquerade_set, prefix, Shape, LOCALNET_SET};
+use super::{Place, LIBVIRT_CHAIN, NAME};
+use crate::Family;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Part of every rule's comment; a rule of another version of the frame is a strange one.
+const VERSION: &str = "portero 1";
+
+/// TCP, UDP and SCTP by number.
+const PROTOCOLS: [u8; 3] = [6, 17, 132];
+
+/// A chain of the frame.
+pub(crate) struct Chain {
+    pub(crate) name: &'static str,
+    /// Type, hook and priority; absent for a chain that is jumped to.
+    hook: Option<&'static str>,
+    rules: Vec<(String, String)>,
+}
+
+impl Chain {
+    /// The comments of its rules, by which they are known again.
+    pub(crate) fn comments(&self) -> Vec<String> {
+        let comments = self.rules.iter().map(|(name, _)| comment(name));
+        comments.collect()
+    }
+
+    /// Its rules as nft reads them.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = String> + '_ {
+        self.rules
+            .iter()
+            .map(|(name, rule)| format!("{rule} comment \"{}\"", comment(name)))
+    }
+}
+
+fn comment(name: &str) -> String {
+    format!("{VERSION}: {name}")
+}
+
+/// The comment of the jump in libvirt's chain.
+pub(crate) fn jump_comment() -> String {
+    comment("accept forwards")
+}
+
+/// The jump from the head of libvirt's chain.
+pub(crate) fn jump() -> String {
+    format!("ct status dnat jump {NAME} comment \"{}\"", jump_comment())
+}
+
+/// Names of all sets and maps of portero's own table with their definitions.
+pub(crate) fn own_sets() -> BTreeMap<String, String> {
+    let mut sets = BTreeMap::new();
+    for family in Family::ALL {
+        let address = address_type(family);
+        for shape in Shape::all() {
+            let mut key = String::new();
+            if shape.dev {
+                key += "ifname . ";
+            }
+            if shape.source {
+                key += &format!("{address} . ");
+            }
+            if shape.address {
+                key += &format!("{address} . ");
+            }
+            let flags = if shape.source { "; flags interval" } else { "" };
+            let definition = format!(
+                "map {} {{ type {key}inet_proto . inet_service : {address} . inet_service{flags}; }}",
+                shape.map(family)
+            );
+            sets.insert(shape.map(family), definition);
+        }
+        let name = masquerade_set(family);
+        let definition = format!("set {name} {{ type {address} . {address}; flags interval; }}");
+        sets.insert(name, definition);
+    }
+    let definition = format!("set {LOCALNET_SET} {{ type ifname; }}");
+    sets.insert(LOCALNET_SET.to_owned(), definition);
+    sets
+}
+
+/// The chains of portero's own table. They stand a little before those of others at the same
+/// hooks, as the jumps of the iptables variant stand first.
+pub(crate) fn own_chains() -> Vec<Chain> {
+    let protocols = protocols();
+    let local = || {
+        vec![(
+            "local ports".to_owned(),
+            format!("meta l4proto {protocols} fib daddr type local goto to_guests"),
+        )]
+    };
+    let mut forwards = Vec::new();
+    let mut masquerades = Vec::new();
+    for family in Family::ALL {
+        let ip = ip(family);
+        for shape in Shape::all() {
+            let map = shape.map(family);
+            let mut rule = String::new();
+            if !shape.address {
+                let loopback = family.loopback();
+                rule += &format!("{ip} daddr != {loopback} ");
+            }
+            rule += &format!("meta l4proto {protocols} dnat {ip} to ");
+            if shape.dev {
+                rule += "iifname . ";
+            }
+            if shape.source {
+                rule += &format!("{ip} saddr . ");
+            }
+            if shape.address {
+                rule += &format!("{ip} daddr . ");
+            }
+            rule += &format!("meta l4proto . th dport map @{map}");
+            forwards.push((map, rule));
+        }
+        let set = masquerade_set(family);
+        let rule = format!("ct status dnat {ip} saddr . {ip} daddr @{set} masquerade");
+        masquerades.push((set, rule));
+    }
+    let guard = format!("iifname @{LOCALNET_SET} ip daddr 127.0.0.0/8 ct status ! dnat drop",);
+    vec![
+        Chain {
+            name: "to_guests",
+            hook: None,
+            rules: forwards,
+        },
+        Chain {
+            name: "prerouting",
+            hook: Some("type nat hook prerouting priority -101"),
+            rules: local(),
+        },
+        Chain {
+            name: "local_out",
+            hook: Some("type nat hook output priority -101"),
+            rules: local(),
+        },
+        Chain {
+            name: "postrouting",
+            hook: Some("type nat hook postrouting priority 99"),
+            rules: masquerades,
+        },
+        Chain {
+            name: "local_in",
+            hook: Some("type filter hook input priority -1"),
+            rules: vec![("loopback guard".to_owned(), guard)],
+        },
+    ]
+}
+
+/// portero's own table without elements.
+pub(crate) fn own_table() -> String {
+    let mut text = format!("table {} {{\n", Place::Own);
+    for definition in own_sets().values() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "\t{definition}");
+    }
+    for chain in own_chains() {
+        let _ = writeln!(text, "\tchain {} {{", chain.name);
+        if let Some(hook) = chain.hook {
+            let _ = writeln!(text, "\t\t{hook}; policy accept;");
+        }
+        for rule in chain.rules() {
+            let _ = writeln!(text, "\t\t{rule}");
+        }
+        text += "\t}\n";
+    }
+    text + "}\n"
+}
+
+/// The set of connections in libvirt's table that are accepted: guest, protocol, the guest's port,
+/// the host's port.
+pub(crate) fn accept_set(family: Family) -> String {
+    let address = address_type(family);
+    format!("{{ type {address} . inet_proto . inet_service . inet_service; }}")
+}
+
+/// portero's chain in libvirt's table, reached from the head of [`LIBVIRT_CHAIN`]. A rule for each
+/// protocol: without that match nft does not know what kind of ports connection tracking gives.
+pub(crate) fn accept_chain(family: Family) -> Chain {
+    let ip = ip(family);
+    let rules = PROTOCOLS.map(|protocol| {
+        let rule = format!(
+            "meta l4proto {protocol} ct reply {ip} saddr . meta l4proto . ct reply proto-src . \
+             ct original proto-dst @{NAME} accept"
+        );
+        (format!("protocol {protocol}"), rule)
+    });
+    Chain {
+        name: NAME,
+        hook: None,
+        rules: rules.into(),
+    }
+}
+
+/// Where the jump stands.
+pub(crate) fn jump_chain(family: Family) -> String {
+    format!("{} {LIBVIRT_CHAIN}", Place::Libvirt(family))
+}
+
+fn protocols() -> String {
+    let numbers: Vec<String> = PROTOCOLS.iter().map(ToString::to_string).collect();
+    format!("{{ {} }}", numbers.join(", "))
+}
+
+fn address_type(family: Family) -> String {
+    format!("ip{}_addr", prefix(family))
+}
+
+fn ip(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ip",
+        Family::Ipv6 => "ip6",
+    }
+}

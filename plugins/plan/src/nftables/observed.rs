@@ -1,0 +1,284 @@
+//! What `nft -j list table` says is in the kernel, reduced to what concerns portero.
+
+use super::elements::{network, quoted, Elements, Key};
+use super::frame::{accept_chain, jump_comment, own_chains, own_sets};
+use super::{Place, LIBVIRT_CHAIN, NAME};
+use crate::{Family, Protocol};
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// portero's own table and its part of libvirt's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    pub(crate) own: Option<Table>,
+    pub(crate) libvirt: BTreeMap<Family, LibvirtTable>,
+}
+
+/// A table that portero has to itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// Whether it has exactly the sets, chains and rules it should have.
+    pub(crate) is_whole: bool,
+    pub(crate) elements: Elements,
+}
+
+/// What portero has in a table of libvirt's that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LibvirtTable {
+    /// Whether the table has the chain that the jump belongs in.
+    pub(crate) has_forward: bool,
+    /// Handles of jumps to portero's chain.
+    pub(crate) jumps: Vec<u64>,
+    /// Whether the first rule of the chain is such a jump.
+    pub(crate) jump_is_first: bool,
+    /// Whether portero's set is there.
+    pub(crate) has_set: bool,
+    /// Whether portero's chain is there.
+    pub(crate) has_chain: bool,
+    /// Whether it has exactly the rules it should have.
+    pub(crate) chain_is_whole: bool,
+    pub(crate) elements: Elements,
+}
+
+/// Why what nft says cannot be understood.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot understand 'nft -j list table {table}': {source}")]
+pub struct ReadError {
+    /// The table.
+    pub table: String,
+    /// What is wrong with the JSON.
+    pub source: serde_json::Error,
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    nftables: Vec<Item>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Item {
+    set: Option<Set>,
+    map: Option<Set>,
+    chain: Option<Named>,
+    rule: Option<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Set {
+    name: String,
+    r#type: Value,
+    #[serde(default)]
+    elem: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    chain: String,
+    handle: u64,
+    #[serde(default)]
+    comment: String,
+    #[serde(default)]
+    expr: Vec<Value>,
+}
+
+fn items(place: Place, json: &[u8]) -> Result<Vec<Item>, ReadError> {
+    let listing: Listing = serde_json::from_slice(json).map_err(|source| ReadError {
+        table: place.to_string(),
+        source,
+    })?;
+    Ok(listing.nftables)
+}
+
+impl Observed {
+    /// Adds a table that is there from the output of `nft -j list table`.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it is not what nft writes.
+    pub fn add(&mut self, place: Place, json: &[u8]) -> Result<(), ReadError> {
+        let items = items(place, json)?;
+        match place {
+            Place::Own => self.own = Some(Table::of(items)),
+            Place::Libvirt(family) => {
+                self.libvirt.insert(family, LibvirtTable::of(family, items));
+            }
+        }
+        Ok(())
+    }
+
+    /// Which of libvirt's tables are there.
+    pub fn libvirt_families(&self) -> impl Iterator<Item = Family> + '_ {
+        let tables = self.libvirt.iter();
+        tables
+            .filter(|(_, table)| table.has_forward)
+            .map(|(family, _)| *family)
+    }
+}
+
+impl Table {
+    fn of(items: Vec<Item>) -> Self {
+        let mut table = Self::default();
+        let (mut sets, mut is_strange) = (Vec::new(), false);
+        let mut chains: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for item in items {
+            if let Some(set) = item.set.or(item.map) {
+                is_strange |= !read_elements(Place::Own, &set, &mut table.elements);
+                sets.push(set.name);
+            }
+            if let Some(chain) = item.chain {
+                chains.entry(chain.name).or_default();
+            }
+            if let Some(rule) = item.rule {
+                chains.entry(rule.chain).or_default().push(rule.comment);
+            }
+        }
+        sets.sort();
+        let wanted_chains = own_chains();
+        let wanted = wanted_chains
+            .iter()
+            .map(|chain| (chain.name.to_owned(), chain.comments()));
+        table.is_whole =
+            !is_strange && sets.iter().eq(own_sets().keys()) && chains == wanted.collect();
+        table
+    }
+}
+
+impl LibvirtTable {
+    fn of(family: Family, items: Vec<Item>) -> Self {
+        let mut table = Self::default();
+        let mut comments = Vec::new();
+        let (mut is_strange, mut is_first) = (false, true);
+        for item in items {
+            if let Some(set) = item.set.filter(|set| set.name == NAME) {
+                table.has_set = true;
+                is_strange |= !read_elements(Place::Libvirt(family), &set, &mut table.elements);
+            }
+            if let Some(chain) = item.chain {
+                table.has_forward |= chain.name == LIBVIRT_CHAIN;
+                table.has_chain |= chain.name == NAME;
+            }
+            let Some(rule) = item.rule else {
+                continue;
+            };
+            if rule.chain == NAME {
+                comments.push(rule.comment);
+            } else if rule.chain == LIBVIRT_CHAIN {
+                let is_jump = rule.jumps_to(NAME);
+                if is_jump {
+                    table.jumps.push(rule.handle);
+                }
+                table.jump_is_first |= is_first && is_jump && rule.comment == jump_comment();
+                is_first = false;
+            }
+        }
+        table.chain_is_whole =
+            table.has_chain && !is_strange && comments == accept_chain(family).comments();
+        table
+    }
+}
+
+impl Rule {
+    fn jumps_to(&self, chain: &str) -> bool {
+        self.expr
+            .iter()
+            .filter_map(|word| word.pointer("/jump/target"))
+            .any(|name| name == chain)
+    }
+}
+
+/// Reads a set's elements; false when one is in a form that portero never gives it.
+fn read_elements(place: Place, set: &Set, elements: &mut Elements) -> bool {
+    let types: Vec<&str> = match &set.r#type {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let mut all_known = true;
+    for element in &set.elem {
+        let (key, data) = match element {
+            Value::Array(pair) => (pair.first(), pair.get(1)),
+            key => (Some(key), None),
+        };
+        let data = data.map(|data| joined(data, &["", ""]));
+        match (key.and_then(|key| joined(key, &types)), data) {
+            (Some(key), None) => drop(elements.insert(place.key(&set.name, key), None)),
+            (Some(key), Some(Some(data))) => {
+                elements.insert(place.key(&set.name, key), Some(data));
+            }
+            _ => all_known = false,
+        }
+    }
+    all_known
+}
+
+impl Place {
+    fn key(self, set: &str, key: String) -> Key {
+        Key {
+            place: self,
+            set: set.to_owned(),
+            key,
+        }
+    }
+}
+
+/// The parts of a key or of what a map gives, in the form of [`super::elements::elements`].
+fn joined(value: &Value, types: &[&str]) -> Option<String> {
+    let parts: Vec<&Value> = match value.get("concat") {
+        Some(Value::Array(parts)) => parts.iter().collect(),
+        _ => vec![value],
+    };
+    if parts.len() != types.len() {
+        return None;
+    }
+    let parts = parts.iter().zip(types);
+    let parts: Option<Vec<String>> = parts.map(|(part, kind)| text(part, kind)).collect();
+    Some(parts?.join(" . "))
+}
+
+fn text(part: &Value, kind: &str) -> Option<String> {
+    match part {
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => match kind {
+            "ifname" => Some(quoted(text)),
+            "inet_proto" => {
+                let protocol: Protocol = text.parse().ok()?;
+                Some(protocol.number().to_string())
+            }
+            _ => Some(text.parse::<IpAddr>().ok()?.to_string()),
+        },
+        Value::Object(_) => {
+            if let Some(prefix) = part.get("prefix") {
+                let address: IpAddr = prefix.get("addr")?.as_str()?.parse().ok()?;
+                let length = u8::try_from(prefix.get("len")?.as_u64()?).ok()?;
+                return Some(network(IpNet::new(address, length).ok()?));
+            }
+            let range = part.get("range")?.as_array()?;
+            let end = |index: usize| -> Option<IpAddr> { range.get(index)?.as_str()?.parse().ok() };
+            Some(network(network_of(end(0)?, end(1)?)?))
+        }
+        _ => None,
+    }
+}
+
+/// The network that is exactly a range of addresses.
+fn network_of(first: IpAddr, last: IpAddr) -> Option<IpNet> {
+    let mut networks: Box<dyn Iterator<Item = IpNet>> = match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            Box::new(Ipv4Subnets::new(first, last, 0).map(IpNet::V4))
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            Box::new(Ipv6Subnets::new(first, last, 0).map(IpNet::V6))
+        }
+        _ => return None,
+    };
+    let one = networks.next()?;
+    networks.next().is_none().then_some(one)
+}
