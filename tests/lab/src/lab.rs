@@ -2,6 +2,7 @@
 
 use crate::guest::{self, Image};
 use crate::host;
+use crate::root;
 use crate::xml::{self, DomainXml, NetworkXml};
 use std::fs;
 use std::io::Read;
@@ -37,6 +38,52 @@ log_outputs = "1:stderr"
 pub struct Options {
     /// The program `portero-lab-agent`.
     pub agent: PathBuf,
+    /// A Debian tree with the libvirt to test; the machine's own when absent.
+    pub root: Option<PathBuf>,
+    /// The firewall that libvirt is told to use.
+    pub backend: Backend,
+}
+
+/// libvirt's `firewall_backend`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// iptables, the only one before libvirt 10.4.
+    Iptables,
+    /// nftables.
+    Nftables,
+}
+
+impl Backend {
+    /// Its name in network.conf.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        }
+    }
+}
+
+impl Options {
+    /// The cell of the matrix that the environment names: `PORTERO_LAB_ROOT` (a folder, none for
+    /// the machine's own libvirt) and `PORTERO_LAB_BACKEND` (`iptables`, which it is without, or
+    /// `nftables`).
+    ///
+    /// # Panics
+    /// When the backend is another word.
+    #[must_use]
+    pub fn from_environment(agent: impl Into<PathBuf>) -> Self {
+        let backend = match std::env::var("PORTERO_LAB_BACKEND").as_deref() {
+            Ok("iptables") | Err(_) => Backend::Iptables,
+            Ok("nftables") => Backend::Nftables,
+            Ok(other) => panic!("PORTERO_LAB_BACKEND is '{other}', expected iptables or nftables"),
+        };
+        Self {
+            agent: agent.into(),
+            root: std::env::var_os("PORTERO_LAB_ROOT").map(PathBuf::from),
+            backend,
+        }
+    }
 }
 
 /// What a command came to.
@@ -84,6 +131,7 @@ pub struct Lab {
     image: Image,
     log: Arc<Mutex<Vec<String>>>,
     outside_agent: Child,
+    backend: Backend,
 }
 
 impl Lab {
@@ -93,6 +141,10 @@ impl Lab {
     /// When any part of it fails.
     #[must_use]
     pub fn boot(options: &Options) -> Self {
+        match &options.root {
+            Some(root) => root::enter(root, &[project().as_path(), program_folder(options)]),
+            None => host::overlay(),
+        }
         host::make();
         fs::create_dir_all("/run/lab/files").expect("folder for files");
         let agent = PathBuf::from("/run/lab/files/agent");
@@ -102,11 +154,11 @@ impl Lab {
         fs::create_dir_all("/etc/libvirt").expect("/etc/libvirt");
         fs::write("/etc/libvirt/qemu.conf", QEMU_CONF).expect("qemu.conf");
         fs::write("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF).expect("libvirtd.conf");
+        set_backend(options.backend);
         for stale in ["/etc/libvirt/qemu", "/var/lib/libvirt/qemu/save"] {
             let _ = fs::remove_dir_all(stale);
         }
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let root = root.to_string_lossy().into_owned();
+        let root = project().to_string_lossy().into_owned();
         let install = [
             "--no-print-directory",
             "-C",
@@ -129,9 +181,16 @@ impl Lab {
             image,
             log,
             outside_agent,
+            backend: options.backend,
         };
         lab.wait_for_libvirtd();
         lab
+    }
+
+    /// The firewall that libvirt was told to use.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
     }
 
     pub(crate) fn agent(&self) -> String {
@@ -273,9 +332,12 @@ impl Lab {
         }
     }
 
-    /// The rules of both families, without comments and counters.
+    /// The rules of both families in libvirt's firewall, without comments and counters.
     #[must_use]
     pub fn rules(&self) -> String {
+        if self.backend == Backend::Nftables {
+            return self.must("nft", &["-s", "list", "ruleset"]);
+        }
         let mut rules = String::new();
         for program in ["iptables-save", "ip6tables-save"] {
             for line in self
@@ -351,6 +413,32 @@ fn collect_log() -> Arc<Mutex<Vec<String>>> {
         }
     });
     log
+}
+
+/// The project's folder.
+fn project() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    folder.canonicalize().expect("the project's folder")
+}
+
+/// The folder with what cargo has built, as far as it can be told from a program in it.
+fn program_folder(options: &Options) -> &Path {
+    let profile = options.agent.parent();
+    profile
+        .and_then(Path::parent)
+        .expect("the agent stands in cargo's target folder")
+}
+
+/// Tells libvirt which firewall to use, where it knows that setting.
+fn set_backend(backend: Backend) {
+    let path = Path::new("/etc/libvirt/network.conf");
+    if backend == Backend::Nftables || path.exists() {
+        let setting = format!("firewall_backend = \"{}\"\n", backend.name());
+        fs::write(path, setting).expect("network.conf");
+    }
+    if backend == Backend::Nftables {
+        host::excuse_checksum_action();
+    }
 }
 
 fn start_libvirtd() -> Child {

@@ -9,11 +9,12 @@ mod guest;
 mod host;
 mod lab;
 mod probe;
+mod root;
 mod scenario;
 mod xml;
 
 pub use enter::enter;
-pub use lab::{Lab, Options, Program, Ran};
+pub use lab::{Backend, Lab, Options, Program, Ran};
 pub use probe::{From, Proto};
 pub use scenario::{run_scenarios, Scenario};
 pub use xml::{domain, network, DomainXml, NetworkXml};

@@ -13,7 +13,7 @@ fn main() {
         .with_file_name("portero-lab-agent");
     println!("A private libvirtd starts, with portero installed as its hooks. Nothing of this");
     println!("machine is touched: everything happens in namespaces that end with the demo.\n");
-    let lab = Lab::boot(&Options { agent });
+    let lab = Lab::boot(&Options::from_environment(agent));
     show(&lab, "virsh", &["version", "--daemon"]);
     say("A NAT network as libvirt makes it, with a DHCP reservation for the guest:");
     lab.define_network(&NetworkXml {

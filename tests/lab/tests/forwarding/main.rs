@@ -12,9 +12,8 @@ use world::World;
 
 fn main() -> ExitCode {
     enter();
-    let lab = Lab::boot(&Options {
-        agent: env!("CARGO_BIN_EXE_portero-lab-agent").into(),
-    });
+    let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
+    let lab = Lab::boot(&Options::from_environment(agent));
     let mut world = World::new(lab);
     let scenarios: Vec<Scenario<World>> = [
         places::SCENARIOS,
