@@ -4,7 +4,7 @@ DESTDIR ?=
 PREFIX ?= /usr
 CARGO ?= cargo
 HOOKS := network qemu daemon
-PROGRAMS := portero $(HOOKS:%=portero-%-hook)
+PROGRAMS := portero portero-watch $(HOOKS:%=portero-%-hook)
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: all build install uninstall setup demo test unit lab bench fmt clean
@@ -24,11 +24,14 @@ install:
 		install -d "$(DESTDIR)/etc/libvirt/hooks/$$hook.d" && \
 		ln -sfn "$(PREFIX)/bin/portero-$$hook-hook" "$(DESTDIR)/etc/libvirt/hooks/$$hook.d/50-portero" || exit 1; \
 	done
+	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	install -m 0644 packaging/systemd/portero-watch.service '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
 	[ -e '$(DESTDIR)/etc/portero/portero.toml' ] || \
 		install -m 0644 packaging/portero.toml '$(DESTDIR)/etc/portero/portero.toml'
 
 uninstall:
 	for hook in $(HOOKS); do rm -f "$(DESTDIR)/etc/libvirt/hooks/$$hook.d/50-portero"; done
+	rm -f '$(DESTDIR)$(PREFIX)/lib/systemd/system/portero-watch.service'
 	for program in $(PROGRAMS); do rm -f "$(DESTDIR)$(PREFIX)/bin/$$program"; done
 
 # Debian packages that tests, demo and benchmarks need, installed only where they are missing.

@@ -54,7 +54,7 @@ pub fn network(network: &NetworkXml<'_>) -> String {
         write!(hosts, "<host mac='{mac}' ip='192.168.{number}.{octet}'/>").expect("a string");
     }
     format!(
-        "<network><name>{name}</name>{}{forward}<bridge name='br-{name}' delay='0'/>\
+        "<network><name>{name}</name>{}{forward}<bridge name='br-{name}' stp='off' delay='0'/>\
          <ip address='192.168.{number}.1' netmask='255.255.255.0'><dhcp>\
          <range start='192.168.{number}.100' end='192.168.{number}.200'/>{hosts}</dhcp></ip>\
          <ip family='ipv6' address='fd00:{number}::1' prefix='64'/></network>",

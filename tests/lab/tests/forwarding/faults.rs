@@ -1,7 +1,7 @@
 //! Kills, crowds and hanging programs.
 
 use crate::world::{sorted, World};
-use portero_lab::{Program, Scenario};
+use portero_lab::{Backend, Program, Scenario};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -18,7 +18,7 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: crowd,
     },
     Scenario {
-        name: "a hung iptables and held locks delay no longer than the deadline",
+        name: "a hung firewall and held locks delay no longer than the deadline",
         run: hung,
     },
 ];
@@ -171,9 +171,9 @@ fn crowd(world: &mut World) {
     println!("  50 starts in {:.1} s", begin.elapsed().as_secs_f64());
     let rules = world.lab.rules();
     for number in &numbers {
-        let v4 = format!("--to-destination 10.77.1.{number}:80\n");
-        let v6 = format!("--to-destination [fd00:77::1:{number}]:80\n");
-        for rule in [v4, v6] {
+        let guests = [format!("10.77.1.{number}"), format!("fd00:77::1:{number}")];
+        for guest in guests {
+            let rule = world.port_80_of(&guest);
             assert_eq!(rules.matches(&rule).count(), 1, "{rule} in\n{rules}");
         }
     }
@@ -229,32 +229,37 @@ fn hung(world: &mut World) {
     let hang = "#!/bin/sh\nexec sleep 60\n";
     network_port(1, "port-created");
     assert!(qemu(1, "prepare"));
-    replaced("/usr/sbin/iptables-restore", hang, || {
-        hangs("a hung iptables-restore, start", || {
-            assert!(!qemu(1, "start"))
-        });
-        hangs("a hung iptables-restore, started", || {
+    let (writer, reader) = match world.lab.backend() {
+        Backend::Iptables => ("/usr/sbin/iptables-restore", "/usr/sbin/iptables"),
+        Backend::Nftables => ("/usr/sbin/nft", "/usr/sbin/nft"),
+    };
+    replaced(writer, hang, || {
+        hangs("a writer that hangs, start", || assert!(!qemu(1, "start")));
+        hangs("a writer that hangs, started", || {
             assert!(qemu(1, "started"))
         });
     });
     assert!(qemu(1, "started"));
-    replaced("/usr/sbin/iptables-restore", hang, || {
-        hangs("a hung iptables-restore, stopped", || {
+    replaced(writer, hang, || {
+        hangs("a writer that hangs, stopped", || {
             assert!(qemu(1, "stopped"))
         });
     });
     assert!(qemu(1, "prepare") && qemu(1, "start"));
     fs::remove_file("/run/portero/trusted").expect("the state was trusted");
-    replaced("/usr/sbin/iptables", hang, || {
-        hangs("a hung iptables, reconnect", || {
+    replaced(reader, hang, || {
+        hangs("a reader that hangs, reconnect", || {
             assert!(qemu(1, "reconnect"))
         });
-        hangs("a hung iptables, release", || assert!(qemu(1, "release")));
+        hangs("a reader that hangs, release", || {
+            assert!(qemu(1, "release"))
+        });
     });
     // What the hung release left is taken by the next event.
-    assert!(world.lab.rules().contains("10.77.1.1:80"));
+    let rule = world.port_80_of("10.77.1.1");
+    assert!(world.lab.rules().contains(&rule));
     assert!(qemu(1, "release"));
-    assert!(!world.lab.rules().contains("10.77.1.1:80"));
+    assert!(!world.lab.rules().contains(&rule));
     assert!(qemu(1, "prepare"));
     let holder = hold("/run/portero/lock");
     hangs("portero's lock held, start", || assert!(!qemu(1, "start")));
@@ -262,6 +267,16 @@ fn hung(world: &mut World) {
         assert!(qemu(1, "reconnect"))
     });
     drop(holder);
+    if world.lab.backend() == Backend::Iptables {
+        xtables_lock();
+    }
+    fs::write(settings, shipped).expect("portero.toml");
+    assert!(qemu(1, "stopped"));
+    forget_network();
+    world.is_untouched();
+}
+
+fn xtables_lock() {
     // The lock of xtables belongs to iptables-legacy, which the hook uses where it is installed as
     // iptables.
     fs::write("/run/xtables.lock", "").expect("the lock");
@@ -270,8 +285,4 @@ fn hung(world: &mut World) {
         let _holder = hold("/run/xtables.lock");
         hangs("xtables' lock held, start", || assert!(!qemu(1, "start")));
     });
-    fs::write(settings, shipped).expect("portero.toml");
-    assert!(qemu(1, "stopped"));
-    forget_network();
-    world.is_untouched();
 }

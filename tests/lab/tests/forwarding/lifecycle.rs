@@ -1,6 +1,6 @@
 //! Forwards outlive what happens to libvirt, and end with their guest.
 
-use crate::world::{web, World, FORWARDS, WEB};
+use crate::world::{web, Flush, World, FORWARDS, WEB};
 use portero_lab::{DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4};
 use std::time::Duration;
 use Proto::{Tcp, Udp};
@@ -15,7 +15,7 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: daemon_restart,
     },
     Scenario {
-        name: "iptables -F and a restart of libvirtd",
+        name: "a flushed firewall and a restart of libvirtd",
         run: flush_and_restart,
     },
     Scenario {
@@ -47,7 +47,7 @@ fn network_restart(world: &mut World) {
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
     let rules = world.lab.rules();
     assert!(
-        !rules.contains("PORTERO"),
+        !rules.to_lowercase().contains("portero"),
         "rules without a network:\n{rules}"
     );
     world.lab.virsh(&["net-start", "lan"]);
@@ -64,21 +64,12 @@ fn daemon_restart(world: &mut World) {
 
 fn flush_and_restart(world: &mut World) {
     world.running_web();
-    for program in ["iptables", "ip6tables"] {
-        for table in ["filter", "nat"] {
-            world.lab.must(program, &["-t", table, "-F"]);
-        }
-    }
+    world.flush(Flush::Rules);
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
     world.lab.restart_libvirtd();
     world.serves();
     world.is_in_order();
-    for table in ["filter", "nat"] {
-        for program in ["iptables", "ip6tables"] {
-            world.lab.must(program, &["-t", table, "-F"]);
-            world.lab.must(program, &["-t", table, "-X"]);
-        }
-    }
+    world.flush(Flush::Everything);
     world.lab.restart_libvirtd();
     world.serves();
     world.is_in_order();

@@ -4,6 +4,7 @@ mod faults;
 mod lifecycle;
 mod places;
 mod refusals;
+mod watch;
 mod world;
 
 use portero_lab::{enter, run_scenarios, Lab, Options, Scenario};
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         lifecycle::SCENARIOS,
         refusals::SCENARIOS,
         faults::SCENARIOS,
+        watch::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)

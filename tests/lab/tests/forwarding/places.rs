@@ -1,7 +1,7 @@
 //! From where a forward answers, and where it must not.
 
 use crate::world::{World, CELL, FAR, FORWARDS, PEER, WEB, WEB_V6};
-use portero_lab::{DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4, HOST_V6};
+use portero_lab::{Backend, DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4, HOST_V6};
 use Proto::{Sctp, Tcp, Udp};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
@@ -246,10 +246,19 @@ fn loopback(world: &mut World) {
     };
     assert!(!ask().ok, "the bridge reaches the host's loopback");
     // Control: without the guard the same connection comes through.
-    let guard = "PORTERO-INPUT";
-    lab.must("iptables", &["-I", guard, "-i", "br-lan", "-j", "ACCEPT"]);
+    match lab.backend() {
+        Backend::Iptables => lab.must(
+            "iptables",
+            &["-I", "PORTERO-INPUT", "-i", "br-lan", "-j", "ACCEPT"],
+        ),
+        Backend::Nftables => lab.must(
+            "nft",
+            &["insert rule inet portero local_in iifname br-lan accept"],
+        ),
+    };
     assert!(ask().ok, "the control does not reach it: {:?}", ask());
-    lab.must("iptables", &["-D", guard, "-i", "br-lan", "-j", "ACCEPT"]);
+    lab.must("portero", &["sync"]);
+    assert!(!ask().ok, "the bridge reaches the host's loopback again");
     drop(secret);
     lab.must("ip", &["netns", "delete", "rogue"]);
     world.stop_web();

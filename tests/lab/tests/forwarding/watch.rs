@@ -1,0 +1,253 @@
+//! With portero-watch, forwards come back by themselves after whatever throws them away.
+
+use crate::world::{Flush, World};
+use portero_lab::{Backend, DomainXml, From, NetworkXml, Program, Proto, Scenario, HOST_V4};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use Proto::Tcp;
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "watch: flushes, restarts and reloads, ten of each",
+        run: ten_of_each,
+    },
+    Scenario {
+        name: "watch: a real firewalld that reloads",
+        run: firewalld,
+    },
+    Scenario {
+        name: "watch: a lease completes, moves and withdraws a forward",
+        run: lease,
+    },
+    Scenario {
+        name: "watch: it comes to rest",
+        run: rest,
+    },
+];
+
+/// How often each of them happens in a row.
+const TIMES: u32 = 10;
+
+/// Within which time the forward has to be back.
+const LIMIT: Duration = Duration::from_secs(2);
+
+fn start_watch(world: &World) -> Program {
+    let watch = Program::start("portero-watch", &[]);
+    // Its first comparison has been made, so it listens.
+    let end = Instant::now() + Duration::from_secs(5);
+    let marker = Path::new("/run/portero/compared");
+    let _ = std::fs::remove_file(marker);
+    while !marker.exists() {
+        assert!(Instant::now() < end, "portero-watch does not compare");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    world.serves();
+    watch
+}
+
+/// The time until a forward is served again.
+fn until_served(world: &World) -> Duration {
+    let begin = Instant::now();
+    world
+        .lab
+        .answers_within(LIMIT, From::Outside, Tcp, HOST_V4, 8080, "web tcp 80");
+    begin.elapsed()
+}
+
+fn again_and_again(world: &mut World, what: &str, mut happens: impl FnMut(&mut World)) {
+    let mut longest = Duration::ZERO;
+    for _ in 0..TIMES {
+        happens(world);
+        longest = longest.max(until_served(world));
+    }
+    // Whatever is still under way must not double anything.
+    std::thread::sleep(Duration::from_millis(700));
+    world.serves();
+    world.is_in_order();
+    println!("  {what}: back within {} ms", longest.as_millis());
+}
+
+fn ten_of_each(world: &mut World) {
+    world.running_web();
+    let watch = start_watch(world);
+    again_and_again(world, "nft flush ruleset", |world| {
+        world.lab.must("nft", &["flush", "ruleset"]);
+    });
+    world.lab.restart_libvirtd();
+    again_and_again(world, "a flush of all rules", |world| {
+        world.flush(Flush::Rules);
+    });
+    world.lab.restart_libvirtd();
+    again_and_again(world, "SIGHUP", |world| {
+        world.lab.signal_libvirtd("HUP");
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    again_and_again(world, "a restart of libvirtd", |world| {
+        world.lab.restart_libvirtd();
+    });
+    again_and_again(world, "a flush and a restart of libvirtd", |world| {
+        world.lab.must("nft", &["flush", "ruleset"]);
+        world.lab.restart_libvirtd();
+    });
+    again_and_again(world, "net-destroy and net-start", |world| {
+        world.lab.virsh(&["net-destroy", "lan"]);
+        world.lab.virsh(&["net-start", "lan"]);
+    });
+    again_and_again(world, "a second network", |world| {
+        world.lab.start_network(&NetworkXml {
+            name: "late",
+            mode: "nat",
+            number: 90,
+            reservations: &[],
+            portero: "",
+        });
+        world.lab.virsh(&["net-destroy", "late"]);
+        world.lab.virsh(&["net-undefine", "late"]);
+    });
+    drop(watch);
+    // Control: without the service a flush is not mended.
+    world.lab.must("nft", &["flush", "ruleset"]);
+    std::thread::sleep(Duration::from_millis(700));
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    world.lab.restart_libvirtd();
+    world.stop_web();
+    world.is_untouched();
+}
+
+fn firewalld(world: &mut World) {
+    world.running_web();
+    std::fs::create_dir_all("/run/dbus").expect("/run/dbus");
+    world.lab.must("dbus-uuidgen", &["--ensure"]);
+    let bus = Program::start("dbus-daemon", &["--system", "--nofork", "--nopidfile"]);
+    let firewalld = Program::start("firewalld", &["--nofork", "--nopid"]);
+    let end = Instant::now() + Duration::from_secs(30);
+    while !world.lab.run("firewall-cmd", &["--state"]).ok {
+        assert!(Instant::now() < end, "firewalld does not run");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // libvirt looks for firewalld when it starts.
+    world.lab.restart_libvirtd();
+    let zone = ["--get-zone-of-interface=br-lan"];
+    assert_eq!(world.lab.must("firewall-cmd", &zone).trim(), "libvirt");
+    let watch = start_watch(world);
+    again_and_again(world, "firewall-cmd --reload", |world| {
+        world.lab.must("firewall-cmd", &["--reload"]);
+    });
+    drop(watch);
+    drop(firewalld);
+    drop(bus);
+    let tables = world.lab.must("nft", &["list", "tables"]);
+    for table in tables.lines().filter(|line| line.ends_with(" firewalld")) {
+        world.lab.must("nft", &[&format!("delete {table}")]);
+    }
+    world.lab.restart_libvirtd();
+    world.serves();
+    world.stop_web();
+    world.is_untouched();
+}
+
+fn drift() -> DomainXml<'static> {
+    DomainXml {
+        name: "drift",
+        nics: &[("far", "52:54:00:00:60:78")],
+        v6: None,
+        portero: "<portero:portForward proto='tcp'><portero:range start='8078' to='80'/></portero:portForward>",
+    }
+}
+
+/// What libvirt knows of the guest's lease, with its address replaced.
+fn rewrite_lease(from: &str, to: &str) {
+    let path = "/var/lib/libvirt/dnsmasq/br-far.status";
+    let leases = std::fs::read_to_string(path).expect("the leases");
+    assert!(leases.contains(from), "{from} is not in {leases}");
+    let new = format!("{path}.new");
+    std::fs::write(&new, leases.replace(from, to)).expect("new leases");
+    std::fs::rename(&new, path).expect("new leases");
+}
+
+fn lease(world: &mut World) {
+    let _watch = start_watch_alone(world);
+    let lab = &world.lab;
+    lab.define(&drift());
+    lab.virsh(&["start", "drift"]);
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8078);
+    let leases = "/var/lib/libvirt/dnsmasq/br-far.status";
+    let end = Instant::now() + Duration::from_secs(30);
+    let leased = || {
+        let leases = std::fs::read_to_string(leases).unwrap_or_default();
+        leases.contains("52:54:00:00:60:78").then_some(leases)
+    };
+    while leased().is_none() {
+        assert!(Instant::now() < end, "no lease");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let begin = Instant::now();
+    while !lab.must("portero", &["status"]).contains("active") {
+        assert!(
+            begin.elapsed() < Duration::from_secs(1),
+            "not forwarded 1 s after the lease"
+        );
+    }
+    println!(
+        "  forwarded {} ms after the lease",
+        begin.elapsed().as_millis()
+    );
+    lab.answers(From::Outside, Tcp, HOST_V4, 8078, "drift tcp 80");
+    println!(
+        "  served {} ms after the lease",
+        begin.elapsed().as_millis()
+    );
+    let status: String = lab.must("portero", &["status", "--json"]);
+    let address = status
+        .split('"')
+        .find(|word| word.starts_with("192.168.60."))
+        .expect("the guest's address")
+        .to_owned();
+    // The lease names another address: the guest that has it is reached instead.
+    rewrite_lease(&format!("\"{address}\""), "\"192.168.60.12\"");
+    lab.answers_within(LIMIT, From::Outside, Tcp, HOST_V4, 8078, "far tcp 80");
+    // And none.
+    rewrite_lease("52:54:00:00:60:78", "52:54:00:00:60:79");
+    let end = Instant::now() + LIMIT;
+    while !lab.must("portero", &["status"]).contains("pending") {
+        assert!(Instant::now() < end, "the forward outlives its lease");
+    }
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8078);
+    rewrite_lease("52:54:00:00:60:79", "52:54:00:00:60:78");
+    rewrite_lease("\"192.168.60.12\"", &format!("\"{address}\""));
+    lab.answers_within(LIMIT, From::Outside, Tcp, HOST_V4, 8078, "drift tcp 80");
+    lab.virsh(&["destroy", "drift"]);
+    lab.virsh(&["undefine", "drift"]);
+    world.is_untouched();
+}
+
+/// The service where no forward is there to be served.
+fn start_watch_alone(world: &World) -> Program {
+    world.running_web();
+    let watch = start_watch(world);
+    world.stop_web();
+    watch
+}
+
+/// Its own changes are events too; a comparison that finds nothing to do must not be answered by
+/// another one.
+fn rest(world: &mut World) {
+    world.running_web();
+    let _watch = start_watch(world);
+    world.lab.must("nft", &["flush", "ruleset"]);
+    world.serves();
+    std::thread::sleep(Duration::from_millis(1500));
+    let compared = || std::fs::metadata("/run/portero/compared").and_then(|file| file.modified());
+    let before = compared().expect("a comparison");
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(compared().expect("a comparison"), before, "it never rests");
+    if world.lab.backend() == Backend::Iptables {
+        // Whoever is not asked for anything changes nothing in libvirt's other firewall.
+        let tables = world.lab.must("nft", &["list", "tables"]);
+        assert!(!tables.contains("inet portero"), "{tables}");
+    }
+    world.lab.restart_libvirtd();
+    world.serves();
+    world.stop_web();
+    world.is_untouched();
+}
