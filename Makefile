@@ -7,7 +7,12 @@ HOOKS := network qemu daemon
 PROGRAMS := portero portero-watch $(HOOKS:%=portero-%-hook)
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: all build install uninstall setup demo test unit lab bench fmt clean
+.PHONY: all build install uninstall setup demo test unit lab test-matrix bench fmt clean
+
+# Where tests/roots keeps the Debian trees whose libvirt is tested, and which cells there are.
+ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
+CELLS ?= bookworm/iptables trixie/iptables trixie/nftables
+LAB := $(CARGO) test --locked -p portero-lab --test forwarding
 
 all: build
 
@@ -46,14 +51,26 @@ test: setup build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --locked --workspace --exclude portero-lab
-	$(CARGO) test --locked -p portero-lab --test forwarding
+	tests/roots bookworm
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB)
 
 # Without a libvirt: seconds, not minutes, and no privileges.
 unit:
 	$(CARGO) test --locked --workspace --exclude portero-lab
 
+# On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios.
 lab: setup build
-	$(CARGO) test --locked -p portero-lab --test forwarding
+	tests/roots bookworm
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) -- '$(SCENARIO)'
+
+# The whole lab on every libvirt and firewall; goes on after a failure and then fails.
+test-matrix: setup build
+	tests/roots $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
+	failed=''; for cell in $(CELLS); do \
+		echo "== $$cell"; \
+		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) || failed="$$failed $$cell"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "test-matrix: failed:$$failed" >&2; exit 1; fi
 
 bench: setup build
 	$(CARGO) run --release --locked -p portero-bench --bin portero-bench

@@ -253,12 +253,17 @@ impl World {
             "--- status\n{}",
             self.lab.run("portero", &["status"]).stdout
         );
-        let libvirtd = std::fs::read_to_string("/run/lab/libvirtd.log").unwrap_or_default();
-        let tail: Vec<&str> = libvirtd.lines().rev().take(15).collect();
-        println!(
-            "--- libvirtd\n{}",
-            tail.into_iter().rev().collect::<Vec<_>>().join("\n")
-        );
+        for (path, count) in [
+            ("/run/lab/libvirtd.log", 15),
+            ("/var/log/libvirt/qemu/web.log", 5),
+            ("/run/lab/files/web.console", 15),
+        ] {
+            let text = std::fs::read(path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let tail: Vec<&str> = text.lines().rev().take(count).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            println!("--- end of {path}\n{}", tail.join("\n"));
+        }
         for name in self.lab.virsh(&["list", "--all", "--name"]).lines() {
             if !["peer", "far", ""].contains(&name) {
                 let _ = self.lab.try_virsh(&["destroy", name]);
