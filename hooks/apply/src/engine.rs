@@ -340,7 +340,8 @@ impl<'a> Engine<'a> {
     /// running checks once more, since libvirt inserts its own rules in between.
     fn daemon_started(&mut self) -> Result<(), ApplyError> {
         if !self.state.has_records() && !self.state.has_domains() {
-            return Ok(());
+            // libvirt may use another firewall from now on.
+            return self.state.distrust();
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;

@@ -8,11 +8,10 @@ use crate::median::{medians, Side};
 use crate::process::Process;
 use crate::recorded::Guest;
 use crate::table::{Limit, Row};
+use crate::worker::{answer, answer_each_request, Role, Worker};
 use crate::world;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 /// How many forwards each guest has.
 const FORWARDS: u32 = 10;
@@ -30,7 +29,11 @@ const LIMIT: Limit = Limit {
 pub fn measure(programs: &Path, others: &[u32], runs: u32) -> io::Result<Vec<Row>> {
     let mut workers: Vec<Worker> = others
         .iter()
-        .map(|others| Worker::spawn(programs, *others))
+        .map(|others| {
+            let worker = Worker::spawn(programs, Role::Others { number: *others })?;
+            eprintln!("{others} other guests installed in {:.1?}", worker.took());
+            Ok(worker)
+        })
         .collect::<io::Result<_>>()?;
     let sides: Vec<Side<'_>> = workers
         .iter_mut()
@@ -54,64 +57,6 @@ pub fn measure(programs: &Path, others: &[u32], runs: u32) -> io::Result<Vec<Row
         .collect())
 }
 
-/// A world with others, seen from outside.
-struct Worker {
-    child: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Worker {
-    /// Makes the world and waits until all others run in it.
-    fn spawn(programs: &Path, others: u32) -> io::Result<Self> {
-        let mut child = Command::new("unshare")
-            .args(["--mount", "--net", "--"])
-            .arg(std::env::current_exe()?)
-            .arg("--worker")
-            .arg(others.to_string())
-            .arg("--programs")
-            .arg(programs)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let gone = || io::Error::other("a worker has no pipes");
-        let mut worker = Self {
-            requests: child.stdin.take().ok_or_else(gone)?,
-            answers: BufReader::new(child.stdout.take().ok_or_else(gone)?),
-            child,
-        };
-        let time = worker.answer()?;
-        eprintln!("{others} other guests installed in {time:.1?}");
-        Ok(worker)
-    }
-
-    /// Lets it measure once.
-    fn turn(&mut self) -> io::Result<Duration> {
-        self.requests.write_all(b"\n")?;
-        self.answer()
-    }
-
-    fn answer(&mut self) -> io::Result<Duration> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        let nanoseconds = line
-            .trim()
-            .parse()
-            .map_err(|_| io::Error::other("a worker failed"))?;
-        Ok(Duration::from_nanos(nanoseconds))
-    }
-
-    fn end(self) -> io::Result<()> {
-        let Self {
-            mut child,
-            requests,
-            ..
-        } = self;
-        drop(requests);
-        child.wait().map(drop)
-    }
-}
-
 /// The worker: installs the others, then measures once for each line it reads. Every answer is a
 /// line with nanoseconds, the first what the others took.
 ///
@@ -132,12 +77,7 @@ pub fn work(hooks: &Hooks, others: u32) -> io::Result<()> {
     let life = hooks.life(&guests[0], &guests)?;
     life.gain_trust()?;
     check_installed(others + 1, &life)?;
-    for line in io::stdin().lines() {
-        line?;
-        let time = life.begin()? + life.end()?;
-        answer(time)?;
-    }
-    Ok(())
+    answer_each_request(|| Ok(life.begin()? + life.end()?))
 }
 
 fn numbered(number: u32) -> Guest {
@@ -160,10 +100,4 @@ fn check_installed(guests: u32, life: &Life) -> io::Result<()> {
     Err(io::Error::other(format!(
         "{found} forwards are in the firewall, expected {FORWARDS} for each of {guests} guests"
     )))
-}
-
-fn answer(time: Duration) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    writeln!(stdout, "{}", time.as_nanos())?;
-    stdout.flush()
 }

@@ -3,6 +3,7 @@
 //! Runs as root in namespaces of its own, where it has the firewall and /run for itself. Exits with
 //! 0 whatever the ratios are, with 1 when a command failed.
 
+mod connections;
 mod growth;
 mod hooks;
 mod idle;
@@ -12,8 +13,10 @@ mod process;
 mod recorded;
 mod size;
 mod start;
+mod start_nftables;
 mod syslog_receiver;
 mod table;
+mod worker;
 mod world;
 
 use clap::Parser;
@@ -22,6 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::Row;
+use worker::Role;
 
 /// Times portero's hooks on recorded events and prints one table.
 #[derive(Debug, Parser)]
@@ -40,9 +44,9 @@ struct Args {
     /// configuration has to know the domains guest1 and guest1000
     #[arg(long, value_name = "PATH")]
     hook: Option<PathBuf>,
-    /// Be the world with this many other guests
+    /// Be a world for one of the measurements
     #[arg(long, hide = true)]
-    worker: Option<u32>,
+    worker: Option<Role>,
 }
 
 fn main() -> ExitCode {
@@ -63,8 +67,12 @@ fn run(args: &Args) -> io::Result<()> {
         None => folder_of_this_program()?,
     };
     let hooks = Hooks::in_folder(&programs)?;
-    if let Some(others) = args.worker {
-        return growth::work(&hooks, others);
+    match args.worker {
+        Some(Role::Others { number }) => return growth::work(&hooks, number),
+        Some(Role::Connections { firewall, forwards }) => {
+            return connections::work(&hooks, firewall, forwards)
+        }
+        None => {}
     }
     world::set_up()?;
     syslog_receiver::install()?;
@@ -80,6 +88,10 @@ fn measure(args: &Args, programs: &Path, hooks: &Hooks) -> io::Result<Vec<Row>> 
     let mut rows = idle::measure(hooks, runs)?;
     rows.push(start::measure(hooks, 1, runs)?);
     rows.push(start::measure(hooks, 1000, runs)?);
+    for forwards in [1, 1000, 10_000] {
+        rows.push(start_nftables::measure(hooks, forwards, runs)?);
+    }
+    rows.extend(connections::measure(programs, runs)?);
     rows.extend(growth::measure(programs, &args.others, runs)?);
     rows.push(one_by_one::measure(hooks, 1, runs, other)?);
     rows.push(one_by_one::measure(hooks, 1000, 1, other)?);

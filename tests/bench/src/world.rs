@@ -7,6 +7,38 @@ use std::io;
 /// Where the benchmark keeps its files; gone with the private /run.
 pub const FOLDER: &str = "/run/bench";
 
+/// What libvirt's nftables backend has for a network, as far as it matters to the hooks.
+const LIBVIRT_NFTABLES: &str = "
+add table FAMILY libvirt_network
+delete table FAMILY libvirt_network
+table FAMILY libvirt_network {
+    chain guest_input { oif \"BRIDGE\" ct state established,related accept; oif \"BRIDGE\" reject; }
+    chain forward { type filter hook forward priority filter; policy accept; jump guest_input; }
+}
+";
+
+/// Makes tables as libvirt's nftables backend does, or puts them back to how they were.
+///
+/// # Errors
+/// Those of `nft`.
+pub fn make_libvirt_nftables() -> io::Result<()> {
+    let file = std::path::Path::new(FOLDER).join("libvirt");
+    std::fs::write(&file, libvirt_nftables())?;
+    Process::new("nft", ["-f", "-"]).reading(&file).run()?;
+    Ok(())
+}
+
+/// The script that does so.
+#[must_use]
+pub fn libvirt_nftables() -> String {
+    let of = |family| {
+        LIBVIRT_NFTABLES
+            .replace("FAMILY", family)
+            .replace("BRIDGE", BRIDGE)
+    };
+    of("ip") + &of("ip6")
+}
+
 /// Sets up the present namespaces, which have to be new ones.
 ///
 /// # Errors

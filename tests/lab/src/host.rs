@@ -111,6 +111,9 @@ pub(crate) fn excuse_checksum_action() {
         .find(|path| Path::new(path).exists())
         .expect("tc, of package iproute2");
     let real = format!("{program}.real");
+    if Path::new(&real).exists() {
+        return;
+    }
     fs::copy(program, &real).expect("a copy of tc");
     let wrapper = format!(
         "#!/bin/sh\ncase \"$*\" in *'action csum'*) {real} \"$@\" 2>/dev/null || exit 0 ;; \

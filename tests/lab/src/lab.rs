@@ -64,6 +64,17 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Iptables => Self::Nftables,
+            Self::Nftables => Self::Iptables,
+        }
+    }
+}
+
 impl Options {
     /// The cell of the matrix that the environment names: `PORTERO_LAB_ROOT` (a folder, none for
     /// the machine's own libvirt) and `PORTERO_LAB_BACKEND` (`iptables`, which it is without, or
@@ -191,6 +202,35 @@ impl Lab {
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// Whether this libvirt lets its firewall be chosen: 10.4 and later do.
+    #[must_use]
+    pub fn can_switch_backend(&self) -> bool {
+        let version = self.virsh(&["version", "--daemon"]);
+        let running = version.lines().find(|line| line.contains("daemon"));
+        let numbers = running.and_then(|line| line.rsplit(' ').next());
+        let mut numbers = numbers.unwrap_or_default().split('.');
+        let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+        (next(), next()) >= (Some(10), Some(4))
+    }
+
+    /// Tells libvirt which firewall to use, from its next start on.
+    ///
+    /// # Panics
+    /// When network.conf cannot be written.
+    pub fn configure_backend(&self, backend: Backend) {
+        set_backend(backend);
+    }
+
+    /// Lets libvirt use another firewall from now on.
+    ///
+    /// # Panics
+    /// When libvirtd does not start with it.
+    pub fn use_backend(&mut self, backend: Backend) {
+        set_backend(backend);
+        self.backend = backend;
+        self.restart_libvirtd();
     }
 
     pub(crate) fn agent(&self) -> String {
@@ -429,13 +469,10 @@ fn program_folder(options: &Options) -> &Path {
         .expect("the agent stands in cargo's target folder")
 }
 
-/// Tells libvirt which firewall to use, where it knows that setting.
+/// Tells libvirt which firewall to use; one before 10.4 does not read that.
 fn set_backend(backend: Backend) {
-    let path = Path::new("/etc/libvirt/network.conf");
-    if backend == Backend::Nftables || path.exists() {
-        let setting = format!("firewall_backend = \"{}\"\n", backend.name());
-        fs::write(path, setting).expect("network.conf");
-    }
+    let setting = format!("firewall_backend = \"{}\"\n", backend.name());
+    fs::write("/etc/libvirt/network.conf", setting).expect("network.conf");
     if backend == Backend::Nftables {
         host::excuse_checksum_action();
     }

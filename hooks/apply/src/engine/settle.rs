@@ -7,7 +7,10 @@ use super::{Engine, LibvirtRules};
 use crate::kernel::{Flow, Localnet};
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
 use portero_plan::{Firewall, Rule, Ruleset};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+
+/// How many forwards of one owner are named in the log when they come or go together.
+const LOGGED_CHANGES: usize = 20;
 
 impl Engine<'_> {
     /// All records.
@@ -174,15 +177,22 @@ impl Engine<'_> {
         Ok(false)
     }
 
-    /// One line in the log for each forward that came or went.
+    /// One line in the log for each forward that came or went, and one for all that are too many.
     pub(super) fn log_change(&mut self, old: &Ruleset, new: &Ruleset) {
         let news = [(new, old, "forwards"), (old, new, "no longer forwards")];
         for (has, lacks, verb) in news {
-            for rule in has.rules.iter().filter(|rule| !lacks.rules.contains(rule)) {
-                if let Rule::Dnat { .. } = rule {
-                    let message = format!("{} {verb} {rule}", has.owner);
-                    self.log.write(Severity::Info, message);
-                }
+            let known: HashSet<&Rule> = lacks.rules.iter().collect();
+            let dnat = |rule: &&Rule| matches!(rule, Rule::Dnat { .. });
+            let rules = has.rules.iter().filter(dnat);
+            let mut changed = rules.filter(|rule| !known.contains(rule));
+            for rule in changed.by_ref().take(LOGGED_CHANGES) {
+                let message = format!("{} {verb} {rule}", has.owner);
+                self.log.write(Severity::Info, message);
+            }
+            let more = changed.count();
+            if more > 0 {
+                let message = format!("{} {verb} {more} more", has.owner);
+                self.log.write(Severity::Info, message);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Forwards outlive what happens to libvirt, and end with their guest.
 
 use crate::world::{web, Flush, World, FORWARDS, WEB};
-use portero_lab::{DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4};
+use portero_lab::{Backend, DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4};
 use std::time::Duration;
 use Proto::{Tcp, Udp};
 
@@ -21,6 +21,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "a second network that starts later",
         run: second_network,
+    },
+    Scenario {
+        name: "libvirt is told to use the other firewall",
+        run: other_firewall,
     },
     Scenario {
         name: "metadata that vanishes while the guest runs",
@@ -92,6 +96,58 @@ fn second_network(world: &mut World) {
     world.lab.virsh(&["net-undefine", "late"]);
     world.serves();
     world.is_in_order();
+}
+
+fn other_firewall(world: &mut World) {
+    let first = world.lab.backend();
+    if !world.lab.can_switch_backend() {
+        // libvirt before 10.4 has one firewall: portero follows the kernel, not a setting that
+        // libvirt does not know.
+        world.lab.configure_backend(first.other());
+        world.lab.restart_libvirtd();
+        world.running_web();
+        world.serves();
+        world.is_in_order();
+        world.lab.configure_backend(first);
+        world.stop_web();
+        return world.is_untouched();
+    }
+    world.running_web();
+    world.serves();
+    let rules_of = |world: &World, backend: Backend| match backend {
+        Backend::Iptables => {
+            world.lab.must("iptables-save", &[]) + &world.lab.must("ip6tables-save", &[])
+        }
+        Backend::Nftables => world.lab.must("nft", &["list", "ruleset", "inet"]),
+    };
+    let is_in = |world: &World, backend| {
+        let rules = rules_of(world, backend).to_lowercase();
+        rules.contains("portero")
+    };
+    assert!(is_in(world, first) && !is_in(world, first.other()));
+    // With the guest running, and back again.
+    for backend in [first.other(), first] {
+        world.lab.use_backend(backend);
+        world.serves();
+        world.is_in_order();
+        assert!(is_in(world, backend) && !is_in(world, backend.other()));
+    }
+    // And while nobody has a forward.
+    world.stop_web();
+    world.lab.use_backend(first.other());
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    world.start_web(FORWARDS);
+    world.serves();
+    world.is_in_order();
+    assert!(is_in(world, first.other()) && !is_in(world, first));
+    world.stop_web();
+    assert!(!is_in(world, first.other()) && !is_in(world, first));
+    world.lab.use_backend(first);
+    world.untouched = world.lab.rules();
+    world.start_web(FORWARDS);
+    world.serves();
+    world.stop_web();
+    world.is_untouched();
 }
 
 fn metadata_vanishes(world: &mut World) {

@@ -1,0 +1,73 @@
+//! The start of a guest on nftables, against the bare commit of the very same elements.
+
+use crate::hooks::{Hooks, Life};
+use crate::median::medians;
+use crate::process::Process;
+use crate::recorded::Guest;
+use crate::table::{Limit, Row};
+use crate::world::{libvirt_nftables, make_libvirt_nftables, FOLDER};
+use std::io;
+use std::path::Path;
+
+/// Takes libvirt's tables away again.
+const NO_LIBVIRT: &str = "delete table ip libvirt_network\ndelete table ip6 libvirt_network\n";
+
+/// Measures for a guest with so many forwards and no other guest.
+///
+/// # Errors
+/// Those of the processes.
+pub fn measure(hooks: &Hooks, forwards: u32, runs: u32) -> io::Result<Row> {
+    make_libvirt_nftables()?;
+    // libvirt changes its firewall at a restart of the daemon alone, which makes the hooks look.
+    hooks.daemon_start().run()?;
+    let guest = Guest::alone(forwards);
+    let life = hooks.life(&guest, std::slice::from_ref(&guest))?;
+    life.gain_trust()?;
+    let file = |name: &str, text: &str| {
+        let file = Path::new(FOLDER).join(name);
+        std::fs::write(&file, text)?;
+        Ok::<_, io::Error>(Process::new("nft", ["-f", "-"]).reading(&file))
+    };
+    let undo = libvirt_nftables() + "delete table inet portero\n";
+    let undo = file("undo-nftables", &undo)?;
+    let bare = file("nftables", &committed_rules(hooks, &life, &undo)?)?;
+    // Both sides have the same events before and after.
+    let hook = || {
+        life.prepare.run()?;
+        life.port_created.run()?;
+        let time = life.start.run()?;
+        life.end()?;
+        Ok(time)
+    };
+    let commit = || {
+        life.prepare.run()?;
+        life.port_created.run()?;
+        let time = bare.run()?;
+        undo.run()?;
+        life.end()?;
+        Ok(time)
+    };
+    let times = medians(runs, vec![Box::new(hook), Box::new(commit)])?;
+    file("no-libvirt", NO_LIBVIRT)?.run()?;
+    hooks.daemon_start().run()?;
+    let plural = if forwards == 1 { "" } else { "s" };
+    let what = format!("nftables, {forwards} forward{plural}: qemu start / bare nft -f");
+    Ok(Row::times(what, times[0], times[1], Limit::default()))
+}
+
+/// What the hooks commit for this guest: what `portero plan` wants while the guest runs and its
+/// rules are gone.
+fn committed_rules(hooks: &Hooks, life: &Life, undo: &Process) -> io::Result<String> {
+    life.begin()?;
+    undo.run()?;
+    let rules = Process::new(hooks.operator_command(), ["plan"]).output()?;
+    if !rules.starts_with("# nft") {
+        return Err(io::Error::other(format!(
+            "portero plan printed nothing for nft: {rules}"
+        )));
+    }
+    // The hooks notice that the rules are gone, and trust their records again.
+    std::fs::remove_file("/run/portero/trusted")?;
+    life.end()?;
+    Ok(rules)
+}

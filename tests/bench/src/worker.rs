@@ -1,0 +1,169 @@
+//! A world of its own in another process, which measures whenever it is asked.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What a worker is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Starts and stops a guest beside others.
+    Others {
+        /// How many.
+        number: u32,
+    },
+    /// Connects through forwards.
+    Connections {
+        /// Whose rules they are.
+        firewall: Firewall,
+        /// How many there are.
+        forwards: u32,
+    },
+}
+
+/// A firewall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firewall {
+    /// iptables.
+    Iptables,
+    /// nftables.
+    Nftables,
+}
+
+impl fmt::Display for Firewall {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Others { number } => write!(formatter, "others:{number}"),
+            Self::Connections { firewall, forwards } => write!(formatter, "{firewall}:{forwards}"),
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is no worker's role");
+        let (kind, number) = text.split_once(':').ok_or_else(wrong)?;
+        let number = number.parse().map_err(|_| wrong())?;
+        let connections = |firewall| Self::Connections {
+            firewall,
+            forwards: number,
+        };
+        match kind {
+            "others" => Ok(Self::Others { number }),
+            "iptables" => Ok(connections(Firewall::Iptables)),
+            "nftables" => Ok(connections(Firewall::Nftables)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// A worker, seen from outside.
+pub struct Worker {
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    took: Duration,
+}
+
+impl Worker {
+    /// Starts a worker and waits until its world stands.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn spawn(programs: &Path, role: Role) -> io::Result<Self> {
+        let mut child = Command::new("unshare")
+            .args(["--mount", "--net", "--"])
+            .arg(std::env::current_exe()?)
+            .arg("--worker")
+            .arg(role.to_string())
+            .arg("--programs")
+            .arg(programs)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let gone = || io::Error::other("a worker has no pipes");
+        let mut worker = Self {
+            requests: child.stdin.take().ok_or_else(gone)?,
+            answers: BufReader::new(child.stdout.take().ok_or_else(gone)?),
+            child,
+            took: Duration::ZERO,
+        };
+        worker.took = worker.answer()?;
+        Ok(worker)
+    }
+
+    /// What its world took to make, as the worker itself says.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Lets it measure once.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn turn(&mut self) -> io::Result<Duration> {
+        self.requests.write_all(b"\n")?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> io::Result<Duration> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        let nanoseconds = line
+            .trim()
+            .parse()
+            .map_err(|_| io::Error::other("a worker failed"))?;
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn end(self) -> io::Result<()> {
+        let Self {
+            mut child,
+            requests,
+            ..
+        } = self;
+        drop(requests);
+        child.wait().map(drop)
+    }
+}
+
+/// In the worker: measures once for each line it reads.
+///
+/// # Errors
+/// Those of the measurement and of the pipes.
+pub fn answer_each_request(mut measure: impl FnMut() -> io::Result<Duration>) -> io::Result<()> {
+    for line in io::stdin().lines() {
+        line?;
+        answer(measure()?)?;
+    }
+    Ok(())
+}
+
+/// In the worker: a line with nanoseconds.
+///
+/// # Errors
+/// Those of the pipe.
+pub fn answer(time: Duration) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{}", time.as_nanos())?;
+    stdout.flush()
+}
