@@ -22,7 +22,7 @@ pub enum Hook {
 
 /// What a failure may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OnFailure {
+pub enum OnFailure {
     /// Refuse what the user asked for, with one line that virsh shows.
     Refuse,
     /// Be logged; libvirt must not notice, since it would kill a guest or leak a network.
@@ -39,7 +39,8 @@ impl Hook {
     }
 
     /// The exit policy: only `prepare` and `start` may refuse.
-    fn on_failure(self, operation: &str) -> OnFailure {
+    #[must_use]
+    pub fn on_failure(self, operation: &str) -> OnFailure {
         let may_refuse = match self {
             Self::Network => NetworkOperation::from(operation).may_refuse(),
             Self::Qemu => QemuOperation::from(operation).may_refuse(),
@@ -52,7 +53,11 @@ impl Hook {
         }
     }
 
-    fn event(self, operation: &str, stdin: &[u8]) -> Result<Option<Event>, EventError> {
+    /// The event of an operation; nothing for one that is not known.
+    ///
+    /// # Errors
+    /// [`EventError`] when libvirt's input cannot be understood.
+    pub fn event(self, operation: &str, stdin: &[u8]) -> Result<Option<Event>, EventError> {
         Ok(match self {
             Self::Network => match NetworkOperation::from(operation) {
                 NetworkOperation::Unknown(_) => None,

@@ -24,7 +24,7 @@ pub use config::{Config, FirewallSetting, LogLevel};
 pub use deadline::Deadline;
 pub use engine::{Engine, OwnerStatus};
 pub use error::ApplyError;
-pub use hook::{clean_environment, run_hook, Hook};
+pub use hook::{clean_environment, run_hook, Hook, OnFailure};
 pub use host::Host;
 pub use kernel::{Flow, Kernel, KernelError, Localnet, Survey};
 pub use log::{Log, LogSink, Severity};

@@ -19,6 +19,12 @@ pub(crate) enum WatchError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The thread that listens on the bus cannot be started.
+    #[error("cannot listen to firewalld: {source}")]
+    Thread {
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// poll(2) failed.
     #[error("cannot wait for events: {source}")]
     Wait {

@@ -2,18 +2,21 @@
 //! with what is wanted and mends what differs.
 
 mod error;
+mod firewalld;
+mod folder;
 mod leases;
 mod pace;
 mod ruleset;
 
 use error::WatchError;
+use firewalld::Firewalld;
 use leases::Leases;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use pace::{Pace, Step};
 use portero_apply::{clean_environment, Engine, Host, Log, LogSink, Paths, Severity};
 use ruleset::Ruleset;
 use sd_notify::NotifyState;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -43,6 +46,7 @@ fn watch(log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
     let paths = Paths::default();
     let ruleset = Ruleset::listen()?;
     let mut leases = Leases::watch(&paths.leases)?;
+    let firewalld = Firewalld::listen()?;
     let mut pace = Pace::default();
     let mut last_failure = None;
     pace.event(Instant::now());
@@ -54,8 +58,11 @@ fn watch(log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
                     PollTimeout::try_from(limit + std::time::Duration::from_millis(1))
                         .unwrap_or(PollTimeout::MAX)
                 });
-                wait(&ruleset, &leases, timeout)?;
-                let is_news = ruleset.drain()? | leases.drain()?;
+                wait(
+                    &[ruleset.as_fd(), leases.as_fd(), firewalld.as_fd()],
+                    timeout,
+                )?;
+                let is_news = ruleset.drain()? | leases.drain()? | firewalld.drain();
                 if is_news {
                     pace.event(Instant::now());
                 }
@@ -76,11 +83,11 @@ fn watch(log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
     }
 }
 
-fn wait(ruleset: &Ruleset, leases: &Leases, timeout: PollTimeout) -> Result<(), WatchError> {
-    let mut descriptors = [
-        PollFd::new(ruleset.as_fd(), PollFlags::POLLIN),
-        PollFd::new(leases.as_fd(), PollFlags::POLLIN),
-    ];
+fn wait(sources: &[BorrowedFd<'_>], timeout: PollTimeout) -> Result<(), WatchError> {
+    let mut descriptors: Vec<PollFd<'_>> = sources
+        .iter()
+        .map(|source| PollFd::new(*source, PollFlags::POLLIN))
+        .collect();
     match poll(&mut descriptors, timeout) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(WatchError::Wait {

@@ -57,7 +57,7 @@ impl Engine<'_> {
                 return Err(error);
             }
             self.log
-                .write(Severity::Warning, format!("mending: {error}"));
+                .write(Severity::Info, format!("comparing all rules: {error}"));
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         }
         self.follow(&[&before], &[&after], deadline)?;

@@ -1,0 +1,149 @@
+//! The machine: both firewalls, sockets, and the settings of bridges.
+
+use crate::iptables::Iptables;
+use crate::nftables::Nftables;
+use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, Survey};
+use portero_event::{InterfaceName, MacAddress};
+use portero_plan::{nftables, Claim, Family, Firewall, Observed, Script, Table, Tool};
+use portero_port_forward::Listener;
+use std::collections::BTreeMap;
+
+/// A machine in memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// iptables of IPv4.
+    ipv4: Iptables,
+    /// ip6tables.
+    ipv6: Iptables,
+    nftables: Nftables,
+    /// Where libvirt has its rules.
+    pub libvirt: Option<Firewall>,
+    /// Sockets on which the host's own programs wait.
+    pub listeners: Vec<Listener>,
+    /// Bridges, and whether loopback is routed by them.
+    pub bridges: BTreeMap<String, bool>,
+    /// What was committed, in order.
+    pub committed: Vec<Script>,
+    /// Flows that were to be forgotten.
+    pub forgotten: Vec<Flow>,
+    /// How many commits succeed before one fails; none fails without a number.
+    pub commits_until_failure: Option<usize>,
+}
+
+impl Machine {
+    /// Makes libvirt's tables of nftables, and lets libvirt use them.
+    pub fn use_nftables(&mut self) {
+        self.libvirt = Some(Firewall::Nftables);
+        self.nftables.make_libvirt_tables();
+    }
+
+    /// Everything in both firewalls, for comparison and for people.
+    #[must_use]
+    pub fn rules(&self) -> String {
+        let families = [("IPv4", &self.ipv4), ("IPv6", &self.ipv6)];
+        let mut text: String = families
+            .iter()
+            .map(|(name, tables)| tables.show(name))
+            .collect();
+        text += &self.nftables.show();
+        text
+    }
+
+    /// Throws everything away that is in the firewalls.
+    pub fn flush(&mut self) {
+        let libvirt = self.libvirt;
+        self.ipv4 = Iptables::default();
+        self.ipv6 = Iptables::default();
+        self.nftables = Nftables::default();
+        if libvirt == Some(Firewall::Nftables) {
+            self.use_nftables();
+        }
+    }
+
+    fn tables(&mut self, family: Family) -> &mut Iptables {
+        match family {
+            Family::Ipv4 => &mut self.ipv4,
+            Family::Ipv6 => &mut self.ipv6,
+        }
+    }
+}
+
+impl Kernel for Machine {
+    fn survey(&mut self, _: Deadline) -> Result<Survey, KernelError> {
+        Ok(Survey {
+            libvirt: self.libvirt,
+            has_nftables: self.nftables.has_own_table(),
+            has_iptables: self.ipv4.has_portero() || self.ipv6.has_portero(),
+            can_iptables: true,
+        })
+    }
+
+    fn observe_iptables(&mut self, family: Family, _: Deadline) -> Result<Observed, KernelError> {
+        let mut observed = Observed::default();
+        for table in Table::ALL {
+            let lines = self.tables(family).list(table.name());
+            observed.add(table, lines.iter().map(String::as_str));
+        }
+        Ok(observed)
+    }
+
+    fn observe_nftables(&mut self, _: Deadline) -> Result<nftables::Observed, KernelError> {
+        let mut observed = nftables::Observed::default();
+        for (place, json) in self.nftables.list() {
+            let added = observed.add(place, json.to_string().as_bytes());
+            added.map_err(|source| KernelError::Strange {
+                program: "nft".to_owned(),
+                source,
+            })?;
+        }
+        Ok(observed)
+    }
+
+    fn commit(&mut self, script: &Script, _: Deadline) -> Result<(), KernelError> {
+        let failed = |message: String| KernelError::Failed {
+            program: script.tool.program().to_owned(),
+            message,
+        };
+        if let Some(left) = &mut self.commits_until_failure {
+            if *left == 0 {
+                self.commits_until_failure = None;
+                return Err(failed("told to fail".to_owned()));
+            }
+            *left -= 1;
+        }
+        match script.tool {
+            Tool::Restore(family) => self.tables(family).restore(&script.text),
+            Tool::Nft => self.nftables.commit(&script.text),
+        }
+        .map_err(failed)?;
+        self.committed.push(script.clone());
+        Ok(())
+    }
+
+    fn listeners(&mut self, _: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+        Ok(self.listeners.clone())
+    }
+
+    fn forget(&mut self, flows: &[Flow], _: Deadline) -> Result<(), KernelError> {
+        self.forgotten.extend(flows.iter().cloned());
+        Ok(())
+    }
+
+    fn localnet(&mut self, bridge: &str) -> Option<bool> {
+        self.bridges.get(bridge).copied()
+    }
+
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError> {
+        self.bridges
+            .insert(bridge.to_owned(), setting == Localnet::Routed);
+        Ok(())
+    }
+
+    fn reattach(
+        &mut self,
+        _: &InterfaceName,
+        _: &[MacAddress],
+    ) -> Result<Vec<String>, KernelError> {
+        Ok(Vec::new())
+    }
+}

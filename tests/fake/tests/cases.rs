@@ -1,0 +1,219 @@
+//! Runs the cases in tests/cases: a folder for each, with events, their input, and what comes of
+//! them. `PORTERO_CASES=accept` writes down what comes of them now.
+
+use portero_apply::{Engine, Hook, Log, LogSink, OnFailure, Paths, Severity};
+use portero_event::DaemonOperation;
+use portero_fake::Machine;
+use portero_port_forward::Listener;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A case while it runs.
+struct Case {
+    folder: PathBuf,
+    common: PathBuf,
+    root: tempfile::TempDir,
+    machine: Machine,
+    transcript: String,
+}
+
+#[test]
+fn cases() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cases");
+    let mut names: Vec<PathBuf> = fs::read_dir(&folder)
+        .expect("tests/cases")
+        .map(|entry| entry.expect("a case").path())
+        .filter(|path| path.join("steps").exists())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 10, "cases are missing: {names:?}");
+    let accepts = std::env::var("PORTERO_CASES").is_ok_and(|word| word == "accept");
+    let mut failed = Vec::new();
+    for case in &names {
+        let transcript = run(case, &folder.join("common"));
+        let path = case.join("expected");
+        if accepts {
+            fs::write(&path, &transcript).expect("expected");
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        if transcript != expected {
+            println!("--- {}\n{transcript}", case.display());
+            failed.push(case.file_name().expect("a name"));
+        }
+    }
+    assert!(failed.is_empty(), "not as expected: {failed:?}");
+}
+
+fn run(folder: &Path, common: &Path) -> String {
+    let mut case = Case {
+        folder: folder.to_owned(),
+        common: common.to_owned(),
+        root: tempfile::tempdir().expect("a folder"),
+        machine: Machine::default(),
+        transcript: String::new(),
+    };
+    case.machine.bridges.insert("br-lan".to_owned(), false);
+    case.configure();
+    let steps = fs::read_to_string(folder.join("steps")).expect("steps");
+    for step in steps.lines() {
+        match step.split_whitespace().collect::<Vec<_>>().as_slice() {
+            [] => {}
+            [first, ..] if first.starts_with('#') => {}
+            words => {
+                let _ = writeln!(case.transcript, "> {step}");
+                case.step(words);
+            }
+        }
+    }
+    let _ = write!(case.transcript, "= rules\n{}", case.machine.rules());
+    let root = case.root.path().display().to_string();
+    case.transcript.replace(&root, "")
+}
+
+impl Case {
+    fn paths(&self) -> Paths {
+        Paths::below(self.root.path())
+    }
+
+    /// Copies the case's `etc` to where the engine looks for it.
+    fn configure(&self) {
+        for folder in ["", "domains", "networks"] {
+            let from = self.folder.join("etc").join(folder);
+            let to = self.paths().config.join(folder);
+            fs::create_dir_all(&to).expect("a folder");
+            for entry in fs::read_dir(from).into_iter().flatten() {
+                let path = entry.expect("a file").path();
+                if path.is_file() {
+                    let to = to.join(path.file_name().expect("a name"));
+                    fs::copy(&path, &to).expect("a copy");
+                    let mode = fs::Permissions::from_mode(0o644);
+                    fs::set_permissions(&to, mode).expect("its mode");
+                }
+            }
+        }
+    }
+
+    fn input(&self, name: &str) -> Vec<u8> {
+        let own = self.folder.join(name);
+        let path = if own.exists() {
+            own
+        } else {
+            self.common.join(name)
+        };
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    fn step(&mut self, words: &[&str]) {
+        match words {
+            ["firewall", "nftables"] => self.machine.use_nftables(),
+            ["flush"] => self.machine.flush(),
+            ["fail", "commit", number] => {
+                let number: usize = number.parse().expect("a number");
+                self.machine.commits_until_failure = Some(number - 1);
+            }
+            ["listening", protocol, address, port] => self.machine.listeners.push(Listener {
+                protocol: protocol.parse().expect("a protocol"),
+                address: address.parse().expect("an address"),
+                port: port.parse().expect("a port"),
+            }),
+            ["lease", bridge, file] => {
+                let folder = self.paths().leases;
+                fs::create_dir_all(&folder).expect("a folder");
+                let path = folder.join(format!("{bridge}.status"));
+                fs::write(path, self.input(file)).expect("a lease");
+            }
+            ["killed"] => {
+                let _ = fs::remove_file(self.paths().state.join("trusted"));
+            }
+            ["portero", command] => self.command(command),
+            ["daemon", operation] => self.event(Hook::Daemon, operation, &[]),
+            [hook, operation, file] => {
+                let stdin = self.input(file);
+                let hook = match *hook {
+                    "qemu" => Hook::Qemu,
+                    "network" => Hook::Network,
+                    other => panic!("{other} is no hook"),
+                };
+                self.event(hook, operation, &stdin);
+            }
+            other => panic!("{other:?} is no step"),
+        }
+    }
+
+    fn event(&mut self, hook: Hook, operation: &str, stdin: &[u8]) {
+        assert!(
+            hook != Hook::Daemon
+                || !matches!(
+                    DaemonOperation::from(operation),
+                    DaemonOperation::Unknown(_)
+                )
+        );
+        let result = match hook.event(operation, stdin) {
+            Ok(None) => Ok(()),
+            Ok(Some(event)) => self.with_engine(|engine| {
+                engine
+                    .handle(&event, stdin)
+                    .map_err(|error| error.to_string())
+            }),
+            Err(error) => Err(error.to_string()),
+        };
+        let line = match (result, hook.on_failure(operation)) {
+            (Ok(()), _) => "exit 0".to_owned(),
+            (Err(error), OnFailure::Refuse) => format!("exit 1: {error}"),
+            (Err(error), OnFailure::Log) => format!("exit 0, logged: {error}"),
+        };
+        self.transcript += &format!("{line}\n");
+    }
+
+    fn command(&mut self, command: &str) {
+        let text = self.with_engine(|engine| match command {
+            "sync" => engine.sync().map(|()| String::new()),
+            "plan" => engine.plan().map(|scripts| {
+                let texts = scripts.iter().map(|script| script.text.as_str());
+                texts.collect()
+            }),
+            other => panic!("{other} is no command"),
+        });
+        match text {
+            Ok(text) => self.transcript += &text,
+            Err(error) => self.transcript += &format!("error: {error}\n"),
+        }
+    }
+
+    /// Lets the engine work, and writes down what it logs and commits.
+    fn with_engine<T>(&mut self, work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
+        let paths = self.paths();
+        let mut log = Log::new(LogSink::Memory(Vec::new()));
+        self.machine.committed.clear();
+        let result = work(&mut Engine::new(paths, &mut self.machine, &mut log));
+        for (severity, message) in log.messages() {
+            let severity = match severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Info => "info",
+                Severity::Debug => "debug",
+            };
+            let _ = writeln!(self.transcript, "{severity}: {message}");
+        }
+        for script in &self.machine.committed {
+            let tool = script.tool;
+            let arguments = tool.arguments().join(" ");
+            let _ = write!(
+                self.transcript,
+                "$ {} {arguments}\n{}",
+                tool.program(),
+                script.text
+            );
+        }
+        for flow in self.machine.forgotten.drain(..) {
+            let _ = writeln!(
+                self.transcript,
+                "forgets {} port {} to {}",
+                flow.protocol, flow.ports, flow.guest
+            );
+        }
+        result
+    }
+}
