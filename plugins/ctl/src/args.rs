@@ -21,7 +21,7 @@ const EXIT_STATUS: &str =
 pub(crate) enum Command {
     /// Compare the firewall with what is wanted and mend what differs
     Sync,
-    /// Print what 'sync' would commit, in the form iptables-restore takes
+    /// Print what 'sync' would commit, in the form iptables-restore or nft takes
     Plan {
         /// Print JSON for programs
         #[arg(long)]
