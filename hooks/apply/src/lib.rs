@@ -3,6 +3,7 @@
 //! so that tests can put another in its place.
 
 mod bounded;
+mod bridge;
 mod config;
 mod conntrack;
 mod deadline;
@@ -20,6 +21,7 @@ mod state;
 mod tables;
 mod taps;
 
+pub use bridge::{host_files, nics};
 pub use config::{Config, FirewallSetting, LogLevel};
 pub use deadline::Deadline;
 pub use engine::{Engine, OwnerStatus};

@@ -1,6 +1,7 @@
 //! What can be said to `portero`.
 
 use clap::{Parser, Subcommand};
+use portero_event::InterfaceName;
 
 /// Port forwards into libvirt's networks: look at them, and mend them.
 ///
@@ -19,6 +20,16 @@ const EXIT_STATUS: &str =
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Rules(RulesCommand),
+    /// Put a NIC of this host into a bridge, so that guests join its LAN
+    #[command(subcommand)]
+    Bridge(BridgeCommand),
+}
+
+/// What needs the firewall.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
     /// Compare the firewall with what is wanted and mend what differs
     Sync,
     /// Print what 'sync' would commit, in the form iptables-restore or nft takes
@@ -32,5 +43,22 @@ pub(crate) enum Command {
         /// Print JSON for programs
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// What needs the host's network files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BridgeCommand {
+    /// Print what would change in /etc/sysconfig, as a diff; change nothing
+    Plan {
+        /// Name of the bridge, 1 to 15 characters
+        #[arg(long, value_name = "NAME")]
+        bridge: InterfaceName,
+        /// A NIC in it; the first one's IP configuration moves to the bridge
+        #[arg(long = "nic", value_name = "NIC", required = true)]
+        nics: Vec<InterfaceName>,
+        /// Let the bridge speak the spanning tree protocol
+        #[arg(long)]
+        stp: bool,
     },
 }

@@ -1,11 +1,13 @@
 //! `portero`, the operator's command: looks at and mends what the hooks have done.
 
 mod args;
+mod bridge;
 mod status;
 
-use args::{Args, Command};
+use args::{Args, BridgeCommand, Command, RulesCommand};
 use clap::Parser;
 use portero_apply::{clean_environment, ApplyError, Engine, Host, Log, LogSink, Paths};
+use portero_host_bridge::{Bridge, Stp};
 use portero_plan::Script;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -23,10 +25,22 @@ fn main() -> ExitCode {
         eprintln!("portero: only root can read the firewall, expected to be run as root");
         return ExitCode::FAILURE;
     }
+    match &args.command {
+        Command::Rules(command) => finish(with_engine(command)),
+        Command::Bridge(command) => finish(plan_bridge(command)),
+    }
+}
+
+fn with_engine(command: &RulesCommand) -> Result<(String, u8), ApplyError> {
     let mut log = Log::new(LogSink::Stderr);
     let mut host = Host;
     let mut engine = Engine::new(Paths::default(), &mut host, &mut log);
-    match run(&args, &mut engine) {
+    run(command, &mut engine)
+}
+
+/// Prints what came of a command and gives the exit status.
+fn finish<E: std::fmt::Display>(result: Result<(String, u8), E>) -> ExitCode {
+    match result {
         Ok((text, code)) => match std::io::stdout().write_all(text.as_bytes()) {
             // Whoever read our output has read enough.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -42,10 +56,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
-    match &args.command {
-        Command::Sync => engine.sync().map(|()| (String::new(), DONE)),
-        Command::Plan { json } => {
+fn run(command: &RulesCommand, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
+    match command {
+        RulesCommand::Sync => engine.sync().map(|()| (String::new(), DONE)),
+        RulesCommand::Plan { json } => {
             let scripts = engine.plan()?;
             let code = if scripts.is_empty() { DONE } else { CHANGES };
             let text = if *json {
@@ -55,7 +69,7 @@ fn run(args: &Args, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError>
             };
             Ok((text, code))
         }
-        Command::Status { json } => {
+        RulesCommand::Status { json } => {
             let owners = engine.status()?;
             let text = if *json {
                 status::to_json(&status::rows(&owners))
@@ -65,6 +79,24 @@ fn run(args: &Args, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError>
             Ok((text, DONE))
         }
     }
+}
+
+fn plan_bridge(command: &BridgeCommand) -> Result<(String, u8), bridge::Error> {
+    let BridgeCommand::Plan { bridge, nics, stp } = command;
+    let plan = bridge::planned(&Bridge {
+        name: bridge.clone(),
+        nics: nics.clone(),
+        stp: if *stp { Stp::On } else { Stp::Off },
+    })?;
+    for warning in &plan.warnings {
+        eprintln!("portero: warning: {warning}");
+    }
+    let code = if plan.changes.is_empty() {
+        DONE
+    } else {
+        CHANGES
+    };
+    Ok((bridge::diff(&plan), code))
 }
 
 fn json_of(script: &Script) -> serde_json::Value {

@@ -1,0 +1,65 @@
+//! Why no bridge can be planned; each is one line that names the file, the place and what was
+//! expected.
+
+use crate::SyntaxError;
+
+/// Why no bridge can be planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BridgeError {
+    /// A file cannot be read safely.
+    #[error("{file}, {source}")]
+    Syntax {
+        /// The file's name.
+        file: String,
+        /// What is wrong with it.
+        source: SyntaxError,
+    },
+    /// A value in a file does not fit what is wanted.
+    #[error("{file}{}: {reason}", line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    Value {
+        /// The file's name.
+        file: String,
+        /// The line, from 1; none when it is about the whole file.
+        line: Option<usize>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host has no such NIC.
+    #[error("{nic} is not there, expected the name of an interface of this host")]
+    NoNic {
+        /// Its name.
+        nic: String,
+    },
+    /// The NIC cannot be put into a bridge.
+    #[error("{nic} {reason}")]
+    Unfit {
+        /// Its name.
+        nic: String,
+        /// Why not.
+        reason: String,
+    },
+    /// No file configures the NIC.
+    #[error("no ifcfg file configures {nic}, expected ifcfg-{nic} or one with DEVICE={nic} or its HWADDR")]
+    NoFile {
+        /// The NIC.
+        nic: String,
+    },
+    /// A file is there that would be written.
+    #[error("{file} is there already, expected no configuration of {name}")]
+    Exists {
+        /// The file.
+        file: String,
+        /// The interface it configures.
+        name: String,
+    },
+    /// Two files configure the NIC.
+    #[error("both {first} and {second} configure {nic}, expected one of them")]
+    Ambiguous {
+        /// The NIC.
+        nic: String,
+        /// One file.
+        first: String,
+        /// The other.
+        second: String,
+    },
+}
