@@ -3,7 +3,7 @@
 use crate::{files, ApplyError, Paths, Severity};
 use portero_event::{Element, ObjectName};
 use portero_plan::{Firewall, OwnerKind};
-use portero_port_forward::{parse, Forward, Limits, Origin};
+use portero_port_forward::{Limits, Origin};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -144,28 +144,27 @@ pub(crate) fn libvirt_firewall(paths: &Paths) -> Option<Firewall> {
     named
 }
 
-/// The forwards in the administrator's file for an object, if there is one.
+/// portero's element in the administrator's file for an object, if there is one.
 ///
 /// # Errors
-/// [`ApplyError::Unsafe`], [`ApplyError::FileXml`], [`ApplyError::Forward`].
-pub(crate) fn forwards_in_file(
+/// [`ApplyError::Unsafe`], [`ApplyError::FileXml`].
+pub(crate) fn element_in_file(
     paths: &Paths,
     kind: OwnerKind,
     name: &ObjectName,
     owner: u32,
-) -> Result<Vec<Forward>, ApplyError> {
+) -> Result<Option<(Element, Origin)>, ApplyError> {
     let folder = match kind {
         OwnerKind::Domain => "domains",
         OwnerKind::Network => "networks",
     };
     let path = paths.config.join(folder).join(format!("{name}.xml"));
     let Some(content) = files::read_trusted(&path, owner)? else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let root = Element::parse(&content).map_err(|source| ApplyError::FileXml {
         path: path.clone(),
         source,
     })?;
-    let origin = Origin::File(path.display().to_string());
-    Ok(parse(&root, kind, &origin)?)
+    Ok(Some((root, Origin::File(path.display().to_string()))))
 }

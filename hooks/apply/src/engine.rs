@@ -9,7 +9,8 @@ use crate::kernel::Kernel;
 use crate::state::Plug;
 use crate::{ApplyError, Config, Deadline, Log, Paths, Phase, Record, Severity, State, Waiting};
 use portero_event::{
-    DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
+    DaemonOperation, Domain, Event, ForwardMode, Network, NetworkOperation, NetworkPort,
+    QemuOperation,
 };
 use portero_plan::{Claim, Owner, OwnerKind, Script};
 use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
@@ -238,8 +239,22 @@ impl<'a> Engine<'a> {
         self.replace(&config, &owner, None, LibvirtRules::Standing, deadline)
     }
 
+    /// Refuses the start of a network whose bridge on the host is not there.
+    fn check_host_bridge(&mut self, network: &Network) -> Result<(), ApplyError> {
+        let Some((wanted, origin)) = self.host_bridge(network)? else {
+            return Ok(());
+        };
+        let source = match (&network.bridge, network.mode) {
+            (Some(bridge), ForwardMode::Bridge) if self.kernel.has_bridge(bridge) => return Ok(()),
+            (Some(bridge), ForwardMode::Bridge) => wanted.missing(bridge),
+            _ => wanted.without_bridge(),
+        };
+        Err(ApplyError::HostBridge { origin, source })
+    }
+
     /// Refuses the start of a network whose forwards are wrong or cannot be had.
     fn check_network(&mut self, network: &Network) -> Result<(), ApplyError> {
+        self.check_host_bridge(network)?;
         let forwards = self.network_forwards(network)?;
         if forwards.is_empty() {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use crate::KernelError;
 use portero_event::{EventError, Problem, XmlError};
-use portero_port_forward::ForwardError;
+use portero_port_forward::{ForwardError, Origin};
 use std::path::PathBuf;
 
 /// Why something could not be applied.
@@ -19,6 +19,14 @@ pub enum ApplyError {
     Metadata {
         /// The object.
         object: String,
+        /// What is wrong.
+        source: Problem,
+    },
+    /// A network's element about its bridge is wrong, or its bridge is not there.
+    #[error("{origin}, {source}")]
+    HostBridge {
+        /// Where it was written.
+        origin: Origin,
         /// What is wrong.
         source: Problem,
     },

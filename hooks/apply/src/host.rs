@@ -8,7 +8,7 @@ use portero_event::{InterfaceName, MacAddress};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_plan::{Base, Claim, Family, Firewall, Observed, Script, Table, Tool};
 use portero_port_forward::Listener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -121,6 +121,13 @@ impl Kernel for Host {
 
     fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {
         conntrack::forget(flows, deadline)
+    }
+
+    fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
+        Path::new("/sys/class/net")
+            .join(bridge.as_str())
+            .join("bridge")
+            .exists()
     }
 
     fn localnet(&mut self, bridge: &str) -> Option<bool> {

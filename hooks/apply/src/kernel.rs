@@ -51,6 +51,9 @@ pub trait Kernel {
     /// [`KernelError`] when connection tracking cannot be reached.
     fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError>;
 
+    /// Whether the host has a bridge of this name.
+    fn has_bridge(&mut self, bridge: &InterfaceName) -> bool;
+
     /// Whether loopback addresses are routed by way of a bridge; `None` when there is no such one.
     fn localnet(&mut self, bridge: &str) -> Option<bool>;
 

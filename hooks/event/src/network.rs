@@ -35,8 +35,9 @@ pub enum ForwardMode {
     Route,
     /// `open`.
     Open,
-    /// `bridge`, `private`, `vepa`, `passthrough`, `hostdev`: guests are not behind the host's
-    /// routing, so nothing can be forwarded to them here.
+    /// `bridge`: guests are on a bridge of the host's, or on a NIC, and so not behind its routing.
+    Bridge,
+    /// `private`, `vepa`, `passthrough`, `hostdev`: nor are they here.
     Direct,
 }
 
@@ -44,7 +45,7 @@ impl ForwardMode {
     /// Whether the host itself routes to the network's guests.
     #[must_use]
     pub fn is_routed_by_host(self) -> bool {
-        self != Self::Direct
+        !matches!(self, Self::Bridge | Self::Direct)
     }
 }
 
@@ -157,6 +158,7 @@ fn mode_of(root: &Element) -> ForwardMode {
         Some(None | Some("nat")) => ForwardMode::Nat,
         Some(Some("route")) => ForwardMode::Route,
         Some(Some("open")) => ForwardMode::Open,
+        Some(Some("bridge")) => ForwardMode::Bridge,
         Some(Some(_)) => ForwardMode::Direct,
     }
 }

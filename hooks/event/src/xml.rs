@@ -133,6 +133,26 @@ impl Element {
         self.attributes.iter().map(|(key, _)| key.as_str())
     }
 
+    /// Checks that there is no other attribute than the known ones: a misspelt restriction must
+    /// not go unread.
+    ///
+    /// # Errors
+    /// [`Problem`] naming the first that is not known.
+    pub fn only_attributes(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.attribute_names().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) if known.is_empty() => Err(self.problem(format!(
+                "attribute '{}' is not known, expected none",
+                name.escape_debug()
+            ))),
+            Some(name) => Err(self.problem(format!(
+                "attribute '{}' is not known, expected one of {}",
+                name.escape_debug(),
+                known.join(", ")
+            ))),
+        }
+    }
+
     /// All child elements.
     #[must_use]
     pub fn children(&self) -> &[Element] {

@@ -128,12 +128,18 @@ pub fn parse(
 
 fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<Forward>, Problem> {
     check_root(root, kind.name())?;
-    only_attributes(root, &[])?;
+    root.only_attributes(&[])?;
+    // A network's bridge on the host is another plugin's.
+    let is_other = |element: &&Element| {
+        kind == OwnerKind::Network
+            && (element.namespace(), element.name()) == (Some(NAMESPACE), "hostBridge")
+    };
     root.children()
         .iter()
+        .filter(|element| !is_other(element))
         .map(|element| match (element.namespace(), element.name()) {
             (Some(NAMESPACE), "portForward") => forward(element, kind, origin),
-            (Some(NAMESPACE), "policy" | "hostBridge") => {
+            (Some(NAMESPACE), "policy") => {
                 Err(element.problem("this version of portero does not support it yet"))
             }
             _ => {
@@ -146,12 +152,11 @@ fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<For
 
 fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forward, Problem> {
     match kind {
-        OwnerKind::Domain => only_attributes(
-            element,
-            &["proto", "address", "dev", "source", "guest", "interface"],
-        )?,
+        OwnerKind::Domain => {
+            element.only_attributes(&["proto", "address", "dev", "source", "guest", "interface"])?
+        }
         OwnerKind::Network => {
-            only_attributes(element, &["proto", "address", "dev", "source", "guest"])?;
+            element.only_attributes(&["proto", "address", "dev", "source", "guest"])?;
         }
     }
     let protocol = element
@@ -255,7 +260,7 @@ fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
         if child.namespace() != Some(NAMESPACE) || child.name() != "range" {
             return Err(child.problem("not known in a portForward, expected <range>"));
         }
-        only_attributes(child, &["start", "end", "to", "exclude"])?;
+        child.only_attributes(&["start", "end", "to", "exclude"])?;
         let range = host_range(child)?;
         match child.attribute("exclude") {
             Some("yes") if child.attribute("to").is_some() => {
@@ -333,20 +338,4 @@ fn cut(mapping: Mapping, excluded: &[PortRange]) -> Vec<Mapping> {
             Some(Mapping { host, guest })
         })
         .collect()
-}
-
-/// Refuses attributes that nobody reads: a misspelt restriction must not widen a forward.
-fn only_attributes(element: &Element, known: &[&str]) -> Result<(), Problem> {
-    match element.attribute_names().find(|name| !known.contains(name)) {
-        None => Ok(()),
-        Some(name) if known.is_empty() => Err(element.problem(format!(
-            "attribute '{}' is not known, expected none",
-            name.escape_debug()
-        ))),
-        Some(name) => Err(element.problem(format!(
-            "attribute '{}' is not known, expected one of {}",
-            name.escape_debug(),
-            known.join(", ")
-        ))),
-    }
 }

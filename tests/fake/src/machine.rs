@@ -129,6 +129,10 @@ impl Kernel for Machine {
         Ok(())
     }
 
+    fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
+        self.bridges.contains_key(bridge.as_str())
+    }
+
     fn localnet(&mut self, bridge: &str) -> Option<bool> {
         self.bridges.get(bridge).copied()
     }

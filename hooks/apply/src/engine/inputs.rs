@@ -1,10 +1,11 @@
 //! Gathers what planning needs: configuration, networks, ports and leases.
 
 use super::Engine;
-use crate::config::forwards_in_file;
+use crate::config::element_in_file;
 use crate::state::{Plug, RecordedPort};
 use crate::{files, ApplyError, Config, Phase, Record, Severity};
-use portero_event::{Domain, InterfaceName, Network, ObjectName, Problem};
+use portero_event::{Domain, Element, InterfaceName, Network, ObjectName, Problem};
+use portero_host_bridge::HostBridge;
 use portero_plan::{Claim, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_others, check_own, parse, parse_leases, plan_domain, plan_network, Attachment, Forward,
@@ -31,24 +32,49 @@ impl Engine<'_> {
         &self,
         owner: Owner,
         name: &ObjectName,
-        metadata: Result<Option<portero_event::Element>, Problem>,
+        metadata: Result<Option<Element>, Problem>,
     ) -> Result<Vec<Forward>, ApplyError> {
+        let kind = owner.kind;
+        let mut forwards = Vec::new();
+        for (element, origin) in self.elements(owner, name, metadata)? {
+            forwards.extend(parse(&element, kind, &origin)?);
+        }
+        Ok(forwards)
+    }
+
+    /// portero's elements for an object: in its metadata, then in its file.
+    fn elements(
+        &self,
+        owner: Owner,
+        name: &ObjectName,
+        metadata: Result<Option<Element>, Problem>,
+    ) -> Result<Vec<(Element, Origin)>, ApplyError> {
         let kind = owner.kind;
         let metadata = metadata.map_err(|source| ApplyError::Metadata {
             object: owner.to_string(),
             source,
         })?;
-        let mut forwards = match metadata {
-            Some(element) => parse(&element, kind, &Origin::Metadata(owner))?,
-            None => Vec::new(),
-        };
-        forwards.extend(forwards_in_file(
-            &self.paths,
-            kind,
-            name,
-            self.trusted_user,
-        )?);
-        Ok(forwards)
+        let metadata = metadata.map(|element| (element, Origin::Metadata(owner)));
+        let file = element_in_file(&self.paths, kind, name, self.trusted_user)?;
+        Ok(metadata.into_iter().chain(file).collect())
+    }
+
+    /// What a network says of the bridge on the host that it needs.
+    pub(super) fn host_bridge(
+        &self,
+        network: &Network,
+    ) -> Result<Option<(HostBridge, Origin)>, ApplyError> {
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        for (element, origin) in self.elements(owner, &network.name, network.metadata())? {
+            let wanted = HostBridge::of(&element).map_err(|source| ApplyError::HostBridge {
+                origin: origin.clone(),
+                source,
+            })?;
+            if let Some(wanted) = wanted {
+                return Ok(Some((wanted, origin)));
+            }
+        }
+        Ok(None)
     }
 
     /// Plans one domain's forwards from everything known now.

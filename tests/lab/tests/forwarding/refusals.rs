@@ -31,6 +31,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: broken_input,
     },
     Scenario {
+        name: "a network whose bridge on the host is not there",
+        run: host_bridge,
+    },
+    Scenario {
         name: "strange names",
         run: names,
     },
@@ -46,6 +50,27 @@ fn is_one_line(message: &str, expected: &str) {
         ours[0].contains(expected),
         "expected '{expected}' in: {message}"
     );
+}
+
+fn host_bridge(world: &mut World) {
+    let lab = &world.lab;
+    let network = "<network><name>joined</name><metadata>\
+        <portero:network xmlns:portero='urn:portero:1'><portero:hostBridge nic='eth0'/></portero:network>\
+        </metadata><forward mode='bridge'/><bridge name='br0'/></network>";
+    lab.virsh(&["net-define", &lab.file("joined.xml", network)]);
+    let ran = lab.try_virsh(&["net-start", "joined"]);
+    assert!(!ran.ok, "started without its bridge");
+    is_one_line(
+        &ran.stderr,
+        "bridge br0 is not there; 'portero bridge plan --bridge br0 --nic eth0' shows",
+    );
+    assert!(!lab.virsh(&["net-list"]).contains("joined"));
+    lab.must("ip", &["link", "add", "br0", "type", "bridge"]);
+    lab.virsh(&["net-start", "joined"]);
+    lab.virsh(&["net-destroy", "joined"]);
+    lab.must("ip", &["link", "delete", "br0"]);
+    lab.virsh(&["net-undefine", "joined"]);
+    world.is_untouched();
 }
 
 fn listening(world: &mut World) {
