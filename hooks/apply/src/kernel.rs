@@ -3,7 +3,7 @@
 use crate::Deadline;
 use portero_event::{InterfaceName, MacAddress};
 use portero_plan::{
-    nftables, Claim, Family, Firewall, Observed, PortRange, Protocol, Rule, Script,
+    iptables, nftables, Claim, Family, Firewall, PortRange, Protocol, Rule, Script,
 };
 use portero_port_forward::Listener;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub trait Kernel {
         &mut self,
         family: Family,
         deadline: Deadline,
-    ) -> Result<Observed, KernelError>;
+    ) -> Result<iptables::Observed, KernelError>;
 
     /// Reads portero's part of nftables.
     ///

@@ -1,11 +1,11 @@
 //! /run/portero: the last known XML of each active object, and what each owner was given.
 //!
 //! Inputs are the state: rules can be planned anew from the XML and the configuration at any time.
-//! The records beside them say what was committed last, so that an event can change one owner
-//! without reading the firewall, and so that exactly that can be removed again. `trusted` is there
-//! while the firewall holds what the records say; it goes before each commit and comes back after,
-//! so an event that was killed, or a daemon that may have changed the order of rules, leaves the
-//! next one to compare and mend.
+//! The records beside them say what was committed last, and `frame` in which firewall, so that an
+//! event can change one owner without reading the firewall, and so that exactly that can be removed
+//! again. `trusted` is there while the firewall holds what the records say; it goes before each
+//! commit and comes back after, so an event that was killed, or a daemon that may have changed the
+//! order of rules, leaves the next one to compare and mend.
 
 use crate::{files, ApplyError, Deadline, Paths};
 use nix::errno::Errno;

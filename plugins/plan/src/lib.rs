@@ -4,20 +4,15 @@
 mod claim;
 mod family;
 mod firewall;
-mod iptables;
+pub mod iptables;
 pub mod nftables;
-mod observed;
 mod owner;
 mod port;
 mod rule;
-mod transaction;
 
 pub use claim::Claim;
 pub use family::Family;
 pub use firewall::{Firewall, Script, Tool};
-pub use iptables::{Base, Table};
-pub use observed::{Observed, ObservedTable};
 pub use owner::{Owner, OwnerKind};
 pub use port::{PortError, PortRange, Protocol};
 pub use rule::{Rule, Ruleset};
-pub use transaction::{change_owner, reconcile};

@@ -16,7 +16,7 @@ pub use transaction::{change_owner, reconcile, shares_elements};
 /// The name of portero's table, of its chain and of its set in libvirt's tables.
 pub const NAME: &str = "portero";
 
-/// The name of libvirt's tables (`LIBVIRT_NFTABLES`... in src/network/network_nftables.c).
+/// The name of libvirt's tables (src/network/network_nftables.c).
 pub const LIBVIRT_TABLE: &str = "libvirt_network";
 
 /// libvirt's base chain at the hook `forward`.

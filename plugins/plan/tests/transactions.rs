@@ -5,10 +5,8 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_plan::{
-    change_owner, reconcile, Family, Observed, Owner, OwnerKind, PortRange, Protocol, Rule,
-    Ruleset, Script, Table, Tool,
-};
+use portero_plan::iptables::{change_owner, reconcile, Observed, Table};
+use portero_plan::{Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset, Script, Tool};
 use uuid::Uuid;
 
 fn ruleset(name: &str, number: u8) -> Ruleset {

@@ -4,7 +4,8 @@ use crate::iptables::Iptables;
 use crate::nftables::Nftables;
 use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, Survey};
 use portero_event::{InterfaceName, MacAddress};
-use portero_plan::{nftables, Claim, Family, Firewall, Observed, Script, Table, Tool};
+use portero_plan::iptables::{Observed, Table};
+use portero_plan::{nftables, Claim, Family, Firewall, Script, Tool};
 use portero_port_forward::Listener;
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::{change_owner, nftables, Firewall, Owner, Ruleset, Script};
+use portero_plan::{iptables, nftables, Firewall, Owner, Ruleset, Script};
 
 impl Engine<'_> {
     /// Gives an owner what its new record says; a record without claims takes everything from it.
@@ -89,7 +89,7 @@ impl Engine<'_> {
             .map(|record| record.ruleset)
             .filter(|ruleset| !same_owner(&ruleset.owner, &new.owner));
         let scripts = match frame.firewall {
-            Firewall::Iptables => Some(change_owner(old, new, others)),
+            Firewall::Iptables => Some(iptables::change_owner(old, new, others)),
             Firewall::Nftables if old.rules == new.rules => Some(Vec::new()),
             Firewall::Nftables if frame.shared => None,
             Firewall::Nftables => {

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::config::libvirt_firewall;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::{nftables, reconcile, Family, Firewall, Observed, Ruleset, Script};
+use portero_plan::{iptables, nftables, Family, Firewall, Ruleset, Script};
 
 /// Where rules go, and whether there may be some where they no longer belong.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub(super) struct Choice {
 
 /// portero's part of a firewall.
 pub(super) enum Seen {
-    Iptables(Vec<(Family, Observed)>),
+    Iptables(Vec<(Family, iptables::Observed)>),
     Nftables(nftables::Observed),
 }
 
@@ -106,7 +106,7 @@ impl Engine<'_> {
         let scripts = match self.observe(firewall, &all, deadline)? {
             Seen::Iptables(families) => families
                 .iter()
-                .filter_map(|(family, observed)| reconcile(*family, observed, &rulesets))
+                .filter_map(|(family, observed)| iptables::reconcile(*family, observed, &rulesets))
                 .collect(),
             Seen::Nftables(observed) => {
                 frame.libvirt = observed.libvirt_families().collect();

@@ -4,8 +4,9 @@
 //! touches only one owner's chains: its cost does not depend on the other owners. [`reconcile`]
 //! compares with what was observed and mends whatever differs.
 
-use crate::iptables::{chains, Chains};
-use crate::{Base, Family, Observed, ObservedTable, Ruleset, Script, Table, Tool};
+use super::render::{chains, Base, Chains, Table};
+use super::{Observed, ObservedTable};
+use crate::{Family, Ruleset, Script, Tool};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// libvirt's own chains in FORWARD (src/network/network_iptables.c), which end in REJECT.

@@ -1,7 +1,7 @@
 //! What `iptables -S` says is in the kernel, reduced to what concerns portero.
 
-use crate::iptables::{chains, CHAIN_PREFIX};
-use crate::{Base, Family, Ruleset, Table};
+use super::render::{chains, Base, Table, CHAIN_PREFIX};
+use crate::{Family, Ruleset};
 use std::collections::BTreeMap;
 
 /// Both tables of one family.

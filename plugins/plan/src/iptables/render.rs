@@ -1,0 +1,206 @@
+//! portero's chains of iptables and the text of each rule.
+
+use crate::{Family, Owner, Rule, Ruleset};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// An iptables table that portero has chains in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// `filter`.
+    Filter,
+    /// `nat`.
+    Nat,
+}
+
+impl Table {
+    /// Both, in the order of a transaction: what accepts comes before what sends.
+    pub const ALL: [Self; 2] = [Self::Filter, Self::Nat];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Nat => "nat",
+        }
+    }
+}
+
+/// What the names of all chains of portero start with.
+pub(crate) const CHAIN_PREFIX: &str = "PORTERO-";
+
+/// A chain that is there once, to which built-in chains jump and which jumps to every owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Base {
+    /// Accepts forwarded connections (filter).
+    Forward,
+    /// Guards 127.0.0.0/8 (filter).
+    Input,
+    /// Sends connections to guests (nat).
+    Dnat,
+    /// Changes their source where the guest could not answer (nat).
+    Snat,
+}
+
+impl Base {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Forward, Self::Input, Self::Dnat, Self::Snat];
+
+    /// The table it is in.
+    #[must_use]
+    pub fn table(self) -> Table {
+        match self {
+            Self::Forward | Self::Input => Table::Filter,
+            Self::Dnat | Self::Snat => Table::Nat,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn chain(self) -> &'static str {
+        match self {
+            Self::Forward => "PORTERO-FORWARD",
+            Self::Input => "PORTERO-INPUT",
+            Self::Dnat => "PORTERO-DNAT",
+            Self::Snat => "PORTERO-SNAT",
+        }
+    }
+
+    /// The name of an owner's chain: 27 of the 28 characters iptables takes.
+    #[must_use]
+    pub fn owner_chain(self, owner: &Owner) -> String {
+        let part = match self {
+            Self::Forward => "FW",
+            Self::Input => "IN",
+            Self::Dnat => "DN",
+            Self::Snat => "SN",
+        };
+        format!("{CHAIN_PREFIX}{part}-{}", owner.hash())
+    }
+
+    /// The built-in chains that jump here.
+    #[must_use]
+    pub fn built_in_chains(self) -> &'static [&'static str] {
+        match self {
+            Self::Forward => &["FORWARD"],
+            Self::Input => &["INPUT"],
+            Self::Dnat => &["PREROUTING", "OUTPUT"],
+            Self::Snat => &["POSTROUTING"],
+        }
+    }
+
+    /// The jump from a built-in chain, without the chain's name.
+    #[must_use]
+    pub fn built_in_jump(self) -> String {
+        let matches = match self {
+            Self::Forward | Self::Snat => "-m conntrack --ctstate DNAT ",
+            Self::Dnat => "-m addrtype --dst-type LOCAL ",
+            Self::Input => "",
+        };
+        format!("{matches}-m comment --comment portero -j {}", self.chain())
+    }
+
+    /// The jump to an owner's chain, without this chain's name.
+    #[must_use]
+    pub fn owner_jump(self, owner: &Owner) -> String {
+        format!(
+            "-m comment --comment \"{}\" -j {}",
+            owner.comment(),
+            self.owner_chain(owner)
+        )
+    }
+}
+
+/// The rules of one owner's chains; chains without a rule are left out.
+pub(crate) type Chains = BTreeMap<(Family, Base), Vec<String>>;
+
+/// Renders an owner's rules.
+pub(crate) fn chains(ruleset: &Ruleset) -> Chains {
+    let mut chains = Chains::new();
+    for rule in &ruleset.rules {
+        let (family, base, text) = render(rule);
+        chains.entry((family, base)).or_default().push(text);
+    }
+    chains
+}
+
+fn render(rule: &Rule) -> (Family, Base, String) {
+    match rule {
+        Rule::Dnat {
+            protocol,
+            address,
+            dev,
+            source,
+            ports,
+            guest,
+            guest_ports,
+        } => {
+            let family = Family::of(*guest);
+            let mut text = String::new();
+            if let Some(source) = source {
+                text += &format!("-s {} ", source.trunc());
+            }
+            match address {
+                Some(address) => text += &format!("-d {} ", host(*address)),
+                None => text += &format!("! -d {} ", family.loopback()),
+            }
+            if let Some(dev) = dev {
+                text += &format!("-i {dev} ");
+            }
+            let to = if ports == guest_ports {
+                guest.to_string()
+            } else if ports.is_single() {
+                format!("{}:{guest_ports}", bracketed(*guest))
+            } else {
+                format!("{}:{guest_ports}/{}", bracketed(*guest), ports.start())
+            };
+            text += &format!(
+                "-p {protocol} -m {protocol} --dport {} -j DNAT --to-destination {to}",
+                ports.joined(':')
+            );
+            (family, Base::Dnat, text)
+        }
+        Rule::Accept {
+            protocol,
+            ports,
+            guest,
+            guest_ports,
+        } => {
+            let text = format!(
+                "-p {protocol} -m conntrack --ctstate DNAT --ctreplsrc {guest} --ctorigdstport {} \
+                 --ctreplsrcport {} -j ACCEPT",
+                ports.joined(':'),
+                guest_ports.joined(':')
+            );
+            (Family::of(*guest), Base::Forward, text)
+        }
+        Rule::Masquerade { source, guest } => {
+            let source = source
+                .map(|source| format!("-s {} ", source.trunc()))
+                .unwrap_or_default();
+            let text = format!("{source}-d {} -j MASQUERADE", host(*guest));
+            (Family::of(*guest), Base::Snat, text)
+        }
+        Rule::Localnet { bridge } => {
+            let text = format!("-d 127.0.0.0/8 -i {bridge} -m conntrack ! --ctstate DNAT -j DROP");
+            (Family::Ipv4, Base::Input, text)
+        }
+    }
+}
+
+/// An address as a network of one, as iptables prints it.
+fn host(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}/32"),
+        IpAddr::V6(address) => format!("{address}/128"),
+    }
+}
+
+/// An address as it stands before a `:` and a port.
+fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
