@@ -120,6 +120,11 @@ pub fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<Plan, Br
             ));
         }
         let divided = planner.make_port(nic.as_str(), name, named)?;
+        if divided.port.is_false("ONBOOT") {
+            planner.warnings.push(format!(
+                "{nic} is not brought up at boot (ONBOOT=no), so {name} is without it then"
+            ));
+        }
         if index == 0 {
             let given = divided.port.get("MACADDR").or(divided.port.get("HWADDR"));
             mac = given

@@ -32,8 +32,8 @@ for word in $(cat /proc/cmdline); do
     lab.gw6=*) gw6="${word#lab.gw6=}" ;;
     esac
 done
-for nic in /sys/class/net/eth*; do
-    nic="${nic##*/}"
+configure() {
+    nic="$1"
     echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_dad"
     # One address only: a UDP answer must not leave with another than was asked.
     echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_ra"
@@ -43,7 +43,19 @@ for nic in /sys/class/net/eth*; do
         ip -6 route add default via "$gw6" dev eth0
     fi
     udhcpc -i "$nic" -s /udhcpc -t 20 -T 1 -b -q
-done
+}
+configured=''
+configure_new() {
+    for path in /sys/class/net/eth*; do
+        [ -e "$path" ] || continue
+        case "$configured" in *" ${path##*/} "*) continue ;; esac
+        configured="$configured ${path##*/} "
+        configure "${path##*/}"
+    done
+}
+configure_new
+# Interfaces that are plugged in later.
+while sleep 1; do configure_new; done &
 exec /agent serve "$name"
 "#;
 

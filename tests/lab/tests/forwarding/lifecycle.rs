@@ -39,6 +39,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: pending,
     },
     Scenario {
+        name: "an interface that is plugged in",
+        run: plugged,
+    },
+    Scenario {
         name: "an interface that is unplugged",
         run: unplugged,
     },
@@ -243,6 +247,41 @@ fn pending(world: &mut World) {
     lab.virsh(&["destroy", "drift"]);
     lab.refuses(From::Outside, Tcp, HOST_V4, 8077);
     lab.virsh(&["undefine", "drift"]);
+    world.is_untouched();
+}
+
+fn plugged(world: &mut World) {
+    let lab = &world.lab;
+    lab.define(&DomainXml {
+        name: "web",
+        nics: &[],
+        v6: None,
+        portero: "<portero:portForward proto='tcp'><portero:range start='8087' to='80'/></portero:portForward>",
+    });
+    lab.virsh(&["start", "web"]);
+    // Its kernel has to run before it can take an interface.
+    let console = "/run/lab/files/web.console";
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !std::fs::read_to_string(console).is_ok_and(|text| text.contains("web serves")) {
+        assert!(std::time::Instant::now() < end, "web does not boot");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8087);
+    let mac = "52:54:00:00:50:10";
+    let plug = [
+        "attach-interface",
+        "web",
+        "network",
+        "lan",
+        "--model",
+        "virtio",
+        "--live",
+    ];
+    lab.virsh(&[&plug[..], &["--mac", mac]].concat());
+    lab.answers(From::Outside, Tcp, HOST_V4, 8087, "web tcp 80");
+    world.is_in_order();
+    world.stop_web();
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8087);
     world.is_untouched();
 }
 
