@@ -276,7 +276,8 @@ impl<'a> Engine<'a> {
         };
         let has_record = || self.state.record(OwnerKind::Network, network.uuid);
         if !has_forwards && has_record()?.is_none() && !self.state.has_domains() {
-            return Ok(());
+            // libvirt may have made the tables that forwards are accepted in.
+            return self.state.distrust();
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;

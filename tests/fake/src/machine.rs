@@ -38,6 +38,12 @@ impl Machine {
         self.nftables.make_libvirt_tables();
     }
 
+    /// Takes away everything that libvirt has in its firewall, as without any network of its.
+    pub fn forget_libvirt(&mut self) {
+        self.libvirt = None;
+        self.nftables.remove_libvirt_tables();
+    }
+
     /// Everything in both firewalls, for comparison and for people.
     #[must_use]
     pub fn rules(&self) -> String {

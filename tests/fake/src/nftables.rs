@@ -51,6 +51,13 @@ impl Nftables {
         self.handles = self.handles.max(1);
     }
 
+    /// Takes libvirt's tables away.
+    pub(crate) fn remove_libvirt_tables(&mut self) {
+        for family in Family::ALL {
+            self.tables.remove(&Place::Libvirt(family).to_string());
+        }
+    }
+
     /// What `nft -j list table` prints of each table that is there.
     pub(crate) fn list(&self) -> Vec<(Place, Value)> {
         let tables = PLACES.into_iter();

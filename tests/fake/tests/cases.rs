@@ -108,6 +108,7 @@ impl Case {
     fn step(&mut self, words: &[&str]) {
         match words {
             ["firewall", "nftables"] => self.machine.use_nftables(),
+            ["libvirt", "without", "networks"] => self.machine.forget_libvirt(),
             ["flush"] => self.machine.flush(),
             ["fail", "commit", number] => {
                 let number: usize = number.parse().expect("a number");

@@ -93,13 +93,21 @@ impl Engine<'_> {
             Firewall::Nftables if old.rules == new.rules => Some(Vec::new()),
             Firewall::Nftables if frame.shared => None,
             Firewall::Nftables => {
-                // With the first rules of anybody the tables come, with the last they go.
-                let stands_and_stays = !(old.rules.is_empty() || new.rules.is_empty())
-                    || others.any(|other| !other.rules.is_empty());
-                stands_and_stays.then(|| {
-                    let script = nftables::change_owner(old, new, &frame.libvirt);
-                    script.into_iter().collect()
-                })
+                let has_others = others.any(|other| !other.rules.is_empty());
+                match (old.rules.is_empty(), new.rules.is_empty()) {
+                    // With the first rules of anybody the tables come, with the last they go, and
+                    // the jumps in libvirt's have to be looked for.
+                    (true, _) if !has_others => {
+                        let nothing = nftables::Observed::without_rules(&frame.libvirt);
+                        let script = nftables::reconcile(&nothing, std::slice::from_ref(new));
+                        Some(script.into_iter().collect())
+                    }
+                    (_, true) if !has_others => None,
+                    _ => {
+                        let script = nftables::change_owner(old, new, &frame.libvirt);
+                        Some(script.into_iter().collect())
+                    }
+                }
             }
         };
         match failed {

@@ -99,6 +99,23 @@ fn items(place: Place, json: &[u8]) -> Result<Vec<Item>, ReadError> {
 }
 
 impl Observed {
+    /// What is seen while nobody has rules: nothing of portero's, and libvirt's tables of these
+    /// families.
+    #[must_use]
+    pub fn without_rules(libvirt: &[Family]) -> Self {
+        let table = LibvirtTable {
+            has_forward: true,
+            ..LibvirtTable::default()
+        };
+        Self {
+            own: None,
+            libvirt: libvirt
+                .iter()
+                .map(|family| (*family, table.clone()))
+                .collect(),
+        }
+    }
+
     /// Adds a table that is there from the output of `nft -j list table`.
     ///
     /// # Errors
