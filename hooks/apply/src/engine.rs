@@ -404,8 +404,8 @@ impl<'a> Engine<'a> {
         if new.is_empty() {
             return Ok(());
         }
-        for record in self.state.records()? {
-            check_others(owner, forwards, [&record?.ruleset])?;
+        for other in self.state.claims()? {
+            check_others(owner, forwards, [&other?])?;
         }
         let listeners = self.kernel.listeners(&new)?;
         check_listeners(forwards, &held, &listeners, &config.limits)?;
