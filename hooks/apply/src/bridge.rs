@@ -9,30 +9,43 @@ use std::path::Path;
 /// Where the kernel lists interfaces.
 const INTERFACES: &str = "/sys/class/net";
 
-/// The files of /etc/sysconfig; nothing where the host has none.
+/// The folders of network files below /etc, and what the names of those that count start and end
+/// with.
+const FOLDERS: [(&str, &[&str], &[&str]); 7] = [
+    (
+        "sysconfig/network-scripts",
+        &["ifcfg-", "route-", "route6-", "rule-", "rule6-"],
+        &[""],
+    ),
+    ("sysconfig", &["network"], &["network"]),
+    ("NetworkManager/system-connections", &[""], &[""]),
+    ("systemd/network", &[""], &[".network", ".netdev"]),
+    ("netplan", &[""], &[".yaml"]),
+    ("network", &["interfaces"], &["interfaces"]),
+    ("network/interfaces.d", &[""], &[""]),
+];
+
+/// The host's network files of every format.
 ///
 /// # Errors
 /// [`ApplyError::File`].
-pub fn host_files(paths: &Paths) -> Result<Option<HostFiles>, ApplyError> {
-    let folder = paths.sysconfig.join("network-scripts");
-    if !folder.is_dir() {
-        return Ok(None);
-    }
-    let mut host = HostFiles {
-        network: text(&paths.sysconfig.join("network"))?,
-        ..HostFiles::default()
-    };
-    for name in files::names(&folder, "")? {
-        let path = folder.join(&name);
-        // Scripts and folders of other packages are none of ours.
-        let is_ours = ["ifcfg-", "route-", "route6-", "rule-", "rule6-"]
-            .iter()
-            .any(|start| name.starts_with(start));
-        if is_ours && path.is_file() {
-            host.scripts.extend(text(&path)?.map(|text| (name, text)));
+pub fn host_files(paths: &Paths) -> Result<HostFiles, ApplyError> {
+    let mut host = HostFiles::default();
+    for (folder, starts, ends) in FOLDERS {
+        for name in files::names(&paths.etc.join(folder), "")? {
+            let counts = starts.iter().any(|start| name.starts_with(start))
+                && ends.iter().any(|end| name.ends_with(end))
+                && !name.starts_with('.');
+            let path = format!("{folder}/{name}");
+            let full = paths.etc.join(&path);
+            if counts && full.is_file() {
+                if let Some(text) = text(&full)? {
+                    host.insert(path, text);
+                }
+            }
         }
     }
-    Ok(Some(host))
+    Ok(host)
 }
 
 fn text(path: &Path) -> Result<Option<String>, ApplyError> {

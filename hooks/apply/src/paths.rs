@@ -11,8 +11,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// libvirt's configuration.
     pub libvirt: PathBuf,
-    /// The host's network files, where it has that kind.
-    pub sysconfig: PathBuf,
+    /// The host's configuration, network files among it.
+    pub etc: PathBuf,
     /// libvirt's lease files, `BRIDGE.status`.
     pub leases: PathBuf,
 }
@@ -23,7 +23,7 @@ impl Default for Paths {
             state: PathBuf::from("/run/portero"),
             config: PathBuf::from("/etc/portero"),
             libvirt: PathBuf::from("/etc/libvirt"),
-            sysconfig: PathBuf::from("/etc/sysconfig"),
+            etc: PathBuf::from("/etc"),
             leases: PathBuf::from("/var/lib/libvirt/dnsmasq"),
         }
     }
@@ -37,7 +37,7 @@ impl Paths {
             state: root.join("run/portero"),
             config: root.join("etc/portero"),
             libvirt: root.join("etc/libvirt"),
-            sysconfig: root.join("etc/sysconfig"),
+            etc: root.join("etc"),
             leases: root.join("var/lib/libvirt/dnsmasq"),
         }
     }

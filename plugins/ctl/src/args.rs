@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use portero_event::InterfaceName;
+use portero_host_bridge::Renderer;
 
 /// Port forwards into libvirt's networks: look at them, and mend them.
 ///
@@ -49,7 +50,7 @@ pub(crate) enum RulesCommand {
 /// What needs the host's network files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BridgeCommand {
-    /// Print what would change in /etc/sysconfig, as a diff; change nothing
+    /// Print what would change in /etc, as a diff; change nothing
     Plan {
         /// Name of the bridge, 1 to 15 characters
         #[arg(long, value_name = "NAME")]
@@ -60,5 +61,9 @@ pub(crate) enum BridgeCommand {
         /// Let the bridge speak the spanning tree protocol
         #[arg(long)]
         stp: bool,
+        /// Format of the files, where more than one configures the NIC: ifcfg, keyfile, networkd,
+        /// netplan or ifupdown
+        #[arg(long, value_name = "FORMAT")]
+        renderer: Option<Renderer>,
     },
 }

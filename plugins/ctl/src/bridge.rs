@@ -1,20 +1,12 @@
 //! `portero bridge`: shows what a bridge would change in the host's network files.
 
 use portero_apply::{host_files, nics, ApplyError, Paths};
-use portero_host_bridge::{plan, Bridge, BridgeError, Plan};
+use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Renderer};
 use similar::TextDiff;
 
 /// Why a bridge cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The host's files are of another kind.
-    #[error(
-        "{folder} is not there, expected a host with ifcfg files (this version knows no others)"
-    )]
-    NoIfcfg {
-        /// Where they would be.
-        folder: String,
-    },
     /// A file cannot be read.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -24,16 +16,10 @@ pub(crate) enum Error {
 }
 
 /// What would change.
-pub(crate) fn planned(bridge: &Bridge) -> Result<Plan, Error> {
+pub(crate) fn planned(bridge: &Bridge, renderer: Option<Renderer>) -> Result<Plan, Error> {
     let paths = Paths::default();
-    let files = host_files(&paths)?.ok_or_else(|| Error::NoIfcfg {
-        folder: paths
-            .sysconfig
-            .join("network-scripts")
-            .display()
-            .to_string(),
-    })?;
-    Ok(plan(bridge, &files, &nics(&bridge.nics))?)
+    let files = host_files(&paths)?;
+    Ok(plan(bridge, renderer, &files, &nics(&bridge.nics))?)
 }
 
 /// The plan as a unified diff that patch(1) takes.
@@ -41,7 +27,7 @@ pub(crate) fn diff(plan: &Plan) -> String {
     let nothing = "/dev/null";
     let mut text = String::new();
     for change in &plan.changes {
-        let path = format!("etc/sysconfig/{}", change.path);
+        let path = format!("etc/{}", change.path);
         let side = |content: &Option<String>, start: &str| match content {
             Some(_) => format!("{start}/{path}"),
             None => nothing.to_owned(),

@@ -82,12 +82,18 @@ fn run(command: &RulesCommand, engine: &mut Engine<'_>) -> Result<(String, u8), 
 }
 
 fn plan_bridge(command: &BridgeCommand) -> Result<(String, u8), bridge::Error> {
-    let BridgeCommand::Plan { bridge, nics, stp } = command;
-    let plan = bridge::planned(&Bridge {
+    let BridgeCommand::Plan {
+        bridge,
+        nics,
+        stp,
+        renderer,
+    } = command;
+    let bridge = Bridge {
         name: bridge.clone(),
         nics: nics.clone(),
         stp: if *stp { Stp::On } else { Stp::Off },
-    })?;
+    };
+    let plan = bridge::planned(&bridge, *renderer)?;
     for warning in &plan.warnings {
         eprintln!("portero: warning: {warning}");
     }

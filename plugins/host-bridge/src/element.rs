@@ -1,12 +1,26 @@
 //! Reads `<hostBridge>`: what a network with forward mode `bridge` says of the bridge it needs.
 
+use crate::{Renderer, RendererError};
 use portero_event::{Element, InterfaceName, NameError, Problem, NAMESPACE};
+
+/// Who makes the bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// The administrator, by `portero bridge apply`; until then the network does not start.
+    ByHand,
+    /// The start of the network.
+    AtStart,
+}
 
 /// What the network says of its bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostBridge {
     /// The NIC that belongs in it.
     pub nic: InterfaceName,
+    /// The format of the host's files; that of the NIC's own file without.
+    pub renderer: Option<Renderer>,
+    /// What to do at the network's start while the bridge is not there.
+    pub activation: Activation,
     /// The element, for messages.
     element: Element,
 }
@@ -33,31 +47,27 @@ impl HostBridge {
             .ok_or_else(|| element.problem("nic is missing, expected the name of a NIC"))?
             .parse()
             .map_err(|error: NameError| element.problem(format!("nic: {error}")))?;
-        match element.attribute("renderer") {
-            None | Some("auto" | "ifcfg") => {}
-            Some(other) => {
-                return Err(element.problem(format!(
-                    "renderer is '{}', expected auto or ifcfg",
-                    other.escape_debug()
-                )));
-            }
-        }
-        match element.attribute("activate") {
-            None | Some("no") => {}
-            Some("yes") => {
-                return Err(element.problem(
-                    "activate='yes' is not supported by this version of portero, expected no",
-                ));
-            }
+        let renderer =
+            match element.attribute("renderer") {
+                None | Some("auto") => None,
+                Some(word) => Some(word.parse().map_err(|error: RendererError| {
+                    element.problem(format!("renderer: {error}"))
+                })?),
+            };
+        let activation = match element.attribute("activate") {
+            None | Some("no") => Activation::ByHand,
+            Some("yes") => Activation::AtStart,
             Some(other) => {
                 return Err(element.problem(format!(
                     "activate is '{}', expected yes or no",
                     other.escape_debug()
                 )));
             }
-        }
+        };
         Ok(Some(Self {
             nic,
+            renderer,
+            activation,
             element: element.clone(),
         }))
     }
@@ -75,8 +85,8 @@ impl HostBridge {
     #[must_use]
     pub fn missing(&self, bridge: &InterfaceName) -> Problem {
         self.element.problem(format!(
-            "bridge {bridge} is not there; 'portero bridge plan --bridge {bridge} --nic {}' shows the \
-             files that make it",
+            "bridge {bridge} is not there, expected it; it is made by 'portero bridge apply --bridge {bridge} \
+             --nic {}'",
             self.nic
         ))
     }

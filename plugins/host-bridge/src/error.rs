@@ -39,7 +39,10 @@ pub enum BridgeError {
         reason: String,
     },
     /// No file configures the NIC.
-    #[error("no ifcfg file configures {nic}, expected ifcfg-{nic} or one with DEVICE={nic} or its HWADDR")]
+    #[error(
+        "no file configures {nic}, expected one of NetworkManager, systemd-networkd, netplan, ifupdown or \
+         an ifcfg file that names it or its MAC address"
+    )]
     NoFile {
         /// The NIC.
         nic: String,
@@ -51,6 +54,16 @@ pub enum BridgeError {
         file: String,
         /// The interface it configures.
         name: String,
+    },
+    /// Files of two formats configure the NIC.
+    #[error("both {first} and {second} configure {nic}, expected one of them, or --renderer to say which counts")]
+    Formats {
+        /// The NIC.
+        nic: String,
+        /// The path of one file below /etc.
+        first: String,
+        /// The path of the other.
+        second: String,
     },
     /// Two files configure the NIC.
     #[error("both {first} and {second} configure {nic}, expected one of them")]

@@ -1,16 +1,20 @@
-//! Plans how a NIC's files in /etc/sysconfig/network-scripts become those of a bridge and of the
-//! NIC in it, with the IP configuration moved and nothing lost. Nothing here has an effect.
+//! Plans how a NIC's network files become those of a bridge and of the NIC in it, with the IP
+//! configuration moved and nothing lost. Nothing here has an effect.
 
+mod bridge;
 mod element;
 mod error;
-mod fate;
 mod ifcfg;
-mod number;
+mod ifupdown;
+mod keyfile;
+mod netplan;
+mod networkd;
 mod plan;
-mod port;
-mod routes;
+mod renderer;
 
-pub use element::HostBridge;
+pub use bridge::{Bridge, HostFiles, Kind, Nic, Stp};
+pub use element::{Activation, HostBridge};
 pub use error::BridgeError;
 pub use ifcfg::{Ifcfg, SyntaxError};
-pub use plan::{plan, Bridge, Change, HostFiles, Kind, Nic, Plan, Stp};
+pub use plan::{plan, Change, Plan};
+pub use renderer::{Renderer, RendererError};

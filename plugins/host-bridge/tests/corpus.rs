@@ -68,7 +68,7 @@ fn run(case: &Path) -> String {
         nics: ports,
         stp,
     };
-    match plan(&bridge, &files(case), &nics) {
+    match plan(&bridge, None, &files(case), &nics) {
         Ok(plan) => {
             for change in &plan.changes {
                 is_read_alike_by_a_shell(case, change);
@@ -110,20 +110,21 @@ fn is_read_alike_by_a_shell(case: &Path, change: &Change) {
     assert_eq!(values, meant, "{place}");
 }
 
+/// The files below the case's `etc`.
 fn files(case: &Path) -> HostFiles {
+    let etc = case.join("etc");
     let mut files = HostFiles::default();
-    for entry in fs::read_dir(case.join("sysconfig")).expect("sysconfig") {
-        let path = entry.expect("a file").path();
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        let text = fs::read_to_string(&path).expect("a text");
-        if name == "network" {
-            files.network = Some(text);
-        } else {
-            files.scripts.insert(name, text);
+    let mut folders = vec![etc.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("a file").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&etc).expect("below etc");
+            let text = fs::read_to_string(&path).expect("a text");
+            files.insert(name.to_string_lossy(), text);
         }
     }
     files

@@ -1,6 +1,6 @@
 //! The numbered keys of addresses: `IPADDR`, `IPADDR1`, ...
 
-use crate::ifcfg::Ifcfg;
+use super::file::Ifcfg;
 
 /// The keys of one address besides `IPADDR`.
 pub(crate) const OF_AN_ADDRESS: [&str; 2] = ["PREFIX", "NETMASK"];

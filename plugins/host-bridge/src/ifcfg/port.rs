@@ -1,9 +1,9 @@
 //! Divides one NIC's file into what stays with the NIC and what goes to the bridge.
 
-use crate::fate::{fate, Fate};
-use crate::ifcfg::{Assignment, Ifcfg};
-use crate::number::{next, numbered, numbers, OF_AN_ADDRESS};
-use crate::routes::zone;
+use super::fate::{fate, Fate};
+use super::file::{Assignment, Ifcfg};
+use super::number::{next, numbered, numbers, OF_AN_ADDRESS};
+use super::routes::zone;
 use crate::BridgeError;
 
 /// A file by its name in the folder.

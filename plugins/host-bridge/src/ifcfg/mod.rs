@@ -1,0 +1,11 @@
+//! ifcfg files, as initscripts and NetworkManager both read them.
+
+mod fate;
+mod file;
+mod number;
+mod planner;
+mod port;
+mod routes;
+
+pub use file::{Ifcfg, SyntaxError};
+pub(crate) use planner::{owner, plan};
