@@ -1,6 +1,7 @@
 //! Plans how a NIC's network files become those of a bridge and of the NIC in it, with the IP
 //! configuration moved and nothing lost. Nothing here has an effect.
 
+mod activation;
 mod bridge;
 mod element;
 mod error;
@@ -12,6 +13,7 @@ mod networkd;
 mod plan;
 mod renderer;
 
+pub use activation::{Failure, Manager, Running, Step, Steps};
 pub use bridge::{Bridge, HostFiles, Kind, Nic, Stp};
 pub use element::{Activation, HostBridge};
 pub use error::BridgeError;

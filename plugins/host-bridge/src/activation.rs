@@ -1,0 +1,194 @@
+//! The commands that make the running host follow its files, and those that take it back.
+
+use crate::Renderer;
+
+/// The program that brings the host's interfaces up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// Debian's ifupdown with bridge-utils.
+    Ifupdown,
+    /// The scripts of the network service.
+    Initscripts,
+    /// NetworkManager.
+    NetworkManager,
+    /// systemd-networkd.
+    Networkd,
+    /// netplan, which passes on to one of the last two.
+    Netplan,
+}
+
+/// Whether a command may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It must not: all is taken back.
+    Fatal,
+    /// It says that there was nothing to do.
+    Expected,
+}
+
+/// A command with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The program's name.
+    pub program: &'static str,
+    /// What it is told.
+    pub arguments: Vec<String>,
+    /// Whether it may fail.
+    pub failure: Failure,
+}
+
+/// The commands of one way, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// While the files are still as they were.
+    pub before_files: Vec<Step>,
+    /// When the files are as they shall be.
+    pub after_files: Vec<Step>,
+}
+
+impl Manager {
+    /// The manager of a format's files; ifcfg files are NetworkManager's where it runs.
+    #[must_use]
+    pub fn of(renderer: Renderer, network_manager: Running) -> Self {
+        match renderer {
+            Renderer::Keyfile => Self::NetworkManager,
+            Renderer::Networkd => Self::Networkd,
+            Renderer::Netplan => Self::Netplan,
+            Renderer::Ifupdown => Self::Ifupdown,
+            Renderer::Ifcfg => match network_manager {
+                Running::Yes => Self::NetworkManager,
+                Running::No => Self::Initscripts,
+            },
+        }
+    }
+
+    /// Programs that have to be there, with the package that has them.
+    #[must_use]
+    pub fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Ifupdown => &["ip", "ifup", "ifdown", "brctl"],
+            Self::Initscripts => &["ip", "ifup", "ifdown"],
+            Self::NetworkManager => &["ip", "nmcli"],
+            Self::Networkd => &["ip", "networkctl"],
+            Self::Netplan => &["ip", "netplan"],
+        }
+    }
+
+    /// The way from the NIC to the bridge.
+    #[must_use]
+    pub fn to_bridge(self, bridge: &str, nics: &[&str]) -> Steps {
+        let each = |arguments: &[&str], program, failure| -> Vec<Step> {
+            let with = |nic: &&str| step(program, &[arguments, &[*nic]].concat(), failure);
+            nics.iter().map(with).collect()
+        };
+        match self {
+            Self::Ifupdown | Self::Initscripts => Steps {
+                before_files: each(&[], "ifdown", Failure::Expected),
+                after_files: [
+                    each(&[], "ifup", Failure::Expected),
+                    vec![step("ifup", &[bridge], Failure::Fatal)],
+                ]
+                .concat(),
+            },
+            Self::NetworkManager => Steps {
+                before_files: Vec::new(),
+                after_files: [
+                    vec![step("nmcli", &["connection", "reload"], Failure::Fatal)],
+                    each(CONNECT, "nmcli", Failure::Fatal),
+                ]
+                .concat(),
+            },
+            Self::Networkd => Steps {
+                before_files: Vec::new(),
+                after_files: vec![step("networkctl", &["reload"], Failure::Fatal)],
+            },
+            Self::Netplan => Steps {
+                before_files: Vec::new(),
+                after_files: vec![step("netplan", &["apply"], Failure::Fatal)],
+            },
+        }
+    }
+
+    /// The way back from wherever the first one has come to.
+    #[must_use]
+    pub fn to_nic(self, bridge: &str, nics: &[&str]) -> Steps {
+        let each = |arguments: &[&str], program, failure| -> Vec<Step> {
+            let with = |nic: &&str| step(program, &[arguments, &[*nic]].concat(), failure);
+            nics.iter().map(with).collect()
+        };
+        let delete = || step("ip", &["link", "delete", bridge], Failure::Expected);
+        match self {
+            Self::Ifupdown => Steps {
+                before_files: [
+                    vec![step("ifdown", &["--force", bridge], Failure::Expected)],
+                    each(&["--force"], "ifdown", Failure::Expected),
+                    vec![delete()],
+                ]
+                .concat(),
+                after_files: each(&["--force"], "ifup", Failure::Fatal),
+            },
+            Self::Initscripts => Steps {
+                before_files: [
+                    vec![step("ifdown", &[bridge], Failure::Expected)],
+                    each(&[], "ifdown", Failure::Expected),
+                    vec![delete()],
+                ]
+                .concat(),
+                after_files: each(&[], "ifup", Failure::Fatal),
+            },
+            Self::NetworkManager => Steps {
+                before_files: Vec::new(),
+                after_files: [
+                    vec![
+                        step("nmcli", &["connection", "reload"], Failure::Fatal),
+                        delete(),
+                    ],
+                    each(CONNECT, "nmcli", Failure::Fatal),
+                ]
+                .concat(),
+            },
+            Self::Networkd => Steps {
+                before_files: Vec::new(),
+                after_files: [
+                    vec![step("networkctl", &["reload"], Failure::Fatal), delete()],
+                    each(&["reconfigure"], "networkctl", Failure::Fatal),
+                ]
+                .concat(),
+            },
+            Self::Netplan => Steps {
+                before_files: Vec::new(),
+                after_files: vec![
+                    step("netplan", &["apply"], Failure::Expected),
+                    delete(),
+                    step("netplan", &["apply"], Failure::Fatal),
+                ],
+            },
+        }
+    }
+
+    /// What a boot needs after files were restored before any interface came up.
+    #[must_use]
+    pub fn at_boot(self) -> Option<Step> {
+        (self == Self::Netplan).then(|| step("netplan", &["generate"], Failure::Fatal))
+    }
+}
+
+/// Whether a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Running {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// Brings up the profile that is the best for a device; a port's brings its bridge up too.
+const CONNECT: &[&str] = &["--wait", "45", "device", "connect"];
+
+fn step(program: &'static str, arguments: &[&str], failure: Failure) -> Step {
+    Step {
+        program,
+        arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
+        failure,
+    }
+}

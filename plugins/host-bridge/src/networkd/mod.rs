@@ -1,0 +1,7 @@
+//! Plans a bridge in units of systemd-networkd, systemd.network(5) and systemd.netdev(5).
+
+mod fate;
+mod planner;
+mod unit;
+
+pub(crate) use planner::{owner, plan};

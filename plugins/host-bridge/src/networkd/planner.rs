@@ -1,0 +1,393 @@
+//! From a NIC's .network file to those of a bridge and of the NIC in it.
+
+use super::fate::{fate_of_key, fate_of_section, Fate};
+use super::unit::{Line, Section, Unit};
+use crate::bridge::{fit, Bridge, HostFiles, Nic, Stp};
+use crate::{BridgeError, Plan, Renderer};
+use glob::Pattern;
+
+/// Where the files are, below /etc.
+const FOLDER: &str = "systemd/network";
+
+/// What the names of files of our own begin with, so that they are found before those that match
+/// more than one interface.
+const FIRST: &str = "00-";
+
+/// How well a file fits a NIC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// It is for the NIC alone.
+    Alone,
+    /// It may be for others as well.
+    Shared,
+    /// It is for others.
+    No,
+}
+
+/// The path of the file that configures the NIC.
+pub(crate) fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
+    let unread = || {
+        let line = format!("Name={}", nic.name);
+        // It is there, and the plan says what is wrong with it.
+        let is_for = |text: &str| Unit::parse(text).is_err() && text.lines().any(|l| l == line);
+        let mut files = files.folder(FOLDER);
+        files.find_map(|(name, text)| is_for(text).then(|| name.to_owned()))
+    };
+    let found = owner_unit(files, nic).map(|(name, _, _)| name);
+    found.or_else(unread).map(|name| path(&name))
+}
+
+/// networkd takes the first file that fits, by name.
+fn owner_unit(files: &HostFiles, nic: &Nic) -> Option<(String, Unit, Fit)> {
+    let units = files.folder(FOLDER).filter_map(|(name, text)| {
+        let unit = name
+            .ends_with(".network")
+            .then(|| Unit::parse(text).ok())??;
+        let fit = fit_of(&unit, nic);
+        (fit != Fit::No).then(|| (name.to_owned(), unit, fit))
+    });
+    let mut units: Vec<_> = units.collect();
+    units.sort_by(|a, b| a.0.cmp(&b.0));
+    units.into_iter().next()
+}
+
+/// Whether `[Match]` fits the NIC; all of its keys have to.
+fn fit_of(unit: &Unit, nic: &Nic) -> Fit {
+    let mut fit = Fit::No;
+    let sections = unit.sections.iter().filter(|known| known.name == "Match");
+    for (key, value, _) in sections.flat_map(Section::settings) {
+        let words: Vec<&str> = value.split_whitespace().collect();
+        let here = match key {
+            "Name" if words == [nic.name.as_str()] => Fit::Alone,
+            "Name" if words.iter().any(|word| is_match(word, nic.name.as_str())) => Fit::Shared,
+            "MACAddress" | "PermanentMACAddress" => {
+                let is_mac = |word: &&str| nic.mac.is_some() && word.parse().ok() == nic.mac;
+                match words.as_slice() {
+                    [one] if is_mac(one) => Fit::Alone,
+                    many if many.iter().any(is_mac) => Fit::Shared,
+                    _ => Fit::No,
+                }
+            }
+            "Type" if words.contains(&"ether") => Fit::Shared,
+            "Name" | "Type" => Fit::No,
+            // What we cannot compare does not speak against it.
+            _ if fit == Fit::No => continue,
+            _ => fit,
+        };
+        fit = match (fit, here) {
+            (_, Fit::No) => return Fit::No,
+            (Fit::Alone, _) | (_, Fit::Alone) => Fit::Alone,
+            _ => Fit::Shared,
+        };
+    }
+    fit
+}
+
+/// Shell patterns of `[Match]`.
+fn is_match(pattern: &str, name: &str) -> bool {
+    Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(name))
+}
+
+fn path(name: &str) -> String {
+    format!("{FOLDER}/{name}")
+}
+
+/// Plans the bridge.
+pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<Plan, BridgeError> {
+    let mut planner = Planner {
+        bridge,
+        files,
+        after: files.clone(),
+        warnings: Vec::new(),
+    };
+    planner.check_bridge()?;
+    let mut own = Unit::default();
+    let mut mac = None;
+    for (index, name) in bridge.nics.iter().enumerate() {
+        let nic = fit(name, nics)?;
+        let divided = match owner_unit(files, nic) {
+            Some((file, unit, fit)) => planner.make_port(nic, &file, &unit, fit)?,
+            None if index == 0 => {
+                return Err(BridgeError::NoFile {
+                    nic: name.to_string(),
+                });
+            }
+            None => planner.make_new_port(nic),
+        };
+        if index > 0 && divided.has_ip {
+            return Err(BridgeError::Unfit {
+                nic: name.to_string(),
+                reason: format!(
+                    "has an IP configuration of its own, expected one on {} alone",
+                    bridge.nics[0]
+                ),
+            });
+        }
+        if index == 0 {
+            own = divided.bridge;
+            mac = divided.mac.or_else(|| nic.mac.map(|mac| mac.to_string()));
+        }
+    }
+    planner.add_bridge(own, mac);
+    Ok(Plan::between(
+        Renderer::Networkd,
+        files,
+        &planner.after,
+        planner.warnings,
+    ))
+}
+
+struct Planner<'a> {
+    bridge: &'a Bridge,
+    files: &'a HostFiles,
+    after: HostFiles,
+    warnings: Vec<String>,
+}
+
+/// What a NIC's file comes to.
+#[derive(Default)]
+struct Divided {
+    bridge: Unit,
+    mac: Option<String>,
+    has_ip: bool,
+}
+
+impl Planner<'_> {
+    /// Nothing may make or configure an interface of the bridge's name.
+    fn check_bridge(&self) -> Result<(), BridgeError> {
+        let name = self.bridge.name.as_str();
+        for (file, text) in self.files.folder(FOLDER) {
+            let unit = Unit::parse(text).map_err(|source| BridgeError::Syntax {
+                file: path(file),
+                source,
+            })?;
+            let is_made = unit.values("NetDev", "Name") == [name];
+            let is_matched = unit.values("Match", "Name") == [name];
+            if is_made || is_matched {
+                return Err(BridgeError::Exists {
+                    file: path(file),
+                    name: name.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Divides the NIC's file. One that others may use as well stays, and the NIC gets its own.
+    fn make_port(
+        &mut self,
+        nic: &Nic,
+        file: &str,
+        unit: &Unit,
+        fit: Fit,
+    ) -> Result<Divided, BridgeError> {
+        let mut port = Unit {
+            head: unit.head.clone(),
+            sections: Vec::new(),
+        };
+        let mut divided = Divided {
+            mac: unit
+                .values("Link", "MACAddress")
+                .last()
+                .map(|mac| (*mac).to_owned()),
+            ..Divided::default()
+        };
+        for section in &unit.sections {
+            match fate_of_section(&section.name) {
+                Fate::Moves => divided.bridge.sections.push(section.clone()),
+                Fate::Divided => {
+                    let (stays, moves) = self.divide_section(file, section)?;
+                    if !stays.is_empty() {
+                        port.sections.push(stays);
+                    }
+                    if !moves.is_empty() {
+                        divided.bridge.sections.push(moves);
+                    }
+                }
+                Fate::Unknown => {
+                    self.warnings.push(format!(
+                        "{file}: [{}] is not known; it stays with {}",
+                        section.name, nic.name
+                    ));
+                    port.sections.push(section.clone());
+                }
+                _ => port.sections.push(section.clone()),
+            }
+        }
+        divided.has_ip = asks_for_ip(&divided.bridge);
+        if divided
+            .bridge
+            .values("Network", "DHCP")
+            .iter()
+            .any(|value| is_dhcp4(value))
+            && divided
+                .bridge
+                .values("DHCPv4", "ClientIdentifier")
+                .is_empty()
+        {
+            self.warnings.push(format!(
+                "{file}: networkd tells a DHCP server the name of the interface too, so {} can get another \
+                 address than {} had; [DHCPv4] ClientIdentifier=mac is the same for both",
+                self.bridge.name, nic.name
+            ));
+        }
+        let name = match fit {
+            Fit::Alone => file.to_owned(),
+            Fit::Shared | Fit::No => {
+                self.warnings.push(format!(
+                    "{file} is for more interfaces than {}; it stays, and {} gets a file of its own",
+                    nic.name, nic.name
+                ));
+                port.head.clear();
+                port.sections.retain(|section| section.name != "Match");
+                port.sections.insert(0, Section::new("Match", &[]));
+                format!("{FIRST}{}.network", nic.name)
+            }
+        };
+        self.put_port(nic, &name, port);
+        Ok(divided)
+    }
+
+    /// A NIC without a file.
+    fn make_new_port(&mut self, nic: &Nic) -> Divided {
+        let unit = Unit {
+            head: Vec::new(),
+            sections: vec![Section::new("Match", &[])],
+        };
+        self.put_port(nic, &format!("{FIRST}{}.network", nic.name), unit);
+        Divided::default()
+    }
+
+    /// Writes the file of a port: matched by name, since the bridge has its MAC address, with
+    /// nothing of IP on it.
+    fn put_port(&mut self, nic: &Nic, name: &str, mut unit: Unit) {
+        if unit.values("Match", "Name").is_empty() {
+            if let Some(section) = unit
+                .sections
+                .iter_mut()
+                .find(|section| section.name == "Match")
+            {
+                let setting = Section::new("Match", &[("Name", nic.name.as_str())]);
+                section.lines.splice(0..0, setting.lines);
+            }
+        }
+        let settings = [
+            ("Bridge", self.bridge.name.as_str()),
+            ("LinkLocalAddressing", "no"),
+            ("IPv6AcceptRA", "no"),
+        ];
+        let network = Section::new("Network", &settings);
+        match unit
+            .sections
+            .iter_mut()
+            .find(|section| section.name == "Network")
+        {
+            Some(section) => section.lines.splice(0..0, network.lines).for_each(drop),
+            None => {
+                let after_match = unit
+                    .sections
+                    .iter()
+                    .rposition(|section| section.name == "Match" || section.name == "Link")
+                    .map_or(0, |index| index + 1);
+                unit.sections.insert(after_match, network);
+            }
+        }
+        self.after.insert(path(name), unit.to_string());
+    }
+
+    /// What of a section stays and what goes to the bridge.
+    fn divide_section(
+        &mut self,
+        file: &str,
+        section: &Section,
+    ) -> Result<(Section, Section), BridgeError> {
+        let mut stays = Section::new(&section.name, &[]);
+        let mut moves = stays.clone();
+        for line in &section.lines {
+            let Line::Setting {
+                key, line: number, ..
+            } = line
+            else {
+                // A comment stays with what it stands before, most likely IP.
+                moves.lines.push(line.clone());
+                continue;
+            };
+            match fate_of_key(&section.name, key) {
+                Fate::Moves => moves.lines.push(line.clone()),
+                Fate::Both => {
+                    moves.lines.push(line.clone());
+                    stays.lines.push(line.clone());
+                }
+                Fate::Refused(why) => {
+                    return Err(BridgeError::Value {
+                        file: path(file),
+                        line: Some(*number),
+                        reason: format!("{key}: {why}"),
+                    });
+                }
+                Fate::Stacked => {
+                    self.warnings.push(format!(
+                        "{file}, line {number}: {key} is on a NIC whose packets {} takes: put it on {}",
+                        self.bridge.name, self.bridge.name
+                    ));
+                    stays.lines.push(line.clone());
+                }
+                Fate::Stays | Fate::Divided | Fate::Unknown => stays.lines.push(line.clone()),
+            }
+        }
+        Ok((stays, moves))
+    }
+
+    /// Writes the bridge's own files.
+    fn add_bridge(&mut self, own: Unit, mac: Option<String>) {
+        let name = self.bridge.name.as_str();
+        let mut device = vec![("Name", name), ("Kind", "bridge")];
+        match &mac {
+            Some(mac) => device.push(("MACAddress", mac)),
+            None => self.warnings.push(format!(
+                "the MAC address of {} is not known, so that of {name} is not pinned to it",
+                self.bridge.nics[0]
+            )),
+        }
+        let stp = match self.bridge.stp {
+            Stp::On => "yes",
+            Stp::Off => "no",
+        };
+        let settings = [("STP", stp), ("ForwardDelaySec", "0")];
+        // The kernel takes no delay of 0 with the spanning tree.
+        let settings = match self.bridge.stp {
+            Stp::On => &settings[..1],
+            Stp::Off => &settings[..],
+        };
+        let netdev = Unit {
+            head: Vec::new(),
+            sections: vec![
+                Section::new("NetDev", &device),
+                Section::new("Bridge", settings),
+            ],
+        };
+        let mut network = Unit {
+            head: Vec::new(),
+            sections: vec![Section::new("Match", &[("Name", name)])],
+        };
+        network.sections.extend(own.sections);
+        self.after
+            .insert(path(&format!("{FIRST}{name}.netdev")), netdev.to_string());
+        self.after
+            .insert(path(&format!("{FIRST}{name}.network")), network.to_string());
+    }
+}
+
+/// Whether any address is configured or asked for.
+fn asks_for_ip(unit: &Unit) -> bool {
+    let dhcp = unit.values("Network", "DHCP");
+    !unit.values("Network", "Address").is_empty()
+        || !unit.values("Address", "Address").is_empty()
+        || dhcp
+            .iter()
+            .any(|value| !["no", "false", "off", "0"].contains(value))
+}
+
+fn is_dhcp4(value: &str) -> bool {
+    ["yes", "true", "on", "1", "ipv4"].contains(&value)
+}

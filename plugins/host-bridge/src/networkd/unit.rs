@@ -1,0 +1,148 @@
+//! Divides a unit file into its sections, and keeps every line as it was written,
+//! systemd.syntax(7).
+
+use crate::SyntaxError;
+use std::fmt;
+
+/// A unit file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unit {
+    /// Comments and empty lines before the first section.
+    pub(crate) head: Vec<String>,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// A section; one name may be that of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) name: String,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// A line of a section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// `Key=value`, and where it was written, from 1; 0 for one of our own.
+    Setting {
+        key: String,
+        value: String,
+        line: usize,
+    },
+    /// A comment or an empty line.
+    Other(String),
+}
+
+impl Section {
+    /// A section of our own.
+    pub(crate) fn new(name: &str, settings: &[(&str, &str)]) -> Self {
+        let lines = settings.iter().map(|(key, value)| Line::Setting {
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+            line: 0,
+        });
+        Self {
+            name: name.to_owned(),
+            lines: lines.collect(),
+        }
+    }
+
+    /// The settings: key, value and line.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (&str, &str, usize)> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Setting { key, value, line } => Some((key.as_str(), value.as_str(), *line)),
+            Line::Other(_) => None,
+        })
+    }
+
+    /// Whether anything is set in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.settings().next().is_none()
+    }
+}
+
+impl Unit {
+    /// Reads a unit file.
+    ///
+    /// # Errors
+    /// [`SyntaxError`] at the first line that is no section, setting or comment, or that goes on in
+    /// the next.
+    pub(crate) fn parse(text: &str) -> Result<Self, SyntaxError> {
+        let mut unit = Self::default();
+        for (index, raw) in text.lines().enumerate() {
+            let error = |reason: &str| SyntaxError {
+                line: index + 1,
+                reason: reason.to_owned(),
+            };
+            let trimmed = raw.trim();
+            let line = if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+                Line::Other(raw.to_owned())
+            } else if trimmed.ends_with('\\') {
+                return Err(error("goes on in the next line, expected it in one"));
+            } else if let Some(name) = trimmed.strip_prefix('[') {
+                let name = name
+                    .strip_suffix(']')
+                    .ok_or_else(|| error("is no section, expected [Name]"))?;
+                unit.sections.push(Section::new(name, &[]));
+                continue;
+            } else {
+                let (key, value) = trimmed
+                    .split_once('=')
+                    .ok_or_else(|| error("is no setting, expected Key=value"))?;
+                Line::Setting {
+                    key: key.trim().to_owned(),
+                    value: value.trim().to_owned(),
+                    line: index + 1,
+                }
+            };
+            match (unit.sections.last_mut(), line) {
+                (Some(section), line) => section.lines.push(line),
+                (None, Line::Other(text)) => unit.head.push(text),
+                (None, Line::Setting { .. }) => {
+                    return Err(error("stands before the first section, expected [Match]"));
+                }
+            }
+        }
+        Ok(unit)
+    }
+
+    /// All values of a key in all sections of a name, in order; an empty one takes back those
+    /// before it.
+    pub(crate) fn values(&self, section: &str, key: &str) -> Vec<&str> {
+        let mut values = Vec::new();
+        let sections = self.sections.iter().filter(|known| known.name == section);
+        for (known, value, _) in sections.flat_map(Section::settings) {
+            if known == key {
+                if value.is_empty() {
+                    values.clear();
+                } else {
+                    values.push(value);
+                }
+            }
+        }
+        values
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut is_after_empty = true;
+        for line in &self.head {
+            writeln!(formatter, "{line}")?;
+        }
+        for section in &self.sections {
+            if !is_after_empty {
+                writeln!(formatter)?;
+            }
+            writeln!(formatter, "[{}]", section.name)?;
+            is_after_empty = false;
+            for line in &section.lines {
+                match line {
+                    Line::Setting { key, value, .. } => writeln!(formatter, "{key}={value}")?,
+                    Line::Other(text) => writeln!(formatter, "{text}")?,
+                }
+                is_after_empty = matches!(line, Line::Other(text) if text.trim().is_empty());
+            }
+        }
+        Ok(())
+    }
+}
