@@ -5,6 +5,7 @@ PREFIX ?= /usr
 CARGO ?= cargo
 HOOKS := network qemu daemon
 PROGRAMS := portero portero-watch $(HOOKS:%=portero-%-hook)
+UNITS := portero-watch.service portero-bridge-guard@.service portero-bridge-recover.service
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: all build install uninstall setup demo test unit lab test-matrix bench fmt clean
@@ -12,7 +13,9 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and which cells there are.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
 CELLS ?= bookworm/iptables trixie/iptables trixie/nftables
-LAB := $(CARGO) test --locked -p portero-lab --test forwarding
+# Bridges of the host know no firewall, so one cell of each tree will do.
+BRIDGES := $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
+LAB := $(CARGO) test --locked -p portero-lab --test
 
 all: build
 
@@ -30,13 +33,13 @@ install:
 		ln -sfn "$(PREFIX)/bin/portero-$$hook-hook" "$(DESTDIR)/etc/libvirt/hooks/$$hook.d/50-portero" || exit 1; \
 	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
-	install -m 0644 packaging/systemd/portero-watch.service '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
+	install -m 0644 $(UNITS:%=packaging/systemd/%) '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
 	[ -e '$(DESTDIR)/etc/portero/portero.toml' ] || \
 		install -m 0644 packaging/portero.toml '$(DESTDIR)/etc/portero/portero.toml'
 
 uninstall:
 	for hook in $(HOOKS); do rm -f "$(DESTDIR)/etc/libvirt/hooks/$$hook.d/50-portero"; done
-	rm -f '$(DESTDIR)$(PREFIX)/lib/systemd/system/portero-watch.service'
+	for unit in $(UNITS); do rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit"; done
 	for program in $(PROGRAMS); do rm -f "$(DESTDIR)$(PREFIX)/bin/$$program"; done
 
 # Debian packages that tests, demo and benchmarks need, installed only where they are missing.
@@ -52,23 +55,30 @@ test: setup build
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --locked --workspace --exclude portero-lab
 	tests/roots bookworm
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB)
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
 
 # Without a libvirt: seconds, not minutes, and no privileges.
 unit:
 	$(CARGO) test --locked --workspace --exclude portero-lab
 
-# On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios.
+TEST ?= forwarding
+# On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
+# `TEST=bridges` those about bridges of the host.
 lab: setup build
 	tests/roots bookworm
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) -- '$(SCENARIO)'
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 # The whole lab on every libvirt and firewall; goes on after a failure and then fails.
 test-matrix: setup build
-	tests/roots $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
+	tests/roots $(BRIDGES)
 	failed=''; for cell in $(CELLS); do \
 		echo "== $$cell"; \
-		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) || failed="$$failed $$cell"; \
+		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) forwarding || failed="$$failed $$cell"; \
+	done; \
+	for suite in $(BRIDGES); do \
+		echo "== $$suite, bridges"; \
+		PORTERO_LAB_ROOT="$(ROOTS)/$$suite" $(LAB) bridges || failed="$$failed $$suite/bridges"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "test-matrix: failed:$$failed" >&2; exit 1; fi
 

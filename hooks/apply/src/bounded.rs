@@ -2,8 +2,10 @@
 
 use crate::{Deadline, KernelError};
 use nix::poll::{poll, PollFd, PollFlags};
-use std::io::{Read, Write};
+use nix::sys::signal::{killpg, Signal};
+use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
@@ -170,4 +172,65 @@ fn wait_until(child: &mut Child, deadline: Deadline) -> Option<std::process::Exi
             Ok(None) => std::thread::sleep(Duration::from_micros(20)),
         }
     }
+}
+
+/// Runs a program without input that may leave others running behind it, as `ifup` leaves a DHCP
+/// client: they keep its stderr, so that goes to a file that nobody waits for.
+///
+/// # Errors
+/// As [`run`]; all that the program has started is then killed with it.
+pub(crate) fn run_starter(
+    name: &str,
+    arguments: &[String],
+    deadline: Deadline,
+) -> Result<(), KernelError> {
+    let spawn_error = |source| KernelError::Spawn {
+        program: name.to_owned(),
+        source,
+    };
+    let mut message = tempfile::tempfile().map_err(spawn_error)?;
+    let stderr = message.try_clone().map_err(spawn_error)?;
+    let mut child = Command::new(find_program(name)?)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PROGRAM_FOLDERS.join(":"))
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()
+        .map_err(spawn_error)?;
+    let status = loop {
+        match child.try_wait().map_err(spawn_error)? {
+            Some(status) => break status,
+            None if deadline.left().is_zero() => {
+                let group = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
+                let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+                let _ = child.wait();
+                return Err(KernelError::Hung {
+                    program: name.to_owned(),
+                    seconds: deadline.length().as_secs(),
+                });
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    let _ = message.rewind();
+    let _ = message.take(MESSAGE_LIMIT as u64).read_to_end(&mut text);
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    Err(KernelError::Failed {
+        program: format!("{name} {}", arguments.join(" ")),
+        message: if text.trim().is_empty() {
+            status.to_string()
+        } else {
+            lines.join(" ")
+        },
+    })
 }

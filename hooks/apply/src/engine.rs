@@ -12,6 +12,7 @@ use portero_event::{
     DaemonOperation, Domain, Event, ForwardMode, Network, NetworkOperation, NetworkPort,
     QemuOperation,
 };
+use portero_host_bridge::Activation;
 use portero_plan::{Claim, Owner, OwnerKind, Script};
 use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
 use std::collections::HashSet;
@@ -244,12 +245,18 @@ impl<'a> Engine<'a> {
         let Some((wanted, origin)) = self.host_bridge(network)? else {
             return Ok(());
         };
-        let source = match (&network.bridge, network.mode) {
-            (Some(bridge), ForwardMode::Bridge) if self.kernel.has_bridge(bridge) => return Ok(()),
-            (Some(bridge), ForwardMode::Bridge) => wanted.missing(bridge),
-            _ => wanted.without_bridge(),
+        let refused = |source| Err(ApplyError::HostBridge { origin, source });
+        let bridge = match (&network.bridge, network.mode) {
+            (Some(bridge), ForwardMode::Bridge) => bridge,
+            _ => return refused(wanted.without_bridge()),
         };
-        Err(ApplyError::HostBridge { origin, source })
+        if self.kernel.has_bridge(bridge) {
+            return Ok(());
+        }
+        match wanted.activation {
+            Activation::ByHand => refused(wanted.missing(bridge)),
+            Activation::AtStart => Ok(self.kernel.make_bridge(bridge, &wanted)?),
+        }
     }
 
     /// Refuses the start of a network whose forwards are wrong or cannot be had.

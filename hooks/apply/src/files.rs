@@ -1,9 +1,10 @@
 //! Files that are read only if they are safe and that are written as a whole or not at all.
 
 use crate::ApplyError;
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Longest configuration or state file that is read, in bytes.
@@ -109,10 +110,60 @@ fn is_absent(error: &std::io::Error) -> bool {
 /// # Errors
 /// [`ApplyError::File`]; the old content is then still there.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), ApplyError> {
+    write_as(path, content, &Ownership::PRIVATE)
+}
+
+/// Whose a file is, and who may do what with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ownership {
+    /// The permission bits, chmod(2).
+    pub(crate) mode: u32,
+    /// The user's number.
+    pub(crate) user: u32,
+    /// The group's number.
+    pub(crate) group: u32,
+}
+
+impl Ownership {
+    /// For portero alone.
+    const PRIVATE: Self = Self::of_root(0o600);
+
+    /// Of root and its group.
+    pub(crate) const fn of_root(mode: u32) -> Self {
+        Self {
+            mode,
+            user: 0,
+            group: 0,
+        }
+    }
+
+    /// That of a file that is there.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub(crate) fn at(path: &Path) -> Result<Self, ApplyError> {
+        let metadata = fs::metadata(path).map_err(failed("read", path))?;
+        Ok(Self {
+            mode: metadata.mode() & 0o7777,
+            user: metadata.uid(),
+            group: metadata.gid(),
+        })
+    }
+}
+
+/// As [`write`], with an owner and permissions.
+///
+/// # Errors
+/// [`ApplyError::File`]; the old content is then still there.
+pub(crate) fn write_as(
+    path: &Path,
+    content: &[u8],
+    ownership: &Ownership,
+) -> Result<(), ApplyError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.new", std::process::id()));
     let temporary = Path::new(&temporary);
-    let written = write_new(temporary, content)
+    let written = write_new(temporary, content, ownership)
         .and_then(|()| fs::rename(temporary, path).map_err(failed("write", path)));
     if written.is_err() {
         let _ = fs::remove_file(temporary);
@@ -120,7 +171,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), ApplyError> {
     written
 }
 
-fn write_new(path: &Path, content: &[u8]) -> Result<(), ApplyError> {
+fn write_new(path: &Path, content: &[u8], ownership: &Ownership) -> Result<(), ApplyError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -130,7 +181,27 @@ fn write_new(path: &Path, content: &[u8]) -> Result<(), ApplyError> {
         .open(path)
         .map_err(failed("write", path))?;
     file.write_all(content)
+        .and_then(|()| own(&file, ownership))
         .and_then(|()| file.sync_data())
+        .map_err(failed("write", path))
+}
+
+/// Gives the file away where it is not ours to keep.
+fn own(file: &File, ownership: &Ownership) -> std::io::Result<()> {
+    if *ownership == Ownership::PRIVATE {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(ownership.user), Some(ownership.group))?;
+    file.set_permissions(fs::Permissions::from_mode(ownership.mode))
+}
+
+/// Writes the names in a folder to the disk.
+///
+/// # Errors
+/// [`ApplyError::File`].
+pub(crate) fn sync_folder(path: &Path) -> Result<(), ApplyError> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
         .map_err(failed("write", path))
 }
 

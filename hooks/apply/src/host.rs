@@ -1,10 +1,11 @@
 //! The machine portero runs on, as a [`Kernel`].
 
-use crate::bounded::{find_program, read, run};
+use crate::bounded::{find_program, read, run, run_starter};
 use crate::kernel::Localnet;
 use crate::tables::{has_rules, has_table, TableFamily};
 use crate::{conntrack, listeners, taps, Deadline, Flow, Kernel, KernelError, Survey};
 use portero_event::{InterfaceName, MacAddress};
+use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{Base, Observed, Table};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_plan::{Claim, Family, Firewall, Script, Tool};
@@ -25,6 +26,9 @@ const LIBVIRT_IPTABLES_CHAIN: &str = "LIBVIRT_FWI";
 
 /// Longest time to put taps back; netlink answers at once or not at all.
 const REATTACH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Longest time a network may take to make its bridge at its start.
+const BRIDGE: Duration = Duration::from_secs(120);
 
 impl Kernel for Host {
     fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError> {
@@ -129,6 +133,21 @@ impl Kernel for Host {
             .join(bridge.as_str())
             .join("bridge")
             .exists()
+    }
+
+    fn make_bridge(
+        &mut self,
+        bridge: &InterfaceName,
+        wanted: &HostBridge,
+    ) -> Result<(), KernelError> {
+        // Planners of five formats are nothing that every start of a network should load.
+        let words = ["bridge", "apply", "--yes", "--bridge", bridge.as_str()];
+        let mut arguments: Vec<String> = words.map(str::to_owned).to_vec();
+        arguments.extend(["--nic".to_owned(), wanted.nic.to_string()]);
+        if let Some(renderer) = wanted.renderer {
+            arguments.extend(["--renderer".to_owned(), renderer.to_string()]);
+        }
+        run_starter("portero", &arguments, Deadline::after(BRIDGE))
     }
 
     fn localnet(&mut self, bridge: &str) -> Option<bool> {

@@ -2,6 +2,7 @@
 
 use crate::Deadline;
 use portero_event::{InterfaceName, MacAddress};
+use portero_host_bridge::HostBridge;
 use portero_plan::{
     iptables, nftables, Claim, Family, Firewall, PortRange, Protocol, Rule, Script,
 };
@@ -53,6 +54,17 @@ pub trait Kernel {
 
     /// Whether the host has a bridge of this name.
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool;
+
+    /// Makes a bridge of the host as its network says, and waits until the host is reached through
+    /// it as before.
+    ///
+    /// # Errors
+    /// [`KernelError`]; then all is as it was, or becomes so.
+    fn make_bridge(
+        &mut self,
+        bridge: &InterfaceName,
+        wanted: &HostBridge,
+    ) -> Result<(), KernelError>;
 
     /// Whether loopback addresses are routed by way of a bridge; `None` when there is no such one.
     fn localnet(&mut self, bridge: &str) -> Option<bool>;

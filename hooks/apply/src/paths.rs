@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub struct Paths {
     /// portero's state; lives as long as the host's firewall, that is until the next boot.
     pub state: PathBuf,
+    /// What has to outlive a boot: bridges that were made, and the files that were there before.
+    pub bridges: PathBuf,
     /// The administrator's configuration.
     pub config: PathBuf,
     /// libvirt's configuration.
@@ -21,6 +23,7 @@ impl Default for Paths {
     fn default() -> Self {
         Self {
             state: PathBuf::from("/run/portero"),
+            bridges: PathBuf::from("/var/lib/portero/bridges"),
             config: PathBuf::from("/etc/portero"),
             libvirt: PathBuf::from("/etc/libvirt"),
             etc: PathBuf::from("/etc"),
@@ -35,6 +38,7 @@ impl Paths {
     pub fn below(root: &std::path::Path) -> Self {
         Self {
             state: root.join("run/portero"),
+            bridges: root.join("var/lib/portero/bridges"),
             config: root.join("etc/portero"),
             libvirt: root.join("etc/libvirt"),
             etc: root.join("etc"),

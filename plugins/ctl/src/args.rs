@@ -51,19 +51,70 @@ pub(crate) enum RulesCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BridgeCommand {
     /// Print what would change in /etc, as a diff; change nothing
-    Plan {
-        /// Name of the bridge, 1 to 15 characters
-        #[arg(long, value_name = "NAME")]
-        bridge: InterfaceName,
-        /// A NIC in it; the first one's IP configuration moves to the bridge
-        #[arg(long = "nic", value_name = "NIC", required = true)]
-        nics: Vec<InterfaceName>,
-        /// Let the bridge speak the spanning tree protocol
-        #[arg(long)]
-        stp: bool,
-        /// Format of the files, where more than one configures the NIC: ifcfg, keyfile, networkd,
-        /// netplan or ifupdown
-        #[arg(long, value_name = "FORMAT")]
-        renderer: Option<Renderer>,
+    Plan(Wanted),
+    /// Make the bridge, and take it back unless it is confirmed in time
+    ///
+    /// The files that are replaced are kept in /var/lib/portero. Everything is taken back when the
+    /// host is not reached as before, when this program dies, when the gateway stops to answer, when
+    /// the host boots, and when nobody confirms.
+    Apply {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Time to confirm in, in seconds, 10 to 3600
+        #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=3600))]
+        timeout: u64,
+        /// Keep the bridge as soon as addresses, routes and gateway are there as before
+        #[arg(long, conflicts_with = "timeout")]
+        yes: bool,
     },
+    /// Keep a bridge that was made
+    Confirm(Made),
+    /// Take back a bridge that is not confirmed
+    Rollback(Made),
+    /// Take a bridge away; the files become what they were before
+    Remove(Made),
+    /// Print the libvirt network that puts guests into a bridge
+    Network {
+        /// Name of the bridge
+        #[arg(value_name = "BRIDGE")]
+        bridge: InterfaceName,
+        /// Name of the network; the bridge's without
+        #[arg(long)]
+        name: Option<String>,
+        /// Define it in libvirt instead, by virsh
+        #[arg(long)]
+        define: bool,
+    },
+    /// Watch over a bridge until it is confirmed
+    #[command(hide = true)]
+    Guard(Made),
+    /// Take back the files of bridges that were not confirmed before the host went down
+    #[command(hide = true)]
+    Recover,
+}
+
+/// The bridge that is wanted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wanted {
+    /// Name of the bridge, 1 to 15 characters
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bridge: InterfaceName,
+    /// A NIC in it; the first one's IP configuration moves to the bridge
+    #[arg(long = "nic", value_name = "NIC", required = true)]
+    pub(crate) nics: Vec<InterfaceName>,
+    /// Let the bridge speak the spanning tree protocol
+    #[arg(long)]
+    pub(crate) stp: bool,
+    /// Format of the files, where more than one configures the NIC: ifcfg, keyfile, networkd,
+    /// netplan or ifupdown
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) renderer: Option<Renderer>,
+}
+
+/// A bridge that was made.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Made {
+    /// Name of the bridge
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bridge: InterfaceName,
 }

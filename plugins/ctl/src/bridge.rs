@@ -1,10 +1,16 @@
-//! `portero bridge`: shows what a bridge would change in the host's network files.
+//! `portero bridge`: shows, makes, keeps and takes away bridges of this host.
 
-use portero_apply::{host_files, nics, ApplyError, Paths};
-use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Renderer};
+use crate::args::{BridgeCommand, Made, Wanted};
+use crate::network;
+use crate::{CHANGES, DONE};
+use portero_apply::{
+    host_files, nics, ApplyError, Bridges, ChangeError, Confirmation, Log, LogSink, Paths,
+};
+use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Stp};
 use similar::TextDiff;
+use std::time::Duration;
 
-/// Why a bridge cannot be planned.
+/// Why a command about a bridge failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// A file cannot be read.
@@ -13,13 +19,115 @@ pub(crate) enum Error {
     /// The NICs or their files are not fit for it.
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    /// It cannot be made or taken away.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// libvirt does not take the network.
+    #[error(transparent)]
+    Network(#[from] network::Error),
 }
 
-/// What would change.
-pub(crate) fn planned(bridge: &Bridge, renderer: Option<Renderer>) -> Result<Plan, Error> {
+/// Does what a command says; gives what to print and the exit status.
+pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
     let paths = Paths::default();
-    let files = host_files(&paths)?;
-    Ok(plan(bridge, renderer, &files, &nics(&bridge.nics))?)
+    let mut log = Log::new(LogSink::Syslog {
+        program: "portero-bridge".to_owned(),
+    });
+    let mut bridges = Bridges::new(&paths, &mut log);
+    let text = match command {
+        BridgeCommand::Plan(wanted) => {
+            let (_, plan) = planned(&paths, wanted)?;
+            let code = if plan.changes.is_empty() {
+                DONE
+            } else {
+                CHANGES
+            };
+            return Ok((diff(&plan), code));
+        }
+        BridgeCommand::Apply {
+            wanted,
+            timeout,
+            yes,
+        } => {
+            let confirmation = if *yes {
+                Confirmation::Verified
+            } else {
+                Confirmation::Within(Duration::from_secs(*timeout))
+            };
+            let (bridge, plan) = planned(&paths, wanted)?;
+            let outcome = bridges.apply(&bridge, &plan, confirmation)?;
+            applied(wanted, &outcome.addresses, confirmation)
+        }
+        BridgeCommand::Confirm(Made { bridge }) => {
+            bridges.confirm(bridge)?;
+            format!("{bridge} stays\n")
+        }
+        BridgeCommand::Rollback(Made { bridge }) => {
+            bridges.rollback(bridge)?;
+            format!("{bridge} is taken back\n")
+        }
+        BridgeCommand::Remove(Made { bridge }) => {
+            bridges.remove(bridge)?;
+            format!("{bridge} is removed, and the files are as they were before it\n")
+        }
+        BridgeCommand::Network {
+            bridge,
+            name,
+            define,
+        } => {
+            let nics = bridges.nics(bridge)?;
+            let name = name.as_deref().unwrap_or(bridge.as_str());
+            let xml = network::xml(name, bridge, nics.first().map(String::as_str));
+            if *define {
+                network::define(&xml)?;
+                format!("network '{name}' is defined\n")
+            } else {
+                xml
+            }
+        }
+        BridgeCommand::Guard(Made { bridge }) => {
+            bridges.guard(bridge)?;
+            String::new()
+        }
+        BridgeCommand::Recover => {
+            bridges.recover()?;
+            String::new()
+        }
+    };
+    Ok((text, DONE))
+}
+
+/// What would change; what the administrator should know goes to stderr.
+fn planned(paths: &Paths, wanted: &Wanted) -> Result<(Bridge, Plan), Error> {
+    let bridge = Bridge {
+        name: wanted.bridge.clone(),
+        nics: wanted.nics.clone(),
+        stp: if wanted.stp { Stp::On } else { Stp::Off },
+    };
+    let files = host_files(paths)?;
+    let plan = plan(&bridge, wanted.renderer, &files, &nics(&bridge.nics))?;
+    for warning in &plan.warnings {
+        eprintln!("portero: warning: {warning}");
+    }
+    Ok((bridge, plan))
+}
+
+/// What to know once a bridge is there.
+fn applied(wanted: &Wanted, addresses: &[String], confirmation: Confirmation) -> String {
+    let name = &wanted.bridge;
+    let nics: Vec<&str> = wanted.nics.iter().map(|nic| nic.as_str()).collect();
+    let has = match addresses {
+        [] => String::new(),
+        addresses => format!(" and has {}", addresses.join(", ")),
+    };
+    let then = match confirmation {
+        Confirmation::Verified => String::new(),
+        Confirmation::Within(time) => format!(
+            "It is taken back in {} s unless you say: portero bridge confirm --bridge {name}\n",
+            time.as_secs()
+        ),
+    };
+    format!("{name} is up with {}{has}\n{then}", nics.join(", "))
 }
 
 /// The plan as a unified diff that patch(1) takes.

@@ -2,12 +2,12 @@
 
 mod args;
 mod bridge;
+mod network;
 mod status;
 
-use args::{Args, BridgeCommand, Command, RulesCommand};
+use args::{Args, Command, RulesCommand};
 use clap::Parser;
 use portero_apply::{clean_environment, ApplyError, Engine, Host, Log, LogSink, Paths};
-use portero_host_bridge::{Bridge, Stp};
 use portero_plan::Script;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     }
     match &args.command {
         Command::Rules(command) => finish(with_engine(command)),
-        Command::Bridge(command) => finish(plan_bridge(command)),
+        Command::Bridge(command) => finish(bridge::run(command)),
     }
 }
 
@@ -79,30 +79,6 @@ fn run(command: &RulesCommand, engine: &mut Engine<'_>) -> Result<(String, u8), 
             Ok((text, DONE))
         }
     }
-}
-
-fn plan_bridge(command: &BridgeCommand) -> Result<(String, u8), bridge::Error> {
-    let BridgeCommand::Plan {
-        bridge,
-        nics,
-        stp,
-        renderer,
-    } = command;
-    let bridge = Bridge {
-        name: bridge.clone(),
-        nics: nics.clone(),
-        stp: if *stp { Stp::On } else { Stp::Off },
-    };
-    let plan = bridge::planned(&bridge, *renderer)?;
-    for warning in &plan.warnings {
-        eprintln!("portero: warning: {warning}");
-    }
-    let code = if plan.changes.is_empty() {
-        DONE
-    } else {
-        CHANGES
-    };
-    Ok((bridge::diff(&plan), code))
 }
 
 fn json_of(script: &Script) -> serde_json::Value {

@@ -4,6 +4,7 @@ use crate::iptables::Iptables;
 use crate::nftables::Nftables;
 use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, Survey};
 use portero_event::{InterfaceName, MacAddress};
+use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{Observed, Table};
 use portero_plan::{nftables, Claim, Family, Firewall, Script, Tool};
 use portero_port_forward::Listener;
@@ -138,6 +139,15 @@ impl Kernel for Machine {
 
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
         self.bridges.contains_key(bridge.as_str())
+    }
+
+    fn make_bridge(
+        &mut self,
+        bridge: &InterfaceName,
+        _wanted: &HostBridge,
+    ) -> Result<(), KernelError> {
+        self.bridges.insert(bridge.to_string(), false);
+        Ok(())
     }
 
     fn localnet(&mut self, bridge: &str) -> Option<bool> {

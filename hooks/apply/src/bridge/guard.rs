@@ -1,0 +1,160 @@
+//! Watches over a change from another process: takes it back when whoever makes it dies, when it
+//! is not confirmed in time, and when the gateway stops answering.
+
+use super::change::Bridges;
+use super::error::ChangeError;
+use super::record::{all, boot, seconds, Folder, LockOf, Phase};
+use crate::bounded::run_starter;
+use crate::{Deadline, Severity};
+use portero_event::InterfaceName;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a guard may take to start.
+const START: Duration = Duration::from_secs(10);
+
+/// How often the record is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How often the gateway is asked, and how often it may be silent before the change is taken back.
+const ASK: Duration = Duration::from_secs(3);
+const SILENCES: u32 = 3;
+
+/// How long to wait before taking back is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Where systemd says that it runs the host, sd_booted(3).
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// Starts a guard in a process that outlives this one, and waits until it watches.
+pub(super) fn start(folder: &Folder, bridge: &InterfaceName) -> Result<(), ChangeError> {
+    let words =
+        |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
+    let deadline = Deadline::after(START);
+    let unit = format!("portero-bridge-guard@{bridge}.service");
+    let has_unit = Path::new("/usr/lib/systemd/system/portero-bridge-guard@.service").exists();
+    if Path::new(SYSTEMD).exists() && has_unit {
+        run_starter(
+            "systemctl",
+            &words(&["restart", "--no-block", &unit]),
+            deadline,
+        )?;
+    } else {
+        let guard = [
+            "--fork",
+            "portero",
+            "bridge",
+            "guard",
+            "--bridge",
+            bridge.as_str(),
+        ];
+        run_starter("setsid", &words(&guard), deadline)?;
+    }
+    loop {
+        // Who watches holds this.
+        match folder.try_lock(LockOf::Guard)? {
+            None => return Ok(()),
+            Some(lock) => drop(lock),
+        }
+        if deadline.left().is_zero() {
+            return Err(ChangeError::NoGuard {
+                seconds: START.as_secs(),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl Bridges<'_> {
+    /// Watches over a bridge until it is confirmed or taken back.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when the record cannot be read; taking back is tried until it works.
+    pub fn guard(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
+        let folder = Folder::of(self.paths, bridge);
+        let _guard = folder.lock(LockOf::Guard, Deadline::after(START))?;
+        let (mut asked, mut silences) = (Instant::now(), 0);
+        loop {
+            let Some(record) = folder.read()? else {
+                // Taken back or removed, unless somebody is about to begin.
+                if folder.try_lock(LockOf::Change)?.is_some() && folder.read()?.is_none() {
+                    return Ok(());
+                }
+                std::thread::sleep(LOOK);
+                continue;
+            };
+            let why = match record.phase {
+                Phase::Confirmed => return Ok(()),
+                // Held by whoever works on it; free when that has died.
+                Phase::Changing => Some("it was left half done"),
+                Phase::Applied if seconds() >= record.until => Some("nobody confirmed it in time"),
+                Phase::Applied if record.boot != boot() => Some("the host has booted"),
+                Phase::Applied if asked.elapsed() >= ASK => {
+                    asked = Instant::now();
+                    silences = match record.reach.still_answers(bridge.as_str()) {
+                        true => 0,
+                        false => silences + 1,
+                    };
+                    (silences >= SILENCES).then_some("the gateway has stopped to answer")
+                }
+                Phase::Applied => None,
+            };
+            if let Some(why) = why {
+                if let Some(_lock) = folder.try_lock(LockOf::Change)? {
+                    // It may have been confirmed a moment ago.
+                    match folder.read()? {
+                        Some(now) if now.phase == record.phase => {
+                            let message = format!("bridge {bridge} is taken back: {why}");
+                            self.log.write(Severity::Warning, message);
+                            let mut record = now;
+                            if let Err(error) = self.take_back(&folder, &mut record) {
+                                self.log.write(Severity::Error, error);
+                                std::thread::sleep(AGAIN);
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Before interfaces come up: restores the files of bridges that were not confirmed before the
+    /// host went down.
+    ///
+    /// # Errors
+    /// The last [`ChangeError`], after all bridges have been looked at.
+    pub fn recover(&mut self) -> Result<(), ChangeError> {
+        let mut result = Ok(());
+        for bridge in all(self.paths)? {
+            if let Err(error) = self.recover_one(&bridge) {
+                self.log.write(Severity::Error, &error);
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    fn recover_one(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
+        let folder = Folder::of(self.paths, bridge);
+        let Some(record) = folder.read()? else {
+            return Ok(());
+        };
+        if record.phase == Phase::Confirmed || record.boot == boot() {
+            return Ok(());
+        }
+        let Some(_lock) = folder.try_lock(LockOf::Change)? else {
+            return Ok(());
+        };
+        self.restore(&record)?;
+        let step: Vec<_> = record.manager().at_boot().into_iter().collect();
+        self.run(&step)?;
+        folder.remove()?;
+        let message = format!(
+            "bridge {bridge} was not confirmed before the host went down: its files are taken back"
+        );
+        self.log.write(Severity::Warning, message);
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! Puts a NIC into a bridge and takes it out again, without ever leaving the host where nobody
+//! reaches it.
+
+mod change;
+mod error;
+mod guard;
+mod reach;
+mod read;
+mod record;
+
+pub use change::{Bridges, Confirmation, Outcome};
+pub use error::ChangeError;
+pub use read::{host_files, nics};

@@ -1,0 +1,200 @@
+//! What is kept of a bridge until it is removed: the files before and after, and how far the
+//! change has come.
+
+use super::error::ChangeError;
+use super::reach::Reach;
+use crate::files::{self, Ownership};
+use crate::{ApplyError, Deadline, Paths};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::time::{clock_gettime, ClockId};
+use portero_event::InterfaceName;
+use portero_host_bridge::{Manager, Renderer, Running};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How far a change has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    /// It is being made or taken back: a process that dies leaves it half done.
+    Changing,
+    /// It is made, and is taken back unless confirmed.
+    Applied,
+    /// It stays.
+    Confirmed,
+}
+
+/// A file as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Original {
+    pub(crate) text: String,
+    pub(crate) ownership: Ownership,
+}
+
+/// A file before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    /// Its path below /etc.
+    pub(crate) path: String,
+    pub(crate) before: Option<Original>,
+    pub(crate) after: Option<String>,
+}
+
+/// Everything that is needed to take a bridge back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) bridge: String,
+    pub(crate) nics: Vec<String>,
+    /// The format's name.
+    pub(crate) renderer: String,
+    /// Whether NetworkManager ran.
+    pub(crate) network_manager: bool,
+    pub(crate) phase: Phase,
+    /// The boot that the change was made in, random/boot_id of proc(5).
+    pub(crate) boot: String,
+    /// When it is taken back, in seconds since that boot.
+    pub(crate) until: u64,
+    /// What the host could be reached by.
+    pub(crate) reach: Reach,
+    pub(crate) files: Vec<Changed>,
+}
+
+impl Record {
+    /// The program that follows the files.
+    pub(crate) fn manager(&self) -> Manager {
+        let running = if self.network_manager {
+            Running::Yes
+        } else {
+            Running::No
+        };
+        let renderer = self.renderer.parse().unwrap_or(Renderer::Ifcfg);
+        Manager::of(renderer, running)
+    }
+
+    pub(crate) fn nic_names(&self) -> Vec<&str> {
+        self.nics.iter().map(String::as_str).collect()
+    }
+}
+
+/// The records of one bridge.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder(PathBuf);
+
+/// Which of a bridge's locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LockOf {
+    /// Whoever changes it.
+    Change,
+    /// Whoever watches over it.
+    Guard,
+}
+
+impl Folder {
+    /// The folder of a bridge.
+    pub(crate) fn of(paths: &Paths, bridge: &InterfaceName) -> Self {
+        Self(paths.bridges.join(bridge.as_str()))
+    }
+
+    /// Where the record is.
+    pub(crate) fn record_path(&self) -> PathBuf {
+        self.0.join("record.json")
+    }
+
+    /// Reads the record; nothing if there is none.
+    pub(crate) fn read(&self) -> Result<Option<Record>, ChangeError> {
+        let path = self.record_path();
+        let Some(text) = files::read(&path)? else {
+            return Ok(None);
+        };
+        let record = serde_json::from_slice(&text);
+        record.map(Some).map_err(|source| ChangeError::Record {
+            path: path.display().to_string(),
+            source,
+        })
+    }
+
+    /// Writes the record.
+    pub(crate) fn write(&self, record: &Record) -> Result<(), ChangeError> {
+        let path = self.record_path();
+        let text = serde_json::to_vec_pretty(record).map_err(|source| ChangeError::Record {
+            path: path.display().to_string(),
+            source,
+        })?;
+        files::make_folder(&self.0)?;
+        files::write(&path, &text)?;
+        Ok(files::sync_folder(&self.0)?)
+    }
+
+    /// Removes the record; its locks stay, since somebody may wait for one.
+    pub(crate) fn remove(&self) -> Result<(), ChangeError> {
+        files::remove(&self.record_path())?;
+        Ok(files::sync_folder(&self.0)?)
+    }
+
+    /// Takes a lock if nobody has it.
+    pub(crate) fn try_lock(&self, which: LockOf) -> Result<Option<Flock<File>>, ChangeError> {
+        files::make_folder(&self.0)?;
+        let path = self.0.join(match which {
+            LockOf::Change => "lock",
+            LockOf::Guard => "guard.lock",
+        });
+        let failed = |source| ApplyError::File {
+            action: "lock",
+            path: path.clone(),
+            source,
+        };
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(failed(errno.into()).into()),
+        }
+    }
+
+    /// Waits for a lock.
+    pub(crate) fn lock(
+        &self,
+        which: LockOf,
+        deadline: Deadline,
+    ) -> Result<Flock<File>, ChangeError> {
+        loop {
+            if let Some(lock) = self.try_lock(which)? {
+                return Ok(lock);
+            }
+            if deadline.left().is_zero() {
+                return Err(ApplyError::Locked {
+                    path: self.0.join("lock"),
+                    seconds: deadline.length().as_secs(),
+                }
+                .into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The bridges that have a folder.
+pub(crate) fn all(paths: &Paths) -> Result<Vec<InterfaceName>, ChangeError> {
+    let names = files::names(&paths.bridges, "")?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// This boot's name.
+pub(crate) fn boot() -> String {
+    let text = files::read(Path::new("/proc/sys/kernel/random/boot_id"));
+    let text = text.ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+/// Seconds since the boot, time asleep among them, whatever is done to the clock.
+pub(crate) fn seconds() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME);
+    now.map_or(0, |now| u64::try_from(now.tv_sec()).unwrap_or(0))
+}

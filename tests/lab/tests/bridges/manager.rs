@@ -1,0 +1,172 @@
+//! The programs that configure a host's NIC, each with the files of its own format.
+
+use crate::host::NIC;
+use portero_lab::{Lab, Program};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// A manager that runs, and how it ends.
+pub struct Manager {
+    /// Its daemon, where it has one.
+    programs: Vec<Program>,
+    /// Files and folders to remove in the end.
+    files: Vec<&'static str>,
+    end: &'static [&'static str],
+}
+
+impl Manager {
+    /// Ends it; the NIC keeps what it has.
+    pub fn end(self, lab: &Lab) {
+        if let Some((program, arguments)) = self.end.split_first() {
+            let _ = lab.run(program, arguments);
+        }
+        drop(self.programs);
+        for file in self.files {
+            let _ = fs::remove_dir_all(file);
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+fn write(path: &str, text: &str) {
+    let folder = std::path::Path::new(path).parent().expect("a folder");
+    fs::create_dir_all(folder).expect("a folder");
+    fs::write(path, text).expect("a file");
+}
+
+/// Debian's ifupdown with a static address.
+pub fn ifupdown(lab: &Lab) -> Manager {
+    interfaces(
+        lab,
+        "iface lan0 inet static\n    address 192.0.2.10/24\n    gateway 192.0.2.1\n    # the printer\n    \
+         up ip route add 198.51.100.0/24 via 192.0.2.1 dev lan0\n\
+         iface lan0 inet6 static\n    address 2001:db8:2::10/64\n    gateway 2001:db8:2::1\n    dad-attempts 0\n",
+    )
+}
+
+/// Debian's ifupdown, with DHCP.
+pub fn ifupdown_dhcp(lab: &Lab) -> Manager {
+    interfaces(lab, "iface lan0 inet dhcp\n")
+}
+
+fn interfaces(lab: &Lab, nic: &str) -> Manager {
+    let text = format!("# of this host\nauto lo\niface lo inet loopback\n\nauto {NIC}\n{nic}");
+    write("/etc/network/interfaces", &text);
+    fs::create_dir_all("/run/network").expect("/run/network");
+    lab.must("ifup", &["--force", NIC]);
+    Manager {
+        programs: Vec::new(),
+        files: vec!["/run/network"],
+        end: &["ifdown", "--force", NIC],
+    }
+}
+
+/// systemd-networkd with a static address.
+pub fn networkd(lab: &Lab) -> Manager {
+    write(
+        "/etc/systemd/network/20-lan.network",
+        "[Match]\nName=lan0\n\n[Network]\n# the office\nAddress=192.0.2.10/24\nGateway=192.0.2.1\n\
+         Address=2001:db8:2::10/64\nGateway=2001:db8:2::1\nIPv6AcceptRA=no\nIPv6DuplicateAddressDetection=0\n\n\
+         [Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.1\n",
+    );
+    // It leaves alone what other programs of the lab have made.
+    write(
+        "/etc/systemd/network/10-others.network",
+        "[Match]\nName=eth* vnet* virbr* lo\n\n[Link]\nUnmanaged=yes\n",
+    );
+    fs::create_dir_all("/run/systemd").expect("/run/systemd");
+    let bus = bus(lab);
+    lab.must(
+        "install",
+        &[
+            "-d",
+            "-o",
+            "systemd-network",
+            "-g",
+            "systemd-network",
+            "/run/systemd/netif",
+            "/run/systemd/netif/links",
+            "/run/systemd/netif/leases",
+            "/run/systemd/netif/lldp",
+        ],
+    );
+    let daemon = without_udev("/usr/lib/systemd/systemd-networkd");
+    wait(lab, "networkctl", &["status", "--no-pager", NIC]);
+    Manager {
+        programs: vec![daemon, bus],
+        files: vec!["/etc/systemd/network", "/run/systemd/netif"],
+        end: &[],
+    }
+}
+
+/// NetworkManager with a static address in a keyfile.
+pub fn network_manager(lab: &Lab) -> Manager {
+    let keyfile = "/etc/NetworkManager/system-connections/lan.nmconnection";
+    write(
+        keyfile,
+        "[connection]\nid=lan\nuuid=6b1c5a0e-7b43-4d5c-9a53-0c5b6f9a2f10\ntype=ethernet\ninterface-name=lan0\n\n\
+         [ethernet]\n\n# the office\n[ipv4]\naddress1=192.0.2.10/24,192.0.2.1\nmethod=manual\n\
+         route1=198.51.100.0/24,192.0.2.1\n\n\
+         [ipv6]\naddr-gen-mode=stable-privacy\naddress1=2001:db8:2::10/64,2001:db8:2::1\nip6-privacy=0\n\
+         method=manual\n",
+    );
+    lab.must("chmod", &["600", keyfile]);
+    write(
+        "/etc/NetworkManager/NetworkManager.conf",
+        "[main]\nplugins=keyfile\ndns=none\nno-auto-default=*\n[keyfile]\n\
+         unmanaged-devices=except:interface-name:lan0;except:interface-name:br0\n[device]\nkeep-configuration=no\n",
+    );
+    // Debian has NetworkManager leave virtual Ethernet alone by a rule of udev, which is not here.
+    let bus = bus(lab);
+    let daemon = without_udev("/usr/sbin/NetworkManager --no-daemon");
+    wait(lab, "nmcli", &["--wait", "20", "device", "connect", NIC]);
+    Manager {
+        programs: vec![daemon, bus],
+        files: vec![
+            "/etc/NetworkManager/system-connections",
+            "/run/NetworkManager",
+        ],
+        end: &[],
+    }
+}
+
+/// A system bus.
+fn bus(lab: &Lab) -> Program {
+    fs::create_dir_all("/run/dbus").expect("/run/dbus");
+    lab.must("dbus-uuidgen", &["--ensure"]);
+    let _ = fs::remove_file("/run/dbus/system_bus_socket");
+    let bus = Program::start("dbus-daemon", &["--system", "--nofork", "--nopidfile"]);
+    wait(
+        lab,
+        "dbus-send",
+        &[
+            "--system",
+            "--print-reply",
+            "--dest=org.freedesktop.DBus",
+            "/",
+            "org.freedesktop.DBus.GetId",
+        ],
+    );
+    bus
+}
+
+/// Starts a daemon that takes a /sys that cannot be written to for a container without udev, and
+/// so does not wait for it.
+fn without_udev(command: &str) -> Program {
+    let script = format!("mount -o remount,bind,ro /sys && exec {command} 2>>/run/lab/manager.log");
+    Program::start("unshare", &["--mount", "bash", "-c", &script])
+}
+
+/// Waits until a program succeeds.
+fn wait(lab: &Lab, program: &str, arguments: &[&str]) {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let ran = lab.run(program, arguments);
+        if ran.ok {
+            return;
+        }
+        let log = fs::read_to_string("/run/lab/manager.log").unwrap_or_default();
+        assert!(Instant::now() < end, "{program}: {ran:?}\n{log}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
