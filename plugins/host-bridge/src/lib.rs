@@ -12,6 +12,7 @@ mod netplan;
 mod networkd;
 mod plan;
 mod renderer;
+mod unit;
 
 pub use activation::{Failure, Manager, Running, Step, Steps};
 pub use bridge::{Bridge, HostFiles, Kind, Nic, Stp};

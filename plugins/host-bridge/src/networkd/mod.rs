@@ -2,6 +2,5 @@
 
 mod fate;
 mod planner;
-mod unit;
 
 pub(crate) use planner::{owner, plan};

@@ -1,8 +1,8 @@
 //! From a NIC's .network file to those of a bridge and of the NIC in it.
 
 use super::fate::{fate_of_key, fate_of_section, Fate};
-use super::unit::{Line, Section, Unit};
 use crate::bridge::{fit, Bridge, HostFiles, Nic, Stp};
+use crate::unit::{Line, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
 use glob::Pattern;
 

@@ -1,6 +1,5 @@
-//! Divides a unit file into its sections, and keeps every line as it was written,
-//! systemd.syntax(7).
-
+//! Divides files of sections into those, and keeps every line as it was written: units,
+//! systemd.syntax(7), and keyfiles.
 use crate::SyntaxError;
 use std::fmt;
 
@@ -98,7 +97,7 @@ impl Unit {
                 (Some(section), line) => section.lines.push(line),
                 (None, Line::Other(text)) => unit.head.push(text),
                 (None, Line::Setting { .. }) => {
-                    return Err(error("stands before the first section, expected [Match]"));
+                    return Err(error("stands before the first section, expected [Name]"));
                 }
             }
         }
@@ -125,24 +124,22 @@ impl Unit {
 
 impl fmt::Display for Unit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut is_after_empty = true;
-        for line in &self.head {
-            writeln!(formatter, "{line}")?;
-        }
-        for section in &self.sections {
-            if !is_after_empty {
-                writeln!(formatter)?;
+        let mut lines: Vec<String> = self.head.clone();
+        for (index, section) in self.sections.iter().enumerate() {
+            if index > 0 && lines.last().is_some_and(|line| !line.trim().is_empty()) {
+                lines.push(String::new());
             }
-            writeln!(formatter, "[{}]", section.name)?;
-            is_after_empty = false;
-            for line in &section.lines {
-                match line {
-                    Line::Setting { key, value, .. } => writeln!(formatter, "{key}={value}")?,
-                    Line::Other(text) => writeln!(formatter, "{text}")?,
-                }
-                is_after_empty = matches!(line, Line::Other(text) if text.trim().is_empty());
-            }
+            lines.push(format!("[{}]", section.name));
+            lines.extend(section.lines.iter().map(|line| match line {
+                Line::Setting { key, value, .. } => format!("{key}={value}"),
+                Line::Other(text) => text.clone(),
+            }));
         }
-        Ok(())
+        while lines.last().is_some_and(|line| line.trim().is_empty()) {
+            lines.pop();
+        }
+        lines
+            .iter()
+            .try_for_each(|line| writeln!(formatter, "{line}"))
     }
 }
