@@ -7,7 +7,6 @@ use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The host's NIC.
@@ -45,6 +44,7 @@ pub struct Connection {
     stream: TcpStream,
     said: u32,
     heard: String,
+    _bash: Program,
 }
 
 impl Host {
@@ -242,15 +242,13 @@ impl Host {
         let listener = TcpListener::bind((ADDRESS, 7100)).expect("a port of the host");
         let heard = "/run/lan.heard".to_owned();
         let script = format!("exec 3<>/dev/tcp/{ADDRESS}/7100; cat <&3 >{heard}");
-        Command::new("ip")
-            .args(["netns", "exec", "lan", "bash", "-c", &script])
-            .spawn()
-            .expect("bash in the LAN");
+        let bash = Program::start("ip", &["netns", "exec", "lan", "bash", "-c", &script]);
         let (stream, _) = listener.accept().expect("a connection");
         Connection {
             stream,
             said: 0,
             heard,
+            _bash: bash,
         }
     }
 

@@ -1,0 +1,108 @@
+//! The entries of netplan's files, and which of them are for a NIC.
+
+use crate::bridge::{HostFiles, Nic};
+use crate::BridgeError;
+use serde_yaml_ng::{Mapping, Value};
+
+/// Where the files are, below /etc.
+pub(crate) const FOLDER: &str = "netplan";
+
+/// Kinds of interfaces that a bridge can have for a port.
+pub(crate) const KINDS: [&str; 3] = ["ethernets", "bonds", "vlans"];
+
+/// A file.
+#[derive(Debug, Clone)]
+pub(crate) struct Tree {
+    /// Its path below /etc.
+    pub(crate) path: String,
+    pub(crate) root: Value,
+}
+
+/// How an entry is for a NIC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// For it alone.
+    Alone,
+    /// By a pattern that can fit others.
+    Shared,
+    /// Not.
+    No,
+}
+
+/// Reads all files.
+pub(crate) fn read(files: &HostFiles) -> Result<Vec<Tree>, BridgeError> {
+    let files = files
+        .folder(FOLDER)
+        .filter(|(name, _)| name.ends_with(".yaml"));
+    files
+        .map(|(name, text)| {
+            let path = format!("{FOLDER}/{name}");
+            match serde_yaml_ng::from_str(text) {
+                Ok(root) => Ok(Tree { path, root }),
+                Err(error) => Err(BridgeError::Value {
+                    line: error.location().map(|location| location.line()),
+                    reason: format!("is not understood: {error}"),
+                    file: path,
+                }),
+            }
+        })
+        .collect()
+}
+
+impl Tree {
+    /// The entries of a kind by their IDs.
+    pub(crate) fn entries(&self, kind: &str) -> impl Iterator<Item = (&str, &Mapping)> {
+        let kind = self
+            .root
+            .get("network")
+            .and_then(|network| network.get(kind));
+        let entries = kind.and_then(Value::as_mapping).into_iter().flatten();
+        entries.filter_map(|(id, entry)| Some((id.as_str()?, entry.as_mapping()?)))
+    }
+
+    /// All entries of all kinds.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str, &Mapping)> {
+        let network = self.root.get("network").and_then(Value::as_mapping);
+        let kinds = network.into_iter().flatten();
+        kinds
+            .filter_map(|(kind, _)| kind.as_str())
+            .flat_map(|kind| self.entries(kind).map(move |(id, entry)| (kind, id, entry)))
+    }
+
+    /// The mapping of a kind, made if it is not there.
+    pub(crate) fn kind_mut(&mut self, kind: &str) -> Option<&mut Mapping> {
+        let network = self.root.get_mut("network")?.as_mapping_mut()?;
+        let entry = network
+            .entry(Value::from(kind))
+            .or_insert_with(|| Value::Mapping(Mapping::new()));
+        entry.as_mapping_mut()
+    }
+}
+
+/// Whether an entry is for the NIC.
+pub(crate) fn fit_of(id: &str, entry: &Mapping, nic: &Nic) -> Fit {
+    let name = nic.name.as_str();
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let Some(conditions) = entry.get("match").and_then(Value::as_mapping) else {
+        return if id == name { Fit::Alone } else { Fit::No };
+    };
+    if text(entry.get("set-name")).as_deref() == Some(name) {
+        return Fit::Alone;
+    }
+    let mac = text(conditions.get("macaddress"));
+    let pattern = text(conditions.get("name"));
+    match (mac, pattern) {
+        (Some(mac), _) if nic.mac.is_some() && mac.parse().ok() == nic.mac => Fit::Alone,
+        (Some(_), _) => Fit::No,
+        (None, Some(pattern)) if pattern == name => Fit::Alone,
+        (None, Some(pattern)) => {
+            let fits = glob::Pattern::new(&pattern).is_ok_and(|pattern| pattern.matches(name));
+            if fits {
+                Fit::Shared
+            } else {
+                Fit::No
+            }
+        }
+        (None, None) => Fit::No,
+    }
+}
