@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How long a guard may take to start.
 const START: Duration = Duration::from_secs(10);
 
+/// How much of that systemd has.
+const START_OF_UNIT: Duration = Duration::from_secs(4);
+
 /// How often the record is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -26,40 +29,45 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Where systemd says that it runs the host, sd_booted(3).
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// Starts a guard in a process that outlives this one, and waits until it watches.
+/// The guard's unit.
+const UNIT: &str = "/usr/lib/systemd/system/portero-bridge-guard@.service";
+
+/// Starts a guard in a process that outlives this one, and waits until it watches: as a service
+/// where systemd has ours, otherwise, or if that does not come up, as a process of its own.
 pub(super) fn start(folder: &Folder, bridge: &InterfaceName) -> Result<(), ChangeError> {
-    let words =
-        |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
     let deadline = Deadline::after(START);
     let unit = format!("portero-bridge-guard@{bridge}.service");
-    let has_unit = Path::new("/usr/lib/systemd/system/portero-bridge-guard@.service").exists();
-    if Path::new(SYSTEMD).exists() && has_unit {
-        run_starter(
-            "systemctl",
-            &words(&["restart", "--no-block", &unit]),
-            deadline,
-        )?;
-    } else {
-        let guard = [
-            "--fork",
-            "portero",
-            "bridge",
-            "guard",
-            "--bridge",
-            bridge.as_str(),
-        ];
-        run_starter("setsid", &words(&guard), deadline)?;
+    let by_systemd = ["restart", "--no-block", &unit];
+    let words = ["--fork", "portero", "bridge", "guard", "--bridge"];
+    let by_itself = [&words[..], &[bridge.as_str()]].concat();
+    if Path::new(SYSTEMD).exists() && Path::new(UNIT).exists() {
+        let asked = run_starter("systemctl", &owned(&by_systemd), deadline);
+        if asked.is_ok() && watches(folder, Deadline::after(START_OF_UNIT))? {
+            return Ok(());
+        }
     }
+    run_starter("setsid", &owned(&by_itself), deadline)?;
+    if watches(folder, deadline)? {
+        return Ok(());
+    }
+    Err(ChangeError::NoGuard {
+        seconds: START.as_secs(),
+    })
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Waits until somebody holds the guard's lock.
+fn watches(folder: &Folder, deadline: Deadline) -> Result<bool, ChangeError> {
     loop {
-        // Who watches holds this.
         match folder.try_lock(LockOf::Guard)? {
-            None => return Ok(()),
+            None => return Ok(true),
             Some(lock) => drop(lock),
         }
         if deadline.left().is_zero() {
-            return Err(ChangeError::NoGuard {
-                seconds: START.as_secs(),
-            });
+            return Ok(false);
         }
         std::thread::sleep(Duration::from_millis(10));
     }

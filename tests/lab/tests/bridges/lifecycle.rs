@@ -51,6 +51,14 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         run: |host| killed(host, manager::network_manager),
     },
     Scenario {
+        name: "netplan: made, confirmed and removed under a connection",
+        run: |host| made_and_removed(host, manager::netplan),
+    },
+    Scenario {
+        name: "netplan: taken back when nobody confirms, and when the gateway is gone",
+        run: |host| taken_back(host, manager::netplan),
+    },
+    Scenario {
         name: "a bridge that cannot be brought up",
         run: fails,
     },

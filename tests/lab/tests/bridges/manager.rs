@@ -69,6 +69,11 @@ pub fn networkd(lab: &Lab) -> Manager {
          Address=2001:db8:2::10/64\nGateway=2001:db8:2::1\nIPv6AcceptRA=no\nIPv6DuplicateAddressDetection=0\n\n\
          [Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.1\n",
     );
+    run_networkd(lab)
+}
+
+/// Starts systemd-networkd.
+fn run_networkd(lab: &Lab) -> Manager {
     // It leaves alone what other programs of the lab have made.
     write(
         "/etc/systemd/network/10-others.network",
@@ -97,6 +102,30 @@ pub fn networkd(lab: &Lab) -> Manager {
         files: vec!["/etc/systemd/network", "/run/systemd/netif"],
         end: &[],
     }
+}
+
+/// netplan with a static address, which it passes on to networkd. What it would have systemd and
+/// udev do is done by a script, since neither runs here.
+pub fn netplan(lab: &Lab) -> Manager {
+    write(
+        "/etc/netplan/01-lan.yaml",
+        "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    lan0:\n      addresses: [192.0.2.10/24, \
+         \"2001:db8:2::10/64\"]\n      accept-ra: false\n      routes:\n        - {to: default, via: 192.0.2.1}\n        \
+         - {to: default, via: \"2001:db8:2::1\"}\n        - {to: 198.51.100.0/24, via: 192.0.2.1}\n",
+    );
+    lab.must("chmod", &["600", "/etc/netplan/01-lan.yaml"]);
+    let script =
+        "#!/bin/sh\ncase \"$*\" in *start*systemd-networkd*) exec networkctl reload ;; esac\n";
+    for program in ["/usr/bin/systemctl", "/usr/bin/udevadm"] {
+        write(program, script);
+        lab.must("chmod", &["755", program]);
+    }
+    lab.must("netplan", &["generate"]);
+    let mut manager = run_networkd(lab);
+    manager
+        .files
+        .extend(["/etc/netplan", "/run/systemd/network"]);
+    manager
 }
 
 /// NetworkManager with a static address in a keyfile.
