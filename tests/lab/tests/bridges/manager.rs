@@ -56,7 +56,7 @@ fn interfaces(lab: &Lab, nic: &str) -> Manager {
     lab.must("ifup", &["--force", NIC]);
     Manager {
         programs: Vec::new(),
-        files: vec!["/run/network"],
+        files: vec!["/run/network", "/etc/network/interfaces"],
         end: &["ifdown", "--force", NIC],
     }
 }
@@ -122,9 +122,11 @@ pub fn netplan(lab: &Lab) -> Manager {
     }
     lab.must("netplan", &["generate"]);
     let mut manager = run_networkd(lab);
-    manager
-        .files
-        .extend(["/etc/netplan", "/run/systemd/network"]);
+    manager.files.extend([
+        "/etc/netplan",
+        "/run/systemd/network",
+        "/run/systemd/system",
+    ]);
     manager
 }
 
