@@ -2,6 +2,7 @@
 //! with what is wanted and mends what differs.
 
 mod args;
+mod bus;
 mod error;
 mod firewalld;
 mod folder;
