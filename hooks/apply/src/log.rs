@@ -34,7 +34,7 @@ pub enum LogSink {
     },
     /// stderr.
     Stderr,
-    /// Kept, for tests.
+    /// Kept, to be read by [`Log::messages`].
     Memory(Vec<(Severity, String)>),
 }
 

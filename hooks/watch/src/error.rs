@@ -1,5 +1,6 @@
-//! Why the service cannot go on.
+//! Why the service cannot go on, and what it can go on without.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Why the service cannot go on; systemd starts it again.
@@ -28,6 +29,19 @@ pub(crate) enum WatchError {
     /// poll(2) failed.
     #[error("cannot wait for events: {source}")]
     Wait {
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// Why systemd does not know that the service is up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotifyError {
+    /// systemd's socket takes no message.
+    #[error("cannot tell systemd by {} that the service is up: {source}", socket.display())]
+    Send {
+        /// The socket, as systemd names it.
+        socket: OsString,
         /// The system's reason.
         source: std::io::Error,
     },

@@ -1,24 +1,26 @@
 //! Hears over D-Bus that firewalld has started, ended or reloaded: where iptables is of the legacy
 //! variant, nothing else tells.
 
+use crate::bus::Bus;
 use crate::error::WatchError;
 use crate::folder::{Change, Folder};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use zbus::blocking::fdo::DBusProxy;
-use zbus::blocking::{Connection, MessageIterator};
-use zbus::message::Type;
-use zbus::MatchRule;
-
-/// firewalld's name and interface, firewalld.dbus(5).
-const FIREWALLD: &str = "org.fedoraproject.FirewallD1";
+use std::time::{Duration, Instant};
 
 /// Where the system bus listens, and the file that says so.
 const BUS_FOLDER: &str = "/run/dbus";
 const BUS_SOCKET: &str = "system_bus_socket";
+
+/// Pauses before it is tried again to connect, in milliseconds. A bus that starts again behind the
+/// same socket changes no file, and one that has just made its socket may not listen yet.
+const PAUSES: [u16; 4] = [100, 500, 2_000, 10_000];
+
+/// A connection of this length was one: when it ends, all of [`PAUSES`] are for the next.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// What a thread has heard on the bus: a byte for each message.
 pub(crate) struct Firewalld(UnixStream);
@@ -55,59 +57,53 @@ impl AsFd for Firewalld {
     }
 }
 
-/// Listens as long as the bus is there, and waits for another one when it is gone or has never
-/// been.
+/// Listens as long as the bus is there. When it is gone, tries again a few times, and then waits
+/// for a new socket.
 fn listen_always(mut folder: Folder, to: &UnixStream) {
+    let mut pauses = PAUSES.iter();
     loop {
-        // Whatever ends it, there is nothing to do but to wait for a new bus.
-        let _ = listen_once(to);
-        loop {
-            let mut descriptors = [PollFd::new(folder.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut descriptors, PollTimeout::NONE);
-            let came = folder.drain(|change| match change {
-                Change::File(name) => name == BUS_SOCKET,
-                Change::Unknown => true,
-            });
-            match came {
-                Ok(true) => break,
-                Ok(false) => {}
-                // The folder cannot be watched any more; netlink and leases still are.
-                Err(_) => return,
+        if let Ok(bus) = Bus::connect() {
+            let begin = Instant::now();
+            // firewalld may have done anything before it was listened to.
+            tell(to);
+            bus.listen(|| tell(to));
+            if begin.elapsed() >= LASTING {
+                pauses = PAUSES.iter();
+                // What has lasted is tried again at once.
+                continue;
             }
+        }
+        let pause = pauses
+            .next()
+            .map_or(PollTimeout::NONE, |pause| PollTimeout::from(*pause));
+        match is_made_within(&mut folder, pause) {
+            Ok(true) => pauses = PAUSES.iter(),
+            Ok(false) => {}
+            // The folder cannot be watched any more; netlink and leases still are.
+            Err(_) => return,
         }
     }
 }
 
-/// Passes on what is heard until the bus is gone.
-fn listen_once(to: &UnixStream) -> zbus::Result<()> {
-    let connection = Connection::system()?;
-    let proxy = DBusProxy::new(&connection)?;
-    let reloaded = MatchRule::builder()
-        .msg_type(Type::Signal)
-        .interface(FIREWALLD)?
-        .member("Reloaded")?
-        .build();
-    let owner = MatchRule::builder()
-        .msg_type(Type::Signal)
-        .sender("org.freedesktop.DBus")?
-        .interface("org.freedesktop.DBus")?
-        .member("NameOwnerChanged")?
-        .add_arg(FIREWALLD)?
-        .build();
-    let rules = [reloaded, owner];
-    let messages = MessageIterator::from(&connection);
-    for rule in &rules {
-        proxy.add_match_rule(rule.clone())?;
-    }
-    for message in messages {
-        let message = message?;
-        let is_news = rules
-            .iter()
-            .any(|rule| rule.matches(&message).unwrap_or(false));
-        if is_news {
-            // A full pipe says the same.
-            let _ = std::io::Write::write(&mut &*to, &[1]);
+/// Waits for a new socket of the bus; false when the time is over.
+fn is_made_within(folder: &mut Folder, limit: PollTimeout) -> Result<bool, WatchError> {
+    loop {
+        let mut descriptors = [PollFd::new(folder.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut descriptors, limit) == Ok(0) {
+            return Ok(false);
+        }
+        let is_made = folder.drain(|change| match change {
+            Change::File(name) => name == BUS_SOCKET,
+            Change::Unknown => true,
+        })?;
+        if is_made {
+            return Ok(true);
         }
     }
-    Ok(())
+}
+
+/// Tells the main loop.
+fn tell(mut to: &UnixStream) {
+    // A full pipe says the same.
+    let _ = to.write(&[1]);
 }

@@ -1,8 +1,8 @@
-//! Watches a folder that may not be there yet, by way of the nearest one above it that is.
+//! Watches a folder that may not be there yet, by way of those above it.
 
 use crate::error::WatchError;
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,22 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Change<'a> {
     /// A file of this name was written, moved there or removed.
     File(&'a str),
-    /// The folder is there now, or more happened than could be told.
+    /// The folder came or went, or more happened than could be told.
     Unknown,
 }
 
-/// A folder, or the nearest one above it.
+/// A folder and all above it that are there.
+///
+/// Seen is that any of them is made, moved or removed. Not seen are a symbolic link in the path
+/// that is changed, another file system that is mounted over a folder of the path, and a removed
+/// folder that comes again while a program still holds the old one open.
 pub(crate) struct Folder {
     inotify: Inotify,
     path: PathBuf,
-    watched: PathBuf,
+    /// All watches.
+    watches: Vec<WatchDescriptor>,
+    /// The folder's own watch, when it is there.
+    own: Option<WatchDescriptor>,
 }
 
 impl Folder {
@@ -30,32 +37,61 @@ impl Folder {
         let mut folder = Self {
             inotify,
             path: path.to_owned(),
-            watched: PathBuf::new(),
+            watches: Vec::new(),
+            own: None,
         };
         folder.follow()?;
         Ok(folder)
     }
 
-    /// Watches the nearest folder that is there.
+    /// Watches what is in the folder, or in the nearest one above it that is there; of those above
+    /// that one, only that they stay where they are.
+    ///
+    /// It goes from the top down, so that a folder that is made meanwhile is either found or told
+    /// of by the one above it, which is watched already.
     fn follow(&mut self) -> Result<(), WatchError> {
-        let flags = AddWatchFlags::IN_MOVED_TO
-            | AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR;
-        for folder in self.path.ancestors() {
-            match self.inotify.add_watch(folder, flags) {
-                Ok(_) => {
-                    self.watched = folder.to_owned();
-                    return Ok(());
-                }
-                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-                Err(errno) => return Err(failed(folder, errno)),
+        let folders: Vec<&Path> = self.path.ancestors().collect();
+        let mut watches = Vec::new();
+        let mut nearest: Option<&Path> = None;
+        for folder in folders.into_iter().rev() {
+            let Some(watch) = self.add(folder, itself() | content())? else {
+                break;
+            };
+            if let Some(above) = nearest.replace(folder) {
+                watches.extend(self.add(above, itself())?);
+            }
+            watches.push(watch);
+        }
+        if watches.is_empty() {
+            return Err(failed(&self.path, Errno::ENOENT));
+        }
+        self.own = watches
+            .last()
+            .copied()
+            .filter(|_| nearest == Some(&self.path));
+        for old in std::mem::replace(&mut self.watches, watches) {
+            if !self.watches.contains(&old) {
+                // It has ended by itself when its folder was removed.
+                let _ = self.inotify.rm_watch(old);
             }
         }
-        Err(failed(&self.path, Errno::ENOENT))
+        Ok(())
+    }
+
+    /// Watches one folder, in place of what was watched of it before; nothing when it is not there.
+    fn add(
+        &self,
+        folder: &Path,
+        what: AddWatchFlags,
+    ) -> Result<Option<WatchDescriptor>, WatchError> {
+        match self
+            .inotify
+            .add_watch(folder, what | AddWatchFlags::IN_ONLYDIR)
+        {
+            Ok(watch) => Ok(Some(watch)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(errno) => Err(failed(folder, errno)),
+        }
     }
 
     /// Reads all that is there; says whether any of it concerns the caller.
@@ -68,12 +104,13 @@ impl Folder {
             match self.inotify.read_events() {
                 Ok(events) => {
                     for event in &events {
-                        is_news |= change_of(event, &concerns);
+                        is_news |= self.change_of(event).is_some_and(&concerns);
                     }
-                    if self.watched != self.path || events.iter().any(ends_the_watch) {
+                    if self.own.is_none() || events.iter().any(|event| self.is_end(event)) {
+                        let before = self.own;
                         self.follow()?;
-                        // What was written before the folder was watched.
-                        is_news |= self.watched == self.path && concerns(Change::Unknown);
+                        // What was written before the folder was watched, or went with it.
+                        is_news |= self.own != before && concerns(Change::Unknown);
                     }
                 }
                 Err(Errno::EAGAIN) => return Ok(is_news),
@@ -81,6 +118,22 @@ impl Folder {
                 Err(errno) => return Err(failed(&self.path, errno)),
             }
         }
+    }
+
+    /// What an event says of the folder, not of those above it.
+    fn change_of<'a>(&self, event: &'a InotifyEvent) -> Option<Change<'a>> {
+        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            return Some(Change::Unknown);
+        }
+        let name = event.name.as_ref().filter(|_| self.own == Some(event.wd));
+        name.and_then(|name| name.to_str()).map(Change::File)
+    }
+
+    /// Whether a folder may no longer be where it was watched.
+    fn is_end(&self, event: &InotifyEvent) -> bool {
+        let gone = itself() | AddWatchFlags::IN_UNMOUNT | AddWatchFlags::IN_IGNORED;
+        let is_ours = self.watches.contains(&event.wd);
+        event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) || is_ours && event.mask.intersects(gone)
     }
 }
 
@@ -90,22 +143,137 @@ impl AsFd for Folder {
     }
 }
 
-fn change_of(event: &InotifyEvent, concerns: &impl Fn(Change<'_>) -> bool) -> bool {
-    if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-        return concerns(Change::Unknown);
-    }
-    let name = event.name.as_ref().and_then(|name| name.to_str());
-    name.is_some_and(|name| concerns(Change::File(name)))
+/// What happens to a folder itself.
+fn itself() -> AddWatchFlags {
+    AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF
 }
 
-fn ends_the_watch(event: &InotifyEvent) -> bool {
-    let gone = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
-    event.mask.intersects(gone)
+/// What happens to the files and folders in it.
+fn content() -> AddWatchFlags {
+    AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_CLOSE_WRITE
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_CREATE
 }
 
 fn failed(path: &Path, errno: Errno) -> WatchError {
     WatchError::Folder {
         path: path.to_owned(),
         source: errno.into(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::{Change, Folder};
+    use std::fs;
+    use std::path::Path;
+
+    /// What is told of a folder now.
+    fn told(folder: &mut Folder) -> Vec<String> {
+        let told = std::cell::RefCell::new(Vec::new());
+        let drained = folder.drain(|change| {
+            told.borrow_mut().push(match change {
+                Change::File(name) => name.to_owned(),
+                Change::Unknown => "?".to_owned(),
+            });
+            true
+        });
+        let is_news = drained.expect("events");
+        let mut told = told.into_inner();
+        assert_eq!(is_news, !told.is_empty());
+        told.dedup();
+        told
+    }
+
+    /// A file in the folder is told of, and one beside the folders above it is not.
+    fn is_watched(folder: &mut Folder, path: &Path) {
+        assert_eq!(told(folder), [""; 0]);
+        fs::write(path.join("lease"), "").expect("a file");
+        assert_eq!(told(folder), ["lease"]);
+        for above in path.ancestors().skip(1).take(2) {
+            fs::write(above.join("beside"), "").expect("a file");
+        }
+        let events = folder.inotify.read_events();
+        assert_eq!(events.expect_err("nothing"), nix::errno::Errno::EAGAIN);
+    }
+
+    #[test]
+    fn a_folder_that_is_there_is_watched() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("lib/leases");
+        fs::create_dir_all(&path).expect("folders");
+        is_watched(&mut Folder::watch(&path).expect("a watch"), &path);
+    }
+
+    #[test]
+    fn folders_that_are_made_later_are_found_one_by_one_and_at_once() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("lib/leases");
+        let mut folder = Folder::watch(&path).expect("a watch");
+        fs::create_dir(root.path().join("lib")).expect("a folder");
+        assert_eq!(told(&mut folder), [""; 0]);
+        fs::write(root.path().join("lib/lease"), "").expect("a file");
+        assert_eq!(told(&mut folder), [""; 0]);
+        fs::create_dir(&path).expect("a folder");
+        assert_eq!(told(&mut folder), ["?"]);
+        is_watched(&mut folder, &path);
+
+        let path = root.path().join("run/of/leases");
+        let mut folder = Folder::watch(&path).expect("a watch");
+        fs::create_dir_all(&path).expect("folders");
+        assert_eq!(told(&mut folder), ["?"]);
+        is_watched(&mut folder, &path);
+    }
+
+    #[test]
+    fn a_folder_that_is_removed_and_made_again_is_watched_again() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("lib/leases");
+        fs::create_dir_all(&path).expect("folders");
+        let mut folder = Folder::watch(&path).expect("a watch");
+        fs::remove_dir_all(root.path().join("lib")).expect("no folders");
+        assert_eq!(told(&mut folder), ["?"]);
+        fs::create_dir_all(&path).expect("folders");
+        assert_eq!(told(&mut folder), ["?"]);
+        is_watched(&mut folder, &path);
+        // Removed and made again before anybody has looked.
+        fs::remove_dir_all(&path).expect("no folder");
+        fs::create_dir(&path).expect("a folder");
+        assert_eq!(told(&mut folder), ["lease", "?"]);
+        is_watched(&mut folder, &path);
+    }
+
+    #[test]
+    fn a_folder_that_is_moved_away_and_back_is_watched_again() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("lib/leases");
+        fs::create_dir_all(&path).expect("folders");
+        let mut folder = Folder::watch(&path).expect("a watch");
+        let away = root.path().join("away");
+        // The folder itself, and one above it.
+        for moved in [path.as_path(), &root.path().join("lib")] {
+            fs::rename(moved, &away).expect("a move");
+            assert_eq!(told(&mut folder), ["?"]);
+            fs::write(away.join("elsewhere"), "").expect("a file");
+            assert_eq!(told(&mut folder), [""; 0]);
+            fs::rename(&away, moved).expect("a move");
+            assert_eq!(told(&mut folder), ["?"]);
+            is_watched(&mut folder, &path);
+        }
+    }
+
+    #[test]
+    fn another_folder_in_place_of_one_above_is_watched() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("lib/leases");
+        fs::create_dir_all(&path).expect("folders");
+        let mut folder = Folder::watch(&path).expect("a watch");
+        fs::rename(root.path().join("lib"), root.path().join("old")).expect("a move");
+        fs::create_dir_all(&path).expect("folders");
+        assert_eq!(told(&mut folder), ["?"]);
+        fs::write(root.path().join("old/leases/lease"), "").expect("a file");
+        is_watched(&mut folder, &path);
     }
 }

@@ -1,38 +1,42 @@
 //! `portero-watch`, a service: whenever the firewall or a lease has changed, compares the rules
 //! with what is wanted and mends what differs.
 
+mod args;
+mod bus;
 mod error;
 mod firewalld;
 mod folder;
 mod leases;
+mod news;
+mod notify;
 mod pace;
 mod ruleset;
 
+use args::Args;
+use clap::Parser;
 use error::WatchError;
 use firewalld::Firewalld;
 use leases::Leases;
+use news::News;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use notify::{Readiness, NOTIFY_SOCKET};
 use pace::{Pace, Step};
-use portero_apply::{clean_environment, Engine, Host, Log, LogSink, Paths, Severity};
+use portero_apply::{clean_environment, Engine, Host, Log, LogLevel, LogSink, Paths, Severity};
 use ruleset::Ruleset;
-use sd_notify::NotifyState;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Where systemd wants to be told that the service is up, sd_notify(3).
-const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
-
 fn main() -> ExitCode {
-    let socket = std::env::var_os(NOTIFY_SOCKET);
+    let Args {} = Args::parse();
+    let readiness = Readiness::new(std::env::var_os(NOTIFY_SOCKET));
     clean_environment();
-    if let Some(socket) = socket {
-        std::env::set_var(NOTIFY_SOCKET, socket);
-    }
     let mut log = Log::new(LogSink::Syslog {
         program: "portero-watch".to_owned(),
     });
-    match watch(&mut log) {
+    // Each comparison knows what portero.toml says of its messages; what it kept is to be seen.
+    log.set_level(LogLevel::Debug);
+    match watch(readiness, &mut log) {
         Ok(never) => match never {},
         Err(error) => {
             log.refuse(error);
@@ -42,13 +46,13 @@ fn main() -> ExitCode {
 }
 
 /// Listens before the first comparison, so that nothing can happen unseen in between.
-fn watch(log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
+fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
     let paths = Paths::default();
     let ruleset = Ruleset::listen()?;
     let mut leases = Leases::watch(&paths.leases)?;
     let firewalld = Firewalld::listen()?;
     let mut pace = Pace::default();
-    let mut last_failure = None;
+    let mut news = News::default();
     pace.event(Instant::now());
     loop {
         match pace.next(Instant::now()) {
@@ -69,15 +73,13 @@ fn watch(log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
             }
             Step::Sync => {
                 let begin = Instant::now();
-                let synced = Engine::new(paths.clone(), &mut Host, log).sync();
-                let failure = synced.err().map(|error| error.to_string());
-                if let Some(message) = failure.as_ref().filter(|_| failure != last_failure) {
-                    log.write(Severity::Error, message);
+                let mut kept = Log::new(LogSink::Memory(Vec::new()));
+                if let Err(error) = Engine::new(paths.clone(), &mut Host, &mut kept).sync() {
+                    kept.write(Severity::Error, error);
                 }
-                last_failure = failure;
+                news.pass_on(kept.messages(), log);
                 pace.synced(begin, Instant::now());
-                // Nobody listens when systemd did not start us.
-                let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+                readiness.tell(log);
             }
         }
     }
