@@ -2,6 +2,7 @@
 
 use crate::{Deadline, KernelError};
 use nix::poll::{poll, PollFd, PollFlags};
+use nix::sys::memfd::{memfd_create, MFdFlags};
 use nix::sys::signal::{killpg, Signal};
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
@@ -188,7 +189,9 @@ pub(crate) fn run_starter(
         program: name.to_owned(),
         source,
     };
-    let mut message = tempfile::tempfile().map_err(spawn_error)?;
+    let message = memfd_create(c"message", MFdFlags::MFD_CLOEXEC);
+    let message = message.map_err(|errno| spawn_error(errno.into()))?;
+    let mut message = std::fs::File::from(message);
     let stderr = message.try_clone().map_err(spawn_error)?;
     let mut child = Command::new(find_program(name)?)
         .args(arguments)

@@ -1,6 +1,6 @@
 //! The machine portero runs on, as a [`Kernel`].
 
-use crate::bounded::{find_program, read, run, run_starter};
+use crate::bounded::{find_program, read, run};
 use crate::kernel::Localnet;
 use crate::tables::{has_rules, has_table, TableFamily};
 use crate::{conntrack, listeners, taps, Deadline, Flow, Kernel, KernelError, Survey};
@@ -141,13 +141,12 @@ impl Kernel for Host {
         wanted: &HostBridge,
     ) -> Result<(), KernelError> {
         // Planners of five formats are nothing that every start of a network should load.
-        let words = ["bridge", "apply", "--yes", "--bridge", bridge.as_str()];
-        let mut arguments: Vec<String> = words.map(str::to_owned).to_vec();
-        arguments.extend(["--nic".to_owned(), wanted.nic.to_string()]);
+        let mut words = vec!["bridge", "apply", "--yes", "--bridge", bridge.as_str()];
+        words.extend(["--nic", wanted.nic.as_str()]);
         if let Some(renderer) = wanted.renderer {
-            arguments.extend(["--renderer".to_owned(), renderer.to_string()]);
+            words.extend(["--renderer", renderer.name()]);
         }
-        run_starter("portero", &arguments, Deadline::after(BRIDGE))
+        run("portero", &words, "", Deadline::after(BRIDGE))
     }
 
     fn localnet(&mut self, bridge: &str) -> Option<bool> {

@@ -228,6 +228,11 @@ impl Host {
         text
     }
 
+    /// Whether the manager has the LAN's DNS server for an interface; nothing where it knows none.
+    pub fn dns(&self, interface: &str) -> Option<bool> {
+        self.manager.as_ref()?.dns(&self.lab, interface)
+    }
+
     /// The MAC address of an interface.
     pub fn mac(&self, interface: &str) -> String {
         let path = format!("/sys/class/net/{interface}/address");

@@ -81,6 +81,7 @@ fn made_and_removed(host: &mut Host, manager: fn(&Lab) -> Manager) {
     let before = host.seen();
     let (addresses, mac) = (host.addresses(NIC), host.mac(NIC));
     assert!(addresses.contains(ADDRESS), "{addresses}");
+    assert!(host.dns(NIC) != Some(false), "no DNS");
     let planned = host.portero("bridge plan --bridge br0 --nic lan0");
     assert!(planned.stdout.contains("br0"), "{planned:?}");
     assert_eq!(host.seen(), before, "plan changed something");
@@ -101,6 +102,8 @@ fn made_and_removed(host: &mut Host, manager: fn(&Lab) -> Manager) {
     assert_eq!(host.addresses(NIC), "");
     assert_eq!(host.routes(), before.nic.replace(&addresses, ""));
     assert_eq!(host.mac("br0"), mac);
+    assert!(host.dns("br0") != Some(false), "no DNS");
+    assert!(host.dns(NIC) != Some(true), "DNS is left on the NIC");
     assert_eq!(host.must("bridge confirm --bridge br0"), "br0 stays\n");
     // The time in which it would have been taken back.
     while start.elapsed() < took + Duration::from_secs(22) {

@@ -12,9 +12,19 @@ pub struct Manager {
     /// Files and folders to remove in the end.
     files: Vec<&'static str>,
     end: &'static [&'static str],
+    /// Asks it for the DNS servers of an interface; prints nothing where it knows none.
+    dns: &'static [&'static str],
 }
 
 impl Manager {
+    /// The DNS server 192.0.2.53 where the manager has it for an interface; nothing where it knows
+    /// none of any.
+    pub fn dns(&self, lab: &Lab, interface: &str) -> Option<bool> {
+        let (program, arguments) = self.dns.split_first()?;
+        let shown = lab.must(program, &[arguments, &[interface]].concat());
+        Some(shown.contains("192.0.2.53"))
+    }
+
     /// Ends it; the NIC keeps what it has.
     pub fn end(self, lab: &Lab) {
         if let Some((program, arguments)) = self.end.split_first() {
@@ -58,6 +68,7 @@ fn interfaces(lab: &Lab, nic: &str) -> Manager {
         programs: Vec::new(),
         files: vec!["/run/network", "/etc/network/interfaces"],
         end: &["ifdown", "--force", NIC],
+        dns: &[],
     }
 }
 
@@ -65,7 +76,7 @@ fn interfaces(lab: &Lab, nic: &str) -> Manager {
 pub fn networkd(lab: &Lab) -> Manager {
     write(
         "/etc/systemd/network/20-lan.network",
-        "[Match]\nName=lan0\n\n[Network]\n# the office\nAddress=192.0.2.10/24\nGateway=192.0.2.1\n\
+        "[Match]\nName=lan0\n\n[Network]\n# the office\nAddress=192.0.2.10/24\nGateway=192.0.2.1\nDNS=192.0.2.53\n\
          Address=2001:db8:2::10/64\nGateway=2001:db8:2::1\nIPv6AcceptRA=no\nIPv6DuplicateAddressDetection=0\n\n\
          [Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.1\n",
     );
@@ -101,6 +112,7 @@ fn run_networkd(lab: &Lab) -> Manager {
         programs: vec![daemon, bus],
         files: vec!["/etc/systemd/network", "/run/systemd/netif"],
         end: &[],
+        dns: &["networkctl", "status", "--no-pager"],
     }
 }
 
@@ -110,7 +122,7 @@ pub fn netplan(lab: &Lab) -> Manager {
     write(
         "/etc/netplan/01-lan.yaml",
         "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    lan0:\n      addresses: [192.0.2.10/24, \
-         \"2001:db8:2::10/64\"]\n      accept-ra: false\n      routes:\n        - {to: default, via: 192.0.2.1}\n        \
+         \"2001:db8:2::10/64\"]\n      accept-ra: false\n      nameservers: {addresses: [192.0.2.53]}\n      routes:\n        - {to: default, via: 192.0.2.1}\n        \
          - {to: default, via: \"2001:db8:2::1\"}\n        - {to: 198.51.100.0/24, via: 192.0.2.1}\n",
     );
     lab.must("chmod", &["600", "/etc/netplan/01-lan.yaml"]);
@@ -136,7 +148,7 @@ pub fn network_manager(lab: &Lab) -> Manager {
     write(
         keyfile,
         "[connection]\nid=lan\nuuid=6b1c5a0e-7b43-4d5c-9a53-0c5b6f9a2f10\ntype=ethernet\ninterface-name=lan0\n\n\
-         [ethernet]\n\n# the office\n[ipv4]\naddress1=192.0.2.10/24,192.0.2.1\nmethod=manual\n\
+         [ethernet]\n\n# the office\n[ipv4]\naddress1=192.0.2.10/24,192.0.2.1\ndns=192.0.2.53;\nmethod=manual\n\
          route1=198.51.100.0/24,192.0.2.1\n\n\
          [ipv6]\naddr-gen-mode=stable-privacy\naddress1=2001:db8:2::10/64,2001:db8:2::1\nip6-privacy=0\n\
          method=manual\n",
@@ -158,6 +170,7 @@ pub fn network_manager(lab: &Lab) -> Manager {
             "/run/NetworkManager",
         ],
         end: &[],
+        dns: &["nmcli", "-g", "IP4.DNS", "device", "show"],
     }
 }
 
