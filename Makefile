@@ -6,6 +6,8 @@ CARGO ?= cargo
 HOOKS := network qemu daemon
 PROGRAMS := portero portero-watch $(HOOKS:%=portero-%-hook)
 UNITS := portero-watch.service portero-bridge-guard@.service portero-bridge-recover.service
+# What every boot begins with.
+EARLY := $(PREFIX)/lib/systemd/system/sysinit.target.wants
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: all build install uninstall setup demo test unit lab test-matrix bench fmt clean
@@ -34,11 +36,14 @@ install:
 	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	install -m 0644 $(UNITS:%=packaging/systemd/%) '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
+	install -d '$(DESTDIR)$(EARLY)'
+	ln -sfn ../portero-bridge-recover.service '$(DESTDIR)$(EARLY)/portero-bridge-recover.service'
 	[ -e '$(DESTDIR)/etc/portero/portero.toml' ] || \
 		install -m 0644 packaging/portero.toml '$(DESTDIR)/etc/portero/portero.toml'
 
 uninstall:
 	for hook in $(HOOKS); do rm -f "$(DESTDIR)/etc/libvirt/hooks/$$hook.d/50-portero"; done
+	rm -f '$(DESTDIR)$(EARLY)/portero-bridge-recover.service'
 	for unit in $(UNITS); do rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit"; done
 	for program in $(PROGRAMS); do rm -f "$(DESTDIR)$(PREFIX)/bin/$$program"; done
 

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     clean_environment();
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("portero: only root can read the firewall, expected to be run as root");
+        eprintln!("portero: only root can read the firewall and the network files, expected to be run as root");
         return ExitCode::FAILURE;
     }
     match &args.command {
