@@ -68,8 +68,14 @@ pub fn plan(
     files: &HostFiles,
     nics: &[Nic],
 ) -> Result<Plan, BridgeError> {
-    for nic in &bridge.nics {
+    for (index, nic) in bridge.nics.iter().enumerate() {
         fit(nic, nics)?;
+        if bridge.nics[..index].contains(nic) {
+            return Err(BridgeError::Unfit {
+                nic: nic.to_string(),
+                reason: "is given a second time, expected it once".to_owned(),
+            });
+        }
     }
     let renderer = match renderer {
         Some(renderer) => renderer,

@@ -136,12 +136,18 @@ impl<'a> Bridges<'a> {
     /// Takes a confirmed bridge away; the files become what they were before, to the byte.
     ///
     /// # Errors
-    /// [`ChangeError`]; nothing has changed when one of the files was edited.
+    /// [`ChangeError`]; nothing has changed when a guest is on the bridge or a file was edited.
     pub fn remove(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
         let folder = Folder::of(self.paths, bridge);
         let (_lock, mut record) = self.open(&folder, bridge)?;
         if record.phase != Phase::Confirmed {
             return Err(present(bridge, record.phase));
+        }
+        if let Some(guest) = others_in(&record) {
+            return Err(ChangeError::InUse {
+                bridge: bridge.to_string(),
+                interface: guest,
+            });
         }
         for file in &record.files {
             let now = files::read(&self.paths.etc.join(&file.path))?;
@@ -341,6 +347,16 @@ impl<'a> Bridges<'a> {
 fn is_in(nic: &str, bridge: &str) -> bool {
     let master = std::fs::read_link(Path::new(INTERFACES).join(nic).join("master"));
     master.is_ok_and(|master| master.file_name().is_some_and(|name| name == bridge))
+}
+
+/// An interface in the bridge that is none of its NICs: a guest's.
+fn others_in(record: &Record) -> Option<String> {
+    let ports = std::fs::read_dir(Path::new(INTERFACES).join(&record.bridge).join("brif"));
+    let mut names = ports
+        .into_iter()
+        .flatten()
+        .filter_map(|port| port.ok()?.file_name().into_string().ok());
+    names.find(|name| !record.nics.contains(name))
 }
 
 /// What to do about a bridge that is there.

@@ -36,6 +36,14 @@ pub enum ChangeError {
     /// Nothing is to be changed.
     #[error("no file would change, expected a NIC that is in no bridge")]
     Nothing,
+    /// Guests are on it.
+    #[error("{interface} is in {bridge}, expected no guest on it: it would lose its network")]
+    InUse {
+        /// The bridge.
+        bridge: String,
+        /// The host's end of a guest's interface.
+        interface: String,
+    },
     /// A file was edited since it was written.
     #[error("/etc/{path} has changed since portero wrote it, expected it as it was written; what was there before is in {record}")]
     Edited {

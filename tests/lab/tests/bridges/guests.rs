@@ -41,6 +41,12 @@ fn guest_joins(host: &Host) {
     let ping = |address: &str| host.router("ping", &["-c1", "-W2", address]).ok;
     assert!(ping(GUEST), "the neighbour does not reach the guest");
     assert!(ping(ADDRESS), "the neighbour does not reach the host");
+    let ran = host.portero("bridge remove --bridge br0");
+    assert!(
+        !ran.ok && ran.stderr.contains("expected no guest on it"),
+        "{ran:?}"
+    );
+    assert!(ping(GUEST), "the guest has lost its network");
     host.lab.virsh(&["destroy", "joined"]);
     assert!(!ping(GUEST), "somebody else is the guest");
     host.lab.virsh(&["undefine", "joined"]);

@@ -264,6 +264,10 @@ fn refusals(host: &mut Host) {
             "an interface eth0 is there already",
         ),
         (
+            "bridge apply --bridge br0 --nic lan0 --nic lan0",
+            "lan0 is given a second time",
+        ),
+        (
             "bridge apply --bridge br0 --nic eth0",
             "no file configures eth0",
         ),
