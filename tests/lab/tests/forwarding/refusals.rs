@@ -62,7 +62,7 @@ fn host_bridge(world: &mut World) {
     assert!(!ran.ok, "started without its bridge");
     is_one_line(
         &ran.stderr,
-        "bridge br0 is not there; made by 'portero bridge apply --bridge br0 --nic eth0'",
+        "bridge br0 is not there, expected it; it is made by 'portero bridge apply --bridge br0 --nic eth0'",
     );
     assert!(!lab.virsh(&["net-list"]).contains("joined"));
     lab.must("ip", &["link", "add", "br0", "type", "bridge"]);
