@@ -150,6 +150,8 @@ impl<'a> Engine<'a> {
     /// [`ApplyError`].
     pub fn status(&mut self) -> Result<Vec<OwnerStatus>, ApplyError> {
         let (config, deadline) = self.configure_or_default();
+        // A table that is seen must not go before it is read.
+        let _lock = self.state.lock(deadline)?;
         let records = self.all_records()?;
         let firewall = self.choose(&config, deadline)?.firewall;
         let observed = self.observe(firewall, &records, deadline)?;
