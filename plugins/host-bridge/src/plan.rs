@@ -68,8 +68,9 @@ pub fn plan(
     files: &HostFiles,
     nics: &[Nic],
 ) -> Result<Plan, BridgeError> {
+    let mut live = Vec::new();
     for (index, nic) in bridge.nics.iter().enumerate() {
-        fit(nic, nics)?;
+        live.push(fit(nic, nics)?);
         if bridge.nics[..index].contains(nic) {
             return Err(BridgeError::Unfit {
                 nic: nic.to_string(),
@@ -79,13 +80,13 @@ pub fn plan(
     }
     let renderer = match renderer {
         Some(renderer) => renderer,
-        None => Renderer::detect(files, fit(&bridge.nics[0], nics)?)?,
+        None => Renderer::detect(files, live[0])?,
     };
     match renderer {
-        Renderer::Ifcfg => ifcfg::plan(bridge, files, nics),
-        Renderer::Keyfile => keyfile::plan(bridge, files, nics),
-        Renderer::Networkd => networkd::plan(bridge, files, nics),
-        Renderer::Netplan => netplan::plan(bridge, files, nics),
-        Renderer::Ifupdown => ifupdown::plan(bridge, files, nics),
+        Renderer::Ifcfg => ifcfg::plan(bridge, files, &live),
+        Renderer::Keyfile => keyfile::plan(bridge, files, &live),
+        Renderer::Networkd => networkd::plan(bridge, files, &live),
+        Renderer::Netplan => netplan::plan(bridge, files, &live),
+        Renderer::Ifupdown => ifupdown::plan(bridge, files, &live),
     }
 }

@@ -3,7 +3,7 @@
 use super::file::Ifcfg;
 use super::port::{divide, fold_aliases, has_ip, unfit, Divided, Named};
 use super::routes::{rewrite, zone, KINDS};
-use crate::bridge::{fit, Bridge, HostFiles, Nic, Stp};
+use crate::bridge::{Bridge, HostFiles, Nic, Stp};
 use crate::{BridgeError, Plan, Renderer};
 use portero_event::MacAddress;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ const IGNORED: [&str; 7] = [
 /// # Errors
 /// [`BridgeError`] when a NIC is not fit for it or a file cannot be understood; then nothing is to
 /// be changed.
-pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<Plan, BridgeError> {
+pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<Plan, BridgeError> {
     let name = bridge.name.as_str();
     let mut planner = Planner {
         files,
@@ -42,8 +42,8 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<P
     }
     let mut settings: Vec<(String, String)> = Vec::new();
     let mut mac = None;
-    for (index, nic) in bridge.nics.iter().enumerate() {
-        let live = fit(nic, nics)?;
+    for (index, live) in nics.iter().enumerate() {
+        let nic = &live.name;
         let named = planner.file_of(nic.as_str(), live.mac)?;
         if index > 0 && has_ip(&named.file) {
             return Err(named.error(

@@ -2,7 +2,7 @@
 
 use super::file::{stanzas, text, Stanza};
 use super::option::{fate, is_about_link, Fate};
-use crate::bridge::{fit, Bridge, HostFiles, Nic, Stp};
+use crate::bridge::{Bridge, HostFiles, Nic, Stp};
 use crate::{BridgeError, Plan, Renderer};
 
 /// The file, below /etc.
@@ -56,11 +56,10 @@ fn parsed(files: &HostFiles) -> Vec<Parsed> {
 }
 
 /// Plans the bridge.
-pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<Plan, BridgeError> {
-    let first = fit(&bridge.nics[0], nics)?;
+pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<Plan, BridgeError> {
     let mut planner = Planner {
         bridge,
-        mac: first.mac.map(|mac| mac.to_string()),
+        mac: nics[0].mac.map(|mac| mac.to_string()),
         files: parsed(files),
         warnings: Vec::new(),
     };

@@ -1,7 +1,7 @@
 //! From a NIC's keyfile to those of a bridge and of the NIC in it.
 
 use super::fate::{fate_of_key, fate_of_section, Fate};
-use crate::bridge::{fit, Bridge, HostFiles, Nic, Stp};
+use crate::bridge::{Bridge, HostFiles, Nic, Stp};
 use crate::unit::{Line, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
 use uuid::Uuid;
@@ -94,7 +94,7 @@ pub(crate) fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
 }
 
 /// Plans the bridge.
-pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<Plan, BridgeError> {
+pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<Plan, BridgeError> {
     let profiles: Vec<Profile> = files_of(files)
         .map(|(file, text)| parse(file, text))
         .collect::<Result<_, _>>()?;
@@ -105,8 +105,8 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<P
         warnings: Vec::new(),
     };
     planner.check_bridge()?;
-    for (index, name) in bridge.nics.iter().enumerate() {
-        let nic = fit(name, nics)?;
+    for (index, nic) in nics.iter().enumerate() {
+        let name = &nic.name;
         let profile = match planner.profile_of(nic)? {
             Some(profile) => profile,
             None if index == 0 => {

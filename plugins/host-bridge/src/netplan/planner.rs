@@ -2,7 +2,7 @@
 
 use super::fate::{fate, Fate};
 use super::tree::{fit_of, read, Fit, Tree, FOLDER, KINDS};
-use crate::bridge::{fit, Bridge, HostFiles, Nic, Stp};
+use crate::bridge::{Bridge, HostFiles, Nic, Stp};
 use crate::{BridgeError, Plan, Renderer};
 use serde_yaml_ng::{Mapping, Value};
 
@@ -30,7 +30,7 @@ struct Place {
 }
 
 /// Plans the bridge.
-pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<Plan, BridgeError> {
+pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<Plan, BridgeError> {
     let mut planner = Planner {
         bridge,
         trees: read(files)?,
@@ -40,8 +40,8 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<P
     let mut ids = Vec::new();
     let mut own = Mapping::new();
     let mut file = 0;
-    for (index, name) in bridge.nics.iter().enumerate() {
-        let nic = fit(name, nics)?;
+    for (index, nic) in nics.iter().enumerate() {
+        let name = &nic.name;
         let place = match planner.place_of(nic)? {
             Some(place) => place,
             None if index == 0 => {

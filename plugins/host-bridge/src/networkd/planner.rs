@@ -1,7 +1,7 @@
 //! From a NIC's .network file to those of a bridge and of the NIC in it.
 
 use super::fate::{fate_of_key, fate_of_section, Fate};
-use crate::bridge::{fit, Bridge, HostFiles, Nic, Stp};
+use crate::bridge::{Bridge, HostFiles, Nic, Stp};
 use crate::unit::{Line, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
 use glob::Pattern;
@@ -93,7 +93,7 @@ fn path(name: &str) -> String {
 }
 
 /// Plans the bridge.
-pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<Plan, BridgeError> {
+pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<Plan, BridgeError> {
     let mut planner = Planner {
         bridge,
         files,
@@ -103,8 +103,8 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[Nic]) -> Result<P
     planner.check_bridge()?;
     let mut own = Unit::default();
     let mut mac = None;
-    for (index, name) in bridge.nics.iter().enumerate() {
-        let nic = fit(name, nics)?;
+    for (index, nic) in nics.iter().enumerate() {
+        let name = &nic.name;
         let divided = match owner_unit(files, nic) {
             Some((file, unit, fit)) => planner.make_port(nic, &file, &unit, fit)?,
             None if index == 0 => {
