@@ -3,6 +3,7 @@
 use crate::BridgeError;
 use portero_event::{InterfaceName, MacAddress};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// The bridge that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,48 @@ pub struct Bridge {
     pub nics: Vec<InterfaceName>,
     /// Whether it takes part in the spanning tree.
     pub stp: Stp,
+}
+
+impl Bridge {
+    /// The UUID of something of the bridge: the same each time, and another for each `of`, so that
+    /// two hosts' differ.
+    pub(crate) fn uuid(&self, of: &str) -> String {
+        let seed = format!("portero bridge {} {of}", self.name);
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes()).to_string()
+    }
+
+    /// What to know when the first NIC's MAC address cannot be had.
+    pub(crate) fn is_not_pinned(&self) -> String {
+        format!(
+            "the MAC address of {} is not known, so that of {} is not pinned to it",
+            self.nics[0], self.name
+        )
+    }
+
+    /// What to know of a VLAN on a NIC: one that is in a bridge gets it no more packets.
+    pub(crate) fn takes_packets_of(&self, vlan: &str, nic: &str) -> String {
+        format!(
+            "{vlan} is a VLAN on {nic}, whose packets {} takes: put the VLAN on {}",
+            self.name, self.name
+        )
+    }
+
+    /// What is wrong with a further NIC that has addresses.
+    pub(crate) fn has_ip_already(&self, nic: &str) -> String {
+        format!(
+            "{nic} has an IP configuration of its own, expected one on {} alone",
+            self.nics[0]
+        )
+    }
+}
+
+/// Whether a file is a backup, which initscripts (network-functions, `is_ignored_file`) and
+/// NetworkManager pass over.
+pub(crate) fn is_backup(name: &str) -> bool {
+    let ends = [
+        "~", ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".rpmorig",
+    ];
+    ends.iter().any(|end| name.ends_with(end))
 }
 
 /// The spanning tree protocol, IEEE 802.1D.

@@ -10,6 +10,7 @@ mod ifupdown;
 mod keyfile;
 mod netplan;
 mod networkd;
+mod pattern;
 mod plan;
 mod renderer;
 mod unit;

@@ -1,5 +1,6 @@
 //! Divides files of sections into those, and keeps every line as it was written: units,
 //! systemd.syntax(7), and keyfiles.
+
 use crate::SyntaxError;
 use std::fmt;
 

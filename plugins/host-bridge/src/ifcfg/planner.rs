@@ -3,10 +3,9 @@
 use super::file::Ifcfg;
 use super::port::{divide, fold_aliases, has_ip, unfit, Divided, Named};
 use super::routes::{rewrite, zone, KINDS};
-use crate::bridge::{Bridge, HostFiles, Nic, Stp};
+use crate::bridge::{is_backup, Bridge, HostFiles, Nic, Stp};
 use crate::{BridgeError, Plan, Renderer};
 use portero_event::MacAddress;
-use uuid::Uuid;
 
 /// Where the files are, below /etc.
 const FOLDER: &str = "sysconfig/network-scripts";
@@ -16,11 +15,6 @@ const GLOBAL: &str = "sysconfig/network";
 
 /// What names of files that configure an interface start with.
 const PREFIX: &str = "ifcfg-";
-
-/// What backups that initscripts passes over end in (network-functions, `is_ignored_file`).
-const IGNORED: [&str; 7] = [
-    "~", ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".rpmorig",
-];
 
 /// Plans a bridge.
 ///
@@ -46,15 +40,9 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
         let nic = &live.name;
         let named = planner.file_of(nic.as_str(), live.mac)?;
         if index > 0 && has_ip(&named.file) {
-            return Err(named.error(
-                "BOOTPROTO",
-                format!(
-                    "{nic} has an IP configuration of its own, expected one on {} alone",
-                    bridge.nics[0]
-                ),
-            ));
+            return Err(named.error("BOOTPROTO", bridge.has_ip_already(nic.as_str())));
         }
-        let divided = planner.make_port(nic.as_str(), name, named)?;
+        let divided = planner.make_port(nic.as_str(), bridge, named)?;
         if divided.port.is_false("ONBOOT") {
             planner.warnings.push(format!(
                 "{nic} is not brought up at boot (ONBOOT=no), so {name} is without it then"
@@ -69,10 +57,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
         }
     }
     if mac.is_none() {
-        planner.warnings.push(format!(
-            "the MAC address of {} is not known, so that of {name} is not pinned to it",
-            bridge.nics[0]
-        ));
+        planner.warnings.push(bridge.is_not_pinned());
     }
     let file = bridge_file(bridge, mac.as_deref(), &settings, &mut planner.warnings);
     planner
@@ -103,10 +88,7 @@ fn bridge_file(
     let mut file = Ifcfg::default();
     file.set("DEVICE", name);
     file.set("TYPE", "Bridge");
-    // The same bridge has the same UUID each time, and two hosts' differ.
-    let seed = format!("portero bridge {name} {}", mac.unwrap_or_default());
-    let uuid = Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes());
-    file.set("UUID", &uuid.to_string());
+    file.set("UUID", &bridge.uuid(mac.unwrap_or_default()));
     let stp = match bridge.stp {
         Stp::On => "yes",
         Stp::Off => "no",
@@ -193,9 +175,7 @@ impl Planner<'_> {
         self.files
             .folder(FOLDER)
             .map(|(name, _)| name)
-            .filter(|name| {
-                name.starts_with(PREFIX) && !IGNORED.iter().any(|end| name.ends_with(end))
-            })
+            .filter(|name| name.starts_with(PREFIX) && !is_backup(name))
     }
 
     /// The file of the interface's name, or the one that names it in DEVICE. Files of others that
@@ -249,9 +229,10 @@ impl Planner<'_> {
     fn make_port(
         &mut self,
         nic: &str,
-        bridge: &str,
+        bridge: &Bridge,
         mut named: Named,
     ) -> Result<Divided, BridgeError> {
+        let name = bridge.name.as_str();
         if let Some(error) = unfit(&named) {
             return Err(error);
         }
@@ -279,7 +260,7 @@ impl Planner<'_> {
         for name in names {
             self.after.remove(&path(&name));
         }
-        let mut divided = divide(&named, nic, bridge);
+        let mut divided = divide(&named, nic, name);
         self.warnings.append(&mut divided.warnings);
         if divided.port.get("DEVICE").is_none() {
             divided.port.set("DEVICE", nic);
@@ -288,8 +269,8 @@ impl Planner<'_> {
             .insert(path(&named.name), divided.port.to_string());
         for kind in KINDS {
             if let Some(text) = self.after.remove(&path(&format!("{kind}-{suffix}"))) {
-                let text = rewrite(&text, nic, bridge);
-                self.after.insert(path(&format!("{kind}-{bridge}")), text);
+                let text = rewrite(&text, nic, name);
+                self.after.insert(path(&format!("{kind}-{name}")), text);
             }
         }
         self.warn_of_children(nic, bridge);
@@ -297,7 +278,7 @@ impl Planner<'_> {
     }
 
     /// A VLAN on a NIC that is in a bridge gets no more packets.
-    fn warn_of_children(&mut self, nic: &str, bridge: &str) {
+    fn warn_of_children(&mut self, nic: &str, bridge: &Bridge) {
         let children: Vec<String> = self
             .ifcfg_names()
             .filter_map(|name| self.parse(name).ok())
@@ -308,9 +289,7 @@ impl Planner<'_> {
             .map(|other| other.name)
             .collect();
         for child in children {
-            self.warnings.push(format!(
-                "{child} is a VLAN on {nic}, whose packets {bridge} takes: put the VLAN on {bridge}"
-            ));
+            self.warnings.push(bridge.takes_packets_of(&child, nic));
         }
     }
 }

@@ -17,14 +17,15 @@ pub(crate) enum Fate {
     Unknown,
 }
 
+use crate::pattern;
 use Fate::{Both, Command, Moves, Refused, Stays};
 
 const WIRELESS: &str = "the NIC is wireless; an access point takes no bridge";
 const MEMBER: &str = "the NIC is part of a bond, expected that itself";
 const BRIDGE: &str = "it is a bridge already";
 
-/// Names, or beginnings of names with a `*`; the first that fits counts (interfaces(5), and the manuals of ethtool,
-/// ifenslave, vlan, bridge-utils, resolvconf).
+/// Names, or beginnings of names with a `*`; the first that fits counts (interfaces(5), and the
+/// manuals of ethtool, ifenslave, vlan, bridge-utils, resolvconf).
 const TABLE: &[(&str, Fate)] = &[
     ("wpa-*", Refused(WIRELESS)),
     ("wireless*", Refused(WIRELESS)),
@@ -79,13 +80,7 @@ const TABLE: &[(&str, Fate)] = &[
 
 /// What becomes of an option; ifupdown takes `-` and `_` for the same.
 pub(crate) fn fate(name: &str) -> Fate {
-    let name = name.replace('_', "-");
-    let fits = |pattern: &str| match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == pattern,
-    };
-    let line = TABLE.iter().find(|(pattern, _)| fits(pattern));
-    line.map_or(Fate::Unknown, |(_, fate)| *fate)
+    pattern::find(TABLE, &name.replace('_', "-")).unwrap_or(Fate::Unknown)
 }
 
 /// Whether a command is about the link, and so stays with the NIC.

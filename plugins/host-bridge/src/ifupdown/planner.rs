@@ -128,10 +128,7 @@ impl Planner<'_> {
                         .iter()
                         .find(|nic| nic.as_str() == interface);
                     if let (Some(nic), false) = (other, stanza.method() == "manual") {
-                        return Err(error(format!(
-                            "{nic} has an IP configuration of its own, expected one on {} alone",
-                            self.nic()
-                        )));
+                        return Err(error(self.bridge.has_ip_already(nic.as_str())));
                     }
                     if is_of(interface, self.nic()) && names("inherits") {
                         return Err(error("inherits is not understood, expected options".into()));
@@ -215,10 +212,7 @@ impl Planner<'_> {
         }
         match mac {
             Some(mac) => settings.push(format!("    bridge_hw {mac}")),
-            None => self.warnings.push(format!(
-                "the MAC address of {} is not known, so that of {} is not pinned to it",
-                self.bridge.nics[0], self.bridge.name
-            )),
+            None => self.warnings.push(self.bridge.is_not_pinned()),
         }
         settings
     }
@@ -350,10 +344,9 @@ impl Planner<'_> {
                     matches!(words.as_slice(), ["vlan-raw-device" | "vlan_raw_device", on] if *on == nic)
                 });
                 if interface.starts_with(&format!("{nic}.")) || (by_option && interface != nic) {
-                    self.warnings.push(format!(
-                        "{interface} in {} is a VLAN on {nic}, whose packets {} takes: put the VLAN on {}",
-                        file.path, self.bridge.name, self.bridge.name
-                    ));
+                    let vlan = format!("{interface} in {}", file.path);
+                    self.warnings
+                        .push(self.bridge.takes_packets_of(&vlan, &nic));
                 }
             }
         }

@@ -1,21 +1,15 @@
 //! From a NIC's keyfile to those of a bridge and of the NIC in it.
 
 use super::fate::{fate_of_key, fate_of_section, Fate};
-use crate::bridge::{Bridge, HostFiles, Nic, Stp};
+use crate::bridge::{is_backup, Bridge, HostFiles, Nic, Stp};
 use crate::unit::{Line, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
-use uuid::Uuid;
 
 /// Where the files are, below /etc.
 const FOLDER: &str = "NetworkManager/system-connections";
 
 /// What names of files of our own end in; without, old versions read any name.
 const SUFFIX: &str = ".nmconnection";
-
-/// What names of files that NetworkManager passes over end in.
-const IGNORED: [&str; 7] = [
-    "~", ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".rpmorig",
-];
 
 /// Types of profiles that a bridge can have for a port.
 const TYPES: [&str; 5] = ["ethernet", "802-3-ethernet", "bond", "vlan", "team"];
@@ -77,9 +71,7 @@ fn parse(file: &str, text: &str) -> Result<Profile, BridgeError> {
 }
 
 fn files_of(files: &HostFiles) -> impl Iterator<Item = (&str, &str)> {
-    files
-        .folder(FOLDER)
-        .filter(|(name, _)| !IGNORED.iter().any(|end| name.ends_with(end)))
+    files.folder(FOLDER).filter(|(name, _)| !is_backup(name))
 }
 
 /// The path of the file that configures the NIC.
@@ -189,7 +181,7 @@ impl Planner<'_> {
     /// A profile for a NIC that has none.
     fn new_profile(&self, nic: &Nic) -> Profile {
         let name = nic.name.as_str();
-        let uuid = self.uuid(name);
+        let uuid = self.bridge.uuid(name);
         let settings = [
             ("id", name),
             ("uuid", &uuid),
@@ -203,12 +195,6 @@ impl Planner<'_> {
                 sections: vec![Section::new("connection", &settings)],
             },
         }
-    }
-
-    /// The same profile has the same UUID each time.
-    fn uuid(&self, of: &str) -> String {
-        let seed = format!("portero bridge {} {of}", self.bridge.name);
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes()).to_string()
     }
 
     /// Refuses what is given twice and what is no NIC.
@@ -376,7 +362,7 @@ impl Planner<'_> {
         // A word like `stable` is no address; what came of it is what the NIC has now.
         let cloned = cloned.filter(|mac| mac.contains(':')).map(str::to_owned);
         let mac = cloned.or_else(|| nic.mac.map(|mac| mac.to_string()));
-        let uuid = self.uuid(mac.as_deref().unwrap_or_default());
+        let uuid = self.bridge.uuid(mac.as_deref().unwrap_or_default());
         let settings = [
             ("id", name),
             ("uuid", &uuid),
@@ -393,10 +379,7 @@ impl Planner<'_> {
         let mut settings = vec![("stp", stp)];
         match &mac {
             Some(mac) => settings.insert(0, ("mac-address", mac)),
-            None => self.warnings.push(format!(
-                "the MAC address of {} is not known, so that of {name} is not pinned to it",
-                nic.name
-            )),
+            None => self.warnings.push(self.bridge.is_not_pinned()),
         }
         let mut unit = Unit::default();
         for mut section in own {
@@ -438,10 +421,8 @@ impl Planner<'_> {
                 parent == **nic || uuid.is_some()
             });
             if let Some(nic) = nic {
-                self.warnings.push(format!(
-                    "{} is a VLAN on {nic}, whose packets {} takes: put the VLAN on {}",
-                    profile.file, self.bridge.name, self.bridge.name
-                ));
+                self.warnings
+                    .push(self.bridge.takes_packets_of(&profile.file, nic));
             }
         }
     }

@@ -15,6 +15,7 @@ pub(crate) enum Fate {
     Unknown,
 }
 
+use crate::pattern;
 use Fate::{Both, Moves, Refused, Stays};
 
 /// The YAML reference of netplan; a `*` stands for any end or beginning.
@@ -67,11 +68,5 @@ const TABLE: &[(&str, Fate)] = &[
 
 /// What becomes of a key.
 pub(crate) fn fate(key: &str) -> Fate {
-    let fits = |pattern: &str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(end), _) => key.ends_with(end),
-        (_, Some(start)) => key.starts_with(start),
-        _ => key == pattern,
-    };
-    let line = TABLE.iter().find(|(pattern, _)| fits(pattern));
-    line.map_or(Fate::Unknown, |(_, fate)| *fate)
+    pattern::find(TABLE, key).unwrap_or(Fate::Unknown)
 }

@@ -58,19 +58,10 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
             own = moved;
             match mac.or_else(|| nic.mac.map(|mac| mac.to_string())) {
                 Some(mac) => drop(own.insert("macaddress".into(), mac.into())),
-                None => planner.warnings.push(format!(
-                    "the MAC address of {name} is not known, so that of {} is not pinned to it",
-                    bridge.name
-                )),
+                None => planner.warnings.push(bridge.is_not_pinned()),
             }
         } else if asks_for_ip(&moved) {
-            return Err(planner.error(
-                &place,
-                format!(
-                    "{name} has an IP configuration of its own, expected one on {} alone",
-                    bridge.nics[0]
-                ),
-            ));
+            return Err(planner.error(&place, bridge.has_ip_already(name.as_str())));
         }
         planner.warn_of_children(&place);
         ids.push(Value::from(place.id));
@@ -212,10 +203,9 @@ impl Planner<'_> {
         for tree in &self.trees {
             for (id, entry) in tree.entries("vlans") {
                 if entry.get("link").and_then(Value::as_str) == Some(&place.id) {
-                    self.warnings.push(format!(
-                        "{id} in {} is a VLAN on {}, whose packets {} takes: put the VLAN on {}",
-                        tree.path, place.id, self.bridge.name, self.bridge.name
-                    ));
+                    let vlan = format!("{id} in {}", tree.path);
+                    self.warnings
+                        .push(self.bridge.takes_packets_of(&vlan, &place.id));
                 }
             }
         }

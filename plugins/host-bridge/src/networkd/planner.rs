@@ -344,10 +344,7 @@ impl Planner<'_> {
         let mut device = vec![("Name", name), ("Kind", "bridge")];
         match &mac {
             Some(mac) => device.push(("MACAddress", mac)),
-            None => self.warnings.push(format!(
-                "the MAC address of {} is not known, so that of {name} is not pinned to it",
-                self.bridge.nics[0]
-            )),
+            None => self.warnings.push(self.bridge.is_not_pinned()),
         }
         let stp = match self.bridge.stp {
             Stp::On => "yes",
