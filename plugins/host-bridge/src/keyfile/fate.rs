@@ -1,22 +1,6 @@
 //! The tables of what becomes of each section and key of a NIC's keyfile.
 
-/// What becomes of a section or key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It is about the link: it stays with the NIC.
-    Stays,
-    /// It is about IP: it goes to the bridge.
-    Moves,
-    /// Both need it.
-    Both,
-    /// What becomes of it is decided key by key.
-    Divided,
-    /// No bridge can be made of a NIC with it, for this reason.
-    Refused(&'static str),
-    /// It is not known: it stays, and the administrator is told.
-    Unknown,
-}
-
+use crate::unit::{Fate, Table};
 use Fate::{Both, Divided, Moves, Refused, Stays};
 
 const MEMBER: &str = "the NIC is part of another interface already, expected that itself";
@@ -91,20 +75,9 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("802-3-ethernet", "mtu", Both),
 ];
 
-/// What becomes of a section.
-pub(crate) fn fate_of_section(name: &str) -> Fate {
-    let line = SECTIONS.iter().find(|(section, _)| *section == name);
-    line.map_or(Fate::Unknown, |(_, fate)| *fate)
-}
-
-/// What becomes of a key of a section that is divided; of links nearly all stays.
-pub(crate) fn fate_of_key(section: &str, key: &str) -> Fate {
-    let line = KEYS
-        .iter()
-        .find(|(known, name, _)| (*known, *name) == (section, key));
-    match line {
-        Some((_, _, fate)) => *fate,
-        None if section == "connection" => Fate::Unknown,
-        None => Stays,
-    }
-}
+/// What becomes of what stands in a keyfile; of links nearly all stays.
+pub(crate) const TABLE: Table = Table {
+    sections: SECTIONS,
+    keys: KEYS,
+    others: ("connection", Fate::Unknown),
+};

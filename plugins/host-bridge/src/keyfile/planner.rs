@@ -1,8 +1,8 @@
 //! From a NIC's keyfile to those of a bridge and of the NIC in it.
 
-use super::fate::{fate_of_key, fate_of_section, Fate};
+use super::fate::TABLE;
 use crate::bridge::{is_backup, Bridge, HostFiles, Nic, Stp};
-use crate::unit::{Line, Section, Unit};
+use crate::unit::{Comments, Divide, Fate, Line, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
 
 /// Where the files are, below /etc.
@@ -222,7 +222,7 @@ impl Planner<'_> {
                     ));
                 }
             }
-            if let Fate::Refused(why) = fate_of_section(&section.name) {
+            if let Fate::Refused(why) = TABLE.of_section(&section.name) {
                 return Err(profile.error(None, format!("[{}]: {why}", section.name)));
             }
         }
@@ -245,16 +245,24 @@ impl Planner<'_> {
             head: profile.unit.head.clone(),
             sections: Vec::new(),
         };
+        let divide = Divide {
+            table: &TABLE,
+            comments: Comments::Stay,
+            bridge: self.bridge,
+            nic,
+            folder: FOLDER,
+            file: &profile.file,
+        };
         let mut own = Vec::new();
         for section in &profile.unit.sections {
-            match fate_of_section(&section.name) {
+            match TABLE.of_section(&section.name) {
                 Fate::Moves => own.push(self.renamed(section, nic)),
                 Fate::Both => {
                     own.push(section.clone());
                     port.sections.push(section.clone());
                 }
                 Fate::Divided => {
-                    let (stays, moves) = self.divide(profile, section, nic)?;
+                    let (stays, moves) = divide.section(section, &mut self.warnings)?;
                     port.sections.push(stays);
                     own.push(moves);
                 }
@@ -265,7 +273,9 @@ impl Planner<'_> {
                     ));
                     port.sections.push(section.clone());
                 }
-                Fate::Stays | Fate::Refused(_) => port.sections.push(section.clone()),
+                Fate::Stays | Fate::Stacked | Fate::Refused(_) => {
+                    port.sections.push(section.clone())
+                }
             }
         }
         let section = port
@@ -291,45 +301,6 @@ impl Planner<'_> {
         }
         self.after.insert(path(&profile.file), port.to_string());
         Ok(own)
-    }
-
-    /// What of a section stays and what goes to the bridge.
-    fn divide(
-        &mut self,
-        profile: &Profile,
-        section: &Section,
-        nic: &Nic,
-    ) -> Result<(Section, Section), BridgeError> {
-        let mut stays = Section::new(&section.name, &[]);
-        let mut moves = stays.clone();
-        for line in &section.lines {
-            let Line::Setting {
-                key, line: number, ..
-            } = line
-            else {
-                stays.lines.push(line.clone());
-                continue;
-            };
-            match fate_of_key(&section.name, key) {
-                Fate::Moves => moves.lines.push(line.clone()),
-                Fate::Both => {
-                    moves.lines.push(line.clone());
-                    stays.lines.push(line.clone());
-                }
-                Fate::Refused(why) => {
-                    return Err(profile.error(Some(*number), format!("{key}: {why}")));
-                }
-                Fate::Unknown => {
-                    self.warnings.push(format!(
-                        "{}, line {number}: {key} is not known; it stays with {}",
-                        profile.file, nic.name
-                    ));
-                    stays.lines.push(line.clone());
-                }
-                Fate::Stays | Fate::Divided => stays.lines.push(line.clone()),
-            }
-        }
-        Ok((stays, moves))
     }
 
     /// The section with the bridge wherever a link-local address names the NIC.

@@ -1,24 +1,6 @@
 //! The tables of what becomes of each section and key of a NIC's .network file.
 
-/// What becomes of a section or key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It is about the link: it stays with the NIC.
-    Stays,
-    /// It is about IP: it goes to the bridge.
-    Moves,
-    /// Both need it.
-    Both,
-    /// What becomes of it is decided key by key.
-    Divided,
-    /// No bridge can be made of a NIC with it, for this reason.
-    Refused(&'static str),
-    /// It stays, and its packets are taken by the bridge from now on.
-    Stacked,
-    /// It is not known: it stays, and the administrator is told.
-    Unknown,
-}
-
+use crate::unit::{Fate, Table};
 use Fate::{Both, Divided, Moves, Refused, Stacked, Stays};
 
 const MEMBER: &str = "the NIC is part of another interface already";
@@ -83,20 +65,9 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("Network", "ActiveSlave", Stays),
 ];
 
-/// What becomes of a section.
-pub(crate) fn fate_of_section(name: &str) -> Fate {
-    let line = SECTIONS.iter().find(|(section, _)| *section == name);
-    line.map_or(Fate::Unknown, |(_, fate)| *fate)
-}
-
-/// What becomes of a key of a section that is divided.
-pub(crate) fn fate_of_key(section: &str, key: &str) -> Fate {
-    let line = KEYS
-        .iter()
-        .find(|(known, name, _)| (*known, *name) == (section, key));
-    match line {
-        Some((_, _, fate)) => *fate,
-        None if section == "Network" => Moves,
-        None => Stays,
-    }
-}
+/// What becomes of what stands in a .network file.
+pub(crate) const TABLE: Table = Table {
+    sections: SECTIONS,
+    keys: KEYS,
+    others: ("Network", Moves),
+};

@@ -1,8 +1,8 @@
 //! From a NIC's .network file to those of a bridge and of the NIC in it.
 
-use super::fate::{fate_of_key, fate_of_section, Fate};
+use super::fate::TABLE;
 use crate::bridge::{Bridge, HostFiles, Nic, Stp};
-use crate::unit::{Line, Section, Unit};
+use crate::unit::{Comments, Divide, Fate, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
 use glob::Pattern;
 
@@ -192,11 +192,19 @@ impl Planner<'_> {
                 .map(|mac| (*mac).to_owned()),
             ..Divided::default()
         };
+        let divide = Divide {
+            table: &TABLE,
+            comments: Comments::Move,
+            bridge: self.bridge,
+            nic,
+            folder: FOLDER,
+            file,
+        };
         for section in &unit.sections {
-            match fate_of_section(&section.name) {
+            match TABLE.of_section(&section.name) {
                 Fate::Moves => divided.bridge.sections.push(section.clone()),
                 Fate::Divided => {
-                    let (stays, moves) = self.divide_section(file, section)?;
+                    let (stays, moves) = divide.section(section, &mut self.warnings)?;
                     if !stays.is_empty() {
                         port.sections.push(stays);
                     }
@@ -293,49 +301,6 @@ impl Planner<'_> {
             }
         }
         self.after.insert(path(name), unit.to_string());
-    }
-
-    /// What of a section stays and what goes to the bridge.
-    fn divide_section(
-        &mut self,
-        file: &str,
-        section: &Section,
-    ) -> Result<(Section, Section), BridgeError> {
-        let mut stays = Section::new(&section.name, &[]);
-        let mut moves = stays.clone();
-        for line in &section.lines {
-            let Line::Setting {
-                key, line: number, ..
-            } = line
-            else {
-                // A comment stays with what it stands before, most likely IP.
-                moves.lines.push(line.clone());
-                continue;
-            };
-            match fate_of_key(&section.name, key) {
-                Fate::Moves => moves.lines.push(line.clone()),
-                Fate::Both => {
-                    moves.lines.push(line.clone());
-                    stays.lines.push(line.clone());
-                }
-                Fate::Refused(why) => {
-                    return Err(BridgeError::Value {
-                        file: path(file),
-                        line: Some(*number),
-                        reason: format!("{key}: {why}"),
-                    });
-                }
-                Fate::Stacked => {
-                    self.warnings.push(format!(
-                        "{file}, line {number}: {key} is on a NIC whose packets {} takes: put it on {}",
-                        self.bridge.name, self.bridge.name
-                    ));
-                    stays.lines.push(line.clone());
-                }
-                Fate::Stays | Fate::Divided | Fate::Unknown => stays.lines.push(line.clone()),
-            }
-        }
-        Ok((stays, moves))
     }
 
     /// Writes the bridge's own files.
