@@ -62,7 +62,7 @@ impl Manager {
         }
     }
 
-    /// Programs that have to be there, with the package that has them.
+    /// Programs that have to be there.
     #[must_use]
     pub fn programs(self) -> &'static [&'static str] {
         match self {
@@ -77,15 +77,11 @@ impl Manager {
     /// The way from the NIC to the bridge.
     #[must_use]
     pub fn to_bridge(self, bridge: &str, nics: &[&str]) -> Steps {
-        let each = |arguments: &[&str], program, failure| -> Vec<Step> {
-            let with = |nic: &&str| step(program, &[arguments, &[*nic]].concat(), failure);
-            nics.iter().map(with).collect()
-        };
         match self {
             Self::Ifupdown | Self::Initscripts => Steps {
-                before_files: each(&[], "ifdown", Failure::Expected),
+                before_files: each("ifdown", &[], nics, Failure::Expected),
                 after_files: [
-                    each(&[], "ifup", Failure::Expected),
+                    each("ifup", &[], nics, Failure::Expected),
                     vec![step("ifup", &[bridge], Failure::Fatal)],
                 ]
                 .concat(),
@@ -94,7 +90,7 @@ impl Manager {
                 before_files: Vec::new(),
                 after_files: [
                     vec![step("nmcli", &["connection", "reload"], Failure::Fatal)],
-                    each(CONNECT, "nmcli", Failure::Fatal),
+                    each("nmcli", CONNECT, nics, Failure::Fatal),
                 ]
                 .concat(),
             },
@@ -112,29 +108,21 @@ impl Manager {
     /// The way back from wherever the first one has come to.
     #[must_use]
     pub fn to_nic(self, bridge: &str, nics: &[&str]) -> Steps {
-        let each = |arguments: &[&str], program, failure| -> Vec<Step> {
-            let with = |nic: &&str| step(program, &[arguments, &[*nic]].concat(), failure);
-            nics.iter().map(with).collect()
+        // ifupdown believes its own record of what is up; initscripts keep none.
+        let force: &[&str] = match self {
+            Self::Ifupdown => &["--force"],
+            _ => &[],
         };
         let delete = || step("ip", &["link", "delete", bridge], Failure::Expected);
         match self {
-            Self::Ifupdown => Steps {
+            Self::Ifupdown | Self::Initscripts => Steps {
                 before_files: [
-                    vec![step("ifdown", &["--force", bridge], Failure::Expected)],
-                    each(&["--force"], "ifdown", Failure::Expected),
+                    each("ifdown", force, &[bridge], Failure::Expected),
+                    each("ifdown", force, nics, Failure::Expected),
                     vec![delete()],
                 ]
                 .concat(),
-                after_files: each(&["--force"], "ifup", Failure::Fatal),
-            },
-            Self::Initscripts => Steps {
-                before_files: [
-                    vec![step("ifdown", &[bridge], Failure::Expected)],
-                    each(&[], "ifdown", Failure::Expected),
-                    vec![delete()],
-                ]
-                .concat(),
-                after_files: each(&[], "ifup", Failure::Fatal),
+                after_files: each("ifup", force, nics, Failure::Fatal),
             },
             Self::NetworkManager => Steps {
                 before_files: Vec::new(),
@@ -143,7 +131,7 @@ impl Manager {
                         step("nmcli", &["connection", "reload"], Failure::Fatal),
                         delete(),
                     ],
-                    each(CONNECT, "nmcli", Failure::Fatal),
+                    each("nmcli", CONNECT, nics, Failure::Fatal),
                 ]
                 .concat(),
             },
@@ -151,7 +139,7 @@ impl Manager {
                 before_files: Vec::new(),
                 after_files: [
                     vec![step("networkctl", &["reload"], Failure::Fatal), delete()],
-                    each(&["reconfigure"], "networkctl", Failure::Fatal),
+                    each("networkctl", &["reconfigure"], nics, Failure::Fatal),
                 ]
                 .concat(),
             },
@@ -184,6 +172,17 @@ pub enum Running {
 
 /// Brings up the profile that is the best for a device; a port's brings its bridge up too.
 const CONNECT: &[&str] = &["--wait", "45", "device", "connect"];
+
+/// The same command for each interface, whose name is its last argument.
+fn each(
+    program: &'static str,
+    arguments: &[&str],
+    interfaces: &[&str],
+    failure: Failure,
+) -> Vec<Step> {
+    let with = |name: &&str| step(program, &[arguments, &[*name]].concat(), failure);
+    interfaces.iter().map(with).collect()
+}
 
 fn step(program: &'static str, arguments: &[&str], failure: Failure) -> Step {
     Step {
