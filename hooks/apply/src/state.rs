@@ -7,23 +7,17 @@
 //! commit and comes back after, so an event that was killed, or a daemon that may have changed the
 //! order of rules, leaves the next one to compare and mend.
 
+use crate::lock::Lock;
 use crate::{files, ApplyError, Deadline, Paths};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use portero_event::{
     Domain, Event, MacAddress, Network, NetworkOperation, NetworkPort, QemuOperation,
 };
 use portero_plan::{Claim, Family, Firewall, Owner, OwnerKind, Ruleset};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
-
-/// How often a lock that is held is tried again.
-const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// How long one comparison serves all guests that a starting daemon finds running.
 const COMPARED_RECENTLY: Duration = Duration::from_secs(5);
@@ -117,10 +111,6 @@ pub struct State {
     root: PathBuf,
 }
 
-/// Held while one event reads, plans and commits.
-#[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Flock<File>);
-
 impl State {
     /// The state below [`Paths::state`]; folders are made when something is written.
     #[must_use]
@@ -130,39 +120,13 @@ impl State {
         }
     }
 
-    /// Takes the lock.
+    /// Takes the lock that is held while one event reads, plans and commits.
     ///
     /// # Errors
     /// [`ApplyError::Locked`] when another holds it until the deadline; [`ApplyError::File`].
     pub fn lock(&self, deadline: Deadline) -> Result<Lock, ApplyError> {
         files::make_folder(&self.root)?;
-        let path = self.root.join("lock");
-        let failed = |source| ApplyError::File {
-            action: "lock",
-            path: path.clone(),
-            source,
-        };
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Lock(lock)),
-                Err((_, Errno::EWOULDBLOCK)) if deadline.left().is_zero() => {
-                    return Err(ApplyError::Locked {
-                        path: path.clone(),
-                        seconds: deadline.length().as_secs(),
-                    })
-                }
-                Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => file = unlocked,
-                Err((_, errno)) => return Err(failed(errno.into())),
-            }
-            std::thread::sleep(LOCK_INTERVAL);
-        }
+        Lock::take(&self.root.join("lock"), deadline)
     }
 
     /// Whether the firewall holds what the records say.

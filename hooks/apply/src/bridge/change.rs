@@ -7,6 +7,7 @@ use super::reach::Reach;
 use super::record::{boot, seconds, Changed, Folder, LockOf, Original, Phase, Record};
 use crate::bounded::{find_program, run_starter};
 use crate::files::{self, Ownership};
+use crate::lock::Lock;
 use crate::{Deadline, KernelError, Log, Paths, Severity};
 use portero_event::InterfaceName;
 use portero_host_bridge::{Bridge, Failure, Plan, Renderer, Step};
@@ -187,11 +188,7 @@ impl<'a> Bridges<'a> {
         Ok(())
     }
 
-    fn open(
-        &self,
-        folder: &Folder,
-        bridge: &InterfaceName,
-    ) -> Result<(nix::fcntl::Flock<std::fs::File>, Record), ChangeError> {
+    fn open(&self, folder: &Folder, bridge: &InterfaceName) -> Result<(Lock, Record), ChangeError> {
         let absent = || ChangeError::Absent {
             bridge: bridge.to_string(),
         };

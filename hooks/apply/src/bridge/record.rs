@@ -4,16 +4,13 @@
 use super::error::ChangeError;
 use super::reach::Reach;
 use crate::files::{self, Ownership};
-use crate::{ApplyError, Deadline, Paths};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use crate::lock::Lock;
+use crate::{Deadline, Paths};
 use nix::time::{clock_gettime, ClockId};
 use portero_event::InterfaceName;
 use portero_host_bridge::{Manager, Renderer, Running};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// How far a change has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,48 +132,22 @@ impl Folder {
     }
 
     /// Takes a lock if nobody has it.
-    pub(crate) fn try_lock(&self, which: LockOf) -> Result<Option<Flock<File>>, ChangeError> {
-        files::make_folder(&self.0)?;
-        let path = self.0.join(match which {
-            LockOf::Change => "lock",
-            LockOf::Guard => "guard.lock",
-        });
-        let failed = |source| ApplyError::File {
-            action: "lock",
-            path: path.clone(),
-            source,
-        };
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(failed)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(lock)),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, errno)) => Err(failed(errno.into()).into()),
-        }
+    pub(crate) fn try_lock(&self, which: LockOf) -> Result<Option<Lock>, ChangeError> {
+        Ok(Lock::try_take(&self.lock_path(which)?)?)
     }
 
     /// Waits for a lock.
-    pub(crate) fn lock(
-        &self,
-        which: LockOf,
-        deadline: Deadline,
-    ) -> Result<Flock<File>, ChangeError> {
-        loop {
-            if let Some(lock) = self.try_lock(which)? {
-                return Ok(lock);
-            }
-            if deadline.left().is_zero() {
-                return Err(ApplyError::Locked {
-                    path: self.0.join("lock"),
-                    seconds: deadline.length().as_secs(),
-                }
-                .into());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    pub(crate) fn lock(&self, which: LockOf, deadline: Deadline) -> Result<Lock, ChangeError> {
+        Ok(Lock::take(&self.lock_path(which)?, deadline)?)
+    }
+
+    /// The file of a lock, in a folder that is there.
+    fn lock_path(&self, which: LockOf) -> Result<PathBuf, ChangeError> {
+        files::make_folder(&self.0)?;
+        Ok(self.0.join(match which {
+            LockOf::Change => "lock",
+            LockOf::Guard => "guard.lock",
+        }))
     }
 }
 

@@ -1,0 +1,74 @@
+//! Locks that the kernel frees when their holder dies, flock(2).
+
+use crate::{ApplyError, Deadline};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often a lock that is held is tried again.
+const INTERVAL: Duration = Duration::from_millis(2);
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Flock<File>);
+
+impl Lock {
+    /// Takes the lock of a file, which is made if it is not there; nothing when another holds it.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub(crate) fn try_take(path: &Path) -> Result<Option<Self>, ApplyError> {
+        attempt(open(path)?, path).map(Result::ok)
+    }
+
+    /// Waits for the lock of a file.
+    ///
+    /// # Errors
+    /// [`ApplyError::Locked`] when another holds it until the deadline; [`ApplyError::File`].
+    pub(crate) fn take(path: &Path, deadline: Deadline) -> Result<Self, ApplyError> {
+        let mut file = open(path)?;
+        loop {
+            file = match attempt(file, path)? {
+                Ok(lock) => return Ok(lock),
+                Err(_) if deadline.left().is_zero() => {
+                    return Err(ApplyError::Locked {
+                        path: path.to_owned(),
+                        seconds: deadline.length().as_secs(),
+                    });
+                }
+                Err(unlocked) => unlocked,
+            };
+            std::thread::sleep(INTERVAL);
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, ApplyError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| failed(path, source))
+}
+
+/// Tries once; gives the file back when another holds its lock.
+fn attempt(file: File, path: &Path) -> Result<Result<Lock, File>, ApplyError> {
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Ok(Lock(lock))),
+        Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(Err(file)),
+        Err((_, errno)) => Err(failed(path, errno.into())),
+    }
+}
+
+fn failed(path: &Path, source: std::io::Error) -> ApplyError {
+    ApplyError::File {
+        action: "lock",
+        path: path.to_owned(),
+        source,
+    }
+}
