@@ -8,7 +8,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Where programs are looked for; the caller's PATH is never asked.
@@ -19,6 +19,10 @@ const PIPE_CAPACITY: usize = 64 * 1024;
 
 /// Most of a program's message that is kept, in bytes.
 const MESSAGE_LIMIT: usize = 4096;
+
+/// How often a program that has closed its stderr is looked at, and one that may still work.
+const ABOUT_TO_END: Duration = Duration::from_micros(20);
+const AT_WORK: Duration = Duration::from_millis(5);
 
 /// Finds a program in the fixed folders.
 ///
@@ -71,12 +75,8 @@ fn finish(
         program: name.to_owned(),
         source,
     };
-    let mut child = Command::new(find_program(name)?)
+    let mut child = command(name)?
         .args(arguments)
-        .env_clear()
-        .env("PATH", PROGRAM_FOLDERS.join(":"))
-        .env("LC_ALL", "C")
-        .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(stdout)
         .stderr(Stdio::piped())
@@ -105,15 +105,12 @@ fn finish(
         .map_or(Some(String::new()), |stderr| read_until(stderr, deadline));
     let status = message
         .is_some()
-        .then(|| wait_until(&mut child, deadline))
+        .then(|| wait_until(&mut child, deadline, ABOUT_TO_END))
         .flatten();
     let Some(status) = status else {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(KernelError::Hung {
-            program: name.to_owned(),
-            seconds: deadline.length().as_secs(),
-        });
+        return Err(hung(name, deadline));
     };
     if let Some(writer) = writer {
         let _ = writer.join();
@@ -125,16 +122,39 @@ fn finish(
         return output.map_err(spawn_error);
     }
     let message = message.unwrap_or_default();
+    Err(failed(name.to_owned(), &message, status))
+}
+
+/// A program of the fixed folders with nothing of our environment.
+fn command(name: &str) -> Result<Command, KernelError> {
+    let mut command = Command::new(find_program(name)?);
+    command
+        .env_clear()
+        .env("PATH", PROGRAM_FOLDERS.join(":"))
+        .env("LC_ALL", "C")
+        .current_dir("/");
+    Ok(command)
+}
+
+fn hung(name: &str, deadline: Deadline) -> KernelError {
+    KernelError::Hung {
+        program: name.to_owned(),
+        seconds: deadline.length().as_secs(),
+    }
+}
+
+/// What a program said when it failed, in one line; its status when it said nothing.
+fn failed(program: String, message: &str, status: ExitStatus) -> KernelError {
     let message = message.split('\n').map(str::trim).collect::<Vec<_>>();
     let message = message.join(" ").trim().to_owned();
-    Err(KernelError::Failed {
-        program: name.to_owned(),
+    KernelError::Failed {
+        program,
         message: if message.is_empty() {
             status.to_string()
         } else {
             message
         },
-    })
+    }
 }
 
 /// Reads until the program closes its stderr; nothing when the deadline comes first.
@@ -163,14 +183,14 @@ fn read_until(mut stderr: ChildStderr, deadline: Deadline) -> Option<String> {
     }
 }
 
-/// Waits for a program that has closed its stderr and so is about to end.
-fn wait_until(child: &mut Child, deadline: Deadline) -> Option<std::process::ExitStatus> {
+/// Waits for a program to end, and looks after each `pause`; nothing when the deadline comes first.
+fn wait_until(child: &mut Child, deadline: Deadline, pause: Duration) -> Option<ExitStatus> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
             Err(_) => return None,
             Ok(None) if deadline.left().is_zero() => return None,
-            Ok(None) => std::thread::sleep(Duration::from_micros(20)),
+            Ok(None) => std::thread::sleep(pause),
         }
     }
 }
@@ -193,32 +213,19 @@ pub(crate) fn run_starter(
     let message = message.map_err(|errno| spawn_error(errno.into()))?;
     let mut message = std::fs::File::from(message);
     let stderr = message.try_clone().map_err(spawn_error)?;
-    let mut child = Command::new(find_program(name)?)
+    let mut child = command(name)?
         .args(arguments)
-        .env_clear()
-        .env("PATH", PROGRAM_FOLDERS.join(":"))
-        .env("LC_ALL", "C")
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr)
         .process_group(0)
         .spawn()
         .map_err(spawn_error)?;
-    let status = loop {
-        match child.try_wait().map_err(spawn_error)? {
-            Some(status) => break status,
-            None if deadline.left().is_zero() => {
-                let group = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
-                let _ = group.map(|group| killpg(group, Signal::SIGKILL));
-                let _ = child.wait();
-                return Err(KernelError::Hung {
-                    program: name.to_owned(),
-                    seconds: deadline.length().as_secs(),
-                });
-            }
-            None => std::thread::sleep(Duration::from_millis(5)),
-        }
+    let Some(status) = wait_until(&mut child, deadline, AT_WORK) else {
+        let group = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
+        let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+        let _ = child.wait();
+        return Err(hung(name, deadline));
     };
     if status.success() {
         return Ok(());
@@ -226,14 +233,6 @@ pub(crate) fn run_starter(
     let mut text = Vec::new();
     let _ = message.rewind();
     let _ = message.take(MESSAGE_LIMIT as u64).read_to_end(&mut text);
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    Err(KernelError::Failed {
-        program: format!("{name} {}", arguments.join(" ")),
-        message: if text.trim().is_empty() {
-            status.to_string()
-        } else {
-            lines.join(" ")
-        },
-    })
+    let program = format!("{name} {}", arguments.join(" "));
+    Err(failed(program, &String::from_utf8_lossy(&text), status))
 }
