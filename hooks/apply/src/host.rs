@@ -3,14 +3,14 @@
 use crate::bounded::{find_program, read, run};
 use crate::kernel::Localnet;
 use crate::tables::{has_rules, has_table, TableFamily};
-use crate::{conntrack, listeners, taps, Deadline, Flow, Kernel, KernelError, Survey};
+use crate::{conntrack, interfaces, listeners, taps, Deadline, Flow, Kernel, KernelError, Survey};
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{Base, Observed, Table};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_plan::{Claim, Family, Firewall, Script, Tool};
 use portero_port_forward::Listener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -129,10 +129,7 @@ impl Kernel for Host {
     }
 
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
-        Path::new("/sys/class/net")
-            .join(bridge.as_str())
-            .join("bridge")
-            .exists()
+        interfaces::folder(bridge.as_str()).join("bridge").exists()
     }
 
     fn make_bridge(

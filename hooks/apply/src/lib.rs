@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod hook;
 mod host;
+mod interfaces;
 mod kernel;
 mod listeners;
 mod lock;

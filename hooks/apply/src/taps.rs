@@ -1,5 +1,6 @@
 //! Puts guests' taps back into a bridge that libvirt took away under them.
 
+use crate::interfaces;
 use crate::netlink::Netlink;
 use crate::{Deadline, KernelError};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
@@ -9,9 +10,6 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use portero_event::{InterfaceName, MacAddress};
 use std::fs;
 use std::path::Path;
-
-/// Where the kernel lists interfaces.
-const INTERFACES: &str = "/sys/class/net";
 
 /// The first octet of a tap's MAC address; the others are the guest's
 /// (`virNetDevTapCreateInBridgePort` in src/util/virnetdevtap.c).
@@ -26,12 +24,12 @@ pub(crate) fn reattach(
 ) -> Result<Vec<String>, KernelError> {
     let wanted: Vec<String> = guests.iter().map(|mac| tap_address(*mac)).collect();
     let error = |source| KernelError::Kernel {
-        path: INTERFACES.to_owned(),
+        path: interfaces::FOLDER.to_owned(),
         source,
     };
     let mut back = Vec::new();
-    let bridge_index = index_of(&Path::new(INTERFACES).join(bridge.as_str())).map_err(error)?;
-    for entry in fs::read_dir(INTERFACES).map_err(error)? {
+    let bridge_index = index_of(&interfaces::folder(bridge.as_str())).map_err(error)?;
+    for entry in fs::read_dir(interfaces::FOLDER).map_err(error)? {
         let path = entry.map_err(error)?.path();
         let is_wanted = fs::read_to_string(path.join("address"))
             .is_ok_and(|address| wanted.iter().any(|wanted| wanted == address.trim()));

@@ -8,7 +8,7 @@ use super::record::{boot, seconds, Changed, Folder, LockOf, Original, Phase, Rec
 use crate::bounded::{find_program, run_starter};
 use crate::files::{self, Ownership};
 use crate::lock::Lock;
-use crate::{Deadline, KernelError, Log, Paths, Severity};
+use crate::{interfaces, Deadline, KernelError, Log, Paths, Severity};
 use portero_event::InterfaceName;
 use portero_host_bridge::{Bridge, Failure, Plan, Renderer, Step};
 use std::path::Path;
@@ -22,9 +22,6 @@ const VERIFY: Duration = Duration::from_secs(45);
 
 /// How long another portero may hold a bridge.
 const LOCK: Duration = Duration::from_secs(90);
-
-/// Where interfaces of this host are.
-const INTERFACES: &str = "/sys/class/net";
 
 /// Who confirms a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +177,7 @@ impl<'a> Bridges<'a> {
         if let Some(record) = folder.read()? {
             return Err(present(bridge, record.phase));
         }
-        if Path::new(INTERFACES).join(bridge.as_str()).exists() {
+        if interfaces::folder(bridge.as_str()).exists() {
             return Err(ChangeError::Taken {
                 bridge: bridge.to_string(),
             });
@@ -256,7 +253,10 @@ impl<'a> Bridges<'a> {
         let bridge = &record.bridge;
         let end = Instant::now() + VERIFY;
         loop {
-            let outside = record.nics.iter().find(|nic| !is_in(nic, bridge));
+            let outside = record
+                .nics
+                .iter()
+                .find(|nic| interfaces::master(nic).as_ref() != Some(bridge));
             let now = Reach::of(bridge);
             let what = match outside {
                 Some(nic) => Some(format!("{nic} is not in the bridge")),
@@ -341,14 +341,9 @@ impl<'a> Bridges<'a> {
     }
 }
 
-fn is_in(nic: &str, bridge: &str) -> bool {
-    let master = std::fs::read_link(Path::new(INTERFACES).join(nic).join("master"));
-    master.is_ok_and(|master| master.file_name().is_some_and(|name| name == bridge))
-}
-
 /// An interface in the bridge that is none of its NICs: a guest's.
 fn others_in(record: &Record) -> Option<String> {
-    let ports = std::fs::read_dir(Path::new(INTERFACES).join(&record.bridge).join("brif"));
+    let ports = std::fs::read_dir(interfaces::folder(&record.bridge).join("brif"));
     let mut names = ports
         .into_iter()
         .flatten()

@@ -1,13 +1,10 @@
 //! Reads what a bridge is planned from: the host's network files and its NICs.
 
-use crate::{files, ApplyError, Paths};
+use crate::{files, interfaces, ApplyError, Paths};
 use portero_event::InterfaceName;
 use portero_host_bridge::{HostFiles, Kind, Nic};
 use std::fs;
 use std::path::Path;
-
-/// Where the kernel lists interfaces.
-const INTERFACES: &str = "/sys/class/net";
 
 /// The folders of network files below /etc, and what the names of those that count start and end
 /// with.
@@ -65,15 +62,13 @@ fn text(path: &Path) -> Result<Option<String>, ApplyError> {
 #[must_use]
 pub fn nics(names: &[InterfaceName]) -> Vec<Nic> {
     let of = |name: &InterfaceName| {
-        let path = Path::new(INTERFACES).join(name.as_str());
+        let path = interfaces::folder(name.as_str());
         let address = fs::read_to_string(path.join("address")).ok()?;
-        let master = fs::read_link(path.join("master")).ok();
-        let master = master.and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
         let is_wireless = path.join("wireless").exists() || path.join("phy80211").exists();
         Some(Nic {
             name: name.clone(),
             mac: address.trim().parse().ok(),
-            master,
+            master: interfaces::master(name.as_str()),
             kind: if is_wireless {
                 Kind::Wireless
             } else {
