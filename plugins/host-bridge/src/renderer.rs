@@ -2,11 +2,13 @@
 
 use crate::bridge::{HostFiles, Nic};
 use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// A format of network files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Renderer {
     /// /etc/sysconfig/network-scripts/ifcfg-*, of initscripts and NetworkManager.
     Ifcfg,

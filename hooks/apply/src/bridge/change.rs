@@ -10,7 +10,7 @@ use crate::files::{self, Ownership};
 use crate::lock::Lock;
 use crate::{interfaces, Deadline, KernelError, Log, Paths, Severity};
 use portero_event::InterfaceName;
-use portero_host_bridge::{Bridge, Failure, Plan, Renderer, Step};
+use portero_host_bridge::{Bridge, Failure, Plan, Step};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -220,7 +220,7 @@ impl<'a> Bridges<'a> {
         Ok(Record {
             bridge: bridge.name.to_string(),
             nics: bridge.nics.iter().map(ToString::to_string).collect(),
-            renderer: plan.renderer.name().to_owned(),
+            renderer: plan.renderer,
             network_manager,
             phase: Phase::Changing,
             boot: boot(),
@@ -236,12 +236,9 @@ impl<'a> Bridges<'a> {
             .manager()
             .to_bridge(&record.bridge, &record.nic_names());
         self.run(&steps.before_files)?;
-        let mode = record.renderer.parse().map_or(0o600, Renderer::mode);
+        let new = Ownership::of_root(record.renderer.mode());
         for file in &record.files {
-            let ownership = file
-                .before
-                .as_ref()
-                .map_or(Ownership::of_root(mode), |before| before.ownership);
+            let ownership = file.before.as_ref().map_or(new, |before| before.ownership);
             self.put(&file.path, file.after.as_deref(), &ownership)?;
         }
         self.run(&steps.after_files)?;

@@ -45,8 +45,8 @@ pub(crate) struct Changed {
 pub(crate) struct Record {
     pub(crate) bridge: String,
     pub(crate) nics: Vec<String>,
-    /// The format's name.
-    pub(crate) renderer: String,
+    /// The format of the files.
+    pub(crate) renderer: Renderer,
     /// Whether NetworkManager ran.
     pub(crate) network_manager: bool,
     pub(crate) phase: Phase,
@@ -67,8 +67,7 @@ impl Record {
         } else {
             Running::No
         };
-        let renderer = self.renderer.parse().unwrap_or(Renderer::Ifcfg);
-        Manager::of(renderer, running)
+        Manager::of(self.renderer, running)
     }
 
     pub(crate) fn nic_names(&self) -> Vec<&str> {
