@@ -258,6 +258,26 @@ impl Lab {
         program
     }
 
+    /// Starts a system bus that answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn system_bus(&self) -> Program {
+        fs::create_dir_all("/run/dbus").expect("/run/dbus");
+        self.must("dbus-uuidgen", &["--ensure"]);
+        let _ = fs::remove_file("/run/dbus/system_bus_socket");
+        let bus = Program::start("dbus-daemon", &["--system", "--nofork", "--nopidfile"]);
+        let question = ["--system", "--print-reply", "--dest=org.freedesktop.DBus"];
+        let question = [&question[..], &["/", "org.freedesktop.DBus.GetId"]].concat();
+        let end = Instant::now() + Duration::from_secs(30);
+        while !self.run("dbus-send", &question).ok {
+            assert!(Instant::now() < end, "the bus does not answer");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bus
+    }
+
     /// Runs a program on the machine outside.
     #[must_use]
     pub fn outside(&self, program: &str, arguments: &[&str]) -> Ran {

@@ -91,7 +91,7 @@ fn run_networkd(lab: &Lab) -> Manager {
         "[Match]\nName=eth* vnet* virbr* lo\n\n[Link]\nUnmanaged=yes\n",
     );
     fs::create_dir_all("/run/systemd").expect("/run/systemd");
-    let bus = bus(lab);
+    let bus = lab.system_bus();
     lab.must(
         "install",
         &[
@@ -160,7 +160,7 @@ pub fn network_manager(lab: &Lab) -> Manager {
          unmanaged-devices=except:interface-name:lan0;except:interface-name:br0\n[device]\nkeep-configuration=no\n",
     );
     // Debian has NetworkManager leave virtual Ethernet alone by a rule of udev, which is not here.
-    let bus = bus(lab);
+    let bus = lab.system_bus();
     let daemon = without_udev("/usr/sbin/NetworkManager --no-daemon");
     wait(lab, "nmcli", &["--wait", "20", "device", "connect", NIC]);
     Manager {
@@ -172,26 +172,6 @@ pub fn network_manager(lab: &Lab) -> Manager {
         end: &[],
         dns: &["nmcli", "-g", "IP4.DNS", "device", "show"],
     }
-}
-
-/// A system bus.
-fn bus(lab: &Lab) -> Program {
-    fs::create_dir_all("/run/dbus").expect("/run/dbus");
-    lab.must("dbus-uuidgen", &["--ensure"]);
-    let _ = fs::remove_file("/run/dbus/system_bus_socket");
-    let bus = Program::start("dbus-daemon", &["--system", "--nofork", "--nopidfile"]);
-    wait(
-        lab,
-        "dbus-send",
-        &[
-            "--system",
-            "--print-reply",
-            "--dest=org.freedesktop.DBus",
-            "/",
-            "org.freedesktop.DBus.GetId",
-        ],
-    );
-    bus
 }
 
 /// Starts a daemon that takes a /sys that cannot be written to for a container without udev, and
