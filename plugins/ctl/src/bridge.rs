@@ -4,7 +4,8 @@ use crate::args::{BridgeCommand, Made, Wanted};
 use crate::network;
 use crate::{CHANGES, DONE};
 use portero_apply::{
-    host_files, nics, ApplyError, Bridges, ChangeError, Confirmation, Log, LogSink, Paths,
+    define_network, host_files, nics, ApplyError, Bridges, ChangeError, Confirmation, KernelError,
+    Log, LogSink, Paths,
 };
 use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Stp};
 use similar::TextDiff;
@@ -23,8 +24,11 @@ pub(crate) enum Error {
     #[error(transparent)]
     Change(#[from] ChangeError),
     /// libvirt does not take the network.
-    #[error(transparent)]
-    Network(#[from] network::Error),
+    #[error("libvirt does not define the network: {source}")]
+    Network {
+        /// Why not.
+        source: KernelError,
+    },
 }
 
 /// Does what a command says; gives what to print and the exit status.
@@ -79,7 +83,7 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
             let name = name.as_deref().unwrap_or(bridge.as_str());
             let xml = network::xml(name, bridge, nics.first().map(String::as_str));
             if *define {
-                network::define(&xml)?;
+                define_network(&xml).map_err(|source| Error::Network { source })?;
                 format!("network '{name}' is defined\n")
             } else {
                 xml

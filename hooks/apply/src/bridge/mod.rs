@@ -4,10 +4,12 @@
 mod change;
 mod error;
 mod guard;
+mod network;
 mod reach;
 mod read;
 mod record;
 
 pub use change::{Bridges, Confirmation, Outcome};
 pub use error::ChangeError;
+pub use network::define_network;
 pub use read::{host_files, nics};
