@@ -11,7 +11,6 @@ use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_plan::{Claim, Family, Firewall, Script, Tool};
 use portero_port_forward::Listener;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// The real machine.
@@ -99,16 +98,14 @@ impl Kernel for Host {
             Family::Ipv4 => "iptables",
             Family::Ipv6 => "ip6tables",
         };
-        find_program(program)?;
-        let (sender, receiver) = mpsc::channel();
-        // The crate waits for its programs without end; this thread is left behind if it must be.
-        std::thread::spawn(move || drop(sender.send(read_tables(family, program))));
-        receiver.recv_timeout(deadline.left()).unwrap_or_else(|_| {
-            Err(KernelError::Hung {
-                program: program.to_owned(),
-                seconds: deadline.length().as_secs(),
-            })
-        })
+        let mut observed = Observed::default();
+        for table in Table::ALL {
+            // As `iptables-save`, but in the words of the rules that were written.
+            let listing = read(program, &["--wait", "-t", table.name(), "-S"], deadline)?;
+            let listing = String::from_utf8_lossy(&listing);
+            observed.add(table, listing.lines());
+        }
+        Ok(observed)
     }
 
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError> {
@@ -176,26 +173,4 @@ fn localnet_path(bridge: &str) -> PathBuf {
     PathBuf::from("/proc/sys/net/ipv4/conf")
         .join(bridge)
         .join("route_localnet")
-}
-
-/// Reads both tables of a family with the programs of the `iptables` crate.
-fn read_tables(family: Family, program: &str) -> Result<Observed, KernelError> {
-    let failed = |message: String| KernelError::Failed {
-        program: program.to_owned(),
-        message,
-    };
-    let iptables =
-        iptables::new(family == Family::Ipv6).map_err(|error| failed(error.to_string()))?;
-    let mut observed = Observed::default();
-    for table in Table::ALL {
-        let lines = iptables
-            .list_table(table.name())
-            .map_err(|error| failed(error.to_string()))?;
-        // The crate does not look at the exit status; a table that was read shows its policies.
-        if !lines.iter().any(|line| line.starts_with("-P ")) {
-            return Err(failed(format!("cannot list table {}", table.name())));
-        }
-        observed.add(table, lines.iter().map(String::as_str));
-    }
-    Ok(observed)
 }
