@@ -2,9 +2,11 @@
 
 use crate::{files, ApplyError, Paths, Severity};
 use portero_event::{Element, ObjectName};
-use portero_plan::{Firewall, OwnerKind};
-use portero_port_forward::{Limits, Origin};
+use portero_plan::{Firewall, Origin, OwnerKind};
+use portero_port_forward::Limits;
+use portero_routed_policy::Group;
 use serde::Deserialize;
+use std::path::Path;
 use std::time::Duration;
 
 /// The settings of portero.toml.
@@ -159,12 +161,31 @@ pub(crate) fn element_in_file(
         OwnerKind::Network => "networks",
     };
     let path = paths.config.join(folder).join(format!("{name}.xml"));
-    let Some(content) = files::read_trusted(&path, owner)? else {
+    Ok(element_of(&path, owner)?.map(|root| (root, Origin::File(path.display().to_string()))))
+}
+
+/// A group of peers that rules name.
+///
+/// # Errors
+/// [`ApplyError::Unsafe`], [`ApplyError::FileXml`], [`ApplyError::Policy`].
+pub(crate) fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Group, ApplyError> {
+    let path = paths.config.join("groups").join(format!("{name}.xml"));
+    let Some(root) = element_of(&path, owner)? else {
+        return Err(ApplyError::NoGroup { path });
+    };
+    Group::of(&root).map_err(|source| ApplyError::Policy {
+        origin: Origin::File(path.display().to_string()),
+        source,
+    })
+}
+
+fn element_of(path: &Path, owner: u32) -> Result<Option<Element>, ApplyError> {
+    let Some(content) = files::read_trusted(path, owner)? else {
         return Ok(None);
     };
     let root = Element::parse(&content).map_err(|source| ApplyError::FileXml {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })?;
-    Ok(Some((root, Origin::File(path.display().to_string()))))
+    Ok(Some(root))
 }

@@ -87,12 +87,14 @@ impl<'a> Engine<'a> {
                 network,
                 port,
             } => match (operation, port) {
-                (NetworkOperation::Start, _) => self.check_network(network),
+                (NetworkOperation::Start, _) => self.start_network(network, stdin),
                 (NetworkOperation::Started, _) => {
                     self.state
                         .put_object(OwnerKind::Network, network.uuid, stdin)?;
+                    let changed = self.network_changed(network);
+                    // Its guests are back when the rules are.
                     self.reattach(network);
-                    self.network_changed(network)
+                    changed
                 }
                 (NetworkOperation::Updated, _) => {
                     self.state
@@ -123,6 +125,7 @@ impl<'a> Engine<'a> {
     pub fn sync(&mut self) -> Result<(), ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
+        self.refresh_networks()?;
         self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
     }
 
@@ -133,6 +136,7 @@ impl<'a> Engine<'a> {
     pub fn plan(&mut self) -> Result<Vec<Script>, ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
+        self.refresh_networks()?;
         let old = self.all_records()?;
         let desired = self.desired(&config, Vec::new(), &old)?;
         let choice = self.choose(&config, deadline)?;
@@ -261,11 +265,14 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Refuses the start of a network whose forwards are wrong or cannot be had.
-    fn check_network(&mut self, network: &Network) -> Result<(), ApplyError> {
+    /// Refuses the start of a network whose forwards or policy are wrong or cannot be had. A policy is
+    /// in force before the network's bridge is there, so that no packet can come before it.
+    fn start_network(&mut self, network: &Network, stdin: &[u8]) -> Result<(), ApplyError> {
         self.check_host_bridge(network)?;
         let forwards = self.network_forwards(network)?;
-        if forwards.is_empty() {
+        let has_policy = self.written_policy(network)?.is_some();
+        let others_have = self.state.frame()?.is_some_and(|frame| frame.policies);
+        if forwards.is_empty() && !has_policy && !others_have {
             return Ok(());
         }
         let (config, deadline) = self.configure()?;
@@ -273,18 +280,49 @@ impl<'a> Engine<'a> {
         let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
         let forwards: Vec<&Forward> = forwards.iter().collect();
         self.check(&config, &owner, &forwards, None)?;
-        plan_network(owner, &forwards, network)?;
-        Ok(())
+        if !has_policy && !others_have {
+            plan_network(owner, &forwards, network)?;
+            return Ok(());
+        }
+        self.state
+            .put_object(OwnerKind::Network, network.uuid, stdin)?;
+        let applied = self.apply_at_start(&config, network, &forwards, deadline);
+        if applied.is_err() {
+            self.state.remove_object(OwnerKind::Network, network.uuid)?;
+        }
+        applied
+    }
+
+    fn apply_at_start(
+        &mut self,
+        config: &Config,
+        network: &Network,
+        forwards: &[&Forward],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let networks = self.state.networks()?;
+        let record = self.network_record(network, forwards, &networks, None)?;
+        if let Some(policy) = &record.ruleset.policy {
+            self.kernel.check_neighbors(&policy.neighbors, deadline)?;
+        }
+        let mut others = self.all_records()?.into_iter();
+        let concerns_others = others.any(|other| {
+            other.ruleset.policy.is_some() && other.ruleset.owner != record.ruleset.owner
+        });
+        if concerns_others {
+            // Their rules may name this network.
+            return self.reconcile(config, vec![record], LibvirtRules::Coming, deadline);
+        }
+        self.apply(config, record, LibvirtRules::Coming, deadline)
     }
 
     /// A network came, changed or went: its own rules and those of guests on it follow.
     fn network_changed(&mut self, network: &Network) -> Result<(), ApplyError> {
-        let has_forwards = match self.network_forwards(network) {
-            Ok(forwards) => !forwards.is_empty(),
-            Err(_) => true,
+        let is_unconcerned = match (self.network_forwards(network), self.written_policy(network)) {
+            (Ok(forwards), Ok(policy)) => forwards.is_empty() && policy.is_none(),
+            _ => false,
         };
-        let has_record = || self.state.record(OwnerKind::Network, network.uuid);
-        if !has_forwards && has_record()?.is_none() && !self.state.has_domains() {
+        if is_unconcerned && !self.state.has_records() && !self.state.has_domains() {
             // libvirt may have made the tables that forwards are accepted in.
             return self.state.distrust();
         }
@@ -308,13 +346,15 @@ impl<'a> Engine<'a> {
             .state
             .record(OwnerKind::Network, network.uuid)?
             .is_some();
-        if !forwards.is_empty() && !known {
+        let has_policy = self.written_policy(network)?.is_some();
+        if (has_policy || !forwards.is_empty()) && !known {
             let (config, deadline) = self.configure()?;
             let _lock = self.state.lock(deadline)?;
             let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
             let forwards: Vec<&Forward> = forwards.iter().collect();
             self.check(&config, &owner, &forwards, None)?;
-            let record = self.record_of(plan_network(owner, &forwards, network)?, None);
+            let networks = self.state.networks()?;
+            let record = self.network_record(network, &forwards, &networks, None)?;
             self.apply(&config, record, LibvirtRules::Coming, deadline)?;
         }
         self.replan_running_domain(port)

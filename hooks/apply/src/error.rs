@@ -2,7 +2,8 @@
 
 use crate::KernelError;
 use portero_event::{EventError, Problem, XmlError};
-use portero_port_forward::{ForwardError, Origin};
+use portero_plan::Origin;
+use portero_port_forward::ForwardError;
 use std::path::PathBuf;
 
 /// Why something could not be applied.
@@ -29,6 +30,30 @@ pub enum ApplyError {
         origin: Origin,
         /// What is wrong.
         source: Problem,
+    },
+    /// A network's policy is wrong or cannot be had.
+    #[error("{origin}, {source}")]
+    Policy {
+        /// Where it was written.
+        origin: Origin,
+        /// What is wrong.
+        source: Problem,
+    },
+    /// A network has a policy in its metadata and another in its file.
+    #[error("{file}, line {line}: <policy>: there is one in {metadata} too, expected one of them")]
+    TwoPolicies {
+        /// The file.
+        file: Origin,
+        /// Line of the one in it.
+        line: usize,
+        /// The other place.
+        metadata: Origin,
+    },
+    /// A rule names a group that is not there.
+    #[error("there is no group {}", path.display())]
+    NoGroup {
+        /// Where it was looked for.
+        path: PathBuf,
     },
     /// A file of the administrator is no XML.
     #[error("{}: {source}", path.display())]

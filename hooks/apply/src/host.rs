@@ -1,16 +1,18 @@
 //! The machine portero runs on, as a [`Kernel`].
 
 use crate::bounded::{find_program, read, run};
-use crate::kernel::Localnet;
+use crate::kernel::{Localnet, ProxyNdp};
 use crate::tables::{has_rules, has_table, TableFamily};
-use crate::{conntrack, interfaces, listeners, taps, Deadline, Flow, Kernel, KernelError, Survey};
+use crate::{
+    conntrack, interfaces, listeners, neighbors, taps, Deadline, Flow, Kernel, KernelError, Survey,
+};
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{Base, Observed, Table};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
-use portero_plan::{Claim, Family, Firewall, Script, Tool};
+use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tool};
 use portero_port_forward::Listener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The real machine.
@@ -32,7 +34,8 @@ const BRIDGE: Duration = Duration::from_secs(120);
 impl Kernel for Host {
     fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError> {
         let mut survey = Survey {
-            has_nftables: has_table(TableFamily::Inet, nftables::NAME, deadline)?,
+            has_nftables: has_table(TableFamily::Inet, nftables::NAME, deadline)?
+                || has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)?,
             can_iptables: find_program(Tool::Restore(Family::Ipv4).program()).is_ok(),
             ..Survey::default()
         };
@@ -60,6 +63,7 @@ impl Kernel for Host {
         let mut observed = nftables::Observed::default();
         let places = [
             (Place::Own, TableFamily::Inet, nftables::NAME),
+            (Place::Policy, TableFamily::Inet, nftables::POLICY_NAME),
             (
                 Place::Libvirt(Family::Ipv4),
                 TableFamily::Ipv4,
@@ -144,20 +148,50 @@ impl Kernel for Host {
     }
 
     fn localnet(&mut self, bridge: &str) -> Option<bool> {
-        let value = std::fs::read_to_string(localnet_path(bridge)).ok()?;
-        Some(value.trim() != "0")
+        switch(&localnet_path(bridge))
     }
 
     fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError> {
-        let path = localnet_path(bridge);
         let value = match setting {
             Localnet::Routed => "1",
             Localnet::Refused => "0",
         };
-        std::fs::write(&path, value).map_err(|source| KernelError::Kernel {
-            path: path.display().to_string(),
-            source,
-        })
+        set_switch(&localnet_path(bridge), value)
+    }
+
+    fn check_neighbors(
+        &mut self,
+        neighbors: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError> {
+        neighbors::check(neighbors, deadline)
+    }
+
+    fn set_neighbors(
+        &mut self,
+        wanted: &[Neighbor],
+        gone: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError> {
+        neighbors::set(wanted, gone, deadline)
+    }
+
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, KernelError> {
+        let proxies = neighbors::proxies(deadline)?;
+        let mut of_ipv6 = proxies.iter().filter(|proxy| proxy.address.is_ipv6());
+        Ok(of_ipv6.any(|proxy| proxy.dev == dev))
+    }
+
+    fn proxy_ndp(&mut self, dev: &str) -> Option<bool> {
+        switch(&proxy_ndp_path(dev))
+    }
+
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError> {
+        let value = match setting {
+            ProxyNdp::On => "1",
+            ProxyNdp::Off => "0",
+        };
+        set_switch(&proxy_ndp_path(dev), value)
     }
 
     fn reattach(
@@ -173,4 +207,23 @@ fn localnet_path(bridge: &str) -> PathBuf {
     PathBuf::from("/proc/sys/net/ipv4/conf")
         .join(bridge)
         .join("route_localnet")
+}
+
+fn proxy_ndp_path(dev: &str) -> PathBuf {
+    PathBuf::from("/proc/sys/net/ipv6/conf")
+        .join(dev)
+        .join("proxy_ndp")
+}
+
+/// A sysctl that is on or off; `None` when there is no such one.
+fn switch(path: &Path) -> Option<bool> {
+    let value = std::fs::read_to_string(path).ok()?;
+    Some(value.trim() != "0")
+}
+
+fn set_switch(path: &Path, value: &str) -> Result<(), KernelError> {
+    std::fs::write(path, value).map_err(|source| KernelError::Kernel {
+        path: path.display().to_string(),
+        source,
+    })
 }

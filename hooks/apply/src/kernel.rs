@@ -4,7 +4,7 @@ use crate::Deadline;
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::{
-    iptables, nftables, Claim, Family, Firewall, PortRange, Protocol, Rule, Script,
+    iptables, nftables, Claim, Family, Firewall, Neighbor, PortRange, Protocol, Rule, Script,
 };
 use portero_port_forward::Listener;
 use std::net::IpAddr;
@@ -75,6 +75,43 @@ pub trait Kernel {
     /// [`KernelError`] when the setting cannot be written.
     fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError>;
 
+    /// Refuses addresses that somebody else answers for already on the interface's LAN.
+    ///
+    /// # Errors
+    /// [`KernelError::Taken`]; others when it cannot be found out.
+    fn check_neighbors(
+        &mut self,
+        neighbors: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError>;
+
+    /// Lets the host answer for these addresses on its interfaces (proxy ARP and NDP), and for those
+    /// that are gone no more. What is as it should be stays.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel refuses.
+    fn set_neighbors(
+        &mut self,
+        wanted: &[Neighbor],
+        gone: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError>;
+
+    /// Whether the host answers for any IPv6 address on an interface.
+    ///
+    /// # Errors
+    /// [`KernelError`] when they cannot be listed.
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, KernelError>;
+
+    /// Whether an interface answers for IPv6 addresses at all; `None` when there is no such one.
+    fn proxy_ndp(&mut self, dev: &str) -> Option<bool>;
+
+    /// Lets an interface answer for IPv6 addresses, or no more.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the setting cannot be written.
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError>;
+
     /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
     /// gives the names of those it put back.
     ///
@@ -108,6 +145,15 @@ pub enum Localnet {
     Routed,
     /// They are not: the kernel's default.
     Refused,
+}
+
+/// The sysctl `net.ipv6.conf.DEV.proxy_ndp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyNdp {
+    /// The interface answers for addresses that it is told.
+    On,
+    /// It does not: the kernel's default.
+    Off,
 }
 
 /// Connections that a UDP rule makes or made.
@@ -184,6 +230,16 @@ pub enum KernelError {
         program: String,
         /// The whole time the event had, in seconds.
         seconds: u64,
+    },
+    /// Somebody else has an address.
+    #[error("{address} is in use on {dev} already, by {mac}")]
+    Taken {
+        /// The address.
+        address: IpAddr,
+        /// The host's interface.
+        dev: String,
+        /// Who answers.
+        mac: String,
     },
     /// A program wrote what it never should.
     #[error("{program}: {source}")]

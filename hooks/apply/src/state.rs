@@ -15,12 +15,16 @@ use portero_event::{
 use portero_plan::{Claim, Family, Firewall, Owner, OwnerKind, Ruleset};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 /// How long one comparison serves all guests that a starting daemon finds running.
 const COMPARED_RECENTLY: Duration = Duration::from_secs(5);
+
+/// How long a network may take to start, before it counts as one that failed to.
+const LONGEST_START: Duration = Duration::from_secs(300);
 
 /// What an owner was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,10 +42,32 @@ pub struct Record {
 pub struct Frame {
     /// The firewall.
     pub firewall: Firewall,
-    /// Of nftables: families whose table of libvirt's has portero's set.
+    /// Families whose part of libvirt's portero is in: of nftables the table that has portero's sets,
+    /// of iptables the chains that portero jumps to.
     pub libvirt: Vec<Family>,
     /// Of nftables: whether an element belongs to more than one owner.
     pub shared: bool,
+    /// Whether any network has a policy.
+    #[serde(default)]
+    pub policies: bool,
+}
+
+/// A setting of an interface that portero changes, and changes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// `net.ipv4.conf.BRIDGE.route_localnet`.
+    Localnet,
+    /// `net.ipv6.conf.DEV.proxy_ndp`.
+    ProxyNdp,
+}
+
+impl Setting {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Localnet => "localnet",
+            Self::ProxyNdp => "proxy_ndp",
+        }
+    }
 }
 
 /// How far an owner is in its life.
@@ -353,6 +379,28 @@ impl State {
         })
     }
 
+    /// Forgets networks that are not among the active ones, unless they may be just starting.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn forget_networks(&self, active: &HashSet<Uuid>) -> Result<(), ApplyError> {
+        for name in files::names(&self.root.join("networks"), ".xml")? {
+            let uuid = name
+                .strip_suffix(".xml")
+                .and_then(|name| Uuid::try_parse(name).ok());
+            let Some(uuid) = uuid.filter(|uuid| !active.contains(uuid)) else {
+                continue;
+            };
+            let path = self.object_path(OwnerKind::Network, uuid);
+            let written = std::fs::metadata(&path).and_then(|file| file.modified());
+            let age = written.ok().and_then(|written| written.elapsed().ok());
+            if age.is_some_and(|age| age > LONGEST_START) {
+                self.remove_object(OwnerKind::Network, uuid)?;
+            }
+        }
+        Ok(())
+    }
+
     fn objects<T>(
         &self,
         folder: &str,
@@ -450,35 +498,28 @@ impl State {
         Ok(ports)
     }
 
-    /// Whether portero has let loopback be routed by a bridge.
+    /// Whether portero has changed a setting of an interface.
     #[must_use]
-    pub fn has_localnet(&self, bridge: &str) -> bool {
-        self.root.join("localnet").join(bridge).exists()
+    pub fn has_changed(&self, setting: Setting, interface: &str) -> bool {
+        self.root.join(setting.folder()).join(interface).exists()
     }
 
-    /// The bridges that portero has let loopback be routed by.
+    /// Notes that portero changes a setting.
     ///
     /// # Errors
     /// [`ApplyError::File`].
-    pub fn localnet_bridges(&self) -> Result<Vec<String>, ApplyError> {
-        files::names(&self.root.join("localnet"), "")
+    pub fn note_change(&self, setting: Setting, interface: &str) -> Result<(), ApplyError> {
+        let folder = self.root.join(setting.folder());
+        files::make_folder(&folder)?;
+        files::write(&folder.join(interface), b"")
     }
 
-    /// Notes that portero lets loopback be routed by a bridge.
+    /// Notes that a setting is what it was before.
     ///
     /// # Errors
     /// [`ApplyError::File`].
-    pub fn put_localnet(&self, bridge: &str) -> Result<(), ApplyError> {
-        files::make_folder(&self.root.join("localnet"))?;
-        files::write(&self.root.join("localnet").join(bridge), b"")
-    }
-
-    /// Notes that portero does so no more.
-    ///
-    /// # Errors
-    /// [`ApplyError::File`].
-    pub fn remove_localnet(&self, bridge: &str) -> Result<(), ApplyError> {
-        files::remove(&self.root.join("localnet").join(bridge))
+    pub fn forget_change(&self, setting: Setting, interface: &str) -> Result<(), ApplyError> {
+        files::remove(&self.root.join(setting.folder()).join(interface))
     }
 
     /// Removes temporary files that killed events have left.
@@ -486,7 +527,14 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn sweep(&self) -> Result<(), ApplyError> {
-        for folder in ["", "records", "domains", "networks", "localnet"] {
+        for folder in [
+            "",
+            "records",
+            "domains",
+            "networks",
+            "localnet",
+            "proxy_ndp",
+        ] {
             let folder = self.root.join(folder);
             for name in files::names(&folder, ".new")? {
                 files::remove(&folder.join(name))?;

@@ -14,6 +14,8 @@ pub struct Network {
     pub uuid: Uuid,
     /// How libvirt connects it to the rest of the world.
     pub mode: ForwardMode,
+    /// Whether its IPv6 connections are masqueraded too (`<nat ipv6='yes'/>`).
+    pub masquerades_ipv6: bool,
     /// Its bridge on the host.
     pub bridge: Option<InterfaceName>,
     /// The host's addresses on the bridge, each with its subnet.
@@ -133,6 +135,10 @@ impl Network {
             name: name_of(root)?,
             uuid: uuid_of(root)?,
             mode: mode_of(root),
+            masquerades_ipv6: root
+                .child("forward")
+                .and_then(|forward| forward.child("nat"))
+                .is_some_and(|nat| nat.attribute("ipv6") == Some("yes")),
             bridge,
             subnets,
             reservations,

@@ -2,9 +2,11 @@
 //! the very form in which `iptables -S` prints it.
 
 mod observed;
+mod policy;
 mod render;
 mod transaction;
 
 pub use observed::{Observed, ObservedTable};
+pub use policy::LibvirtChains;
 pub use render::{Base, Table};
 pub use transaction::{change_owner, reconcile};

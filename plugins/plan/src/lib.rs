@@ -7,12 +7,17 @@ mod firewall;
 pub mod iptables;
 pub mod nftables;
 mod owner;
+mod policy;
 mod port;
 mod rule;
 
 pub use claim::Claim;
 pub use family::Family;
 pub use firewall::{Firewall, Script, Tool};
-pub use owner::{Owner, OwnerKind};
+pub use owner::{Origin, Owner, OwnerKind};
+pub use policy::{
+    Clause, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Service, TimeUnit,
+    Verdict, Way,
+};
 pub use port::{PortError, PortRange, Protocol};
 pub use rule::{Rule, Ruleset};

@@ -3,21 +3,32 @@
 //! Table `inet portero` has one map of forwards for each combination of interface, source and
 //! address, so that a packet costs the same whether ten or ten thousand ports are forwarded. What
 //! libvirt's own table would reject is accepted inside it, from a set of exactly our connections.
+//!
+//! Table `inet portero_policy` has the policies of networks. It only ever forbids; what it lets pass
+//! between guests and others is accepted in libvirt's table, with libvirt's own verdict for the end
+//! that has no policy.
 
 mod elements;
 mod frame;
 mod observed;
+mod policy;
 mod transaction;
 
 pub use elements::Place;
 pub use observed::{Observed, ReadError};
-pub use transaction::{change_owner, reconcile, shares_elements};
+pub use transaction::{change_owner, reconcile, shares_elements, PolicyTable};
 
 /// The name of portero's table, of its chain and of its set in libvirt's tables.
 pub const NAME: &str = "portero";
+
+/// The name of portero's table for policies.
+pub const POLICY_NAME: &str = "portero_policy";
 
 /// The name of libvirt's tables (src/network/network_nftables.c).
 pub const LIBVIRT_TABLE: &str = "libvirt_network";
 
 /// libvirt's base chain at the hook `forward`.
 pub const LIBVIRT_CHAIN: &str = "forward";
+
+/// libvirt's chains with its verdicts on packets to and from guests.
+const LIBVIRT_VERDICTS: [&str; 2] = ["guest_input", "guest_output"];

@@ -87,3 +87,21 @@ impl fmt::Display for Owner {
         )
     }
 }
+
+/// Where something was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// In the `<metadata>` of this owner: held to the limits of portero.toml.
+    Metadata(Owner),
+    /// In this file of the administrator.
+    File(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metadata(owner) => write!(formatter, "metadata of {owner}"),
+            Self::File(path) => formatter.write_str(path),
+        }
+    }
+}

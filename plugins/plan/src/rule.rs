@@ -1,6 +1,6 @@
 //! The rules portero can ask for, free of any firewall's syntax.
 
-use crate::{Claim, Family, Owner, PortRange, Protocol};
+use crate::{Claim, Family, Owner, Policy, PortRange, Protocol};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -114,6 +114,9 @@ pub struct Ruleset {
     pub claims: Vec<Claim>,
     /// The rules.
     pub rules: Vec<Rule>,
+    /// Of a network, who may reach it and whom it may reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 impl Ruleset {
@@ -124,7 +127,26 @@ impl Ruleset {
             owner,
             claims: Vec::new(),
             rules: Vec::new(),
+            policy: None,
         }
+    }
+
+    /// Whether it asks for nothing, now or later.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty() && !self.has_rules()
+    }
+
+    /// Whether anything of it belongs in the firewall.
+    #[must_use]
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty() || self.policy.is_some()
+    }
+
+    /// Whether it asks the firewall for the same as another.
+    #[must_use]
+    pub fn has_rules_of(&self, other: &Self) -> bool {
+        self.rules == other.rules && self.policy == other.policy
     }
 
     /// Bridges that loopback connections are routed by.

@@ -72,30 +72,30 @@ fn after(script: &str) -> Observed {
 fn the_first_owner_brings_the_base_chains_and_the_last_takes_them() {
     let (a, b) = (ruleset("a", 1), ruleset("b", 2));
     let nothing = Ruleset::empty(a.owner.clone());
-    let first = only(change_owner(&nothing, &a, []));
+    let first = only(change_owner(&nothing, &a, [], &[]));
     assert!(
         first.contains("-I FORWARD ") && first.contains(":PORTERO-DNAT "),
         "{first}"
     );
-    let second = only(change_owner(&nothing, &a, [b.clone()]));
+    let second = only(change_owner(&nothing, &a, [b.clone()], &[]));
     assert!(
         !second.contains("-I FORWARD ") && !second.contains(":PORTERO-DNAT "),
         "{second}"
     );
-    let leaves = only(change_owner(&a, &nothing, [b]));
+    let leaves = only(change_owner(&a, &nothing, [b], &[]));
     assert!(!leaves.contains("-X PORTERO-DNAT\n"), "{leaves}");
-    let last = only(change_owner(&a, &nothing, []));
+    let last = only(change_owner(&a, &nothing, [], &[]));
     assert!(
         last.contains("-D FORWARD ") && last.contains("-X PORTERO-DNAT\n"),
         "{last}"
     );
-    assert_eq!(change_owner(&a, &a, []), []);
+    assert_eq!(change_owner(&a, &a, [], &[]), []);
 }
 
 #[test]
 fn a_comparison_after_a_change_finds_nothing_to_do() {
     let a = ruleset("a", 1);
-    let script = only(change_owner(&Ruleset::empty(a.owner.clone()), &a, []));
+    let script = only(change_owner(&Ruleset::empty(a.owner.clone()), &a, [], &[]));
     let observed = after(&script);
     assert!(observed.holds(Family::Ipv4, &a));
     assert_eq!(
@@ -115,7 +115,7 @@ fn a_comparison_after_a_change_finds_nothing_to_do() {
 #[test]
 fn a_jump_below_libvirts_or_there_twice_is_mended() {
     let a = ruleset("a", 1);
-    let script = only(change_owner(&Ruleset::empty(a.owner.clone()), &a, []));
+    let script = only(change_owner(&Ruleset::empty(a.owner.clone()), &a, [], &[]));
     let jump =
         "-I FORWARD -m conntrack --ctstate DNAT -m comment --comment portero -j PORTERO-FORWARD\n";
     assert!(script.contains(jump));

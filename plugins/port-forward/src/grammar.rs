@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use portero_event::{
     check_root, Element, InterfaceName, MacAddress, NameError, Problem, NAMESPACE,
 };
-use portero_plan::{Claim, Family, Owner, OwnerKind, PortRange, Protocol};
+use portero_plan::{Claim, Family, Origin, OwnerKind, PortRange, Protocol};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -30,24 +30,6 @@ pub struct Forward {
     pub origin: Origin,
     /// Line of the element.
     pub line: usize,
-}
-
-/// Where a forward was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// In the `<metadata>` of this owner: held to the limits of portero.toml.
-    Metadata(Owner),
-    /// In this file of the administrator.
-    File(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Metadata(owner) => write!(formatter, "metadata of {owner}"),
-            Self::File(path) => formatter.write_str(path),
-        }
-    }
 }
 
 /// Something wrong with a forward: where, and what was expected.
@@ -129,19 +111,17 @@ pub fn parse(
 fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<Forward>, Problem> {
     check_root(root, kind.name())?;
     root.only_attributes(&[])?;
-    // A network's bridge on the host is another plugin's.
+    // A network's bridge on the host and its policy are other plugins'.
     let is_other = |element: &&Element| {
         kind == OwnerKind::Network
-            && (element.namespace(), element.name()) == (Some(NAMESPACE), "hostBridge")
+            && element.namespace() == Some(NAMESPACE)
+            && ["hostBridge", "policy"].contains(&element.name())
     };
     root.children()
         .iter()
         .filter(|element| !is_other(element))
         .map(|element| match (element.namespace(), element.name()) {
             (Some(NAMESPACE), "portForward") => forward(element, kind, origin),
-            (Some(NAMESPACE), "policy") => {
-                Err(element.problem("this version of portero does not support it yet"))
-            }
             _ => {
                 Err(element
                     .problem("not known here, expected <portForward> of portero's namespace"))

@@ -1,8 +1,8 @@
 //! What forwards may claim: the `[limits]` of /etc/portero/portero.toml.
 
-use crate::{Forward, ForwardError, Origin};
+use crate::{Forward, ForwardError};
 use ipnet::IpNet;
-use portero_plan::PortRange;
+use portero_plan::{Origin, PortRange};
 use serde::de::{self, Deserializer};
 use serde::Deserialize;
 use std::net::IpAddr;

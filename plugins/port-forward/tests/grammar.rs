@@ -6,8 +6,8 @@
 )]
 
 use portero_event::Element;
-use portero_plan::{Owner, OwnerKind};
-use portero_port_forward::{parse, Forward, Origin};
+use portero_plan::{Origin, Owner, OwnerKind};
+use portero_port_forward::{parse, Forward};
 use uuid::Uuid;
 
 fn read(content: &str) -> Result<Vec<Forward>, String> {
@@ -63,7 +63,7 @@ fn what_is_wrong_is_said_in_one_line_with_its_place() {
         ("<p:portForward proto='tcp'><p:range start='9' end='8'/></p:portForward>".to_owned(), "before its start"),
         ("<p:portForward proto='tcp'><p:range start='1' end='9' to='65530'/></p:portForward>".to_owned(), "pass 65535"),
         ("<p:portForward proto='tcp'><p:range start='1' end='9'/><p:range start='9'/></p:portForward>".to_owned(), "overlap"),
-        ("<p:policy/>".to_owned(), "does not support"),
+        ("<p:policy/>".to_owned(), "not known here"),
         ("<p:portforward/>".to_owned(), "not known here"),
     ];
     for (content, expected) in cases {

@@ -2,13 +2,14 @@
 
 use crate::iptables::Iptables;
 use crate::nftables::Nftables;
-use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, Survey};
+use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey};
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{Observed, Table};
-use portero_plan::{nftables, Claim, Family, Firewall, Script, Tool};
+use portero_plan::{nftables, Claim, Family, Firewall, Neighbor, Script, Tool};
 use portero_port_forward::Listener;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// A machine in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +25,12 @@ pub struct Machine {
     pub listeners: Vec<Listener>,
     /// Bridges, and whether loopback is routed by them.
     pub bridges: BTreeMap<String, bool>,
+    /// Addresses that somebody on a LAN has.
+    pub strangers: Vec<IpAddr>,
+    /// Addresses that the host answers for.
+    pub neighbors: BTreeSet<Neighbor>,
+    /// Interfaces that answer for IPv6 addresses.
+    pub proxying: BTreeSet<String>,
     /// What was committed, in order.
     pub committed: Vec<Script>,
     /// Flows that were to be forgotten.
@@ -157,6 +164,49 @@ impl Kernel for Machine {
     fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError> {
         self.bridges
             .insert(bridge.to_owned(), setting == Localnet::Routed);
+        Ok(())
+    }
+
+    fn check_neighbors(&mut self, neighbors: &[Neighbor], _: Deadline) -> Result<(), KernelError> {
+        let mut wanted = neighbors.iter();
+        match wanted.find(|neighbor| self.strangers.contains(&neighbor.address)) {
+            Some(Neighbor { dev, address }) => Err(KernelError::Taken {
+                address: *address,
+                dev: dev.clone(),
+                mac: "02:00:00:00:00:01".to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn set_neighbors(
+        &mut self,
+        wanted: &[Neighbor],
+        gone: &[Neighbor],
+        _: Deadline,
+    ) -> Result<(), KernelError> {
+        self.neighbors.retain(|neighbor| !gone.contains(neighbor));
+        self.neighbors.extend(wanted.iter().cloned());
+        Ok(())
+    }
+
+    fn has_proxies(&mut self, dev: &str, _: Deadline) -> Result<bool, KernelError> {
+        let mut of_ipv6 = self
+            .neighbors
+            .iter()
+            .filter(|neighbor| neighbor.address.is_ipv6());
+        Ok(of_ipv6.any(|neighbor| neighbor.dev == dev))
+    }
+
+    fn proxy_ndp(&mut self, dev: &str) -> Option<bool> {
+        Some(self.proxying.contains(dev))
+    }
+
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError> {
+        match setting {
+            ProxyNdp::On => self.proxying.insert(dev.to_owned()),
+            ProxyNdp::Off => self.proxying.remove(dev),
+        };
         Ok(())
     }
 

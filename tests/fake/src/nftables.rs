@@ -27,8 +27,9 @@ pub(crate) struct Nftables {
 }
 
 /// The tables that portero reads.
-const PLACES: [Place; 3] = [
+const PLACES: [Place; 4] = [
     Place::Own,
+    Place::Policy,
     Place::Libvirt(Family::Ipv4),
     Place::Libvirt(Family::Ipv6),
 ];
@@ -36,7 +37,10 @@ const PLACES: [Place; 3] = [
 impl Nftables {
     /// Whether portero has its own table.
     pub(crate) fn has_own_table(&self) -> bool {
-        self.tables.contains_key(&Place::Own.to_string())
+        let places = [Place::Own, Place::Policy].into_iter();
+        places
+            .map(|place| place.to_string())
+            .any(|name| self.tables.contains_key(&name))
     }
 
     /// Makes what libvirt makes, with one rule of its own in the chain portero jumps from.
@@ -45,6 +49,9 @@ impl Nftables {
             let mut table = Table::default();
             let rule = (1, "jump guest_input".to_owned());
             table.chains.insert("forward".to_owned(), vec![rule]);
+            for chain in ["guest_input", "guest_output"] {
+                table.chains.insert(chain.to_owned(), Vec::new());
+            }
             let name = Place::Libvirt(family).to_string();
             self.tables.insert(name, table);
         }

@@ -3,6 +3,7 @@
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
+use portero_plan::nftables::PolicyTable;
 use portero_plan::{iptables, nftables, Firewall, Owner, Ruleset, Script};
 
 impl Engine<'_> {
@@ -15,7 +16,7 @@ impl Engine<'_> {
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
         let owner = record.ruleset.owner.clone();
-        let new = (!record.ruleset.claims.is_empty()).then_some(record);
+        let new = (!record.ruleset.is_empty()).then_some(record);
         self.replace(config, &owner, new, libvirt, deadline)
     }
 
@@ -63,6 +64,10 @@ impl Engine<'_> {
         self.follow(&[&before], &[&after], deadline)?;
         self.note(owner, new.as_ref())?;
         self.log_change(&before, &after);
+        if after.policy.is_some() && !frame.policies {
+            let policies = true;
+            self.state.put_frame(&Frame { policies, ..frame })?;
+        }
         self.state.trust()
     }
 
@@ -89,22 +94,29 @@ impl Engine<'_> {
             .map(|record| record.ruleset)
             .filter(|ruleset| !same_owner(&ruleset.owner, &new.owner));
         let scripts = match frame.firewall {
-            Firewall::Iptables => Some(iptables::change_owner(old, new, others)),
-            Firewall::Nftables if old.rules == new.rules => Some(Vec::new()),
+            Firewall::Iptables => Some(iptables::change_owner(old, new, others, &frame.libvirt)),
+            Firewall::Nftables if old.has_rules_of(new) => Some(Vec::new()),
             Firewall::Nftables if frame.shared => None,
             Firewall::Nftables => {
-                let has_others = others.any(|other| !other.rules.is_empty());
-                match (old.rules.is_empty(), new.rules.is_empty()) {
+                let has_others = others.any(|other| other.has_rules());
+                let policies = if frame.policies {
+                    PolicyTable::Standing
+                } else {
+                    PolicyTable::Missing
+                };
+                match (old.has_rules(), new.has_rules()) {
                     // With the first rules of anybody the tables come, with the last they go, and
                     // the jumps in libvirt's have to be looked for.
-                    (true, _) if !has_others => {
+                    (false, _) if !has_others => {
                         let nothing = nftables::Observed::without_rules(&frame.libvirt);
                         let script = nftables::reconcile(&nothing, std::slice::from_ref(new));
                         Some(script.into_iter().collect())
                     }
-                    (_, true) if !has_others => None,
+                    (_, false) if !has_others => None,
+                    // The table of policies may have to go.
+                    _ if old.policy.is_some() && new.policy.is_none() => None,
                     _ => {
-                        let script = nftables::change_owner(old, new, &frame.libvirt);
+                        let script = nftables::change_owner(old, new, &frame.libvirt, policies);
                         Some(script.into_iter().collect())
                     }
                 }

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::config::libvirt_firewall;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
+use portero_plan::iptables::LibvirtChains;
 use portero_plan::{iptables, nftables, Family, Firewall, Ruleset, Script};
 
 /// Where rules go, and whether there may be some where they no longer belong.
@@ -101,13 +102,23 @@ impl Engine<'_> {
             firewall,
             libvirt: Vec::new(),
             shared: false,
+            policies: rulesets.iter().any(|ruleset| ruleset.policy.is_some()),
         };
         let all: Vec<Record> = old.iter().chain(new).cloned().collect();
         let scripts = match self.observe(firewall, &all, deadline)? {
-            Seen::Iptables(families) => families
-                .iter()
-                .filter_map(|(family, observed)| iptables::reconcile(*family, observed, &rulesets))
-                .collect(),
+            Seen::Iptables(families) => {
+                let standing = families.iter();
+                frame.libvirt = standing
+                    .filter(|(_, observed)| observed.libvirt() == LibvirtChains::Standing)
+                    .map(|(family, _)| *family)
+                    .collect();
+                let scripts = families.iter();
+                scripts
+                    .filter_map(|(family, observed)| {
+                        iptables::reconcile(*family, observed, &rulesets)
+                    })
+                    .collect()
+            }
             Seen::Nftables(observed) => {
                 frame.libvirt = observed.libvirt_families().collect();
                 frame.shared = nftables::shares_elements(&rulesets);
@@ -121,6 +132,8 @@ impl Engine<'_> {
 }
 
 fn concerns(family: Family, records: &[Record]) -> bool {
-    let mut rules = records.iter().flat_map(|record| &record.ruleset.rules);
-    rules.any(|rule| rule.family() == family)
+    records.iter().any(|record| {
+        let mut rules = record.ruleset.rules.iter();
+        record.ruleset.policy.is_some() || rules.any(|rule| rule.family() == family)
+    })
 }

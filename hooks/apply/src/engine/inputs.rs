@@ -1,16 +1,19 @@
 //! Gathers what planning needs: configuration, networks, ports and leases.
 
 use super::Engine;
-use crate::config::element_in_file;
+use crate::config::{element_in_file, group};
 use crate::state::{Plug, RecordedPort};
 use crate::{files, ApplyError, Config, Phase, Record, Severity};
-use portero_event::{Domain, Element, InterfaceName, Network, ObjectName, Problem};
+use portero_event::{
+    Domain, Element, Event, InterfaceName, Network, NetworkOperation, ObjectName, Problem,
+};
 use portero_host_bridge::HostBridge;
-use portero_plan::{Claim, Owner, OwnerKind, Ruleset};
+use portero_plan::{Claim, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_others, check_own, parse, parse_leases, plan_domain, plan_network, Attachment, Forward,
-    Lease, Origin, Plan,
+    Lease, Plan,
 };
+use portero_routed_policy::{compile, Compiled, Surroundings, WrittenPolicy};
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -77,6 +80,102 @@ impl Engine<'_> {
         Ok(None)
     }
 
+    /// A network's policy as it is written, in its metadata or its file.
+    pub(super) fn written_policy(
+        &self,
+        network: &Network,
+    ) -> Result<Option<(WrittenPolicy, Origin)>, ApplyError> {
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let mut found: Option<(WrittenPolicy, Origin)> = None;
+        for (element, origin) in self.elements(owner, &network.name, network.metadata())? {
+            let written = WrittenPolicy::of(&element).map_err(|source| ApplyError::Policy {
+                origin: origin.clone(),
+                source,
+            })?;
+            match (written, &found) {
+                (None, _) => {}
+                (Some(written), None) => found = Some((written, origin)),
+                (Some(written), Some((_, metadata))) => {
+                    return Err(ApplyError::TwoPolicies {
+                        file: origin,
+                        line: written.line,
+                        metadata: metadata.clone(),
+                    })
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// A network's policy with every name resolved.
+    pub(super) fn compiled_policy(
+        &self,
+        network: &Network,
+        networks: &[Network],
+    ) -> Result<Option<Compiled>, ApplyError> {
+        let Some((written, origin)) = self.written_policy(network)? else {
+            return Ok(None);
+        };
+        let groups = |name: &ObjectName| {
+            group(&self.paths, name, self.trusted_user).map_err(|error| error.to_string())
+        };
+        let around = Surroundings {
+            networks,
+            groups: &groups,
+        };
+        compile(network, &written, &around)
+            .map(Some)
+            .map_err(|source| ApplyError::Policy { origin, source })
+    }
+
+    /// What a network is to be given. Warnings about its policy are logged when it is news.
+    pub(super) fn network_record(
+        &mut self,
+        network: &Network,
+        forwards: &[&Forward],
+        networks: &[Network],
+        old: Option<&Record>,
+    ) -> Result<Record, ApplyError> {
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let compiled = self.compiled_policy(network, networks)?;
+        let mut plan = plan_network(owner, forwards, network)?;
+        if let Some(Compiled { policy, warnings }) = compiled {
+            if old.and_then(|old| old.ruleset.policy.as_ref()) != Some(&policy) {
+                for warning in warnings {
+                    let message = format!("{}: policy: {warning}", plan.ruleset.owner);
+                    self.log.write(Severity::Warning, message);
+                }
+            }
+            plan.ruleset.policy = Some(policy);
+        }
+        Ok(self.record_of(plan, old))
+    }
+
+    /// Takes over what libvirt says of active networks in its own state: it has the metadata that
+    /// was changed on a running network, of which no hook is told, and networks that were started
+    /// before portero was installed.
+    pub(super) fn refresh_networks(&self) -> Result<(), ApplyError> {
+        let folder = &self.paths.libvirt_networks;
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let mut active = HashSet::new();
+        for name in files::names(folder, ".xml")? {
+            let Some(stdin) = files::read(&folder.join(name))?.and_then(|file| hook_data(&file))
+            else {
+                continue;
+            };
+            if let Ok(Event::Network { network, .. }) =
+                Event::network(NetworkOperation::Started, &stdin)
+            {
+                self.state
+                    .put_object(OwnerKind::Network, network.uuid, &stdin)?;
+                active.insert(network.uuid);
+            }
+        }
+        self.state.forget_networks(&active)
+    }
+
     /// Plans one domain's forwards from everything known now.
     pub(super) fn plan_domain(
         &self,
@@ -104,10 +203,13 @@ impl Engine<'_> {
         let networks = self.state.networks()?;
         for network in &networks {
             let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+            let before = old
+                .iter()
+                .find(|record| same_owner(&record.ruleset.owner, &owner));
             let planned = self.network_forwards(network).and_then(|forwards| {
                 let forwards: Vec<&Forward> = forwards.iter().collect();
                 self.check_desired(config, &owner, &forwards, &desired, old)?;
-                Ok(plan_network(owner.clone(), &forwards, network)?)
+                self.network_record(network, &forwards, &networks, before)
             });
             self.add_desired(&owner, planned, old, &mut desired);
         }
@@ -130,7 +232,11 @@ impl Engine<'_> {
             let planned = self.domain_forwards(domain).and_then(|forwards| {
                 let forwards: Vec<&Forward> = forwards.iter().collect();
                 self.check_desired(config, &owner, &forwards, &desired, old)?;
-                self.plan_domain(domain, &forwards, &networks)
+                let plan = self.plan_domain(domain, &forwards, &networks)?;
+                let before = old
+                    .iter()
+                    .find(|record| same_owner(&record.ruleset.owner, &owner));
+                Ok(self.record_of(plan, before))
             });
             self.add_desired(&owner, planned, old, &mut desired);
         }
@@ -182,7 +288,7 @@ impl Engine<'_> {
     fn add_desired(
         &mut self,
         owner: &Owner,
-        planned: Result<Plan, ApplyError>,
+        planned: Result<Record, ApplyError>,
         old: &[Record],
         desired: &mut Vec<Record>,
     ) {
@@ -196,11 +302,8 @@ impl Engine<'_> {
             .iter()
             .find(|record| same_owner(&record.ruleset.owner, owner));
         match planned {
-            Ok(plan) if plan.ruleset.claims.is_empty() => {}
-            Ok(plan) => {
-                let record = self.record_of(plan, old);
-                desired.push(record);
-            }
+            Ok(record) if record.ruleset.is_empty() => {}
+            Ok(record) => desired.push(record),
             Err(error) => {
                 let message = format!("{owner} keeps the rules it has: {error}");
                 self.log.write(Severity::Error, message);
@@ -247,6 +350,16 @@ fn attachments<'a>(
         }
     }
     attachments
+}
+
+/// The network in a status file of libvirt's (`virNetworkObjFormat` in src/conf/virnetworkobj.c), in
+/// the form in which a hook gets it.
+fn hook_data(status: &[u8]) -> Option<Vec<u8>> {
+    const END: &str = "</network>";
+    let text = std::str::from_utf8(status).ok()?;
+    let start = text.find("<network>").or_else(|| text.find("<network "))?;
+    let end = text.rfind(END)? + END.len();
+    Some(format!("<hookData>\n{}\n</hookData>\n", text.get(start..end)?).into_bytes())
 }
 
 /// Whether two owners are the same object, whatever its name is now.

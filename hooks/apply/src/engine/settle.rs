@@ -4,9 +4,10 @@
 use super::firewall::Choice;
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
-use crate::kernel::{Flow, Localnet};
+use crate::kernel::{Flow, Localnet, ProxyNdp};
+use crate::state::Setting;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::{Firewall, Rule, Ruleset};
+use portero_plan::{Firewall, Neighbor, Rule, Ruleset};
 use std::collections::{BTreeSet, HashSet};
 
 /// How many forwards of one owner are named in the log when they come or go together.
@@ -115,6 +116,7 @@ impl Engine<'_> {
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
         self.set_localnet(old, new)?;
+        self.set_neighbors(old, new, deadline)?;
         let flows = |rulesets: &[&Ruleset]| -> Vec<Flow> {
             let rules = rulesets.iter().flat_map(|ruleset| &ruleset.rules);
             rules.filter_map(Flow::of).collect()
@@ -141,16 +143,65 @@ impl Engine<'_> {
         let (before, after) = (bridges(old), bridges(new));
         for bridge in &after {
             if self.kernel.localnet(bridge) == Some(false) {
-                self.state.put_localnet(bridge)?;
+                self.state.note_change(Setting::Localnet, bridge)?;
                 self.kernel.set_localnet(bridge, Localnet::Routed)?;
             }
         }
         for bridge in before.difference(&after) {
-            if self.state.has_localnet(bridge) && !self.somebody_routes_loopback_by(bridge, new)? {
+            if self.state.has_changed(Setting::Localnet, bridge)
+                && !self.somebody_routes_loopback_by(bridge, new)?
+            {
                 if self.kernel.localnet(bridge) == Some(true) {
                     self.kernel.set_localnet(bridge, Localnet::Refused)?;
                 }
-                self.state.remove_localnet(bridge)?;
+                self.state.forget_change(Setting::Localnet, bridge)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the host answer for its guests' addresses, and for those of before no more.
+    fn set_neighbors(
+        &mut self,
+        old: &[&Ruleset],
+        new: &[&Ruleset],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let all = |rulesets: &[&Ruleset]| -> BTreeSet<Neighbor> {
+            let policies = rulesets
+                .iter()
+                .filter_map(|ruleset| ruleset.policy.as_ref());
+            policies
+                .flat_map(|policy| policy.neighbors.clone())
+                .collect()
+        };
+        let (before, after) = (all(old), all(new));
+        let gone: Vec<Neighbor> = before.difference(&after).cloned().collect();
+        let wanted: Vec<Neighbor> = after.into_iter().collect();
+        if wanted.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        self.kernel.set_neighbors(&wanted, &gone, deadline)?;
+        let devs = |neighbors: &[Neighbor]| -> BTreeSet<String> {
+            let of_ipv6 = neighbors
+                .iter()
+                .filter(|neighbor| neighbor.address.is_ipv6());
+            of_ipv6.map(|neighbor| neighbor.dev.clone()).collect()
+        };
+        let wanted = devs(&wanted);
+        for dev in &wanted {
+            if self.kernel.proxy_ndp(dev) == Some(false) {
+                self.state.note_change(Setting::ProxyNdp, dev)?;
+                self.kernel.set_proxy_ndp(dev, ProxyNdp::On)?;
+            }
+        }
+        for dev in devs(&gone).difference(&wanted) {
+            let is_ours = self.state.has_changed(Setting::ProxyNdp, dev);
+            if is_ours && !self.kernel.has_proxies(dev, deadline)? {
+                if self.kernel.proxy_ndp(dev) == Some(true) {
+                    self.kernel.set_proxy_ndp(dev, ProxyNdp::Off)?;
+                }
+                self.state.forget_change(Setting::ProxyNdp, dev)?;
             }
         }
         Ok(())
@@ -179,6 +230,15 @@ impl Engine<'_> {
 
     /// One line in the log for each forward that came or went, and one for all that are too many.
     pub(super) fn log_change(&mut self, old: &Ruleset, new: &Ruleset) {
+        if old.policy != new.policy {
+            let verb = match (&old.policy, &new.policy) {
+                (None, _) => "has a policy",
+                (_, None) => "has no policy any more",
+                _ => "has another policy",
+            };
+            let message = format!("{} {verb}", new.owner);
+            self.log.write(Severity::Info, message);
+        }
         let news = [(new, old, "forwards"), (old, new, "no longer forwards")];
         for (has, lacks, verb) in news {
             let known: HashSet<&Rule> = lacks.rules.iter().collect();

@@ -1,8 +1,9 @@
 //! What `iptables -S` says is in the kernel, reduced to what concerns portero.
 
+use super::policy::{LibvirtChains, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS};
 use super::render::{chains, Base, Table, CHAIN_PREFIX};
 use crate::{Family, Ruleset};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Both tables of one family.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct ObservedTable {
     pub chains: BTreeMap<String, Vec<String>>,
     /// All rules of the built-in chains that portero has jumps in.
     pub built_in: BTreeMap<String, Vec<String>>,
+    /// Which of libvirt's chains that portero jumps to are there.
+    libvirt: BTreeSet<String>,
 }
 
 impl Observed {
@@ -37,6 +40,9 @@ impl Observed {
             let rule = words.next().unwrap_or("");
             let ours = chain.starts_with(CHAIN_PREFIX);
             match command {
+                "-N" if [LIBVIRT_TO_GUESTS, LIBVIRT_FROM_GUESTS].contains(&chain) => {
+                    found.libvirt.insert(chain.to_owned());
+                }
                 "-N" if ours => {
                     found.chains.entry(chain.to_owned()).or_default();
                 }
@@ -62,10 +68,20 @@ impl Observed {
         self.tables.get(&table).cloned().unwrap_or_default()
     }
 
+    /// Whether libvirt's chains can be jumped to.
+    #[must_use]
+    pub fn libvirt(&self) -> LibvirtChains {
+        let both = |table: &ObservedTable| table.libvirt.len() == 2;
+        match self.tables.get(&Table::Filter) {
+            Some(table) if both(table) => LibvirtChains::Standing,
+            _ => LibvirtChains::Missing,
+        }
+    }
+
     /// Whether all of an owner's rules of a family are there and can be reached.
     #[must_use]
     pub fn holds(&self, family: Family, ruleset: &Ruleset) -> bool {
-        chains(ruleset)
+        chains(ruleset, self.libvirt())
             .iter()
             .filter(|((of, _), _)| *of == family)
             .all(|((_, base), rules)| {
@@ -76,7 +92,7 @@ impl Observed {
                 };
                 let jump = base.built_in_jump();
                 table.chains.get(&base.owner_chain(&ruleset.owner)) == Some(rules)
-                    && has(base.chain(), &base.owner_jump(&ruleset.owner))
+                    && has(base.chain(), &base.owner_jump(ruleset))
                     && base.built_in_chains().iter().all(|chain| has(chain, &jump))
             })
     }

@@ -1,5 +1,6 @@
 //! portero's chains of iptables and the text of each rule.
 
+use super::policy::LibvirtChains;
 use crate::{Family, Owner, Rule, Ruleset};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,26 +34,55 @@ pub(crate) const CHAIN_PREFIX: &str = "PORTERO-";
 /// A chain that is there once, to which built-in chains jump and which jumps to every owner's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Base {
+    /// Judges packets from guests by the policy of their network (filter).
+    Out,
+    /// Judges packets to guests (filter).
+    In,
     /// Accepts forwarded connections (filter).
     Forward,
+    /// Accepts what policies have let pass to guests and libvirt may reject (filter).
+    To,
+    /// Accepts what policies have let pass from guests and libvirt may reject (filter).
+    From,
+    /// Accepts packets that come from a network with a policy; jumped to from [`Base::To`] (filter).
+    Known,
+    /// Judges packets from guests to the host (filter).
+    ToHost,
+    /// Judges packets from the host to guests (filter).
+    FromHost,
     /// Guards 127.0.0.0/8 (filter).
     Input,
     /// Sends connections to guests (nat).
     Dnat,
     /// Changes their source where the guest could not answer (nat).
     Snat,
+    /// Changes the source of connections that guests open, or keeps it (nat).
+    Nat,
 }
 
 impl Base {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Forward, Self::Input, Self::Dnat, Self::Snat];
+    /// All of them; those of one built-in chain in the order in which they have to stand there.
+    pub const ALL: [Self; 12] = [
+        Self::Out,
+        Self::In,
+        Self::Forward,
+        Self::To,
+        Self::From,
+        Self::Known,
+        Self::ToHost,
+        Self::FromHost,
+        Self::Input,
+        Self::Dnat,
+        Self::Snat,
+        Self::Nat,
+    ];
 
     /// The table it is in.
     #[must_use]
     pub fn table(self) -> Table {
         match self {
-            Self::Forward | Self::Input => Table::Filter,
-            Self::Dnat | Self::Snat => Table::Nat,
+            Self::Dnat | Self::Snat | Self::Nat => Table::Nat,
+            _ => Table::Filter,
         }
     }
 
@@ -60,10 +90,18 @@ impl Base {
     #[must_use]
     pub fn chain(self) -> &'static str {
         match self {
+            Self::Out => "PORTERO-OUT",
+            Self::In => "PORTERO-IN",
             Self::Forward => "PORTERO-FORWARD",
+            Self::To => "PORTERO-TO",
+            Self::From => "PORTERO-FROM",
+            Self::Known => "PORTERO-KNOWN",
+            Self::ToHost => "PORTERO-TO-HOST",
+            Self::FromHost => "PORTERO-FROM-HOST",
             Self::Input => "PORTERO-INPUT",
             Self::Dnat => "PORTERO-DNAT",
             Self::Snat => "PORTERO-SNAT",
+            Self::Nat => "PORTERO-NAT",
         }
     }
 
@@ -71,10 +109,18 @@ impl Base {
     #[must_use]
     pub fn owner_chain(self, owner: &Owner) -> String {
         let part = match self {
+            Self::Out => "PO",
+            Self::In => "PI",
             Self::Forward => "FW",
+            Self::To => "TO",
+            Self::From => "FR",
+            Self::Known => "KN",
+            Self::ToHost => "TH",
+            Self::FromHost => "FH",
             Self::Input => "IN",
             Self::Dnat => "DN",
             Self::Snat => "SN",
+            Self::Nat => "NA",
         };
         format!("{CHAIN_PREFIX}{part}-{}", owner.hash())
     }
@@ -83,10 +129,12 @@ impl Base {
     #[must_use]
     pub fn built_in_chains(self) -> &'static [&'static str] {
         match self {
-            Self::Forward => &["FORWARD"],
-            Self::Input => &["INPUT"],
+            Self::Out | Self::In | Self::Forward | Self::To | Self::From => &["FORWARD"],
+            Self::Known => &[],
+            Self::Input | Self::ToHost => &["INPUT"],
+            Self::FromHost => &["OUTPUT"],
             Self::Dnat => &["PREROUTING", "OUTPUT"],
-            Self::Snat => &["POSTROUTING"],
+            Self::Snat | Self::Nat => &["POSTROUTING"],
         }
     }
 
@@ -96,16 +144,25 @@ impl Base {
         let matches = match self {
             Self::Forward | Self::Snat => "-m conntrack --ctstate DNAT ",
             Self::Dnat => "-m addrtype --dst-type LOCAL ",
-            Self::Input => "",
+            _ => "",
         };
         format!("{matches}-m comment --comment portero -j {}", self.chain())
     }
 
     /// The jump to an owner's chain, without this chain's name.
     #[must_use]
-    pub fn owner_jump(self, owner: &Owner) -> String {
+    pub fn owner_jump(self, ruleset: &Ruleset) -> String {
+        let bridge = ruleset.policy.as_ref().map(|policy| &policy.bridge);
+        let interface = match (self, bridge) {
+            (Self::Out | Self::From | Self::Known | Self::ToHost, Some(bridge)) => {
+                format!("-i {bridge} ")
+            }
+            (Self::In | Self::To | Self::FromHost, Some(bridge)) => format!("-o {bridge} "),
+            _ => String::new(),
+        };
+        let owner = &ruleset.owner;
         format!(
-            "-m comment --comment \"{}\" -j {}",
+            "{interface}-m comment --comment \"{}\" -j {}",
             owner.comment(),
             self.owner_chain(owner)
         )
@@ -116,11 +173,16 @@ impl Base {
 pub(crate) type Chains = BTreeMap<(Family, Base), Vec<String>>;
 
 /// Renders an owner's rules.
-pub(crate) fn chains(ruleset: &Ruleset) -> Chains {
+pub(crate) fn chains(ruleset: &Ruleset, libvirt: LibvirtChains) -> Chains {
     let mut chains = Chains::new();
     for rule in &ruleset.rules {
         let (family, base, text) = render(rule);
         chains.entry((family, base)).or_default().push(text);
+    }
+    if let Some(policy) = &ruleset.policy {
+        for family in Family::ALL {
+            super::policy::add(policy, family, libvirt, &mut chains);
+        }
     }
     chains
 }

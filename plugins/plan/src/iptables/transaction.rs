@@ -4,7 +4,8 @@
 //! touches only one owner's chains: its cost does not depend on the other owners. [`reconcile`]
 //! compares with what was observed and mends whatever differs.
 
-use super::render::{chains, Base, Chains, Table};
+use super::policy::LibvirtChains;
+use super::render::{chains, Base, Chains, Table, CHAIN_PREFIX};
 use super::{Observed, ObservedTable};
 use crate::{Family, Ruleset, Script, Tool};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,52 +80,57 @@ impl Builder {
 /// The scripts that replace an owner's rules `old`, all of which are in the kernel, by `new`.
 ///
 /// `others` are the rules of everybody else: with the first owner of a base chain the base chain
-/// and its jumps appear, with the last they go.
+/// and its jumps appear, with the last they go. `libvirt` are the families whose chains of libvirt's
+/// can be jumped to.
 #[must_use]
 pub fn change_owner(
     old: &Ruleset,
     new: &Ruleset,
     others: impl IntoIterator<Item = Ruleset>,
+    libvirt: &[Family],
 ) -> Vec<Script> {
-    let (old_chains, new_chains) = (chains(old), chains(new));
+    let (old_chains, new_chains) = (chains_in(old, libvirt), chains_in(new, libvirt));
     if old_chains == new_chains && old.owner == new.owner {
         return Vec::new();
     }
     let touched = old_chains.keys().chain(new_chains.keys()).copied();
-    let kept = used_bases(touched.collect(), others);
+    let kept = used_bases(touched.collect(), others, libvirt);
     Family::ALL
         .iter()
         .filter_map(|family| {
             let mut builder = Builder::default();
             for base in Base::ALL {
                 let key = (*family, base);
-                let (was, is) = (old_chains.get(&key), new_chains.get(&key));
+                let was = old_chains
+                    .get(&key)
+                    .map(|rules| (rules, base.owner_jump(old)));
+                let is = new_chains
+                    .get(&key)
+                    .map(|rules| (rules, base.owner_jump(new)));
                 let script = builder.table(base.table());
                 if was == is && old.owner == new.owner {
                     continue;
                 }
-                if was.is_some() && (is.is_none() || old.owner != new.owner) {
-                    let jump = base.owner_jump(&old.owner);
-                    script
-                        .delete_first
-                        .push(format!("-D {} {jump}", base.chain()));
+                let jump_of = |side: &Option<(&Vec<String>, String)>| {
+                    side.as_ref().map(|(_, jump)| jump.clone())
+                };
+                let (was_jump, is_jump) = (jump_of(&was), jump_of(&is));
+                if was_jump != is_jump {
+                    if let Some(jump) = &was_jump {
+                        let chain = base.chain();
+                        script.delete_first.push(format!("-D {chain} {jump}"));
+                    }
                 }
-                match (was, is) {
-                    (_, Some(rules)) => {
+                match (&was, &is) {
+                    (_, Some((rules, jump))) => {
                         let chain = base.owner_chain(&new.owner);
                         if was.is_none() && !kept.contains(&key) {
                             script.declare.insert(base.chain().to_owned());
-                            for built_in in base.built_in_chains() {
-                                script
-                                    .insert
-                                    .push(format!("-I {built_in} {}", base.built_in_jump()));
-                            }
                         }
-                        for rule in rules {
+                        for rule in *rules {
                             script.rules.push(format!("-A {chain} {rule}"));
                         }
-                        if was.is_none() || old.owner != new.owner {
-                            let jump = base.owner_jump(&new.owner);
+                        if was_jump != is_jump {
                             script.rules.push(format!("-A {} {jump}", base.chain()));
                         }
                         script.declare.insert(chain);
@@ -132,33 +138,88 @@ pub fn change_owner(
                     (Some(_), None) => {
                         script.remove.push(base.owner_chain(&old.owner));
                         if !kept.contains(&key) {
-                            for built_in in base.built_in_chains() {
-                                script
-                                    .delete_first
-                                    .push(format!("-D {built_in} {}", base.built_in_jump()));
-                            }
                             script.remove.push(base.chain().to_owned());
                         }
                     }
                     (None, None) => {}
                 }
             }
+            for (table, built_in) in BUILT_IN {
+                let jumps = |chains: &Chains| -> Vec<String> {
+                    bases_of(table, built_in)
+                        .map(|base| (*family, base))
+                        .filter(|key| chains.contains_key(key) || kept.contains(key))
+                        .map(|(_, base)| base.built_in_jump())
+                        .collect()
+                };
+                let (before, after) = (jumps(&old_chains), jumps(&new_chains));
+                order_jumps(builder.table(table), built_in, &before, &after);
+            }
             builder.finish(*family)
         })
         .collect()
 }
 
-/// Which of these base chains somebody else uses. Looks at no more owners than it takes to know.
+/// The built-in chains that portero has jumps in.
+const BUILT_IN: [(Table, &str); 6] = [
+    (Table::Filter, "FORWARD"),
+    (Table::Filter, "INPUT"),
+    (Table::Filter, "OUTPUT"),
+    (Table::Nat, "PREROUTING"),
+    (Table::Nat, "OUTPUT"),
+    (Table::Nat, "POSTROUTING"),
+];
+
+/// The base chains that a built-in chain jumps to, in their order.
+fn bases_of(table: Table, built_in: &'static str) -> impl DoubleEndedIterator<Item = Base> {
+    Base::ALL
+        .into_iter()
+        .filter(move |base| base.table() == table && base.built_in_chains().contains(&built_in))
+}
+
+/// Changes the jumps of a built-in chain, which all stand at its head.
+fn order_jumps(script: &mut TableScript, built_in: &str, before: &[String], after: &[String]) {
+    let only_go = after.iter().all(|jump| before.contains(jump));
+    for jump in before {
+        if !only_go || !after.contains(jump) {
+            script.delete_first.push(format!("-D {built_in} {jump}"));
+        }
+    }
+    if !only_go {
+        for jump in after.iter().rev() {
+            script.insert.push(format!("-I {built_in} {jump}"));
+        }
+    }
+}
+
+/// An owner's chains, with jumps to libvirt's where those are.
+fn chains_in(ruleset: &Ruleset, libvirt: &[Family]) -> Chains {
+    let mut all = Chains::new();
+    for family in Family::ALL {
+        let there = if libvirt.contains(&family) {
+            LibvirtChains::Standing
+        } else {
+            LibvirtChains::Missing
+        };
+        let chains = chains(ruleset, there).into_iter();
+        all.extend(chains.filter(|((of, _), _)| *of == family));
+    }
+    all
+}
+
+/// The base chains that others use: of those asked for all, of the rest as far as they were seen.
+/// Looks at no more owners than it takes to know; when one that was asked for is used by nobody,
+/// all owners have been looked at.
 fn used_bases(
     mut asked: BTreeSet<(Family, Base)>,
     others: impl IntoIterator<Item = Ruleset>,
+    libvirt: &[Family],
 ) -> BTreeSet<(Family, Base)> {
     let mut used = BTreeSet::new();
     for ruleset in others {
-        for key in chains(&ruleset).into_keys() {
-            if asked.remove(&key) {
-                used.insert(key);
-            }
+        for key in chains_in(&ruleset, libvirt).into_keys() {
+            asked.remove(&key);
+            used.insert(key);
         }
         if asked.is_empty() {
             break;
@@ -174,7 +235,7 @@ fn used_bases(
 pub fn reconcile(family: Family, observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
     let rendered: Vec<(&Ruleset, Chains)> = desired
         .iter()
-        .map(|ruleset| (ruleset, chains(ruleset)))
+        .map(|ruleset| (ruleset, chains(ruleset, observed.libvirt())))
         .collect();
     let mut builder = Builder::default();
     for table in Table::ALL {
@@ -187,24 +248,27 @@ pub fn reconcile(family: Family, observed: &Observed, desired: &[Ruleset]) -> Op
                     continue;
                 };
                 let chain = base.owner_chain(&ruleset.owner);
-                jumps.push(base.owner_jump(&ruleset.owner));
+                jumps.push(base.owner_jump(ruleset));
                 if found.chains.get(&chain) != Some(rules) {
                     rebuild(builder.table(table), &chain, rules);
                 }
                 wanted.insert(chain);
             }
             let script = builder.table(table);
-            let needed = !jumps.is_empty();
-            if needed {
+            if !jumps.is_empty() {
                 let chain = base.chain().to_owned();
                 if !same_set(found.chains.get(&chain), &jumps) {
                     rebuild(script, &chain, &jumps);
                 }
                 wanted.insert(chain);
             }
-            for built_in in base.built_in_chains() {
-                mend_built_in(script, &found, *base, built_in, needed);
-            }
+        }
+        for (_, built_in) in BUILT_IN.iter().filter(|(of, _)| *of == table) {
+            let needed: Vec<String> = bases_of(table, built_in)
+                .filter(|base| wanted.contains(base.chain()))
+                .map(Base::built_in_jump)
+                .collect();
+            mend_built_in(builder.table(table), &found, built_in, &needed);
         }
         let stale: Vec<String> = found
             .chains
@@ -231,43 +295,34 @@ fn same_set(found: Option<&Vec<String>>, wanted: &[String]) -> bool {
     })
 }
 
-/// Puts the jump of a built-in chain right: there once and above libvirt's, or not at all.
+/// Puts the jumps of a built-in chain right: each there once, in this order and above libvirt's, and
+/// no other.
 fn mend_built_in(
     script: &mut TableScript,
     found: &ObservedTable,
-    base: Base,
     built_in: &str,
-    needed: bool,
+    needed: &[String],
 ) {
     let empty = Vec::new();
     let rules = found.built_in.get(built_in).unwrap_or(&empty);
     let target = |rule: &String| rule.rsplit("-j ").next().unwrap_or("").to_owned();
-    let ours: Vec<usize> = (0..rules.len())
-        .filter(|index| target(&rules[*index]) == base.chain())
-        .collect();
+    let is_ours = |rule: &&String| target(rule).starts_with(CHAIN_PREFIX);
+    let ours: Vec<&String> = rules.iter().filter(is_ours).collect();
+    let last = rules.iter().rposition(|rule| is_ours(&rule));
     let libvirt = rules
         .iter()
         .position(|rule| LIBVIRT_FORWARD_CHAINS.contains(&target(rule).as_str()));
-    let right = match ours.as_slice() {
-        [only] => {
-            needed
-                && rules[*only] == base.built_in_jump()
-                && libvirt.is_none_or(|libvirt| *only < libvirt)
-        }
-        [] => !needed,
-        _ => false,
+    let is_above = match (last, libvirt) {
+        (Some(last), Some(libvirt)) => last < libvirt,
+        _ => true,
     };
-    if right {
+    if is_above && ours.iter().copied().eq(needed) {
         return;
     }
-    for index in ours {
-        script
-            .delete_first
-            .push(format!("-D {built_in} {}", rules[index]));
+    for rule in ours {
+        script.delete_first.push(format!("-D {built_in} {rule}"));
     }
-    if needed {
-        script
-            .insert
-            .push(format!("-I {built_in} {}", base.built_in_jump()));
+    for jump in needed.iter().rev() {
+        script.insert.push(format!("-I {built_in} {jump}"));
     }
 }

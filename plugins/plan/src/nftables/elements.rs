@@ -1,17 +1,19 @@
 //! What an owner's rules are as elements of sets and maps.
 
-use super::{LIBVIRT_TABLE, NAME};
+use super::policy::objects;
+use super::{LIBVIRT_TABLE, NAME, POLICY_NAME};
 use crate::{Family, Protocol, Rule, Ruleset};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A table that portero has sets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// portero's own.
     Own,
+    /// portero's own for policies.
+    Policy,
     /// libvirt's for a family.
     Libvirt(Family),
 }
@@ -20,8 +22,19 @@ impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own => write!(formatter, "inet {NAME}"),
+            Self::Policy => write!(formatter, "inet {POLICY_NAME}"),
             Self::Libvirt(Family::Ipv4) => write!(formatter, "ip {LIBVIRT_TABLE}"),
             Self::Libvirt(Family::Ipv6) => write!(formatter, "ip6 {LIBVIRT_TABLE}"),
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn key(self, set: &str, key: String) -> Key {
+        Key {
+            place: self,
+            set: set.to_owned(),
+            key,
         }
     }
 }
@@ -99,6 +112,7 @@ pub(crate) fn elements(ruleset: &Ruleset) -> Elements {
     for rule in &ruleset.rules {
         add(rule, &mut elements);
     }
+    drop(objects(ruleset, &mut elements));
     elements
 }
 
@@ -159,7 +173,7 @@ fn add(rule: &Rule, elements: &mut Elements) {
         }
         Rule::Masquerade { source, guest } => {
             let family = Family::of(*guest);
-            let source = source.unwrap_or_else(|| everybody(family));
+            let source = source.unwrap_or_else(|| family.all());
             let key = format!("{} . {guest}", network(source));
             elements.insert(own(masquerade_set(family), key), None);
         }
@@ -186,11 +200,4 @@ pub(crate) fn network(network: IpNet) -> String {
 /// An interface's name; [`portero_event::InterfaceName`] has no quote in it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{name}\"")
-}
-
-fn everybody(family: Family) -> IpNet {
-    match family {
-        Family::Ipv4 => IpNet::new_assert(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-        Family::Ipv6 => IpNet::new_assert(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
-    }
 }

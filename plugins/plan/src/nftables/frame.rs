@@ -1,13 +1,15 @@
 //! The tables, maps, sets and chains that elements are put into: the same for every host.
 
 use super::elements::{masquerade_set, prefix, Shape, LOCALNET_SET};
-use super::{Place, LIBVIRT_CHAIN, NAME};
+use super::policy::{nat_map, way_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
+use super::{Place, LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
+use crate::policy::Way;
 use crate::Family;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Part of every rule's comment; a rule of another version of the frame is a strange one.
-const VERSION: &str = "portero 1";
+const VERSION: &str = "portero 2";
 
 /// TCP, UDP and SCTP by number.
 const PROTOCOLS: [u8; 3] = [6, 17, 132];
@@ -41,12 +43,12 @@ fn comment(name: &str) -> String {
 
 /// The comment of the jump in libvirt's chain.
 pub(crate) fn jump_comment() -> String {
-    comment("accept forwards")
+    comment("accept")
 }
 
 /// The jump from the head of libvirt's chain.
 pub(crate) fn jump() -> String {
-    format!("ct status dnat jump {NAME} comment \"{}\"", jump_comment())
+    format!("jump {NAME} comment \"{}\"", jump_comment())
 }
 
 /// Names of all sets and maps of portero's own table with their definitions.
@@ -149,14 +151,74 @@ pub(crate) fn own_chains() -> Vec<Chain> {
     ]
 }
 
-/// portero's own table without elements.
-pub(crate) fn own_table() -> String {
-    let mut text = format!("table {} {{\n", Place::Own);
-    for definition in own_sets().values() {
+/// Names of the sets and maps of the table of policies that all policies share.
+pub(crate) fn policy_sets() -> BTreeMap<String, String> {
+    let mut sets = BTreeMap::new();
+    for way in Way::ALL {
+        let name = way_map(way);
+        let definition = format!("map {name} {{ type ifname : verdict; }}");
+        sets.insert(name, definition);
+    }
+    for family in Family::ALL {
+        let (name, address) = (nat_map(family), address_type(family));
+        let definition = format!("map {name} {{ type {address} : verdict; flags interval; }}");
+        sets.insert(name, definition);
+    }
+    let definition = format!("set {CROSS_SET} {{ type ifname . ifname; }}");
+    sets.insert(CROSS_SET.to_owned(), definition);
+    sets
+}
+
+/// The chains of the table of policies that lead to those of networks. What they let pass, others
+/// still judge; what is between two networks, both judge.
+pub(crate) fn policy_chains() -> Vec<Chain> {
+    let of = |way: Way, side: &str| (way.name().to_owned(), lead(side, &way_map(way)));
+    let same = format!("iifname . oifname @{CROSS_SET} return");
+    let nat = Family::ALL.map(|family| {
+        let (ip, map) = (ip(family), nat_map(family));
+        let rule = lead(&format!("{ip} saddr"), &map);
+        (map, rule)
+    });
+    vec![
+        Chain {
+            name: "forward",
+            hook: Some("type filter hook forward priority -1"),
+            rules: vec![
+                ("same bridge".to_owned(), same),
+                of(Way::Out, "iifname"),
+                of(Way::In, "oifname"),
+            ],
+        },
+        Chain {
+            name: "input",
+            hook: Some("type filter hook input priority -1"),
+            rules: vec![of(Way::ToHost, "iifname")],
+        },
+        Chain {
+            name: "output",
+            hook: Some("type filter hook output priority -1"),
+            rules: vec![of(Way::FromHost, "oifname")],
+        },
+        Chain {
+            name: "postrouting",
+            hook: Some("type nat hook postrouting priority 99"),
+            rules: nat.into(),
+        },
+    ]
+}
+
+fn lead(what: &str, map: &str) -> String {
+    format!("{what} vmap @{map}")
+}
+
+/// A table without elements.
+fn empty_table(place: Place, sets: &BTreeMap<String, String>, chains: &[Chain]) -> String {
+    let mut text = format!("table {place} {{\n");
+    for definition in sets.values() {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "\t{definition}");
     }
-    for chain in own_chains() {
+    for chain in chains {
         let _ = writeln!(text, "\tchain {} {{", chain.name);
         if let Some(hook) = chain.hook {
             let _ = writeln!(text, "\t\t{hook}; policy accept;");
@@ -169,29 +231,77 @@ pub(crate) fn own_table() -> String {
     text + "}\n"
 }
 
-/// The set of connections in libvirt's table that are accepted: guest, protocol, the guest's port,
-/// the host's port.
-pub(crate) fn accept_set(family: Family) -> String {
-    let address = address_type(family);
-    format!("{{ type {address} . inet_proto . inet_service . inet_service; }}")
+/// portero's own table without elements.
+pub(crate) fn own_table() -> String {
+    empty_table(Place::Own, &own_sets(), &own_chains())
 }
 
-/// portero's chain in libvirt's table, reached from the head of [`LIBVIRT_CHAIN`]. A rule for each
-/// protocol: without that match nft does not know what kind of ports connection tracking gives.
-pub(crate) fn accept_chain(family: Family) -> Chain {
+/// The table of policies without any policy.
+pub(crate) fn policy_table() -> String {
+    empty_table(Place::Policy, &policy_sets(), &policy_chains())
+}
+
+/// portero's sets in a table of libvirt's: connections that are accepted, by guest, protocol, the
+/// guest's port and the host's port; and bridges with a policy.
+pub(crate) fn libvirt_sets(family: Family) -> [(&'static str, String); 3] {
+    let address = address_type(family);
+    let accepted = format!("{{ type {address} . inet_proto . inet_service . inet_service; }}");
+    [
+        (NAME, accepted),
+        (LIBVIRT_SET, "{ type ifname; }".to_owned()),
+        (LIBVIRT_CROSS_SET, "{ type ifname . ifname; }".to_owned()),
+    ]
+}
+
+/// The chain of packets from a network with a policy to one without, or to the outside.
+const FROM_CHAIN: &str = "portero_from";
+/// The chain of packets to a network with a policy.
+const TO_CHAIN: &str = "portero_to";
+
+/// portero's chains in libvirt's table, in the order in which they can be made. The last is reached
+/// from the head of [`LIBVIRT_CHAIN`]. Of forwards there is a rule for each protocol: without that
+/// match nft does not know what kind of ports connection tracking gives.
+pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
     let ip = ip(family);
-    let rules = PROTOCOLS.map(|protocol| {
+    let accepted = PROTOCOLS.map(|protocol| {
         let rule = format!(
-            "meta l4proto {protocol} ct reply {ip} saddr . meta l4proto . ct reply proto-src . \
-             ct original proto-dst @{NAME} accept"
+            "ct status dnat meta l4proto {protocol} ct reply {ip} saddr . meta l4proto . \
+             ct reply proto-src . ct original proto-dst @{NAME} accept"
         );
         (format!("protocol {protocol}"), rule)
     });
-    Chain {
-        name: NAME,
+    let named = |name: &str, rule: String| (name.to_owned(), rule);
+    let verdict_of = |name: &'static str, verdicts: &str| Chain {
+        name,
         hook: None,
-        rules: rules.into(),
-    }
+        rules: vec![
+            named("libvirt", format!("jump {verdicts}")),
+            named("accept", "accept".to_owned()),
+        ],
+    };
+    let [to_guests, from_guests] = LIBVIRT_VERDICTS;
+    let mut rules = Vec::from(accepted);
+    rules.extend([
+        named(
+            "same bridge",
+            format!("iifname . oifname @{LIBVIRT_CROSS_SET} return"),
+        ),
+        named(
+            "both",
+            format!("iifname @{LIBVIRT_SET} oifname @{LIBVIRT_SET} accept"),
+        ),
+        named("from", format!("iifname @{LIBVIRT_SET} goto {FROM_CHAIN}")),
+        named("to", format!("oifname @{LIBVIRT_SET} goto {TO_CHAIN}")),
+    ]);
+    vec![
+        verdict_of(FROM_CHAIN, to_guests),
+        verdict_of(TO_CHAIN, from_guests),
+        Chain {
+            name: NAME,
+            hook: None,
+            rules,
+        },
+    ]
 }
 
 /// Where the jump stands.

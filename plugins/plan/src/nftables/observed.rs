@@ -1,45 +1,53 @@
 //! What `nft -j list table` says is in the kernel, reduced to what concerns portero.
 
-use super::elements::{network, quoted, Elements, Key};
-use super::frame::{accept_chain, jump_comment, own_chains, own_sets};
-use super::{Place, LIBVIRT_CHAIN, NAME};
+use super::elements::{network, quoted, Elements};
+use super::frame::{
+    jump_comment, libvirt_chains, libvirt_sets, own_chains, own_sets, policy_chains, policy_sets,
+    Chain,
+};
+use super::{Place, LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
 use crate::{Family, Protocol};
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// portero's own table and its part of libvirt's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
     pub(crate) own: Option<Table>,
+    pub(crate) policy: Option<Table>,
     pub(crate) libvirt: BTreeMap<Family, LibvirtTable>,
 }
 
 /// A table that portero has to itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// Whether it has exactly the sets, chains and rules it should have.
+    /// Whether it has the sets, chains and rules that do not depend on any owner.
     pub(crate) is_whole: bool,
     pub(crate) elements: Elements,
+    /// Its other sets.
+    pub(crate) sets: BTreeSet<String>,
+    /// Its other chains, with the comments of their rules.
+    pub(crate) chains: BTreeMap<String, Vec<String>>,
 }
 
 /// What portero has in a table of libvirt's that is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LibvirtTable {
-    /// Whether the table has the chain that the jump belongs in.
+    /// Whether the table has the chain that the jump belongs in, and those that portero asks.
     pub(crate) has_forward: bool,
     /// Handles of jumps to portero's chain.
     pub(crate) jumps: Vec<u64>,
     /// Whether the first rule of the chain is such a jump.
     pub(crate) jump_is_first: bool,
-    /// Whether portero's set is there.
-    pub(crate) has_set: bool,
-    /// Whether portero's chain is there.
-    pub(crate) has_chain: bool,
-    /// Whether it has exactly the rules it should have.
-    pub(crate) chain_is_whole: bool,
+    /// portero's sets that are there.
+    pub(crate) sets: BTreeSet<String>,
+    /// portero's chains that are there.
+    pub(crate) chains: BTreeSet<String>,
+    /// Whether they have exactly the rules they should have.
+    pub(crate) is_whole: bool,
     pub(crate) elements: Elements,
 }
 
@@ -109,6 +117,7 @@ impl Observed {
         };
         Self {
             own: None,
+            policy: None,
             libvirt: libvirt
                 .iter()
                 .map(|family| (*family, table.clone()))
@@ -123,7 +132,15 @@ impl Observed {
     pub fn add(&mut self, place: Place, json: &[u8]) -> Result<(), ReadError> {
         let items = items(place, json)?;
         match place {
-            Place::Own => self.own = Some(Table::of(items)),
+            Place::Own => {
+                let mut table = Table::of(place, items, &own_sets(), &own_chains());
+                table.is_whole &= table.sets.is_empty() && table.chains.is_empty();
+                self.own = Some(table);
+            }
+            Place::Policy => {
+                let table = Table::of(place, items, &policy_sets(), &policy_chains());
+                self.policy = Some(table);
+            }
             Place::Libvirt(family) => {
                 self.libvirt.insert(family, LibvirtTable::of(family, items));
             }
@@ -141,29 +158,36 @@ impl Observed {
 }
 
 impl Table {
-    fn of(items: Vec<Item>) -> Self {
+    /// A table of portero's own, of which these sets and chains are always there.
+    fn of(
+        place: Place,
+        items: Vec<Item>,
+        fixed_sets: &BTreeMap<String, String>,
+        fixed_chains: &[Chain],
+    ) -> Self {
         let mut table = Self::default();
-        let (mut sets, mut is_strange) = (Vec::new(), false);
-        let mut chains: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut is_strange = false;
         for item in items {
             if let Some(set) = item.set.or(item.map) {
-                is_strange |= !read_elements(Place::Own, &set, &mut table.elements);
-                sets.push(set.name);
+                is_strange |= !read_elements(place, &set, &mut table.elements);
+                table.sets.insert(set.name);
             }
             if let Some(chain) = item.chain {
-                chains.entry(chain.name).or_default();
+                table.chains.entry(chain.name).or_default();
             }
             if let Some(rule) = item.rule {
-                chains.entry(rule.chain).or_default().push(rule.comment);
+                table
+                    .chains
+                    .entry(rule.chain)
+                    .or_default()
+                    .push(rule.comment);
             }
         }
-        sets.sort();
-        let wanted_chains = own_chains();
-        let wanted = wanted_chains
+        let has_sets = fixed_sets.keys().all(|name| table.sets.remove(name));
+        let has_chains = fixed_chains
             .iter()
-            .map(|chain| (chain.name.to_owned(), chain.comments()));
-        table.is_whole =
-            !is_strange && sets.iter().eq(own_sets().keys()) && chains == wanted.collect();
+            .all(|chain| table.chains.remove(chain.name) == Some(chain.comments()));
+        table.is_whole = !is_strange && has_sets && has_chains;
         table
     }
 }
@@ -171,33 +195,48 @@ impl Table {
 impl LibvirtTable {
     fn of(family: Family, items: Vec<Item>) -> Self {
         let mut table = Self::default();
-        let mut comments = Vec::new();
+        let wanted_sets = libvirt_sets(family).map(|(name, _)| name);
+        let wanted_chains = libvirt_chains(family);
+        let mut comments: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut libvirt_chains = BTreeSet::new();
         let (mut is_strange, mut is_first) = (false, true);
         for item in items {
-            if let Some(set) = item.set.filter(|set| set.name == NAME) {
-                table.has_set = true;
+            if let Some(set) = item
+                .set
+                .filter(|set| wanted_sets.contains(&set.name.as_str()))
+            {
                 is_strange |= !read_elements(Place::Libvirt(family), &set, &mut table.elements);
+                table.sets.insert(set.name);
             }
             if let Some(chain) = item.chain {
-                table.has_forward |= chain.name == LIBVIRT_CHAIN;
-                table.has_chain |= chain.name == NAME;
+                if wanted_chains.iter().any(|wanted| wanted.name == chain.name) {
+                    table.chains.insert(chain.name);
+                } else {
+                    libvirt_chains.insert(chain.name);
+                }
             }
             let Some(rule) = item.rule else {
                 continue;
             };
-            if rule.chain == NAME {
-                comments.push(rule.comment);
-            } else if rule.chain == LIBVIRT_CHAIN {
+            if rule.chain == LIBVIRT_CHAIN {
                 let is_jump = rule.jumps_to(NAME);
                 if is_jump {
                     table.jumps.push(rule.handle);
                 }
                 table.jump_is_first |= is_first && is_jump && rule.comment == jump_comment();
                 is_first = false;
+            } else if table.chains.contains(&rule.chain) {
+                comments.entry(rule.chain).or_default().push(rule.comment);
             }
         }
-        table.chain_is_whole =
-            table.has_chain && !is_strange && comments == accept_chain(family).comments();
+        table.has_forward = libvirt_chains.contains(LIBVIRT_CHAIN)
+            && LIBVIRT_VERDICTS
+                .iter()
+                .all(|name| libvirt_chains.contains(*name));
+        let wanted = wanted_chains
+            .iter()
+            .map(|chain| (chain.name.to_owned(), chain.comments()));
+        table.is_whole = !is_strange && comments == wanted.collect();
         table
     }
 }
@@ -220,11 +259,16 @@ fn read_elements(place: Place, set: &Set, elements: &mut Elements) -> bool {
     };
     let mut all_known = true;
     for element in &set.elem {
+        // Those with a counter of their own.
+        let element = element.pointer("/elem/val").unwrap_or(element);
         let (key, data) = match element {
             Value::Array(pair) => (pair.first(), pair.get(1)),
             key => (Some(key), None),
         };
-        let data = data.map(|data| joined(data, &["", ""]));
+        let data = data.map(|data| match data.pointer("/jump/target") {
+            Some(chain) => chain.as_str().map(|chain| format!("jump {chain}")),
+            None => joined(data, &["", ""]),
+        });
         match (key.and_then(|key| joined(key, &types)), data) {
             (Some(key), None) => drop(elements.insert(place.key(&set.name, key), None)),
             (Some(key), Some(Some(data))) => {
@@ -234,16 +278,6 @@ fn read_elements(place: Place, set: &Set, elements: &mut Elements) -> bool {
         }
     }
     all_known
-}
-
-impl Place {
-    fn key(self, set: &str, key: String) -> Key {
-        Key {
-            place: self,
-            set: set.to_owned(),
-            key,
-        }
-    }
 }
 
 /// The parts of a key or of what a map gives, in the form of [`super::elements::elements`].

@@ -2,55 +2,79 @@
 //! whole or not at all.
 
 use super::elements::{elements, Elements, Key};
-use super::frame::{accept_chain, accept_set, jump, jump_chain, own_table};
-use super::observed::{LibvirtTable, Observed};
-use super::{Place, NAME};
+use super::frame::{jump, jump_chain, libvirt_chains, libvirt_sets, own_table, policy_table};
+use super::observed::{LibvirtTable, Observed, Table};
+use super::policy::{objects, Objects};
+use super::Place;
 use crate::{Family, Ruleset, Script, Tool};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+/// Whether the table of policies is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyTable {
+    /// It is.
+    Standing,
+    /// It is not, since nobody has had a policy.
+    Missing,
+}
+
 /// The script that replaces an owner's rules `old` by `new` in tables that stand and stay: only
-/// elements change, so its cost does not depend on other owners. `libvirt` are the families whose
-/// table of libvirt's has portero's set.
+/// elements and the owner's own chains change, so its cost does not depend on other owners.
+/// `libvirt` are the families whose table of libvirt's has portero's sets.
 ///
 /// It fails as a whole when the kernel does not hold what it should, or when another owner has the
 /// same element already (see [`shares_elements`]).
 #[must_use]
-pub fn change_owner(old: &Ruleset, new: &Ruleset, libvirt: &[Family]) -> Option<Script> {
+pub fn change_owner(
+    old: &Ruleset,
+    new: &Ruleset,
+    libvirt: &[Family],
+    policies: PolicyTable,
+) -> Option<Script> {
+    let (old_objects, new_objects) = (objects_of(old), objects_of(new));
     let (old, new) = (elements(old), elements(new));
+    let mut text = String::new();
+    if policies == PolicyTable::Missing && !new_objects.chains.is_empty() {
+        text += &policy_table();
+    }
+    add_objects(
+        &new_objects,
+        |name| old_objects.chains.contains_key(name),
+        &mut text,
+    );
     let gone = old.iter().filter(|element| !has(&new, element));
+    let gone = gone.filter(|(key, _)| !is_own_set(key, &old_objects, &new_objects));
     let came = new.iter().filter(|element| !has(&old, element));
     let is_there = |(key, _): &(&Key, &Option<String>)| is_in(key, libvirt);
-    let mut text = String::new();
     write_elements("delete", gone.filter(is_there), &mut text);
     write_elements("create", came.filter(is_there), &mut text);
+    let stale_chains = old_objects.chains.keys();
+    let stale_chains = stale_chains.filter(|name| !new_objects.chains.contains_key(*name));
+    let stale_sets = old_objects.sets.keys();
+    let stale_sets = stale_sets.filter(|name| !new_objects.sets.contains_key(*name));
+    delete_objects(stale_chains, stale_sets, &mut text);
     script(text)
 }
 
 /// The script that turns what was observed into exactly the desired rules; none when nothing
-/// differs. portero's own table goes when nobody has rules, and so does all it has in libvirt's.
-/// Nothing of anybody else is touched.
+/// differs. portero's own tables go when nobody has rules for them, and so does all it has in
+/// libvirt's. Nothing of anybody else is touched.
 #[must_use]
 pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
     let wanted = union(desired);
-    let mut text = String::new();
-    let in_own = |(key, _): &(&Key, &Option<String>)| key.place == Place::Own;
-    match &observed.own {
-        None if wanted.is_empty() => {}
-        Some(_) if wanted.is_empty() => {
-            let _ = writeln!(text, "delete table {}", Place::Own);
-        }
-        Some(table) if table.is_whole => {
-            write_difference(&table.elements, wanted.iter().filter(in_own), &mut text)
-        }
-        other => {
-            if other.is_some() {
-                let _ = writeln!(text, "delete table {}", Place::Own);
-            }
-            text += &own_table();
-            write_elements("add", wanted.iter().filter(in_own), &mut text);
-        }
+    let mut wanted_objects = Objects::default();
+    for ruleset in desired {
+        wanted_objects.extend(objects_of(ruleset));
     }
+    let mut text = String::new();
+    reconcile_own(observed.own.as_ref(), &wanted, &mut text);
+    reconcile_policies(
+        observed.policy.as_ref(),
+        &wanted,
+        &wanted_objects,
+        &mut text,
+    );
     for (family, table) in &observed.libvirt {
         if wanted.is_empty() || !table.has_forward {
             withdraw(*family, table, &mut text);
@@ -59,6 +83,127 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
         }
     }
     script(text)
+}
+
+fn reconcile_own(observed: Option<&Table>, wanted: &Elements, text: &mut String) {
+    let is_own = |(key, _): &(&Key, &Option<String>)| key.place == Place::Own;
+    let wanted = || wanted.iter().filter(is_own);
+    match observed {
+        None if wanted().next().is_none() => {}
+        Some(_) if wanted().next().is_none() => {
+            let _ = writeln!(text, "delete table {}", Place::Own);
+        }
+        Some(table) if table.is_whole => write_difference(&table.elements, wanted(), text),
+        other => {
+            if other.is_some() {
+                let _ = writeln!(text, "delete table {}", Place::Own);
+            }
+            *text += &own_table();
+            write_elements("add", wanted(), text);
+        }
+    }
+}
+
+fn reconcile_policies(
+    observed: Option<&Table>,
+    wanted: &Elements,
+    objects: &Objects,
+    text: &mut String,
+) {
+    let is_policy = |(key, _): &(&Key, &Option<String>)| key.place == Place::Policy;
+    let wanted = || wanted.iter().filter(is_policy);
+    match observed {
+        None if wanted().next().is_none() => {}
+        Some(_) if wanted().next().is_none() => {
+            let _ = writeln!(text, "delete table {}", Place::Policy);
+        }
+        Some(table) if table.is_whole => {
+            let is_right = |name: &str| {
+                let found = table.chains.get(name);
+                let wanted = objects.chains.get(name);
+                let comments = |lines: &Vec<_>| -> Vec<String> {
+                    let lines = lines.iter();
+                    lines
+                        .map(|line: &super::policy::Line| line.comment.clone())
+                        .collect()
+                };
+                found.is_some() && found == wanted.map(comments).as_ref()
+            };
+            let missing = Objects {
+                sets: objects.sets.clone(),
+                chains: objects.chains.clone(),
+            };
+            add_objects(&missing, is_right, text);
+            let stale =
+                |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
+            let found: Elements = table
+                .elements
+                .iter()
+                .filter(|(key, _)| !stale(&key.set))
+                .map(|(key, data)| (key.clone(), data.clone()))
+                .collect();
+            write_difference(&found, wanted(), text);
+            let chains = table.chains.keys();
+            let chains = chains.filter(|name| !objects.chains.contains_key(*name));
+            let sets = table.sets.iter().filter(|name| stale(name));
+            delete_objects(chains, sets, text);
+        }
+        other => {
+            if other.is_some() {
+                let _ = writeln!(text, "delete table {}", Place::Policy);
+            }
+            *text += &policy_table();
+            add_objects(objects, |_| false, text);
+            write_elements("add", wanted(), text);
+        }
+    }
+}
+
+/// Makes an owner's own sets and chains with their rules; those chains that are right stay.
+fn add_objects(objects: &Objects, is_right: impl Fn(&str) -> bool, text: &mut String) {
+    let place = Place::Policy;
+    let is_right = |chain: &String| is_right(chain);
+    let chains = || objects.chains.iter().filter(|(name, _)| !is_right(name));
+    for (name, definition) in &objects.sets {
+        // A set's name starts with that of its chain.
+        if chains().any(|(chain, _)| name.starts_with(chain.as_str())) {
+            let _ = writeln!(text, "add set {place} {name} {definition}");
+        }
+    }
+    for (name, lines) in chains() {
+        let _ = writeln!(text, "add chain {place} {name}");
+        let _ = writeln!(text, "flush chain {place} {name}");
+        for line in lines {
+            let _ = writeln!(text, "add rule {place} {name} {}", line.rule());
+        }
+    }
+}
+
+/// Takes sets and chains away that nothing leads to any more.
+fn delete_objects<'a>(
+    chains: impl Iterator<Item = &'a String>,
+    sets: impl Iterator<Item = &'a String>,
+    text: &mut String,
+) {
+    let place = Place::Policy;
+    for name in chains {
+        let _ = writeln!(text, "flush chain {place} {name}");
+        let _ = writeln!(text, "delete chain {place} {name}");
+    }
+    for name in sets {
+        let _ = writeln!(text, "delete set {place} {name}");
+    }
+}
+
+fn objects_of(ruleset: &Ruleset) -> Objects {
+    objects(ruleset, &mut Elements::new())
+}
+
+/// Whether an element is in a set that goes as a whole.
+fn is_own_set(key: &Key, old: &Objects, new: &Objects) -> bool {
+    key.place == Place::Policy
+        && old.sets.contains_key(&key.set)
+        && !new.sets.contains_key(&key.set)
 }
 
 /// Whether two owners have an element in common, as when both forward ports of one guest: neither
@@ -79,13 +224,24 @@ impl Observed {
                     Some(table) if table.is_whole => &table.elements,
                     _ => return false,
                 },
+                Place::Policy => match &self.policy {
+                    Some(table) if table.is_whole => &table.elements,
+                    _ => return false,
+                },
                 Place::Libvirt(family) => match self.libvirt.get(&family) {
                     None => return true,
-                    Some(table) if table.chain_is_whole && table.jump_is_first => &table.elements,
+                    Some(table) if table.is_whole && table.jump_is_first => &table.elements,
                     Some(_) => return false,
                 },
             };
             has(found, &element)
+        }) && objects_of(ruleset).chains.iter().all(|(name, lines)| {
+            let found = self
+                .policy
+                .as_ref()
+                .and_then(|table| table.chains.get(name));
+            let wanted = lines.iter().map(|line| &line.comment);
+            found.is_some_and(|found| found.iter().eq(wanted))
         })
     }
 }
@@ -107,7 +263,7 @@ fn has(elements: &Elements, (key, data): &(&Key, &Option<String>)) -> bool {
 
 fn is_in(key: &Key, libvirt: &[Family]) -> bool {
     match key.place {
-        Place::Own => true,
+        Place::Own | Place::Policy => true,
         Place::Libvirt(family) => libvirt.contains(&family),
     }
 }
@@ -152,16 +308,21 @@ fn write_difference<'a>(
 /// Puts portero's part of a table of libvirt's right.
 fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, text: &mut String) {
     let place = Place::Libvirt(family);
-    if !table.has_set {
-        let _ = writeln!(text, "add set {place} {NAME} {}", accept_set(family));
+    for (name, definition) in libvirt_sets(family) {
+        if !table.sets.contains(name) {
+            let _ = writeln!(text, "add set {place} {name} {definition}");
+        }
     }
     let wanted = wanted.iter().filter(|(key, _)| key.place == place);
     write_difference(&table.elements, wanted, text);
-    if !table.chain_is_whole {
-        let _ = writeln!(text, "add chain {place} {NAME}");
-        let _ = writeln!(text, "flush chain {place} {NAME}");
-        for rule in accept_chain(family).rules() {
-            let _ = writeln!(text, "add rule {place} {NAME} {rule}");
+    if !table.is_whole {
+        for chain in libvirt_chains(family) {
+            let name = chain.name;
+            let _ = writeln!(text, "add chain {place} {name}");
+            let _ = writeln!(text, "flush chain {place} {name}");
+            for rule in chain.rules() {
+                let _ = writeln!(text, "add rule {place} {name} {rule}");
+            }
         }
     }
     if !(table.jump_is_first && table.jumps.len() == 1) {
@@ -174,12 +335,15 @@ fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, text: &mut St
 fn withdraw(family: Family, table: &LibvirtTable, text: &mut String) {
     let place = Place::Libvirt(family);
     delete_jumps(family, table, text);
-    if table.has_chain {
-        let _ = writeln!(text, "flush chain {place} {NAME}");
-        let _ = writeln!(text, "delete chain {place} {NAME}");
+    let chains: BTreeSet<&String> = table.chains.iter().collect();
+    for name in &chains {
+        let _ = writeln!(text, "flush chain {place} {name}");
     }
-    if table.has_set {
-        let _ = writeln!(text, "delete set {place} {NAME}");
+    for name in &chains {
+        let _ = writeln!(text, "delete chain {place} {name}");
+    }
+    for name in &table.sets {
+        let _ = writeln!(text, "delete set {place} {name}");
     }
 }
 

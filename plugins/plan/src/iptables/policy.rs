@@ -1,0 +1,315 @@
+//! What policies are in iptables: a chain of each network for each way of its packets.
+
+use super::render::{Base, Chains};
+use crate::policy::{
+    Clause, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service, TimeUnit, Verdict,
+    Way,
+};
+use crate::Family;
+use ipnet::IpNet;
+
+/// libvirt's chain with its verdicts on packets to guests.
+pub(crate) const LIBVIRT_TO_GUESTS: &str = "LIBVIRT_FWI";
+/// The same on packets from guests.
+pub(crate) const LIBVIRT_FROM_GUESTS: &str = "LIBVIRT_FWO";
+
+/// Whether libvirt's chains can be jumped to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LibvirtChains {
+    /// They are there.
+    Standing,
+    /// libvirt has not made them yet: it accepts nothing and rejects nothing either.
+    Missing,
+}
+
+/// Adds the chains of a policy in one family.
+pub(crate) fn add(policy: &Policy, family: Family, libvirt: LibvirtChains, chains: &mut Chains) {
+    for (way, clauses) in &policy.ways {
+        let lines = way_lines(*way, &policy.bridge, clauses, family);
+        chains.insert((family, base(*way)), lines);
+    }
+    let nat: Vec<String> = policy
+        .nat
+        .iter()
+        .filter(|nat| Family::of(nat.from().addr()) == family)
+        .flat_map(|nat| nat_lines(nat, family))
+        .collect();
+    if !nat.is_empty() {
+        chains.insert((family, Base::Nat), nat);
+    }
+    if libvirt == LibvirtChains::Missing {
+        return;
+    }
+    let accept = || "-j ACCEPT".to_owned();
+    chains.insert((family, Base::Known), vec![accept()]);
+    let bridge = &policy.bridge;
+    let to = vec![
+        format!("-i {bridge} -j RETURN"),
+        format!("-j {}", Base::Known.chain()),
+        format!("-j {LIBVIRT_FROM_GUESTS}"),
+        accept(),
+    ];
+    chains.insert((family, Base::To), to);
+    let from = vec![
+        format!("-o {bridge} -j RETURN"),
+        format!("-j {LIBVIRT_TO_GUESTS}"),
+        accept(),
+    ];
+    chains.insert((family, Base::From), from);
+}
+
+/// The base chain of a way.
+pub(crate) fn base(way: Way) -> Base {
+    match way {
+        Way::Out => Base::Out,
+        Way::In => Base::In,
+        Way::ToHost => Base::ToHost,
+        Way::FromHost => Base::FromHost,
+    }
+}
+
+fn way_lines(way: Way, bridge: &str, clauses: &[Clause], family: Family) -> Vec<String> {
+    let mut lines = Vec::new();
+    match way {
+        Way::Out => lines.push(format!("-o {bridge} -j RETURN")),
+        Way::In => lines.push(format!("-i {bridge} -j RETURN")),
+        Way::ToHost | Way::FromHost => {}
+    }
+    let judged = |judged| clauses.iter().filter(move |clause| clause.judged == judged);
+    for clause in judged(Judged::EveryPacket) {
+        add_clause(way, clause, family, &mut lines);
+    }
+    lines.push(pass("--ctdir REPLY", "replies"));
+    lines.push(pass("--ctstate RELATED", "related"));
+    if way == Way::In {
+        lines.push(pass("--ctstate DNAT", "forwards"));
+    }
+    for clause in judged(Judged::Opener) {
+        add_clause(way, clause, family, &mut lines);
+    }
+    lines
+}
+
+fn pass(what: &str, comment: &str) -> String {
+    format!("-m conntrack {what} -m comment --comment {comment} -j RETURN")
+}
+
+fn add_clause(way: Way, clause: &Clause, family: Family, lines: &mut Vec<String>) {
+    if !clause.families.contains(&family) {
+        return;
+    }
+    let any = [Peer::default()];
+    let peers: &[Peer] = if clause.peers.is_empty() {
+        &any
+    } else {
+        &clause.peers
+    };
+    let (guest_side, peer_side, interface_side) = if way.is_from_guests() {
+        ("-s", "-d", "-o")
+    } else {
+        ("-d", "-s", "-i")
+    };
+    let services = services_of(clause, family);
+    for peer in peers {
+        let (Some(guests), Some(nets)) = (clause.guests.of(family), peer.nets.of(family)) else {
+            continue;
+        };
+        for guest in each_net(guest_side, &guests, family) {
+            for net in each_net(peer_side, &nets, family) {
+                // iptables prints the source first.
+                let addresses = if way.is_from_guests() {
+                    format!("{guest}{net}")
+                } else {
+                    format!("{net}{guest}")
+                };
+                let interface = peer.interface.as_ref();
+                let interface = interface.map(|named| is_named(interface_side, named));
+                let mac = peer.mac.as_ref();
+                let mac = mac.map(|mac| format!("-m mac {}", is_named("--mac-source", mac)));
+                for (protocol, detail) in &services {
+                    let matches = format!(
+                        "{addresses}{}{protocol}{}{detail}",
+                        interface.as_deref().unwrap_or_default(),
+                        mac.as_deref().unwrap_or_default(),
+                    );
+                    add_lines(clause, family, &matches, lines);
+                }
+            }
+        }
+    }
+}
+
+fn add_lines(clause: &Clause, family: Family, matches: &str, lines: &mut Vec<String>) {
+    if let Some(log) = &clause.log {
+        lines.push(format!(
+            "{matches}-m limit --limit {} -m comment --comment \"log {}\" -j LOG --log-prefix \"{}\"",
+            rate(log),
+            clause.name,
+            log.prefix
+        ));
+    }
+    let target = match (clause.verdict, family) {
+        (Verdict::Accept, _) => "RETURN",
+        (Verdict::Drop, _) => "DROP",
+        (Verdict::Reject, Family::Ipv4) => "REJECT --reject-with icmp-port-unreachable",
+        (Verdict::Reject, Family::Ipv6) => "REJECT --reject-with icmp6-port-unreachable",
+    };
+    lines.push(format!(
+        "{matches}-m comment --comment \"{}\" -j {target}",
+        clause.name
+    ));
+}
+
+/// A match for each network that fits; several that must not fit are turned into those that do.
+fn each_net(side: &str, nets: &Nets, family: Family) -> Vec<String> {
+    match nets {
+        Nets::Any => vec![String::new()],
+        Nets::In(nets) => nets.iter().map(|net| format!("{side} {net} ")).collect(),
+        Nets::NotIn(nets) => match nets.as_slice() {
+            [one] => vec![format!("! {side} {one} ")],
+            _ => without(family, nets)
+                .iter()
+                .map(|net| format!("{side} {net} "))
+                .collect(),
+        },
+    }
+}
+
+/// All addresses of a family that are in none of these networks.
+fn without(family: Family, nets: &[IpNet]) -> Vec<IpNet> {
+    let mut left = vec![family.all()];
+    for net in nets {
+        left = left.iter().flat_map(|part| cut(*part, *net)).collect();
+    }
+    left
+}
+
+/// What is left of a network without another.
+fn cut(from: IpNet, net: IpNet) -> Vec<IpNet> {
+    if net.contains(&from) {
+        return Vec::new();
+    }
+    if !from.contains(&net) {
+        return vec![from];
+    }
+    let halves = from.subnets(from.prefix_len() + 1);
+    halves
+        .into_iter()
+        .flatten()
+        .flat_map(|half| cut(half, net))
+        .collect()
+}
+
+fn is_named(what: &str, named: &Named) -> String {
+    match named {
+        Named::Is(name) => format!("{what} {name} "),
+        Named::IsNot(name) => format!("! {what} {name} "),
+    }
+}
+
+/// For each service of the family, its protocol and the rest of what it matches.
+fn services_of(clause: &Clause, family: Family) -> Vec<(String, String)> {
+    if clause.services.is_empty() {
+        return vec![(String::new(), String::new())];
+    }
+    let services = clause
+        .services
+        .iter()
+        .filter(|service| service.is_of(family));
+    services
+        .map(|service| match service {
+            Service::Ports { protocol, ports } => {
+                let detail =
+                    ports.map(|ports| format!("-m {protocol} --dport {} ", ports.joined(':')));
+                (format!("-p {protocol} "), detail.unwrap_or_default())
+            }
+            Service::Icmp { kind, code, .. } => {
+                let (protocol, name, option) = match family {
+                    Family::Ipv4 => ("icmp", "icmp", "--icmp-type"),
+                    Family::Ipv6 => ("ipv6-icmp", "icmp6", "--icmpv6-type"),
+                };
+                let code = code.map(|code| format!("/{code}")).unwrap_or_default();
+                let detail = kind.map(|kind| format!("-m {name} {option} {kind}{code} "));
+                (format!("-p {protocol} "), detail.unwrap_or_default())
+            }
+        })
+        .collect()
+}
+
+/// How iptables itself prints a rate (`print_rate` in extensions/libxt_limit.c): it keeps the time
+/// between two lines only, in ten thousandths of a second.
+fn rate(log: &LogRate) -> String {
+    const SCALE: u32 = 10_000;
+    let period = SCALE * log.unit.seconds() / log.lines.max(1);
+    let length = |unit: TimeUnit| SCALE * unit.seconds();
+    let mut best = TimeUnit::Day;
+    for unit in [TimeUnit::Hour, TimeUnit::Minute, TimeUnit::Second] {
+        if period > length(unit) || length(unit) / period < length(unit) % period {
+            break;
+        }
+        best = unit;
+    }
+    let name = match best {
+        TimeUnit::Second => "sec",
+        TimeUnit::Minute => "min",
+        TimeUnit::Hour => "hour",
+        TimeUnit::Day => "day",
+    };
+    format!("{}/{name}", length(best) / period.max(1))
+}
+
+fn nat_lines(nat: &Nat, family: Family) -> Vec<String> {
+    match nat {
+        Nat::Keep { from, to } => {
+            let to = match to {
+                NatPeer::Interface(name) => format!("-s {from} -o {name}"),
+                NatPeer::Net(net) => format!("-s {from} -d {net}"),
+            };
+            // Whoever accepts here first decides that nothing is changed.
+            vec![format!("{to} -m comment --comment keep -j ACCEPT")]
+        }
+        Nat::Masquerade {
+            from,
+            addresses,
+            ports,
+        } => {
+            let local: &[&str] = match family {
+                Family::Ipv4 => &["224.0.0.0/24", "255.255.255.255/32"],
+                Family::Ipv6 => &["ff02::/16"],
+            };
+            let mut lines: Vec<String> = local
+                .iter()
+                .map(|net| format!("-s {from} -d {net} -m comment --comment local -j RETURN"))
+                .collect();
+            let ports = ports.joined('-');
+            let (with_ports, without) = match addresses {
+                None => (
+                    format!("MASQUERADE --to-ports {ports}"),
+                    "MASQUERADE".to_owned(),
+                ),
+                Some((first, last)) => {
+                    let range = if first == last {
+                        first.to_string()
+                    } else {
+                        format!("{first}-{last}")
+                    };
+                    let bracketed = match family {
+                        Family::Ipv4 => range.clone(),
+                        Family::Ipv6 => format!("[{range}]"),
+                    };
+                    (
+                        format!("SNAT --to-source {bracketed}:{ports}"),
+                        format!("SNAT --to-source {range}"),
+                    )
+                }
+            };
+            let away = format!("-s {from} ! -d {from}");
+            let comment = "-m comment --comment masquerade";
+            for protocol in ["tcp", "udp"] {
+                lines.push(format!("{away} -p {protocol} {comment} -j {with_ports}"));
+            }
+            lines.push(format!("{away} {comment} -j {without}"));
+            lines
+        }
+    }
+}

@@ -1,0 +1,566 @@
+//! What policies are in nftables: chains and sets of each owner's own, in a table that is there
+//! while anybody has a policy.
+//!
+//! A chain's name ends in a digest of what is in it. So a changed policy is another chain: it is
+//! put together beside the old one, and the elements that lead to it change in the same commit.
+
+use super::elements::{network, quoted, Elements, Key};
+use super::Place;
+use crate::policy::{Clause, Judged, Named, Nat, NatPeer, Nets, Peer, Service, Verdict, Way};
+use crate::{Family, Owner, Protocol, Ruleset};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A rule: its comment, and its text without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) comment: String,
+    text: String,
+}
+
+impl Line {
+    fn new(comment: &str, text: String) -> Self {
+        Self {
+            comment: comment.to_owned(),
+            text,
+        }
+    }
+
+    /// As nft reads it.
+    pub(crate) fn rule(&self) -> String {
+        format!("{} comment \"{}\"", self.text, self.comment)
+    }
+}
+
+/// What an owner has to itself in the table of policies, apart from elements.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Objects {
+    /// Sets with their definitions.
+    pub(crate) sets: BTreeMap<String, String>,
+    /// Chains with their rules.
+    pub(crate) chains: BTreeMap<String, Vec<Line>>,
+}
+
+impl Objects {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.sets.extend(other.sets);
+        self.chains.extend(other.chains);
+    }
+}
+
+/// The map that leads packets on a way to the chain of a bridge.
+pub(crate) fn way_map(way: Way) -> String {
+    format!("{}_chains", way.name())
+}
+
+/// The map that leads connections of a family to the chain that changes their addresses.
+pub(crate) fn nat_map(family: Family) -> String {
+    format!("nat_{}", super::elements::prefix(family))
+}
+
+/// Pairs of one bridge and itself: packets that only pass from port to port.
+pub(crate) const CROSS_SET: &str = "same_bridge";
+
+/// The set of bridges with a policy in libvirt's tables, and that of [`CROSS_SET`]'s pairs there.
+pub(crate) const LIBVIRT_SET: &str = "portero_policy";
+/// See [`LIBVIRT_SET`].
+pub(crate) const LIBVIRT_CROSS_SET: &str = "portero_same_bridge";
+
+/// What an owner's policy is: objects of its own, and elements of the sets that all share.
+pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
+    let mut objects = Objects::default();
+    let Some(policy) = &ruleset.policy else {
+        return objects;
+    };
+    let bridge = quoted(&policy.bridge);
+    let mut lead = |map: String, key: &str, chain: &str| {
+        elements.insert(
+            Place::Policy.key(&map, key.to_owned()),
+            Some(format!("jump {chain}")),
+        );
+    };
+    let mut own_elements = Vec::new();
+    for (way, clauses) in &policy.ways {
+        let mut chain = ChainOf::new(*way);
+        chain.add_all(clauses);
+        let name = chain.name(way.name(), &ruleset.owner);
+        lead(way_map(*way), &bridge, &name);
+        own_elements.extend(chain.finish(name, &mut objects));
+    }
+    let mut nat_of: BTreeMap<IpNet, Vec<Line>> = BTreeMap::new();
+    for nat in &policy.nat {
+        nat_of.entry(nat.from()).or_default().extend(nat_lines(nat));
+    }
+    for (index, (from, lines)) in nat_of.into_iter().enumerate() {
+        let mut chain = ChainOf::new(Way::Out);
+        chain.lines = lines;
+        let name = chain.name(&format!("nat{index}"), &ruleset.owner);
+        lead(nat_map(Family::of(from.addr())), &network(from), &name);
+        chain.finish(name, &mut objects);
+    }
+    for key in own_elements {
+        elements.insert(key, None);
+    }
+    let pair = format!("{bridge} . {bridge}");
+    elements.insert(Place::Policy.key(CROSS_SET, pair.clone()), None);
+    for family in Family::ALL {
+        let place = Place::Libvirt(family);
+        elements.insert(place.key(LIBVIRT_SET, bridge.clone()), None);
+        elements.insert(place.key(LIBVIRT_CROSS_SET, pair.clone()), None);
+    }
+    objects
+}
+
+/// A chain that is being put together.
+struct ChainOf {
+    way: Way,
+    lines: Vec<Line>,
+    /// Elements of each set, with the clause that each is of.
+    sets: Vec<SetOf>,
+}
+
+/// Addresses of clauses that differ in nothing else.
+struct SetOf {
+    family: Family,
+    nets: Vec<(IpNet, String)>,
+}
+
+impl SetOf {
+    fn overlaps(&self, net: IpNet) -> bool {
+        let mut known = self.nets.iter().map(|(net, _)| net);
+        known.any(|known| known.contains(&net) || net.contains(known))
+    }
+}
+
+/// What stands for a set of it in its rules, until that is known.
+const SET_MARK: &str = "@SET";
+
+impl ChainOf {
+    fn new(way: Way) -> Self {
+        Self {
+            way,
+            lines: Vec::new(),
+            sets: Vec::new(),
+        }
+    }
+
+    fn add_all(&mut self, clauses: &[Clause]) {
+        let judged = |judged| {
+            let clauses = clauses.iter();
+            clauses.filter(move |clause| clause.judged == judged)
+        };
+        let every: Vec<&Clause> = judged(Judged::EveryPacket).collect();
+        self.add_groups(&every);
+        let mut passes = vec![
+            ("replies", "ct direction reply counter return"),
+            ("related", "ct state related counter return"),
+        ];
+        if self.way == Way::In {
+            passes.push(("forwards", "ct status dnat counter return"));
+        }
+        for (comment, text) in passes {
+            self.lines.push(Line::new(comment, text.to_owned()));
+        }
+        let openers: Vec<&Clause> = judged(Judged::Opener).collect();
+        self.add_groups(&openers);
+    }
+
+    /// Clauses in a row that differ in addresses only become one rule with a set, so that a packet
+    /// costs the same whether there are ten or a thousand of them.
+    fn add_groups(&mut self, clauses: &[&Clause]) {
+        let mut rest = clauses;
+        while let Some((first, _)) = rest.split_first() {
+            let family = only_nets(first);
+            let alike = match family {
+                None => 1,
+                Some(_) => rest
+                    .iter()
+                    .take_while(|clause| differ_in_nets_only(first, clause))
+                    .count(),
+            };
+            let (group, others) = rest.split_at(alike);
+            match family {
+                Some(family) if alike > 1 => self.add_group(family, group),
+                _ => self.add(first),
+            }
+            rest = others;
+        }
+    }
+
+    /// As few sets as there can be without two elements that overlap.
+    fn add_group(&mut self, family: Family, group: &[&Clause]) {
+        let begin = self.sets.len();
+        for clause in group {
+            for net in nets_of(clause) {
+                let own = &mut self.sets[begin..];
+                if own
+                    .iter()
+                    .any(|set| set.nets.iter().any(|(known, _)| known.contains(net)))
+                {
+                    // Never reached: whoever comes first has decided.
+                    continue;
+                }
+                let entry = (*net, clause.name.clone());
+                match own.iter_mut().find(|set| !set.overlaps(*net)) {
+                    Some(set) => set.nets.push(entry),
+                    None => self.sets.push(SetOf {
+                        family,
+                        nets: vec![entry],
+                    }),
+                }
+            }
+        }
+        let (first, last) = (group[0], group[group.len() - 1]);
+        for index in begin..self.sets.len() {
+            let address = self.peer_address(family);
+            let text = format!("{address} {SET_MARK}{index}");
+            let comment = format!("{} to {}", first.name, last.name);
+            self.add_lines(first, family, &[text], &comment);
+        }
+    }
+
+    /// A clause by itself.
+    fn add(&mut self, clause: &Clause) {
+        let any = [Peer::default()];
+        let peers: &[Peer] = if clause.peers.is_empty() {
+            &any
+        } else {
+            &clause.peers
+        };
+        for peer in peers {
+            let mut named = Vec::new();
+            if let Some(interface) = &peer.interface {
+                let side = if self.way.is_from_guests() {
+                    "oifname"
+                } else {
+                    "iifname"
+                };
+                named.push(is_named(side, interface, quoted));
+            }
+            if let Some(mac) = &peer.mac {
+                let text = is_named("ether saddr", mac, str::to_owned);
+                named.push(text);
+            }
+            let is_plain = clause.guests == Nets::Any && peer.nets == Nets::Any;
+            if is_plain && clause.families.len() == Family::ALL.len() {
+                self.add_both(clause, &named);
+                continue;
+            }
+            for family in &clause.families {
+                let (Some(guests), Some(nets)) = (clause.guests.of(*family), peer.nets.of(*family))
+                else {
+                    continue;
+                };
+                let mut matches = Vec::new();
+                matches.extend(in_nets(&self.guest_address(*family), &guests));
+                matches.extend(in_nets(&self.peer_address(*family), &nets));
+                if matches.is_empty() {
+                    matches.push(format!("meta nfproto {}", protocol_family(*family)));
+                }
+                matches.extend(named.iter().cloned());
+                self.add_lines(clause, *family, &matches, &clause.name);
+            }
+        }
+    }
+
+    /// Of a clause that tells the families apart by its services at most.
+    fn add_both(&mut self, clause: &Clause, named: &[String]) {
+        if clause.services.is_empty() {
+            self.push(clause, named, &clause.name);
+        }
+        for text in ports_of(&clause.services) {
+            self.push(clause, &[named, &[text]].concat(), &clause.name);
+        }
+        for family in Family::ALL {
+            for text in icmp_of(&clause.services, family) {
+                let of = format!("meta nfproto {}", protocol_family(family));
+                self.push(clause, &[named, &[of, text]].concat(), &clause.name);
+            }
+        }
+    }
+
+    fn add_lines(&mut self, clause: &Clause, family: Family, matches: &[String], comment: &str) {
+        if clause.services.is_empty() {
+            return self.push(clause, matches, comment);
+        }
+        let services = ports_of(&clause.services);
+        for text in services
+            .into_iter()
+            .chain(icmp_of(&clause.services, family))
+        {
+            self.push(clause, &[matches, &[text]].concat(), comment);
+        }
+    }
+
+    fn push(&mut self, clause: &Clause, matches: &[String], comment: &str) {
+        let matches: String = matches.iter().map(|text| format!("{text} ")).collect();
+        if let Some(log) = &clause.log {
+            let text = format!(
+                "{matches}limit rate {}/{} burst 5 packets log prefix \"{}\"",
+                log.lines,
+                log.unit.name(),
+                log.prefix
+            );
+            self.lines.push(Line::new(&format!("log {comment}"), text));
+        }
+        let verdict = match clause.verdict {
+            Verdict::Accept => "return",
+            Verdict::Drop => "drop",
+            Verdict::Reject => "reject",
+        };
+        let text = format!("{matches}counter {verdict}");
+        self.lines.push(Line::new(comment, text));
+    }
+
+    fn guest_address(&self, family: Family) -> String {
+        let side = if self.way.is_from_guests() {
+            "saddr"
+        } else {
+            "daddr"
+        };
+        format!("{} {side}", ip(family))
+    }
+
+    fn peer_address(&self, family: Family) -> String {
+        let side = if self.way.is_from_guests() {
+            "daddr"
+        } else {
+            "saddr"
+        };
+        format!("{} {side}", ip(family))
+    }
+
+    fn name(&self, kind: &str, owner: &Owner) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            text += &line.rule();
+            text.push('\n');
+        }
+        for set in &self.sets {
+            for (net, clause) in &set.nets {
+                text += &format!("{net} {clause}\n");
+            }
+        }
+        let digest = xxh3_64(text.as_bytes());
+        format!("{kind}_{}_{digest:016x}", owner.hash())
+    }
+
+    /// Gives the sets their names; what is in them is returned.
+    fn finish(mut self, name: String, objects: &mut Objects) -> Vec<Key> {
+        let mut elements = Vec::new();
+        for (index, set) in self.sets.iter().enumerate() {
+            let set_name = format!("{name}_{index}");
+            let kind = match set.family {
+                Family::Ipv4 => "ipv4_addr",
+                Family::Ipv6 => "ipv6_addr",
+            };
+            let definition = format!("{{ type {kind}; flags interval; counter; }}");
+            for (net, _) in &set.nets {
+                elements.push(Place::Policy.key(&set_name, network(*net)));
+            }
+            objects.sets.insert(set_name, definition);
+        }
+        for line in &mut self.lines {
+            if let Some(at) = line.text.find(SET_MARK) {
+                let digits = &line.text[at + SET_MARK.len()..];
+                let length = digits.find(' ').unwrap_or(digits.len());
+                let index = digits[..length].to_owned();
+                let mark = format!("{SET_MARK}{index}");
+                line.text = line.text.replacen(&mark, &format!("@{name}_{index}"), 1);
+            }
+        }
+        objects.chains.insert(name, self.lines);
+        elements
+    }
+}
+
+/// Which clause each element of an owner's sets is of, by set and key.
+pub(crate) fn clauses_of_elements(ruleset: &Ruleset) -> BTreeMap<(String, String), String> {
+    let mut clauses = BTreeMap::new();
+    let Some(policy) = &ruleset.policy else {
+        return clauses;
+    };
+    for (way, of) in &policy.ways {
+        let mut chain = ChainOf::new(*way);
+        chain.add_all(of);
+        let name = chain.name(way.name(), &ruleset.owner);
+        for (index, set) in chain.sets.iter().enumerate() {
+            for (net, clause) in &set.nets {
+                clauses.insert((format!("{name}_{index}"), network(*net)), clause.clone());
+            }
+        }
+    }
+    clauses
+}
+
+/// The family of a clause that says nothing of its other end but addresses of one family.
+fn only_nets(clause: &Clause) -> Option<Family> {
+    let [Peer {
+        nets: Nets::In(nets),
+        interface: None,
+        mac: None,
+    }] = clause.peers.as_slice()
+    else {
+        return None;
+    };
+    let family = Family::of(nets.first()?.addr());
+    let is_one = nets.iter().all(|net| Family::of(net.addr()) == family);
+    let is_whole = clause.families.contains(&family);
+    let plain = clause.log.is_none() && clause.guests == Nets::Any;
+    (is_one && is_whole && plain).then_some(family)
+}
+
+fn differ_in_nets_only(one: &Clause, other: &Clause) -> bool {
+    only_nets(one) == only_nets(other)
+        && (one.verdict, one.judged) == (other.verdict, other.judged)
+        && one.services == other.services
+}
+
+fn nets_of(clause: &Clause) -> &[IpNet] {
+    match clause.peers.first().map(|peer| &peer.nets) {
+        Some(Nets::In(nets)) => nets,
+        _ => &[],
+    }
+}
+
+fn in_nets(address: &str, nets: &Nets) -> Option<String> {
+    let (sign, nets) = match nets {
+        Nets::Any => return None,
+        Nets::In(nets) => ("", nets),
+        Nets::NotIn(nets) => ("!= ", nets),
+    };
+    Some(format!(
+        "{address} {sign}{}",
+        one_of(nets.iter().map(|net| network(*net)))
+    ))
+}
+
+/// One value, or a set of several.
+fn one_of(values: impl Iterator<Item = String>) -> String {
+    let values: Vec<String> = values.collect();
+    match values.as_slice() {
+        [one] => one.clone(),
+        _ => format!("{{ {} }}", values.join(", ")),
+    }
+}
+
+fn is_named(what: &str, named: &Named, write: impl Fn(&str) -> String) -> String {
+    match named {
+        Named::Is(name) => format!("{what} {}", write(name)),
+        Named::IsNot(name) => format!("{what} != {}", write(name)),
+    }
+}
+
+/// A match for each protocol with ports.
+fn ports_of(services: &[Service]) -> Vec<String> {
+    let mut matches = Vec::new();
+    for of in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        let ranges = services.iter().filter_map(|service| match service {
+            Service::Ports { protocol, ports } if *protocol == of => Some(*ports),
+            _ => None,
+        });
+        let ranges: Vec<_> = ranges.collect();
+        if ranges.is_empty() {
+            continue;
+        }
+        let given: Option<Vec<String>> = ranges
+            .iter()
+            .map(|range| range.map(|range| range.joined('-')))
+            .collect();
+        matches.push(match given {
+            // All of them.
+            None => format!("meta l4proto {}", of.number()),
+            Some(ranges) => format!("{of} dport {}", one_of(ranges.into_iter())),
+        });
+    }
+    matches
+}
+
+fn icmp_of(services: &[Service], family: Family) -> Vec<String> {
+    let (name, number) = match family {
+        Family::Ipv4 => ("icmp", 1),
+        Family::Ipv6 => ("icmpv6", 58),
+    };
+    let services = services.iter().filter(|service| service.is_of(family));
+    services
+        .filter_map(|service| match service {
+            Service::Icmp { kind, code, .. } => Some((kind, code)),
+            Service::Ports { .. } => None,
+        })
+        .map(|(kind, code)| match (kind, code) {
+            (None, _) => format!("meta l4proto {number}"),
+            (Some(kind), None) => format!("{name} type {kind}"),
+            (Some(kind), Some(code)) => format!("{name} type {kind} {name} code {code}"),
+        })
+        .collect()
+}
+
+fn nat_lines(nat: &Nat) -> Vec<Line> {
+    let family = Family::of(nat.from().addr());
+    let ip = ip(family);
+    match nat {
+        Nat::Keep { to, .. } => {
+            let to = match to {
+                NatPeer::Interface(name) => format!("oifname {}", quoted(name)),
+                NatPeer::Net(net) => format!("{ip} daddr {}", network(*net)),
+            };
+            // A change to what it is already keeps libvirt from changing it (its chain is later).
+            let text = format!("{to} counter snat {ip} to {ip} saddr");
+            vec![Line::new("keep", text)]
+        }
+        Nat::Masquerade {
+            from,
+            addresses,
+            ports,
+        } => {
+            let local = match family {
+                Family::Ipv4 => "224.0.0.0/24, 255.255.255.255",
+                Family::Ipv6 => "ff02::/16",
+            };
+            let ports = ports.joined('-');
+            let (with_ports, without) = match addresses {
+                None => (format!("masquerade to :{ports}"), "masquerade".to_owned()),
+                Some((first, last)) => {
+                    let range = if first == last {
+                        first.to_string()
+                    } else {
+                        format!("{first}-{last}")
+                    };
+                    let bracketed = match family {
+                        Family::Ipv4 => range.clone(),
+                        Family::Ipv6 if first == last => format!("[{range}]"),
+                        Family::Ipv6 => format!("[{first}]-[{last}]"),
+                    };
+                    (
+                        format!("snat {ip} to {bracketed}:{ports}"),
+                        format!("snat {ip} to {range}"),
+                    )
+                }
+            };
+            let away = format!("{ip} daddr != {}", network(*from));
+            vec![
+                Line::new("local", format!("{ip} daddr {{ {local} }} counter return")),
+                Line::new(
+                    "masquerade",
+                    format!("{away} meta l4proto {{ 6, 17 }} counter {with_ports}"),
+                ),
+                Line::new("masquerade others", format!("{away} counter {without}")),
+            ]
+        }
+    }
+}
+
+fn ip(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ip",
+        Family::Ipv6 => "ip6",
+    }
+}
+
+fn protocol_family(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ipv4",
+        Family::Ipv6 => "ipv6",
+    }
+}

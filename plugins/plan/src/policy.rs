@@ -1,0 +1,330 @@
+//! What a network's policy asks of the firewall, with every name resolved to addresses and
+//! interfaces.
+
+use crate::{Family, PortRange, Protocol};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// The policy of one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The network's bridge: what its packets are known by.
+    pub bridge: String,
+    /// What is said of packets on each way, the first that fits decides; a way of which nothing is
+    /// said is left out.
+    pub ways: BTreeMap<Way, Vec<Clause>>,
+    /// What happens to the addresses of its guests' connections.
+    pub nat: Vec<Nat>,
+    /// Addresses that the host answers for on its other interfaces.
+    pub neighbors: Vec<Neighbor>,
+}
+
+/// A way that packets take to a network's guests or from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// From guests, through the host.
+    Out,
+    /// To guests, through the host.
+    In,
+    /// From guests to the host itself.
+    ToHost,
+    /// From the host itself to guests.
+    FromHost,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Out, Self::In, Self::ToHost, Self::FromHost];
+
+    /// Its name in chains and comments.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::In => "in",
+            Self::ToHost => "host",
+            Self::FromHost => "fromhost",
+        }
+    }
+
+    /// Whether guests are where packets come from.
+    #[must_use]
+    pub fn is_from_guests(self) -> bool {
+        matches!(self, Self::Out | Self::ToHost)
+    }
+}
+
+/// What is done with the packets that fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clause {
+    /// What it is known by: `in 3`, `out default`.
+    pub name: String,
+    /// Families it is about; never empty.
+    pub families: Vec<Family>,
+    /// The guest's address.
+    pub guests: Nets,
+    /// The other end, one of these; any when empty.
+    pub peers: Vec<Peer>,
+    /// What for, one of these; anything when empty.
+    pub services: Vec<Service>,
+    /// Which packets of a connection are looked at.
+    pub judged: Judged,
+    /// What is done.
+    pub verdict: Verdict,
+    /// How it is logged.
+    pub log: Option<LogRate>,
+}
+
+/// Which packets a clause is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judged {
+    /// Those of whoever opened the connection; replies pass.
+    Opener,
+    /// Each by itself, replies too (`statematch='false'` of nwfilter).
+    EveryPacket,
+}
+
+/// What is done with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It passes, as far as this network is concerned.
+    Accept,
+    /// It is dropped in silence.
+    Drop,
+    /// Its sender is told: ICMP port unreachable, as by libvirt itself.
+    Reject,
+}
+
+impl Verdict {
+    /// nwfilter's word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Addresses that fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nets {
+    /// All.
+    #[default]
+    Any,
+    /// Those in one of these networks.
+    In(Vec<IpNet>),
+    /// Those of the clause's families that are in none of these.
+    NotIn(Vec<IpNet>),
+}
+
+impl Nets {
+    /// Whether an address fits.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::In(nets) => nets.iter().any(|net| net.contains(&address)),
+            Self::NotIn(nets) => !nets.iter().any(|net| net.contains(&address)),
+        }
+    }
+
+    /// The part of one family; nothing when no address of it fits.
+    pub(crate) fn of(&self, family: Family) -> Option<Self> {
+        let mut nets = match self {
+            Self::Any => return Some(Self::Any),
+            Self::In(nets) | Self::NotIn(nets) => nets.clone(),
+        };
+        nets.retain(|net| Family::of(net.addr()) == family);
+        nets = IpNet::aggregate(&nets);
+        nets.sort();
+        match self {
+            Self::In(_) if nets.is_empty() => None,
+            Self::In(_) => Some(Self::In(nets)),
+            _ if nets.is_empty() => Some(Self::Any),
+            _ => Some(Self::NotIn(nets)),
+        }
+    }
+}
+
+/// The other end of a connection; all that is said of it has to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its addresses.
+    pub nets: Nets,
+    /// The interface it is behind.
+    pub interface: Option<Named>,
+    /// Its MAC address, in lower case.
+    pub mac: Option<Named>,
+}
+
+/// A name that has to be the one, or must not be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Named {
+    /// This one.
+    Is(String),
+    /// Any other.
+    IsNot(String),
+}
+
+impl Named {
+    /// Whether a name fits; where there is none, only "any other" does.
+    #[must_use]
+    pub fn fits(&self, name: Option<&str>) -> bool {
+        match self {
+            Self::Is(wanted) => name == Some(wanted),
+            Self::IsNot(wanted) => name != Some(wanted),
+        }
+    }
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// A protocol with ports: the destination's, all when absent.
+    Ports {
+        /// The protocol.
+        protocol: Protocol,
+        /// Ports of the destination.
+        ports: Option<PortRange>,
+    },
+    /// ICMP or ICMPv6, by family.
+    Icmp {
+        /// The family.
+        family: Family,
+        /// The type, all when absent.
+        kind: Option<u8>,
+        /// The code, all when absent.
+        code: Option<u8>,
+    },
+}
+
+impl Service {
+    /// Whether packets of a family can be meant.
+    pub(crate) fn is_of(self, family: Family) -> bool {
+        match self {
+            Self::Ports { .. } => true,
+            Self::Icmp { family: of, .. } => of == family,
+        }
+    }
+}
+
+/// How often something is logged, and under which name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRate {
+    /// What each line starts with: at most 29 characters, netfilter's limit for iptables, of which
+    /// none ends a quotation.
+    pub prefix: String,
+    /// How many lines are written in one unit of time, 1 to 10000.
+    pub lines: u32,
+    /// The unit.
+    pub unit: TimeUnit,
+}
+
+/// A unit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeUnit {
+    /// A second.
+    Second,
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+}
+
+impl TimeUnit {
+    /// All, the shortest first.
+    pub const ALL: [Self; 4] = [Self::Second, Self::Minute, Self::Hour, Self::Day];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    /// How many seconds it has.
+    #[must_use]
+    pub fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 60 * 60,
+            Self::Day => 24 * 60 * 60,
+        }
+    }
+}
+
+/// What happens to the addresses of connections that guests open; the first that fits decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nat {
+    /// They stay as they are towards these.
+    Keep {
+        /// The guests.
+        from: IpNet,
+        /// The other end.
+        to: NatPeer,
+    },
+    /// They become the host's, as by libvirt's mode `nat`.
+    Masquerade {
+        /// The guests.
+        from: IpNet,
+        /// The addresses to take; that of the interface when absent.
+        addresses: Option<(IpAddr, IpAddr)>,
+        /// The ports to take for TCP and UDP.
+        ports: PortRange,
+    },
+}
+
+impl Nat {
+    /// The guests whose connections it is about.
+    #[must_use]
+    pub fn from(&self) -> IpNet {
+        match self {
+            Self::Keep { from, .. } | Self::Masquerade { from, .. } => *from,
+        }
+    }
+}
+
+/// Towards whom addresses stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NatPeer {
+    /// Everybody behind an interface.
+    Interface(String),
+    /// Everybody in a network.
+    Net(IpNet),
+}
+
+/// An address of a guest's that the host answers for on one of its own interfaces.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Neighbor {
+    /// The host's interface.
+    pub dev: String,
+    /// The guest's address.
+    pub address: IpAddr,
+}

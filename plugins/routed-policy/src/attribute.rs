@@ -1,0 +1,91 @@
+//! Reads attributes: each that is there has to be valid.
+
+use portero_event::{Element, Problem};
+use portero_plan::{PortRange, Verdict};
+
+/// Reads an attribute that may be absent.
+pub(crate) fn optional<T>(
+    element: &Element,
+    name: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Problem> {
+    element
+        .attribute(name)
+        .map(|text| read(text).map_err(|reason| element.problem(format!("{name}: {reason}"))))
+        .transpose()
+}
+
+/// Reads an attribute that has to be there.
+pub(crate) fn required<T>(
+    element: &Element,
+    name: &str,
+    expected: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, Problem> {
+    optional(element, name, read)?
+        .ok_or_else(|| element.problem(format!("{name} is missing, expected {expected}")))
+}
+
+/// One of some words.
+pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        format!(
+            "'{}' is not known, expected {}",
+            text.escape_debug(),
+            words.join(", ")
+        )
+    })
+}
+
+/// `yes` or `no`; absent is `no`.
+pub(crate) fn is_yes(element: &Element, name: &str) -> Result<bool, Problem> {
+    let words = [("yes", true), ("no", false)];
+    Ok(optional(element, name, |text| word(text, &words))?.unwrap_or(false))
+}
+
+/// `accept`, `drop` or `reject`.
+pub(crate) fn verdict(text: &str) -> Result<Verdict, String> {
+    let words = [Verdict::Accept, Verdict::Drop, Verdict::Reject];
+    word(text, &words.map(|verdict| (verdict.name(), verdict)))
+}
+
+/// A number within bounds, both included.
+pub(crate) fn number(text: &str, first: i64, last: i64) -> Result<i64, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (first..=last).contains(number))
+        .ok_or_else(|| {
+            format!(
+                "'{}' is not a number, expected {first} to {last}",
+                text.escape_debug()
+            )
+        })
+}
+
+/// A range of ports in two attributes; the second is the first when absent.
+pub(crate) fn ports(
+    element: &Element,
+    start: &str,
+    end: &str,
+) -> Result<Option<PortRange>, Problem> {
+    let port = |text: &str| {
+        let port = text.parse::<u16>().ok().filter(|port| *port > 0);
+        port.ok_or_else(|| {
+            format!(
+                "'{}' is not a port, expected 1 to 65535",
+                text.escape_debug()
+            )
+        })
+    };
+    let first = optional(element, start, port)?;
+    let last = optional(element, end, port)?;
+    match (first, last) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(element.problem(format!("{end} without {start}"))),
+        (Some(first), last) => PortRange::new(first, last.unwrap_or(first))
+            .map(Some)
+            .map_err(|error| element.problem(error)),
+    }
+}

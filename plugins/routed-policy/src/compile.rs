@@ -1,0 +1,441 @@
+//! From a written policy and the networks that are active to clauses for the firewall.
+
+use crate::resolve::resolve;
+use crate::{Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
+use ipnet::IpNet;
+use portero_event::{ForwardMode, Network, ObjectName, Problem};
+use portero_plan::{
+    Clause, Family, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Protocol,
+    Service, TimeUnit, Verdict, Way,
+};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What else there is.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// All active networks.
+    pub networks: &'a [Network],
+    /// Reads a group; the error is one line.
+    pub groups: &'a dyn Fn(&ObjectName) -> Result<Group, String>,
+}
+
+/// A policy that can be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// The policy.
+    pub policy: Policy,
+    /// What does not work as it may be meant, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Longest prefix of a line that iptables' LOG writes (`struct ipt_log_info`), less the NUL.
+const LOG_PREFIX_LIMIT: usize = 29;
+
+/// Ports on which libvirt's dnsmasq serves guests: DHCP, DHCPv6 and DNS.
+const HOST_SERVICES: [(Protocol, u16); 4] = [
+    (Protocol::Udp, 67),
+    (Protocol::Udp, 547),
+    (Protocol::Udp, 53),
+    (Protocol::Tcp, 53),
+];
+
+/// ICMPv6 without which no neighbour is found: multicast listeners (RFC 2710, RFC 3810), router
+/// solicitation, neighbour solicitation and advertisement (RFC 4861).
+const NEIGHBOR_TYPES: [u8; 7] = [130, 131, 132, 133, 135, 136, 143];
+
+/// Turns a network's policy into clauses.
+///
+/// # Errors
+/// [`Problem`] at what cannot be had on this network, or not now.
+pub fn compile(
+    network: &Network,
+    written: &WrittenPolicy,
+    around: &Surroundings<'_>,
+) -> Result<Compiled, Problem> {
+    let problem = |line: usize, element: &str, reason: String| Problem {
+        line,
+        element: element.to_owned(),
+        reason,
+    };
+    let of_policy = |reason: String| problem(written.line, "policy", reason);
+    let bridge = match (&network.bridge, network.mode.is_routed_by_host()) {
+        (Some(bridge), true) => bridge.to_string(),
+        _ => {
+            return Err(of_policy(format!(
+                "guests of network '{}' are not behind this host, expected a network with forward \
+                 mode nat, route or open, or an isolated one",
+                network.name
+            )))
+        }
+    };
+    if written.mode.is_some() && network.mode != ForwardMode::Open {
+        return Err(of_policy(
+            "mode is given, but libvirt has rules of its own for this network, expected \
+             <forward mode='open'/>"
+                .to_owned(),
+        ));
+    }
+    let mut compiler = Compiler {
+        network,
+        written,
+        nets: nets_of(network),
+        ways: BTreeMap::new(),
+        nat: Vec::new(),
+        warnings: Vec::new(),
+    };
+    compiler.antispoof();
+    let mut rules: Vec<&WrittenRule> = written.rules.iter().collect();
+    rules.sort_by_key(|rule| rule.priority);
+    for rule in rules {
+        compiler
+            .rule(rule, around)
+            .map_err(|reason| problem(rule.line, "rule", reason))?;
+    }
+    compiler.defaults();
+    compiler.masquerade().map_err(of_policy)?;
+    let mut neighbors = Vec::new();
+    for neighbor in &written.neighbors {
+        let found = compiler
+            .neighbors(neighbor)
+            .map_err(|reason| problem(neighbor.line, "neighbor", reason))?;
+        neighbors.extend(found);
+    }
+    neighbors.sort();
+    neighbors.dedup();
+    let mut ways = compiler.ways;
+    ways.retain(|_, clauses| !clauses.is_empty());
+    Ok(Compiled {
+        policy: Policy {
+            bridge,
+            ways,
+            nat: compiler.nat,
+            neighbors,
+        },
+        warnings: compiler.warnings,
+    })
+}
+
+/// A network's subnets.
+pub(crate) fn nets_of(network: &Network) -> Vec<IpNet> {
+    let subnets = network.subnets.iter();
+    subnets
+        .filter_map(|subnet| IpNet::new(subnet.address, subnet.prefix).ok())
+        .map(|net| net.trunc())
+        .collect()
+}
+
+struct Compiler<'a> {
+    network: &'a Network,
+    written: &'a WrittenPolicy,
+    nets: Vec<IpNet>,
+    ways: BTreeMap<Way, Vec<Clause>>,
+    nat: Vec<Nat>,
+    warnings: Vec<String>,
+}
+
+impl Compiler<'_> {
+    /// The mode whose defaults hold.
+    fn mode(&self) -> ForwardMode {
+        match self.written.mode {
+            Some(Mode::Nat) => ForwardMode::Nat,
+            Some(Mode::Route) => ForwardMode::Route,
+            Some(Mode::Isolated) => ForwardMode::Isolated,
+            None => self.network.mode,
+        }
+    }
+
+    fn add(&mut self, way: Way, clause: Clause) {
+        self.ways.entry(way).or_default().push(clause);
+    }
+
+    fn log(&self, name: &str, rate: Option<(u32, TimeUnit)>) -> Option<LogRate> {
+        let (lines, unit) = rate?;
+        // The name of the network gives way to that of the rule.
+        let end = format!(" {name}: ");
+        let room = LOG_PREFIX_LIMIT.saturating_sub("portero ".len() + end.len());
+        let network: String = self
+            .network
+            .name
+            .as_str()
+            .chars()
+            .take(room)
+            .map(|character| match character {
+                'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => character,
+                _ => '_',
+            })
+            .collect();
+        Some(LogRate {
+            prefix: format!("portero {network}{end}"),
+            lines,
+            unit,
+        })
+    }
+
+    fn rule(&mut self, rule: &WrittenRule, around: &Surroundings<'_>) -> Result<(), String> {
+        let mut warnings = Vec::new();
+        let resolved = resolve(&rule.peers, around, &mut warnings)?;
+        let news = warnings
+            .into_iter()
+            .map(|warning| format!("rule in line {}: {warning}", rule.line));
+        self.warnings.extend(news);
+        let families: Vec<Family> = Family::ALL
+            .into_iter()
+            .filter(|family| rule.family.is_none_or(|only| only == *family))
+            .filter(|family| {
+                resolved
+                    .families
+                    .as_ref()
+                    .is_none_or(|some| some.contains(family))
+            })
+            .collect();
+        if families.is_empty() {
+            return Err("its peers are not of its family".to_owned());
+        }
+        let clause = |way: Way, peers: Vec<Peer>, log: Option<LogRate>| Clause {
+            name: format!("{} {}", way.name(), rule.number),
+            families: families.clone(),
+            guests: Nets::Any,
+            peers,
+            services: rule.services.clone(),
+            judged: rule.judged,
+            verdict: rule.verdict,
+            log,
+        };
+        let mut ways = Vec::new();
+        if rule.peers.is_empty() || !resolved.peers.is_empty() {
+            ways.extend(rule.direction.is_out().then_some(Way::Out));
+            ways.extend(rule.direction.is_in().then_some(Way::In));
+        }
+        if resolved.host {
+            ways.extend(rule.direction.is_out().then_some(Way::ToHost));
+            ways.extend(rule.direction.is_in().then_some(Way::FromHost));
+        }
+        for way in ways {
+            let peers = match way {
+                Way::In | Way::Out => resolved.peers.clone(),
+                Way::ToHost | Way::FromHost => Vec::new(),
+            };
+            let log = self.log(&format!("{} {}", way.name(), rule.number), rule.log);
+            self.add(way, clause(way, peers, log));
+        }
+        self.keep_sources(rule, around)
+    }
+
+    /// `nat='no'`: connections that stay as they are.
+    fn keep_sources(
+        &mut self,
+        rule: &WrittenRule,
+        around: &Surroundings<'_>,
+    ) -> Result<(), String> {
+        let keeping: Vec<_> = rule
+            .peers
+            .iter()
+            .filter(|peer| peer.keeps_sources)
+            .cloned()
+            .collect();
+        if keeping.is_empty() {
+            return Ok(());
+        }
+        if self.mode() != ForwardMode::Nat {
+            return Err(
+                "nat='no', but connections of this network keep their addresses anyway, expected \
+                 mode nat"
+                    .to_owned(),
+            );
+        }
+        let resolved = resolve(&keeping, around, &mut Vec::new())?;
+        for from in self.nets.clone() {
+            for peer in &resolved.peers {
+                if let Some(Named::Is(bridge)) = &peer.interface {
+                    self.nat.push(Nat::Keep {
+                        from,
+                        to: NatPeer::Interface(bridge.clone()),
+                    });
+                }
+                let Nets::In(nets) = &peer.nets else {
+                    continue;
+                };
+                let same = |net: &&IpNet| Family::of(net.addr()) == Family::of(from.addr());
+                self.nat
+                    .extend(nets.iter().filter(same).map(|net| Nat::Keep {
+                        from,
+                        to: NatPeer::Net(*net),
+                    }));
+            }
+        }
+        Ok(())
+    }
+
+    fn simple(&self, name: &str, guests: Nets, verdict: Verdict) -> Clause {
+        Clause {
+            name: name.to_owned(),
+            families: Family::ALL.to_vec(),
+            guests,
+            peers: Vec::new(),
+            services: Vec::new(),
+            judged: Judged::Opener,
+            verdict,
+            log: None,
+        }
+    }
+
+    /// What happens to packets that no rule speaks of.
+    fn defaults(&mut self) {
+        let mode = self.mode();
+        let by_mode = |way: Way| match (mode, way) {
+            (ForwardMode::Nat, Way::Out) | (ForwardMode::Route, _) => Verdict::Accept,
+            (ForwardMode::Nat | ForwardMode::Isolated, _) => Verdict::Reject,
+            _ => Verdict::Accept,
+        };
+        let asked = [
+            (Way::Out, self.written.default_out),
+            (Way::In, self.written.default_in),
+        ];
+        let is_open = mode == ForwardMode::Open;
+        for (way, asked) in asked {
+            let verdict = asked.unwrap_or_else(|| by_mode(way));
+            let name = format!("{} default", way.name());
+            let log = self.log(&name, self.written.default_log());
+            // Open to guests' own addresses, as libvirt is.
+            let guests = match verdict {
+                Verdict::Accept if !is_open => Nets::In(self.nets.clone()),
+                _ => Nets::Any,
+            };
+            let is_guarded = guests != Nets::Any;
+            let is_needed = verdict != Verdict::Accept || is_guarded || log.is_some();
+            if !is_needed && !self.ways.contains_key(&way) {
+                continue;
+            }
+            let clause = Clause {
+                log,
+                ..self.simple(&name, guests, verdict)
+            };
+            self.add(way, clause);
+            if is_guarded {
+                let name = format!("{} foreign", way.name());
+                self.add(way, self.simple(&name, Nets::Any, Verdict::Reject));
+            }
+        }
+        let verdict = self.written.default_host.unwrap_or(Verdict::Accept);
+        if verdict == Verdict::Accept {
+            return;
+        }
+        let ports = HOST_SERVICES.map(|(protocol, port)| Service::Ports {
+            protocol,
+            ports: portero_plan::PortRange::new(port, port).ok(),
+        });
+        let neighbors = NEIGHBOR_TYPES.map(|kind| Service::Icmp {
+            family: Family::Ipv6,
+            kind: Some(kind),
+            code: None,
+        });
+        let services = Clause {
+            services: ports.into_iter().chain(neighbors).collect(),
+            ..self.simple("host services", Nets::Any, Verdict::Accept)
+        };
+        self.add(Way::ToHost, services);
+        let log = self.log("host default", self.written.default_log());
+        let clause = Clause {
+            log,
+            ..self.simple("host default", Nets::Any, verdict)
+        };
+        self.add(Way::ToHost, clause);
+    }
+
+    /// Guests send with their network's addresses only. Clients of DHCP have none yet, and an IPv6
+    /// link has addresses of its own.
+    fn antispoof(&mut self) {
+        if !self.written.antispoof.ip {
+            return;
+        }
+        let drop = |name: &str, nets: Vec<IpNet>| Clause {
+            judged: Judged::EveryPacket,
+            ..self.simple(name, Nets::NotIn(nets), Verdict::Drop)
+        };
+        let to_host = [
+            self.nets.clone(),
+            vec![
+                IpNet::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+                IpNet::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+                IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
+            ],
+        ]
+        .concat();
+        let clauses = [
+            (Way::Out, drop("out antispoof", self.nets.clone())),
+            (Way::ToHost, drop("host antispoof", to_host)),
+        ];
+        for (way, clause) in clauses {
+            self.add(way, clause);
+        }
+    }
+
+    /// The mode `nat` of an open network.
+    fn masquerade(&mut self) -> Result<(), String> {
+        if self.written.mode != Some(Mode::Nat) {
+            return Ok(());
+        }
+        let nat = self.written.nat;
+        for from in self.nets.clone() {
+            let family = Family::of(from.addr());
+            if family == Family::Ipv6 && !nat.ipv6 {
+                continue;
+            }
+            let addresses = nat
+                .addresses
+                .filter(|(first, _)| Family::of(*first) == family);
+            self.nat.push(Nat::Masquerade {
+                from,
+                addresses,
+                ports: nat.ports,
+            });
+        }
+        let unused = nat.addresses.filter(|(first, _)| {
+            let family = Family::of(*first);
+            !self
+                .nat
+                .iter()
+                .any(|nat| Family::of(nat.from().addr()) == family)
+        });
+        match unused {
+            Some((first, _)) => Err(format!(
+                "the addresses from {first} on are of a family that is not masqueraded"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn neighbors(&self, written: &WrittenNeighbor) -> Result<Vec<Neighbor>, String> {
+        if Some(&written.dev) == self.network.bridge.as_ref() {
+            return Err(format!("{} is the network's own bridge", written.dev));
+        }
+        let reserved = self.network.reservations.iter();
+        let reserved: Vec<IpAddr> = reserved.map(|reservation| reservation.address).collect();
+        let addresses = if written.addresses.is_empty() {
+            &reserved
+        } else {
+            &written.addresses
+        };
+        let is_own = |address: &IpAddr| {
+            self.network
+                .subnets
+                .iter()
+                .any(|subnet| subnet.address == *address)
+        };
+        for address in addresses {
+            if is_own(address) || !self.nets.iter().any(|net| net.contains(address)) {
+                return Err(format!("{address} cannot be a guest's of this network"));
+            }
+        }
+        let answered = |address: &&IpAddr| match address {
+            IpAddr::V4(_) => written.arp,
+            IpAddr::V6(_) => written.ndp,
+        };
+        let neighbors = addresses.iter().filter(answered).map(|address| Neighbor {
+            dev: written.dev.to_string(),
+            address: *address,
+        });
+        Ok(neighbors.collect())
+    }
+}

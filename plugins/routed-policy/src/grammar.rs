@@ -1,0 +1,489 @@
+//! Reads `<policy>`: rules in the words of libvirt's nwfilter
+//! (<https://libvirt.org/formatnwfilter.html>), with peers, services and defaults.
+
+use crate::attribute::{is_yes, number, optional, ports, required, verdict, word};
+use crate::{PeerTarget, WrittenPeer};
+use portero_event::{Element, InterfaceName, Problem, NAMESPACE};
+use portero_plan::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
+use std::net::IpAddr;
+
+/// A `<policy>` as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenPolicy {
+    /// Which of libvirt's forward modes it gives to an open network.
+    pub mode: Option<Mode>,
+    /// What happens to packets to guests that no rule speaks of; what the mode does when absent.
+    pub default_in: Option<Verdict>,
+    /// The same of packets from guests.
+    pub default_out: Option<Verdict>,
+    /// The same of packets from guests to the host itself; accepted when absent.
+    pub default_host: Option<Verdict>,
+    /// Whether what the defaults decide is logged.
+    pub logs_defaults: bool,
+    /// What guests may not pretend.
+    pub antispoof: Antispoof,
+    /// Rules in document order.
+    pub rules: Vec<WrittenRule>,
+    /// Addresses that the host answers for.
+    pub neighbors: Vec<WrittenNeighbor>,
+    /// How the mode `nat` changes addresses.
+    pub nat: WrittenNat,
+    /// Line of the element.
+    pub line: usize,
+}
+
+/// A forward mode that a policy gives to an open network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As `<forward mode='nat'/>`.
+    Nat,
+    /// As `<forward mode='route'/>`.
+    Route,
+    /// As no `<forward>` at all.
+    Isolated,
+}
+
+/// What guests may not pretend: `<antispoof>`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Antispoof {
+    /// Addresses that are not the network's.
+    pub ip: bool,
+    /// MAC addresses that libvirt did not give them.
+    pub mac: bool,
+    /// To be a DHCP server.
+    pub dhcp: bool,
+    /// To be an IPv6 router.
+    pub ra: bool,
+}
+
+/// Which packets a rule is about, seen from the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Those to it.
+    In,
+    /// Those from it.
+    Out,
+    /// Both.
+    Inout,
+}
+
+impl Direction {
+    /// Whether packets to the guest are meant.
+    #[must_use]
+    pub fn is_in(self) -> bool {
+        self != Self::Out
+    }
+
+    /// Whether packets from the guest are meant.
+    #[must_use]
+    pub fn is_out(self) -> bool {
+        self != Self::In
+    }
+}
+
+/// One `<rule>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenRule {
+    /// Which rule of the policy it is, counted from 1 in document order: what it is known by.
+    pub number: usize,
+    /// What is done.
+    pub verdict: Verdict,
+    /// Which packets it is about.
+    pub direction: Direction,
+    /// Lower ones come first, -1000 to 1000.
+    pub priority: i64,
+    /// The family; both when absent.
+    pub family: Option<Family>,
+    /// Whether replies are judged too.
+    pub judged: Judged,
+    /// How many lines are logged in which time; nothing is when absent.
+    pub log: Option<(u32, TimeUnit)>,
+    /// What people say of it.
+    pub comment: Option<String>,
+    /// The other end, one of these; any but the host when empty.
+    pub peers: Vec<WrittenPeer>,
+    /// What for, one of these; anything when empty.
+    pub services: Vec<Service>,
+    /// Line of the element.
+    pub line: usize,
+}
+
+/// One `<neighbor>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenNeighbor {
+    /// The host's interface on whose LAN it answers.
+    pub dev: InterfaceName,
+    /// Whether it answers for IPv4 addresses.
+    pub arp: bool,
+    /// Whether it answers for IPv6 addresses.
+    pub ndp: bool,
+    /// For which; the network's DHCP reservations when empty.
+    pub addresses: Vec<IpAddr>,
+    /// Line of the element.
+    pub line: usize,
+}
+
+/// `<nat>` as libvirt has it in `<forward>`, for the mode `nat` of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrittenNat {
+    /// Whether IPv6 connections are masqueraded too.
+    pub ipv6: bool,
+    /// The addresses to take; the interface's when absent.
+    pub addresses: Option<(IpAddr, IpAddr)>,
+    /// The ports to take.
+    pub ports: PortRange,
+    /// Whether it was written at all.
+    pub is_written: bool,
+}
+
+/// The rate of `log='yes'` without `limit`.
+const LOG_RATE: (u32, TimeUnit) = (10, TimeUnit::Minute);
+
+/// nwfilter's default priority, and its bounds.
+const PRIORITY: i64 = 500;
+const PRIORITY_BOUND: i64 = 1000;
+
+/// libvirt's own for masquerading (src/network/network_iptables.c).
+const NAT_PORTS: (u16, u16) = (1024, 65535);
+
+impl WrittenPolicy {
+    /// The policy in a `<portero:network>`, if there is one.
+    ///
+    /// # Errors
+    /// [`Problem`] at the first element or attribute that is not as the grammar has it.
+    pub fn of(root: &Element) -> Result<Option<Self>, Problem> {
+        let is_policy = |element: &&Element| {
+            (element.namespace(), element.name()) == (Some(NAMESPACE), "policy")
+        };
+        let mut policies = root.children().iter().filter(is_policy);
+        let Some(element) = policies.next() else {
+            return Ok(None);
+        };
+        if let Some(second) = policies.next() {
+            return Err(second.problem(format!(
+                "a second policy, expected one (the first is in line {})",
+                element.line()
+            )));
+        }
+        Self::read(element).map(Some)
+    }
+
+    fn read(element: &Element) -> Result<Self, Problem> {
+        element.only_attributes(&["mode"])?;
+        let modes = [
+            ("inherit", None),
+            ("nat", Some(Mode::Nat)),
+            ("route", Some(Mode::Route)),
+            ("isolated", Some(Mode::Isolated)),
+        ];
+        let mut policy = Self {
+            mode: optional(element, "mode", |text| word(text, &modes))?.flatten(),
+            default_in: None,
+            default_out: None,
+            default_host: None,
+            logs_defaults: false,
+            antispoof: Antispoof::default(),
+            rules: Vec::new(),
+            neighbors: Vec::new(),
+            nat: WrittenNat::default_of(element)?,
+            line: element.line(),
+        };
+        let mut seen: Vec<&str> = Vec::new();
+        for child in element.children() {
+            let name = child.name();
+            let once = ["default", "antispoof", "nat"].contains(&name);
+            if once && seen.contains(&name) {
+                return Err(child.problem("is there twice, expected once"));
+            }
+            seen.push(name);
+            match (child.namespace(), name) {
+                (Some(NAMESPACE), "default") => policy.read_default(child)?,
+                (Some(NAMESPACE), "antispoof") => policy.antispoof = antispoof(child)?,
+                (Some(NAMESPACE), "rule") => {
+                    let number = policy.rules.len() + 1;
+                    policy.rules.push(rule(child, number)?);
+                }
+                (Some(NAMESPACE), "neighbor") => policy.neighbors.push(neighbor(child)?),
+                (Some(NAMESPACE), "nat") => {
+                    if policy.mode != Some(Mode::Nat) {
+                        return Err(child.problem("expected only in a policy with mode='nat'"));
+                    }
+                    policy.nat = nat(child)?;
+                }
+                _ => {
+                    return Err(child.problem(
+                        "not known in a policy, expected <default>, <antispoof>, <rule>, \
+                         <neighbor> or <nat> of portero's namespace",
+                    ))
+                }
+            }
+        }
+        Ok(policy)
+    }
+
+    fn read_default(&mut self, element: &Element) -> Result<(), Problem> {
+        element.only_attributes(&["in", "out", "host", "log"])?;
+        no_children(element)?;
+        self.default_in = optional(element, "in", verdict)?;
+        self.default_out = optional(element, "out", verdict)?;
+        self.default_host = optional(element, "host", verdict)?;
+        self.logs_defaults = is_yes(element, "log")?;
+        Ok(())
+    }
+
+    /// The rate at which defaults are logged, if they are.
+    #[must_use]
+    pub fn default_log(&self) -> Option<(u32, TimeUnit)> {
+        self.logs_defaults.then_some(LOG_RATE)
+    }
+}
+
+fn no_children(element: &Element) -> Result<(), Problem> {
+    match element.children().first() {
+        Some(child) => Err(child.problem(format!(
+            "not known in <{}>, expected nothing",
+            element.name()
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn antispoof(element: &Element) -> Result<Antispoof, Problem> {
+    element.only_attributes(&["ip", "mac", "dhcp", "ra"])?;
+    no_children(element)?;
+    Ok(Antispoof {
+        ip: is_yes(element, "ip")?,
+        mac: is_yes(element, "mac")?,
+        dhcp: is_yes(element, "dhcp")?,
+        ra: is_yes(element, "ra")?,
+    })
+}
+
+fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem> {
+    element.only_attributes(&[
+        "action",
+        "direction",
+        "priority",
+        "family",
+        "statematch",
+        "log",
+        "limit",
+        "comment",
+    ])?;
+    let directions = [
+        ("in", Direction::In),
+        ("out", Direction::Out),
+        ("inout", Direction::Inout),
+    ];
+    let families = [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
+    // nwfilter knows true and 1, false and 0.
+    let states = [
+        ("true", Judged::Opener),
+        ("1", Judged::Opener),
+        ("yes", Judged::Opener),
+        ("false", Judged::EveryPacket),
+        ("0", Judged::EveryPacket),
+        ("no", Judged::EveryPacket),
+    ];
+    let priority = |text: &str| number(text, -PRIORITY_BOUND, PRIORITY_BOUND);
+    let limit = optional(element, "limit", rate)?;
+    let log = match (is_yes(element, "log")?, limit) {
+        (true, limit) => Some(limit.unwrap_or(LOG_RATE)),
+        (false, Some(_)) => return Err(element.problem("limit without log='yes'")),
+        (false, None) => None,
+    };
+    let mut rule = WrittenRule {
+        number: number_of_rule,
+        verdict: required(element, "action", "accept, drop or reject", verdict)?,
+        direction: required(element, "direction", "in, out or inout", |text| {
+            word(text, &directions)
+        })?,
+        priority: optional(element, "priority", priority)?.unwrap_or(PRIORITY),
+        family: optional(element, "family", |text| word(text, &families))?,
+        judged: optional(element, "statematch", |text| word(text, &states))?
+            .unwrap_or(Judged::Opener),
+        log,
+        comment: element.attribute("comment").map(str::to_owned),
+        peers: Vec::new(),
+        services: Vec::new(),
+        line: element.line(),
+    };
+    for child in element.children() {
+        match (child.namespace(), child.name()) {
+            (Some(NAMESPACE), "peer") => {
+                let peer = WrittenPeer::of(child)?;
+                check_peer(&rule, &peer).map_err(|reason| child.problem(reason))?;
+                rule.peers.push(peer);
+            }
+            (Some(NAMESPACE), name) if SERVICES.contains(&name) => {
+                let service = service(child)?;
+                if let (Service::Icmp { family, .. }, Some(only)) = (service, rule.family) {
+                    if family != only {
+                        return Err(child.problem("is not of the rule's family"));
+                    }
+                }
+                rule.services.push(service);
+            }
+            _ => {
+                return Err(child.problem(
+                    "not known in a rule, expected <peer>, <tcp>, <udp>, <sctp>, <icmp> or \
+                     <icmpv6> of portero's namespace",
+                ))
+            }
+        }
+    }
+    Ok(rule)
+}
+
+fn check_peer(rule: &WrittenRule, peer: &WrittenPeer) -> Result<(), &'static str> {
+    if matches!(peer.target, PeerTarget::Mac(_)) && rule.direction != Direction::In {
+        return Err("a MAC address is seen of whoever sends, expected direction='in' of the rule");
+    }
+    if peer.keeps_sources
+        && (rule.verdict != Verdict::Accept || !rule.direction.is_out() || peer.is_negated)
+    {
+        return Err(
+            "nat='no' is about connections that guests may open, expected action='accept', \
+             direction='out' and no match='no'",
+        );
+    }
+    Ok(())
+}
+
+const SERVICES: [&str; 5] = ["tcp", "udp", "sctp", "icmp", "icmpv6"];
+
+fn service(element: &Element) -> Result<Service, Problem> {
+    no_children(element)?;
+    let family = match element.name() {
+        "icmp" => Family::Ipv4,
+        "icmpv6" => Family::Ipv6,
+        name => {
+            element.only_attributes(&["dstportstart", "dstportend"])?;
+            let protocol: Protocol = name.parse().map_err(|error| element.problem(error))?;
+            return Ok(Service::Ports {
+                protocol,
+                ports: ports(element, "dstportstart", "dstportend")?,
+            });
+        }
+    };
+    element.only_attributes(&["type", "code"])?;
+    let octet = |text: &str| {
+        let number = number(text, 0, 255)?;
+        u8::try_from(number).map_err(|error| error.to_string())
+    };
+    let (kind, code) = (
+        optional(element, "type", octet)?,
+        optional(element, "code", octet)?,
+    );
+    if kind.is_none() && code.is_some() {
+        return Err(element.problem("code without type"));
+    }
+    Ok(Service::Icmp { family, kind, code })
+}
+
+/// `10/minute`, as `log` of iptables and nft have it.
+fn rate(text: &str) -> Result<(u32, TimeUnit), String> {
+    let wrong = || {
+        format!(
+            "'{}' is not a rate, expected 1 to 10000 lines in a unit of time, as 10/minute",
+            text.escape_debug()
+        )
+    };
+    let (lines, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let lines: u32 = lines.parse().map_err(|_| wrong())?;
+    let unit = TimeUnit::ALL.into_iter().find(|known| known.name() == unit);
+    match unit {
+        Some(unit) if (1..=10_000).contains(&lines) => Ok((lines, unit)),
+        _ => Err(wrong()),
+    }
+}
+
+fn neighbor(element: &Element) -> Result<WrittenNeighbor, Problem> {
+    element.only_attributes(&["dev", "arp", "ndp"])?;
+    let mut addresses = Vec::new();
+    for child in element.children() {
+        if (child.namespace(), child.name()) != (Some(NAMESPACE), "address") {
+            return Err(child.problem("not known in a neighbor, expected <address>"));
+        }
+        child.only_attributes(&[])?;
+        no_children(child)?;
+        let address = child.text().parse().map_err(|_| {
+            child.problem(format!(
+                "'{}' is not an IP address",
+                child.text().escape_debug()
+            ))
+        })?;
+        addresses.push(address);
+    }
+    let dev = required(element, "dev", "an interface of the host's", |text| {
+        text.parse().map_err(|error| format!("{error}"))
+    })?;
+    let neighbor = WrittenNeighbor {
+        dev,
+        arp: is_yes(element, "arp")?,
+        ndp: is_yes(element, "ndp")?,
+        addresses,
+        line: element.line(),
+    };
+    if !neighbor.arp && !neighbor.ndp {
+        return Err(element.problem("expected arp='yes', ndp='yes' or both"));
+    }
+    for address in &neighbor.addresses {
+        if (address.is_ipv4() && !neighbor.arp) || (address.is_ipv6() && !neighbor.ndp) {
+            return Err(element.problem(format!(
+                "{address} is answered for by neither, expected arp='yes' for IPv4 and ndp='yes' \
+                 for IPv6"
+            )));
+        }
+    }
+    Ok(neighbor)
+}
+
+impl WrittenNat {
+    fn default_of(element: &Element) -> Result<Self, Problem> {
+        let (first, last) = NAT_PORTS;
+        let ports = PortRange::new(first, last).map_err(|error| element.problem(error))?;
+        Ok(Self {
+            ipv6: false,
+            addresses: None,
+            ports,
+            is_written: false,
+        })
+    }
+}
+
+fn nat(element: &Element) -> Result<WrittenNat, Problem> {
+    element.only_attributes(&["ipv6"])?;
+    let mut nat = WrittenNat {
+        ipv6: is_yes(element, "ipv6")?,
+        is_written: true,
+        ..WrittenNat::default_of(element)?
+    };
+    for child in element.children() {
+        child.only_attributes(&["start", "end"])?;
+        no_children(child)?;
+        match (child.namespace(), child.name()) {
+            (Some(NAMESPACE), "address") => {
+                let address = |text: &str| {
+                    text.parse::<IpAddr>()
+                        .map_err(|_| format!("'{}' is not an IP address", text.escape_debug()))
+                };
+                let start = required(child, "start", "an IP address", address)?;
+                let end = optional(child, "end", address)?.unwrap_or(start);
+                if start.is_ipv4() != end.is_ipv4() || end < start {
+                    return Err(
+                        child.problem(format!("there are no addresses from {start} to {end}"))
+                    );
+                }
+                nat.addresses = Some((start, end));
+            }
+            (Some(NAMESPACE), "port") => {
+                let given = ports(child, "start", "end")?;
+                nat.ports =
+                    given.ok_or_else(|| child.problem("start is missing, expected a port"))?;
+            }
+            _ => return Err(child.problem("not known in <nat>, expected <address> or <port>")),
+        }
+    }
+    Ok(nat)
+}

@@ -1,0 +1,47 @@
+//! Named groups of peers, /etc/portero/groups/NAME.xml.
+
+use crate::{PeerTarget, WrittenPeer};
+use portero_event::{check_root, Element, Problem, NAMESPACE};
+
+/// A group: peers that rules name together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Group {
+    targets: Vec<PeerTarget>,
+}
+
+impl Group {
+    /// Reads a `<portero:group>`.
+    ///
+    /// # Errors
+    /// [`Problem`] at an element or attribute that is not as the grammar has it.
+    pub fn of(root: &Element) -> Result<Self, Problem> {
+        check_root(root, "group")?;
+        root.only_attributes(&[])?;
+        let targets = root.children().iter().map(|child| {
+            if (child.namespace(), child.name()) != (Some(NAMESPACE), "peer") {
+                return Err(child.problem("not known in a group, expected <peer>"));
+            }
+            let peer = WrittenPeer::of(child)?;
+            if peer.is_negated || peer.keeps_sources {
+                return Err(child.problem(
+                    "match and nat belong to the rule that names the group, expected neither here",
+                ));
+            }
+            match peer.target {
+                PeerTarget::Group(_) => Err(child.problem(
+                    "a group cannot name another, expected network, address, host or mac",
+                )),
+                target => Ok(target),
+            }
+        });
+        Ok(Self {
+            targets: targets.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whom it names.
+    #[must_use]
+    pub fn targets(&self) -> &[PeerTarget] {
+        &self.targets
+    }
+}

@@ -1,0 +1,18 @@
+//! Plans the policy of a virtual network: from the `<policy>` element and the networks that are
+//! active to clauses, and from clauses to the verdict on one packet. Pure: it reads nothing and
+//! changes nothing.
+
+mod attribute;
+mod compile;
+mod explain;
+mod grammar;
+mod group;
+mod resolve;
+
+pub use compile::{compile, Compiled, Surroundings};
+pub use explain::{explain, Decider, Decision, End, Packet, Protocol};
+pub use grammar::{
+    Antispoof, Direction, Mode, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
+};
+pub use group::Group;
+pub use resolve::{PeerTarget, WrittenPeer};
