@@ -30,6 +30,7 @@ for word in $(cat /proc/cmdline); do
     lab.name=*) name="${word#lab.name=}" ;;
     lab.v6=*) v6="${word#lab.v6=}" ;;
     lab.gw6=*) gw6="${word#lab.gw6=}" ;;
+    lab.gw4=*) export gw4="${word#lab.gw4=}" ;;
     esac
 done
 configure() {
@@ -65,6 +66,8 @@ export PATH=/bin
 case "$1" in
 bound | renew)
     ip addr add "$ip/$mask" dev "$interface"
+    # An isolated network tells its guests of no way out; some shall try it all the same.
+    [ "$interface" != eth0 ] || router="${router:-$gw4}"
     [ -z "$router" ] || ip route add default via "${router%% *}" dev "$interface"
     echo "lease $ip on $interface"
     ;;

@@ -233,7 +233,9 @@ impl Lab {
         self.restart_libvirtd();
     }
 
-    pub(crate) fn agent(&self) -> String {
+    /// The path of the agent on the host.
+    #[must_use]
+    pub fn agent(&self) -> String {
         self.agent.to_string_lossy().into_owned()
     }
 
@@ -281,9 +283,15 @@ impl Lab {
     /// Runs a program on the machine outside.
     #[must_use]
     pub fn outside(&self, program: &str, arguments: &[&str]) -> Ran {
+        self.inside("outside", program, arguments)
+    }
+
+    /// Runs a program in a network namespace.
+    #[must_use]
+    pub fn inside(&self, namespace: &str, program: &str, arguments: &[&str]) -> Ran {
         run_bounded(
             Command::new("ip")
-                .args(["netns", "exec", "outside", program])
+                .args(["netns", "exec", namespace, program])
                 .args(arguments),
         )
     }

@@ -11,6 +11,8 @@ pub enum From<'a> {
     Outside,
     /// The host itself.
     Host,
+    /// This network namespace.
+    Namespace(&'a str),
     /// The guest with this address, asked by its agent's control port.
     Guest(&'a str),
 }
@@ -24,6 +26,8 @@ pub enum Proto {
     Udp,
     /// SCTP; between guests only, the lab's own kernel has none.
     Sctp,
+    /// An echo of ICMP or ICMPv6; the port says nothing.
+    Icmp,
 }
 
 impl fmt::Display for Proto {
@@ -32,6 +36,7 @@ impl fmt::Display for Proto {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
             Self::Sctp => "sctp",
+            Self::Icmp => "icmp",
         })
     }
 }
@@ -54,12 +59,28 @@ impl Lab {
         address: &str,
         port: u16,
     ) -> Result<String, String> {
-        let (port, wait) = (port.to_string(), ATTEMPT.as_millis().to_string());
+        self.probe_for(ATTEMPT, from, proto, address, port)
+    }
+
+    /// As [`Lab::probe`], with another time to wait for an answer.
+    ///
+    /// # Errors
+    /// What the connection failed with.
+    pub fn probe_for(
+        &self,
+        wait: Duration,
+        from: From<'_>,
+        proto: Proto,
+        address: &str,
+        port: u16,
+    ) -> Result<String, String> {
+        let (port, wait) = (port.to_string(), wait.as_millis().to_string());
         let proto = proto.to_string();
         let words = ["probe", &proto, address, &port, &wait];
         let ran = match from {
             From::Outside => self.outside(&self.agent(), &words),
             From::Host => self.run(&self.agent(), &words),
+            From::Namespace(name) => self.inside(name, &self.agent(), &words),
             From::Guest(guest) => {
                 let relay = ["ask", guest, &words.join(" ")];
                 self.run(&self.agent(), &relay)

@@ -24,7 +24,8 @@ pub struct DomainXml<'a> {
     pub name: &'a str,
     /// Its interfaces: network and MAC address.
     pub nics: &'a [(&'a str, &'a str)],
-    /// Number of the first network and last part of the guest's IPv6 address there.
+    /// Number of the first network and last part of the guest's IPv6 address there. Such a guest
+    /// tries to get out by the host's address also where DHCP tells of no way.
     pub v6: Option<(u8, u8)>,
     /// What stands in `<portero:domain>`; nothing when empty.
     pub portero: &'a str,
@@ -37,6 +38,16 @@ fn metadata(kind: &str, content: &str) -> String {
     format!(
         "<metadata><portero:{kind} xmlns:portero='urn:portero:1'>{content}</portero:{kind}></metadata>"
     )
+}
+
+/// The same name is the same object, so that it can be defined anew.
+fn uuid_of(name: &str) -> String {
+    let mut uuid = [b'_'; 8];
+    for (to, from) in uuid.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    let uuid: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("00000000-0000-4000-{}-{}", &uuid[..4], &uuid[4..])
 }
 
 /// The XML of a network.
@@ -54,10 +65,11 @@ pub fn network(network: &NetworkXml<'_>) -> String {
         write!(hosts, "<host mac='{mac}' ip='192.168.{number}.{octet}'/>").expect("a string");
     }
     format!(
-        "<network><name>{name}</name>{}{forward}<bridge name='br-{name}' stp='off' delay='0'/>\
+        "<network><name>{name}</name><uuid>{}</uuid>{}{forward}<bridge name='br-{name}' stp='off' delay='0'/>\
          <ip address='192.168.{number}.1' netmask='255.255.255.0'><dhcp>\
          <range start='192.168.{number}.100' end='192.168.{number}.200'/>{hosts}</dhcp></ip>\
          <ip family='ipv6' address='fd00:{number}::1' prefix='64'/></network>",
+        uuid_of(name),
         metadata("network", network.portero)
     )
 }
@@ -66,13 +78,7 @@ pub fn network(network: &NetworkXml<'_>) -> String {
 #[must_use]
 pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str) -> String {
     let name = domain.name;
-    // The same name is the same domain, so that it can be defined anew.
-    let mut uuid = [b'_'; 8];
-    for (to, from) in uuid.iter_mut().zip(name.bytes()) {
-        *to = from;
-    }
-    let uuid: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
-    let uuid = format!("00000000-0000-4000-{}-{}", &uuid[..4], &uuid[4..]);
+    let uuid = uuid_of(name);
     let mut nics = String::new();
     for (network, mac) in domain.nics {
         write!(
@@ -83,7 +89,7 @@ pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str)
         .expect("a string");
     }
     let v6 = domain.v6.map_or(String::new(), |(number, last)| {
-        format!(" lab.v6=fd00:{number}::{last} lab.gw6=fd00:{number}::1")
+        format!(" lab.v6=fd00:{number}::{last} lab.gw6=fd00:{number}::1 lab.gw4=192.168.{number}.1")
     });
     format!(
         "<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>{}<memory unit='MiB'>128</memory><vcpu>1</vcpu>\

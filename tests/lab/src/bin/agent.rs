@@ -1,25 +1,35 @@
 //! The lab's service and client: answers on some ports, and asks others for an answer.
 //!
 //! `serve NAME` answers each connection or datagram with one line. `probe PROTO ADDRESS PORT
-//! MILLISECONDS [OWN-PORT]` prints the answer it got. `ask GUEST WORDS` has a guest's agent do it.
+//! MILLISECONDS [OWN-PORT]` prints the answer it got. `flood ADDRESS PORT MILLISECONDS` sends
+//! datagrams as fast as it can and prints how many; `count PORT` prints how many have come to a port
+//! so far. `talk ADDRESS FILE` keeps one connection busy and notes each answer in the file. `run WORDS`
+//! runs a program. `ask GUEST WORDS` has a guest's agent do any of it.
 
 use nix::sys::socket::{
     accept, bind, connect, listen, recv, send, setsockopt, socket, sockopt, AddressFamily, Backlog,
     MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6,
 };
 use nix::sys::time::TimeVal;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Ports that are served.
 const PORTS: [u16; 8] = [80, 53, 5000, 3000, 3001, 3009, 3013, 3020];
 
+/// How many datagrams have come to each of them.
+static RECEIVED: [AtomicU64; PORTS.len()] = [const { AtomicU64::new(0) }; PORTS.len()];
+
 /// The port that takes orders.
 const CONTROL: u16 = 7000;
+
+/// The port that answers with whatever it is told.
+const ECHOED: u16 = 7007;
 
 type Outcome = Result<String, Box<dyn std::error::Error>>;
 
@@ -45,13 +55,17 @@ fn main() -> ExitCode {
 }
 
 fn serve(name: &str) -> Outcome {
-    for port in PORTS {
-        let tcp = TcpListener::bind(("::", port))?;
+    for (port, received) in PORTS.into_iter().zip(&RECEIVED) {
+        let tcp = match TcpListener::bind(("::", port)) {
+            // On the host dnsmasq has its port already.
+            Err(error) if port == 53 && error.kind() == ErrorKind::AddrInUse => continue,
+            other => other?,
+        };
         let owner = name.to_owned();
         thread::spawn(move || {
             for mut stream in tcp.incoming().flatten() {
                 if let Ok(peer) = stream.peer_addr() {
-                    let line = format!("{owner} tcp {port} from {}\n", plain(peer.ip()));
+                    let line = format!("{owner} tcp {port} from {}\n", plain(peer));
                     let answer = http(&mut stream, &line);
                     let _ = stream.write_all(answer.as_bytes());
                 }
@@ -62,7 +76,8 @@ fn serve(name: &str) -> Outcome {
         thread::spawn(move || {
             let mut buffer = [0; 512];
             while let Ok((_, peer)) = udp.recv_from(&mut buffer) {
-                let line = format!("{owner} udp {port} from {}\n", plain(peer.ip()));
+                received.fetch_add(1, Ordering::Relaxed);
+                let line = format!("{owner} udp {port} from {}\n", plain(peer));
                 let _ = udp.send_to(line.as_bytes(), peer);
             }
         });
@@ -77,6 +92,12 @@ fn serve(name: &str) -> Outcome {
             }
         });
     }
+    let echo = TcpListener::bind(("::", ECHOED))?;
+    thread::spawn(move || {
+        for stream in echo.incoming().flatten() {
+            thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+        }
+    });
     let control = TcpListener::bind(("::", CONTROL))?;
     println!("{name} serves");
     for stream in control.incoming().flatten() {
@@ -108,8 +129,9 @@ fn http(stream: &mut TcpStream, line: &str) -> String {
     }
 }
 
-fn plain(address: IpAddr) -> IpAddr {
-    address.to_canonical()
+/// An address without its IPv6 wrapping, and its port.
+fn plain(peer: SocketAddr) -> String {
+    format!("{} port {}", peer.ip().to_canonical(), peer.port())
 }
 
 fn answer(mut stream: TcpStream) {
@@ -131,6 +153,32 @@ fn obey(words: &[&str]) -> Outcome {
         ["probe", "udp", address, port, wait, from] => {
             let address = SocketAddr::new(address.parse()?, port.parse()?);
             udp(address, Duration::from_millis(wait.parse()?), from.parse()?)
+        }
+        ["flood", address, port, time] => {
+            let address = SocketAddr::new(address.parse()?, port.parse()?);
+            flood(address, Duration::from_millis(time.parse()?))
+        }
+        ["talk", address, file] => talk(address.parse()?, file),
+        ["run", program, arguments @ ..] => {
+            let output = std::process::Command::new(program)
+                .args(arguments)
+                .output()?;
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said).replace('\n', "; ");
+            if output.status.success() {
+                Ok(said)
+            } else {
+                Err(said.into())
+            }
+        }
+        ["count", port] => {
+            let port: u16 = port.parse()?;
+            let index = PORTS.iter().position(|served| *served == port);
+            let index = index.ok_or("a port that is not served")?;
+            Ok(RECEIVED[index].load(Ordering::Relaxed).to_string())
+        }
+        ["probe", "icmp", address, _, wait] => {
+            icmp(address.parse()?, Duration::from_millis(wait.parse()?))
         }
         ["probe", proto, address, port, wait] => {
             let address = SocketAddr::new(address.parse()?, port.parse()?);
@@ -179,6 +227,89 @@ fn udp(address: SocketAddr, wait: Duration, from: u16) -> Outcome {
     let mut buffer = [0; 512];
     let length = socket.recv(&mut buffer)?;
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// Sends datagrams to an address without waiting for anything; refusals that come back are read away.
+fn flood(address: SocketAddr, time: Duration) -> Outcome {
+    let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(address)?;
+    let (end, mut sent) = (Instant::now() + time, 0_u64);
+    while Instant::now() < end {
+        for _ in 0..8 {
+            sent += u64::from(socket.send(b"?").is_ok());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(sent.to_string())
+}
+
+/// Has something echoed ten times a second over one connection; writes how often that has happened.
+fn talk(address: IpAddr, file: &str) -> Outcome {
+    let address = SocketAddr::new(address, ECHOED);
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    for count in 1_u64.. {
+        let mut letter = [0];
+        stream.write_all(b"?")?;
+        stream.read_exact(&mut letter)?;
+        std::fs::write(file, count.to_string())?;
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(String::new())
+}
+
+/// Echo request and reply types: RFC 792, RFC 4443.
+const ECHO: [(u8, u8); 2] = [(8, 0), (128, 129)];
+
+/// Asks for an echo.
+fn icmp(address: IpAddr, wait: Duration) -> Outcome {
+    let (family, protocol, (request, reply)) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp, ECHO[0]),
+        IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6, ECHO[1]),
+    };
+    let raw = socket(family, SockType::Raw, SockFlag::empty(), protocol)?;
+    // Connected, so that whoever refuses is heard of.
+    match SocketAddr::new(address, 0) {
+        SocketAddr::V4(v4) => connect(raw.as_raw_fd(), &SockaddrIn::from(v4))?,
+        SocketAddr::V6(v6) => connect(raw.as_raw_fd(), &SockaddrIn6::from(v6))?,
+    }
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let id = std::process::id() as u64 * 31 + NEXT.fetch_add(1, Ordering::Relaxed);
+    let [high, low] = (id as u16).to_be_bytes();
+    let mut packet = [request, 0, 0, 0, high, low, 0, 1];
+    if address.is_ipv4() {
+        // RFC 1071; the kernel does it for ICMPv6.
+        let words = packet
+            .chunks(2)
+            .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+        let sum: u32 = words.sum();
+        let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        packet[2..4].copy_from_slice(&sum.to_be_bytes());
+    }
+    send(raw.as_raw_fd(), &packet, MsgFlags::empty())?;
+    let end = Instant::now() + wait;
+    let mut buffer = [0; 512];
+    loop {
+        let left = end
+            .checked_duration_since(Instant::now())
+            .ok_or("no echo")?;
+        let left = left.max(Duration::from_millis(1));
+        let limit = TimeVal::new(left.as_secs() as i64, i64::from(left.subsec_micros()));
+        setsockopt(&raw, sockopt::ReceiveTimeout, &limit)?;
+        let length = recv(raw.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        // IPv4 comes with its header.
+        let begin = if address.is_ipv4() {
+            usize::from(buffer[0] & 15) * 4
+        } else {
+            0
+        };
+        let Some([kind, _, _, _, id @ ..]) = buffer[..length].get(begin..begin + 6) else {
+            continue;
+        };
+        if (*kind, id) == (reply, &[high, low][..]) {
+            return Ok(format!("echo from {address}"));
+        }
+    }
 }
 
 fn sctp_socket(family: AddressFamily) -> nix::Result<OwnedFd> {

@@ -99,12 +99,12 @@ fn everywhere(world: &mut World) {
     }
     let seen = world.lab.answers(From::Outside, Tcp, HOST_V4, 8080, "web");
     assert!(
-        seen.ends_with("from 203.0.113.2"),
+        seen.contains(" from 203.0.113.2 "),
         "the source is kept: {seen}"
     );
     let seen = world.lab.answers(From::Outside, Udp, HOST_V6, 8080, "web");
     assert!(
-        seen.ends_with("from 2001:db8:113::2"),
+        seen.contains(" from 2001:db8:113::2 "),
         "the source is kept: {seen}"
     );
     world.is_in_order();

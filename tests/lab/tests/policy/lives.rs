@@ -1,0 +1,280 @@
+//! A policy from its start to its end: changed under connections, restarted, refused, and what the
+//! host answers for on a LAN.
+
+use crate::world::{named, network, World};
+use portero_lab::{DomainXml, From, Program, Proto, Scenario, OUTSIDE_V4};
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "metadata of a network: in force from its start, gone with its stop",
+        run: metadata,
+    },
+    Scenario {
+        name: "a wrong policy refuses the start in one line, and nothing changes",
+        run: refused,
+    },
+    Scenario {
+        name: "a change cuts what it forbids and nothing else",
+        run: changed,
+    },
+    Scenario {
+        name: "a policy outlives SIGHUP, the daemon's restart and its network's",
+        run: restarted,
+    },
+    Scenario {
+        name: "a peer's network comes and goes",
+        run: peer_comes_and_goes,
+    },
+    Scenario {
+        name: "neighbor: the host answers for guests on the LAN",
+        run: neighbor,
+    },
+];
+
+const CLOSED: &str = "<portero:policy><portero:default in='reject'/></portero:policy>";
+
+fn restart(world: &World, name: &'static str, portero: &'static str) {
+    world.lab.virsh(&["net-destroy", name]);
+    world.lab.define_network(&network(name, portero));
+    world.lab.virsh(&["net-start", name]);
+}
+
+fn metadata(world: &mut World) {
+    let (route, tcp) = (named("route").v4, Proto::Tcp);
+    world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    restart(world, "route", CLOSED);
+    world.is_in_order();
+    world.lab.wait_guest(route);
+    world.lab.refuses(From::Outside, tcp, route, 80);
+    // Metadata that is edited while the network runs waits for its next start, but for libvirt 9.7
+    // and later, which can change it at once.
+    let live = ["net-metadata", "route", "urn:portero:1", "--live"];
+    let open = "<network><policy/></network>";
+    let set = [&live[..], &["--key", "portero", "--set", open]].concat();
+    if world.lab.try_virsh(&["help", "net-metadata"]).ok {
+        world.lab.virsh(&set);
+        world.lab.must("portero", &["sync"]);
+        world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    }
+    restart(world, "route", "");
+    world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    world.is_untouched();
+}
+
+fn refused(world: &mut World) {
+    let wrong = "<portero:policy><portero:rule action='allow' direction='in'/></portero:policy>";
+    world.lab.virsh(&["net-destroy", "far"]);
+    let before = world.lab.rules();
+    let start = |portero| {
+        world.lab.define_network(&network("far", portero));
+        let ran = world.lab.try_virsh(&["net-start", "far"]);
+        assert!(!ran.ok, "started");
+        assert_eq!(world.lab.rules(), before);
+        ran.stderr
+    };
+    let said = start(wrong);
+    let expected = "<rule>: action: 'allow' is not known, expected accept, drop, reject";
+    assert!(said.contains(expected), "{said}");
+    assert!(said.contains("metadata of network 'far', line "), "{said}");
+    world.write("networks", "far", "network", CLOSED);
+    let said = start(CLOSED);
+    assert!(
+        said.contains("/etc/portero/networks/far.xml, line 1: <policy>: there is one in metadata"),
+        "{said}"
+    );
+    fs::remove_file("/etc/portero/networks/far.xml").expect("the file");
+    let group = "<portero:policy><portero:rule action='accept' direction='in'>\
+                 <portero:peer group='nobody'/></portero:rule></portero:policy>";
+    let said = start(group);
+    assert!(said.contains("/etc/portero/groups/nobody.xml"), "{said}");
+    let said = start("<portero:policy mode='nat'/>");
+    assert!(said.contains("expected <forward mode='open'/>"), "{said}");
+    world.lab.define_network(&network("far", ""));
+    world.lab.virsh(&["net-start", "far"]);
+    world.lab.wait_guest(named("far").v4);
+    world.is_untouched();
+}
+
+/// How often a connection was heard by now.
+fn heard(file: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.parse().unwrap_or(0)
+}
+
+fn goes_on(file: &str) -> bool {
+    let before = heard(file);
+    thread::sleep(Duration::from_millis(1500));
+    heard(file) > before
+}
+
+fn changed(world: &mut World) {
+    let rules = |ports: &str| {
+        format!(
+            "<portero:policy><portero:default in='reject'/>\
+             <portero:rule action='accept' direction='in'>{ports}</portero:rule></portero:policy>"
+        )
+    };
+    let (both, one, none) = (
+        rules("<portero:tcp dstportstart='7007'/><portero:tcp dstportstart='80'/>"),
+        rules("<portero:tcp dstportstart='7007'/>"),
+        rules("<portero:tcp dstportstart='80'/>"),
+    );
+    let (route, tcp) = (named("route").v4, Proto::Tcp);
+    world.give("route", &both);
+    let (agent, file) = (world.lab.agent(), "/run/lab/files/talk");
+    let words = ["netns", "exec", "outside", &agent, "talk", route, file];
+    let talk = Program::start("ip", &words);
+    thread::sleep(Duration::from_secs(1));
+    assert!(goes_on(file), "no connection");
+    world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    for _ in 0..5 {
+        world.give("route", &one);
+        world.lab.refuses(From::Outside, tcp, route, 80);
+        assert!(goes_on(file), "cut by a change that still allows it");
+        world.give("route", &both);
+        world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    }
+    world.give("route", &none);
+    assert!(!goes_on(file), "goes on though it is forbidden");
+    world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    drop(talk);
+    world.take("route");
+    world.is_untouched();
+}
+
+fn restarted(world: &mut World) {
+    let (route, tcp) = (named("route").v4, Proto::Tcp);
+    world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    world.give("route", CLOSED);
+    let closed = |world: &World| {
+        world.lab.wait_guest(route);
+        world.is_in_order();
+        world.lab.refuses(From::Outside, tcp, route, 80);
+    };
+    closed(world);
+    world.lab.signal_libvirtd("HUP");
+    thread::sleep(Duration::from_millis(500));
+    closed(world);
+    world.lab.restart_libvirtd();
+    closed(world);
+    world.lab.virsh(&["net-destroy", "route"]);
+    world.lab.virsh(&["net-start", "route"]);
+    closed(world);
+    // Everybody's rules are thrown away: the daemon's restart brings back libvirt's, and ours.
+    match world.lab.backend() {
+        portero_lab::Backend::Nftables => drop(world.lab.must("nft", &["flush ruleset"])),
+        portero_lab::Backend::Iptables => {
+            for program in ["iptables", "ip6tables"] {
+                world.lab.must(program, &["-F"]);
+                world.lab.must(program, &["-X"]);
+            }
+        }
+    }
+    world.lab.restart_libvirtd();
+    closed(world);
+    world.take("route");
+    world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    world.is_untouched();
+}
+
+fn peer_comes_and_goes(world: &mut World) {
+    let (route, tcp, far) = (named("route").v4, Proto::Tcp, named("far").from);
+    world.give(
+        "route",
+        "<portero:policy><portero:default in='reject'/><portero:rule action='accept' \
+         direction='in'><portero:peer network='far'/></portero:rule></portero:policy>",
+    );
+    world.lab.answers(far, tcp, route, 80, "route ");
+    world.lab.virsh(&["net-destroy", "far"]);
+    world.is_in_order();
+    world.lab.virsh(&["net-start", "far"]);
+    world.is_in_order();
+    world.lab.wait_guest(named("far").v4);
+    world.lab.answers(far, tcp, route, 80, "route ");
+    world.lab.refuses(From::Outside, tcp, route, 80);
+    world.take("route");
+    world.is_untouched();
+}
+
+const CARVED: &str = "203.0.113.130";
+const CARVED_V6: &str = "2001:db8:113::82";
+const CARVED_MAC: &str = "52:54:00:00:56:10";
+
+/// A routed network out of the subnet of the host's LAN: no router there knows of it.
+fn carved(neighbor: &str) -> String {
+    format!(
+        "<network><name>carved</name><uuid>00000000-0000-4000-8000-636172766564</uuid>\
+         <metadata><portero:network xmlns:portero='urn:portero:1'>{neighbor}</portero:network></metadata>\
+         <forward mode='route'/><bridge name='br-carved' stp='off' delay='0'/>\
+         <ip address='203.0.113.129' prefix='28'><dhcp><range start='203.0.113.131' end='203.0.113.140'/>\
+         <host mac='{CARVED_MAC}' ip='{CARVED}'/></dhcp></ip>\
+         <ip family='ipv6' address='2001:db8:113::81' prefix='124'/></network>"
+    )
+}
+
+fn neighbor(world: &mut World) {
+    let (lab, tcp) = (&world.lab, Proto::Tcp);
+    let define = |neighbor: &str| {
+        let path = lab.file("carved.xml", &carved(neighbor));
+        lab.virsh(&["net-define", &path]);
+    };
+    let proxies = || lab.must("ip", &["neighbour", "show", "proxy"]);
+    let ndp = || lab.must("sysctl", &["-n", "net.ipv6.conf.eth0.proxy_ndp"]);
+    define("");
+    lab.virsh(&["net-start", "carved"]);
+    lab.define(&DomainXml {
+        name: "carved",
+        nics: &[("carved", CARVED_MAC)],
+        v6: None,
+        portero: "",
+    });
+    lab.virsh(&["start", "carved"]);
+    lab.wait_guest(CARVED);
+    let ask = |words: &str| lab.must(&lab.agent(), &["ask", CARVED, words]);
+    ask(&format!("run ip -6 addr add {CARVED_V6}/124 dev eth0"));
+    ask("run ip -6 route add default via 2001:db8:113::81");
+    // Control: nobody on the LAN finds it.
+    lab.refuses(From::Outside, tcp, CARVED, 80);
+    lab.refuses(From::Outside, tcp, CARVED_V6, 80);
+    lab.virsh(&["net-destroy", "carved"]);
+    let both = format!(
+        "<portero:policy><portero:neighbor dev='eth0' arp='yes' ndp='yes'>\
+         <portero:address>{CARVED}</portero:address><portero:address>{CARVED_V6}</portero:address>\
+         </portero:neighbor></portero:policy>"
+    );
+    // Somebody else has the address: refused, and nothing is left.
+    define(&both);
+    let theirs = format!("{CARVED}/24");
+    for verb in ["add", "del"] {
+        let command = ["address", verb, &theirs, "dev", "eth0"];
+        let ran = lab.outside("ip", &command);
+        assert!(ran.ok, "{ran:?}");
+        if verb == "add" {
+            let ran = lab.try_virsh(&["net-start", "carved"]);
+            assert!(!ran.ok, "started");
+            let expected = format!("{CARVED} is in use on eth0 already");
+            assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
+            assert_eq!(proxies(), "");
+        }
+    }
+    assert_eq!(ndp().trim(), "0");
+    lab.virsh(&["net-start", "carved"]);
+    world.is_in_order();
+    lab.wait_guest(CARVED);
+    lab.answers(From::Outside, tcp, CARVED, 80, "carved ");
+    lab.answers(From::Outside, tcp, CARVED_V6, 80, "carved ");
+    lab.answers(From::Guest(CARVED), tcp, OUTSIDE_V4, 80, "outside ");
+    assert_eq!(proxies().lines().count(), 2);
+    // Nobody else is answered for.
+    lab.refuses(From::Outside, tcp, "203.0.113.131", 80);
+    lab.virsh(&["net-destroy", "carved"]);
+    assert_eq!(proxies(), "");
+    assert_eq!(ndp().trim(), "0");
+    lab.virsh(&["destroy", "carved"]);
+    lab.virsh(&["undefine", "carved"]);
+    lab.virsh(&["net-undefine", "carved"]);
+    world.is_untouched();
+}
