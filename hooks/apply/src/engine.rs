@@ -3,7 +3,10 @@
 mod commit;
 mod firewall;
 mod inputs;
+mod policies;
 mod settle;
+
+pub use policies::ActiveNetwork;
 
 use crate::kernel::Kernel;
 use crate::state::Plug;

@@ -4,7 +4,8 @@ use crate::bounded::{find_program, read, run};
 use crate::kernel::{Localnet, ProxyNdp};
 use crate::tables::{has_rules, has_table, TableFamily};
 use crate::{
-    conntrack, interfaces, listeners, neighbors, taps, Deadline, Flow, Kernel, KernelError, Survey,
+    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Flow, Kernel, KernelError,
+    Survey, Whereabouts,
 };
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
@@ -12,6 +13,7 @@ use portero_plan::iptables::{Base, Observed, Table};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tool};
 use portero_port_forward::Listener;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -192,6 +194,22 @@ impl Kernel for Host {
             ProxyNdp::Off => "0",
         };
         set_switch(&proxy_ndp_path(dev), value)
+    }
+
+    fn whereabouts(
+        &mut self,
+        address: IpAddr,
+        deadline: Deadline,
+    ) -> Result<Whereabouts, KernelError> {
+        routes::whereabouts(address, deadline)
+    }
+
+    fn passes_on(&mut self, family: Family) -> bool {
+        let path = match family {
+            Family::Ipv4 => "/proc/sys/net/ipv4/ip_forward",
+            Family::Ipv6 => "/proc/sys/net/ipv6/conf/all/forwarding",
+        };
+        switch(Path::new(path)).unwrap_or(false)
     }
 
     fn reattach(

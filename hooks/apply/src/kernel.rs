@@ -1,6 +1,6 @@
 //! What the engine asks of the machine it runs on.
 
-use crate::Deadline;
+use crate::{Deadline, Whereabouts};
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::{
@@ -111,6 +111,19 @@ pub trait Kernel {
     /// # Errors
     /// [`KernelError`] when the setting cannot be written.
     fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError>;
+
+    /// Where packets to an address go, and so where its own come from.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the routes cannot be read.
+    fn whereabouts(
+        &mut self,
+        address: IpAddr,
+        deadline: Deadline,
+    ) -> Result<Whereabouts, KernelError>;
+
+    /// Whether the host passes packets of a family on.
+    fn passes_on(&mut self, family: Family) -> bool;
 
     /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
     /// gives the names of those it put back.

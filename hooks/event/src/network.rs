@@ -16,6 +16,9 @@ pub struct Network {
     pub mode: ForwardMode,
     /// Whether its IPv6 connections are masqueraded too (`<nat ipv6='yes'/>`).
     pub masquerades_ipv6: bool,
+    /// The one interface of the host's that its guests may use (`dev` of `<forward>`), any when
+    /// absent; to compare with only.
+    pub forward_dev: Option<String>,
     /// Its bridge on the host.
     pub bridge: Option<InterfaceName>,
     /// The host's addresses on the bridge, each with its subnet.
@@ -139,6 +142,7 @@ impl Network {
                 .child("forward")
                 .and_then(|forward| forward.child("nat"))
                 .is_some_and(|nat| nat.attribute("ipv6") == Some("yes")),
+            forward_dev: root.child("forward").and_then(forward_dev_of),
             bridge,
             subnets,
             reservations,
@@ -153,6 +157,13 @@ impl Network {
     pub fn metadata(&self) -> Result<Option<Element>, Problem> {
         own_metadata(&self.root, "network")
     }
+}
+
+/// The interface that libvirt's own rules name: `dev`, which is the first `<interface>` too
+/// (`virNetworkDefForwardIf` in src/conf/network_conf.c).
+fn forward_dev_of(forward: &Element) -> Option<String> {
+    let first = || forward.child("interface")?.attribute("dev");
+    forward.attribute("dev").or_else(first).map(str::to_owned)
 }
 
 fn mode_of(root: &Element) -> ForwardMode {

@@ -1,8 +1,9 @@
 //! What can be said to `portero`.
 
 use clap::{Parser, Subcommand};
-use portero_event::InterfaceName;
+use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::Renderer;
+use std::net::IpAddr;
 
 /// Port forwards into libvirt's networks: look at them, and mend them.
 ///
@@ -23,6 +24,9 @@ const EXIT_STATUS: &str =
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
+    /// Look at who may reach virtual networks, and whom they may reach
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Put a NIC of this host into a bridge, so that guests join its LAN
     #[command(subcommand)]
     Bridge(BridgeCommand),
@@ -45,6 +49,54 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What is about the policies of networks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say what becomes of a packet that opens a connection, and who decides that
+    ///
+    /// Everybody who has a say is named in order; the last one has decided.
+    Explain(Question),
+}
+
+/// A packet that opens a connection.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN_STATUS)]
+pub(crate) struct Question {
+    /// Address that it comes from
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: IpAddr,
+    /// Address that it goes to
+    #[arg(value_name = "DESTINATION")]
+    pub(crate) destination: IpAddr,
+    /// Protocol; icmp is ICMPv6 between IPv6 addresses
+    #[arg(value_name = "PROTOCOL")]
+    pub(crate) protocol: ProtocolName,
+    /// Port of the destination, 1 to 65535; of icmp the type, 0 to 255, an echo request without
+    #[arg(value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// MAC address that it comes from; by the host's neighbours without
+    #[arg(long, value_name = "MAC")]
+    pub(crate) mac: Option<MacAddress>,
+    /// Interface of the host that it comes by; by the host's routes without
+    #[arg(long, value_name = "INTERFACE")]
+    pub(crate) dev: Option<InterfaceName>,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const EXPLAIN_STATUS: &str = "Exit status: 0 said, whatever the verdict is; 1 failed; 2 usage.";
+
+/// A protocol that can be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ProtocolName {
+    Tcp,
+    Udp,
+    Sctp,
+    #[value(alias = "icmpv6")]
+    Icmp,
 }
 
 /// What needs the host's network files.

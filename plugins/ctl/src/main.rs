@@ -3,6 +3,7 @@
 mod args;
 mod bridge;
 mod network;
+mod policy;
 mod status;
 
 use args::{Args, Command, RulesCommand};
@@ -26,16 +27,16 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     match &args.command {
-        Command::Rules(command) => finish(with_engine(command)),
+        Command::Rules(command) => finish(with_engine(|engine| run(command, engine))),
+        Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Bridge(command) => finish(bridge::run(command)),
     }
 }
 
-fn with_engine(command: &RulesCommand) -> Result<(String, u8), ApplyError> {
+fn with_engine<T>(work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
     let mut log = Log::new(LogSink::Stderr);
     let mut host = Host;
-    let mut engine = Engine::new(Paths::default(), &mut host, &mut log);
-    run(command, &mut engine)
+    work(&mut Engine::new(Paths::default(), &mut host, &mut log))
 }
 
 /// Prints what came of a command and gives the exit status.

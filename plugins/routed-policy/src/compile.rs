@@ -116,6 +116,12 @@ pub fn compile(
     })
 }
 
+/// Which rule of its policy a clause is, by the clause's name; nothing for a default.
+#[must_use]
+pub fn rule_of_clause(name: &str) -> Option<usize> {
+    name.rsplit(' ').next()?.parse().ok()
+}
+
 /// A network's subnets.
 pub(crate) fn nets_of(network: &Network) -> Vec<IpNet> {
     let subnets = network.subnets.iter();

@@ -14,6 +14,28 @@ pub struct Packet {
     pub to: End,
     /// What for.
     pub protocol: Protocol,
+    /// Whether the host passes packets of the family on.
+    pub routing: Routing,
+}
+
+/// Whether the host is a router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routing {
+    /// It passes packets on.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// Where an end is, seen from the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// It is the host itself.
+    Host,
+    /// Behind an interface of the host's.
+    Behind(String),
+    /// No route leads there.
+    Nowhere,
 }
 
 /// One end of a connection.
@@ -21,10 +43,20 @@ pub struct Packet {
 pub struct End {
     /// Its address.
     pub address: IpAddr,
-    /// The host's interface that it is behind; nothing for the host itself.
-    pub interface: Option<String>,
+    /// Where it is.
+    pub at: At,
     /// Its MAC address in lower case, if that is known.
     pub mac: Option<String>,
+}
+
+impl End {
+    /// The host's interface that it is behind.
+    fn interface(&self) -> Option<&str> {
+        match &self.at {
+            At::Behind(interface) => Some(interface),
+            At::Host | At::Nowhere => None,
+        }
+    }
 }
 
 /// What a packet is for.
@@ -80,6 +112,17 @@ pub enum Decider {
         /// The network.
         network: ObjectName,
     },
+    /// The host itself, before anybody else is asked.
+    Host(Refusal),
+}
+
+/// Why the host itself does not pass a packet on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is no router.
+    NoRouter,
+    /// It knows no way.
+    NoRoute,
 }
 
 /// Says what becomes of a packet, as far as libvirt and portero have a say.
@@ -88,28 +131,26 @@ pub fn explain<'a>(
     networks: &'a [Network],
     policy_of: &dyn Fn(&Network) -> Option<&'a Policy>,
 ) -> Decision {
-    let at = |end: &End| {
-        let networks = networks.iter();
-        let mut on_bridge = networks.filter(|network| {
-            let bridge = network.bridge.as_ref().map(|bridge| bridge.as_str());
-            network.mode.is_routed_by_host()
-                && bridge.is_some()
-                && bridge == end.interface.as_deref()
-        });
-        on_bridge.next()
-    };
-    let (from, to) = (at(&packet.from), at(&packet.to));
     let mut decision = Decision {
         verdict: Verdict::Accept,
         deciders: Vec::new(),
     };
-    if let (Some(network), true) = (from, packet.from.interface == packet.to.interface) {
+    let is_inside = packet.from.at != At::Host && packet.from.at == packet.to.at;
+    let bridged = on_bridge(&packet.from, networks).filter(|_| is_inside);
+    if let Some(network) = bridged {
         let network = network.name.clone();
         decision.deciders.push(Decider::Bridge { network });
         return decision;
     }
+    if let Some((refusal, verdict)) = refused_by_host(packet) {
+        decision.deciders.push(Decider::Host(refusal));
+        decision.verdict = verdict;
+        return decision;
+    }
+    let routed = |end| on_bridge(end, networks).filter(|network| network.mode.is_routed_by_host());
+    let (from, to) = (routed(&packet.from), routed(&packet.to));
     let from = from.map(|network| {
-        let way = if packet.to.interface.is_none() {
+        let way = if packet.to.at == At::Host {
             Way::ToHost
         } else {
             Way::Out
@@ -117,7 +158,7 @@ pub fn explain<'a>(
         (network, way, policy_of(network))
     });
     let to = to.map(|network| {
-        let way = if packet.from.interface.is_none() {
+        let way = if packet.from.at == At::Host {
             Way::FromHost
         } else {
             Way::In
@@ -155,6 +196,29 @@ pub fn explain<'a>(
         }
     }
     decision
+}
+
+/// The network whose bridge an end is behind.
+fn on_bridge<'a>(end: &End, networks: &'a [Network]) -> Option<&'a Network> {
+    let interface = end.interface()?;
+    let has = |network: &&Network| {
+        let bridge = network.bridge.as_ref();
+        bridge.is_some_and(|bridge| bridge.as_str() == interface)
+    };
+    networks.iter().find(has)
+}
+
+/// What the host says before it asks its firewall. Packets to itself and from itself need no router.
+fn refused_by_host(packet: &Packet) -> Option<(Refusal, Verdict)> {
+    let is_local = [&packet.from, &packet.to]
+        .iter()
+        .any(|end| end.at == At::Host);
+    match (packet.routing, &packet.to.at) {
+        // It says nothing then (`ip_error` in net/ipv4/route.c, `ip6_forward` of net/ipv6).
+        (Routing::Off, _) if !is_local => Some((Refusal::NoRouter, Verdict::Drop)),
+        (_, At::Nowhere) => Some((Refusal::NoRoute, Verdict::Reject)),
+        _ => None,
+    }
 }
 
 fn judge(network: &Network, way: Way, policy: &Policy, packet: &Packet, decision: &mut Decision) {
@@ -195,7 +259,7 @@ fn fits(clause: &Clause, guest: &End, peer: &End, packet: &Packet) -> bool {
             && wanted
                 .interface
                 .as_ref()
-                .is_none_or(|named| named.fits(peer.interface.as_deref()))
+                .is_none_or(|named| named.fits(peer.interface()))
             && wanted
                 .mac
                 .as_ref()
@@ -227,8 +291,13 @@ fn is_for(service: Service, of: Family, asked: Protocol) -> bool {
 
 /// What libvirt's own rules say (src/network/network_iptables.c, network_nftables.c).
 fn verdict_of_libvirt(network: &Network, way: Way, packet: &Packet) -> Verdict {
-    let own = |address: IpAddr| {
-        if nets_of(network).iter().any(|net| net.contains(&address)) {
+    // With <forward dev='...'/> a guest's packets go by that interface, and come by it.
+    let own = |guest: &End, peer: &End| {
+        let is_own = nets_of(network)
+            .iter()
+            .any(|net| net.contains(&guest.address));
+        let dev = network.forward_dev.as_ref();
+        if is_own && dev.is_none_or(|dev| peer.interface() == Some(dev.as_str())) {
             Verdict::Accept
         } else {
             Verdict::Reject
@@ -237,11 +306,11 @@ fn verdict_of_libvirt(network: &Network, way: Way, packet: &Packet) -> Verdict {
     match (network.mode, way) {
         (_, Way::ToHost | Way::FromHost) | (ForwardMode::Open, _) => Verdict::Accept,
         (ForwardMode::Isolated, _) => Verdict::Reject,
-        (_, Way::Out) => own(packet.from.address),
+        (_, Way::Out) => own(&packet.from, &packet.to),
         // Without <nat ipv6='yes'/> IPv6 is routed.
         (ForwardMode::Nat, Way::In) if packet.to.address.is_ipv4() || network.masquerades_ipv6 => {
             Verdict::Reject
         }
-        (_, Way::In) => own(packet.to.address),
+        (_, Way::In) => own(&packet.to, &packet.from),
     }
 }

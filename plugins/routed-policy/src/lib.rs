@@ -9,8 +9,8 @@ mod grammar;
 mod group;
 mod resolve;
 
-pub use compile::{compile, Compiled, Surroundings};
-pub use explain::{explain, Decider, Decision, End, Packet, Protocol};
+pub use compile::{compile, rule_of_clause, Compiled, Surroundings};
+pub use explain::{explain, At, Decider, Decision, End, Packet, Protocol, Refusal, Routing};
 pub use grammar::{
     Antispoof, Direction, Mode, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
 };

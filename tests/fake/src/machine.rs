@@ -2,7 +2,7 @@
 
 use crate::iptables::Iptables;
 use crate::nftables::Nftables;
-use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey};
+use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{Observed, Table};
@@ -31,6 +31,10 @@ pub struct Machine {
     pub neighbors: BTreeSet<Neighbor>,
     /// Interfaces that answer for IPv6 addresses.
     pub proxying: BTreeSet<String>,
+    /// Where addresses are.
+    pub whereabouts: BTreeMap<IpAddr, Whereabouts>,
+    /// Whether packets are passed on.
+    pub passes_on: bool,
     /// What was committed, in order.
     pub committed: Vec<Script>,
     /// Flows that were to be forgotten.
@@ -208,6 +212,15 @@ impl Kernel for Machine {
             ProxyNdp::Off => self.proxying.remove(dev),
         };
         Ok(())
+    }
+
+    fn whereabouts(&mut self, address: IpAddr, _: Deadline) -> Result<Whereabouts, KernelError> {
+        let found = self.whereabouts.get(&address).cloned();
+        Ok(found.unwrap_or(Whereabouts::Nowhere))
+    }
+
+    fn passes_on(&mut self, _: Family) -> bool {
+        self.passes_on
     }
 
     fn reattach(

@@ -1,0 +1,274 @@
+//! `portero policy explain`: the verdict on one packet, and who gives it.
+
+use super::Error;
+use crate::args::{ProtocolName, Question};
+use crate::{status, DONE};
+use portero_apply::{ActiveNetwork, Engine, Whereabouts};
+use portero_event::{ForwardMode, Network, ObjectName};
+use portero_plan::{Family, Verdict, Way};
+use portero_routed_policy::{
+    explain, rule_of_clause, At, Decider, Decision, End, Packet, Protocol, Refusal, Routing,
+};
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// Type and code of an echo request, of ICMP (RFC 792) and of ICMPv6 (RFC 4443).
+const ECHO_REQUEST: [(Family, u8); 2] = [(Family::Ipv4, 8), (Family::Ipv6, 128)];
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Answer {
+    verdict: Verdict,
+    deciders: Vec<Said>,
+}
+
+/// What one of those who have a say says.
+#[derive(Debug, Serialize)]
+struct Said {
+    /// `portero`, `libvirt`, `bridge` or `host`.
+    by: &'static str,
+    /// Its verdict.
+    verdict: Verdict,
+    /// The network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<String>,
+    /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    way: Option<&'static str>,
+    /// The clause of portero's, `in 3` or `in default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clause: Option<String>,
+    /// Which rule of the policy it is, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<usize>,
+    /// Where the policy is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
+    /// The rule's line there, or the policy's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// libvirt's forward mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
+    /// The same for people.
+    text: String,
+}
+
+/// Answers a question.
+pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
+    let packet = packet(question, engine)?;
+    let active = engine.networks()?;
+    let answer = answer(&packet, &active);
+    for network in active.iter().filter(|network| !network.is_in_firewall) {
+        let name = network.network.name.as_str().escape_debug();
+        eprintln!(
+            "portero: warning: what network '{name}' was given is not in the firewall; run 'portero sync'"
+        );
+    }
+    let text = if question.json {
+        status::to_json(&answer)
+    } else {
+        text(&answer)
+    };
+    Ok((text, DONE))
+}
+
+fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error> {
+    let (from, to) = (question.source, question.destination);
+    let family = Family::of(from);
+    if family != Family::of(to) {
+        return Err(Error::TwoFamilies { from, to });
+    }
+    let mut from = end(from, engine.whereabouts(from)?);
+    if let Some(dev) = &question.dev {
+        from.at = At::Behind(dev.to_string());
+    }
+    if let Some(mac) = question.mac {
+        from.mac = Some(mac.to_string());
+    }
+    if from.at == At::Nowhere {
+        return Err(Error::NoWayBack {
+            address: from.address,
+        });
+    }
+    let routing = if engine.passes_on(family) {
+        Routing::On
+    } else {
+        Routing::Off
+    };
+    Ok(Packet {
+        from,
+        to: end(to, engine.whereabouts(to)?),
+        protocol: protocol(question, family)?,
+        routing,
+    })
+}
+
+fn end(address: IpAddr, whereabouts: Whereabouts) -> End {
+    let (at, mac) = match whereabouts {
+        Whereabouts::Host => (At::Host, None),
+        Whereabouts::Behind { interface, mac } => (At::Behind(interface), mac),
+        Whereabouts::Nowhere => (At::Nowhere, None),
+    };
+    End { address, at, mac }
+}
+
+fn protocol(question: &Question, family: Family) -> Result<Protocol, Error> {
+    let with_ports = match question.protocol {
+        ProtocolName::Tcp => portero_plan::Protocol::Tcp,
+        ProtocolName::Udp => portero_plan::Protocol::Udp,
+        ProtocolName::Sctp => portero_plan::Protocol::Sctp,
+        ProtocolName::Icmp => {
+            let echo = ECHO_REQUEST.iter().find(|(of, _)| *of == family);
+            let kind = match (question.port, echo) {
+                (Some(kind), _) => {
+                    u8::try_from(kind).map_err(|_| Error::IcmpType { found: kind })?
+                }
+                (None, echo) => echo.map_or(0, |(_, kind)| *kind),
+            };
+            return Ok(Protocol::Icmp(kind, 0));
+        }
+    };
+    match question.port {
+        Some(port) if port > 0 => Ok(Protocol::Port(with_ports, port)),
+        _ => Err(Error::Port {
+            protocol: with_ports,
+        }),
+    }
+}
+
+fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Answer {
+    let networks: Vec<Network> = active.iter().map(|one| one.network.clone()).collect();
+    let policy_of = |network: &Network| {
+        let known = active.iter().find(|one| one.network.uuid == network.uuid);
+        known.and_then(|one| one.policy.as_ref())
+    };
+    let Decision { verdict, deciders } = explain(packet, &networks, &policy_of);
+    let last = deciders.len().saturating_sub(1);
+    let deciders = deciders.iter().enumerate();
+    let said = deciders.map(|(index, decider)| {
+        let verdict = if index == last {
+            verdict
+        } else {
+            Verdict::Accept
+        };
+        said(decider, verdict, active)
+    });
+    Answer {
+        verdict,
+        deciders: said.collect(),
+    }
+}
+
+fn said(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Said {
+    let (by, network, way) = match decider {
+        Decider::Clause { network, way, .. } | Decider::Unsaid { network, way } => {
+            ("portero", Some(network), Some(*way))
+        }
+        Decider::Libvirt { network, way, .. } => ("libvirt", Some(network), Some(*way)),
+        Decider::Bridge { network } => ("bridge", Some(network), None),
+        Decider::Host(_) => ("host", None, None),
+    };
+    let mut said = Said {
+        by,
+        verdict,
+        network: network.map(|name| name.as_str().to_owned()),
+        way: way.map(Way::name),
+        clause: None,
+        rule: None,
+        origin: None,
+        line: None,
+        mode: None,
+        text: String::new(),
+    };
+    let of = |network: &ObjectName| format!("network '{}'", network.as_str().escape_debug());
+    said.text = match decider {
+        Decider::Clause {
+            network, clause, ..
+        } => {
+            said.clause = Some(clause.clone());
+            said.rule = rule_of_clause(clause);
+            written(&mut said, network, active);
+            let place = match (&said.origin, said.line) {
+                (Some(origin), Some(line)) => format!(" ({origin}, line {line})"),
+                _ => String::new(),
+            };
+            let what = match said.rule {
+                Some(rule) => format!("rule {rule}"),
+                None => format!("'{clause}'"),
+            };
+            format!("{what} of the policy of {}{place}", of(network))
+        }
+        Decider::Unsaid { network, .. } => {
+            format!("the policy of {}, which says nothing of it", of(network))
+        }
+        Decider::Libvirt { network, mode, .. } => {
+            said.mode = Some(mode_name(*mode));
+            let way = way.map_or("", direction);
+            format!(
+                "libvirt's rules for {} (mode {}) on packets {way}",
+                of(network),
+                mode_name(*mode)
+            )
+        }
+        Decider::Bridge { network } => {
+            format!("nobody: both ends are on the bridge of {}", of(network))
+        }
+        Decider::Host(Refusal::NoRouter) => {
+            "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
+             net.ipv6.conf.all.forwarding)"
+                .to_owned()
+        }
+        Decider::Host(Refusal::NoRoute) => "the host, which has no route there".to_owned(),
+    };
+    said
+}
+
+/// Where a clause is written, as far as that is still what was given to the firewall.
+fn written(said: &mut Said, network: &ObjectName, active: &[ActiveNetwork]) {
+    let network = active.iter().find(|one| one.network.name == *network);
+    let Some(Ok(Some((policy, origin)))) = network.map(|one| &one.written) else {
+        return;
+    };
+    said.origin = Some(origin.to_string());
+    said.line = match said.rule {
+        None => Some(policy.line),
+        Some(number) => {
+            let mut rules = policy.rules.iter();
+            rules
+                .find(|rule| rule.number == number)
+                .map(|rule| rule.line)
+        }
+    };
+}
+
+fn mode_name(mode: ForwardMode) -> &'static str {
+    match mode {
+        ForwardMode::Isolated => "isolated",
+        ForwardMode::Nat => "nat",
+        ForwardMode::Route => "route",
+        ForwardMode::Open => "open",
+        ForwardMode::Bridge => "bridge",
+        ForwardMode::Direct => "direct",
+    }
+}
+
+fn direction(way: Way) -> &'static str {
+    match way {
+        Way::Out => "from its guests",
+        Way::In => "to its guests",
+        Way::ToHost => "from its guests to the host",
+        Way::FromHost => "from the host to its guests",
+    }
+}
+
+fn text(answer: &Answer) -> String {
+    let mut text = format!("{}\n", answer.verdict);
+    for said in &answer.deciders {
+        text += &format!("  {} by {}\n", said.verdict, said.text);
+    }
+    if answer.deciders.is_empty() {
+        text += "  nobody of portero and libvirt has a say: no virtual network is concerned\n";
+    }
+    text
+}
