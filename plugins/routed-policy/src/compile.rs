@@ -100,6 +100,13 @@ pub fn compile(
         let found = compiler
             .neighbors(neighbor)
             .map_err(|reason| problem(neighbor.line, "neighbor", reason))?;
+        if found.is_empty() {
+            compiler.warnings.push(format!(
+                "neighbor in line {}: there is no reservation that it is about, so it answers for \
+                 nobody",
+                neighbor.line
+            ));
+        }
         neighbors.extend(found);
     }
     neighbors.sort();

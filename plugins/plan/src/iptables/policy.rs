@@ -6,7 +6,6 @@ use crate::policy::{
     Way,
 };
 use crate::Family;
-use ipnet::IpNet;
 
 /// libvirt's chain with its verdicts on packets to guests.
 pub(crate) const LIBVIRT_TO_GUESTS: &str = "LIBVIRT_FWI";
