@@ -6,6 +6,8 @@ mod iptables;
 mod machine;
 mod nftables;
 mod policies;
+mod random;
 
 pub use machine::Machine;
 pub use policies::{compile_in, example_policies, ruleset, Policies};
+pub use random::{random_networks, RandomNetworks, MACS, NETS};
