@@ -15,7 +15,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and which cells there are.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
 CELLS ?= bookworm/iptables trixie/iptables trixie/nftables
-# Bridges of the host know no firewall, so one cell of each tree will do.
+# Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do.
 BRIDGES := $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
 LAB := $(CARGO) test --locked -p portero-lab --test
 
@@ -62,6 +62,7 @@ test: setup build
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) firewalls
 
 # Without a libvirt: seconds, not minutes, and no privileges.
 unit:
@@ -69,7 +70,7 @@ unit:
 
 TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
-# `TEST=bridges` those about bridges of the host.
+# `TEST=bridges` those about bridges of the host, `TEST=firewalls` what the firewalls make of rules.
 lab: setup build
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) '$(TEST)' -- '$(SCENARIO)'
@@ -81,10 +82,10 @@ test-matrix: setup build
 		echo "== $$cell"; \
 		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) forwarding || failed="$$failed $$cell"; \
 	done; \
-	for suite in $(BRIDGES); do \
-		echo "== $$suite, bridges"; \
-		PORTERO_LAB_ROOT="$(ROOTS)/$$suite" $(LAB) bridges || failed="$$failed $$suite/bridges"; \
-	done; \
+	for suite in $(BRIDGES); do for lab in bridges firewalls; do \
+		echo "== $$suite, $$lab"; \
+		PORTERO_LAB_ROOT="$(ROOTS)/$$suite" $(LAB) "$$lab" || failed="$$failed $$suite/$$lab"; \
+	done; done; \
 	if [ -n "$$failed" ]; then echo "test-matrix: failed:$$failed" >&2; exit 1; fi
 
 bench: setup build

@@ -29,7 +29,8 @@ impl Family {
     }
 
     /// All its addresses.
-    pub(crate) fn all(self) -> IpNet {
+    #[must_use]
+    pub fn all(self) -> IpNet {
         match self {
             Self::Ipv4 => IpNet::new_assert(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             Self::Ipv6 => IpNet::new_assert(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),

@@ -128,7 +128,7 @@ pub enum Nets {
     Any,
     /// Those in one of these networks.
     In(Vec<IpNet>),
-    /// Those of the clause's families that are in none of these.
+    /// Those in none of these; of a family of which none of these is, all.
     NotIn(Vec<IpNet>),
 }
 
@@ -143,8 +143,10 @@ impl Nets {
         }
     }
 
-    /// The part of one family; nothing when no address of it fits.
-    pub(crate) fn of(&self, family: Family) -> Option<Self> {
+    /// The part of one family; nothing when no address of it fits. A network of all addresses is
+    /// none: neither firewall would print it.
+    #[must_use]
+    pub fn of(&self, family: Family) -> Option<Self> {
         let mut nets = match self {
             Self::Any => return Some(Self::Any),
             Self::In(nets) | Self::NotIn(nets) => nets.clone(),
@@ -152,11 +154,12 @@ impl Nets {
         nets.retain(|net| Family::of(net.addr()) == family);
         nets = IpNet::aggregate(&nets);
         nets.sort();
+        let (all, none) = (nets == [family.all()], nets.is_empty());
         match self {
-            Self::In(_) if nets.is_empty() => None,
-            Self::In(_) => Some(Self::In(nets)),
-            _ if nets.is_empty() => Some(Self::Any),
-            _ => Some(Self::NotIn(nets)),
+            Self::In(_) if all => Some(Self::Any),
+            Self::In(_) => (!none).then_some(Self::In(nets)),
+            _ if none => Some(Self::Any),
+            _ => (!all).then_some(Self::NotIn(nets)),
         }
     }
 }
@@ -217,7 +220,8 @@ pub enum Service {
 
 impl Service {
     /// Whether packets of a family can be meant.
-    pub(crate) fn is_of(self, family: Family) -> bool {
+    #[must_use]
+    pub fn is_of(self, family: Family) -> bool {
         match self {
             Self::Ports { .. } => true,
             Self::Icmp { family: of, .. } => of == family,

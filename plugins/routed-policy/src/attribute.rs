@@ -2,6 +2,7 @@
 
 use portero_event::{Element, Problem};
 use portero_plan::{PortRange, Verdict};
+use std::net::IpAddr;
 
 /// Reads an attribute that may be absent.
 pub(crate) fn optional<T>(
@@ -51,10 +52,12 @@ pub(crate) fn verdict(text: &str) -> Result<Verdict, String> {
     word(text, &words.map(|verdict| (verdict.name(), verdict)))
 }
 
-/// A number within bounds, both included.
+/// A number within bounds, both included, in decimal digits.
 pub(crate) fn number(text: &str, first: i64, last: i64) -> Result<i64, String> {
-    let number = text.parse().ok();
+    // Rust would read a plus sign too.
+    let number = (!text.starts_with('+')).then(|| text.parse().ok());
     number
+        .flatten()
         .filter(|number| (first..=last).contains(number))
         .ok_or_else(|| {
             format!(
@@ -64,21 +67,19 @@ pub(crate) fn number(text: &str, first: i64, last: i64) -> Result<i64, String> {
         })
 }
 
+/// An address.
+pub(crate) fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse()
+        .map_err(|_| format!("'{}' is not an IP address", text.escape_debug()))
+}
+
 /// A range of ports in two attributes; the second is the first when absent.
 pub(crate) fn ports(
     element: &Element,
     start: &str,
     end: &str,
 ) -> Result<Option<PortRange>, Problem> {
-    let port = |text: &str| {
-        let port = text.parse::<u16>().ok().filter(|port| *port > 0);
-        port.ok_or_else(|| {
-            format!(
-                "'{}' is not a port, expected 1 to 65535",
-                text.escape_debug()
-            )
-        })
-    };
+    let port = |text: &str| PortRange::port(text).map_err(|error| error.to_string());
     let first = optional(element, start, port)?;
     let last = optional(element, end, port)?;
     match (first, last) {

@@ -1,7 +1,8 @@
 //! From a written policy and the networks that are active to clauses for the firewall.
 
+use crate::grammar::MAC_OF_RECEIVER;
 use crate::resolve::resolve;
-use crate::{Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
+use crate::{Direction, Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
 use ipnet::IpNet;
 use portero_event::{ForwardMode, Network, ObjectName, Problem};
 use portero_plan::{
@@ -99,6 +100,13 @@ pub fn compile(
         let found = compiler
             .neighbors(neighbor)
             .map_err(|reason| problem(neighbor.line, "neighbor", reason))?;
+        if found.is_empty() {
+            compiler.warnings.push(format!(
+                "neighbor in line {}: there is no reservation that it is about, so it answers for \
+                 nobody",
+                neighbor.line
+            ));
+        }
         neighbors.extend(found);
     }
     neighbors.sort();
@@ -185,18 +193,23 @@ impl Compiler<'_> {
             .into_iter()
             .map(|warning| format!("rule in line {}: {warning}", rule.line));
         self.warnings.extend(news);
-        let families: Vec<Family> = Family::ALL
-            .into_iter()
-            .filter(|family| rule.family.is_none_or(|only| only == *family))
-            .filter(|family| {
-                resolved
-                    .families
-                    .as_ref()
-                    .is_none_or(|some| some.contains(family))
-            })
-            .collect();
-        if families.is_empty() {
-            return Err("its peers are not of its family".to_owned());
+        let families: Vec<Family> = match rule.family {
+            Some(family) => vec![family],
+            None => Family::ALL.to_vec(),
+        };
+        let (peers, services) = (&resolved.peers, &rule.services);
+        let is_possible = |family: &Family| {
+            (services.is_empty() || services.iter().any(|service| service.is_of(*family)))
+                && (peers.is_empty() || peers.iter().any(|peer| peer.nets.of(*family).is_some()))
+        };
+        if !families.iter().any(is_possible) {
+            return Err(
+                "no packet is of its family, its peers and its services at once".to_owned(),
+            );
+        }
+        let tells_by_mac = peers.iter().any(|peer| peer.mac.is_some());
+        if tells_by_mac && rule.direction != Direction::In {
+            return Err(MAC_OF_RECEIVER.to_owned());
         }
         let clause = |way: Way, peers: Vec<Peer>, log: Option<LogRate>| Clause {
             name: format!("{} {}", way.name(), rule.number),
@@ -251,7 +264,11 @@ impl Compiler<'_> {
             );
         }
         let resolved = resolve(&keeping, around, &mut Vec::new())?;
-        for from in self.nets.clone() {
+        let is_meant = |net: &IpNet| {
+            rule.family
+                .is_none_or(|only| only == Family::of(net.addr()))
+        };
+        for from in self.nets.iter().copied().filter(is_meant) {
             for peer in &resolved.peers {
                 if let Some(Named::Is(bridge)) = &peer.interface {
                     self.nat.push(Nat::Keep {
@@ -397,13 +414,16 @@ impl Compiler<'_> {
                 ports: nat.ports,
             });
         }
-        let unused = nat.addresses.filter(|(first, _)| {
-            let family = Family::of(*first);
-            !self
-                .nat
-                .iter()
-                .any(|nat| Family::of(nat.from().addr()) == family)
-        });
+        let takes_them = |nat: &Nat| {
+            matches!(
+                nat,
+                Nat::Masquerade {
+                    addresses: Some(_),
+                    ..
+                }
+            )
+        };
+        let unused = nat.addresses.filter(|_| !self.nat.iter().any(takes_them));
         match unused {
             Some((first, _)) => Err(format!(
                 "the addresses from {first} on are of a family that is not masqueraded"

@@ -1,7 +1,7 @@
 //! Reads `<policy>`: rules in the words of libvirt's nwfilter
 //! (<https://libvirt.org/formatnwfilter.html>), with peers, services and defaults.
 
-use crate::attribute::{is_yes, number, optional, ports, required, verdict, word};
+use crate::attribute::{address, is_yes, number, optional, ports, required, verdict, word};
 use crate::{PeerTarget, WrittenPeer};
 use portero_event::{Element, InterfaceName, Problem, NAMESPACE};
 use portero_plan::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
@@ -146,6 +146,9 @@ const PRIORITY_BOUND: i64 = 1000;
 /// libvirt's own for masquerading (src/network/network_iptables.c).
 const NAT_PORTS: (u16, u16) = (1024, 65535);
 
+/// What is wrong with an element that has a forerunner.
+const TWICE: &str = "is there twice, expected once";
+
 impl WrittenPolicy {
     /// The policy in a `<portero:network>`, if there is one.
     ///
@@ -193,7 +196,7 @@ impl WrittenPolicy {
             let name = child.name();
             let once = ["default", "antispoof", "nat"].contains(&name);
             if once && seen.contains(&name) {
-                return Err(child.problem("is there twice, expected once"));
+                return Err(child.problem(TWICE));
             }
             seen.push(name);
             match (child.namespace(), name) {
@@ -335,9 +338,13 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
     Ok(rule)
 }
 
+/// Why a rule on packets from guests names no MAC address.
+pub(crate) const MAC_OF_RECEIVER: &str =
+    "a MAC address is seen of whoever sends, expected direction='in' of the rule";
+
 fn check_peer(rule: &WrittenRule, peer: &WrittenPeer) -> Result<(), &'static str> {
     if matches!(peer.target, PeerTarget::Mac(_)) && rule.direction != Direction::In {
-        return Err("a MAC address is seen of whoever sends, expected direction='in' of the rule");
+        return Err(MAC_OF_RECEIVER);
     }
     if peer.keeps_sources
         && (rule.verdict != Verdict::Accept || !rule.direction.is_out() || peer.is_negated)
@@ -351,6 +358,10 @@ fn check_peer(rule: &WrittenRule, peer: &WrittenPeer) -> Result<(), &'static str
 }
 
 const SERVICES: [&str; 5] = ["tcp", "udp", "sctp", "icmp", "icmpv6"];
+
+/// iptables takes 255 for any type (`icmp_type_code_match` in net/netfilter/xt_tcpudp.c); both ICMPs
+/// reserve it.
+const LAST_ICMP_TYPE: u8 = 254;
 
 fn service(element: &Element) -> Result<Service, Problem> {
     no_children(element)?;
@@ -367,13 +378,13 @@ fn service(element: &Element) -> Result<Service, Problem> {
         }
     };
     element.only_attributes(&["type", "code"])?;
-    let octet = |text: &str| {
-        let number = number(text, 0, 255)?;
+    let octet = |text: &str, last: u8| {
+        let number = number(text, 0, last.into())?;
         u8::try_from(number).map_err(|error| error.to_string())
     };
     let (kind, code) = (
-        optional(element, "type", octet)?,
-        optional(element, "code", octet)?,
+        optional(element, "type", |text| octet(text, LAST_ICMP_TYPE))?,
+        optional(element, "code", |text| octet(text, u8::MAX))?,
     );
     if kind.is_none() && code.is_some() {
         return Err(element.problem("code without type"));
@@ -390,12 +401,10 @@ fn rate(text: &str) -> Result<(u32, TimeUnit), String> {
         )
     };
     let (lines, unit) = text.split_once('/').ok_or_else(wrong)?;
-    let lines: u32 = lines.parse().map_err(|_| wrong())?;
+    let lines = number(lines, 1, 10_000).ok();
+    let lines = lines.and_then(|lines| u32::try_from(lines).ok());
     let unit = TimeUnit::ALL.into_iter().find(|known| known.name() == unit);
-    match unit {
-        Some(unit) if (1..=10_000).contains(&lines) => Ok((lines, unit)),
-        _ => Err(wrong()),
-    }
+    lines.zip(unit).ok_or_else(wrong)
 }
 
 fn neighbor(element: &Element) -> Result<WrittenNeighbor, Problem> {
@@ -407,13 +416,7 @@ fn neighbor(element: &Element) -> Result<WrittenNeighbor, Problem> {
         }
         child.only_attributes(&[])?;
         no_children(child)?;
-        let address = child.text().parse().map_err(|_| {
-            child.problem(format!(
-                "'{}' is not an IP address",
-                child.text().escape_debug()
-            ))
-        })?;
-        addresses.push(address);
+        addresses.push(address(child.text()).map_err(|reason| child.problem(reason))?);
     }
     let dev = required(element, "dev", "an interface of the host's", |text| {
         text.parse().map_err(|error| format!("{error}"))
@@ -459,31 +462,35 @@ fn nat(element: &Element) -> Result<WrittenNat, Problem> {
         is_written: true,
         ..WrittenNat::default_of(element)?
     };
+    let mut seen: Vec<&str> = Vec::new();
     for child in element.children() {
+        let name = child.name();
+        if child.namespace() != Some(NAMESPACE) || !["address", "port"].contains(&name) {
+            return Err(child.problem("not known in <nat>, expected <address> or <port>"));
+        }
+        // As libvirt has it (`virNetworkForwardNatDefParseXML`).
+        if seen.contains(&name) {
+            return Err(child.problem(TWICE));
+        }
+        seen.push(name);
         child.only_attributes(&["start", "end"])?;
         no_children(child)?;
-        match (child.namespace(), child.name()) {
-            (Some(NAMESPACE), "address") => {
-                let address = |text: &str| {
-                    text.parse::<IpAddr>()
-                        .map_err(|_| format!("'{}' is not an IP address", text.escape_debug()))
-                };
-                let start = required(child, "start", "an IP address", address)?;
-                let end = optional(child, "end", address)?.unwrap_or(start);
-                if start.is_ipv4() != end.is_ipv4() || end < start {
-                    return Err(
-                        child.problem(format!("there are no addresses from {start} to {end}"))
-                    );
-                }
-                nat.addresses = Some((start, end));
-            }
-            (Some(NAMESPACE), "port") => {
-                let given = ports(child, "start", "end")?;
-                nat.ports =
-                    given.ok_or_else(|| child.problem("start is missing, expected a port"))?;
-            }
-            _ => return Err(child.problem("not known in <nat>, expected <address> or <port>")),
+        if name == "address" {
+            nat.addresses = Some(addresses(child)?);
+        } else {
+            let given = ports(child, "start", "end")?;
+            nat.ports = given.ok_or_else(|| child.problem("start is missing, expected a port"))?;
         }
     }
     Ok(nat)
+}
+
+/// The addresses of `<nat>`, from the first to the last.
+fn addresses(element: &Element) -> Result<(IpAddr, IpAddr), Problem> {
+    let start = required(element, "start", "an IP address", address)?;
+    let end = optional(element, "end", address)?.unwrap_or(start);
+    if start.is_ipv4() != end.is_ipv4() || end < start {
+        return Err(element.problem(format!("there are no addresses from {start} to {end}")));
+    }
+    Ok((start, end))
 }

@@ -1,11 +1,10 @@
 //! `<peer>`: whom a rule is about, and which addresses and interfaces that is now.
 
-use crate::attribute::{is_yes, number, optional};
+use crate::attribute::{address, is_yes, number, optional, word};
 use crate::compile::Surroundings;
 use ipnet::IpNet;
 use portero_event::{Element, MacAddress, ObjectName, Problem};
 use portero_plan::{Family, Named, Nets, Peer};
-use std::net::IpAddr;
 
 /// One `<peer>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,19 +64,16 @@ impl WrittenPeer {
         let mac = optional(element, "mac", |text| {
             text.parse().map_err(|error| format!("{error}"))
         })?;
-        let target = match (network.or(group), mac) {
-            (Some(named), _) => named,
-            (None, Some(mac)) => PeerTarget::Mac(mac),
-            (None, None) => match net(element)? {
-                Some(net) => PeerTarget::Net(net),
-                None if is_yes(element, "host")? => PeerTarget::Host,
-                None => return Err(element.problem("host: expected yes")),
-            },
+        let target = match (network.or(group), mac, net(element)?) {
+            (Some(named), _, _) => named,
+            (None, Some(mac), _) => PeerTarget::Mac(mac),
+            (None, None, Some(net)) => PeerTarget::Net(net),
+            (None, None, None) if is_yes(element, "host")? => PeerTarget::Host,
+            (None, None, None) => return Err(element.problem("host: expected yes")),
         };
         let yes_no = [("yes", false), ("no", true)];
         let is_no = |name: &str| {
-            optional(element, name, |text| crate::attribute::word(text, &yes_no))
-                .map(Option::unwrap_or_default)
+            optional(element, name, |text| word(text, &yes_no)).map(Option::unwrap_or_default)
         };
         Ok(Self {
             target,
@@ -89,11 +85,7 @@ impl WrittenPeer {
 }
 
 fn net(element: &Element) -> Result<Option<IpNet>, Problem> {
-    let Some(address) = optional(element, "address", |text| {
-        text.parse::<IpAddr>()
-            .map_err(|_| format!("'{}' is not an IP address", text.escape_debug()))
-    })?
-    else {
+    let Some(address) = optional(element, "address", address)? else {
         return match element.attribute("prefix") {
             Some(_) => Err(element.problem("prefix without address")),
             None => Ok(None),
@@ -115,8 +107,6 @@ pub(crate) struct Resolved {
     pub(crate) host: bool,
     /// The others.
     pub(crate) peers: Vec<Peer>,
-    /// Families that the peers leave; both when they say nothing of it.
-    pub(crate) families: Option<Vec<Family>>,
 }
 
 /// Whom one `<peer>` names, with groups opened.
@@ -147,7 +137,9 @@ impl Opened {
                     ));
                     return Ok(());
                 };
-                let bridge = network.bridge.as_ref().ok_or_else(|| {
+                // A bridge of the host's has others behind it too.
+                let is_told = network.mode.is_routed_by_host();
+                let bridge = network.bridge.as_ref().filter(|_| is_told).ok_or_else(|| {
                     format!("network '{name}' has no bridge by which its packets could be told")
                 })?;
                 self.interfaces.push(bridge.to_string());
@@ -180,17 +172,19 @@ pub(crate) fn resolve(
                         .to_owned(),
                 );
             }
-            if !nets.is_empty() {
-                let mut families: Vec<Family> =
-                    nets.iter().map(|net| Family::of(net.addr())).collect();
-                families.sort();
-                families.dedup();
-                resolved.families = Some(families);
-            }
             let not_in = if nets.is_empty() {
                 Nets::Any
             } else {
-                Nets::NotIn(nets)
+                // Addresses of one family say nothing of the other.
+                let is_of =
+                    |family: &Family| nets.iter().any(|net| Family::of(net.addr()) == *family);
+                let unsaid = Family::ALL.into_iter().filter(|family| !is_of(family));
+                Nets::NotIn(
+                    nets.iter()
+                        .copied()
+                        .chain(unsaid.map(Family::all))
+                        .collect(),
+                )
             };
             resolved.peers.push(Peer {
                 nets: not_in,

@@ -1,8 +1,13 @@
 //! A machine in memory on which portero's engine can run: it understands what portero writes, is
-//! as strict as the kernel where that matters, and fails when it is told to.
+//! as strict as the kernel where that matters, and fails when it is told to. Beside it, networks
+//! with policies for tests.
 
 mod iptables;
 mod machine;
 mod nftables;
+mod policies;
+mod random;
 
 pub use machine::Machine;
+pub use policies::{compile_in, example_policies, ruleset, Policies};
+pub use random::{random_networks, RandomNetworks, MACS, NETS};

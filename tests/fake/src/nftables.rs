@@ -1,9 +1,9 @@
 //! The tables of nftables, changed by `nft -f`: everything or nothing.
 
-use portero_plan::nftables::Place;
+use portero_plan::nftables::{Place, LIBVIRT_TABLE};
 use portero_plan::Family;
 use serde_json::{json, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A set or map: the types of its key, and its elements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ struct Set {
     is_map: bool,
     types: Vec<String>,
     elements: BTreeMap<String, Option<String>>,
+    /// Of one with intervals that has come with the present script: the chains that were there before.
+    came_after: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,6 +80,7 @@ impl Nftables {
     pub(crate) fn show(&self) -> String {
         let mut text = String::new();
         for (name, table) in &self.tables {
+            let is_libvirts = name.ends_with(LIBVIRT_TABLE);
             for (set, content) in &table.sets {
                 for (key, data) in &content.elements {
                     let data = data.as_ref().map(|data| format!(" : {data}"));
@@ -85,8 +88,10 @@ impl Nftables {
                 }
             }
             for (chain, rules) in &table.chains {
-                for (_, rule) in rules.iter().filter(|(_, rule)| rule.contains("portero")) {
-                    text += &format!("{name} {chain} {rule}\n");
+                for (_, rule) in rules {
+                    if !is_libvirts || rule.contains("portero") {
+                        text += &format!("{name} {chain} {rule}\n");
+                    }
                 }
             }
         }
@@ -104,6 +109,10 @@ impl Nftables {
                 changed.command(line)
             };
             done.map_err(|reason| format!("{reason}: {line}"))?;
+        }
+        let tables = changed.tables.values_mut();
+        for set in tables.flat_map(|table| table.sets.values_mut()) {
+            set.came_after = None;
         }
         *self = changed;
         Ok(())
@@ -126,6 +135,7 @@ impl Nftables {
     ) -> Result<(), String> {
         let name = head.trim_start_matches("table ").trim_end_matches(" {");
         let mut table = self.tables.remove(name).unwrap_or_default();
+        let chains_before: BTreeSet<String> = table.chains.keys().cloned().collect();
         let mut chain: Option<String> = None;
         for line in lines.map(str::trim) {
             match (&chain, line) {
@@ -142,7 +152,7 @@ impl Nftables {
                 (None, _) => {
                     let (kind, rest) = line.split_once(' ').ok_or("a set has no name")?;
                     let (name, definition) = rest.split_once(' ').ok_or("a set has no type")?;
-                    let set = Set::new(kind, definition)?;
+                    let set = Set::new(kind, definition, &chains_before)?;
                     table.sets.insert(name.to_owned(), set);
                 }
                 (Some(_), _) if line.starts_with("type ") => {}
@@ -164,8 +174,15 @@ impl Nftables {
         let name = format!("{family} {table_name}");
         let (what, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let handle = self.handle();
-        if (verb, kind) == ("delete", "table") {
-            return self.tables.remove(&name).map(drop).ok_or("no table".into());
+        match (verb, kind) {
+            ("delete", "table") => {
+                return self.tables.remove(&name).map(drop).ok_or("no table".into());
+            }
+            ("add", "table") => {
+                self.tables.entry(name).or_default();
+                return Ok(());
+            }
+            _ => {}
         }
         let table = self.table(&name)?;
         let chain = |table: &mut Table| -> Result<usize, String> {
@@ -178,7 +195,9 @@ impl Nftables {
         match (verb, kind) {
             (_, "element") => table.change_elements(verb, what, rest),
             ("add", "set") => {
-                table.sets.insert(what.to_owned(), Set::new("set", rest)?);
+                let chains = table.chains.keys().cloned().collect();
+                let set = Set::new("set", rest, &chains)?;
+                table.sets.insert(what.to_owned(), set);
                 Ok(())
             }
             ("delete", "set") => {
@@ -229,7 +248,11 @@ impl Nftables {
 
 impl Table {
     fn change_elements(&mut self, verb: &str, set: &str, list: &str) -> Result<(), String> {
+        let all_chains: BTreeSet<String> = self.chains.keys().cloned().collect();
         let set = self.sets.get_mut(set).ok_or(format!("no set {set}"))?;
+        // nft writes the elements of a set with intervals together with the set.
+        let is_there_already = verb == "create" && set.came_after.is_some();
+        let chains = set.came_after.as_ref().unwrap_or(&all_chains);
         let list = list.trim_start_matches("{ ").trim_end_matches(" }");
         for element in list.split(", ") {
             let (key, data) = match element.split_once(" : ") {
@@ -238,6 +261,13 @@ impl Table {
             };
             if data.is_some() != set.is_map {
                 return Err(format!("{element} does not fit the set"));
+            }
+            let jump = data.as_deref().and_then(|data| data.strip_prefix("jump "));
+            if jump.is_some_and(|chain| verb != "delete" && !chains.contains(chain)) {
+                return Err(format!("no chain for {element}"));
+            }
+            if is_there_already {
+                return Err(format!("{key} exists"));
             }
             let found = set.elements.get(&key);
             match (verb, found) {
@@ -279,7 +309,7 @@ impl Table {
 }
 
 impl Set {
-    fn new(kind: &str, definition: &str) -> Result<Self, String> {
+    fn new(kind: &str, definition: &str, chains: &BTreeSet<String>) -> Result<Self, String> {
         let types = definition
             .split("type ")
             .nth(1)
@@ -289,6 +319,7 @@ impl Set {
             is_map: kind == "map",
             types: key.split(" . ").map(str::to_owned).collect(),
             elements: BTreeMap::new(),
+            came_after: definition.contains("interval").then(|| chains.clone()),
         })
     }
 

@@ -134,6 +134,13 @@ impl Drop for Program {
     }
 }
 
+/// Takes the Debian tree that is to be tested for the root, for what needs its programs alone.
+pub fn take_root(options: &Options) {
+    if let Some(root) = &options.root {
+        root::enter(root, &[project().as_path(), program_folder(options)]);
+    }
+}
+
 /// A running lab.
 #[derive(Debug)]
 pub struct Lab {
@@ -153,7 +160,7 @@ impl Lab {
     #[must_use]
     pub fn boot(options: &Options) -> Self {
         match &options.root {
-            Some(root) => root::enter(root, &[project().as_path(), program_folder(options)]),
+            Some(_) => take_root(options),
             None => host::overlay(),
         }
         host::make();

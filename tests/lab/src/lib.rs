@@ -14,7 +14,7 @@ mod scenario;
 mod xml;
 
 pub use enter::enter;
-pub use lab::{Backend, Lab, Options, Program, Ran};
+pub use lab::{take_root, Backend, Lab, Options, Program, Ran};
 pub use probe::{From, Proto};
 pub use scenario::{run_scenarios, Scenario};
 pub use xml::{domain, network, DomainXml, NetworkXml};

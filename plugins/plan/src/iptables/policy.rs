@@ -6,7 +6,6 @@ use crate::policy::{
     Way,
 };
 use crate::Family;
-use ipnet::IpNet;
 
 /// libvirt's chain with its verdicts on packets to guests.
 pub(crate) const LIBVIRT_TO_GUESTS: &str = "LIBVIRT_FWI";
@@ -46,16 +45,24 @@ pub(crate) fn add(policy: &Policy, family: Family, libvirt: LibvirtChains, chain
     let to = vec![
         format!("-i {bridge} -j RETURN"),
         format!("-j {}", Base::Known.chain()),
-        format!("-j {LIBVIRT_FROM_GUESTS}"),
+        verdict_of_libvirt(LIBVIRT_FROM_GUESTS),
         accept(),
     ];
     chains.insert((family, Base::To), to);
     let from = vec![
         format!("-o {bridge} -j RETURN"),
-        format!("-j {LIBVIRT_TO_GUESTS}"),
+        verdict_of_libvirt(LIBVIRT_TO_GUESTS),
         accept(),
     ];
     chains.insert((family, Base::From), from);
+}
+
+/// A jump to a chain of libvirt's. It needs a match of its own: libvirt takes the last rule that is
+/// nothing but `-j CHAIN` for its own jump to that chain, and where it is not in `FORWARD` puts
+/// another there at each of its starts, above everybody else's (`iptablesPrivateChainCreate` in
+/// src/network/network_iptables.c).
+fn verdict_of_libvirt(chain: &str) -> String {
+    format!("-m comment --comment libvirt -j {chain}")
 }
 
 /// The base chain of a way.
@@ -104,35 +111,36 @@ fn add_clause(way: Way, clause: &Clause, family: Family, lines: &mut Vec<String>
     } else {
         &clause.peers
     };
-    let (guest_side, peer_side, interface_side) = if way.is_from_guests() {
-        ("-s", "-d", "-o")
-    } else {
-        ("-d", "-s", "-i")
-    };
+    let interface_side = if way.is_from_guests() { "-o" } else { "-i" };
     let services = services_of(clause, family);
     for peer in peers {
         let (Some(guests), Some(nets)) = (clause.guests.of(family), peer.nets.of(family)) else {
             continue;
         };
-        for guest in each_net(guest_side, &guests, family) {
-            for net in each_net(peer_side, &nets, family) {
-                // iptables prints the source first.
-                let addresses = if way.is_from_guests() {
-                    format!("{guest}{net}")
-                } else {
-                    format!("{net}{guest}")
-                };
+        // iptables prints the source first.
+        let (sources, destinations) = if way.is_from_guests() {
+            (guests, nets)
+        } else {
+            (nets, guests)
+        };
+        for source in each_net(Side::Source, &sources) {
+            for destination in each_net(Side::Destination, &destinations) {
                 let interface = peer.interface.as_ref();
                 let interface = interface.map(|named| is_named(interface_side, named));
                 let mac = peer.mac.as_ref();
                 let mac = mac.map(|mac| format!("-m mac {}", is_named("--mac-source", mac)));
                 for (protocol, detail) in &services {
-                    let matches = format!(
-                        "{addresses}{}{protocol}{}{detail}",
+                    let parts = [
+                        &source.address,
+                        &destination.address,
                         interface.as_deref().unwrap_or_default(),
+                        protocol,
+                        &source.ranges,
+                        &destination.ranges,
                         mac.as_deref().unwrap_or_default(),
-                    );
-                    add_lines(clause, family, &matches, lines);
+                        detail,
+                    ];
+                    add_lines(clause, family, &parts.concat(), lines);
                 }
             }
         }
@@ -142,8 +150,8 @@ fn add_clause(way: Way, clause: &Clause, family: Family, lines: &mut Vec<String>
 fn add_lines(clause: &Clause, family: Family, matches: &str, lines: &mut Vec<String>) {
     if let Some(log) = &clause.log {
         lines.push(format!(
-            "{matches}-m limit --limit {} -m comment --comment \"log {}\" -j LOG --log-prefix \"{}\"",
-            rate(log),
+            "{matches}-m limit {} -m comment --comment \"log {}\" -j LOG --log-prefix \"{}\"",
+            limit(log),
             clause.name,
             log.prefix
         ));
@@ -160,44 +168,50 @@ fn add_lines(clause: &Clause, family: Family, matches: &str, lines: &mut Vec<Str
     ));
 }
 
-/// A match for each network that fits; several that must not fit are turned into those that do.
-fn each_net(side: &str, nets: &Nets, family: Family) -> Vec<String> {
+/// An end of a packet.
+#[derive(Clone, Copy)]
+enum Side {
+    Source,
+    Destination,
+}
+
+/// What is asked of one end: iptables' own match, and those of its extension `iprange`.
+#[derive(Default)]
+struct NetMatch {
+    address: String,
+    ranges: String,
+}
+
+/// A match for each network that fits. Of those that must not fit all but the first are ranges:
+/// that match may be there several times.
+fn each_net(side: Side, nets: &Nets) -> Vec<NetMatch> {
+    let (option, range) = match side {
+        Side::Source => ("-s", "--src-range"),
+        Side::Destination => ("-d", "--dst-range"),
+    };
     match nets {
-        Nets::Any => vec![String::new()],
-        Nets::In(nets) => nets.iter().map(|net| format!("{side} {net} ")).collect(),
-        Nets::NotIn(nets) => match nets.as_slice() {
-            [one] => vec![format!("! {side} {one} ")],
-            _ => without(family, nets)
-                .iter()
-                .map(|net| format!("{side} {net} "))
-                .collect(),
-        },
+        Nets::Any => vec![NetMatch::default()],
+        Nets::In(nets) => {
+            let nets = nets.iter();
+            nets.map(|net| NetMatch {
+                address: format!("{option} {net} "),
+                ranges: String::new(),
+            })
+            .collect()
+        }
+        Nets::NotIn(nets) => {
+            let mut all = NetMatch::default();
+            for net in nets {
+                if all.address.is_empty() {
+                    all.address = format!("! {option} {net} ");
+                } else {
+                    let (first, last) = (net.network(), net.broadcast());
+                    all.ranges += &format!("-m iprange ! {range} {first}-{last} ");
+                }
+            }
+            vec![all]
+        }
     }
-}
-
-/// All addresses of a family that are in none of these networks.
-fn without(family: Family, nets: &[IpNet]) -> Vec<IpNet> {
-    let mut left = vec![family.all()];
-    for net in nets {
-        left = left.iter().flat_map(|part| cut(*part, *net)).collect();
-    }
-    left
-}
-
-/// What is left of a network without another.
-fn cut(from: IpNet, net: IpNet) -> Vec<IpNet> {
-    if net.contains(&from) {
-        return Vec::new();
-    }
-    if !from.contains(&net) {
-        return vec![from];
-    }
-    let halves = from.subnets(from.prefix_len() + 1);
-    halves
-        .into_iter()
-        .flatten()
-        .flat_map(|half| cut(half, net))
-        .collect()
 }
 
 fn is_named(what: &str, named: &Named) -> String {
@@ -238,8 +252,10 @@ fn services_of(clause: &Clause, family: Family) -> Vec<(String, String)> {
 
 /// How iptables itself prints a rate (`print_rate` in extensions/libxt_limit.c): it keeps the time
 /// between two lines only, in ten thousandths of a second.
-fn rate(log: &LogRate) -> String {
+fn limit(log: &LogRate) -> String {
     const SCALE: u32 = 10_000;
+    /// iptables' own, of which it prints nothing.
+    const BURST: u32 = 5;
     let period = SCALE * log.unit.seconds() / log.lines.max(1);
     let length = |unit: TimeUnit| SCALE * unit.seconds();
     let mut best = TimeUnit::Day;
@@ -255,7 +271,13 @@ fn rate(log: &LogRate) -> String {
         TimeUnit::Hour => "hour",
         TimeUnit::Day => "day",
     };
-    format!("{}/{name}", length(best) / period.max(1))
+    let rate = length(best) / period.max(1);
+    // The kernel has 32 bits for the time of all of a burst (`limit_mt_check` in xt_limit.c).
+    let burst = match period.checked_mul(BURST) {
+        Some(_) => "",
+        None => " --limit-burst 1",
+    };
+    format!("--limit {rate}/{name}{burst}")
 }
 
 fn nat_lines(nat: &Nat, family: Family) -> Vec<String> {

@@ -406,9 +406,10 @@ fn only_nets(clause: &Clause) -> Option<Family> {
     };
     let family = Family::of(nets.first()?.addr());
     let is_one = nets.iter().all(|net| Family::of(net.addr()) == family);
+    let is_some = !nets.contains(&family.all());
     let is_whole = clause.families.contains(&family);
     let plain = clause.log.is_none() && clause.guests == Nets::Any;
-    (is_one && is_whole && plain).then_some(family)
+    (is_one && is_some && is_whole && plain).then_some(family)
 }
 
 fn differ_in_nets_only(one: &Clause, other: &Clause) -> bool {

@@ -36,7 +36,7 @@ pub fn change_owner(
     let (old, new) = (elements(old), elements(new));
     let mut text = String::new();
     if policies == PolicyTable::Missing && !new_objects.chains.is_empty() {
-        text += &policy_table();
+        make_policy_table(&new_objects, &mut text);
     }
     add_objects(
         &new_objects,
@@ -48,7 +48,15 @@ pub fn change_owner(
     let came = new.iter().filter(|element| !has(&old, element));
     let is_there = |(key, _): &(&Key, &Option<String>)| is_in(key, libvirt);
     write_elements("delete", gone.filter(is_there), &mut text);
-    write_elements("create", came.filter(is_there), &mut text);
+    // Nobody else can have elements in a set that comes now, and nft (seen on 1.0.6) finds those
+    // that it is told to create in one with intervals there already.
+    let is_new = |key: &Key| {
+        key.place == Place::Policy
+            && (policies == PolicyTable::Missing || new_objects.sets.contains_key(&key.set))
+    };
+    let (first, others): (Vec<_>, Vec<_>) = came.filter(is_there).partition(|(key, _)| is_new(key));
+    write_elements("add", first.into_iter(), &mut text);
+    write_elements("create", others.into_iter(), &mut text);
     let stale_chains = old_objects.chains.keys();
     let stale_chains = stale_chains.filter(|name| !new_objects.chains.contains_key(*name));
     let stale_sets = old_objects.sets.keys();
@@ -129,11 +137,7 @@ fn reconcile_policies(
                 };
                 found.is_some() && found == wanted.map(comments).as_ref()
             };
-            let missing = Objects {
-                sets: objects.sets.clone(),
-                chains: objects.chains.clone(),
-            };
-            add_objects(&missing, is_right, text);
+            add_objects(objects, is_right, text);
             let stale =
                 |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
             let found: Elements = table
@@ -152,11 +156,22 @@ fn reconcile_policies(
             if other.is_some() {
                 let _ = writeln!(text, "delete table {}", Place::Policy);
             }
-            *text += &policy_table();
+            make_policy_table(objects, text);
             add_objects(objects, |_| false, text);
             write_elements("add", wanted(), text);
         }
     }
+}
+
+/// Makes the table of policies. The chains of owners come first: nft (seen on 1.0.6 and 1.1.3) writes
+/// the elements of a map with intervals together with the map, before what leads up to them.
+fn make_policy_table(objects: &Objects, text: &mut String) {
+    let place = Place::Policy;
+    let _ = writeln!(text, "add table {place}");
+    for name in objects.chains.keys() {
+        let _ = writeln!(text, "add chain {place} {name}");
+    }
+    *text += &policy_table();
 }
 
 /// Makes an owner's own sets and chains with their rules; those chains that are right stay.
