@@ -51,7 +51,8 @@ pub struct End {
 
 impl End {
     /// The host's interface that it is behind.
-    fn interface(&self) -> Option<&str> {
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
         match &self.at {
             At::Behind(interface) => Some(interface),
             At::Host | At::Nowhere => None,

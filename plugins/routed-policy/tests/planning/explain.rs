@@ -4,7 +4,7 @@
 use crate::networks::{network, Networks};
 use portero_event::{ForwardMode, Network};
 use portero_plan::{Policy, Verdict, Way};
-use portero_routed_policy::{explain, Decider, End, Packet, Protocol};
+use portero_routed_policy::{explain, At, Decider, End, Packet, Protocol, Routing};
 
 const WEB: Protocol = Protocol::Port(portero_plan::Protocol::Tcp, 80);
 
@@ -30,19 +30,20 @@ impl World {
 
     /// Somebody of a network, of another subnet behind its bridge, outside, or the host.
     fn end(&self, who: &str) -> End {
-        let (interface, number) = match who {
-            "host" => (None, 99),
-            "outside" => (Some("eth0".to_owned()), 98),
-            "stranger" => (Some("br-net".to_owned()), 97),
+        let behind = |interface: &str| At::Behind(interface.to_owned());
+        let (at, number) = match who {
+            "host" => (At::Host, 99),
+            "outside" => (behind("eth0"), 98),
+            "stranger" => (behind("br-net"), 97),
             name => {
                 let mut networks = self.networks.iter();
                 let at = networks.position(|network| network.name.as_str() == name);
-                (Some(format!("br-{name}")), at.expect("a network") + 1)
+                (behind(&format!("br-{name}")), at.expect("a network") + 1)
             }
         };
         End {
             address: format!("10.{number}.0.7").parse().expect("an address"),
-            interface,
+            at,
             mac: None,
         }
     }
@@ -50,7 +51,12 @@ impl World {
     /// The verdict, and everybody who has a say.
     fn explain(&self, from: &str, to: &str, protocol: Protocol) -> (Verdict, Vec<String>) {
         let (from, to) = (self.end(from), self.end(to));
-        self.explain_packet(&Packet { from, to, protocol })
+        self.explain_packet(&Packet {
+            from,
+            to,
+            protocol,
+            routing: Routing::On,
+        })
     }
 
     fn explain_packet(&self, packet: &Packet) -> (Verdict, Vec<String>) {
@@ -82,6 +88,7 @@ fn short(decider: &Decider) -> String {
             mode,
         } => format!("libvirt: {network} {} {mode:?}", way(of)),
         Decider::Bridge { network } => format!("bridge of {network}"),
+        Decider::Host(refusal) => format!("host: {refusal:?}"),
     }
 }
 
@@ -192,6 +199,7 @@ fn without_policies_it_is_libvirt_alone_with_its_leaks() {
         from: six("outside", "2001:db8::7"),
         to: six("net", "fd00:1::7"),
         protocol: WEB,
+        routing: Routing::On,
     };
     assert_eq!(world.explain_packet(&packet).0, Verdict::Accept);
     // A policy closes both.

@@ -14,7 +14,7 @@ use portero_event::Network;
 use portero_fake::{random_networks, Machine, RandomNetworks, MACS};
 use portero_plan::iptables::Observed;
 use portero_plan::{Family, Policy};
-use portero_routed_policy::{explain, Decision, End, Packet, Protocol};
+use portero_routed_policy::{explain, At, Decision, End, Packet, Protocol, Routing};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -112,18 +112,20 @@ fn end(who: Who, family: Family, choice: u8, mac: u8) -> End {
         Family::Ipv4 => four,
         Family::Ipv6 => six,
     };
-    let interface = match who {
-        Who::Guest(number) => Some(format!("br-{}", ["a", "b", "c"][usize::from(number - 1)])),
-        Who::Outside => Some("eth0".to_owned()),
-        Who::Host => None,
+    let at = match who {
+        Who::Guest(number) => {
+            At::Behind(format!("br-{}", ["a", "b", "c"][usize::from(number - 1)]))
+        }
+        Who::Outside => At::Behind("eth0".to_owned()),
+        Who::Host => At::Host,
     };
     End {
         address: address.parse().expect("an address"),
-        mac: interface.is_some().then(|| match mac {
+        mac: (at != At::Host).then(|| match mac {
             0 | 1 => MACS[usize::from(mac)].to_owned(),
             _ => "52:54:00:00:00:99".to_owned(),
         }),
-        interface,
+        at,
     }
 }
 
@@ -152,6 +154,7 @@ fn packet() -> impl Strategy<Value = Packet> {
                 from: end(from, family, here, mac),
                 to: end(to, family, there, other),
                 protocol,
+                routing: Routing::On,
             },
         )
 }

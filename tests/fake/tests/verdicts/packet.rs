@@ -31,7 +31,7 @@ impl Seen {
 
     /// The hook that it passes, in the words of nft.
     pub(crate) fn hook(&self) -> &'static str {
-        match (&self.packet.from.interface, &self.packet.to.interface) {
+        match (self.packet.from.interface(), self.packet.to.interface()) {
             (_, None) => "input",
             (None, _) => "output",
             _ => "forward",
@@ -40,11 +40,11 @@ impl Seen {
 
     /// The interface that it came by; nothing where there is none.
     pub(crate) fn arrives_by(&self) -> Option<&str> {
-        self.packet.from.interface.as_deref()
+        self.packet.from.interface()
     }
 
     pub(crate) fn leaves_by(&self) -> Option<&str> {
-        self.packet.to.interface.as_deref()
+        self.packet.to.interface()
     }
 
     pub(crate) fn source(&self) -> IpAddr {
