@@ -325,6 +325,14 @@ impl Compiler<'_> {
                 Verdict::Accept if !is_open => Nets::In(self.nets.clone()),
                 _ => Nets::Any,
             };
+            // With <forward dev='...'/> libvirt lets them go by that interface alone.
+            let by_dev = match (asked, verdict, &self.network.forward_dev) {
+                (None, Verdict::Accept, Some(dev)) => vec![Peer {
+                    interface: Some(Named::Is(dev.clone())),
+                    ..Peer::default()
+                }],
+                _ => Vec::new(),
+            };
             let is_guarded = guests != Nets::Any;
             let is_needed = verdict != Verdict::Accept || is_guarded || log.is_some();
             if !is_needed && !self.ways.contains_key(&way) {
@@ -332,6 +340,7 @@ impl Compiler<'_> {
             }
             let clause = Clause {
                 log,
+                peers: by_dev,
                 ..self.simple(&name, guests, verdict)
             };
             self.add(way, clause);

@@ -1,7 +1,7 @@
 //! From a policy and the networks around it to clauses, in their order, and what is refused.
 
 use crate::networks::{network, Networks};
-use portero_plan::{Clause, Family, Judged, Nat, NatPeer, Nets, Policy, Verdict, Way};
+use portero_plan::{Clause, Family, Judged, Named, Nat, NatPeer, Nets, Peer, Policy, Verdict, Way};
 use std::net::IpAddr;
 
 /// A clause in few words: name, verdict, and whose addresses it is about.
@@ -78,6 +78,24 @@ fn defaults_can_be_others() {
     let policy = of("open", "log='yes'");
     let log = clause(&policy, Way::In, "in default").log.clone();
     assert_eq!(log.expect("a log").prefix, "portero net in default: ");
+}
+
+#[test]
+fn a_forward_dev_restricts_what_the_mode_lets_pass() {
+    let of = |defaults: &str| {
+        Networks::new().compiles(
+            "nat' dev='eth7",
+            &format!("<p:policy><p:default {defaults}/></p:policy>"),
+        )
+    };
+    let by = |policy: &Policy| clause(policy, Way::Out, "out default").peers.clone();
+    let dev = Peer {
+        interface: Some(Named::Is("eth7".to_owned())),
+        ..Peer::default()
+    };
+    assert_eq!(by(&of("")), [dev]);
+    assert_eq!(by(&of("out='accept'")), []);
+    assert_eq!(by(&of("out='drop'")), []);
 }
 
 #[test]
