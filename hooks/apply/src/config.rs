@@ -180,12 +180,17 @@ pub(crate) fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Grou
 }
 
 fn element_of(path: &Path, owner: u32) -> Result<Option<Element>, ApplyError> {
-    let Some(content) = files::read_trusted(path, owner)? else {
-        return Ok(None);
-    };
-    let root = Element::parse(&content).map_err(|source| ApplyError::FileXml {
+    let content = files::read_trusted(path, owner)?;
+    content.map(|content| parse(path, &content)).transpose()
+}
+
+/// Reads the XML of a file.
+///
+/// # Errors
+/// [`ApplyError::FileXml`].
+pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Element, ApplyError> {
+    Element::parse(content).map_err(|source| ApplyError::FileXml {
         path: path.to_owned(),
         source,
-    })?;
-    Ok(Some(root))
+    })
 }

@@ -6,7 +6,7 @@ mod inputs;
 mod policies;
 mod settle;
 
-pub use policies::ActiveNetwork;
+pub use policies::{ActiveNetwork, Checked, NetworkPolicy, Subject};
 
 use crate::kernel::Kernel;
 use crate::state::Plug;

@@ -33,6 +33,18 @@ pub trait Kernel {
     /// [`KernelError`] when the firewall cannot be read in time.
     fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError>;
 
+    /// Reads what the clauses of policies have counted in iptables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError>;
+
+    /// Reads what the clauses of policies have counted in nftables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError>;
+
     /// Commits a script; each of its tables is changed as a whole or not at all.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::resolve::resolve;
 use crate::{Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
 use ipnet::IpNet;
-use portero_event::{ForwardMode, Network, ObjectName, Problem};
+use portero_event::{ForwardMode, InterfaceName, Network, ObjectName, Problem};
 use portero_plan::{
     Clause, Family, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Protocol,
     Service, TimeUnit, Verdict, Way,
@@ -76,9 +76,14 @@ pub fn compile(
                 .to_owned(),
         ));
     }
+    let dev = network.forward_dev.as_ref().map(|dev| dev.parse());
+    let dev: Option<InterfaceName> = dev
+        .transpose()
+        .map_err(|error| of_policy(format!("dev of the network's <forward>: {error}")))?;
     let mut compiler = Compiler {
         network,
         written,
+        dev: dev.map(|dev| dev.to_string()),
         nets: nets_of(network),
         ways: BTreeMap::new(),
         nat: Vec::new(),
@@ -134,6 +139,8 @@ pub(crate) fn nets_of(network: &Network) -> Vec<IpNet> {
 struct Compiler<'a> {
     network: &'a Network,
     written: &'a WrittenPolicy,
+    /// The one interface that libvirt lets its guests use.
+    dev: Option<String>,
     nets: Vec<IpNet>,
     ways: BTreeMap<Way, Vec<Clause>>,
     nat: Vec<Nat>,
@@ -185,6 +192,13 @@ impl Compiler<'_> {
             .into_iter()
             .map(|warning| format!("rule in line {}: {warning}", rule.line));
         self.warnings.extend(news);
+        if rule.direction.is_out() && resolved.peers.iter().any(|peer| peer.mac.is_some()) {
+            return Err(
+                "a group of it names a MAC address, which is seen of whoever sends, expected \
+                 direction='in'"
+                    .to_owned(),
+            );
+        }
         let families: Vec<Family> = Family::ALL
             .into_iter()
             .filter(|family| rule.family.is_none_or(|only| only == *family))
@@ -313,8 +327,15 @@ impl Compiler<'_> {
             if !is_needed && !self.ways.contains_key(&way) {
                 continue;
             }
+            // Nor does it open what libvirt leaves closed with <forward dev='...'/>.
+            let dev = self.dev.clone().filter(|_| is_guarded);
+            let peers = dev.map(|dev| Peer {
+                interface: Some(Named::Is(dev)),
+                ..Peer::default()
+            });
             let clause = Clause {
                 log,
+                peers: peers.into_iter().collect(),
                 ..self.simple(&name, guests, verdict)
             };
             self.add(way, clause);

@@ -1,7 +1,7 @@
 //! The tables of nftables, changed by `nft -f`: everything or nothing.
 
 use portero_plan::nftables::Place;
-use portero_plan::Family;
+use portero_plan::{Counter, Family};
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
 
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Set {
     is_map: bool,
+    /// Whether each element has a counter.
+    counts: bool,
     types: Vec<String>,
     elements: BTreeMap<String, Option<String>>,
 }
@@ -70,8 +72,14 @@ impl Nftables {
         let tables = PLACES.into_iter();
         tables
             .filter_map(|place| Some((place, self.tables.get(&place.to_string())?)))
-            .map(|(place, table)| (place, table.to_json()))
+            .map(|(place, table)| (place, table.to_json(&BTreeMap::new())))
             .collect()
+    }
+
+    /// The same of the table of policies, whose rules and elements have counted this.
+    pub(crate) fn list_counted(&self, counters: &BTreeMap<String, Counter>) -> Option<Value> {
+        let table = self.tables.get(&Place::Policy.to_string())?;
+        Some(table.to_json(counters))
     }
 
     /// All tables with what is in them; of libvirt's the part that is portero's.
@@ -251,11 +259,11 @@ impl Table {
         Ok(())
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, counters: &BTreeMap<String, Counter>) -> Value {
         let mut items = vec![json!({ "metainfo": {} })];
         for (name, set) in &self.sets {
             let kind = if set.is_map { "map" } else { "set" };
-            items.push(json!({ kind: set.to_json(name) }));
+            items.push(json!({ kind: set.to_json(name, counters) }));
         }
         for name in self.chains.keys() {
             items.push(json!({ "chain": { "name": name } }));
@@ -266,11 +274,13 @@ impl Table {
                 let comment = comment.map(|comment| comment.trim_end_matches('"'));
                 let jump = rule.split("jump ").nth(1).unwrap_or_default();
                 let target = jump.split(' ').next().unwrap_or_default();
+                let comment = comment.unwrap_or_default();
+                let counter = counters.get(comment).copied().unwrap_or_default();
                 items.push(json!({ "rule": {
                     "chain": chain,
                     "handle": handle,
-                    "comment": comment.unwrap_or_default(),
-                    "expr": [{ "jump": { "target": target } }],
+                    "comment": comment,
+                    "expr": [{ "counter": counter }, { "jump": { "target": target } }],
                 } }));
             }
         }
@@ -287,16 +297,19 @@ impl Set {
         let key = types.split([';', ':']).next().unwrap_or_default().trim();
         Ok(Self {
             is_map: kind == "map",
+            counts: definition.contains("counter"),
             types: key.split(" . ").map(str::to_owned).collect(),
             elements: BTreeMap::new(),
         })
     }
 
-    fn to_json(&self, name: &str) -> Value {
+    fn to_json(&self, name: &str, counters: &BTreeMap<String, Counter>) -> Value {
         let elements = self.elements.iter().map(|(key, data)| {
+            let counter = counters.get(key).copied().unwrap_or_default();
             let key = concat(key, Some(&self.types));
             match data {
                 Some(data) => json!([key, concat(data, None)]),
+                None if self.counts => json!({ "elem": { "val": key, "counter": counter } }),
                 None => key,
             }
         });

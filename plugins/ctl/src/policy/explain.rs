@@ -1,6 +1,6 @@
 //! `portero policy explain`: the verdict on one packet, and who gives it.
 
-use super::Error;
+use super::{words, Error};
 use crate::args::{ProtocolName, Question};
 use crate::{status, DONE};
 use portero_apply::{ActiveNetwork, Engine, Whereabouts};
@@ -60,9 +60,9 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
     let active = engine.networks()?;
     let answer = answer(&packet, &active);
     for network in active.iter().filter(|network| !network.is_in_firewall) {
-        let name = network.network.name.as_str().escape_debug();
+        let name = words::quoted(&network.network.name);
         eprintln!(
-            "portero: warning: what network '{name}' was given is not in the firewall; run 'portero sync'"
+            "portero: warning: what network {name} was given is not in the firewall; run 'portero sync'"
         );
     }
     let text = if question.json {
@@ -141,7 +141,7 @@ fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Answer {
     let networks: Vec<Network> = active.iter().map(|one| one.network.clone()).collect();
     let policy_of = |network: &Network| {
         let known = active.iter().find(|one| one.network.uuid == network.uuid);
-        known.and_then(|one| one.policy.as_ref())
+        known.and_then(ActiveNetwork::policy)
     };
     let Decision { verdict, deciders } = explain(packet, &networks, &policy_of);
     let last = deciders.len().saturating_sub(1);
@@ -181,7 +181,7 @@ fn said(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Said {
         mode: None,
         text: String::new(),
     };
-    let of = |network: &ObjectName| format!("network '{}'", network.as_str().escape_debug());
+    let of = |network: &ObjectName| format!("network {}", words::quoted(network));
     said.text = match decider {
         Decider::Clause {
             network, clause, ..
@@ -227,14 +227,14 @@ fn said(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Said {
 /// Where a clause is written, as far as that is still what was given to the firewall.
 fn written(said: &mut Said, network: &ObjectName, active: &[ActiveNetwork]) {
     let network = active.iter().find(|one| one.network.name == *network);
-    let Some(Ok(Some((policy, origin)))) = network.map(|one| &one.written) else {
+    let Some(policy) = network.and_then(ActiveNetwork::written_as_given) else {
         return;
     };
-    said.origin = Some(origin.to_string());
+    said.origin = Some(policy.origin.to_string());
     said.line = match said.rule {
-        None => Some(policy.line),
+        None => Some(policy.written.line),
         Some(number) => {
-            let mut rules = policy.rules.iter();
+            let mut rules = policy.written.rules.iter();
             rules
                 .find(|rule| rule.number == number)
                 .map(|rule| rule.line)
