@@ -220,6 +220,15 @@ impl Kernel for Host {
         switch(Path::new(path)).unwrap_or(false)
     }
 
+    fn judges_bridged(&mut self, family: Family) -> bool {
+        // Without the module there is no such file.
+        let name = match family {
+            Family::Ipv4 => "bridge-nf-call-iptables",
+            Family::Ipv6 => "bridge-nf-call-ip6tables",
+        };
+        switch(&Path::new("/proc/sys/net/bridge").join(name)).unwrap_or(false)
+    }
+
     fn reattach(
         &mut self,
         bridge: &InterfaceName,

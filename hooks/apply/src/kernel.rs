@@ -137,6 +137,9 @@ pub trait Kernel {
     /// Whether the host passes packets of a family on.
     fn passes_on(&mut self, family: Family) -> bool;
 
+    /// Whether iptables judges packets that go from port to port of one bridge (`br_netfilter`).
+    fn judges_bridged(&mut self, family: Family) -> bool;
+
     /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
     /// gives the names of those it put back.
     ///

@@ -24,6 +24,15 @@ const EXIT_STATUS: &str =
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
+    /// Look for what keeps guests from being reached, or lets more through than it seems
+    ///
+    /// Nothing is changed. Of each finding the command is printed that mends it.
+    #[command(after_help = DOCTOR_STATUS)]
+    Doctor {
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at who may reach virtual networks, and whom they may reach
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -31,6 +40,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Bridge(BridgeCommand),
 }
+
+const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 failed; 2 usage, or something found.";
 
 /// What needs the firewall.
 #[derive(Debug, Subcommand)]

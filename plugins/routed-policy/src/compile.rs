@@ -192,13 +192,6 @@ impl Compiler<'_> {
             .into_iter()
             .map(|warning| format!("rule in line {}: {warning}", rule.line));
         self.warnings.extend(news);
-        if rule.direction.is_out() && resolved.peers.iter().any(|peer| peer.mac.is_some()) {
-            return Err(
-                "a group of it names a MAC address, which is seen of whoever sends, expected \
-                 direction='in'"
-                    .to_owned(),
-            );
-        }
         let families: Vec<Family> = Family::ALL
             .into_iter()
             .filter(|family| rule.family.is_none_or(|only| only == *family))

@@ -35,6 +35,8 @@ pub struct Machine {
     pub whereabouts: BTreeMap<IpAddr, Whereabouts>,
     /// Whether packets are passed on.
     pub passes_on: bool,
+    /// Whether what goes from port to port of a bridge is judged.
+    pub judges_bridged: bool,
     /// What rules have counted by their comment, and elements by their key.
     pub counters: BTreeMap<String, Counter>,
     /// What was committed, in order.
@@ -244,6 +246,10 @@ impl Kernel for Machine {
 
     fn passes_on(&mut self, _: Family) -> bool {
         self.passes_on
+    }
+
+    fn judges_bridged(&mut self, _: Family) -> bool {
+        self.judges_bridged
     }
 
     fn reattach(

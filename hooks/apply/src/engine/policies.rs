@@ -2,13 +2,13 @@
 //! firewall.
 
 use super::Engine;
-use crate::config::parse;
+use crate::config::{file_of, parse};
 use crate::{files, ApplyError, Record, Whereabouts};
 use portero_event::{Element, Network, ObjectName, NAMESPACE};
 use portero_plan::{Counters, Family, Firewall, Origin, OwnerKind, Policy, Ruleset};
 use portero_routed_policy::{Compiled, Group, WrittenPolicy};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// An active network.
 #[derive(Debug)]
@@ -21,6 +21,17 @@ pub struct ActiveNetwork {
     pub is_in_firewall: bool,
     /// Its policy as it is written now.
     pub written: Result<Option<NetworkPolicy>, ApplyError>,
+    /// The administrator's own file for it.
+    pub file: OwnFile,
+}
+
+/// The administrator's file for a network, /etc/portero/networks/NAME.xml.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnFile {
+    /// It is there.
+    There(PathBuf),
+    /// It is not.
+    Missing(PathBuf),
 }
 
 impl ActiveNetwork {
@@ -109,9 +120,19 @@ impl Engine<'_> {
                 is_in_firewall: given.as_ref().is_none_or(|ruleset| seen.holds(ruleset)),
                 given,
                 written: self.compiled_policy(network, &networks),
+                file: self.own_file(network),
             }
         });
         Ok(active.collect())
+    }
+
+    fn own_file(&self, network: &Network) -> OwnFile {
+        let path = file_of(&self.paths, OwnerKind::Network, &network.name);
+        if path.exists() {
+            OwnFile::There(path)
+        } else {
+            OwnFile::Missing(path)
+        }
     }
 
     fn active_networks(&self) -> Result<Vec<Network>, ApplyError> {
@@ -207,9 +228,8 @@ impl Engine<'_> {
 
     /// The active network whose file in /etc/portero this is.
     fn named_by<'n>(&self, path: &Path, networks: &'n [Network]) -> Option<&'n ObjectName> {
-        let folder = self.paths.config.join("networks");
         let mut names = networks.iter().map(|network| &network.name);
-        names.find(|name| folder.join(format!("{name}.xml")) == path)
+        names.find(|name| file_of(&self.paths, OwnerKind::Network, name) == path)
     }
 
     fn check_element(

@@ -3,6 +3,7 @@
 mod check;
 mod clauses;
 mod explain;
+mod forward;
 mod show;
 mod words;
 
