@@ -308,7 +308,7 @@ impl Set {
             let counter = counters.get(key).copied().unwrap_or_default();
             let key = concat(key, Some(&self.types));
             match data {
-                Some(data) => json!([key, concat(data, None)]),
+                Some(data) => json!([key, given(data)]),
                 None if self.counts => json!({ "elem": { "val": key, "counter": counter } }),
                 None => key,
             }
@@ -321,7 +321,15 @@ impl Set {
     }
 }
 
-/// A key or what a map gives, as nft prints it.
+/// What a map gives, as nft prints it: a verdict, or an address and port.
+fn given(data: &str) -> Value {
+    match data.strip_prefix("jump ") {
+        Some(chain) => json!({ "jump": { "target": chain } }),
+        None => concat(data, None),
+    }
+}
+
+/// A key or an address and port, as nft prints it.
 fn concat(text: &str, types: Option<&[String]>) -> Value {
     let parts = text.split(" . ").enumerate().map(|(index, part)| {
         let kind = types.and_then(|types| types.get(index));
