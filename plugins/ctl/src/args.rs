@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 const EXIT_STATUS: &str =
-    "Exit status: 0 done; 1 failed; 2 usage, or 'plan' found changes to make.";
+    "Exit status: 0 done; 1 failed; 2 usage, or 'plan' or 'doctor' found something to mend.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -67,8 +67,8 @@ pub(crate) enum RulesCommand {
 pub(crate) enum PolicyCommand {
     /// List what active networks forbid and allow, in order of judgement, with what was counted
     ///
-    /// On each way the first clause that fits decides. Replies, and what belongs to a connection,
-    /// pass and are not counted, except by clauses that look at them too.
+    /// On each way the first clause that fits decides. Replies, and packets related to a connection,
+    /// pass and are counted only by clauses that look at them too.
     #[command(after_help = SHOW_STATUS)]
     Show {
         /// One network; all without

@@ -82,3 +82,69 @@ pub(super) fn bridge_netfilter(facts: &Facts) -> Vec<Finding> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::tests::{facts, network};
+    use portero_apply::MissingHook;
+
+    #[test]
+    fn a_missing_hook_is_linked() {
+        let mut facts = facts(Vec::new());
+        facts.host.missing_hooks.push(MissingHook {
+            folder: "/etc/libvirt/hooks/qemu.d".into(),
+            program: "portero-qemu-hook",
+        });
+        let findings = hooks(&facts);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].mend.starts_with(
+            "mkdir -p /etc/libvirt/hooks/qemu.d && ln -sfn /usr/bin/portero-qemu-hook \
+             /etc/libvirt/hooks/qemu.d/50-portero && systemctl"
+        ));
+    }
+
+    #[test]
+    fn a_host_that_is_no_router_is_found_where_it_should_be_one() {
+        let v4 = "<ip address='10.1.0.1' prefix='24'/>";
+        let mut facts = facts(vec![
+            network("nat", 1, &format!("<forward/>{v4}")),
+            network("route", 2, "<forward mode='route'/>"),
+            network("iso", 3, ""),
+            network("lan", 4, "<forward mode='bridge'/>"),
+        ]);
+        let mends = |facts: &Facts| -> Vec<String> {
+            let findings = forwarding(facts).into_iter();
+            findings.map(|finding| finding.mend).collect()
+        };
+        let (v4, v6) = (
+            "sysctl -w net.ipv4.ip_forward=1",
+            "sysctl -w net.ipv6.conf.all.forwarding=1",
+        );
+        assert_eq!(mends(&facts), [v4, v6]);
+        let finding = forwarding(&facts).remove(0).finding;
+        assert!(finding.ends_with("of network 'nat', 'route'"), "{finding}");
+        facts.host.passes_on = vec![Family::Ipv4];
+        assert_eq!(mends(&facts), [v6]);
+        facts.networks.remove(1);
+        assert_eq!(mends(&facts), [""; 0]);
+        facts.networks.remove(0);
+        facts.host.passes_on.clear();
+        assert_eq!(mends(&facts), [""; 0]);
+    }
+
+    #[test]
+    fn bridged_packets_that_are_judged_are_found_where_there_is_a_bridge() {
+        let mut with = facts(vec![network("iso", 1, "")]);
+        assert_eq!(bridge_netfilter(&with), []);
+        with.host.judges_bridged = vec![Family::Ipv4];
+        let findings = bridge_netfilter(&with);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(
+            findings[0].mend,
+            "sysctl -w net.bridge.bridge-nf-call-iptables=0"
+        );
+        with.networks.clear();
+        assert_eq!(bridge_netfilter(&with), []);
+    }
+}

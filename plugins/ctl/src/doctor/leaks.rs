@@ -93,3 +93,65 @@ pub(super) fn ipv6_into_nat(facts: &Facts) -> Vec<Finding> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::tests::{facts, network, with_policy};
+
+    const ROUTE: &str = "<forward mode='route'/>";
+    const V4: &str = "<ip address='10.1.0.1' prefix='24'/>";
+
+    #[test]
+    fn isolated_guests_reach_routed_networks_without_a_policy() {
+        let iso = || network("iso", 1, "");
+        let cell = || network("my cell", 2, "");
+        let route = || network("route", 3, ROUTE);
+        let found = |networks| isolated_to_routed(&facts(networks));
+        let findings = found(vec![cell(), iso(), route()]);
+        let [Finding { finding, mend }] = &findings[..] else {
+            panic!("{findings:?}");
+        };
+        assert_eq!(
+            finding,
+            "packets of guests of isolated network 'my cell', 'iso' reach guests of network \
+             'route', which has no policy"
+        );
+        assert_eq!(
+            mend,
+            "echo '<network xmlns=\"urn:portero:1\"><policy/></network>' > \
+             /etc/portero/networks/route.xml && portero sync"
+        );
+        assert_eq!(found(vec![iso(), with_policy(route())]), []);
+        assert_eq!(found(vec![with_policy(iso()), route()]), []);
+        assert_eq!(found(vec![iso(), cell()]), []);
+        assert_eq!(
+            found(vec![iso(), network("open", 3, "<forward mode='open'/>")]),
+            []
+        );
+        assert_eq!(
+            found(vec![iso(), network("lan", 3, "<forward mode='bridge'/>")]),
+            []
+        );
+        let nat =
+            |inside: &str| network("nat", 3, &format!("<forward mode='nat'>{inside}</forward>"));
+        assert_eq!(found(vec![iso(), nat("")]).len(), 1, "by IPv6");
+        assert_eq!(found(vec![iso(), nat("<nat ipv6='yes'/>")]), []);
+        assert_eq!(found(vec![network("iso", 1, V4), nat("")]), []);
+        // It leads out by one interface only, and takes packets from there only.
+        let dev = network("dev", 3, "<forward mode='route' dev='eth0'/>");
+        assert_eq!(found(vec![iso(), dev]), []);
+    }
+
+    #[test]
+    fn ipv6_comes_into_nat_networks_without_a_policy() {
+        let nat =
+            |inside: &str| network("nat", 1, &format!("<forward mode='nat'>{inside}</forward>"));
+        let found = |network| ipv6_into_nat(&facts(vec![network])).len();
+        assert_eq!(found(nat("")), 1);
+        assert_eq!(found(nat("<nat ipv6='yes'/>")), 0);
+        assert_eq!(found(with_policy(nat(""))), 0);
+        assert_eq!(found(network("nat", 1, &format!("<forward/>{V4}"))), 0);
+        assert_eq!(found(network("route", 1, ROUTE)), 0);
+    }
+}

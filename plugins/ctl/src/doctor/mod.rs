@@ -128,3 +128,75 @@ fn text(report: &Report) -> String {
     });
     findings.collect()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use portero_apply::OwnFile;
+    use portero_event::{Element, Network};
+    use portero_plan::{Owner, OwnerKind, Policy, Ruleset};
+    use std::collections::BTreeMap;
+
+    /// A network of the number, with a subnet of each family unless it is told otherwise.
+    pub(in crate::doctor) fn network(name: &str, number: u8, inside: &str) -> ActiveNetwork {
+        let subnets = if inside.contains("<ip") {
+            String::new()
+        } else {
+            format!(
+                "<ip address='10.{number}.0.1' prefix='24'/>\
+                 <ip family='ipv6' address='fd00:{number}::1' prefix='64'/>"
+            )
+        };
+        let xml = format!(
+            "<network><name>{name}</name><uuid>00000000-0000-4000-8000-0000000000{number:02}</uuid>\
+             {inside}<bridge name='br{number}'/>{subnets}</network>"
+        );
+        let root = Element::parse(xml.as_bytes()).expect("XML");
+        ActiveNetwork {
+            network: Network::from_element(&root).expect("a network"),
+            given: None,
+            is_in_firewall: true,
+            written: Ok(None),
+            file: OwnFile::Missing(format!("/etc/portero/networks/{name}.xml").into()),
+        }
+    }
+
+    /// The same network with a policy that says nothing.
+    pub(in crate::doctor) fn with_policy(mut one: ActiveNetwork) -> ActiveNetwork {
+        let owner = Owner::new(OwnerKind::Network, one.network.uuid, &one.network.name);
+        one.given = Some(Ruleset {
+            policy: Some(Policy {
+                bridge: "br".to_owned(),
+                ways: BTreeMap::new(),
+                nat: Vec::new(),
+                neighbors: Vec::new(),
+            }),
+            ..Ruleset::empty(owner)
+        });
+        one
+    }
+
+    pub(in crate::doctor) fn facts(networks: Vec<ActiveNetwork>) -> Facts {
+        Facts {
+            networks,
+            owners: Vec::new(),
+            host: HostFacts::default(),
+        }
+    }
+
+    #[test]
+    fn a_host_without_networks_and_with_all_hooks_is_well() {
+        let facts = facts(Vec::new());
+        for check in CHECKS {
+            assert_eq!((check.find)(&facts), [], "{}", check.name);
+        }
+    }
+
+    #[test]
+    fn checks_are_told_apart_by_name() {
+        let mut names: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CHECKS.len());
+    }
+}

@@ -167,3 +167,95 @@ pub(super) fn of_neighbor(neighbor: &Neighbor) -> String {
         neighbor.address, neighbor.dev
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portero_event::Element;
+    use portero_plan::{LogRate, Protocol, TimeUnit, Verdict};
+    use std::fmt::Debug;
+    use std::str::FromStr;
+
+    fn clause() -> Clause {
+        Clause {
+            name: "in 1".to_owned(),
+            families: Family::ALL.to_vec(),
+            guests: Nets::Any,
+            peers: Vec::new(),
+            services: Vec::new(),
+            judged: Judged::Opener,
+            verdict: Verdict::Accept,
+            log: None,
+        }
+    }
+
+    fn nets<T: FromStr<Err: Debug>>(nets: &[&str]) -> Vec<T> {
+        let nets = nets.iter();
+        nets.map(|net| net.parse().expect("a network")).collect()
+    }
+
+    fn network() -> Network {
+        let xml = b"<network><name>it's</name><uuid>00000000-0000-4000-8000-000000000001</uuid>\
+            <bridge name='virbr7'/></network>";
+        Network::from_element(&Element::parse(xml).expect("XML")).expect("a network")
+    }
+
+    #[test]
+    fn a_clause_is_said_from_the_guests_side() {
+        let words = |clause: &Clause, way| of_clause(clause, way, &[network()]);
+        assert_eq!(words(&clause(), Way::In), "anything");
+        let ports = |protocol, first, last| Service::Ports {
+            protocol,
+            ports: PortRange::new(first, last).ok(),
+        };
+        let full = Clause {
+            guests: Nets::In(nets(&["10.1.0.0/24"])),
+            peers: vec![
+                Peer {
+                    nets: Nets::NotIn(nets(&["198.51.100.7/32", "203.0.113.0/24"])),
+                    interface: Some(Named::Is("virbr7".to_owned())),
+                    mac: None,
+                },
+                Peer {
+                    interface: Some(Named::IsNot("eth0".to_owned())),
+                    mac: Some(Named::IsNot("52:54:00:00:00:01".to_owned())),
+                    ..Peer::default()
+                },
+            ],
+            services: vec![
+                ports(Protocol::Tcp, 22, 22),
+                ports(Protocol::Udp, 60, 70),
+                Service::Ports {
+                    protocol: Protocol::Sctp,
+                    ports: None,
+                },
+                Service::Icmp {
+                    family: Family::Ipv6,
+                    kind: Some(1),
+                    code: Some(4),
+                },
+            ],
+            families: vec![Family::Ipv4],
+            judged: Judged::EveryPacket,
+            log: Some(LogRate {
+                prefix: String::new(),
+                lines: 10,
+                unit: TimeUnit::Minute,
+            }),
+            ..clause()
+        };
+        let services = "tcp port 22, udp ports 60-70, sctp, icmpv6 type 1 code 4";
+        let peers =
+            "others than 198.51.100.7, 203.0.113.0/24 and network 'it\\'s' or not behind eth0 \
+                     and not MAC 52:54:00:00:00:01";
+        let end = "(IPv4), replies too, logged 10/minute";
+        assert_eq!(
+            words(&full, Way::In),
+            format!("{services} from {peers} to 10.1.0.0/24 {end}")
+        );
+        assert_eq!(
+            words(&full, Way::Out),
+            format!("{services} to {peers} from 10.1.0.0/24 {end}")
+        );
+    }
+}
