@@ -331,8 +331,7 @@ fn ask_libvirt(
     decision: &mut Decision,
 ) {
     let is_plain = |side: &&Side<'_>| side.policy.is_none();
-    let mut sides = from.iter().chain(&to);
-    let nobody_else = sides.all(|side| is_plain(side));
+    let nobody_else = from.iter().chain(&to).all(is_plain);
     let asked = [to.filter(is_plain), from.filter(is_plain)];
     for side in asked.into_iter().flatten() {
         let mode = side.network.mode;

@@ -95,6 +95,7 @@ pub(super) fn ipv6_into_nat(facts: &Facts) -> Vec<Finding> {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
     use crate::doctor::tests::{facts, network, with_policy};

@@ -130,6 +130,7 @@ fn text(report: &Report) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
 pub(super) mod tests {
     use super::*;
     use portero_apply::OwnFile;

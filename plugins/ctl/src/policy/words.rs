@@ -169,6 +169,7 @@ pub(super) fn of_neighbor(neighbor: &Neighbor) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
     use portero_event::Element;
