@@ -6,7 +6,7 @@ use portero_plan::{Firewall, Origin, OwnerKind};
 use portero_port_forward::Limits;
 use portero_routed_policy::Group;
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The settings of portero.toml.
@@ -146,6 +146,15 @@ pub(crate) fn libvirt_firewall(paths: &Paths) -> Option<Firewall> {
     named
 }
 
+/// Where the administrator's file for an object is, if there is one.
+pub(crate) fn file_of(paths: &Paths, kind: OwnerKind, name: &ObjectName) -> PathBuf {
+    let folder = match kind {
+        OwnerKind::Domain => "domains",
+        OwnerKind::Network => "networks",
+    };
+    paths.config.join(folder).join(format!("{name}.xml"))
+}
+
 /// portero's element in the administrator's file for an object, if there is one.
 ///
 /// # Errors
@@ -156,11 +165,7 @@ pub(crate) fn element_in_file(
     name: &ObjectName,
     owner: u32,
 ) -> Result<Option<(Element, Origin)>, ApplyError> {
-    let folder = match kind {
-        OwnerKind::Domain => "domains",
-        OwnerKind::Network => "networks",
-    };
-    let path = paths.config.join(folder).join(format!("{name}.xml"));
+    let path = file_of(paths, kind, name);
     Ok(element_of(&path, owner)?.map(|root| (root, Origin::File(path.display().to_string()))))
 }
 
@@ -180,12 +185,17 @@ pub(crate) fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Grou
 }
 
 fn element_of(path: &Path, owner: u32) -> Result<Option<Element>, ApplyError> {
-    let Some(content) = files::read_trusted(path, owner)? else {
-        return Ok(None);
-    };
-    let root = Element::parse(&content).map_err(|source| ApplyError::FileXml {
+    let content = files::read_trusted(path, owner)?;
+    content.map(|content| parse(path, &content)).transpose()
+}
+
+/// Reads the XML of a file.
+///
+/// # Errors
+/// [`ApplyError::FileXml`].
+pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Element, ApplyError> {
+    Element::parse(content).map_err(|source| ApplyError::FileXml {
         path: path.to_owned(),
         source,
-    })?;
-    Ok(Some(root))
+    })
 }

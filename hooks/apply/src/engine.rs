@@ -1,12 +1,14 @@
 //! From an event to its effects, in an order that a kill at any point cannot harm.
 
 mod commit;
+mod facts;
 mod firewall;
 mod inputs;
 mod policies;
 mod settle;
 
-pub use policies::ActiveNetwork;
+pub use facts::{HostFacts, MissingHook};
+pub use policies::{ActiveNetwork, Checked, NetworkPolicy, OwnFile, Subject};
 
 use crate::kernel::Kernel;
 use crate::state::Plug;

@@ -1,7 +1,7 @@
 //! Why something could not be applied; each is one line for the user of virsh.
 
 use crate::KernelError;
-use portero_event::{EventError, Problem, XmlError};
+use portero_event::{EventError, ObjectName, Problem, XmlError};
 use portero_plan::Origin;
 use portero_port_forward::ForwardError;
 use std::path::PathBuf;
@@ -54,6 +54,12 @@ pub enum ApplyError {
     NoGroup {
         /// Where it was looked for.
         path: PathBuf,
+    },
+    /// No network of this name is active.
+    #[error("network '{}' is not active", name.as_str().escape_debug())]
+    NoNetwork {
+        /// The name.
+        name: ObjectName,
     },
     /// A file of the administrator is no XML.
     #[error("{}: {source}", path.display())]

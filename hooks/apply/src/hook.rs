@@ -30,11 +30,24 @@ pub enum OnFailure {
 }
 
 impl Hook {
-    fn program(self) -> &'static str {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Network, Self::Qemu, Self::Daemon];
+
+    /// Its program.
+    pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Network => "portero-network-hook",
             Self::Qemu => "portero-qemu-hook",
             Self::Daemon => "portero-daemon-hook",
+        }
+    }
+
+    /// Its folder below libvirt's `hooks`.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Network => "network.d",
+            Self::Qemu => "qemu.d",
+            Self::Daemon => "daemon.d",
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
-use portero_plan::iptables::{Base, Observed, Table};
+use portero_plan::iptables::{self, Base, Observed, Table};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tool};
 use portero_port_forward::Listener;
@@ -79,20 +79,28 @@ impl Kernel for Host {
         ];
         for (place, family, name) in places {
             if has_table(family, name, deadline)? {
-                let words = place.to_string();
-                let arguments = ["-j", "-a", "list", "table"];
-                let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
-                let program = Tool::Nft.program();
-                let listing = read(program, &arguments, deadline)?;
-                observed
-                    .add(place, &listing)
-                    .map_err(|source| KernelError::Strange {
-                        program: program.to_owned(),
-                        source,
-                    })?;
+                let listing = list_table(place, deadline)?;
+                observed.add(place, &listing).map_err(strange)?;
             }
         }
         Ok(observed)
+    }
+
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError> {
+        if !has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)? {
+            return Ok(nftables::Counted::default());
+        }
+        let listing = list_table(Place::Policy, deadline)?;
+        nftables::Counted::of(&listing).map_err(strange)
+    }
+
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError> {
+        let mut counted = iptables::Counted::default();
+        for program in ["iptables-save", "ip6tables-save"] {
+            let listing = read(program, &["-c", "-t", Table::Filter.name()], deadline)?;
+            counted.add(String::from_utf8_lossy(&listing).lines());
+        }
+        Ok(counted)
     }
 
     fn observe_iptables(
@@ -212,12 +220,36 @@ impl Kernel for Host {
         switch(Path::new(path)).unwrap_or(false)
     }
 
+    fn judges_bridged(&mut self, family: Family) -> bool {
+        // Without the module there is no such file.
+        let name = match family {
+            Family::Ipv4 => "bridge-nf-call-iptables",
+            Family::Ipv6 => "bridge-nf-call-ip6tables",
+        };
+        switch(&Path::new("/proc/sys/net/bridge").join(name)).unwrap_or(false)
+    }
+
     fn reattach(
         &mut self,
         bridge: &InterfaceName,
         guests: &[MacAddress],
     ) -> Result<Vec<String>, KernelError> {
         taps::reattach(bridge, guests, Deadline::after(REATTACH_LIMIT))
+    }
+}
+
+/// What nft says of a table that is there.
+fn list_table(place: Place, deadline: Deadline) -> Result<Vec<u8>, KernelError> {
+    let words = place.to_string();
+    let arguments = ["-j", "-a", "list", "table"];
+    let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
+    read(Tool::Nft.program(), &arguments, deadline)
+}
+
+fn strange(source: nftables::ReadError) -> KernelError {
+    KernelError::Strange {
+        program: Tool::Nft.program().to_owned(),
+        source,
     }
 }
 

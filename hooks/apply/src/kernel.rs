@@ -33,6 +33,18 @@ pub trait Kernel {
     /// [`KernelError`] when the firewall cannot be read in time.
     fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError>;
 
+    /// Reads what the clauses of policies have counted in iptables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError>;
+
+    /// Reads what the clauses of policies have counted in nftables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError>;
+
     /// Commits a script; each of its tables is changed as a whole or not at all.
     ///
     /// # Errors
@@ -124,6 +136,9 @@ pub trait Kernel {
 
     /// Whether the host passes packets of a family on.
     fn passes_on(&mut self, family: Family) -> bool;
+
+    /// Whether iptables judges packets that go from port to port of one bridge (`br_netfilter`).
+    fn judges_bridged(&mut self, family: Family) -> bool;
 
     /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
     /// gives the names of those it put back.

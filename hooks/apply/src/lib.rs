@@ -28,7 +28,10 @@ mod taps;
 pub use bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation, Outcome};
 pub use config::{Config, FirewallSetting, LogLevel};
 pub use deadline::Deadline;
-pub use engine::{ActiveNetwork, Engine, OwnerStatus};
+pub use engine::{
+    ActiveNetwork, Checked, Engine, HostFacts, MissingHook, NetworkPolicy, OwnFile, OwnerStatus,
+    Subject,
+};
 pub use error::ApplyError;
 pub use hook::{clean_environment, run_hook, Hook, OnFailure};
 pub use host::Host;

@@ -4,12 +4,12 @@ use crate::bounded::read;
 use crate::{Deadline, KernelError};
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Where an address is, seen from the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whereabouts {
-    /// It is one of the host's own.
+    /// It is one of the host's own, or one that all on a link listen to.
     Host,
     /// Behind an interface.
     Behind {
@@ -51,6 +51,11 @@ fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>
 
 /// See [`crate::Kernel::whereabouts`].
 pub(crate) fn whereabouts(address: IpAddr, deadline: Deadline) -> Result<Whereabouts, KernelError> {
+    // For these the kernel may have no route to tell of.
+    let is_to_all = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if is_to_all || address.is_multicast() {
+        return Ok(Whereabouts::Host);
+    }
     let text = address.to_string();
     let routes: Vec<Route> = match ask(&["route", "get", &text], deadline) {
         // It fails where there is no way.
@@ -61,7 +66,8 @@ pub(crate) fn whereabouts(address: IpAddr, deadline: Deadline) -> Result<Whereab
         return Ok(Whereabouts::Nowhere);
     };
     match (route.kind.as_deref(), route.dev) {
-        (Some("local"), _) => Ok(Whereabouts::Host),
+        // Whoever sends to all on a link sends to the host too, and to nobody beyond.
+        (Some("local" | "broadcast"), _) => Ok(Whereabouts::Host),
         (Some("unreachable" | "blackhole" | "prohibit"), _) | (_, None) => Ok(Whereabouts::Nowhere),
         (_, Some(interface)) => {
             let hop = route.gateway.unwrap_or(text);

@@ -17,7 +17,7 @@ pub struct Network {
     /// Whether its IPv6 connections are masqueraded too (`<nat ipv6='yes'/>`).
     pub masquerades_ipv6: bool,
     /// The one interface of the host's that its guests may use (`dev` of `<forward>`), any when
-    /// absent; to compare with only.
+    /// absent. Whether it can be the name of one is not checked.
     pub forward_dev: Option<String>,
     /// Its bridge on the host.
     pub bridge: Option<InterfaceName>,
@@ -118,6 +118,25 @@ impl Network {
     /// # Errors
     /// [`Problem`] when the name, the UUID, the bridge or an address is not valid.
     pub fn from_element(root: &Element) -> Result<Self, Problem> {
+        Self::read(root, uuid_of)
+    }
+
+    /// Reads a `<network>` as it is given to `virsh net-define`: libvirt finds a UUID, here the nil
+    /// one, where there is none.
+    ///
+    /// # Errors
+    /// As [`Network::from_element`].
+    pub fn from_definition(root: &Element) -> Result<Self, Problem> {
+        Self::read(root, |root| match root.child("uuid") {
+            Some(_) => uuid_of(root),
+            None => Ok(Uuid::nil()),
+        })
+    }
+
+    fn read(
+        root: &Element,
+        uuid: impl Fn(&Element) -> Result<Uuid, Problem>,
+    ) -> Result<Self, Problem> {
         if root.name() != "network" || root.namespace().is_some() {
             return Err(root.problem("expected <network>"));
         }
@@ -136,7 +155,7 @@ impl Network {
             .transpose()?;
         Ok(Self {
             name: name_of(root)?,
-            uuid: uuid_of(root)?,
+            uuid: uuid(root)?,
             mode: mode_of(root),
             masquerades_ipv6: root
                 .child("forward")

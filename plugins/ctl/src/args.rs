@@ -1,7 +1,7 @@
 //! What can be said to `portero`.
 
 use clap::{Parser, Subcommand};
-use portero_event::{InterfaceName, MacAddress};
+use portero_event::{InterfaceName, MacAddress, ObjectName};
 use portero_host_bridge::Renderer;
 use std::net::IpAddr;
 
@@ -18,12 +18,21 @@ pub(crate) struct Args {
 }
 
 const EXIT_STATUS: &str =
-    "Exit status: 0 done; 1 failed; 2 usage, or 'plan' found changes to make.";
+    "Exit status: 0 done; 1 failed; 2 usage, or 'plan' or 'doctor' found something to mend.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
+    /// Look for what keeps guests from being reached, or lets more through than it seems
+    ///
+    /// Nothing is changed. Of each finding the command is printed that mends it.
+    #[command(after_help = DOCTOR_STATUS)]
+    Doctor {
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at who may reach virtual networks, and whom they may reach
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -31,6 +40,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Bridge(BridgeCommand),
 }
+
+const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 failed; 2 usage, or something found.";
 
 /// What needs the firewall.
 #[derive(Debug, Subcommand)]
@@ -54,11 +65,48 @@ pub(crate) enum RulesCommand {
 /// What is about the policies of networks.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
+    /// List what active networks forbid and allow, in order of judgement, with what was counted
+    ///
+    /// On each way the first clause that fits decides. Replies, and packets related to a connection,
+    /// pass and are counted only by clauses that look at them too.
+    #[command(after_help = SHOW_STATUS)]
+    Show {
+        /// One network; all without
+        #[arg(value_name = "NETWORK")]
+        network: Option<ObjectName>,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a policy would become, and what is wrong with it; change nothing
+    #[command(after_help = CHECK_STATUS)]
+    Check(CheckedSubject),
     /// Say what becomes of a packet that opens a connection, and who decides that
     ///
     /// Everybody who has a say is named in order; the last one has decided.
     Explain(Question),
 }
+
+const SHOW_STATUS: &str = "Exit status: 0 done; 1 failed; 2 usage.";
+
+/// A policy to check.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckedSubject {
+    /// Active network, or file with a <network>, a <portero:network> or a <portero:group>
+    ///
+    /// Of a network its metadata and its file in /etc/portero/networks are read.
+    #[arg(value_name = "NETWORK|FILE")]
+    pub(crate) subject: String,
+    /// Active network that a <portero:network> in a file is for
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) network: Option<ObjectName>,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const CHECK_STATUS: &str =
+    "Exit status: 0 nothing is wrong, though there may be warnings; 1 it is wrong, or cannot be read; 2 usage.";
 
 /// A packet that opens a connection.
 #[derive(Debug, clap::Args)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod bridge;
+mod doctor;
 mod network;
 mod policy;
 mod status;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     }
     match &args.command {
         Command::Rules(command) => finish(with_engine(|engine| run(command, engine))),
+        Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Bridge(command) => finish(bridge::run(command)),
     }

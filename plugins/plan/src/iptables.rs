@@ -1,11 +1,13 @@
 //! How rules look in iptables: a chain for each owner and purpose, compared and committed as text in
 //! the very form in which `iptables -S` prints it.
 
+mod counted;
 mod observed;
 mod policy;
 mod render;
 mod transaction;
 
+pub use counted::Counted;
 pub use observed::{Observed, ObservedTable};
 pub use policy::LibvirtChains;
 pub use render::{Base, Table};

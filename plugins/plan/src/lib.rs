@@ -2,6 +2,7 @@
 //! bring a host's firewall from one set of rules to another. Nothing here has an effect.
 
 mod claim;
+mod counter;
 mod family;
 mod firewall;
 pub mod iptables;
@@ -12,6 +13,7 @@ mod port;
 mod rule;
 
 pub use claim::Claim;
+pub use counter::{Counter, Counters};
 pub use family::Family;
 pub use firewall::{Firewall, Script, Tool};
 pub use owner::{Origin, Owner, OwnerKind};

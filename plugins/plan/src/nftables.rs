@@ -8,12 +8,14 @@
 //! between guests and others is accepted in libvirt's table, with libvirt's own verdict for the end
 //! that has no policy.
 
+mod counted;
 mod elements;
 mod frame;
 mod observed;
 mod policy;
 mod transaction;
 
+pub use counted::Counted;
 pub use elements::Place;
 pub use observed::{Observed, ReadError};
 pub use transaction::{change_owner, reconcile, shares_elements, PolicyTable};

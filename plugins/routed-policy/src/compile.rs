@@ -4,7 +4,7 @@ use crate::grammar::MAC_OF_RECEIVER;
 use crate::resolve::resolve;
 use crate::{Direction, Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
 use ipnet::IpNet;
-use portero_event::{ForwardMode, Network, ObjectName, Problem};
+use portero_event::{ForwardMode, InterfaceName, Network, ObjectName, Problem};
 use portero_plan::{
     Clause, Family, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Protocol,
     Service, TimeUnit, Verdict, Way,
@@ -77,9 +77,14 @@ pub fn compile(
                 .to_owned(),
         ));
     }
+    let dev = network.forward_dev.as_ref().map(|dev| dev.parse());
+    let dev: Option<InterfaceName> = dev
+        .transpose()
+        .map_err(|error| of_policy(format!("dev of the network's <forward>: {error}")))?;
     let mut compiler = Compiler {
         network,
         written,
+        dev: dev.map(|dev| dev.to_string()),
         nets: nets_of(network),
         ways: BTreeMap::new(),
         nat: Vec::new(),
@@ -142,6 +147,8 @@ pub(crate) fn nets_of(network: &Network) -> Vec<IpNet> {
 struct Compiler<'a> {
     network: &'a Network,
     written: &'a WrittenPolicy,
+    /// The one interface that libvirt lets its guests use.
+    dev: Option<String>,
     nets: Vec<IpNet>,
     ways: BTreeMap<Way, Vec<Clause>>,
     nat: Vec<Nat>,
@@ -325,22 +332,20 @@ impl Compiler<'_> {
                 Verdict::Accept if !is_open => Nets::In(self.nets.clone()),
                 _ => Nets::Any,
             };
-            // With <forward dev='...'/> libvirt lets them go by that interface alone.
-            let by_dev = match (asked, verdict, &self.network.forward_dev) {
-                (None, Verdict::Accept, Some(dev)) => vec![Peer {
-                    interface: Some(Named::Is(dev.clone())),
-                    ..Peer::default()
-                }],
-                _ => Vec::new(),
-            };
             let is_guarded = guests != Nets::Any;
             let is_needed = verdict != Verdict::Accept || is_guarded || log.is_some();
             if !is_needed && !self.ways.contains_key(&way) {
                 continue;
             }
+            // Nor does it open what libvirt leaves closed with <forward dev='...'/>.
+            let dev = self.dev.clone().filter(|_| is_guarded);
+            let peers = dev.map(|dev| Peer {
+                interface: Some(Named::Is(dev)),
+                ..Peer::default()
+            });
             let clause = Clause {
                 log,
-                peers: by_dev,
+                peers: peers.into_iter().collect(),
                 ..self.simple(&name, guests, verdict)
             };
             self.add(way, clause);

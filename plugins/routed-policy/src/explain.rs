@@ -14,8 +14,19 @@ pub struct Packet {
     pub to: End,
     /// What for.
     pub protocol: Protocol,
+    /// Whether it was sent to where it goes.
+    pub course: Course,
     /// Whether the host passes packets of the family on.
     pub routing: Routing,
+}
+
+/// How a packet came by its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// It was sent there.
+    Direct,
+    /// It was sent to the host, which forwards that port.
+    Forwarded,
 }
 
 /// Whether the host is a router.
@@ -80,6 +91,15 @@ pub struct Decision {
     pub deciders: Vec<Decider>,
 }
 
+impl Decision {
+    fn of(verdict: Verdict, decider: Decider) -> Self {
+        Self {
+            verdict,
+            deciders: vec![decider],
+        }
+    }
+}
+
 /// Who has a say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decider {
@@ -92,7 +112,7 @@ pub enum Decider {
         /// The clause's name.
         clause: String,
     },
-    /// A policy that says nothing of the way.
+    /// A policy that says nothing of the packet.
     Unsaid {
         /// The network.
         network: ObjectName,
@@ -126,75 +146,98 @@ pub enum Refusal {
     NoRoute,
 }
 
+/// Which packet of a connection is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Opener,
+    Reply,
+}
+
+/// A network's part in a packet's way.
+struct Side<'a> {
+    network: &'a Network,
+    way: Way,
+    policy: Option<&'a Policy>,
+}
+
 /// Says what becomes of a packet, as far as libvirt and portero have a say.
 pub fn explain<'a>(
     packet: &Packet,
     networks: &'a [Network],
     policy_of: &dyn Fn(&Network) -> Option<&'a Policy>,
 ) -> Decision {
+    decide(packet, Stage::Opener, networks, policy_of)
+}
+
+/// Says what becomes of the reply to a packet that has arrived, which some judge too. Its port is
+/// taken for one that nobody speaks of.
+pub fn explain_reply<'a>(
+    packet: &Packet,
+    networks: &'a [Network],
+    policy_of: &dyn Fn(&Network) -> Option<&'a Policy>,
+) -> Decision {
+    let reply = Packet {
+        from: packet.to.clone(),
+        to: packet.from.clone(),
+        protocol: match packet.protocol {
+            Protocol::Port(protocol, _) => Protocol::Port(protocol, UNSPOKEN_PORT),
+            // Echo replies (RFC 792, RFC 4443).
+            Protocol::Icmp(8, 0) => Protocol::Icmp(0, 0),
+            Protocol::Icmp(128, 0) => Protocol::Icmp(129, 0),
+            Protocol::Icmp(..) | Protocol::Other => Protocol::Other,
+        },
+        ..packet.clone()
+    };
+    decide(&reply, Stage::Reply, networks, policy_of)
+}
+
+/// The last of the ports that clients take (RFC 6335).
+const UNSPOKEN_PORT: u16 = 65_535;
+
+fn decide<'a>(
+    packet: &Packet,
+    stage: Stage,
+    networks: &'a [Network],
+    policy_of: &dyn Fn(&Network) -> Option<&'a Policy>,
+) -> Decision {
+    let is_inside = packet.from.at != At::Host && packet.from.at == packet.to.at;
+    if let Some(network) = on_bridge(&packet.from, networks).filter(|_| is_inside) {
+        let network = network.name.clone();
+        return Decision::of(Verdict::Accept, Decider::Bridge { network });
+    }
+    if let Some((refusal, verdict)) = refused_by_host(packet) {
+        return Decision::of(verdict, Decider::Host(refusal));
+    }
+    let side = |end, way| {
+        let network = on_bridge(end, networks)?;
+        network.mode.is_routed_by_host().then(|| Side {
+            network,
+            way,
+            policy: policy_of(network),
+        })
+    };
+    let (out, into) = match (&packet.from.at, &packet.to.at) {
+        (_, At::Host) => (Way::ToHost, Way::In),
+        (At::Host, _) => (Way::Out, Way::FromHost),
+        _ => (Way::Out, Way::In),
+    };
+    let (from, to) = (side(&packet.from, out), side(&packet.to, into));
     let mut decision = Decision {
         verdict: Verdict::Accept,
         deciders: Vec::new(),
     };
-    let is_inside = packet.from.at != At::Host && packet.from.at == packet.to.at;
-    let bridged = on_bridge(&packet.from, networks).filter(|_| is_inside);
-    if let Some(network) = bridged {
-        let network = network.name.clone();
-        decision.deciders.push(Decider::Bridge { network });
-        return decision;
-    }
-    if let Some((refusal, verdict)) = refused_by_host(packet) {
-        decision.deciders.push(Decider::Host(refusal));
-        decision.verdict = verdict;
-        return decision;
-    }
-    let routed = |end| on_bridge(end, networks).filter(|network| network.mode.is_routed_by_host());
-    let (from, to) = (routed(&packet.from), routed(&packet.to));
-    let from = from.map(|network| {
-        let way = if packet.to.at == At::Host {
-            Way::ToHost
-        } else {
-            Way::Out
-        };
-        (network, way, policy_of(network))
-    });
-    let to = to.map(|network| {
-        let way = if packet.from.at == At::Host {
-            Way::FromHost
-        } else {
-            Way::In
-        };
-        (network, way, policy_of(network))
-    });
-    // Policies come first, then libvirt with what it says of packets to guests; it asks no more
-    // when that accepts, unless a policy has taken its place.
+    // Policies come first, in the order of the way.
     let sides = [&from, &to];
-    for (network, way, policy) in sides.into_iter().flatten() {
-        let Some(policy) = policy else { continue };
-        judge(network, *way, policy, packet, &mut decision);
+    for side in sides.into_iter().flatten() {
+        let Some(policy) = side.policy else { continue };
+        judge(side, policy, packet, stage, &mut decision);
         if decision.verdict != Verdict::Accept {
             return decision;
         }
     }
-    let mut by_libvirt = Vec::new();
-    by_libvirt.extend(to.as_ref().filter(|(_, _, policy)| policy.is_none()));
-    by_libvirt.extend(from.as_ref().filter(|(_, _, policy)| policy.is_none()));
-    let without_policies = from
-        .iter()
-        .chain(&to)
-        .all(|(_, _, policy)| policy.is_none());
-    for &(network, way, _) in by_libvirt {
-        let verdict = verdict_of_libvirt(network, way, packet);
-        decision.deciders.push(Decider::Libvirt {
-            network: network.name.clone(),
-            way,
-            mode: network.mode,
-        });
-        decision.verdict = verdict;
-        let is_final = way == Way::In && without_policies && network.mode != ForwardMode::Open;
-        if verdict != Verdict::Accept || is_final {
-            break;
-        }
+    // What was forwarded is accepted before libvirt is asked.
+    if packet.course == Course::Direct {
+        ask_libvirt(from.as_ref(), to.as_ref(), packet, stage, &mut decision);
     }
     decision
 }
@@ -215,65 +258,54 @@ fn refused_by_host(packet: &Packet) -> Option<(Refusal, Verdict)> {
         .iter()
         .any(|end| end.at == At::Host);
     match (packet.routing, &packet.to.at) {
-        // It says nothing then (`ip_error` in net/ipv4/route.c, `ip6_forward` of net/ipv6).
+        // It says nothing then (`ip_error` in net/ipv4/route.c, `ip6_forward` in net/ipv6).
         (Routing::Off, _) if !is_local => Some((Refusal::NoRouter, Verdict::Drop)),
         (_, At::Nowhere) => Some((Refusal::NoRoute, Verdict::Reject)),
         _ => None,
     }
 }
 
-fn judge(network: &Network, way: Way, policy: &Policy, packet: &Packet, decision: &mut Decision) {
-    let network = network.name.clone();
-    let Some(clauses) = policy.ways.get(&way) else {
-        decision.deciders.push(Decider::Unsaid { network, way });
-        return;
-    };
-    let every = |clause: &&Clause| clause.judged == Judged::EveryPacket;
-    let opener = |clause: &&Clause| clause.judged == Judged::Opener;
-    let in_order = clauses
-        .iter()
-        .filter(every)
-        .chain(clauses.iter().filter(opener));
+fn judge(side: &Side<'_>, policy: &Policy, packet: &Packet, stage: Stage, decision: &mut Decision) {
+    let (network, way) = (side.network.name.clone(), side.way);
+    let clauses = policy.ways.get(&way).map_or(&[][..], Vec::as_slice);
+    let judged = |judged| clauses.iter().filter(move |clause| clause.judged == judged);
     let (guest, peer) = if way.is_from_guests() {
         (&packet.from, &packet.to)
     } else {
         (&packet.to, &packet.from)
     };
-    for clause in in_order {
-        if fits(clause, guest, peer, packet) {
-            decision.verdict = clause.verdict;
-            decision.deciders.push(Decider::Clause {
+    // Replies pass once the clauses that look at each packet have been asked; so do forwards to
+    // guests.
+    let passes = stage == Stage::Reply || (way == Way::In && packet.course == Course::Forwarded);
+    let openers = judged(Judged::Opener).filter(|_| !passes);
+    let mut in_order = judged(Judged::EveryPacket).chain(openers);
+    let decider = match in_order.find(|clause| fits(clause, guest, peer, packet)) {
+        Some(found) => {
+            decision.verdict = found.verdict;
+            Decider::Clause {
                 network,
                 way,
-                clause: clause.name.clone(),
-            });
-            return;
+                clause: found.name.clone(),
+            }
         }
-    }
-    decision.deciders.push(Decider::Unsaid { network, way });
+        None => Decider::Unsaid { network, way },
+    };
+    decision.deciders.push(decider);
 }
 
 fn fits(clause: &Clause, guest: &End, peer: &End, packet: &Packet) -> bool {
     let family = Family::of(guest.address);
     let is_peer = |wanted: &Peer| {
+        let (interface, mac) = (wanted.interface.as_ref(), wanted.mac.as_ref());
         wanted.nets.contains(peer.address)
-            && wanted
-                .interface
-                .as_ref()
-                .is_none_or(|named| named.fits(peer.interface()))
-            && wanted
-                .mac
-                .as_ref()
-                .is_none_or(|named| named.fits(peer.mac.as_deref()))
+            && interface.is_none_or(|named| named.fits(peer.interface()))
+            && mac.is_none_or(|named| named.fits(peer.mac.as_deref()))
     };
+    let is_for = |service: &Service| is_for(*service, family, packet.protocol);
     clause.families.contains(&family)
         && clause.guests.contains(guest.address)
         && (clause.peers.is_empty() || clause.peers.iter().any(is_peer))
-        && (clause.services.is_empty()
-            || clause
-                .services
-                .iter()
-                .any(|service| is_for(*service, family, packet.protocol)))
+        && (clause.services.is_empty() || clause.services.iter().any(is_for))
 }
 
 fn is_for(service: Service, of: Family, asked: Protocol) -> bool {
@@ -290,28 +322,64 @@ fn is_for(service: Service, of: Family, asked: Protocol) -> bool {
     }
 }
 
+/// Asks libvirt about the ends that have no policy: first what it says of packets to guests, and
+/// then, unless it has accepted already, of packets from guests. A policy takes its place.
+fn ask_libvirt(
+    from: Option<&Side<'_>>,
+    to: Option<&Side<'_>>,
+    packet: &Packet,
+    stage: Stage,
+    decision: &mut Decision,
+) {
+    let is_plain = |side: &&Side<'_>| side.policy.is_none();
+    let nobody_else = from.iter().chain(&to).all(is_plain);
+    let asked = [to.filter(is_plain), from.filter(is_plain)];
+    for side in asked.into_iter().flatten() {
+        let mode = side.network.mode;
+        // It has no rules for open networks, and accepts no more of what is for the host than the
+        // host does without.
+        let is_passed_on = matches!(side.way, Way::Out | Way::In);
+        if mode == ForwardMode::Open || !is_passed_on {
+            continue;
+        }
+        let verdict = verdict_of_libvirt(side, packet, stage);
+        decision.deciders.push(Decider::Libvirt {
+            network: side.network.name.clone(),
+            way: side.way,
+            mode,
+        });
+        decision.verdict = verdict;
+        if verdict != Verdict::Accept || (side.way == Way::In && nobody_else) {
+            break;
+        }
+    }
+}
+
 /// What libvirt's own rules say (src/network/network_iptables.c, network_nftables.c).
-fn verdict_of_libvirt(network: &Network, way: Way, packet: &Packet) -> Verdict {
+fn verdict_of_libvirt(side: &Side<'_>, packet: &Packet, stage: Stage) -> Verdict {
+    let network = side.network;
     // With <forward dev='...'/> a guest's packets go by that interface, and come by it.
-    let own = |guest: &End, peer: &End| {
-        let is_own = nets_of(network)
-            .iter()
-            .any(|net| net.contains(&guest.address));
-        let dev = network.forward_dev.as_ref();
-        if is_own && dev.is_none_or(|dev| peer.interface() == Some(dev.as_str())) {
-            Verdict::Accept
-        } else {
-            Verdict::Reject
-        }
+    let is_own = |guest: &End| {
+        let nets = nets_of(network);
+        nets.iter().any(|net| net.contains(&guest.address))
     };
-    match (network.mode, way) {
-        (_, Way::ToHost | Way::FromHost) | (ForwardMode::Open, _) => Verdict::Accept,
-        (ForwardMode::Isolated, _) => Verdict::Reject,
-        (_, Way::Out) => own(&packet.from, &packet.to),
+    let is_by = |peer: &End| {
+        let dev = network.forward_dev.as_deref();
+        dev.is_none_or(|dev| peer.interface() == Some(dev))
+    };
+    let masquerades = packet.to.address.is_ipv4() || network.masquerades_ipv6;
+    let accepts = match (network.mode, side.way) {
+        (ForwardMode::Isolated, _) => false,
+        (_, Way::Out | Way::ToHost) => is_own(&packet.from) && is_by(&packet.to),
         // Without <nat ipv6='yes'/> IPv6 is routed.
-        (ForwardMode::Nat, Way::In) if packet.to.address.is_ipv4() || network.masquerades_ipv6 => {
-            Verdict::Reject
+        (ForwardMode::Nat, Way::In) if masquerades => {
+            stage == Stage::Reply && is_own(&packet.to) && is_by(&packet.from)
         }
-        (_, Way::In) => own(&packet.to, &packet.from),
+        (_, Way::In | Way::FromHost) => is_own(&packet.to) && is_by(&packet.from),
+    };
+    if accepts {
+        Verdict::Accept
+    } else {
+        Verdict::Reject
     }
 }

@@ -10,7 +10,9 @@ mod group;
 mod resolve;
 
 pub use compile::{compile, rule_of_clause, Compiled, Surroundings};
-pub use explain::{explain, At, Decider, Decision, End, Packet, Protocol, Refusal, Routing};
+pub use explain::{
+    explain, explain_reply, At, Course, Decider, Decision, End, Packet, Protocol, Refusal, Routing,
+};
 pub use grammar::{
     Antispoof, Direction, Mode, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
 };

@@ -1,6 +1,7 @@
 //! The tables of one family, changed by `iptables-restore --noflush`: each table as a whole or not
 //! at all.
 
+use portero_plan::Counter;
 use std::collections::BTreeMap;
 
 /// Built-in chains of each table.
@@ -47,6 +48,28 @@ impl Iptables {
             .iter()
             .flat_map(|(chain, rules)| rules.iter().map(move |rule| format!("-A {chain} {rule}")));
         names.chain(rules).collect()
+    }
+
+    /// What `iptables-save -c -t TABLE` prints of rules; each has counted what is said of its comment.
+    pub(crate) fn list_counted(
+        &self,
+        table: &str,
+        counters: &BTreeMap<String, Counter>,
+    ) -> Vec<String> {
+        let rules = self.list(table).into_iter();
+        let rules = rules.filter(|line| line.starts_with("-A"));
+        rules
+            .map(|line| {
+                let comment = line.split("--comment ").nth(1).unwrap_or_default();
+                let comment = match comment.strip_prefix('"') {
+                    Some(quoted) => quoted.split('"').next(),
+                    None => comment.split(' ').next(),
+                };
+                let counter = counters.get(comment.unwrap_or_default());
+                let Counter { packets, bytes } = counter.copied().unwrap_or_default();
+                format!("[{packets}:{bytes}] {line}")
+            })
+            .collect()
     }
 
     /// Whether any chain is portero's.

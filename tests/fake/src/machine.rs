@@ -5,8 +5,8 @@ use crate::nftables::Nftables;
 use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
-use portero_plan::iptables::{Observed, Table};
-use portero_plan::{nftables, Claim, Family, Firewall, Neighbor, Script, Tool};
+use portero_plan::iptables::{self, Observed, Table};
+use portero_plan::{nftables, Claim, Counter, Family, Firewall, Neighbor, Script, Tool};
 use portero_port_forward::Listener;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -35,6 +35,10 @@ pub struct Machine {
     pub whereabouts: BTreeMap<IpAddr, Whereabouts>,
     /// Whether packets are passed on.
     pub passes_on: bool,
+    /// Whether what goes from port to port of a bridge is judged.
+    pub judges_bridged: bool,
+    /// What rules have counted by their comment, and elements by their key.
+    pub counters: BTreeMap<String, Counter>,
     /// What was committed, in order.
     pub committed: Vec<Script>,
     /// Flows that were to be forgotten.
@@ -87,6 +91,13 @@ impl Machine {
     }
 }
 
+fn strange(source: nftables::ReadError) -> KernelError {
+    KernelError::Strange {
+        program: "nft".to_owned(),
+        source,
+    }
+}
+
 impl Kernel for Machine {
     fn survey(&mut self, _: Deadline) -> Result<Survey, KernelError> {
         Ok(Survey {
@@ -109,13 +120,27 @@ impl Kernel for Machine {
     fn observe_nftables(&mut self, _: Deadline) -> Result<nftables::Observed, KernelError> {
         let mut observed = nftables::Observed::default();
         for (place, json) in self.nftables.list() {
-            let added = observed.add(place, json.to_string().as_bytes());
-            added.map_err(|source| KernelError::Strange {
-                program: "nft".to_owned(),
-                source,
-            })?;
+            observed
+                .add(place, json.to_string().as_bytes())
+                .map_err(strange)?;
         }
         Ok(observed)
+    }
+
+    fn count_iptables(&mut self, _: Deadline) -> Result<iptables::Counted, KernelError> {
+        let mut counted = iptables::Counted::default();
+        for tables in [&self.ipv4, &self.ipv6] {
+            let lines = tables.list_counted(Table::Filter.name(), &self.counters);
+            counted.add(lines.iter().map(String::as_str));
+        }
+        Ok(counted)
+    }
+
+    fn count_nftables(&mut self, _: Deadline) -> Result<nftables::Counted, KernelError> {
+        match self.nftables.list_counted(&self.counters) {
+            Some(json) => nftables::Counted::of(json.to_string().as_bytes()).map_err(strange),
+            None => Ok(nftables::Counted::default()),
+        }
     }
 
     fn commit(&mut self, script: &Script, _: Deadline) -> Result<(), KernelError> {
@@ -221,6 +246,10 @@ impl Kernel for Machine {
 
     fn passes_on(&mut self, _: Family) -> bool {
         self.passes_on
+    }
+
+    fn judges_bridged(&mut self, _: Family) -> bool {
+        self.judges_bridged
     }
 
     fn reattach(

@@ -1,7 +1,7 @@
 //! The tables of nftables, changed by `nft -f`: everything or nothing.
 
 use portero_plan::nftables::{Place, LIBVIRT_TABLE};
-use portero_plan::Family;
+use portero_plan::{Counter, Family};
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Set {
     is_map: bool,
+    /// Whether each element has a counter.
+    counts: bool,
     types: Vec<String>,
     elements: BTreeMap<String, Option<String>>,
     /// Of one with intervals that has come with the present script: the chains that were there before.
@@ -72,8 +74,14 @@ impl Nftables {
         let tables = PLACES.into_iter();
         tables
             .filter_map(|place| Some((place, self.tables.get(&place.to_string())?)))
-            .map(|(place, table)| (place, table.to_json()))
+            .map(|(place, table)| (place, table.to_json(&BTreeMap::new())))
             .collect()
+    }
+
+    /// The same of the table of policies, whose rules and elements have counted this.
+    pub(crate) fn list_counted(&self, counters: &BTreeMap<String, Counter>) -> Option<Value> {
+        let table = self.tables.get(&Place::Policy.to_string())?;
+        Some(table.to_json(counters))
     }
 
     /// All tables with what is in them; of libvirt's the part that is portero's.
@@ -281,11 +289,11 @@ impl Table {
         Ok(())
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, counters: &BTreeMap<String, Counter>) -> Value {
         let mut items = vec![json!({ "metainfo": {} })];
         for (name, set) in &self.sets {
             let kind = if set.is_map { "map" } else { "set" };
-            items.push(json!({ kind: set.to_json(name) }));
+            items.push(json!({ kind: set.to_json(name, counters) }));
         }
         for name in self.chains.keys() {
             items.push(json!({ "chain": { "name": name } }));
@@ -296,11 +304,13 @@ impl Table {
                 let comment = comment.map(|comment| comment.trim_end_matches('"'));
                 let jump = rule.split("jump ").nth(1).unwrap_or_default();
                 let target = jump.split(' ').next().unwrap_or_default();
+                let comment = comment.unwrap_or_default();
+                let counter = counters.get(comment).copied().unwrap_or_default();
                 items.push(json!({ "rule": {
                     "chain": chain,
                     "handle": handle,
-                    "comment": comment.unwrap_or_default(),
-                    "expr": [{ "jump": { "target": target } }],
+                    "comment": comment,
+                    "expr": [{ "counter": counter }, { "jump": { "target": target } }],
                 } }));
             }
         }
@@ -317,17 +327,20 @@ impl Set {
         let key = types.split([';', ':']).next().unwrap_or_default().trim();
         Ok(Self {
             is_map: kind == "map",
+            counts: definition.contains("counter"),
             types: key.split(" . ").map(str::to_owned).collect(),
             elements: BTreeMap::new(),
             came_after: definition.contains("interval").then(|| chains.clone()),
         })
     }
 
-    fn to_json(&self, name: &str) -> Value {
+    fn to_json(&self, name: &str, counters: &BTreeMap<String, Counter>) -> Value {
         let elements = self.elements.iter().map(|(key, data)| {
+            let counter = counters.get(key).copied().unwrap_or_default();
             let key = concat(key, Some(&self.types));
             match data {
-                Some(data) => json!([key, concat(data, None)]),
+                Some(data) => json!([key, given(data)]),
+                None if self.counts => json!({ "elem": { "val": key, "counter": counter } }),
                 None => key,
             }
         });
@@ -339,7 +352,15 @@ impl Set {
     }
 }
 
-/// A key or what a map gives, as nft prints it.
+/// What a map gives, as nft prints it: a verdict, or an address and port.
+fn given(data: &str) -> Value {
+    match data.strip_prefix("jump ") {
+        Some(chain) => json!({ "jump": { "target": chain } }),
+        None => concat(data, None),
+    }
+}
+
+/// A key or an address and port, as nft prints it.
 fn concat(text: &str, types: Option<&[String]>) -> Value {
     let parts = text.split(" . ").enumerate().map(|(index, part)| {
         let kind = types.and_then(|types| types.get(index));

@@ -1,6 +1,6 @@
 //! Gathers what planning needs: configuration, networks, ports and leases.
 
-use super::Engine;
+use super::{Engine, NetworkPolicy};
 use crate::config::{element_in_file, group};
 use crate::state::{Plug, RecordedPort};
 use crate::{files, ApplyError, Config, Phase, Record, Severity};
@@ -112,10 +112,21 @@ impl Engine<'_> {
         &self,
         network: &Network,
         networks: &[Network],
-    ) -> Result<Option<Compiled>, ApplyError> {
+    ) -> Result<Option<NetworkPolicy>, ApplyError> {
         let Some((written, origin)) = self.written_policy(network)? else {
             return Ok(None);
         };
+        self.compile(network, networks, written, origin).map(Some)
+    }
+
+    /// Resolves the names of a policy.
+    pub(super) fn compile(
+        &self,
+        network: &Network,
+        networks: &[Network],
+        written: WrittenPolicy,
+        origin: Origin,
+    ) -> Result<NetworkPolicy, ApplyError> {
         let groups = |name: &ObjectName| {
             group(&self.paths, name, self.trusted_user).map_err(|error| error.to_string())
         };
@@ -123,9 +134,14 @@ impl Engine<'_> {
             networks,
             groups: &groups,
         };
-        compile(network, &written, &around)
-            .map(Some)
-            .map_err(|source| ApplyError::Policy { origin, source })
+        match compile(network, &written, &around) {
+            Ok(compiled) => Ok(NetworkPolicy {
+                written,
+                origin,
+                compiled,
+            }),
+            Err(source) => Err(ApplyError::Policy { origin, source }),
+        }
     }
 
     /// What a network is to be given. Warnings about its policy are logged when it is news.
@@ -139,7 +155,7 @@ impl Engine<'_> {
         let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
         let compiled = self.compiled_policy(network, networks)?;
         let mut plan = plan_network(owner, forwards, network)?;
-        if let Some(Compiled { policy, warnings }) = compiled {
+        if let Some(Compiled { policy, warnings }) = compiled.map(|policy| policy.compiled) {
             if old.and_then(|old| old.ruleset.policy.as_ref()) != Some(&policy) {
                 for warning in warnings {
                     let message = format!("{}: policy: {warning}", plan.ruleset.owner);

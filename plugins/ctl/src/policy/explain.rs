@@ -1,13 +1,14 @@
 //! `portero policy explain`: the verdict on one packet, and who gives it.
 
-use super::Error;
+use super::{forward, words, Error};
 use crate::args::{ProtocolName, Question};
 use crate::{status, DONE};
 use portero_apply::{ActiveNetwork, Engine, Whereabouts};
 use portero_event::{ForwardMode, Network, ObjectName};
 use portero_plan::{Family, Verdict, Way};
 use portero_routed_policy::{
-    explain, rule_of_clause, At, Decider, Decision, End, Packet, Protocol, Refusal, Routing,
+    explain, explain_reply, rule_of_clause, At, Course, Decider, Decision, End, Packet, Protocol,
+    Refusal, Routing,
 };
 use serde::Serialize;
 use std::net::IpAddr;
@@ -19,7 +20,11 @@ const ECHO_REQUEST: [(Family, u8); 2] = [(Family::Ipv4, 8), (Family::Ipv6, 128)]
 #[derive(Debug, Serialize)]
 struct Answer {
     verdict: Verdict,
+    /// In their order; the last has decided.
     deciders: Vec<Said>,
+    /// The same of the reply, when the packet arrives and somebody else judges that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply: Option<Box<Answer>>,
 }
 
 /// What one of those who have a say says.
@@ -56,13 +61,15 @@ struct Said {
 
 /// Answers a question.
 pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
-    let packet = packet(question, engine)?;
+    let mut packet = packet(question, engine)?;
+    let forward = forward::follow(&mut packet, engine)?;
     let active = engine.networks()?;
-    let answer = answer(&packet, &active);
+    let mut answer = answer(&packet, &active);
+    answer.deciders.splice(0..0, forward.map(Said::forward));
     for network in active.iter().filter(|network| !network.is_in_firewall) {
-        let name = network.network.name.as_str().escape_debug();
+        let name = words::quoted(&network.network.name);
         eprintln!(
-            "portero: warning: what network '{name}' was given is not in the firewall; run 'portero sync'"
+            "portero: warning: what network {name} was given is not in the firewall; run 'portero sync'"
         );
     }
     let text = if question.json {
@@ -81,7 +88,9 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
     }
     let mut from = end(from, engine.whereabouts(from)?);
     if let Some(dev) = &question.dev {
-        from.at = At::Behind(dev.to_string());
+        let at = At::Behind(dev.to_string());
+        from.mac = from.mac.filter(|_| from.at == at);
+        from.at = at;
     }
     if let Some(mac) = question.mac {
         from.mac = Some(mac.to_string());
@@ -100,11 +109,12 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
         from,
         to: end(to, engine.whereabouts(to)?),
         protocol: protocol(question, family)?,
+        course: Course::Direct,
         routing,
     })
 }
 
-fn end(address: IpAddr, whereabouts: Whereabouts) -> End {
+pub(super) fn end(address: IpAddr, whereabouts: Whereabouts) -> End {
     let (at, mac) = match whereabouts {
         Whereabouts::Host => (At::Host, None),
         Whereabouts::Behind { interface, mac } => (At::Behind(interface), mac),
@@ -141,22 +151,56 @@ fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Answer {
     let networks: Vec<Network> = active.iter().map(|one| one.network.clone()).collect();
     let policy_of = |network: &Network| {
         let known = active.iter().find(|one| one.network.uuid == network.uuid);
-        known.and_then(|one| one.policy.as_ref())
+        known.and_then(ActiveNetwork::policy)
     };
-    let Decision { verdict, deciders } = explain(packet, &networks, &policy_of);
-    let last = deciders.len().saturating_sub(1);
-    let deciders = deciders.iter().enumerate();
+    let mut answer = said_of(&explain(packet, &networks, &policy_of), active);
+    if answer.verdict == Verdict::Accept {
+        let reply = explain_reply(packet, &networks, &policy_of);
+        answer.reply = Some(Box::new(said_of(&reply, active)));
+    }
+    answer
+}
+
+fn said_of(decision: &Decision, active: &[ActiveNetwork]) -> Answer {
+    let last = decision.deciders.len().saturating_sub(1);
+    let deciders = decision.deciders.iter().enumerate();
     let said = deciders.map(|(index, decider)| {
         let verdict = if index == last {
-            verdict
+            decision.verdict
         } else {
             Verdict::Accept
         };
         said(decider, verdict, active)
     });
     Answer {
-        verdict,
+        verdict: decision.verdict,
         deciders: said.collect(),
+        reply: None,
+    }
+}
+
+impl Said {
+    fn by(by: &'static str, verdict: Verdict) -> Self {
+        Self {
+            by,
+            verdict,
+            network: None,
+            way: None,
+            clause: None,
+            rule: None,
+            origin: None,
+            line: None,
+            mode: None,
+            text: String::new(),
+        }
+    }
+
+    /// A forward, which sends the packet elsewhere.
+    fn forward(text: String) -> Self {
+        Self {
+            text,
+            ..Self::by("portero", Verdict::Accept)
+        }
     }
 }
 
@@ -170,18 +214,11 @@ fn said(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Said {
         Decider::Host(_) => ("host", None, None),
     };
     let mut said = Said {
-        by,
-        verdict,
-        network: network.map(|name| name.as_str().to_owned()),
+        network: network.map(ToString::to_string),
         way: way.map(Way::name),
-        clause: None,
-        rule: None,
-        origin: None,
-        line: None,
-        mode: None,
-        text: String::new(),
+        ..Said::by(by, verdict)
     };
-    let of = |network: &ObjectName| format!("network '{}'", network.as_str().escape_debug());
+    let of = |network: &ObjectName| format!("network {}", words::quoted(network));
     said.text = match decider {
         Decider::Clause {
             network, clause, ..
@@ -227,14 +264,14 @@ fn said(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Said {
 /// Where a clause is written, as far as that is still what was given to the firewall.
 fn written(said: &mut Said, network: &ObjectName, active: &[ActiveNetwork]) {
     let network = active.iter().find(|one| one.network.name == *network);
-    let Some(Ok(Some((policy, origin)))) = network.map(|one| &one.written) else {
+    let Some(policy) = network.and_then(ActiveNetwork::written_as_given) else {
         return;
     };
-    said.origin = Some(origin.to_string());
+    said.origin = Some(policy.origin.to_string());
     said.line = match said.rule {
-        None => Some(policy.line),
+        None => Some(policy.written.line),
         Some(number) => {
-            let mut rules = policy.rules.iter();
+            let mut rules = policy.written.rules.iter();
             rules
                 .find(|rule| rule.number == number)
                 .map(|rule| rule.line)
@@ -264,11 +301,21 @@ fn direction(way: Way) -> &'static str {
 
 fn text(answer: &Answer) -> String {
     let mut text = format!("{}\n", answer.verdict);
-    for said in &answer.deciders {
-        text += &format!("  {} by {}\n", said.verdict, said.text);
-    }
+    text += &by_whom(answer);
     if answer.deciders.is_empty() {
-        text += "  nobody of portero and libvirt has a say: no virtual network is concerned\n";
+        text += "  neither portero nor libvirt has a say\n";
+    }
+    // Of replies only what stops them is news.
+    let stopped = answer.reply.as_ref();
+    if let Some(reply) = stopped.filter(|reply| reply.verdict != Verdict::Accept) {
+        text += &format!("its reply: {}\n{}", reply.verdict, by_whom(reply));
     }
     text
+}
+
+fn by_whom(answer: &Answer) -> String {
+    let lines = answer.deciders.iter();
+    lines
+        .map(|said| format!("  {} by {}\n", said.verdict, said.text))
+        .collect()
 }

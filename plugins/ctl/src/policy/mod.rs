@@ -1,9 +1,15 @@
 //! `portero policy`: shows, checks and explains the policies of networks.
 
+mod check;
+mod clauses;
 mod explain;
+mod forward;
+mod show;
+mod words;
 
 use crate::args::PolicyCommand;
 use portero_apply::{ApplyError, Engine};
+use portero_event::ObjectName;
 use std::net::IpAddr;
 
 /// Why a command about policies failed.
@@ -12,6 +18,12 @@ pub(crate) enum Error {
     /// The host cannot be read.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// What is to be checked is not there.
+    #[error("'{}' is neither an active network nor a file", name.as_str().escape_debug())]
+    NothingToCheck {
+        /// What was given.
+        name: ObjectName,
+    },
     /// A packet has one family.
     #[error("{from} and {to} are of two families, expected two IPv4 or two IPv6 addresses")]
     TwoFamilies {
@@ -43,6 +55,8 @@ pub(crate) enum Error {
 /// Does what a command says; gives what to print and the exit status.
 pub(crate) fn run(command: &PolicyCommand, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
     match command {
+        PolicyCommand::Show { network, json } => show::run(network.as_ref(), *json, engine),
+        PolicyCommand::Check(asked) => check::run(asked, engine),
         PolicyCommand::Explain(question) => explain::run(question, engine),
     }
 }

@@ -6,7 +6,7 @@ use super::frame::{
     Chain,
 };
 use super::{Place, LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
-use crate::{Family, Protocol};
+use crate::{Counter, Family, Protocol};
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use serde::Deserialize;
 use serde_json::Value;
@@ -66,13 +66,14 @@ struct Listing {
     nftables: Vec<Item>,
 }
 
+/// What a table's listing holds, each in one of its fields.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Item {
-    set: Option<Set>,
+pub(super) struct Item {
+    pub(super) set: Option<Set>,
     map: Option<Set>,
     chain: Option<Named>,
-    rule: Option<Rule>,
+    pub(super) rule: Option<Rule>,
 }
 
 #[derive(Deserialize)]
@@ -81,24 +82,24 @@ struct Named {
 }
 
 #[derive(Deserialize)]
-struct Set {
-    name: String,
+pub(super) struct Set {
+    pub(super) name: String,
     r#type: Value,
     #[serde(default)]
-    elem: Vec<Value>,
+    pub(super) elem: Vec<Value>,
 }
 
 #[derive(Deserialize)]
-struct Rule {
-    chain: String,
+pub(super) struct Rule {
+    pub(super) chain: String,
     handle: u64,
     #[serde(default)]
-    comment: String,
+    pub(super) comment: String,
     #[serde(default)]
-    expr: Vec<Value>,
+    pub(super) expr: Vec<Value>,
 }
 
-fn items(place: Place, json: &[u8]) -> Result<Vec<Item>, ReadError> {
+pub(super) fn items(place: Place, json: &[u8]) -> Result<Vec<Item>, ReadError> {
     let listing: Listing = serde_json::from_slice(json).map_err(|source| ReadError {
         table: place.to_string(),
         source,
@@ -241,7 +242,34 @@ impl LibvirtTable {
     }
 }
 
+impl Set {
+    /// The types of its key's parts.
+    fn types(&self) -> Vec<&str> {
+        match &self.r#type {
+            Value::String(one) => vec![one.as_str()],
+            Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The keys of its elements that have a counter, with that.
+    pub(super) fn counters(&self) -> impl Iterator<Item = (String, Counter)> + '_ {
+        let types = self.types();
+        let counted = self.elem.iter().filter_map(|element| element.get("elem"));
+        counted.filter_map(move |element| {
+            let key = joined(element.get("val")?, &types)?;
+            Some((key, Counter::of(element.get("counter")?)?))
+        })
+    }
+}
+
 impl Rule {
+    /// What its counter says, if it has one.
+    pub(super) fn counter(&self) -> Option<Counter> {
+        let mut counters = self.expr.iter().filter_map(|word| word.get("counter"));
+        counters.find_map(Counter::of)
+    }
+
     fn jumps_to(&self, chain: &str) -> bool {
         self.expr
             .iter()
@@ -252,11 +280,7 @@ impl Rule {
 
 /// Reads a set's elements; false when one is in a form that portero never gives it.
 fn read_elements(place: Place, set: &Set, elements: &mut Elements) -> bool {
-    let types: Vec<&str> = match &set.r#type {
-        Value::String(one) => vec![one.as_str()],
-        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
+    let types = set.types();
     let mut all_known = true;
     for element in &set.elem {
         // Those with a counter of their own.

@@ -216,7 +216,11 @@ impl ChainOf {
             let address = self.peer_address(family);
             let text = format!("{address} {SET_MARK}{index}");
             let comment = format!("{} to {}", first.name, last.name);
-            self.add_lines(first, family, &[text], &comment);
+            // An element counts who gets as far as to it, so the services come before.
+            for service in services_of(&first.services, family) {
+                let matches: Vec<String> = service.into_iter().chain([text.clone()]).collect();
+                self.push(first, &matches, &comment);
+            }
         }
     }
 
@@ -281,15 +285,9 @@ impl ChainOf {
     }
 
     fn add_lines(&mut self, clause: &Clause, family: Family, matches: &[String], comment: &str) {
-        if clause.services.is_empty() {
-            return self.push(clause, matches, comment);
-        }
-        let services = ports_of(&clause.services);
-        for text in services
-            .into_iter()
-            .chain(icmp_of(&clause.services, family))
-        {
-            self.push(clause, &[matches, &[text]].concat(), comment);
+        for service in services_of(&clause.services, family) {
+            let matches: Vec<String> = matches.iter().cloned().chain(service).collect();
+            self.push(clause, &matches, comment);
         }
     }
 
@@ -375,23 +373,26 @@ impl ChainOf {
     }
 }
 
-/// Which clause each element of an owner's sets is of, by set and key.
-pub(crate) fn clauses_of_elements(ruleset: &Ruleset) -> BTreeMap<(String, String), String> {
-    let mut clauses = BTreeMap::new();
-    let Some(policy) = &ruleset.policy else {
-        return clauses;
-    };
-    for (way, of) in &policy.ways {
-        let mut chain = ChainOf::new(*way);
-        chain.add_all(of);
-        let name = chain.name(way.name(), &ruleset.owner);
-        for (index, set) in chain.sets.iter().enumerate() {
-            for (net, clause) in &set.nets {
-                clauses.insert((format!("{name}_{index}"), network(*net)), clause.clone());
-            }
+/// The chain of an owner's clauses on a way, and what its rules and elements are of.
+pub(crate) struct NamedChain {
+    /// Its name.
+    pub(crate) name: String,
+    /// The clause that each element of its sets is of, by set and key.
+    pub(crate) elements: BTreeMap<(String, String), String>,
+}
+
+/// The chain of clauses on a way.
+pub(crate) fn named_chain(owner: &Owner, way: Way, clauses: &[Clause]) -> NamedChain {
+    let mut chain = ChainOf::new(way);
+    chain.add_all(clauses);
+    let name = chain.name(way.name(), owner);
+    let mut elements = BTreeMap::new();
+    for (index, set) in chain.sets.iter().enumerate() {
+        for (net, clause) in &set.nets {
+            elements.insert((format!("{name}_{index}"), network(*net)), clause.clone());
         }
     }
-    clauses
+    NamedChain { name, elements }
 }
 
 /// The family of a clause that says nothing of its other end but addresses of one family.
@@ -451,6 +452,15 @@ fn is_named(what: &str, named: &Named, write: impl Fn(&str) -> String) -> String
         Named::Is(name) => format!("{what} {}", write(name)),
         Named::IsNot(name) => format!("{what} != {}", write(name)),
     }
+}
+
+/// A match for each protocol of services; one that is none when anything will do.
+fn services_of(services: &[Service], family: Family) -> Vec<Option<String>> {
+    if services.is_empty() {
+        return vec![None];
+    }
+    let matches = ports_of(services).into_iter();
+    matches.chain(icmp_of(services, family)).map(Some).collect()
 }
 
 /// A match for each protocol with ports.

@@ -4,7 +4,7 @@
 use crate::networks::{network, Networks};
 use portero_event::{ForwardMode, Network};
 use portero_plan::{Policy, Verdict, Way};
-use portero_routed_policy::{explain, At, Decider, End, Packet, Protocol, Routing};
+use portero_routed_policy::{explain, At, Course, Decider, End, Packet, Protocol, Routing};
 
 const WEB: Protocol = Protocol::Port(portero_plan::Protocol::Tcp, 80);
 
@@ -55,6 +55,7 @@ impl World {
             from,
             to,
             protocol,
+            course: Course::Direct,
             routing: Routing::On,
         })
     }
@@ -199,6 +200,7 @@ fn without_policies_it_is_libvirt_alone_with_its_leaks() {
         from: six("outside", "2001:db8::7"),
         to: six("net", "fd00:1::7"),
         protocol: WEB,
+        course: Course::Direct,
         routing: Routing::On,
     };
     assert_eq!(world.explain_packet(&packet).0, Verdict::Accept);

@@ -14,7 +14,7 @@ use portero_event::Network;
 use portero_fake::{random_networks, Machine, RandomNetworks, MACS};
 use portero_plan::iptables::Observed;
 use portero_plan::{Family, Policy};
-use portero_routed_policy::{explain, At, Decision, End, Packet, Protocol, Routing};
+use portero_routed_policy::{explain, At, Course, Decision, End, Packet, Protocol, Routing};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -154,6 +154,7 @@ fn packet() -> impl Strategy<Value = Packet> {
                 from: end(from, family, here, mac),
                 to: end(to, family, there, other),
                 protocol,
+                course: Course::Direct,
                 routing: Routing::On,
             },
         )

@@ -1,0 +1,61 @@
+//! What of the host itself matters to virtual networks, for `portero doctor`.
+
+use super::Engine;
+use crate::Hook;
+use portero_plan::Family;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// What of the host itself matters to virtual networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Hooks that libvirt does not find.
+    pub missing_hooks: Vec<MissingHook>,
+    /// Families whose packets the host passes on.
+    pub passes_on: Vec<Family>,
+    /// Families of which iptables judges what goes from port to port of one bridge.
+    pub judges_bridged: Vec<Family>,
+}
+
+/// A hook that libvirt does not find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingHook {
+    /// Where libvirt looks.
+    pub folder: PathBuf,
+    /// The program that should be there.
+    pub program: &'static str,
+}
+
+impl Engine<'_> {
+    /// What of the host itself matters to virtual networks.
+    pub fn host_facts(&mut self) -> HostFacts {
+        let hooks = self.paths.libvirt.join("hooks");
+        let missing = Hook::ALL.into_iter().filter_map(|hook| {
+            let folder = hooks.join(hook.folder());
+            let program = hook.program();
+            (!has_program(&folder, program)).then_some(MissingHook { folder, program })
+        });
+        let families = |is: &mut dyn FnMut(Family) -> bool| -> Vec<Family> {
+            let families = Family::ALL.into_iter();
+            families.filter(|family| is(*family)).collect()
+        };
+        HostFacts {
+            missing_hooks: missing.collect(),
+            passes_on: families(&mut |family| self.kernel.passes_on(family)),
+            judges_bridged: families(&mut |family| self.kernel.judges_bridged(family)),
+        }
+    }
+}
+
+/// Whether a folder of hooks has a program, under whatever name: itself, or a link to it. libvirt
+/// runs what is executable (`virHookCheck` in src/util/virhook.c).
+fn has_program(folder: &Path, program: &str) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        let file = fs::canonicalize(&path).unwrap_or_default();
+        let is_it = file.file_name().is_some_and(|name| name == program);
+        let mode = fs::metadata(&file).map(|file| file.permissions().mode());
+        is_it && mode.is_ok_and(|mode| mode & 0o111 != 0)
+    })
+}

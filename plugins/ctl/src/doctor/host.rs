@@ -1,0 +1,150 @@
+//! Checks of the host itself.
+
+use super::mend::word;
+use super::{Facts, Finding};
+use portero_event::ForwardMode;
+use portero_plan::Family;
+
+/// What restarts libvirt's daemons, of which a host has the first or the others.
+const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud";
+
+/// Hooks that libvirt does not find, so that nothing follows its events.
+pub(super) fn hooks(facts: &Facts) -> Vec<Finding> {
+    let missing = facts.host.missing_hooks.iter();
+    missing
+        .map(|hook| {
+            let folder = hook.folder.display().to_string();
+            let program = hook.program;
+            let link = hook.folder.join("50-portero").display().to_string();
+            Finding {
+                finding: format!("{program} is not in {folder}: libvirt does not run it"),
+                mend: format!(
+                    "mkdir -p {} && ln -sfn /usr/bin/{program} {} && {RESTART}",
+                    word(&folder),
+                    word(&link)
+                ),
+            }
+        })
+        .collect()
+}
+
+/// A host that is no router has guests that reach nobody.
+pub(super) fn forwarding(facts: &Facts) -> Vec<Finding> {
+    let families = Family::ALL.into_iter();
+    let families = families.filter(|family| !facts.host.passes_on.contains(family));
+    families
+        .filter_map(|family| {
+            let networks = facts.networks.iter().map(|one| &one.network);
+            let names: Vec<String> = networks
+                .filter(|network| {
+                    let mode = network.mode;
+                    let is_routed = mode.is_routed_by_host() && mode != ForwardMode::Isolated;
+                    let mut subnets = network.subnets.iter();
+                    is_routed && subnets.any(|subnet| Family::of(subnet.address) == family)
+                })
+                .map(|network| format!("'{}'", network.name.as_str().escape_debug()))
+                .collect();
+            let sysctl = match family {
+                Family::Ipv4 => "net.ipv4.ip_forward",
+                Family::Ipv6 => "net.ipv6.conf.all.forwarding",
+            };
+            (!names.is_empty()).then(|| Finding {
+                finding: format!(
+                    "{sysctl} is 0: {family} packets of guests are not passed on, of network {}",
+                    names.join(", ")
+                ),
+                mend: format!("sysctl -w {sysctl}=1"),
+            })
+        })
+        .collect()
+}
+
+/// With `br_netfilter`, rules that are about routing also meet what never leaves a bridge.
+pub(super) fn bridge_netfilter(facts: &Facts) -> Vec<Finding> {
+    let mut networks = facts.networks.iter();
+    if !networks.any(|one| one.network.bridge.is_some()) {
+        return Vec::new();
+    }
+    let families = facts.host.judges_bridged.iter();
+    families
+        .map(|family| {
+            let sysctl = match family {
+                Family::Ipv4 => "net.bridge.bridge-nf-call-iptables",
+                Family::Ipv6 => "net.bridge.bridge-nf-call-ip6tables",
+            };
+            Finding {
+                finding: format!(
+                    "{sysctl} is 1: the firewall judges {family} packets between guests on one \
+                     bridge, and a guest does not reach itself by the host's address"
+                ),
+                mend: format!("sysctl -w {sysctl}=0"),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::tests::{facts, network};
+    use portero_apply::MissingHook;
+
+    #[test]
+    fn a_missing_hook_is_linked() {
+        let mut facts = facts(Vec::new());
+        facts.host.missing_hooks.push(MissingHook {
+            folder: "/etc/libvirt/hooks/qemu.d".into(),
+            program: "portero-qemu-hook",
+        });
+        let findings = hooks(&facts);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].mend.starts_with(
+            "mkdir -p /etc/libvirt/hooks/qemu.d && ln -sfn /usr/bin/portero-qemu-hook \
+             /etc/libvirt/hooks/qemu.d/50-portero && systemctl"
+        ));
+    }
+
+    #[test]
+    fn a_host_that_is_no_router_is_found_where_it_should_be_one() {
+        let v4 = "<ip address='10.1.0.1' prefix='24'/>";
+        let mut facts = facts(vec![
+            network("nat", 1, &format!("<forward/>{v4}")),
+            network("route", 2, "<forward mode='route'/>"),
+            network("iso", 3, ""),
+            network("lan", 4, "<forward mode='bridge'/>"),
+        ]);
+        let mends = |facts: &Facts| -> Vec<String> {
+            let findings = forwarding(facts).into_iter();
+            findings.map(|finding| finding.mend).collect()
+        };
+        let (v4, v6) = (
+            "sysctl -w net.ipv4.ip_forward=1",
+            "sysctl -w net.ipv6.conf.all.forwarding=1",
+        );
+        assert_eq!(mends(&facts), [v4, v6]);
+        let finding = forwarding(&facts).remove(0).finding;
+        assert!(finding.ends_with("of network 'nat', 'route'"), "{finding}");
+        facts.host.passes_on = vec![Family::Ipv4];
+        assert_eq!(mends(&facts), [v6]);
+        facts.networks.remove(1);
+        assert_eq!(mends(&facts), [""; 0]);
+        facts.networks.remove(0);
+        facts.host.passes_on.clear();
+        assert_eq!(mends(&facts), [""; 0]);
+    }
+
+    #[test]
+    fn bridged_packets_that_are_judged_are_found_where_there_is_a_bridge() {
+        let mut with = facts(vec![network("iso", 1, "")]);
+        assert_eq!(bridge_netfilter(&with), []);
+        with.host.judges_bridged = vec![Family::Ipv4];
+        let findings = bridge_netfilter(&with);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(
+            findings[0].mend,
+            "sysctl -w net.bridge.bridge-nf-call-iptables=0"
+        );
+        with.networks.clear();
+        assert_eq!(bridge_netfilter(&with), []);
+    }
+}

@@ -1,0 +1,82 @@
+//! Checks of what portero wrote into the firewall.
+
+use super::mend::{word, SYNC};
+use super::{Facts, Finding};
+
+/// Policies that are written wrong, so that others hold or none.
+pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {
+    let networks = facts.networks.iter();
+    networks
+        .filter_map(|one| {
+            let error = one.written.as_ref().err()?;
+            let name = one.network.name.as_str();
+            Some(Finding {
+                finding: format!(
+                    "the policy of network '{}' is not in force as written: {error}",
+                    name.escape_debug()
+                ),
+                mend: format!(
+                    "correct it until this is content: portero policy check {}; then {SYNC}",
+                    word(name)
+                ),
+            })
+        })
+        .collect()
+}
+
+/// Rules that are gone.
+pub(super) fn firewall(facts: &Facts) -> Vec<Finding> {
+    let owners = facts.owners.iter().filter(|owner| !owner.is_in_firewall);
+    owners
+        .map(|owner| Finding {
+            finding: format!(
+                "not all rules of {} are in the firewall",
+                owner.record.ruleset.owner
+            ),
+            mend: SYNC.to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::tests::{facts, network};
+    use portero_apply::{ApplyError, OwnerStatus, Phase, Record};
+    use portero_plan::{Owner, OwnerKind, Ruleset};
+
+    #[test]
+    fn what_is_written_wrong_and_what_is_gone_is_found() {
+        let mut lan = network("my lan", 1, "");
+        let owner = Owner::new(OwnerKind::Network, lan.network.uuid, &lan.network.name);
+        lan.written = Err(ApplyError::NoGroup {
+            path: "/etc/portero/groups/us.xml".into(),
+        });
+        let mut facts = facts(vec![lan, network("other", 2, "")]);
+        let findings = configuration(&facts);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0]
+            .finding
+            .ends_with("there is no group /etc/portero/groups/us.xml"));
+        assert!(findings[0].mend.contains("portero policy check 'my lan';"));
+        let mut status = OwnerStatus {
+            record: Record {
+                phase: Phase::Active,
+                ruleset: Ruleset::empty(owner),
+                pending: Vec::new(),
+            },
+            is_in_firewall: true,
+        };
+        facts.owners.push(status.clone());
+        assert_eq!(firewall(&facts), []);
+        status.is_in_firewall = false;
+        facts.owners.push(status);
+        let findings = firewall(&facts);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(
+            findings[0].finding,
+            "not all rules of network 'my lan' are in the firewall"
+        );
+        assert_eq!(findings[0].mend, "portero sync");
+    }
+}

@@ -1,0 +1,135 @@
+//! `portero policy check`: what a policy would become; nothing is changed.
+
+use super::clauses::{rows, table, Columns, Row};
+use super::{words, Error};
+use crate::args::CheckedSubject;
+use crate::{status, DONE};
+use portero_apply::{ApplyError, Checked, Engine, Subject};
+use portero_event::Network;
+use serde::Serialize;
+use std::path::Path;
+
+/// What `--json` prints.
+#[derive(Debug, Default, Serialize)]
+struct Found {
+    /// Whether nothing is wrong.
+    valid: bool,
+    /// What is wrong.
+    error: Option<String>,
+    /// The network that it is a policy of.
+    network: Option<String>,
+    /// Where it is written.
+    origin: Option<String>,
+    /// What it becomes, in order of judgement.
+    clauses: Vec<Row>,
+    /// What happens to addresses.
+    nat: Vec<String>,
+    /// Whom the host answers for.
+    neighbors: Vec<String>,
+    /// What is not as it may be meant.
+    warnings: Vec<String>,
+    /// What else there is to say.
+    notes: Vec<String>,
+}
+
+/// Nothing is wrong, or something is.
+const WRONG: u8 = 1;
+
+/// Checks a policy.
+pub(super) fn run(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
+    match (check(asked, engine), asked.json) {
+        (Ok(found), true) => Ok((status::to_json(&found), DONE)),
+        (Ok(found), false) => Ok((text(&found), DONE)),
+        (Err(error), true) => {
+            let found = Found {
+                error: Some(error.to_string()),
+                ..Found::default()
+            };
+            Ok((status::to_json(&found), WRONG))
+        }
+        (Err(error), false) => Err(error),
+    }
+}
+
+fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error> {
+    let active = engine.networks()?;
+    let networks: Vec<Network> = active.into_iter().map(|one| one.network).collect();
+    // A file has a slash in its name, or is no network's name and is there.
+    let name = asked.subject.parse().ok();
+    let name = name.filter(|name| {
+        let is_active = networks.iter().any(|network| network.name == *name);
+        is_active || !Path::new(&asked.subject).exists()
+    });
+    let subject = match &name {
+        Some(name) => Subject::Network(name),
+        None => Subject::File {
+            path: Path::new(&asked.subject),
+            network: asked.network.as_ref(),
+        },
+    };
+    let checked = engine.check_policy(subject).map_err(|error| match error {
+        ApplyError::NoNetwork { name } if name.as_str() == asked.subject => {
+            Error::NothingToCheck { name }
+        }
+        error => error.into(),
+    })?;
+    Ok(found(checked, networks))
+}
+
+fn found(checked: Checked, mut networks: Vec<Network>) -> Found {
+    let valid = Found {
+        valid: true,
+        ..Found::default()
+    };
+    let noted = |note: String| Found {
+        notes: vec![note],
+        ..valid
+    };
+    match checked {
+        Checked::NoPolicy => noted("there is no policy in it".to_owned()),
+        Checked::Group(group) => noted(format!("a group of {} peers", group.targets().len())),
+        Checked::Written(policy) => noted(format!(
+            "a policy of {} rules; --network NETWORK shows what it becomes there",
+            policy.rules.len()
+        )),
+        Checked::Policy { network, policy } => {
+            let name = network.name.to_string();
+            networks.retain(|active| active.name != network.name);
+            networks.push(*network);
+            let compiled = &policy.compiled.policy;
+            let nat = compiled.nat.iter();
+            Found {
+                valid: true,
+                network: Some(name),
+                origin: Some(policy.origin.to_string()),
+                clauses: rows(compiled, Some(&policy.written), None, &networks),
+                nat: nat.map(|nat| words::of_nat(nat, &networks)).collect(),
+                neighbors: compiled.neighbors.iter().map(words::of_neighbor).collect(),
+                warnings: policy.compiled.warnings.clone(),
+                ..Found::default()
+            }
+        }
+    }
+}
+
+fn text(found: &Found) -> String {
+    let mut text = String::new();
+    if let (Some(network), Some(origin)) = (&found.network, &found.origin) {
+        text += &format!("network {}, {origin}:\n", words::quoted(network));
+        if found.clauses.is_empty() {
+            text += "  forbids nothing\n";
+        } else {
+            text += &table(&found.clauses, Columns::Plain);
+        }
+    }
+    for line in found.nat.iter().chain(&found.neighbors) {
+        text += &format!("  {line}\n");
+    }
+    for note in &found.notes {
+        text += &format!("{note}\n");
+    }
+    for warning in &found.warnings {
+        text += &format!("  warning: {warning}\n");
+    }
+    text
+}

@@ -1,0 +1,137 @@
+//! `portero policy show`: what active networks were given, and what came of it.
+
+use super::clauses::{rows, table, Columns, Row};
+use super::{words, Error};
+use crate::{status, DONE};
+use portero_apply::{ActiveNetwork, ApplyError, Engine};
+use portero_event::{Network, ObjectName};
+use portero_plan::{Counters, Ruleset};
+use serde::Serialize;
+
+/// A network with a policy.
+#[derive(Debug, Serialize)]
+struct Shown {
+    /// Its name.
+    network: String,
+    /// Its UUID.
+    uuid: String,
+    /// Its bridge.
+    bridge: Option<String>,
+    /// Where the policy is written, as far as it is still what was given.
+    origin: Option<String>,
+    /// Its line there.
+    line: Option<usize>,
+    /// Whether all of it is in the firewall and can be reached.
+    in_firewall: bool,
+    /// In order of judgement.
+    clauses: Vec<Row>,
+    /// What happens to addresses.
+    nat: Vec<String>,
+    /// Whom the host answers for.
+    neighbors: Vec<String>,
+    /// What is not as it may be meant.
+    warnings: Vec<String>,
+}
+
+/// Shows the policies of all active networks, or of one.
+pub(super) fn run(
+    wanted: Option<&ObjectName>,
+    json: bool,
+    engine: &mut Engine<'_>,
+) -> Result<(String, u8), Error> {
+    let active = engine.networks()?;
+    let networks: Vec<Network> = active.iter().map(|one| one.network.clone()).collect();
+    if let Some(name) = wanted.filter(|name| networks.iter().all(|one| one.name != **name)) {
+        return Err(ApplyError::NoNetwork { name: name.clone() }.into());
+    }
+    let concerned = |one: &&ActiveNetwork| {
+        let is_wanted = wanted.is_none_or(|name| one.network.name == *name);
+        is_wanted && (one.policy().is_some() || !matches!(one.written, Ok(None)))
+    };
+    let active: Vec<&ActiveNetwork> = active.iter().filter(concerned).collect();
+    let given: Vec<&Ruleset> = active.iter().filter_map(|one| one.given.as_ref()).collect();
+    let counters = engine.counters(&given)?;
+    let shown: Vec<Shown> = active
+        .iter()
+        .map(|one| {
+            let own = given.iter().zip(&counters).find(|(ruleset, _)| {
+                let uuid = ruleset.owner.uuid;
+                uuid == one.network.uuid
+            });
+            shown(one, own.map(|(_, counters)| counters), &networks)
+        })
+        .collect();
+    let text = if json {
+        status::to_json(&shown)
+    } else if shown.is_empty() {
+        "No active network has a policy.\n".to_owned()
+    } else {
+        let texts: Vec<String> = shown.iter().map(text).collect();
+        texts.join("\n")
+    };
+    Ok((text, DONE))
+}
+
+fn shown(one: &ActiveNetwork, counters: Option<&Counters>, networks: &[Network]) -> Shown {
+    let policy = one.policy();
+    let written = one.written_as_given();
+    let mut warnings = Vec::new();
+    if !one.is_in_firewall {
+        warnings.push("not all of it is in the firewall; run 'portero sync'".to_owned());
+    }
+    match &one.written {
+        Err(error) => warnings.push(format!("what was given last still holds: {error}")),
+        Ok(_) if written.is_none() => {
+            warnings.push("another is written now; run 'portero sync'".to_owned());
+        }
+        Ok(_) => {}
+    }
+    warnings.extend(
+        written
+            .into_iter()
+            .flat_map(|policy| policy.compiled.warnings.clone()),
+    );
+    Shown {
+        network: one.network.name.to_string(),
+        uuid: one.network.uuid.to_string(),
+        bridge: policy.map(|policy| policy.bridge.clone()),
+        origin: written.map(|policy| policy.origin.to_string()),
+        line: written.map(|policy| policy.written.line),
+        in_firewall: policy.is_some() && one.is_in_firewall,
+        clauses: policy.map_or_else(Vec::new, |policy| {
+            let written = written.map(|policy| &policy.written);
+            rows(policy, written, counters, networks)
+        }),
+        nat: policy.map_or_else(Vec::new, |policy| {
+            let nat = policy.nat.iter();
+            nat.map(|nat| words::of_nat(nat, networks)).collect()
+        }),
+        neighbors: policy.map_or_else(Vec::new, |policy| {
+            policy.neighbors.iter().map(words::of_neighbor).collect()
+        }),
+        warnings,
+    }
+}
+
+fn text(shown: &Shown) -> String {
+    let mut text = format!("network {}", words::quoted(&shown.network));
+    if let (Some(origin), Some(line)) = (&shown.origin, shown.line) {
+        text += &format!(", {origin}, line {line}");
+    }
+    let place = if shown.in_firewall {
+        "in the firewall"
+    } else {
+        "NOT in the firewall"
+    };
+    text += &format!(": {place}\n");
+    if !shown.clauses.is_empty() {
+        text += &table(&shown.clauses, Columns::Counted);
+    }
+    for line in shown.nat.iter().chain(&shown.neighbors) {
+        text += &format!("  {line}\n");
+    }
+    for warning in &shown.warnings {
+        text += &format!("  warning: {warning}\n");
+    }
+    text
+}

@@ -1,0 +1,262 @@
+//! What a clause matches, in words.
+
+use portero_event::Network;
+use portero_plan::{
+    Clause, Family, Judged, Named, Nat, NatPeer, Neighbor, Nets, Peer, PortRange, Service, Way,
+};
+use std::fmt::Display;
+
+/// A network's name as it is printed.
+pub(super) fn quoted(network: impl Display) -> String {
+    format!("'{}'", network.to_string().escape_debug())
+}
+
+/// What a clause matches; bridges of virtual networks are given by the network's name.
+pub(super) fn of_clause(clause: &Clause, way: Way, networks: &[Network]) -> String {
+    let mut words = vec![services(&clause.services)];
+    let peers: Vec<String> = clause
+        .peers
+        .iter()
+        .map(|peer| of_peer(peer, networks))
+        .collect();
+    let (guests, others) = if way.is_from_guests() {
+        ("from", "to")
+    } else {
+        ("to", "from")
+    };
+    if !peers.is_empty() {
+        words.push(format!("{others} {}", peers.join(" or ")));
+    }
+    words.extend(of_nets(&clause.guests).map(|nets| format!("{guests} {nets}")));
+    if let [family] = clause.families.as_slice() {
+        words.push(format!("({family})"));
+    }
+    let mut text = words.join(" ");
+    if clause.judged == Judged::EveryPacket {
+        text += ", replies too";
+    }
+    if let Some(log) = &clause.log {
+        text += &format!(", logged {}/{}", log.lines, log.unit.name());
+    }
+    text
+}
+
+fn services(services: &[Service]) -> String {
+    if services.is_empty() {
+        return "anything".to_owned();
+    }
+    let services: Vec<String> = services.iter().map(of_service).collect();
+    services.join(", ")
+}
+
+fn of_service(service: &Service) -> String {
+    match service {
+        Service::Ports { protocol, ports } => match ports {
+            None => protocol.to_string(),
+            Some(ports) => format!("{protocol} {}", of_ports(*ports)),
+        },
+        Service::Icmp { family, kind, code } => {
+            let name = match family {
+                Family::Ipv4 => "icmp",
+                Family::Ipv6 => "icmpv6",
+            };
+            let kind = kind.map(|kind| format!(" type {kind}"));
+            let code = code.map(|code| format!(" code {code}"));
+            let [kind, code] = [kind, code].map(Option::unwrap_or_default);
+            format!("{name}{kind}{code}")
+        }
+    }
+}
+
+fn of_ports(ports: PortRange) -> String {
+    if ports.is_single() {
+        format!("port {ports}")
+    } else {
+        format!("ports {ports}")
+    }
+}
+
+fn of_peer(peer: &Peer, networks: &[Network]) -> String {
+    let mut words = Vec::new();
+    words.extend(of_nets(&peer.nets));
+    words.extend(peer.interface.as_ref().map(|named| {
+        let (no, name) = of_name(named);
+        format!("{no}{}", behind(name, networks))
+    }));
+    words.extend(peer.mac.as_ref().map(|named| {
+        let (no, mac) = of_name(named);
+        format!("{no}MAC {mac}")
+    }));
+    if words.is_empty() {
+        return "anybody".to_owned();
+    }
+    words.join(" and ")
+}
+
+fn of_name(named: &Named) -> (&'static str, &str) {
+    match named {
+        Named::Is(name) => ("", name),
+        Named::IsNot(name) => ("not ", name),
+    }
+}
+
+fn behind(interface: &str, networks: &[Network]) -> String {
+    let mut networks = networks.iter();
+    let network = networks.find(|network| {
+        let bridge = network.bridge.as_ref();
+        bridge.is_some_and(|bridge| bridge.as_str() == interface)
+    });
+    match network {
+        Some(network) => format!("network {}", quoted(&network.name)),
+        None => format!("behind {interface}"),
+    }
+}
+
+fn of_nets(nets: &Nets) -> Option<String> {
+    let (no, nets) = match nets {
+        Nets::Any => return None,
+        Nets::In(nets) if nets.is_empty() => return Some("nobody".to_owned()),
+        Nets::In(nets) => ("", nets),
+        Nets::NotIn(nets) => ("others than ", nets),
+    };
+    let nets: Vec<String> = nets
+        .iter()
+        .map(|net| {
+            if net.prefix_len() == net.max_prefix_len() {
+                net.addr().to_string()
+            } else {
+                net.to_string()
+            }
+        })
+        .collect();
+    Some(format!("{no}{}", nets.join(", ")))
+}
+
+/// What happens to addresses.
+pub(super) fn of_nat(nat: &Nat, networks: &[Network]) -> String {
+    match nat {
+        Nat::Keep { from, to } => {
+            let to = match to {
+                NatPeer::Interface(name) => behind(name, networks),
+                NatPeer::Net(net) => net.to_string(),
+            };
+            format!("{from} keeps its addresses to {to}")
+        }
+        Nat::Masquerade {
+            from,
+            addresses,
+            ports,
+        } => {
+            let (taken, ports) = (
+                match addresses {
+                    None => "the host's address".to_owned(),
+                    Some((first, last)) if first == last => first.to_string(),
+                    Some((first, last)) => format!("{first}-{last}"),
+                },
+                of_ports(*ports),
+            );
+            format!("{from} takes {taken} to others, {ports}")
+        }
+    }
+}
+
+/// Whom the host answers for.
+pub(super) fn of_neighbor(neighbor: &Neighbor) -> String {
+    format!(
+        "the host answers for {} on {}",
+        neighbor.address, neighbor.dev
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use portero_event::Element;
+    use portero_plan::{LogRate, Protocol, TimeUnit, Verdict};
+    use std::fmt::Debug;
+    use std::str::FromStr;
+
+    fn clause() -> Clause {
+        Clause {
+            name: "in 1".to_owned(),
+            families: Family::ALL.to_vec(),
+            guests: Nets::Any,
+            peers: Vec::new(),
+            services: Vec::new(),
+            judged: Judged::Opener,
+            verdict: Verdict::Accept,
+            log: None,
+        }
+    }
+
+    fn nets<T: FromStr<Err: Debug>>(nets: &[&str]) -> Vec<T> {
+        let nets = nets.iter();
+        nets.map(|net| net.parse().expect("a network")).collect()
+    }
+
+    fn network() -> Network {
+        let xml = b"<network><name>it's</name><uuid>00000000-0000-4000-8000-000000000001</uuid>\
+            <bridge name='virbr7'/></network>";
+        Network::from_element(&Element::parse(xml).expect("XML")).expect("a network")
+    }
+
+    #[test]
+    fn a_clause_is_said_from_the_guests_side() {
+        let words = |clause: &Clause, way| of_clause(clause, way, &[network()]);
+        assert_eq!(words(&clause(), Way::In), "anything");
+        let ports = |protocol, first, last| Service::Ports {
+            protocol,
+            ports: PortRange::new(first, last).ok(),
+        };
+        let full = Clause {
+            guests: Nets::In(nets(&["10.1.0.0/24"])),
+            peers: vec![
+                Peer {
+                    nets: Nets::NotIn(nets(&["198.51.100.7/32", "203.0.113.0/24"])),
+                    interface: Some(Named::Is("virbr7".to_owned())),
+                    mac: None,
+                },
+                Peer {
+                    interface: Some(Named::IsNot("eth0".to_owned())),
+                    mac: Some(Named::IsNot("52:54:00:00:00:01".to_owned())),
+                    ..Peer::default()
+                },
+            ],
+            services: vec![
+                ports(Protocol::Tcp, 22, 22),
+                ports(Protocol::Udp, 60, 70),
+                Service::Ports {
+                    protocol: Protocol::Sctp,
+                    ports: None,
+                },
+                Service::Icmp {
+                    family: Family::Ipv6,
+                    kind: Some(1),
+                    code: Some(4),
+                },
+            ],
+            families: vec![Family::Ipv4],
+            judged: Judged::EveryPacket,
+            log: Some(LogRate {
+                prefix: String::new(),
+                lines: 10,
+                unit: TimeUnit::Minute,
+            }),
+            ..clause()
+        };
+        let services = "tcp port 22, udp ports 60-70, sctp, icmpv6 type 1 code 4";
+        let peers =
+            "others than 198.51.100.7, 203.0.113.0/24 and network 'it\\'s' or not behind eth0 \
+                     and not MAC 52:54:00:00:00:01";
+        let end = "(IPv4), replies too, logged 10/minute";
+        assert_eq!(
+            words(&full, Way::In),
+            format!("{services} from {peers} to 10.1.0.0/24 {end}")
+        );
+        assert_eq!(
+            words(&full, Way::Out),
+            format!("{services} to {peers} from 10.1.0.0/24 {end}")
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! How often the clauses of a policy have fitted.
+
+use crate::Way;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+/// Packets that have fitted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// How many.
+    pub packets: u64,
+    /// How long all of them were together.
+    pub bytes: u64,
+}
+
+/// The counter of each clause, by its way and its name; clauses on a way that is not in the firewall
+/// have none.
+pub type Counters = BTreeMap<(Way, String), Counter>;
+
+impl Counter {
+    /// Reads nft's JSON.
+    pub(crate) fn of(json: &Value) -> Option<Self> {
+        Self::deserialize(json).ok()
+    }
+}
+
+impl AddAssign for Counter {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}

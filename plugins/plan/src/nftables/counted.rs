@@ -1,0 +1,74 @@
+//! What the counters of nftables say of the clauses of a policy.
+
+use super::observed::items;
+use super::policy::named_chain;
+use super::{Place, ReadError};
+use crate::{Counter, Counters, Ruleset};
+use std::collections::BTreeMap;
+
+/// The counters in the table of policies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Of rules: chain, comment and counter.
+    rules: Vec<(String, String, Counter)>,
+    /// Of elements, by set and key.
+    elements: BTreeMap<(String, String), Counter>,
+}
+
+impl Counted {
+    /// Reads the output of `nft -j list table` of [`Place::Policy`].
+    ///
+    /// # Errors
+    /// [`ReadError`] when it is not what nft writes.
+    pub fn of(json: &[u8]) -> Result<Self, ReadError> {
+        let mut counted = Self::default();
+        for item in items(Place::Policy, json)? {
+            if let Some(set) = item.set {
+                let counters = set.counters();
+                let named = counters.map(|(key, counter)| ((set.name.clone(), key), counter));
+                counted.elements.extend(named);
+            }
+            if let Some(rule) = item.rule {
+                if let Some(counter) = rule.counter() {
+                    counted.rules.push((rule.chain, rule.comment, counter));
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    /// The counters of an owner's clauses. Of clauses that share a rule each has an element of its
+    /// own that counts.
+    #[must_use]
+    pub fn clauses(&self, ruleset: &Ruleset) -> Counters {
+        let mut counters = Counters::new();
+        let policies = ruleset.policy.iter();
+        for (way, clauses) in policies.flat_map(|policy| &policy.ways) {
+            let chain = named_chain(&ruleset.owner, *way, clauses);
+            let of_chain: Vec<_> = self
+                .rules
+                .iter()
+                .filter(|(name, _, _)| *name == chain.name)
+                .collect();
+            if of_chain.is_empty() {
+                continue;
+            }
+            for clause in clauses {
+                counters.insert((*way, clause.name.clone()), Counter::default());
+            }
+            let by_rule = of_chain
+                .into_iter()
+                .map(|(_, comment, counter)| (comment, *counter));
+            let by_element = chain.elements.iter().filter_map(|(key, clause)| {
+                let counter = self.elements.get(key)?;
+                Some((clause, *counter))
+            });
+            for (clause, counter) in by_rule.chain(by_element) {
+                if let Some(sum) = counters.get_mut(&(*way, clause.clone())) {
+                    *sum += counter;
+                }
+            }
+        }
+        counters
+    }
+}

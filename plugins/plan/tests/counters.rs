@@ -1,0 +1,166 @@
+//! What nft and iptables-save print of counters comes back to the clauses that were counted.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by a panic"
+)]
+
+use portero_plan::{
+    iptables, nftables, Clause, Counter, Family, Judged, Nets, Owner, OwnerKind, Peer, Policy,
+    PortRange, Protocol, Ruleset, Service, Verdict, Way,
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+fn clause(name: &str, peers: &[&str]) -> Clause {
+    let nets = peers.iter().map(|net| net.parse().unwrap()).collect();
+    Clause {
+        name: name.to_owned(),
+        families: Family::ALL.to_vec(),
+        guests: Nets::Any,
+        peers: vec![Peer {
+            nets: Nets::In(nets),
+            ..Peer::default()
+        }],
+        services: vec![Service::Ports {
+            protocol: Protocol::Udp,
+            ports: PortRange::new(53, 53).ok(),
+        }],
+        judged: Judged::Opener,
+        verdict: Verdict::Accept,
+        log: None,
+    }
+}
+
+/// Three clauses that differ in addresses only, of which the last overlaps the first, and a default.
+fn ruleset() -> Ruleset {
+    let owner = Owner {
+        kind: OwnerKind::Network,
+        uuid: Uuid::from_u128(7),
+        name: "lan".to_owned(),
+    };
+    let clauses = vec![
+        clause("in 1", &["10.3.0.0/24", "10.5.0.5/32"]),
+        clause("in 2", &["10.4.0.6/32"]),
+        clause("in 3", &["10.3.0.0/16"]),
+        Clause {
+            peers: Vec::new(),
+            services: Vec::new(),
+            verdict: Verdict::Drop,
+            ..clause("in default", &[])
+        },
+    ];
+    let policy = Policy {
+        bridge: "virbr1".to_owned(),
+        ways: BTreeMap::from([(Way::In, clauses)]),
+        nat: Vec::new(),
+        neighbors: Vec::new(),
+    };
+    Ruleset {
+        policy: Some(policy),
+        ..Ruleset::empty(owner)
+    }
+}
+
+fn counted(of: &portero_plan::Counters) -> Vec<(&str, u64, u64)> {
+    let counters = of.iter();
+    counters
+        .map(|((_, name), Counter { packets, bytes })| (name.as_str(), *packets, *bytes))
+        .collect()
+}
+
+/// The name of the chain that packets to guests go through.
+fn chain(script: &str) -> String {
+    let words = script.split(|character: char| character.is_whitespace() || character == ';');
+    let mut names = words.filter(|word| word.starts_with("in_") && word.matches('_').count() == 2);
+    names.find(|word| *word != "in_chains").unwrap().to_owned()
+}
+
+#[test]
+fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
+    let ruleset = ruleset();
+    let nothing = nftables::Observed::default();
+    let script = nftables::reconcile(&nothing, std::slice::from_ref(&ruleset)).unwrap();
+    let chain = chain(&script.text);
+    // As nft 1.0.6 prints it, less what is not read.
+    let listing = r#"{"nftables": [
+      {"metainfo": {"version": "1.0.6"}},
+      {"set": {"family": "inet", "name": "CHAIN_0", "type": "ipv4_addr", "flags": ["interval"], "elem": [
+        {"elem": {"val": {"prefix": {"addr": "10.3.0.0", "len": 24}}, "counter": {"packets": 2, "bytes": 88}}},
+        {"elem": {"val": "10.5.0.5", "counter": {"packets": 1, "bytes": 30}}},
+        {"elem": {"val": "10.4.0.6", "counter": {"packets": 0, "bytes": 0}}}], "stmt": [{"counter": null}]}},
+      {"set": {"family": "inet", "name": "CHAIN_1", "type": "ipv4_addr", "flags": ["interval"], "elem": [
+        {"elem": {"val": {"prefix": {"addr": "10.3.0.0", "len": 16}}, "counter": {"packets": 4, "bytes": 200}}}]}},
+      {"set": {"family": "inet", "name": "in_strange_0", "type": "ipv4_addr", "elem": [
+        {"elem": {"val": "10.4.0.6", "counter": {"packets": 9, "bytes": 9}}}]}},
+      {"map": {"name": "in_chains", "type": "ifname", "map": "verdict", "elem": [["virbr1", {"jump": {"target": "CHAIN"}}]]}},
+      {"chain": {"name": "CHAIN"}},
+      {"rule": {"chain": "CHAIN", "handle": 6, "comment": "replies", "expr": [
+        {"match": {"op": "==", "left": {"ct": {"key": "direction"}}, "right": "reply"}},
+        {"counter": {"packets": 40, "bytes": 4000}}, {"return": null}]}},
+      {"rule": {"chain": "CHAIN", "handle": 7, "comment": "in 1 to in 3", "expr": [
+        {"counter": {"packets": 3, "bytes": 118}}, {"return": null}]}},
+      {"rule": {"chain": "CHAIN", "handle": 8, "comment": "in default", "expr": [
+        {"counter": {"packets": 5, "bytes": 300}}, {"drop": null}]}},
+      {"rule": {"chain": "in_strange", "handle": 9, "comment": "in default", "expr": [
+        {"counter": {"packets": 7, "bytes": 7}}, {"drop": null}]}}]}"#
+        .replace("CHAIN", &chain);
+    let found = nftables::Counted::of(listing.as_bytes()).unwrap();
+    assert_eq!(
+        counted(&found.clauses(&ruleset)),
+        [
+            ("in 1", 3, 118),
+            ("in 2", 0, 0),
+            ("in 3", 4, 200),
+            ("in default", 5, 300)
+        ]
+    );
+    // Where the chain is not, nothing is known.
+    let found = nftables::Counted::of(br#"{"nftables": []}"#).unwrap();
+    assert!(found.clauses(&ruleset).is_empty());
+}
+
+/// An element counts who gets as far as to it.
+#[test]
+fn services_come_before_addresses_that_count() {
+    let nothing = nftables::Observed::default();
+    let script = nftables::reconcile(&nothing, &[ruleset()]).unwrap();
+    let chain = chain(&script.text);
+    for index in 0..2 {
+        let rule = format!("udp dport 53 ip saddr @{chain}_{index} counter return");
+        assert!(script.text.contains(&rule), "{}", script.text);
+    }
+}
+
+#[test]
+fn iptables_counts_the_rules_of_a_clause_in_both_families() {
+    let ruleset = ruleset();
+    let chain = iptables::Base::In.owner_chain(&ruleset.owner);
+    // As iptables-save 1.8.9 prints it.
+    let v4 = format!(
+        "# Generated by iptables-save v1.8.9 (nf_tables)\n*filter\n:INPUT ACCEPT [7:700]\n:{chain} - [0:0]\n\
+         [4:400] -A FORWARD -m comment --comment portero -j PORTERO-IN\n\
+         [9:900] -A {chain} -m conntrack --ctdir REPLY -m comment --comment replies -j RETURN\n\
+         [2:88] -A {chain} -s 10.3.0.0/24 -p udp -m udp --dport 53 -m comment --comment \"in 1\" -j RETURN\n\
+         [1:30] -A {chain} -s 10.5.0.5/32 -p udp -m udp --dport 53 -m comment --comment \"in 1\" -j RETURN\n\
+         [8:80] -A {chain} -m limit --limit 10/min -m comment --comment \"log in default\" -j LOG --log-prefix \"portero lan in default: \"\n\
+         [5:300] -A {chain} -m comment --comment \"in default\" -j DROP\n\
+         [6:600] -A PORTERO-PI-0000000000000000 -m comment --comment \"in default\" -j DROP\n\
+         COMMIT\n"
+    );
+    let v6 = format!("[1:72] -A {chain} -m comment --comment \"in default\" -j DROP\n");
+    let mut found = iptables::Counted::default();
+    found.add(v4.lines());
+    found.add(v6.lines());
+    assert_eq!(
+        counted(&found.clauses(&ruleset)),
+        [
+            ("in 1", 3, 118),
+            ("in 2", 0, 0),
+            ("in 3", 0, 0),
+            ("in default", 6, 372)
+        ]
+    );
+    assert!(iptables::Counted::default().clauses(&ruleset).is_empty());
+}
