@@ -129,7 +129,7 @@ const ROUTE_POLICY: &str = "<portero:policy>
     <portero:rule action='reject' direction='out'>
       <portero:peer network='far'/><portero:tcp dstportstart='80'/></portero:rule>
     <portero:rule action='drop' direction='out' family='ipv6'>
-      <portero:peer network='lan'/><portero:udp dstportstart='80'/></portero:rule>
+      <portero:peer group='office'/><portero:udp dstportstart='80'/></portero:rule>
   </portero:policy>";
 
 const ROUTE: &str = "
