@@ -137,10 +137,6 @@ pub fn explain<'a>(
     let mut by_libvirt = Vec::new();
     by_libvirt.extend(to.as_ref().filter(|(_, _, policy)| policy.is_none()));
     by_libvirt.extend(from.as_ref().filter(|(_, _, policy)| policy.is_none()));
-    let without_policies = from
-        .iter()
-        .chain(&to)
-        .all(|(_, _, policy)| policy.is_none());
     for &(network, way, _) in by_libvirt {
         let verdict = verdict_of_libvirt(network, way, packet);
         decision.deciders.push(Decider::Libvirt {
@@ -149,7 +145,7 @@ pub fn explain<'a>(
             mode: network.mode,
         });
         decision.verdict = verdict;
-        let is_final = way == Way::In && without_policies && network.mode != ForwardMode::Open;
+        let is_final = way == Way::In && network.mode != ForwardMode::Open;
         if verdict != Verdict::Accept || is_final {
             break;
         }
