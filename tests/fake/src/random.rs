@@ -6,6 +6,8 @@ use portero_event::{Element, Network, ObjectName};
 use portero_plan::Ruleset;
 use portero_routed_policy::Group;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 /// Networks that peers are of.
 pub const NETS: [(&str, u8); 9] = [
@@ -85,6 +87,18 @@ pub fn random_networks() -> impl Strategy<Value = RandomNetworks> {
             .collect();
         assemble(&parts)
     })
+}
+
+/// Some of them, the same each time.
+///
+/// # Panics
+/// When there are none.
+#[must_use]
+pub fn sample_networks(count: usize) -> Vec<RandomNetworks> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = random_networks();
+    let mut sample = || strategy.new_tree(&mut runner).expect("networks").current();
+    (0..count).map(|_| sample()).collect()
 }
 
 /// libvirt's modes, with no `<forward>` at all.

@@ -2,6 +2,7 @@
 
 use super::policy::LibvirtChains;
 use crate::{Family, Owner, Rule, Ruleset};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -201,10 +202,10 @@ fn render(rule: &Rule) -> (Family, Base, String) {
             let family = Family::of(*guest);
             let mut text = String::new();
             if let Some(source) = source {
-                text += &format!("-s {} ", source.trunc());
+                text += &format!("-s {} ", network(*source));
             }
             match address {
-                Some(address) => text += &format!("-d {} ", host(*address)),
+                Some(address) => text += &format!("-d {} ", network((*address).into())),
                 None => text += &format!("! -d {} ", family.loopback()),
             }
             if let Some(dev) = dev {
@@ -239,9 +240,9 @@ fn render(rule: &Rule) -> (Family, Base, String) {
         }
         Rule::Masquerade { source, guest } => {
             let source = source
-                .map(|source| format!("-s {} ", source.trunc()))
+                .map(|source| format!("-s {} ", network(source)))
                 .unwrap_or_default();
-            let text = format!("{source}-d {} -j MASQUERADE", host(*guest));
+            let text = format!("{source}-d {} -j MASQUERADE", network((*guest).into()));
             (Family::of(*guest), Base::Snat, text)
         }
         Rule::Localnet { bridge } => {
@@ -251,11 +252,24 @@ fn render(rule: &Rule) -> (Family, Base, String) {
     }
 }
 
-/// An address as a network of one, as iptables prints it.
-fn host(address: IpAddr) -> String {
+/// A network as iptables prints it.
+pub(crate) fn network(net: IpNet) -> String {
+    let net = net.trunc();
+    format!("{}/{}", address(net.addr()), net.prefix_len())
+}
+
+/// An address as iptables prints it: in IPv6 as inet_ntop(3) of glibc, which writes those of which 32
+/// bits are left as IPv4.
+pub(crate) fn address(address: IpAddr) -> String {
     match address {
-        IpAddr::V4(address) => format!("{address}/32"),
-        IpAddr::V6(address) => format!("{address}/128"),
+        IpAddr::V6(address) => match address.segments() {
+            [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+                let [.., a, b, c, d] = address.octets();
+                format!("::{a}.{b}.{c}.{d}")
+            }
+            _ => address.to_string(),
+        },
+        IpAddr::V4(address) => address.to_string(),
     }
 }
 
