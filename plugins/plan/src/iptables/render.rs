@@ -200,10 +200,7 @@ fn render(rule: &Rule) -> (Family, Base, String) {
             guest_ports,
         } => {
             let family = Family::of(*guest);
-            let mut text = String::new();
-            if let Some(source) = source {
-                text += &format!("-s {} ", network(*source));
-            }
+            let mut text = from(*source);
             match address {
                 Some(address) => text += &format!("-d {} ", network((*address).into())),
                 None => text += &format!("! -d {} ", family.loopback()),
@@ -239,10 +236,8 @@ fn render(rule: &Rule) -> (Family, Base, String) {
             (Family::of(*guest), Base::Forward, text)
         }
         Rule::Masquerade { source, guest } => {
-            let source = source
-                .map(|source| format!("-s {} ", network(source)))
-                .unwrap_or_default();
-            let text = format!("{source}-d {} -j MASQUERADE", network((*guest).into()));
+            let guest_only = network((*guest).into());
+            let text = format!("{}-d {guest_only} -j MASQUERADE", from(*source));
             (Family::of(*guest), Base::Snat, text)
         }
         Rule::Localnet { bridge } => {
@@ -250,6 +245,12 @@ fn render(rule: &Rule) -> (Family, Base, String) {
             (Family::Ipv4, Base::Input, text)
         }
     }
+}
+
+/// The match of a source; of all addresses iptables prints none.
+fn from(source: Option<IpNet>) -> String {
+    let source = source.filter(|source| source.prefix_len() > 0);
+    source.map_or_else(String::new, |source| format!("-s {} ", network(source)))
 }
 
 /// A network as iptables prints it.
