@@ -326,9 +326,11 @@ impl Set {
     fn to_json(&self, name: &str) -> Value {
         let elements = self.elements.iter().map(|(key, data)| {
             let key = concat(key, Some(&self.types));
-            match data {
-                Some(data) => json!([key, concat(data, None)]),
-                None => key,
+            let jump = data.as_deref().and_then(|data| data.strip_prefix("jump "));
+            match (data, jump) {
+                (_, Some(chain)) => json!([key, { "jump": { "target": chain } }]),
+                (Some(data), None) => json!([key, concat(data, None)]),
+                (None, None) => key,
             }
         });
         let elements: Vec<Value> = elements.collect();
