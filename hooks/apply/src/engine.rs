@@ -316,7 +316,9 @@ impl<'a> Engine<'a> {
         });
         if concerns_others {
             // Their rules may name this network.
-            return self.reconcile(config, vec![record], LibvirtRules::Coming, deadline);
+            let known = (!record.ruleset.is_empty()).then_some(record);
+            let known = known.into_iter().collect();
+            return self.reconcile(config, known, LibvirtRules::Coming, deadline);
         }
         self.apply(config, record, LibvirtRules::Coming, deadline)
     }

@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test fails by a panic"
 )]
 
@@ -143,4 +144,18 @@ fn a_name_cannot_leave_its_comment() {
     owner.name = "n".repeat(5000);
     assert!(owner.comment().len() < 100);
     assert_eq!(owner.hash().len(), 16);
+}
+
+#[test]
+fn everybody_as_source_is_no_match_since_iptables_prints_none() {
+    let of = |source: &str| {
+        let mut a = ruleset("a", 1);
+        let Rule::Dnat { source: from, .. } = &mut a.rules[0] else {
+            panic!("no DNAT");
+        };
+        *from = Some(source.parse().expect("a network"));
+        only(change_owner(&Ruleset::empty(a.owner.clone()), &a, [], &[]))
+    };
+    assert!(of("192.0.2.7/24").contains("-s 192.0.2.0/24 "));
+    assert!(!of("0.0.0.0/0").contains("-s "));
 }

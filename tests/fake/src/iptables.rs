@@ -10,6 +10,9 @@ const BUILT_IN: [(&str, &[&str]); 2] = [
     ("nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]),
 ];
 
+/// libvirt's chains that portero jumps to.
+const LIBVIRT_CHAINS: [&str; 2] = ["LIBVIRT_FWI", "LIBVIRT_FWO"];
+
 type Chains = BTreeMap<String, Vec<String>>;
 
 /// Tables with their chains and rules.
@@ -70,6 +73,30 @@ impl Iptables {
                 format!("[{packets}:{bytes}] {line}")
             })
             .collect()
+    }
+
+    /// Makes the chains of libvirt's that portero jumps to, with their jumps.
+    pub(crate) fn make_libvirt_chains(&mut self) {
+        if let Some(chains) = self.tables.get_mut("filter") {
+            for chain in LIBVIRT_CHAINS {
+                chains.entry(chain.to_owned()).or_default();
+                let jumps = chains.entry("FORWARD".to_owned()).or_default();
+                let jump = format!("-j {chain}");
+                if !jumps.contains(&jump) {
+                    jumps.push(jump);
+                }
+            }
+        }
+    }
+
+    /// Takes them away.
+    pub(crate) fn remove_libvirt_chains(&mut self) {
+        if let Some(chains) = self.tables.get_mut("filter") {
+            chains.retain(|chain, _| !LIBVIRT_CHAINS.contains(&chain.as_str()));
+            for rules in chains.values_mut() {
+                rules.retain(|rule| !LIBVIRT_CHAINS.contains(&target(rule)));
+            }
+        }
     }
 
     /// Whether any chain is portero's.
@@ -163,7 +190,8 @@ fn target(rule: &str) -> &str {
 fn check_jumps(chains: &Chains) -> Result<(), String> {
     for rule in chains.values().flatten() {
         let target = target(rule);
-        if target.starts_with("PORTERO") && !chains.contains_key(target) {
+        let is_known = target.starts_with("PORTERO") || LIBVIRT_CHAINS.contains(&target);
+        if is_known && !chains.contains_key(target) {
             return Err(format!("no chain {target}"));
         }
     }

@@ -10,4 +10,4 @@ mod random;
 
 pub use machine::Machine;
 pub use policies::{compile_in, example_policies, ruleset, Policies};
-pub use random::{random_networks, RandomNetworks, MACS, NETS};
+pub use random::{random_networks, sample_networks, RandomNetworks, MACS, NETS};

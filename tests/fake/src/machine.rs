@@ -54,10 +54,19 @@ impl Machine {
         self.nftables.make_libvirt_tables();
     }
 
+    /// Makes libvirt's chains of iptables, and lets libvirt use them.
+    pub fn use_iptables(&mut self) {
+        self.libvirt = Some(Firewall::Iptables);
+        self.ipv4.make_libvirt_chains();
+        self.ipv6.make_libvirt_chains();
+    }
+
     /// Takes away everything that libvirt has in its firewall, as without any network of its.
     pub fn forget_libvirt(&mut self) {
         self.libvirt = None;
         self.nftables.remove_libvirt_tables();
+        self.ipv4.remove_libvirt_chains();
+        self.ipv6.remove_libvirt_chains();
     }
 
     /// Everything in both firewalls, for comparison and for people.
@@ -78,8 +87,10 @@ impl Machine {
         self.ipv4 = Iptables::default();
         self.ipv6 = Iptables::default();
         self.nftables = Nftables::default();
-        if libvirt == Some(Firewall::Nftables) {
-            self.use_nftables();
+        match libvirt {
+            Some(Firewall::Nftables) => self.use_nftables(),
+            Some(Firewall::Iptables) => self.use_iptables(),
+            None => {}
         }
     }
 

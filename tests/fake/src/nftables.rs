@@ -338,10 +338,14 @@ impl Set {
         let elements = self.elements.iter().map(|(key, data)| {
             let counter = counters.get(key).copied().unwrap_or_default();
             let key = concat(key, Some(&self.types));
-            match data {
-                Some(data) => json!([key, given(data)]),
-                None if self.counts => json!({ "elem": { "val": key, "counter": counter } }),
-                None => key,
+            let jump = data.as_deref().and_then(|data| data.strip_prefix("jump "));
+            match (data, jump) {
+                (_, Some(chain)) => json!([key, { "jump": { "target": chain } }]),
+                (Some(data), None) => json!([key, concat(data, None)]),
+                (None, None) if self.counts => {
+                    json!({ "elem": { "val": key, "counter": counter } })
+                }
+                (None, None) => key,
             }
         });
         let elements: Vec<Value> = elements.collect();

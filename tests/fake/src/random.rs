@@ -6,6 +6,8 @@ use portero_event::{Element, Network, ObjectName};
 use portero_plan::Ruleset;
 use portero_routed_policy::Group;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 /// Networks that peers are of.
 pub const NETS: [(&str, u8); 9] = [
@@ -85,6 +87,18 @@ pub fn random_networks() -> impl Strategy<Value = RandomNetworks> {
             .collect();
         assemble(&parts)
     })
+}
+
+/// Some of them, the same each time.
+///
+/// # Panics
+/// When there are none.
+#[must_use]
+pub fn sample_networks(count: usize) -> Vec<RandomNetworks> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = random_networks();
+    let mut sample = || strategy.new_tree(&mut runner).expect("networks").current();
+    (0..count).map(|_| sample()).collect()
 }
 
 /// libvirt's modes, with no `<forward>` at all.
@@ -227,14 +241,16 @@ fn rule() -> impl Strategy<Value = String> {
     )
 }
 
-/// Rules that differ in the addresses of their peers alone.
+/// Rules that differ in the addresses of their peers, and now and then in their services.
 fn run_of_addresses() -> impl Strategy<Value = Vec<String>> {
     let direction = prop::sample::select(&["in", "out"][..]);
-    let service = prop::option::of(prop::sample::select(&SERVICES[..]));
-    let nets = prop::collection::vec(prop::sample::select(&NETS[..]), 2..6);
-    (action(), direction, service, nets).prop_map(|(action, direction, service, nets)| {
-        let service = service.unwrap_or_default();
-        let rules = nets.into_iter().map(|(address, prefix)| {
+    let services =
+        prop::sample::select(&[["", ""], ["<p:tcp/>", "<p:tcp/>"], ["<p:tcp/>", ""]][..]);
+    let net = (prop::sample::select(&NETS[..]), 0..2_usize);
+    let nets = prop::collection::vec(net, 2..6);
+    (action(), direction, services, nets).prop_map(|(action, direction, services, nets)| {
+        let rules = nets.into_iter().map(|((address, prefix), choice)| {
+            let service = services[choice];
             format!(
                 "<p:rule action='{action}' direction='{direction}'>\
                  <p:peer address='{address}' prefix='{prefix}'/>{service}</p:rule>"
@@ -253,11 +269,11 @@ fn peer() -> impl Strategy<Value = String> {
     let target = prop_oneof![
         3 => net,
         2 => named("network", &["a", "b", "c", "gone"]),
-        1 => named("group", &["mixed", "addresses", "empty"]),
+        2 => named("group", &["mixed", "addresses", "empty"]),
         1 => named("mac", &MACS),
         1 => Just("host='yes'".to_owned()),
     ];
-    (target, prop::bool::weighted(0.25)).prop_map(|(target, is_negated)| {
+    (target, prop::bool::weighted(0.35)).prop_map(|(target, is_negated)| {
         let negation = if is_negated { " match='no'" } else { "" };
         format!("<p:peer {target}{negation}/>")
     })

@@ -4,6 +4,7 @@
 use portero_apply::{Engine, Hook, Log, LogSink, OnFailure, Paths, Severity};
 use portero_event::DaemonOperation;
 use portero_fake::Machine;
+use portero_plan::Neighbor;
 use portero_port_forward::Listener;
 use std::fmt::Write as _;
 use std::fs;
@@ -68,6 +69,12 @@ fn run(folder: &Path, common: &Path) -> String {
         }
     }
     let _ = write!(case.transcript, "= rules\n{}", case.machine.rules());
+    for Neighbor { dev, address } in &case.machine.neighbors {
+        let _ = writeln!(case.transcript, "= answers for {address} on {dev}");
+    }
+    for dev in &case.machine.proxying {
+        let _ = writeln!(case.transcript, "= proxy_ndp of {dev} is on");
+    }
     let root = case.root.path().display().to_string();
     case.transcript.replace(&root, "")
 }
@@ -79,20 +86,25 @@ impl Case {
 
     /// Copies the case's `etc` to where the engine looks for it.
     fn configure(&self) {
-        for folder in ["", "domains", "networks"] {
+        for folder in ["", "domains", "networks", "groups"] {
             let from = self.folder.join("etc").join(folder);
-            let to = self.paths().config.join(folder);
-            fs::create_dir_all(&to).expect("a folder");
+            fs::create_dir_all(self.paths().config.join(folder)).expect("a folder");
             for entry in fs::read_dir(from).into_iter().flatten() {
                 let path = entry.expect("a file").path();
                 if path.is_file() {
-                    let to = to.join(path.file_name().expect("a name"));
-                    fs::copy(&path, &to).expect("a copy");
-                    let mode = fs::Permissions::from_mode(0o644);
-                    fs::set_permissions(&to, mode).expect("its mode");
+                    let name = path.file_name().expect("a name");
+                    self.put(&Path::new(folder).join(name), &path);
                 }
             }
         }
+    }
+
+    /// Copies a file to a place below /etc/portero.
+    fn put(&self, place: &Path, from: &Path) {
+        let to = self.paths().config.join(place);
+        fs::copy(from, &to).expect("a copy");
+        let mode = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(&to, mode).expect("its mode");
     }
 
     fn input(&self, name: &str) -> Vec<u8> {
@@ -108,6 +120,15 @@ impl Case {
     fn step(&mut self, words: &[&str]) {
         match words {
             ["firewall", "nftables"] => self.machine.use_nftables(),
+            ["firewall", "iptables"] => self.machine.use_iptables(),
+            ["put", place, file] => self.put(Path::new(place), &self.folder.join(file)),
+            ["remove", place] => {
+                fs::remove_file(self.paths().config.join(place)).expect("a file");
+            }
+            ["stranger", address] => {
+                let address = address.parse().expect("an address");
+                self.machine.strangers.push(address);
+            }
             ["libvirt", "without", "networks"] => self.machine.forget_libvirt(),
             ["flush"] => self.machine.flush(),
             ["fail", "commit", number] => {

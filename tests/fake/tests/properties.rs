@@ -1,9 +1,10 @@
-//! Whatever happens in whatever order, the firewall ends as if the guests that run now were the
-//! only ones that ever ran; and when none runs, as it began.
+//! Whatever happens in whatever order, the firewall ends as if the guests and networks that run now
+//! were the only ones that ever ran; and when none runs, as it began.
 
 use portero_apply::{Engine, Log, LogSink, Paths};
 use portero_event::{DaemonOperation, Event, NetworkOperation, QemuOperation};
 use portero_fake::Machine;
+use portero_plan::Firewall;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -13,15 +14,40 @@ const GUESTS: u8 = 5;
 /// What a guest forwards; the last leads to the same guest address for all that have it.
 const KINDS: u8 = 5;
 
+/// How many networks with policies there are, beside the one that guests are on.
+const NETWORKS: u8 = 3;
+
+/// What their policies are; the first is none. They name each other, the guests' network and nobody.
+const POLICIES: [&str; 7] = [
+    "",
+    "<p:policy/>",
+    "<p:policy><p:default in='reject'/><p:rule action='accept' direction='in'><p:peer network='p0'/>\
+     <p:peer network='p1'/><p:peer network='lan'/></p:rule></p:policy>",
+    "<p:policy mode='nat'><p:nat ipv6='yes'/><p:rule action='accept' direction='out'>\
+     <p:peer network='p2' nat='no'/></p:rule></p:policy>",
+    "<p:policy><p:antispoof ip='yes'/>\
+     <p:rule action='drop' direction='in'><p:peer address='192.0.2.1'/></p:rule>\
+     <p:rule action='drop' direction='in'><p:peer address='192.0.2.0' prefix='24'/></p:rule>\
+     <p:rule action='drop' direction='in'><p:peer address='198.51.100.0' prefix='24'/></p:rule></p:policy>",
+    "<p:policy mode='isolated'><p:default host='drop'/>\
+     <p:rule action='accept' direction='inout'><p:peer host='yes'/><p:tcp/></p:rule></p:policy>\
+     <p:portForward proto='tcp' guest='10.78.0.7'><p:range start='7'/></p:portForward>",
+    "<p:policy><p:neighbor dev='eth0' arp='yes' ndp='yes'/></p:policy>",
+];
+
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
 enum Happening {
     Start { guest: u8, kind: u8 },
     Stop { guest: u8 },
+    StartNetwork { network: u8, policy: usize },
+    StopNetwork { network: u8 },
+    ChangePolicy { network: u8, policy: usize },
     RestartNetwork,
     Flush,
     Killed,
     FailCommit { number: u8 },
+    UseIptables,
     UseNftables,
     RestartDaemon,
 }
@@ -31,12 +57,29 @@ struct World {
     root: tempfile::TempDir,
     machine: Machine,
     running: BTreeMap<u8, u8>,
+    /// Networks that are active, each with its policy.
+    active: BTreeMap<u8, usize>,
 }
 
 const NETWORK: &str = "<hookData><network><name>lan</name>\
 <uuid>aaaaaaaa-0000-4000-8000-000000000000</uuid><forward mode='nat'/><bridge name='br-lan'/>\
 <ip address='10.77.0.1' prefix='16'/><ip family='ipv6' address='fd00:77::1' prefix='64'/>\
 </network></hookData>";
+
+/// A network of the guests' own, apart from the one above. Only one of them may claim a port.
+fn network(number: u8, policy: usize) -> String {
+    let net = 78 + number;
+    let policy = POLICIES[policy].replace("10.78.0.7", &format!("10.{net}.0.7"));
+    let policy = policy.replace("start='7'", &format!("start='{net}'"));
+    format!(
+        "<hookData><network><name>p{number}</name><uuid>aaaaaaaa-0000-4000-8000-0000000000{net}</uuid>\
+         <metadata><p:network xmlns:p='urn:portero:1'>{policy}</p:network></metadata>\
+         <forward mode='open'/><bridge name='br-p{number}'/><ip address='10.{net}.0.1' prefix='24'>\
+         <dhcp><host mac='52:54:00:00:00:07' ip='10.{net}.0.7'/></dhcp></ip>\
+         <ip family='ipv6' address='fd00:{net}::1' prefix='64'><dhcp><host id='0:1' ip='fd00:{net}::7'/>\
+         </dhcp></ip></network></hookData>"
+    )
+}
 
 fn domain(guest: u8, kind: u8) -> String {
     let (v4, v6) = (format!("10.77.1.{guest}"), format!("fd00:77::1:{guest}"));
@@ -80,9 +123,12 @@ impl World {
             root: tempfile::tempdir().expect("a folder"),
             machine: Machine::default(),
             running: BTreeMap::new(),
+            active: BTreeMap::new(),
         };
         world.machine.bridges.insert("br-lan".to_owned(), false);
-        world.network(NetworkOperation::Started).expect("a network");
+        world
+            .network(NetworkOperation::Started, NETWORK)
+            .expect("a network");
         world
     }
 
@@ -92,9 +138,9 @@ impl World {
         work(&mut Engine::new(paths, &mut self.machine, &mut log))
     }
 
-    fn network(&mut self, operation: NetworkOperation) -> Result<(), String> {
-        let event = Event::network(operation, NETWORK.as_bytes()).expect("an event");
-        self.engine(|engine| engine.handle(&event, NETWORK.as_bytes()))
+    fn network(&mut self, operation: NetworkOperation, stdin: &str) -> Result<(), String> {
+        let event = Event::network(operation, stdin.as_bytes()).expect("an event");
+        self.engine(|engine| engine.handle(&event, stdin.as_bytes()))
             .map_err(|error| error.to_string())
     }
 
@@ -127,6 +173,18 @@ impl World {
         }
     }
 
+    /// Lets a network start as libvirt does: of one that is refused nothing more is heard.
+    fn start_network(&mut self, number: u8, policy: usize) {
+        if self.active.contains_key(&number) {
+            return;
+        }
+        let stdin = network(number, policy);
+        if self.network(NetworkOperation::Start, &stdin).is_ok() {
+            self.active.insert(number, policy);
+            let _ = self.network(NetworkOperation::Started, &stdin);
+        }
+    }
+
     fn happens(&mut self, happening: Happening) {
         match happening {
             Happening::Start { guest, kind } => self.start(guest, kind),
@@ -136,9 +194,24 @@ impl World {
                     let _ = self.qemu(guest, kind, QemuOperation::Release);
                 }
             }
+            Happening::StartNetwork { network, policy } => self.start_network(network, policy),
+            Happening::StopNetwork { network: number } => {
+                if let Some(policy) = self.active.remove(&number) {
+                    let _ = self.network(NetworkOperation::Stopped, &network(number, policy));
+                }
+            }
+            Happening::ChangePolicy {
+                network: number,
+                policy,
+            } => {
+                if let Some(present) = self.active.get_mut(&number) {
+                    *present = policy;
+                    let _ = self.network(NetworkOperation::Updated, &network(number, policy));
+                }
+            }
             Happening::RestartNetwork => {
-                let _ = self.network(NetworkOperation::Stopped);
-                let _ = self.network(NetworkOperation::Started);
+                let _ = self.network(NetworkOperation::Stopped, NETWORK);
+                let _ = self.network(NetworkOperation::Started, NETWORK);
             }
             Happening::Flush => self.machine.flush(),
             Happening::Killed => {
@@ -148,8 +221,12 @@ impl World {
             Happening::FailCommit { number } => {
                 self.machine.commits_until_failure = Some(usize::from(number));
             }
+            Happening::UseIptables => {
+                self.machine.use_iptables();
+                self.daemon();
+            }
             Happening::UseNftables => {
-                if self.machine.libvirt.is_none() {
+                if self.machine.libvirt != Some(Firewall::Nftables) {
                     self.machine.use_nftables();
                 }
                 self.daemon();
@@ -158,35 +235,54 @@ impl World {
         }
     }
 
+    /// All that is not libvirt's own.
     fn rules(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.machine.rules().lines().map(str::to_owned).collect();
+        let rules = self.machine.rules();
+        let is_libvirts = |line: &&str| {
+            line.contains(" filter -N LIBVIRT") || line.contains(" filter -A FORWARD -j LIBVIRT")
+        };
+        let lines = rules.lines().filter(|line| !is_libvirts(line));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
         lines.sort();
         lines
     }
 
-    /// The rules and settings of a machine on which the guests that run here have just started.
-    fn fresh(&self) -> (Vec<String>, bool) {
+    /// A machine on which what runs here has just started.
+    fn fresh(&self) -> Self {
         let mut world = Self::new();
-        if self.machine.libvirt.is_some() {
-            world.machine.use_nftables();
+        match self.machine.libvirt {
+            Some(Firewall::Iptables) => world.machine.use_iptables(),
+            Some(Firewall::Nftables) => world.machine.use_nftables(),
+            None => {}
+        }
+        for (number, policy) in &self.active {
+            world.start_network(*number, *policy);
         }
         for (guest, kind) in &self.running {
             world.start(*guest, *kind);
         }
-        (world.rules(), world.machine.bridges["br-lan"])
+        world
     }
 
     fn check(&self) {
-        let (rules, localnet) = self.fresh();
-        assert_eq!(self.rules(), rules, "with {:?}", self.running);
-        assert_eq!(self.machine.bridges["br-lan"], localnet);
+        let fresh = self.fresh();
+        let running = (&self.running, &self.active);
+        assert_eq!(running, (&fresh.running, &fresh.active));
+        assert_eq!(self.rules(), fresh.rules(), "with {running:?}");
+        assert_eq!(self.machine.bridges, fresh.machine.bridges);
+        assert_eq!(self.machine.neighbors, fresh.machine.neighbors);
+        assert_eq!(self.machine.proxying, fresh.machine.proxying);
     }
 }
 
 fn ordinary() -> impl Strategy<Value = Happening> {
+    let policy = 0..POLICIES.len();
     prop_oneof![
         4 => (0..GUESTS, 0..KINDS).prop_map(|(guest, kind)| Happening::Start { guest, kind }),
         3 => (0..GUESTS).prop_map(|guest| Happening::Stop { guest }),
+        3 => (0..NETWORKS, policy.clone()).prop_map(|(network, policy)| Happening::StartNetwork { network, policy }),
+        2 => (0..NETWORKS).prop_map(|network| Happening::StopNetwork { network }),
+        2 => (0..NETWORKS, policy).prop_map(|(network, policy)| Happening::ChangePolicy { network, policy }),
         1 => Just(Happening::RestartNetwork),
         1 => Just(Happening::RestartDaemon),
     ]
@@ -199,6 +295,7 @@ fn any() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Killed),
         1 => (0..4u8).prop_map(|number| Happening::FailCommit { number }),
         1 => Just(Happening::UseNftables),
+        1 => Just(Happening::UseIptables),
     ]
 }
 
@@ -207,12 +304,14 @@ proptest! {
 
     #[test]
     fn every_event_leaves_exactly_the_rules_of_what_runs(
-        uses_nftables: bool,
+        firewall in prop::option::of(prop::bool::ANY),
         happenings in prop::collection::vec(ordinary(), 1..20),
     ) {
         let mut world = World::new();
-        if uses_nftables {
-            world.machine.use_nftables();
+        match firewall {
+            None => {}
+            Some(true) => world.machine.use_iptables(),
+            Some(false) => world.machine.use_nftables(),
         }
         for happening in happenings {
             world.happens(happening);
@@ -235,6 +334,10 @@ proptest! {
         for guest in 0..GUESTS {
             world.happens(Happening::Stop { guest });
         }
-        prop_assert_eq!(world.machine.rules(), "");
+        for network in 0..NETWORKS {
+            world.happens(Happening::StopNetwork { network });
+        }
+        prop_assert_eq!(world.rules(), [""; 0]);
+        prop_assert!(world.machine.neighbors.is_empty() && world.machine.proxying.is_empty());
     }
 }

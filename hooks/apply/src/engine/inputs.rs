@@ -219,6 +219,9 @@ impl Engine<'_> {
         let networks = self.state.networks()?;
         for network in &networks {
             let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+            if is_known(&owner, &desired) {
+                continue;
+            }
             let before = old
                 .iter()
                 .find(|record| same_owner(&record.ruleset.owner, &owner));
@@ -231,18 +234,16 @@ impl Engine<'_> {
         }
         for domain in &self.state.domains()? {
             let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+            if is_known(&owner, &desired) {
+                continue;
+            }
             let is_prepared = |record: &&Record| {
                 same_owner(&record.ruleset.owner, &owner) && record.phase == Phase::Prepared
             };
             if let Some(prepared) = old.iter().find(is_prepared) {
-                if !desired
-                    .iter()
-                    .any(|known| same_owner(&known.ruleset.owner, &owner))
-                {
-                    let mut claimed = prepared.clone();
-                    claimed.ruleset.rules.clear();
-                    desired.push(claimed);
-                }
+                let mut claimed = prepared.clone();
+                claimed.ruleset.rules.clear();
+                desired.push(claimed);
                 continue;
             }
             let planned = self.domain_forwards(domain).and_then(|forwards| {
@@ -283,15 +284,10 @@ impl Engine<'_> {
         if claims.all(|claim| held.contains(&claim)) {
             return Ok(());
         }
-        let planned = |owner: &Owner| {
-            desired
-                .iter()
-                .any(|record| same_owner(&record.ruleset.owner, owner))
-        };
         let still: Vec<&Ruleset> = old
             .iter()
             .map(|record| &record.ruleset)
-            .filter(|ruleset| !planned(&ruleset.owner))
+            .filter(|ruleset| !is_known(&ruleset.owner, desired))
             .filter(|ruleset| {
                 self.state
                     .has_object(ruleset.owner.kind, ruleset.owner.uuid)
@@ -308,12 +304,6 @@ impl Engine<'_> {
         old: &[Record],
         desired: &mut Vec<Record>,
     ) {
-        if desired
-            .iter()
-            .any(|record| same_owner(&record.ruleset.owner, owner))
-        {
-            return;
-        }
         let old = old
             .iter()
             .find(|record| same_owner(&record.ruleset.owner, owner));
@@ -376,6 +366,12 @@ fn hook_data(status: &[u8]) -> Option<Vec<u8>> {
     let start = text.find("<network>").or_else(|| text.find("<network "))?;
     let end = text.rfind(END)? + END.len();
     Some(format!("<hookData>\n{}\n</hookData>\n", text.get(start..end)?).into_bytes())
+}
+
+/// Whether an owner is among those that have been planned.
+fn is_known(owner: &Owner, planned: &[Record]) -> bool {
+    let mut planned = planned.iter();
+    planned.any(|record| same_owner(&record.ruleset.owner, owner))
 }
 
 /// Whether two owners are the same object, whatever its name is now.

@@ -1,6 +1,6 @@
 //! What policies are in iptables: a chain of each network for each way of its packets.
 
-use super::render::{Base, Chains};
+use super::render::{address, network, Base, Chains};
 use crate::policy::{
     Clause, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service, TimeUnit, Verdict,
     Way,
@@ -194,7 +194,7 @@ fn each_net(side: Side, nets: &Nets) -> Vec<NetMatch> {
         Nets::In(nets) => {
             let nets = nets.iter();
             nets.map(|net| NetMatch {
-                address: format!("{option} {net} "),
+                address: format!("{option} {} ", network(*net)),
                 ranges: String::new(),
             })
             .collect()
@@ -203,9 +203,9 @@ fn each_net(side: Side, nets: &Nets) -> Vec<NetMatch> {
             let mut all = NetMatch::default();
             for net in nets {
                 if all.address.is_empty() {
-                    all.address = format!("! {option} {net} ");
+                    all.address = format!("! {option} {} ", network(*net));
                 } else {
-                    let (first, last) = (net.network(), net.broadcast());
+                    let (first, last) = (address(net.network()), address(net.broadcast()));
                     all.ranges += &format!("-m iprange ! {range} {first}-{last} ");
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::policy::LibvirtChains;
 use crate::{Family, Owner, Rule, Ruleset};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -199,12 +200,9 @@ fn render(rule: &Rule) -> (Family, Base, String) {
             guest_ports,
         } => {
             let family = Family::of(*guest);
-            let mut text = String::new();
-            if let Some(source) = source {
-                text += &format!("-s {} ", source.trunc());
-            }
+            let mut text = from(*source);
             match address {
-                Some(address) => text += &format!("-d {} ", host(*address)),
+                Some(address) => text += &format!("-d {} ", network((*address).into())),
                 None => text += &format!("! -d {} ", family.loopback()),
             }
             if let Some(dev) = dev {
@@ -238,10 +236,8 @@ fn render(rule: &Rule) -> (Family, Base, String) {
             (Family::of(*guest), Base::Forward, text)
         }
         Rule::Masquerade { source, guest } => {
-            let source = source
-                .map(|source| format!("-s {} ", source.trunc()))
-                .unwrap_or_default();
-            let text = format!("{source}-d {} -j MASQUERADE", host(*guest));
+            let guest_only = network((*guest).into());
+            let text = format!("{}-d {guest_only} -j MASQUERADE", from(*source));
             (Family::of(*guest), Base::Snat, text)
         }
         Rule::Localnet { bridge } => {
@@ -251,11 +247,30 @@ fn render(rule: &Rule) -> (Family, Base, String) {
     }
 }
 
-/// An address as a network of one, as iptables prints it.
-fn host(address: IpAddr) -> String {
+/// The match of a source; of all addresses iptables prints none.
+fn from(source: Option<IpNet>) -> String {
+    let source = source.filter(|source| source.prefix_len() > 0);
+    source.map_or_else(String::new, |source| format!("-s {} ", network(source)))
+}
+
+/// A network as iptables prints it.
+pub(crate) fn network(net: IpNet) -> String {
+    let net = net.trunc();
+    format!("{}/{}", address(net.addr()), net.prefix_len())
+}
+
+/// An address as iptables prints it: in IPv6 as inet_ntop(3) of glibc, which writes those of which 32
+/// bits are left as IPv4.
+pub(crate) fn address(address: IpAddr) -> String {
     match address {
-        IpAddr::V4(address) => format!("{address}/32"),
-        IpAddr::V6(address) => format!("{address}/128"),
+        IpAddr::V6(address) => match address.segments() {
+            [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+                let [.., a, b, c, d] = address.octets();
+                format!("::{a}.{b}.{c}.{d}")
+            }
+            _ => address.to_string(),
+        },
+        IpAddr::V4(address) => address.to_string(),
     }
 }
 

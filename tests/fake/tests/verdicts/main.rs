@@ -161,10 +161,10 @@ fn packet() -> impl Strategy<Value = Packet> {
 }
 
 /// How many packets are judged by the rules of each choice of networks.
-const PACKETS: usize = 200;
+const PACKETS: usize = 150;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn explained_verdicts_are_those_of_both_firewalls(

@@ -4,10 +4,10 @@
 
 use nix::mount::{mount, MsFlags};
 use portero_apply::{Deadline, Host, Kernel};
-use portero_fake::{example_policies, Policies};
+use portero_fake::{example_policies, sample_networks, Policies};
 use portero_lab::{enter, run_scenarios, take_root, Options, Scenario};
 use portero_plan::nftables::{self, PolicyTable};
-use portero_plan::{iptables, Family, Ruleset, Script};
+use portero_plan::{iptables, Family, Ruleset, Script, Tool};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -33,6 +33,10 @@ const SCENARIOS: &[Scenario<Examples>] = &[
         run: nftables_holds,
     },
     Scenario {
+        name: "nftables shows random policies as they were written",
+        run: nftables_holds_random_ones,
+    },
+    Scenario {
         name: "iptables-restore --test refuses what is no rule (control)",
         run: iptables_refuses,
     },
@@ -41,10 +45,17 @@ const SCENARIOS: &[Scenario<Examples>] = &[
         run: iptables_holds,
     },
     Scenario {
+        name: "iptables shows random policies as they were written",
+        run: iptables_holds_random_ones,
+    },
+    Scenario {
         name: "so does its legacy variant",
         run: legacy_holds,
     },
 ];
+
+/// How many random choices of networks are tried.
+const RANDOM: usize = 60;
 
 /// What libvirt makes of the chains that portero jumps to.
 const LIBVIRT_CHAINS: &str = "*filter\n:LIBVIRT_FWI - [0:0]\n:LIBVIRT_FWO - [0:0]\nCOMMIT\n";
@@ -109,7 +120,7 @@ fn nft_refuses(_: &mut Examples) {
 
 fn iptables_refuses(_: &mut Examples) {
     for family in Family::ALL {
-        let tool = portero_plan::Tool::Restore(family);
+        let tool = Tool::Restore(family);
         let with = |rule: &str| Script {
             tool,
             text: format!("*filter\n:X - [0:0]\n{rule}COMMIT\n"),
@@ -119,11 +130,22 @@ fn iptables_refuses(_: &mut Examples) {
     }
 }
 
-fn nftables_holds(examples: &mut Examples) {
+fn make_libvirt_tables() {
     commit(&Script {
-        tool: portero_plan::Tool::Nft,
+        tool: Tool::Nft,
         text: LIBVIRT_TABLES.to_owned(),
     });
+}
+
+fn make_libvirt_chains(family: Family) {
+    commit(&Script {
+        tool: Tool::Restore(family),
+        text: LIBVIRT_CHAINS.to_owned(),
+    });
+}
+
+fn nftables_holds(examples: &mut Examples) {
+    make_libvirt_tables();
     let observed = || Host.observe_nftables(deadline()).expect("tables");
     let empty = observed();
     let change = |old: &Ruleset, new: &Ruleset, libvirt: &[Family], table| {
@@ -148,7 +170,7 @@ fn nftables_holds(examples: &mut Examples) {
         commit(&script);
         nft_is_right(&observed(), &rulesets, &place);
         commit(&Script {
-            tool: portero_plan::Tool::Nft,
+            tool: Tool::Nft,
             text: "flush chain inet portero_policy forward\n".to_owned(),
         });
         commit(&nftables::reconcile(&observed(), &rulesets).expect("a script"));
@@ -174,6 +196,18 @@ fn nftables_holds(examples: &mut Examples) {
     }
 }
 
+fn nftables_holds_random_ones(_: &mut Examples) {
+    make_libvirt_tables();
+    let observed = || Host.observe_nftables(deadline()).expect("tables");
+    for all in sample_networks(RANDOM) {
+        let rulesets = all.with_policy();
+        if let Some(script) = nftables::reconcile(&observed(), &rulesets) {
+            commit(&script);
+        }
+        nft_is_right(&observed(), &rulesets, &format!("{:#?}", all.xml));
+    }
+}
+
 fn nft_is_right(observed: &nftables::Observed, rulesets: &[Ruleset], place: &str) {
     if let Some(script) = nftables::reconcile(observed, rulesets) {
         panic!("{place}: not as it was written:\n{}", script.text);
@@ -189,11 +223,8 @@ fn nft_is_right(observed: &nftables::Observed, rulesets: &[Ruleset], place: &str
 
 fn iptables_holds(examples: &mut Examples) {
     for family in Family::ALL {
-        let tool = portero_plan::Tool::Restore(family);
-        commit(&Script {
-            tool,
-            text: LIBVIRT_CHAINS.to_owned(),
-        });
+        make_libvirt_chains(family);
+        let tool = Tool::Restore(family);
         let observed = || Host.observe_iptables(family, deadline()).expect("tables");
         let empty = observed();
         let change = |old: &Ruleset, new: &Ruleset, others: &[Ruleset]| {
@@ -235,6 +266,20 @@ fn iptables_holds(examples: &mut Examples) {
     }
 }
 
+fn iptables_holds_random_ones(_: &mut Examples) {
+    Family::ALL.into_iter().for_each(make_libvirt_chains);
+    for all in sample_networks(RANDOM) {
+        let rulesets = all.with_policy();
+        for family in Family::ALL {
+            let observed = || Host.observe_iptables(family, deadline()).expect("tables");
+            if let Some(script) = iptables::reconcile(family, &observed(), &rulesets) {
+                commit(&script);
+            }
+            iptables_is_right(family, &observed(), &rulesets, &format!("{:#?}", all.xml));
+        }
+    }
+}
+
 /// Puts the legacy variant where the usual one is, and does the same with it.
 fn legacy_holds(examples: &mut Examples) {
     let (from, to) = (
@@ -247,6 +292,7 @@ fn legacy_holds(examples: &mut Examples) {
     assert!(String::from_utf8_lossy(&version).contains("legacy"));
     iptables_refuses(examples);
     iptables_holds(examples);
+    iptables_holds_random_ones(examples);
 }
 
 fn iptables_is_right(
