@@ -10,8 +10,9 @@ use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{Base, Observed, Table};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
-use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tool};
+use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tap, Tool};
 use portero_port_forward::Listener;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,7 +61,6 @@ impl Kernel for Host {
     }
 
     fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
-        let mut observed = nftables::Observed::default();
         let places = [
             (Place::Own, TableFamily::Inet, nftables::NAME),
             (Place::Policy, TableFamily::Inet, nftables::POLICY_NAME),
@@ -75,22 +75,16 @@ impl Kernel for Host {
                 LIBVIRT_TABLE,
             ),
         ];
-        for (place, family, name) in places {
-            if has_table(family, name, deadline)? {
-                let words = place.to_string();
-                let arguments = ["-j", "-a", "list", "table"];
-                let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
-                let program = Tool::Nft.program();
-                let listing = read(program, &arguments, deadline)?;
-                observed
-                    .add(place, &listing)
-                    .map_err(|source| KernelError::Strange {
-                        program: program.to_owned(),
-                        source,
-                    })?;
-            }
-        }
-        Ok(observed)
+        observe_tables(&places, deadline)
+    }
+
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+        let table = (Place::Guards, TableFamily::Bridge, nftables::POLICY_NAME);
+        observe_tables(&[table], deadline)
+    }
+
+    fn check_guards(&mut self) -> Result<(), KernelError> {
+        find_program(Tool::Nft.program()).map(drop)
     }
 
     fn observe_iptables(
@@ -194,6 +188,10 @@ impl Kernel for Host {
         set_switch(&proxy_ndp_path(dev), value)
     }
 
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+        taps::find(bridge, guests)
+    }
+
     fn reattach(
         &mut self,
         bridge: &InterfaceName,
@@ -201,6 +199,30 @@ impl Kernel for Host {
     ) -> Result<Vec<String>, KernelError> {
         taps::reattach(bridge, guests, Deadline::after(REATTACH_LIMIT))
     }
+}
+
+/// Reads those tables that are there.
+fn observe_tables(
+    places: &[(Place, TableFamily, &str)],
+    deadline: Deadline,
+) -> Result<nftables::Observed, KernelError> {
+    let mut observed = nftables::Observed::default();
+    for (place, family, name) in places {
+        if has_table(*family, name, deadline)? {
+            let words = place.to_string();
+            let arguments = ["-j", "-a", "list", "table"];
+            let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
+            let program = Tool::Nft.program();
+            let listing = read(program, &arguments, deadline)?;
+            observed
+                .add(*place, &listing)
+                .map_err(|source| KernelError::Strange {
+                    program: program.to_owned(),
+                    source,
+                })?;
+        }
+    }
+    Ok(observed)
 }
 
 fn localnet_path(bridge: &str) -> PathBuf {

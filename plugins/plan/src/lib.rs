@@ -4,6 +4,7 @@
 mod claim;
 mod family;
 mod firewall;
+mod guards;
 pub mod iptables;
 pub mod nftables;
 mod owner;
@@ -14,6 +15,7 @@ mod rule;
 pub use claim::Claim;
 pub use family::Family;
 pub use firewall::{Firewall, Script, Tool};
+pub use guards::{Guards, Spoof, Tap};
 pub use owner::{Origin, Owner, OwnerKind};
 pub use policy::{
     Clause, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Service, TimeUnit,

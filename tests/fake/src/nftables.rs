@@ -26,14 +26,6 @@ pub(crate) struct Nftables {
     handles: u64,
 }
 
-/// The tables that portero reads.
-const PLACES: [Place; 4] = [
-    Place::Own,
-    Place::Policy,
-    Place::Libvirt(Family::Ipv4),
-    Place::Libvirt(Family::Ipv6),
-];
-
 impl Nftables {
     /// Whether portero has its own table.
     pub(crate) fn has_own_table(&self) -> bool {
@@ -65,11 +57,11 @@ impl Nftables {
         }
     }
 
-    /// What `nft -j list table` prints of each table that is there.
-    pub(crate) fn list(&self) -> Vec<(Place, Value)> {
-        let tables = PLACES.into_iter();
+    /// What `nft -j list table` prints of each of these tables that is there.
+    pub(crate) fn list(&self, places: &[Place]) -> Vec<(Place, Value)> {
+        let tables = places.iter();
         tables
-            .filter_map(|place| Some((place, self.tables.get(&place.to_string())?)))
+            .filter_map(|place| Some((*place, self.tables.get(&place.to_string())?)))
             .map(|(place, table)| (place, table.to_json()))
             .collect()
     }
@@ -295,8 +287,9 @@ impl Set {
     fn to_json(&self, name: &str) -> Value {
         let elements = self.elements.iter().map(|(key, data)| {
             let key = concat(key, Some(&self.types));
-            match data {
-                Some(data) => json!([key, concat(data, None)]),
+            match data.as_ref().map(|data| (data, data.strip_prefix("jump "))) {
+                Some((_, Some(chain))) => json!([key, { "jump": { "target": chain } }]),
+                Some((data, None)) => json!([key, concat(data, None)]),
                 None => key,
             }
         });
