@@ -233,7 +233,9 @@ impl Lab {
         self.restart_libvirtd();
     }
 
-    pub(crate) fn agent(&self) -> String {
+    /// The path of the agent on the host.
+    #[must_use]
+    pub fn agent(&self) -> String {
         self.agent.to_string_lossy().into_owned()
     }
 

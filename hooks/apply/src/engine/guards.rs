@@ -37,6 +37,16 @@ impl Engine<'_> {
         Ok(ports.iter().map(|port| port.network).collect())
     }
 
+    /// Guards the interfaces that guests have now, and compares nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn guard_interfaces(&mut self) -> Result<(), ApplyError> {
+        let ports = self.state.all_ports()?;
+        let networks = ports.iter().map(|port| port.network).collect();
+        self.follow_taps(&networks, LibvirtRules::Standing)
+    }
+
     /// Guests' interfaces on these networks came or went: their guards follow, and nothing else of
     /// them is planned anew.
     pub(super) fn follow_taps(

@@ -60,36 +60,48 @@ pub(crate) fn guard_sets() -> BTreeMap<String, String> {
     sets
 }
 
-/// The table's one chain. Clients of DHCP have no address yet, and an IPv6 link has addresses of its
-/// own; a client of DHCP may answer to any port of a server (RFC 2131, RFC 8415), so what is sent to
-/// clients is told as well as what servers send.
+/// The table's one chain.
+///
+/// A first tag is off a packet already, but what nft itself puts before `arp` and `icmpv6` reads the
+/// frame as if it were still there; `meta protocol` is what the packet is without.
 pub(crate) fn guard_chains() -> [Chain; 1] {
     let mut rules = Vec::new();
-    let mut drop = |name: &str, set: &str, what: &str| {
-        let rule = format!("iifname @{set} {what} counter drop");
+    let mut drop = |name: &str, against: &str, what: &str| {
+        let rule = format!("iifname @{against} {what} counter drop");
         rules.push((name.to_owned(), rule));
     };
     let mac = tap_set(Spoof::Mac);
     drop("mac", mac, &format!("iifname . ether saddr != @{MAC_SET}"));
-    let sender = format!("iifname . arp saddr ether != @{MAC_SET}");
+    let sender = format!("meta protocol arp iifname . arp saddr ether != @{MAC_SET}");
     drop("mac in arp", mac, &sender);
-    // The first tag has been taken off here. 0x0004 is the kernel's own number for IEEE 802.3 with
-    // 802.2 (linux/if_ether.h), 0xaaaa stands for SNAP.
     drop("tags", BARE_SET, "meta protocol { 0x8100, 0x88a8 }");
-    drop("snap", BARE_SET, "meta protocol 0x0004 @ll,112,16 0xaaaa");
+    // 0x0004 is the kernel's own number for IEEE 802.3 with 802.2 (linux/if_ether.h), 0xaaaa is SNAP.
+    drop("snap", BARE_SET, "meta protocol 0x0004 @nh,0,16 0xaaaa");
+    // A server may send from any port, so what is sent to clients is told as well (RFC 2131, RFC 8415).
     let dhcp = tap_set(Spoof::Dhcp);
     drop("dhcp servers", dhcp, "udp sport { 67, 547 }");
     drop("to dhcp clients", dhcp, "udp dport { 68, 546 }");
-    drop("ra", tap_set(Spoof::Ra), "icmpv6 type nd-router-advert");
+    let ra = "meta protocol ip6 icmpv6 type nd-router-advert";
+    drop("ra", tap_set(Spoof::Ra), ra);
+    // Clients of DHCP have no address yet, and an IPv6 link has addresses of its own.
     let ip = tap_set(Spoof::Ip);
-    let v4 = net_set(Family::Ipv4);
-    let v6 = net_set(Family::Ipv6);
-    for (name, address) in [("ipv4", "ip saddr"), ("ip in arp", "arp saddr ip")] {
-        let rule = format!("{address} != 0.0.0.0 iifname . {address} != @{v4}");
+    for (name, family, protocol, address, allowed) in [
+        ("ipv4", Family::Ipv4, "ip", "ip saddr", "0.0.0.0"),
+        ("ip in arp", Family::Ipv4, "arp", "arp saddr ip", "0.0.0.0"),
+        (
+            "ipv6",
+            Family::Ipv6,
+            "ip6",
+            "ip6 saddr",
+            "{ ::, fe80::/10 }",
+        ),
+    ] {
+        let set = net_set(family);
+        let rule = format!(
+            "meta protocol {protocol} {address} != {allowed} iifname . {address} != @{set}"
+        );
         drop(name, ip, &rule);
     }
-    let rule = format!("ip6 saddr != {{ ::, fe80::/10 }} iifname . ip6 saddr != @{v6}");
-    drop("ipv6", ip, &rule);
     [Chain {
         name: "prerouting",
         hook: Some("type filter hook prerouting priority -301"),

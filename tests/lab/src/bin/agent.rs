@@ -2,6 +2,12 @@
 //!
 //! `serve NAME` answers each connection or datagram with one line. `probe PROTO ADDRESS PORT
 //! MILLISECONDS [OWN-PORT]` prints the answer it got. `ask GUEST WORDS` has a guest's agent do it.
+//! `frame INTERFACE HEX` sends a frame as it is, `hear HEX MILLISECONDS` waits for one with these
+//! bytes in it, `disguise MAC MILLISECONDS` takes another MAC address for a while; whoever is called
+//! `rogue` sends with another's all the time.
+
+#[path = "agent/frames.rs"]
+mod frames;
 
 use nix::sys::socket::{
     accept, bind, connect, listen, recv, send, setsockopt, socket, sockopt, AddressFamily, Backlog,
@@ -77,6 +83,11 @@ fn serve(name: &str) -> Outcome {
             }
         });
     }
+    if name == "rogue" {
+        for interface in ["eth0", "eth1"] {
+            thread::spawn(|| frames::be_rogue(interface));
+        }
+    }
     let control = TcpListener::bind(("::", CONTROL))?;
     println!("{name} serves");
     for stream in control.incoming().flatten() {
@@ -128,6 +139,9 @@ fn answer(mut stream: TcpStream) {
 fn obey(words: &[&str]) -> Outcome {
     match words {
         ["ping"] => Ok("pong".to_owned()),
+        ["frame", interface, frame] => frames::send(interface, frame),
+        ["hear", mark, wait] => frames::hear(mark, Duration::from_millis(wait.parse()?)),
+        ["disguise", mac, time] => frames::disguise(mac, Duration::from_millis(time.parse()?)),
         ["probe", "udp", address, port, wait, from] => {
             let address = SocketAddr::new(address.parse()?, port.parse()?);
             udp(address, Duration::from_millis(wait.parse()?), from.parse()?)
