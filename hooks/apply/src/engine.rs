@@ -3,6 +3,7 @@
 mod commit;
 mod facts;
 mod firewall;
+mod guards;
 mod inputs;
 mod policies;
 mod settle;
@@ -20,7 +21,7 @@ use portero_event::{
 use portero_host_bridge::Activation;
 use portero_plan::{Claim, Owner, OwnerKind, Script};
 use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// How long an event may take when portero.toml does not say or cannot be read.
@@ -75,14 +76,25 @@ impl<'a> Engine<'a> {
         match event {
             Event::Domain { operation, domain } => match operation {
                 QemuOperation::Prepare => self.prepare(domain, stdin),
-                QemuOperation::Start | QemuOperation::Started => self.activate(domain, stdin),
+                QemuOperation::Start | QemuOperation::Started => {
+                    self.guard(domain)?;
+                    self.activate(domain, stdin)
+                }
                 QemuOperation::Reconnect | QemuOperation::Attach => {
                     if !self.state.was_compared_recently() {
                         self.state.distrust()?;
                     }
+                    if let Err(error) = self.guard(domain) {
+                        self.log.write(Severity::Error, error);
+                    }
                     self.activate(domain, stdin)
                 }
-                QemuOperation::Stopped | QemuOperation::Release => self.remove_domain(domain),
+                QemuOperation::Stopped | QemuOperation::Release => {
+                    let networks = self.networks_of(domain.uuid)?;
+                    let removed = self.remove_domain(domain);
+                    let followed = self.follow_taps(&networks, LibvirtRules::Standing);
+                    removed.and(followed)
+                }
                 QemuOperation::Migrate | QemuOperation::Restore | QemuOperation::Unknown(_) => {
                     Ok(())
                 }
@@ -145,7 +157,8 @@ impl<'a> Engine<'a> {
         let old = self.all_records()?;
         let desired = self.desired(&config, Vec::new(), &old)?;
         let choice = self.choose(&config, deadline)?;
-        let (mut scripts, _) = self.scripts(choice.firewall, &old, &desired, deadline)?;
+        let (mut scripts, _) =
+            self.scripts_with_guards(choice.firewall, &old, &desired, deadline)?;
         if choice.withdraw {
             let (gone, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
             scripts.extend(gone);
@@ -164,10 +177,12 @@ impl<'a> Engine<'a> {
         let records = self.all_records()?;
         let firewall = self.choose(&config, deadline)?.firewall;
         let observed = self.observe(firewall, &records, deadline)?;
+        let guards = self.kernel.observe_guards(deadline)?;
         Ok(records
             .into_iter()
             .map(|record| OwnerStatus {
-                is_in_firewall: observed.holds(&record.ruleset),
+                is_in_firewall: observed.holds(&record.ruleset)
+                    && guards.holds_guards(&record.ruleset),
                 record,
             })
             .collect())
@@ -215,6 +230,12 @@ impl<'a> Engine<'a> {
             ruleset,
             pending: Vec::new(),
         })
+    }
+
+    /// A guest is about to run or runs, so its interfaces are there: whoever guards them shall.
+    fn guard(&mut self, domain: &Domain) -> Result<(), ApplyError> {
+        let networks = self.networks_of(domain.uuid)?;
+        self.follow_taps(&networks, LibvirtRules::Standing)
     }
 
     /// A guest is about to run or runs: its rules shall be there.
@@ -368,11 +389,14 @@ impl<'a> Engine<'a> {
     }
 
     fn port_deleted(&mut self, network: &Network, port: &NetworkPort) -> Result<(), ApplyError> {
-        if self.is_running(port)? {
+        let replanned = if self.is_running(port)? {
             self.state.put_port(network.uuid, port, Plug::Out)?;
-            return self.replan_running_domain(port);
-        }
-        self.state.remove_port(port)
+            self.replan_running_domain(port)
+        } else {
+            self.state.remove_port(port)
+        };
+        let followed = self.follow_taps(&BTreeSet::from([network.uuid]), LibvirtRules::Coming);
+        replanned.and(followed)
     }
 
     /// Whether the owner of a port is a running guest with forwards.

@@ -39,6 +39,14 @@ pub enum ApplyError {
         /// What is wrong.
         source: Problem,
     },
+    /// What a network's guests may not pretend cannot be kept from them.
+    #[error("{object}: antispoof: {source}")]
+    Guards {
+        /// The network.
+        object: String,
+        /// Why not.
+        source: KernelError,
+    },
     /// A network has a policy in its metadata and another in its file.
     #[error("{file}, line {line}: <policy>: there is one in {metadata} too, expected one of them")]
     TwoPolicies {

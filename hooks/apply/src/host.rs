@@ -11,8 +11,9 @@ use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{self, Base, Observed, Table};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
-use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tool};
+use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tap, Tool};
 use portero_port_forward::Listener;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,7 +63,6 @@ impl Kernel for Host {
     }
 
     fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
-        let mut observed = nftables::Observed::default();
         let places = [
             (Place::Own, TableFamily::Inet, nftables::NAME),
             (Place::Policy, TableFamily::Inet, nftables::POLICY_NAME),
@@ -77,13 +77,16 @@ impl Kernel for Host {
                 LIBVIRT_TABLE,
             ),
         ];
-        for (place, family, name) in places {
-            if has_table(family, name, deadline)? {
-                let listing = list_table(place, deadline)?;
-                observed.add(place, &listing).map_err(strange)?;
-            }
-        }
-        Ok(observed)
+        observe_tables(&places, deadline)
+    }
+
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+        let table = (Place::Guards, TableFamily::Bridge, nftables::POLICY_NAME);
+        observe_tables(&[table], deadline)
+    }
+
+    fn check_guards(&mut self) -> Result<(), KernelError> {
+        find_program(Tool::Nft.program()).map(drop)
     }
 
     fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError> {
@@ -229,6 +232,10 @@ impl Kernel for Host {
         switch(&Path::new("/proc/sys/net/bridge").join(name)).unwrap_or(false)
     }
 
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+        taps::find(bridge, guests)
+    }
+
     fn reattach(
         &mut self,
         bridge: &InterfaceName,
@@ -251,6 +258,21 @@ fn strange(source: nftables::ReadError) -> KernelError {
         program: Tool::Nft.program().to_owned(),
         source,
     }
+}
+
+/// Reads those tables that are there.
+fn observe_tables(
+    places: &[(Place, TableFamily, &str)],
+    deadline: Deadline,
+) -> Result<nftables::Observed, KernelError> {
+    let mut observed = nftables::Observed::default();
+    for (place, family, name) in places {
+        if has_table(*family, name, deadline)? {
+            let listing = list_table(*place, deadline)?;
+            observed.add(*place, &listing).map_err(strange)?;
+        }
+    }
+    Ok(observed)
 }
 
 fn localnet_path(bridge: &str) -> PathBuf {

@@ -4,9 +4,10 @@ use crate::{Deadline, Whereabouts};
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::{
-    iptables, nftables, Claim, Family, Firewall, Neighbor, PortRange, Protocol, Rule, Script,
+    iptables, nftables, Claim, Family, Firewall, Neighbor, PortRange, Protocol, Rule, Script, Tap,
 };
 use portero_port_forward::Listener;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// The machine: its firewall, sockets, connections and bridges.
@@ -44,6 +45,18 @@ pub trait Kernel {
     /// # Errors
     /// [`KernelError`] when the firewall cannot be read in time.
     fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError>;
+
+    /// Reads the table of what guests may not pretend.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it cannot be read in time.
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError>;
+
+    /// Whether there is a program that such a table can be given to.
+    ///
+    /// # Errors
+    /// [`KernelError::NoProgram`] when there is none.
+    fn check_guards(&mut self) -> Result<(), KernelError>;
 
     /// Commits a script; each of its tables is changed as a whole or not at all.
     ///
@@ -139,6 +152,13 @@ pub trait Kernel {
 
     /// Whether iptables judges packets that go from port to port of one bridge (`br_netfilter`).
     fn judges_bridged(&mut self, family: Family) -> bool;
+
+    /// The host's ends of the interfaces of guests with these MAC addresses, of those that are in the
+    /// bridge or, since libvirt has taken it away under them, in none.
+    ///
+    /// # Errors
+    /// [`KernelError`] when they cannot be listed.
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError>;
 
     /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
     /// gives the names of those it put back.

@@ -45,11 +45,14 @@ pub struct Frame {
     /// Families whose part of libvirt's portero is in: of nftables the table that has portero's sets,
     /// of iptables the chains that portero jumps to.
     pub libvirt: Vec<Family>,
-    /// Of nftables: whether an element belongs to more than one owner.
+    /// Whether an element of nftables belongs to more than one owner.
     pub shared: bool,
     /// Whether any network has a policy.
     #[serde(default)]
     pub policies: bool,
+    /// Whether any network has guards.
+    #[serde(default)]
+    pub guards: bool,
 }
 
 /// A setting of an interface that portero changes, and changes back.

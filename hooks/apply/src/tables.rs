@@ -30,6 +30,8 @@ pub(crate) enum TableFamily {
     Inet = 1,
     /// IPv4.
     Ipv4 = 2,
+    /// Frames that pass a bridge.
+    Bridge = 7,
     /// IPv6.
     Ipv6 = 10,
 }

@@ -1,4 +1,4 @@
-//! Puts guests' taps back into a bridge that libvirt took away under them.
+//! Finds guests' taps, and puts them back into a bridge that libvirt took away under them.
 
 use crate::interfaces;
 use crate::netlink::Netlink;
@@ -8,12 +8,48 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use portero_event::{InterfaceName, MacAddress};
+use portero_plan::Tap;
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 /// The first octet of a tap's MAC address; the others are the guest's
 /// (`virNetDevTapCreateInBridgePort` in src/util/virnetdevtap.c).
 const TAP_FIRST_OCTET: u8 = 0xfe;
+
+/// The taps of guests with these MAC addresses that are in `bridge` or in no bridge. Where one can
+/// be of several guests, it is given for each.
+pub(crate) fn find(bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+    let mut taps = BTreeSet::new();
+    if guests.is_empty() {
+        return Ok(taps);
+    }
+    for entry in fs::read_dir(interfaces::FOLDER).map_err(error)? {
+        let path = entry.map_err(error)?.path();
+        let Ok(address) = fs::read_to_string(path.join("address")) else {
+            continue;
+        };
+        let mut guests = guests
+            .iter()
+            .filter(|guest| tap_address(**guest) == address.trim())
+            .peekable();
+        if guests.peek().is_none() || !path.join("tun_flags").exists() {
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if interfaces::master(&name).is_some_and(|master| master != bridge) {
+            continue;
+        }
+        // Only such a name can be told apart from whatever else nft understands.
+        let name: InterfaceName = name
+            .parse()
+            .map_err(|invalid| error(std::io::Error::other(invalid)))?;
+        taps.extend(guests.map(|mac| Tap {
+            name: name.to_string(),
+            mac: mac.to_string(),
+        }));
+    }
+    Ok(taps)
+}
 
 /// Puts the taps of guests with these MAC addresses into `bridge` if they are in no bridge; gives
 /// the names of those that were put back.
@@ -22,24 +58,16 @@ pub(crate) fn reattach(
     guests: &[MacAddress],
     deadline: Deadline,
 ) -> Result<Vec<String>, KernelError> {
-    let wanted: Vec<String> = guests.iter().map(|mac| tap_address(*mac)).collect();
-    let error = |source| KernelError::Kernel {
-        path: interfaces::FOLDER.to_owned(),
-        source,
-    };
+    let bridge_index = index_of(bridge.as_str()).map_err(error)?;
+    let taps = find(bridge.as_str(), guests)?;
+    let names: BTreeSet<String> = taps.into_iter().map(|tap| tap.name).collect();
     let mut back = Vec::new();
-    let bridge_index = index_of(&interfaces::folder(bridge.as_str())).map_err(error)?;
-    for entry in fs::read_dir(interfaces::FOLDER).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        let is_wanted = fs::read_to_string(path.join("address"))
-            .is_ok_and(|address| wanted.iter().any(|wanted| wanted == address.trim()));
-        let is_tap = path.join("tun_flags").exists();
-        if !is_wanted || !is_tap || path.join("master").exists() {
+    for name in names {
+        if interfaces::master(&name).is_some() {
             continue;
         }
-        let index = index_of(&path).map_err(error)?;
         let mut message = LinkMessage::default();
-        message.header.index = index;
+        message.header.index = index_of(&name).map_err(error)?;
         message
             .attributes
             .push(LinkAttribute::Controller(bridge_index));
@@ -48,12 +76,16 @@ pub(crate) fn reattach(
             NLM_F_REQUEST | NLM_F_ACK,
             |_| {},
         )?;
-        back.extend(
-            path.file_name()
-                .map(|name| name.to_string_lossy().into_owned()),
-        );
+        back.push(name);
     }
     Ok(back)
+}
+
+fn error(source: std::io::Error) -> KernelError {
+    KernelError::Kernel {
+        path: interfaces::FOLDER.to_owned(),
+        source,
+    }
 }
 
 fn tap_address(guest: MacAddress) -> String {
@@ -61,8 +93,8 @@ fn tap_address(guest: MacAddress) -> String {
     format!("{TAP_FIRST_OCTET:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
-fn index_of(interface: &Path) -> std::io::Result<u32> {
-    fs::read_to_string(interface.join("ifindex"))?
+fn index_of(interface: &str) -> std::io::Result<u32> {
+    fs::read_to_string(interfaces::folder(interface).join("ifindex"))?
         .trim()
         .parse()
         .map_err(std::io::Error::other)

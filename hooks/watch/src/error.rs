@@ -6,9 +6,11 @@ use std::path::PathBuf;
 /// Why the service cannot go on; systemd starts it again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WatchError {
-    /// The kernel does not tell of changes to its rules.
-    #[error("cannot listen to nftables: {source}")]
+    /// The kernel does not tell of changes.
+    #[error("cannot listen to {of}: {source}")]
     Netlink {
+        /// To what.
+        of: &'static str,
         /// The system's reason.
         source: std::io::Error,
     },

@@ -1,28 +1,28 @@
 //! `portero-watch`, a service: whenever the firewall or a lease has changed, compares the rules
-//! with what is wanted and mends what differs.
+//! with what is wanted and mends what differs. Guests' new interfaces are guarded at once.
 
 mod args;
 mod bus;
 mod error;
 mod firewalld;
 mod folder;
+mod kernel;
 mod leases;
 mod news;
 mod notify;
 mod pace;
-mod ruleset;
 
 use args::Args;
 use clap::Parser;
 use error::WatchError;
 use firewalld::Firewalld;
+use kernel::Announcements;
 use leases::Leases;
 use news::News;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use notify::{Readiness, NOTIFY_SOCKET};
 use pace::{Pace, Step};
 use portero_apply::{clean_environment, Engine, Host, Log, LogLevel, LogSink, Paths, Severity};
-use ruleset::Ruleset;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -48,7 +48,8 @@ fn main() -> ExitCode {
 /// Listens before the first comparison, so that nothing can happen unseen in between.
 fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
     let paths = Paths::default();
-    let ruleset = Ruleset::listen()?;
+    let rules = Announcements::of_rules()?;
+    let interfaces = Announcements::of_interfaces()?;
     let mut leases = Leases::watch(&paths.leases)?;
     let firewalld = Firewalld::listen()?;
     let mut pace = Pace::default();
@@ -62,11 +63,21 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
                     PollTimeout::try_from(limit + std::time::Duration::from_millis(1))
                         .unwrap_or(PollTimeout::MAX)
                 });
-                wait(
-                    &[ruleset.as_fd(), leases.as_fd(), firewalld.as_fd()],
-                    timeout,
-                )?;
-                let is_news = ruleset.drain()? | leases.drain()? | firewalld.drain();
+                let sources = [
+                    rules.as_fd(),
+                    interfaces.as_fd(),
+                    leases.as_fd(),
+                    firewalld.as_fd(),
+                ];
+                wait(&sources, timeout)?;
+                if interfaces.drain()? {
+                    // A guest can send as soon as it finds its interface.
+                    let guarded = Engine::new(paths.clone(), &mut Host, log).guard_interfaces();
+                    if let Err(error) = guarded {
+                        log.write(Severity::Error, error);
+                    }
+                }
+                let is_news = rules.drain()? | leases.drain()? | firewalld.drain();
                 if is_news {
                     pace.event(Instant::now());
                 }

@@ -5,6 +5,7 @@ mod claim;
 mod counter;
 mod family;
 mod firewall;
+mod guards;
 pub mod iptables;
 pub mod nftables;
 mod owner;
@@ -16,6 +17,7 @@ pub use claim::Claim;
 pub use counter::{Counter, Counters};
 pub use family::Family;
 pub use firewall::{Firewall, Script, Tool};
+pub use guards::{Guards, Spoof, Tap};
 pub use owner::{Origin, Owner, OwnerKind};
 pub use policy::{
     Clause, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Service, TimeUnit,

@@ -7,23 +7,27 @@
 //! Table `inet portero_policy` has the policies of networks. It only ever forbids; what it lets pass
 //! between guests and others is accepted in libvirt's table, with libvirt's own verdict for the end
 //! that has no policy.
+//!
+//! Table `bridge portero_policy` has what guests may not pretend; iptables has nothing like it.
 
 mod counted;
 mod elements;
 mod frame;
+mod guards;
 mod observed;
 mod policy;
 mod transaction;
 
 pub use counted::Counted;
 pub use elements::Place;
+pub use guards::{change_guards, reconcile_guards, shares_guards, GuardTable};
 pub use observed::{Observed, ReadError};
 pub use transaction::{change_owner, reconcile, shares_elements, PolicyTable};
 
 /// The name of portero's table, of its chain and of its set in libvirt's tables.
 pub const NAME: &str = "portero";
 
-/// The name of portero's table for policies.
+/// The name of portero's tables for policies.
 pub const POLICY_NAME: &str = "portero_policy";
 
 /// The name of libvirt's tables (src/network/network_nftables.c).

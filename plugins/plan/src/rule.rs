@@ -1,6 +1,6 @@
 //! The rules portero can ask for, free of any firewall's syntax.
 
-use crate::{Claim, Family, Owner, Policy, PortRange, Protocol};
+use crate::{Claim, Family, Guards, Owner, Policy, PortRange, Protocol};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -117,6 +117,10 @@ pub struct Ruleset {
     /// Of a network, who may reach it and whom it may reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
+    /// Of a network with a policy, what its guests may not pretend: in nftables, whichever firewall
+    /// has the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guards: Option<Guards>,
 }
 
 impl Ruleset {
@@ -128,6 +132,7 @@ impl Ruleset {
             claims: Vec::new(),
             rules: Vec::new(),
             policy: None,
+            guards: None,
         }
     }
 

@@ -6,10 +6,10 @@ use crate::{Direction, Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule}
 use ipnet::IpNet;
 use portero_event::{ForwardMode, InterfaceName, Network, ObjectName, Problem};
 use portero_plan::{
-    Clause, Family, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Protocol,
-    Service, TimeUnit, Verdict, Way,
+    Clause, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
+    Protocol, Service, TimeUnit, Verdict, Way,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What else there is.
@@ -26,6 +26,8 @@ pub struct Surroundings<'a> {
 pub struct Compiled {
     /// The policy.
     pub policy: Policy,
+    /// What its guests may not pretend; whose interfaces those are is to be found out.
+    pub guards: Option<Guards>,
     /// What does not work as it may be meant, one line each.
     pub warnings: Vec<String>,
 }
@@ -116,6 +118,12 @@ pub fn compile(
     }
     neighbors.sort();
     neighbors.dedup();
+    let against = written.antispoof.against();
+    let guards = (!against.is_empty()).then(|| Guards {
+        against,
+        nets: compiler.nets,
+        taps: BTreeSet::new(),
+    });
     let mut ways = compiler.ways;
     ways.retain(|_, clauses| !clauses.is_empty());
     Ok(Compiled {
@@ -125,6 +133,7 @@ pub fn compile(
             nat: compiler.nat,
             neighbors,
         },
+        guards,
         warnings: compiler.warnings,
     })
 }
@@ -380,8 +389,9 @@ impl Compiler<'_> {
         self.add(Way::ToHost, clause);
     }
 
-    /// Guests send with their network's addresses only. Clients of DHCP have none yet, and an IPv6
-    /// link has addresses of its own.
+    /// Guests send with their network's addresses only, here as far as the host routes what they
+    /// send: [`Guards`] are more, for interfaces that are known. Clients of DHCP have no address yet,
+    /// and an IPv6 link has addresses of its own.
     fn antispoof(&mut self) {
         if !self.written.antispoof.ip {
             return;

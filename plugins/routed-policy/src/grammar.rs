@@ -4,7 +4,8 @@
 use crate::attribute::{address, is_yes, number, optional, ports, required, verdict, word};
 use crate::{PeerTarget, WrittenPeer};
 use portero_event::{Element, InterfaceName, Problem, NAMESPACE};
-use portero_plan::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
+use portero_plan::{Family, Judged, PortRange, Protocol, Service, Spoof, TimeUnit, Verdict};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// A `<policy>` as it is written.
@@ -54,6 +55,20 @@ pub struct Antispoof {
     pub dhcp: bool,
     /// To be an IPv6 router.
     pub ra: bool,
+}
+
+impl Antispoof {
+    /// The same as a set.
+    pub(crate) fn against(self) -> BTreeSet<Spoof> {
+        let all = [
+            (self.ip, Spoof::Ip),
+            (self.mac, Spoof::Mac),
+            (self.dhcp, Spoof::Dhcp),
+            (self.ra, Spoof::Ra),
+        ];
+        let given = all.into_iter().filter(|(is_given, _)| *is_given);
+        given.map(|(_, spoof)| spoof).collect()
+    }
 }
 
 /// Which packets a rule is about, seen from the guest.

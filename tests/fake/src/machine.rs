@@ -6,10 +6,19 @@ use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Sur
 use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::iptables::{self, Observed, Table};
-use portero_plan::{nftables, Claim, Counter, Family, Firewall, Neighbor, Script, Tool};
+use portero_plan::nftables::Place;
+use portero_plan::{nftables, Claim, Counter, Family, Firewall, Neighbor, Script, Tap, Tool};
 use portero_port_forward::Listener;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+/// The tables of nftables that are a firewall's.
+const PLACES: [Place; 4] = [
+    Place::Own,
+    Place::Policy,
+    Place::Libvirt(Family::Ipv4),
+    Place::Libvirt(Family::Ipv6),
+];
 
 /// A machine in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +34,10 @@ pub struct Machine {
     pub listeners: Vec<Listener>,
     /// Bridges, and whether loopback is routed by them.
     pub bridges: BTreeMap<String, bool>,
+    /// Guests' taps, and the bridge that each is in.
+    pub taps: BTreeMap<Tap, Option<String>>,
+    /// Whether the program `nft` is missing.
+    pub lacks_nft: bool,
     /// Addresses that somebody on a LAN has.
     pub strangers: Vec<IpAddr>,
     /// Addresses that the host answers for.
@@ -94,6 +107,18 @@ impl Machine {
         }
     }
 
+    fn observe_tables(&self, places: &[Place]) -> Result<nftables::Observed, KernelError> {
+        let mut observed = nftables::Observed::default();
+        for (place, json) in self.nftables.list(places) {
+            let added = observed.add(place, json.to_string().as_bytes());
+            added.map_err(|source| KernelError::Strange {
+                program: "nft".to_owned(),
+                source,
+            })?;
+        }
+        Ok(observed)
+    }
+
     fn tables(&mut self, family: Family) -> &mut Iptables {
         match family {
             Family::Ipv4 => &mut self.ipv4,
@@ -129,13 +154,21 @@ impl Kernel for Machine {
     }
 
     fn observe_nftables(&mut self, _: Deadline) -> Result<nftables::Observed, KernelError> {
-        let mut observed = nftables::Observed::default();
-        for (place, json) in self.nftables.list() {
-            observed
-                .add(place, json.to_string().as_bytes())
-                .map_err(strange)?;
+        self.observe_tables(&PLACES)
+    }
+
+    fn observe_guards(&mut self, _: Deadline) -> Result<nftables::Observed, KernelError> {
+        self.observe_tables(&[Place::Guards])
+    }
+
+    fn check_guards(&mut self) -> Result<(), KernelError> {
+        if self.lacks_nft {
+            return Err(KernelError::NoProgram {
+                program: "nft".to_owned(),
+                looked_in: "nowhere".to_owned(),
+            });
         }
-        Ok(observed)
+        Ok(())
     }
 
     fn count_iptables(&mut self, _: Deadline) -> Result<iptables::Counted, KernelError> {
@@ -263,11 +296,26 @@ impl Kernel for Machine {
         self.judges_bridged
     }
 
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+        let guests: Vec<String> = guests.iter().map(ToString::to_string).collect();
+        let taps = self.taps.iter();
+        let is_there = |of: &Option<String>| of.as_ref().is_none_or(|of| of == bridge);
+        let taps = taps.filter(|(tap, of)| guests.contains(&tap.mac) && is_there(of));
+        Ok(taps.map(|(tap, _)| tap.clone()).collect())
+    }
+
     fn reattach(
         &mut self,
-        _: &InterfaceName,
-        _: &[MacAddress],
+        bridge: &InterfaceName,
+        guests: &[MacAddress],
     ) -> Result<Vec<String>, KernelError> {
-        Ok(Vec::new())
+        let mut back = Vec::new();
+        for tap in self.taps(bridge.as_str(), guests)? {
+            let of = self.taps.entry(tap.clone()).or_default();
+            if of.replace(bridge.to_string()).is_none() {
+                back.push(tap.name);
+            }
+        }
+        Ok(back)
     }
 }

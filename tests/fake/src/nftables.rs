@@ -30,14 +30,6 @@ pub(crate) struct Nftables {
     handles: u64,
 }
 
-/// The tables that portero reads.
-const PLACES: [Place; 4] = [
-    Place::Own,
-    Place::Policy,
-    Place::Libvirt(Family::Ipv4),
-    Place::Libvirt(Family::Ipv6),
-];
-
 impl Nftables {
     /// Whether portero has its own table.
     pub(crate) fn has_own_table(&self) -> bool {
@@ -69,11 +61,11 @@ impl Nftables {
         }
     }
 
-    /// What `nft -j list table` prints of each table that is there.
-    pub(crate) fn list(&self) -> Vec<(Place, Value)> {
-        let tables = PLACES.into_iter();
+    /// What `nft -j list table` prints of each of these tables that is there.
+    pub(crate) fn list(&self, places: &[Place]) -> Vec<(Place, Value)> {
+        let tables = places.iter();
         tables
-            .filter_map(|place| Some((place, self.tables.get(&place.to_string())?)))
+            .filter_map(|place| Some((*place, self.tables.get(&place.to_string())?)))
             .map(|(place, table)| (place, table.to_json(&BTreeMap::new())))
             .collect()
     }
@@ -353,14 +345,6 @@ impl Set {
             [one] => json!({ "name": name, "type": one, "elem": elements }),
             types => json!({ "name": name, "type": types, "elem": elements }),
         }
-    }
-}
-
-/// What a map gives, as nft prints it: a verdict, or an address and port.
-fn given(data: &str) -> Value {
-    match data.strip_prefix("jump ") {
-        Some(chain) => json!({ "jump": { "target": chain } }),
-        None => concat(data, None),
     }
 }
 

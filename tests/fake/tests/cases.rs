@@ -4,7 +4,7 @@
 use portero_apply::{Engine, Hook, Log, LogSink, OnFailure, Paths, Severity};
 use portero_event::DaemonOperation;
 use portero_fake::Machine;
-use portero_plan::Neighbor;
+use portero_plan::{Neighbor, Tap};
 use portero_port_forward::Listener;
 use std::fmt::Write as _;
 use std::fs;
@@ -131,6 +131,10 @@ impl Case {
             }
             ["libvirt", "without", "networks"] => self.machine.forget_libvirt(),
             ["flush"] => self.machine.flush(),
+            ["without", "nft"] => self.machine.lacks_nft = true,
+            ["tap", name, mac, "in", bridge] => self.tap(name, mac, Some(bridge)),
+            ["tap", name, mac, "in", "no", "bridge"] => self.tap(name, mac, None),
+            ["tap", name, "gone"] => self.machine.taps.retain(|tap, _| tap.name != *name),
             ["fail", "commit", number] => {
                 let number: usize = number.parse().expect("a number");
                 self.machine.commits_until_failure = Some(number - 1);
@@ -162,6 +166,14 @@ impl Case {
             }
             other => panic!("{other:?} is no step"),
         }
+    }
+
+    fn tap(&mut self, name: &str, mac: &str, bridge: Option<&str>) {
+        let tap = Tap {
+            name: name.to_owned(),
+            mac: mac.to_owned(),
+        };
+        self.machine.taps.insert(tap, bridge.map(str::to_owned));
     }
 
     fn event(&mut self, hook: Hook, operation: &str, stdin: &[u8]) {

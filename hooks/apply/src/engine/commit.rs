@@ -1,9 +1,10 @@
 //! Changes one owner's rules, trusting that the firewall holds what the records say.
 
+use super::guards::append;
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::nftables::PolicyTable;
+use portero_plan::nftables::{GuardTable, PolicyTable};
 use portero_plan::{iptables, nftables, Firewall, Owner, Ruleset, Script};
 
 impl Engine<'_> {
@@ -64,10 +65,11 @@ impl Engine<'_> {
         self.follow(&[&before], &[&after], deadline)?;
         self.note(owner, new.as_ref())?;
         self.log_change(&before, &after);
-        if after.policy.is_some() && !frame.policies {
-            let policies = true;
-            self.state.put_frame(&Frame { policies, ..frame })?;
-        }
+        self.state.put_frame(&Frame {
+            policies: frame.policies || after.policy.is_some(),
+            guards: frame.guards || after.guards.is_some(),
+            ..frame
+        })?;
         self.state.trust()
     }
 
@@ -122,10 +124,26 @@ impl Engine<'_> {
                 }
             }
         };
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(scripts),
+        if let Some(error) = failed {
+            return Err(error);
         }
+        let Some(mut scripts) = scripts else {
+            return Ok(None);
+        };
+        if old.guards == new.guards {
+            return Ok(Some(scripts));
+        }
+        // The table of guards may have to go.
+        if new.guards.is_none() || frame.shared {
+            return Ok(None);
+        }
+        let table = if frame.guards {
+            GuardTable::Standing
+        } else {
+            GuardTable::Missing
+        };
+        append(&mut scripts, nftables::change_guards(old, new, table));
+        Ok(Some(scripts))
     }
 
     /// Commits scripts one after the other.

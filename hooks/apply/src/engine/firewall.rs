@@ -18,7 +18,7 @@ pub(super) struct Choice {
 /// portero's part of a firewall.
 pub(super) enum Seen {
     Iptables(Vec<(Family, iptables::Observed)>),
-    Nftables(nftables::Observed),
+    Nftables(Box<nftables::Observed>),
 }
 
 impl Seen {
@@ -74,7 +74,7 @@ impl Engine<'_> {
         deadline: Deadline,
     ) -> Result<Seen, ApplyError> {
         Ok(match firewall {
-            Firewall::Nftables => Seen::Nftables(self.kernel.observe_nftables(deadline)?),
+            Firewall::Nftables => Seen::Nftables(Box::new(self.kernel.observe_nftables(deadline)?)),
             Firewall::Iptables => {
                 let mut families = Vec::new();
                 for family in Family::ALL {
@@ -103,6 +103,7 @@ impl Engine<'_> {
             libvirt: Vec::new(),
             shared: false,
             policies: rulesets.iter().any(|ruleset| ruleset.policy.is_some()),
+            guards: false,
         };
         let all: Vec<Record> = old.iter().chain(new).cloned().collect();
         let scripts = match self.observe(firewall, &all, deadline)? {

@@ -155,13 +155,21 @@ impl Engine<'_> {
         let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
         let compiled = self.compiled_policy(network, networks)?;
         let mut plan = plan_network(owner, forwards, network)?;
-        if let Some(Compiled { policy, warnings }) = compiled.map(|policy| policy.compiled) {
+        if let Some(Compiled {
+            policy,
+            guards,
+            warnings,
+        }) = compiled.map(|policy| policy.compiled)
+        {
             if old.and_then(|old| old.ruleset.policy.as_ref()) != Some(&policy) {
                 for warning in warnings {
                     let message = format!("{}: policy: {warning}", plan.ruleset.owner);
                     self.log.write(Severity::Warning, message);
                 }
             }
+            let owner = &plan.ruleset.owner;
+            let guards = guards.map(|guards| self.guards_now(owner, &policy.bridge, guards));
+            plan.ruleset.guards = guards.transpose()?;
             plan.ruleset.policy = Some(policy);
         }
         Ok(self.record_of(plan, old))

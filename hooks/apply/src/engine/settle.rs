@@ -7,10 +7,11 @@ use super::{Engine, LibvirtRules};
 use crate::kernel::{Flow, Localnet, ProxyNdp};
 use crate::state::Setting;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::{Firewall, Neighbor, Rule, Ruleset};
+use portero_plan::{Firewall, Neighbor, Rule, Ruleset, Tap};
 use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 
-/// How many forwards of one owner are named in the log when they come or go together.
+/// How many forwards or interfaces of one owner are named in the log when they come or go together.
 const LOGGED_CHANGES: usize = 20;
 
 impl Engine<'_> {
@@ -85,7 +86,7 @@ impl Engine<'_> {
         new: &[Record],
         deadline: Deadline,
     ) -> Result<Frame, ApplyError> {
-        let (scripts, frame) = self.scripts(firewall, old, new, deadline)?;
+        let (scripts, frame) = self.scripts_with_guards(firewall, old, new, deadline)?;
         self.commit(&scripts, deadline)?;
         let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
         let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();
@@ -228,7 +229,8 @@ impl Engine<'_> {
         Ok(false)
     }
 
-    /// One line in the log for each forward that came or went, and one for all that are too many.
+    /// One line in the log for each forward or guarded interface that came or went, and one for all
+    /// that are too many.
     pub(super) fn log_change(&mut self, old: &Ruleset, new: &Ruleset) {
         if old.policy != new.policy {
             let verb = match (&old.policy, &new.policy) {
@@ -244,16 +246,30 @@ impl Engine<'_> {
             let known: HashSet<&Rule> = lacks.rules.iter().collect();
             let dnat = |rule: &&Rule| matches!(rule, Rule::Dnat { .. });
             let rules = has.rules.iter().filter(dnat);
-            let mut changed = rules.filter(|rule| !known.contains(rule));
-            for rule in changed.by_ref().take(LOGGED_CHANGES) {
-                let message = format!("{} {verb} {rule}", has.owner);
-                self.log.write(Severity::Info, message);
-            }
-            let more = changed.count();
-            if more > 0 {
-                let message = format!("{} {verb} {more} more", has.owner);
-                self.log.write(Severity::Info, message);
-            }
+            let changed = rules.filter(|rule| !known.contains(rule));
+            self.log_each(&format!("{} {verb}", has.owner), changed);
+        }
+        let taps = |ruleset: &Ruleset| -> BTreeSet<Tap> {
+            let guards = ruleset.guards.iter();
+            guards.flat_map(|guards| guards.taps.clone()).collect()
+        };
+        let (before, after) = (taps(old), taps(new));
+        let name = |tap: &Tap| format!("{} of {}", tap.name, tap.mac);
+        let came = after.difference(&before).map(name);
+        self.log_each(&format!("{} guards", new.owner), came);
+        let gone = before.difference(&after).map(name);
+        self.log_each(&format!("{} no longer guards", new.owner), gone);
+    }
+
+    fn log_each(&mut self, verb: &str, mut changed: impl Iterator<Item = impl fmt::Display>) {
+        for item in changed.by_ref().take(LOGGED_CHANGES) {
+            let message = format!("{verb} {item}");
+            self.log.write(Severity::Info, message);
+        }
+        let more = changed.count();
+        if more > 0 {
+            let message = format!("{verb} {more} more");
+            self.log.write(Severity::Info, message);
         }
     }
 }

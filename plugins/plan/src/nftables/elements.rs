@@ -14,6 +14,8 @@ pub enum Place {
     Own,
     /// portero's own for policies.
     Policy,
+    /// portero's own for what guests may not pretend.
+    Guards,
     /// libvirt's for a family.
     Libvirt(Family),
 }
@@ -23,6 +25,7 @@ impl fmt::Display for Place {
         match self {
             Self::Own => write!(formatter, "inet {NAME}"),
             Self::Policy => write!(formatter, "inet {POLICY_NAME}"),
+            Self::Guards => write!(formatter, "bridge {POLICY_NAME}"),
             Self::Libvirt(Family::Ipv4) => write!(formatter, "ip {LIBVIRT_TABLE}"),
             Self::Libvirt(Family::Ipv6) => write!(formatter, "ip6 {LIBVIRT_TABLE}"),
         }

@@ -18,8 +18,9 @@ const PROTOCOLS: [u8; 3] = [6, 17, 132];
 pub(crate) struct Chain {
     pub(crate) name: &'static str,
     /// Type, hook and priority; absent for a chain that is jumped to.
-    hook: Option<&'static str>,
-    rules: Vec<(String, String)>,
+    pub(crate) hook: Option<&'static str>,
+    /// Names and texts of its rules.
+    pub(crate) rules: Vec<(String, String)>,
 }
 
 impl Chain {
@@ -212,7 +213,11 @@ fn lead(what: &str, map: &str) -> String {
 }
 
 /// A table without elements.
-fn empty_table(place: Place, sets: &BTreeMap<String, String>, chains: &[Chain]) -> String {
+pub(crate) fn empty_table(
+    place: Place,
+    sets: &BTreeMap<String, String>,
+    chains: &[Chain],
+) -> String {
     let mut text = format!("table {place} {{\n");
     for definition in sets.values() {
         // Writing to a String cannot fail.
@@ -314,7 +319,8 @@ fn protocols() -> String {
     format!("{{ {} }}", numbers.join(", "))
 }
 
-fn address_type(family: Family) -> String {
+/// nft's name for addresses of a family.
+pub(crate) fn address_type(family: Family) -> String {
     format!("ip{}_addr", prefix(family))
 }
 

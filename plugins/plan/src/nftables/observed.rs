@@ -5,6 +5,7 @@ use super::frame::{
     jump_comment, libvirt_chains, libvirt_sets, own_chains, own_sets, policy_chains, policy_sets,
     Chain,
 };
+use super::guards::{guard_chains, guard_sets};
 use super::{Place, LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
 use crate::{Counter, Family, Protocol};
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
@@ -13,11 +14,12 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// portero's own table and its part of libvirt's.
+/// portero's own tables and its part of libvirt's, those of them that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
     pub(crate) own: Option<Table>,
     pub(crate) policy: Option<Table>,
+    pub(crate) guards: Option<Table>,
     pub(crate) libvirt: BTreeMap<Family, LibvirtTable>,
 }
 
@@ -117,12 +119,11 @@ impl Observed {
             ..LibvirtTable::default()
         };
         Self {
-            own: None,
-            policy: None,
             libvirt: libvirt
                 .iter()
                 .map(|family| (*family, table.clone()))
                 .collect(),
+            ..Self::default()
         }
     }
 
@@ -134,9 +135,11 @@ impl Observed {
         let items = items(place, json)?;
         match place {
             Place::Own => {
-                let mut table = Table::of(place, items, &own_sets(), &own_chains());
-                table.is_whole &= table.sets.is_empty() && table.chains.is_empty();
-                self.own = Some(table);
+                self.own = Some(Table::fixed(place, items, &own_sets(), &own_chains()));
+            }
+            Place::Guards => {
+                let table = Table::fixed(place, items, &guard_sets(), &guard_chains());
+                self.guards = Some(table);
             }
             Place::Policy => {
                 let table = Table::of(place, items, &policy_sets(), &policy_chains());
@@ -159,6 +162,18 @@ impl Observed {
 }
 
 impl Table {
+    /// A table of portero's own with these sets and chains and no others.
+    fn fixed(
+        place: Place,
+        items: Vec<Item>,
+        sets: &BTreeMap<String, String>,
+        chains: &[Chain],
+    ) -> Self {
+        let mut table = Self::of(place, items, sets, chains);
+        table.is_whole &= table.sets.is_empty() && table.chains.is_empty();
+        table
+    }
+
     /// A table of portero's own, of which these sets and chains are always there.
     fn of(
         place: Place,
@@ -323,6 +338,7 @@ fn text(part: &Value, kind: &str) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         Value::String(text) => match kind {
             "ifname" => Some(quoted(text)),
+            "ether_addr" => Some(text.clone()),
             "inet_proto" => {
                 let protocol: Protocol = text.parse().ok()?;
                 Some(protocol.number().to_string())

@@ -243,6 +243,7 @@ impl Observed {
                     Some(table) if table.is_whole => &table.elements,
                     _ => return false,
                 },
+                Place::Guards => return false,
                 Place::Libvirt(family) => match self.libvirt.get(&family) {
                     None => return true,
                     Some(table) if table.is_whole && table.jump_is_first => &table.elements,
@@ -261,7 +262,7 @@ impl Observed {
     }
 }
 
-fn script(text: String) -> Option<Script> {
+pub(super) fn script(text: String) -> Option<Script> {
     (!text.is_empty()).then_some(Script {
         tool: Tool::Nft,
         text,
@@ -272,19 +273,19 @@ fn union(rulesets: &[Ruleset]) -> Elements {
     rulesets.iter().flat_map(elements).collect()
 }
 
-fn has(elements: &Elements, (key, data): &(&Key, &Option<String>)) -> bool {
+pub(super) fn has(elements: &Elements, (key, data): &(&Key, &Option<String>)) -> bool {
     elements.get(*key) == Some(*data)
 }
 
 fn is_in(key: &Key, libvirt: &[Family]) -> bool {
     match key.place {
-        Place::Own | Place::Policy => true,
+        Place::Own | Place::Policy | Place::Guards => true,
         Place::Libvirt(family) => libvirt.contains(&family),
     }
 }
 
 /// One command for each set.
-fn write_elements<'a>(
+pub(super) fn write_elements<'a>(
     verb: &str,
     elements: impl Iterator<Item = (&'a Key, &'a Option<String>)>,
     text: &mut String,
@@ -306,7 +307,8 @@ fn write_elements<'a>(
     }
 }
 
-fn write_difference<'a>(
+/// Turns the elements that were found into those that are wanted.
+pub(super) fn write_difference<'a>(
     found: &Elements,
     wanted: impl Iterator<Item = (&'a Key, &'a Option<String>)>,
     text: &mut String,

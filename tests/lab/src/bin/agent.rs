@@ -5,6 +5,12 @@
 //! datagrams as fast as it can and prints how many; `count PORT` prints how many have come to a port
 //! so far. `talk ADDRESS FILE` keeps one connection busy and notes each answer in the file. `run WORDS`
 //! runs a program. `ask GUEST WORDS` has a guest's agent do any of it.
+//! `frame INTERFACE HEX` sends a frame as it is, `hear HEX MILLISECONDS` waits for one with these
+//! bytes in it, `disguise MAC MILLISECONDS` takes another MAC address for a while; whoever is called
+//! `rogue` sends with another's all the time.
+
+#[path = "agent/frames.rs"]
+mod frames;
 
 use nix::sys::socket::{
     accept, bind, connect, listen, recv, send, setsockopt, socket, sockopt, AddressFamily, Backlog,
@@ -98,6 +104,11 @@ fn serve(name: &str) -> Outcome {
             thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
         }
     });
+    if name == "rogue" {
+        for interface in ["eth0", "eth1"] {
+            thread::spawn(|| frames::be_rogue(interface));
+        }
+    }
     let control = TcpListener::bind(("::", CONTROL))?;
     println!("{name} serves");
     for stream in control.incoming().flatten() {
@@ -150,6 +161,9 @@ fn answer(mut stream: TcpStream) {
 fn obey(words: &[&str]) -> Outcome {
     match words {
         ["ping"] => Ok("pong".to_owned()),
+        ["frame", interface, frame] => frames::send(interface, frame),
+        ["hear", mark, wait] => frames::hear(mark, Duration::from_millis(wait.parse()?)),
+        ["disguise", mac, time] => frames::disguise(mac, Duration::from_millis(time.parse()?)),
         ["probe", "udp", address, port, wait, from] => {
             let address = SocketAddr::new(address.parse()?, port.parse()?);
             udp(address, Duration::from_millis(wait.parse()?), from.parse()?)

@@ -1,6 +1,10 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
 mod faults;
+#[path = "../policy/frames.rs"]
+mod frames;
+#[path = "../policy/guard.rs"]
+mod guard;
 mod lifecycle;
 mod places;
 mod refusals;
@@ -22,6 +26,7 @@ fn main() -> ExitCode {
         refusals::SCENARIOS,
         faults::SCENARIOS,
         watch::SCENARIOS,
+        guard::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)
