@@ -51,9 +51,9 @@ pub(crate) fn verdict(text: &str) -> Result<Verdict, String> {
     word(text, &words.map(|verdict| (verdict.name(), verdict)))
 }
 
-/// A number within bounds, both included.
+/// A number within bounds, both included; no '+' before it.
 pub(crate) fn number(text: &str, first: i64, last: i64) -> Result<i64, String> {
-    let number = text.parse().ok();
+    let number = text.parse().ok().filter(|_| !text.starts_with('+'));
     number
         .filter(|number| (first..=last).contains(number))
         .ok_or_else(|| {
@@ -70,15 +70,7 @@ pub(crate) fn ports(
     start: &str,
     end: &str,
 ) -> Result<Option<PortRange>, Problem> {
-    let port = |text: &str| {
-        let port = text.parse::<u16>().ok().filter(|port| *port > 0);
-        port.ok_or_else(|| {
-            format!(
-                "'{}' is not a port, expected 1 to 65535",
-                text.escape_debug()
-            )
-        })
-    };
+    let port = |text: &str| PortRange::port(text).map_err(|error| error.to_string());
     let first = optional(element, start, port)?;
     let last = optional(element, end, port)?;
     match (first, last) {

@@ -170,6 +170,7 @@ impl WrittenPolicy {
 
     fn read(element: &Element) -> Result<Self, Problem> {
         element.only_attributes(&["mode"])?;
+        element.expect_elements()?;
         let modes = [
             ("inherit", None),
             ("nat", Some(Mode::Nat)),
@@ -223,7 +224,7 @@ impl WrittenPolicy {
 
     fn read_default(&mut self, element: &Element) -> Result<(), Problem> {
         element.only_attributes(&["in", "out", "host", "log"])?;
-        no_children(element)?;
+        element.expect_nothing()?;
         self.default_in = optional(element, "in", verdict)?;
         self.default_out = optional(element, "out", verdict)?;
         self.default_host = optional(element, "host", verdict)?;
@@ -238,19 +239,9 @@ impl WrittenPolicy {
     }
 }
 
-fn no_children(element: &Element) -> Result<(), Problem> {
-    match element.children().first() {
-        Some(child) => Err(child.problem(format!(
-            "not known in <{}>, expected nothing",
-            element.name()
-        ))),
-        None => Ok(()),
-    }
-}
-
 fn antispoof(element: &Element) -> Result<Antispoof, Problem> {
     element.only_attributes(&["ip", "mac", "dhcp", "ra"])?;
-    no_children(element)?;
+    element.expect_nothing()?;
     Ok(Antispoof {
         ip: is_yes(element, "ip")?,
         mac: is_yes(element, "mac")?,
@@ -270,6 +261,7 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
         "limit",
         "comment",
     ])?;
+    element.expect_elements()?;
     let directions = [
         ("in", Direction::In),
         ("out", Direction::Out),
@@ -353,7 +345,7 @@ fn check_peer(rule: &WrittenRule, peer: &WrittenPeer) -> Result<(), &'static str
 const SERVICES: [&str; 5] = ["tcp", "udp", "sctp", "icmp", "icmpv6"];
 
 fn service(element: &Element) -> Result<Service, Problem> {
-    no_children(element)?;
+    element.expect_nothing()?;
     let family = match element.name() {
         "icmp" => Family::Ipv4,
         "icmpv6" => Family::Ipv6,
@@ -390,23 +382,24 @@ fn rate(text: &str) -> Result<(u32, TimeUnit), String> {
         )
     };
     let (lines, unit) = text.split_once('/').ok_or_else(wrong)?;
-    let lines: u32 = lines.parse().map_err(|_| wrong())?;
+    let lines = number(lines, 1, 10_000).map_err(|_| wrong())?;
     let unit = TimeUnit::ALL.into_iter().find(|known| known.name() == unit);
-    match unit {
-        Some(unit) if (1..=10_000).contains(&lines) => Ok((lines, unit)),
+    match (u32::try_from(lines), unit) {
+        (Ok(lines), Some(unit)) => Ok((lines, unit)),
         _ => Err(wrong()),
     }
 }
 
 fn neighbor(element: &Element) -> Result<WrittenNeighbor, Problem> {
     element.only_attributes(&["dev", "arp", "ndp"])?;
+    element.expect_elements()?;
     let mut addresses = Vec::new();
     for child in element.children() {
         if (child.namespace(), child.name()) != (Some(NAMESPACE), "address") {
             return Err(child.problem("not known in a neighbor, expected <address>"));
         }
         child.only_attributes(&[])?;
-        no_children(child)?;
+        child.expect_text()?;
         let address = child.text().parse().map_err(|_| {
             child.problem(format!(
                 "'{}' is not an IP address",
@@ -454,14 +447,20 @@ impl WrittenNat {
 
 fn nat(element: &Element) -> Result<WrittenNat, Problem> {
     element.only_attributes(&["ipv6"])?;
+    element.expect_elements()?;
     let mut nat = WrittenNat {
         ipv6: is_yes(element, "ipv6")?,
         is_written: true,
         ..WrittenNat::default_of(element)?
     };
+    let mut seen: Vec<&str> = Vec::new();
     for child in element.children() {
         child.only_attributes(&["start", "end"])?;
-        no_children(child)?;
+        child.expect_nothing()?;
+        if seen.contains(&child.name()) {
+            return Err(child.problem("is there twice, expected once"));
+        }
+        seen.push(child.name());
         match (child.namespace(), child.name()) {
             (Some(NAMESPACE), "address") => {
                 let address = |text: &str| {

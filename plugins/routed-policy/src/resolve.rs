@@ -49,15 +49,16 @@ impl WrittenPeer {
             .chain(["prefix", "match", "nat"])
             .collect();
         element.only_attributes(&known)?;
-        if let Some(child) = element.children().first() {
-            return Err(child.problem("not known in a peer, expected nothing"));
-        }
+        element.expect_nothing()?;
         let given = KINDS
             .iter()
             .filter(|kind| element.attribute(kind).is_some());
         if given.count() != 1 {
             let kinds = KINDS.join(", ");
             return Err(element.problem(format!("expected one of the attributes {kinds}")));
+        }
+        if element.attribute("prefix").is_some() && element.attribute("address").is_none() {
+            return Err(element.problem("prefix without address"));
         }
         let name = |text: &str| text.parse().map_err(|error| format!("{error}"));
         let network = optional(element, "network", name)?.map(PeerTarget::Network);
@@ -94,10 +95,7 @@ fn net(element: &Element) -> Result<Option<IpNet>, Problem> {
             .map_err(|_| format!("'{}' is not an IP address", text.escape_debug()))
     })?
     else {
-        return match element.attribute("prefix") {
-            Some(_) => Err(element.problem("prefix without address")),
-            None => Ok(None),
-        };
+        return Ok(None);
     };
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let prefix = optional(element, "prefix", |text| number(text, 0, longest))?.unwrap_or(longest);
