@@ -1,6 +1,6 @@
 //! The part of a network's and a network port's XML that portero uses.
 
-use crate::domain::{name_of, uuid_of};
+use crate::domain::{draft_uuid_of, name_of, uuid_of};
 use crate::{own_metadata, Element, InterfaceName, MacAddress, ObjectName, Problem};
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -115,9 +115,32 @@ impl Network {
     /// # Errors
     /// [`Problem`] when the name, the UUID, the bridge or an address is not valid.
     pub fn from_element(root: &Element) -> Result<Self, Problem> {
-        if root.name() != "network" || root.namespace().is_some() {
-            return Err(root.problem("expected <network>"));
-        }
+        check_name(root)?;
+        let bridge = root.child("bridge").map(bridge_of).transpose()?.flatten();
+        Self::with(root, uuid_of(root)?, bridge)
+    }
+
+    /// Reads a `<network>` that may not be defined yet: libvirt then gives it a UUID, and a bridge
+    /// of its own (`virbr%d`) where it makes one.
+    ///
+    /// # Errors
+    /// [`Problem`] when the name is missing or not valid, or anything that is there is not.
+    pub fn draft(root: &Element) -> Result<Self, Problem> {
+        check_name(root)?;
+        let named = root.child("bridge").filter(|bridge| {
+            bridge
+                .attribute("name")
+                .is_some_and(|name| name != "virbr%d")
+        });
+        let bridge = match named {
+            Some(bridge) => bridge_of(bridge)?,
+            None if mode_of(root).is_routed_by_host() => "virbr0".parse().ok(),
+            None => None,
+        };
+        Self::with(root, draft_uuid_of(root)?, bridge)
+    }
+
+    fn with(root: &Element, uuid: Uuid, bridge: Option<InterfaceName>) -> Result<Self, Problem> {
         let mut subnets = Vec::new();
         let mut reservations = Vec::new();
         for ip in root.all("ip") {
@@ -126,14 +149,9 @@ impl Network {
                 reservations.extend(Reservation::from_element(host));
             }
         }
-        let bridge = root
-            .child("bridge")
-            .and_then(|bridge| bridge.attribute("name").map(|name| (bridge, name)))
-            .map(|(bridge, name)| name.parse().map_err(|error| bridge.problem(error)))
-            .transpose()?;
         Ok(Self {
             name: name_of(root)?,
-            uuid: uuid_of(root)?,
+            uuid,
             mode: mode_of(root),
             masquerades_ipv6: root
                 .child("forward")
@@ -153,6 +171,21 @@ impl Network {
     pub fn metadata(&self) -> Result<Option<Element>, Problem> {
         own_metadata(&self.root, "network")
     }
+}
+
+fn check_name(root: &Element) -> Result<(), Problem> {
+    if root.name() != "network" || root.namespace().is_some() {
+        return Err(root.problem("expected <network>"));
+    }
+    Ok(())
+}
+
+/// The name in a `<bridge>`.
+fn bridge_of(bridge: &Element) -> Result<Option<InterfaceName>, Problem> {
+    bridge
+        .attribute("name")
+        .map(|name| name.parse().map_err(|error| bridge.problem(error)))
+        .transpose()
 }
 
 fn mode_of(root: &Element) -> ForwardMode {

@@ -1,8 +1,9 @@
 //! What can be said to `portero`.
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
 use portero_event::InterfaceName;
 use portero_host_bridge::Renderer;
+use std::path::PathBuf;
 
 /// Port forwards into libvirt's networks: look at them, and mend them.
 ///
@@ -26,6 +27,19 @@ pub(crate) enum Command {
     /// Put a NIC of this host into a bridge, so that guests join its LAN
     #[command(subcommand)]
     Bridge(BridgeCommand),
+    /// Say of files whether portero understands them; change nothing
+    ///
+    /// Each is the XML of a domain or network as virsh prints it, an element of portero's as it
+    /// stands in /etc/portero, or a portero.toml. A line says what is wrong with the first element
+    /// that is wrong. Whether a port is free, or a peer there, is seen when it is applied.
+    #[command(
+        after_help = "Exit status: 0 all files are valid; 1 one is not, or cannot be read; 2 usage."
+    )]
+    Validate {
+        /// The files; '-' is stdin
+        #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// What needs the firewall.
