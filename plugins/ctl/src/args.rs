@@ -1,7 +1,7 @@
 //! What can be said to `portero`.
 
 use clap::{Parser, Subcommand, ValueHint};
-use portero_event::InterfaceName;
+use portero_event::{InterfaceName, ObjectName};
 use portero_host_bridge::Renderer;
 use std::path::PathBuf;
 
@@ -27,6 +27,19 @@ pub(crate) enum Command {
     /// Put a NIC of this host into a bridge, so that guests join its LAN
     #[command(subcommand)]
     Bridge(BridgeCommand),
+    /// Print the port forwards of another hook as metadata of domains, and the commands that set it
+    ///
+    /// FILE is hooks.json of saschpe's libvirt-hook-qemu, or a shell hook as the one in libvirt's wiki.
+    /// A shell hook is read, never run; what is not understood is refused with its line. What is not
+    /// taken over is told on stderr.
+    Import {
+        /// The file; '-' is stdin
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Only this domain; can be given several times
+        #[arg(long = "domain", value_name = "DOMAIN")]
+        domains: Vec<ObjectName>,
+    },
     /// Say of files whether portero understands them; change nothing
     ///
     /// Each is the XML of a domain or network as virsh prints it, an element of portero's as it

@@ -2,6 +2,7 @@
 
 mod args;
 mod bridge;
+mod import;
 mod input;
 mod network;
 mod status;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
     match &args.command {
         Command::Rules(command) => finish(with_engine(command)),
         Command::Bridge(command) => finish(bridge::run(command)),
+        Command::Import { file, domains } => {
+            finish(import::run(file, domains).map(|text| (text, DONE)))
+        }
         Command::Validate { files } => finish(Ok::<_, Infallible>(validate::run(files))),
     }
 }

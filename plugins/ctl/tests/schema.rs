@@ -25,7 +25,12 @@ fn files(folder: &str) -> Vec<String> {
 
 fn xmllint(file: &str) -> Output {
     Command::new("xmllint")
-        .args(["--noout", "--relaxng", "../../docs/schema/portero.rng", file])
+        .args([
+            "--noout",
+            "--relaxng",
+            "../../docs/schema/portero.rng",
+            file,
+        ])
         .current_dir(root().join("tests/schema"))
         .output()
         .expect("xmllint of Debian's libxml2-utils, which tests/setup installs")
