@@ -1,8 +1,10 @@
 //! What can be said to `portero`.
 
+use crate::complete::{interfaces, objects};
 use clap::{Parser, Subcommand, ValueHint};
 use portero_event::{InterfaceName, ObjectName};
 use portero_host_bridge::Renderer;
+use portero_plan::OwnerKind;
 use std::path::PathBuf;
 
 /// Port forwards into libvirt's networks: look at them, and mend them.
@@ -19,6 +21,9 @@ pub(crate) struct Args {
 
 const EXIT_STATUS: &str =
     "Exit status: 0 done; 1 failed; 2 usage, or 'plan' found changes to make.";
+
+const PLAN_STATUS: &str =
+    "Exit status: 0 nothing to change; 1 failed; 2 something to change, or usage.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -37,7 +42,7 @@ pub(crate) enum Command {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Only this domain; can be given several times
-        #[arg(long = "domain", value_name = "DOMAIN")]
+        #[arg(long = "domain", value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
         domains: Vec<ObjectName>,
     },
     /// Say of files whether portero understands them; change nothing
@@ -53,6 +58,12 @@ pub(crate) enum Command {
         #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
+    /// Print the manual page of that name, or the names of all
+    #[command(hide = true)]
+    Page {
+        /// Name of the page
+        name: Option<String>,
+    },
 }
 
 /// What needs the firewall.
@@ -61,6 +72,7 @@ pub(crate) enum RulesCommand {
     /// Compare the firewall with what is wanted and mend what differs
     Sync,
     /// Print what 'sync' would commit, in the form iptables-restore or nft takes
+    #[command(after_help = PLAN_STATUS)]
     Plan {
         /// Print JSON for programs
         #[arg(long)]
@@ -78,6 +90,7 @@ pub(crate) enum RulesCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BridgeCommand {
     /// Print what would change in /etc, as a diff; change nothing
+    #[command(after_help = PLAN_STATUS)]
     Plan(Wanted),
     /// Make the bridge, and take it back unless it is confirmed in time
     ///
@@ -127,7 +140,7 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "NAME")]
     pub(crate) bridge: InterfaceName,
     /// A NIC in it; the first one's IP configuration moves to the bridge
-    #[arg(long = "nic", value_name = "NIC", required = true)]
+    #[arg(long = "nic", value_name = "NIC", required = true, add = interfaces())]
     pub(crate) nics: Vec<InterfaceName>,
     /// Let the bridge speak the spanning tree protocol
     #[arg(long)]

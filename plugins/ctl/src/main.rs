@@ -2,9 +2,11 @@
 
 mod args;
 mod bridge;
+mod complete;
 mod import;
 mod input;
 mod network;
+mod page;
 mod status;
 mod terminal;
 mod validate;
@@ -26,6 +28,7 @@ const FAILED: u8 = 1;
 const CHANGES: u8 = 2;
 
 fn main() -> ExitCode {
+    complete::answer();
     let args = Args::parse();
     terminal::decide_colors();
     clean_environment();
@@ -41,6 +44,12 @@ fn main() -> ExitCode {
         Command::Bridge(command) => finish(bridge::run(command)),
         Command::Import { file, domains } => {
             finish(import::run(file, domains).map(|text| (text, DONE)))
+        }
+        Command::Page { name } => {
+            let text = name
+                .as_deref()
+                .map_or_else(|| Some(page::list()), page::page);
+            finish(text.map(|text| (text, DONE)).ok_or("there is no such page"))
         }
         Command::Validate { files } => finish(Ok::<_, Infallible>(validate::run(files))),
     }

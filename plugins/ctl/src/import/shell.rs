@@ -116,7 +116,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Statement>, Remark> {
     };
     let (statements, end) = parser.block(&[])?;
     match end {
-        Some((word, line)) => Err(unknown(line, &word)),
+        Some(end) => Err(unknown(end.line, &end.word)),
         None => Ok(statements),
     }
 }
@@ -280,6 +280,12 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// The word that ended a block.
+struct End {
+    word: String,
+    line: usize,
+}
+
 struct Parser {
     tokens: Vec<Token>,
     next: usize,
@@ -288,10 +294,7 @@ struct Parser {
 impl Parser {
     /// Statements up to one of some words, which is taken too; to the script's end when there are
     /// none.
-    fn block(
-        &mut self,
-        ends: &[&str],
-    ) -> Result<(Vec<Statement>, Option<(String, usize)>), Remark> {
+    fn block(&mut self, ends: &[&str]) -> Result<(Vec<Statement>, Option<End>), Remark> {
         let mut statements = Vec::new();
         loop {
             let word = match self.take() {
@@ -303,7 +306,11 @@ impl Parser {
             };
             match word.text() {
                 Some(text) if ends.contains(&text) => {
-                    return Ok((statements, Some((text.to_owned(), word.line))));
+                    let end = End {
+                        word: text.to_owned(),
+                        line: word.line,
+                    };
+                    return Ok((statements, Some(end)));
                 }
                 Some("if") => statements.push(self.choice(word.line)?),
                 Some("exit") => {
@@ -326,7 +333,7 @@ impl Parser {
             let condition = self.condition()?;
             let (body, end) = self.block(&["elif", "else", "fi"])?;
             arms.push((condition, body));
-            let otherwise = match end.as_ref().map(|(word, _)| word.as_str()) {
+            let otherwise = match end.as_ref().map(|end| end.word.as_str()) {
                 Some("elif") => continue,
                 Some("else") => {
                     let (body, end) = self.block(&["fi"])?;
