@@ -1,10 +1,6 @@
 //! The scripts in packaging/completions, in the shells they are for.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by a panic"
-)]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

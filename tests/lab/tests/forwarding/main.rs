@@ -1,6 +1,7 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
 mod faults;
+mod import;
 mod lifecycle;
 mod places;
 mod refusals;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         refusals::SCENARIOS,
         faults::SCENARIOS,
         watch::SCENARIOS,
+        import::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)
