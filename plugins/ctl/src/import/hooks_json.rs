@@ -48,16 +48,12 @@ pub(super) fn read(text: &str) -> Result<Imported, Remark> {
         }
     };
     let mut imported = Imported::default();
-    let mut without_address = Vec::new();
     for property in reader.once(root)? {
         let name = property.name.as_str();
         let name = name
             .parse()
             .map_err(|error| reader.at(property, format!("{error}")))?;
-        let mut domain = Domain {
-            name,
-            forwards: Vec::new(),
-        };
+        let mut domain = Domain::new(name);
         let entries: Vec<&Value<'_>> = match &property.value {
             Value::Array(list) => list.elements.iter().collect(),
             one => vec![one],
@@ -69,36 +65,15 @@ pub(super) fn read(text: &str) -> Result<Imported, Remark> {
                 domain.name,
                 entries.len()
             );
-            imported.warnings.push(reader.at(property, text));
+            domain.warnings.push(reader.at(property, text));
         }
         for entry in entries {
             let Value::Object(entry) = entry else {
                 return Err(reader.at(entry, "expected an object with 'private_ip'"));
             };
-            if entry.get("public_ip").is_none() {
-                without_address.push(reader.at(property, domain.name.as_str()));
-            }
-            reader.entry(entry, &mut domain, &mut imported.warnings)?;
+            reader.entry(entry, &mut domain)?;
         }
-        if domain.forwards.is_empty() {
-            let text = format!("no port of domain '{}' is forwarded", domain.name);
-            imported.warnings.push(reader.at(property, text));
-        } else {
-            imported.domains.push(domain);
-        }
-    }
-    without_address.dedup();
-    if let Some(first) = without_address.first() {
-        let names: Vec<&str> = without_address
-            .iter()
-            .map(|name| name.text.as_str())
-            .collect();
-        let text = format!(
-            "without public_ip the hook took the address of the interface with the default route, portero \
-             takes every address of the host: {}",
-            names.join(", ")
-        );
-        imported.warnings.push(Remark::new(first.line, text));
+        imported.add(domain, reader.at(property, "").line);
     }
     if !imported.domains.is_empty() {
         imported.warnings.push(reader.at(
@@ -173,12 +148,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One address of a domain with its ports.
-    fn entry(
-        &self,
-        entry: &Object<'a>,
-        domain: &mut Domain,
-        warnings: &mut Vec<Remark>,
-    ) -> Result<(), Remark> {
+    fn entry(&self, entry: &Object<'a>, domain: &mut Domain) -> Result<(), Remark> {
         self.known(entry, &ENTRY_KEYS)?;
         let guest = self
             .string(entry, "private_ip")?
@@ -197,40 +167,40 @@ impl<'a> Reader<'a> {
                 "interface '{}' is not taken over, since portero knows the bridge by the guest's network",
                 interface.escape_debug()
             );
-            warnings.push(self.at(place, text));
+            domain.warnings.push(self.at(place, text));
+        }
+        if ends.address.is_none() {
+            let text =
+                "without public_ip the hook took the address of the interface with the default \
+                        route, portero takes every address of the host";
+            domain.warnings.push(self.at(entry, text));
         }
         if let Some(map) = entry.get("port_map") {
-            self.port_map(&map.value, &ends, domain, warnings)?;
+            self.port_map(&map.value, &ends, domain)?;
         }
         if let Some(ranges) = entry.get("port_range") {
             if ends.source.is_some() {
                 let text =
                     "port_range is open to everybody, as it is in the hook, which holds port_map \
                             alone to source_ip";
-                warnings.push(self.at(ranges, text));
+                domain.warnings.push(self.at(ranges, text));
             }
             let ends = Ends {
                 source: None,
                 ..ends
             };
-            self.port_ranges(&ranges.value, &ends, domain, warnings)?;
+            self.port_ranges(&ranges.value, &ends, domain)?;
         }
         Ok(())
     }
 
     /// `{"tcp": [443, [8080, 80]]}`
-    fn port_map(
-        &self,
-        map: &Value<'a>,
-        ends: &Ends,
-        domain: &mut Domain,
-        warnings: &mut Vec<Remark>,
-    ) -> Result<(), Remark> {
+    fn port_map(&self, map: &Value<'a>, ends: &Ends, domain: &mut Domain) -> Result<(), Remark> {
         let Value::Object(map) = map else {
             return Err(self.at(map, "port_map: expected an object of protocols"));
         };
         for property in self.once(map)? {
-            let Some(protocol) = self.protocol(property.name.as_str(), property, warnings)? else {
+            let Some(protocol) = self.protocol(property.name.as_str(), property, domain)? else {
                 continue;
             };
             let Value::Array(list) = &property.value else {
@@ -265,7 +235,6 @@ impl<'a> Reader<'a> {
         ranges: &Value<'a>,
         ends: &Ends,
         domain: &mut Domain,
-        warnings: &mut Vec<Remark>,
     ) -> Result<(), Remark> {
         let Value::Array(ranges) = ranges else {
             return Err(self.at(ranges, "port_range: expected a list"));
@@ -283,7 +252,7 @@ impl<'a> Reader<'a> {
             let word = self
                 .string(range, "protocol")?
                 .ok_or_else(|| missing("protocol"))?;
-            let Some(protocol) = self.protocol(&word, item, warnings)? else {
+            let Some(protocol) = self.protocol(&word, item, domain)? else {
                 continue;
             };
             let end = start.checked_add(count - 1);
@@ -307,12 +276,12 @@ impl<'a> Reader<'a> {
         &self,
         word: &str,
         place: &impl Ranged,
-        warnings: &mut Vec<Remark>,
+        domain: &mut Domain,
     ) -> Result<Option<Protocol>, Remark> {
         if word == "icmp" {
             let text =
                 "icmp has no ports, and is not taken over: it was not forwarded by the hook either";
-            warnings.push(self.at(place, text));
+            domain.warnings.push(self.at(place, text));
             return Ok(None);
         }
         word.parse()

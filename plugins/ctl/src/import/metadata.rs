@@ -53,6 +53,12 @@ impl<'a> Metadata<'a> {
         })
     }
 
+    /// The element as libvirt takes it to set it: it adds the namespace itself, and refuses what has
+    /// one.
+    fn for_libvirt(&self) -> String {
+        self.xml("", '"', "", "")
+    }
+
     /// The element, with a prefix before each name and something between its parts.
     fn xml(&self, prefix: &str, quote: char, line_break: &str, indent: &str) -> String {
         let mut xml = format!("<{prefix}domain");
@@ -74,12 +80,11 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// The element as it stands in a domain's XML, and the command that puts it there. libvirt itself adds
-/// the namespace to what virsh is given, and refuses what has one.
+/// The element as it stands in a domain's XML, and the command that puts it there.
 impl fmt::Display for Metadata<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let xml = self.xml("portero:", '\'', "\n", "  ");
-        let bare = self.xml("", '"', "", "");
+        let bare = self.for_libvirt();
         // Neither name nor XML can hold a NUL, which alone cannot be quoted.
         let words = [
             "virsh",

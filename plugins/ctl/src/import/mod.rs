@@ -61,10 +61,22 @@ impl Remark {
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Imported {
-    /// Its domains, in its order.
+    /// Its domains that have forwards, in its order.
     domains: Vec<Domain>,
-    /// What is not taken over.
+    /// What is not taken over, beside what is said of each domain.
     warnings: Vec<Remark>,
+}
+
+impl Imported {
+    /// Adds a domain, or says that it has nothing.
+    fn add(&mut self, domain: Domain, line: usize) {
+        if domain.forwards.is_empty() {
+            let text = format!("no port of domain '{}' is forwarded", domain.name);
+            self.warnings.push(Remark::new(line, text));
+        } else {
+            self.domains.push(domain);
+        }
+    }
 }
 
 /// What a file says of one domain.
@@ -74,6 +86,18 @@ struct Domain {
     name: ObjectName,
     /// Its forwards; those of equal [`Ends`] that follow each other make one element.
     forwards: Vec<Forward>,
+    /// What is not taken over.
+    warnings: Vec<Remark>,
+}
+
+impl Domain {
+    fn new(name: ObjectName) -> Self {
+        Self {
+            name,
+            forwards: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// One range of ports that is forwarded.
@@ -131,14 +155,16 @@ pub(crate) fn run(path: &Path, only: &[ObjectName]) -> Result<String, Error> {
             });
         }
     }
-    let metadata: Vec<Metadata<'_>> = imported
-        .domains
+    let (domains, mut warnings) = (imported.domains, imported.warnings);
+    let wanted = |domain: &&Domain| only.is_empty() || only.contains(&domain.name);
+    let metadata: Vec<Metadata<'_>> = domains
         .iter()
-        .filter(|domain| only.is_empty() || only.contains(&domain.name))
+        .filter(wanted)
         .map(Metadata::of)
         .collect::<Result<_, _>>()
         .map_err(at)?;
-    let mut warnings = imported.warnings;
+    let of_domains = domains.iter().filter(wanted);
+    warnings.extend(of_domains.flat_map(|domain| domain.warnings.iter().cloned()));
     warnings.extend(metadata::conflicts(&metadata));
     warnings.sort_by_key(|warning| warning.line);
     for Remark { line, text } in warnings {

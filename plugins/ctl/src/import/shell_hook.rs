@@ -36,13 +36,7 @@ pub(super) fn read(text: &str) -> Result<Imported, Remark> {
         let name: ObjectName = name
             .parse()
             .map_err(|error| Remark::new(line, format!("{error}")))?;
-        let forwards = forwards(&name, &rules, &mut imported.warnings);
-        if forwards.is_empty() {
-            let text = format!("no port of domain '{name}' is forwarded when it starts");
-            imported.warnings.push(Remark::new(line, text));
-        } else {
-            imported.domains.push(Domain { name, forwards });
-        }
+        imported.add(domain(name, &rules), line);
     }
     if names.is_empty() {
         return Err(Remark::new(
@@ -50,7 +44,6 @@ pub(super) fn read(text: &str) -> Result<Imported, Remark> {
             "no domain is named, expected if [ \"$1\" = \"NAME\" ]",
         ));
     }
-    imported.warnings.dedup();
     Ok(imported)
 }
 
@@ -74,61 +67,51 @@ fn is_forward(rule: &Rule) -> bool {
     matches!(rule.effect, Effect::Dnat(_))
 }
 
-/// The forwards among a domain's rules; of the others it is said that they are left out.
-fn forwards(
-    name: &ObjectName,
-    rules: &[(Rule, usize)],
-    warnings: &mut Vec<Remark>,
-) -> Vec<Forward> {
-    let mut forwards: Vec<Forward> = Vec::new();
-    let mut accepts = None;
+/// A domain with the forwards among its rules; of the others it is said that they are left out.
+fn domain(name: ObjectName, rules: &[(Rule, usize)]) -> Domain {
+    let mut domain = Domain::new(name);
     for (rule, line) in rules {
-        match (&rule.effect, rule.chain.as_str()) {
+        let left_out = match (&rule.effect, rule.chain.as_str()) {
             (Effect::Dnat(new), "PREROUTING") => {
                 for forward in new {
-                    if !forwards.iter().any(|known| is_same(known, forward)) {
-                        forwards.push(forward.clone());
+                    if !domain.forwards.iter().any(|known| is_same(known, forward)) {
+                        domain.forwards.push(forward.clone());
                     }
                 }
+                continue;
             }
-            (Effect::Dnat(_), _) => {}
+            (Effect::Dnat(_), _) => continue,
             (Effect::Other(target), "FORWARD") if target == "ACCEPT" => {
-                accepts.get_or_insert(*line);
+                "the rule in FORWARD is not taken over, since portero accepts the connections it forwards"
+                    .to_owned()
             }
-            (Effect::Other(target), chain) => {
-                let text = format!(
-                    "the rule '-j {}' in {} is not taken over",
-                    target.escape_debug(),
-                    chain.escape_debug()
-                );
-                warnings.push(Remark::new(*line, text));
-            }
-        }
-    }
-    if let Some(line) = accepts {
-        let text = format!(
-            "the rules of domain '{name}' in FORWARD are not taken over, since portero accepts the \
-             connections it forwards"
-        );
-        warnings.push(Remark::new(line, text));
+            (Effect::Other(target), chain) => format!(
+                "the rule '-j {}' in {} is not taken over",
+                target.escape_debug(),
+                chain.escape_debug()
+            ),
+        };
+        domain.warnings.push(Remark::new(*line, left_out));
     }
     for (rule, line) in rules {
         let Effect::Dnat(of_host) = &rule.effect else {
             continue;
         };
         let is_known = |forward: &Forward| {
-            let same = |known: &&Forward| {
+            let same = |known: &Forward| {
                 (known.ports, known.to, &known.ends.guest)
                     == (forward.ports, forward.to, &forward.ends.guest)
             };
-            forwards.iter().any(|known| same(&known))
+            domain.forwards.iter().any(same)
         };
         if !of_host.iter().all(is_known) {
             let text = "forwards for the host alone, which portero does not: not taken over";
-            warnings.push(Remark::new(*line, text));
+            domain.warnings.push(Remark::new(*line, text));
         }
     }
-    forwards
+    // Rules that are added at several moments stand in the same lines.
+    domain.warnings.dedup();
+    domain
 }
 
 /// Whether two forwards are one, wherever they are written.
