@@ -36,12 +36,13 @@ impl Domain {
         Self::with_uuid(root, uuid_of)
     }
 
-    /// Reads a `<domain>` that may not be defined yet: libvirt then gives it a UUID.
+    /// Reads a `<domain>` as it is given to `virsh define`: libvirt finds a UUID, here the nil one,
+    /// where there is none.
     ///
     /// # Errors
-    /// [`Problem`] when the name is missing or not valid, or the UUID is not.
-    pub fn draft(root: &Element) -> Result<Self, Problem> {
-        Self::with_uuid(root, draft_uuid_of)
+    /// [`Problem`] when the name is missing or not valid, or the UUID is not valid.
+    pub fn from_definition(root: &Element) -> Result<Self, Problem> {
+        Self::with_uuid(root, defined_uuid_of)
     }
 
     fn with_uuid(
@@ -111,8 +112,8 @@ pub(crate) fn uuid_of(root: &Element) -> Result<Uuid, Problem> {
         .map_err(|_| uuid.problem(format!("'{}' is not a UUID", uuid.text().escape_debug())))
 }
 
-/// The same of what may not be defined yet; nil while it has none.
-pub(crate) fn draft_uuid_of(root: &Element) -> Result<Uuid, Problem> {
+/// The same of what may not be defined yet; the nil one where there is none.
+pub(crate) fn defined_uuid_of(root: &Element) -> Result<Uuid, Problem> {
     match root.child("uuid") {
         Some(_) => uuid_of(root),
         None => Ok(Uuid::nil()),

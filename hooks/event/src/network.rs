@@ -1,6 +1,6 @@
 //! The part of a network's and a network port's XML that portero uses.
 
-use crate::domain::{draft_uuid_of, name_of, uuid_of};
+use crate::domain::{defined_uuid_of, name_of, uuid_of};
 use crate::{own_metadata, Element, InterfaceName, MacAddress, ObjectName, Problem};
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -120,12 +120,12 @@ impl Network {
         Self::with(root, uuid_of(root)?, bridge)
     }
 
-    /// Reads a `<network>` that may not be defined yet: libvirt then gives it a UUID, and a bridge
-    /// of its own (`virbr%d`) where it makes one.
+    /// Reads a `<network>` as it is given to `virsh net-define`: libvirt finds a UUID, here the nil
+    /// one, where there is none, and a bridge, here `virbr0`, where there is none or `virbr%d`.
     ///
     /// # Errors
-    /// [`Problem`] when the name is missing or not valid, or anything that is there is not.
-    pub fn draft(root: &Element) -> Result<Self, Problem> {
+    /// As [`Network::from_element`].
+    pub fn from_definition(root: &Element) -> Result<Self, Problem> {
         check_name(root)?;
         let named = root.child("bridge").filter(|bridge| {
             bridge
@@ -137,7 +137,7 @@ impl Network {
             None if mode_of(root).is_routed_by_host() => "virbr0".parse().ok(),
             None => None,
         };
-        Self::with(root, draft_uuid_of(root)?, bridge)
+        Self::with(root, defined_uuid_of(root)?, bridge)
     }
 
     fn with(root: &Element, uuid: Uuid, bridge: Option<InterfaceName>) -> Result<Self, Problem> {

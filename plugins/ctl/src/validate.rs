@@ -75,8 +75,12 @@ fn check(path: &Path) -> Result<Found, Error> {
     };
     let is_named = root.child("name").is_some();
     match (root.namespace(), root.name()) {
-        (None, "domain") if is_named => domain(&Domain::draft(&root).map_err(at)?, &origin),
-        (None, "network") if is_named => network(&Network::draft(&root).map_err(at)?, &origin),
+        (None, "domain") if is_named => {
+            domain(&Domain::from_definition(&root).map_err(at)?, &origin)
+        }
+        (None, "network") if is_named => {
+            network(&Network::from_definition(&root).map_err(at)?, &origin)
+        }
         (_, "domain") => {
             forwards(&root, OwnerKind::Domain, &origin)?;
             Ok(Found::Something)
