@@ -9,8 +9,15 @@ UNITS := portero-watch.service portero-bridge-guard@.service portero-bridge-reco
 # What every boot begins with.
 EARLY := $(PREFIX)/lib/systemd/system/sysinit.target.wants
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+# Manual pages that `portero` itself writes, portero(1) and those of its subcommands.
+PAGES := $(RELEASE)/man
+MAN := $(PREFIX)/share/man
+BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+# Debian's zsh looks into a folder of its own.
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
+FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build install uninstall setup demo test unit lab test-matrix bench fmt clean
+.PHONY: all build docs install uninstall setup demo test unit lab test-matrix bench fmt clean
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and which cells there are.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
@@ -23,10 +30,19 @@ all: build
 
 build:
 	$(CARGO) build --release --locked
+	$(MAKE) docs
+
+# The manual pages of the portero that was built.
+docs:
+	rm -rf '$(PAGES)' && mkdir '$(PAGES)'
+	for page in $$('$(RELEASE)/portero' page); do \
+		'$(RELEASE)/portero' page "$$page" >"$(PAGES)/$$page.1" || exit 1; \
+	done
 
 # Copies what `make build` has built; run it before, as yourself.
 install:
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)/etc/portero/domains' '$(DESTDIR)/etc/portero/networks'
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	for folder in domains networks groups; do install -d "$(DESTDIR)/etc/portero/$$folder" || exit 1; done
 	for program in $(PROGRAMS); do \
 		install -m 0755 "$(RELEASE)/$$program" '$(DESTDIR)$(PREFIX)/bin/' || exit 1; \
 	done
@@ -36,6 +52,14 @@ install:
 	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	install -m 0644 $(UNITS:%=packaging/systemd/%) '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
+	for section in 1 5 7; do install -d "$(DESTDIR)$(MAN)/man$$section" || exit 1; done
+	install -m 0644 '$(PAGES)'/*.1 '$(DESTDIR)$(MAN)/man1/'
+	install -m 0644 packaging/man/*.5 '$(DESTDIR)$(MAN)/man5/'
+	install -m 0644 packaging/man/*.7 '$(DESTDIR)$(MAN)/man7/'
+	install -D -m 0644 packaging/completions/portero.bash '$(DESTDIR)$(BASH_COMPLETIONS)/portero'
+	install -D -m 0644 packaging/completions/_portero '$(DESTDIR)$(ZSH_COMPLETIONS)/_portero'
+	install -D -m 0644 packaging/completions/portero.fish '$(DESTDIR)$(FISH_COMPLETIONS)/portero.fish'
+	install -D -m 0644 docs/schema/portero.rng '$(DESTDIR)$(PREFIX)/share/portero/portero.rng'
 	install -d '$(DESTDIR)$(EARLY)'
 	ln -sfn ../portero-bridge-recover.service '$(DESTDIR)$(EARLY)/portero-bridge-recover.service'
 	[ -e '$(DESTDIR)/etc/portero/portero.toml' ] || \
@@ -46,6 +70,13 @@ uninstall:
 	rm -f '$(DESTDIR)$(EARLY)/portero-bridge-recover.service'
 	for unit in $(UNITS); do rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit"; done
 	for program in $(PROGRAMS); do rm -f "$(DESTDIR)$(PREFIX)/bin/$$program"; done
+	rm -f '$(DESTDIR)$(MAN)'/man1/portero.1 '$(DESTDIR)$(MAN)'/man1/portero-*.1
+	for page in packaging/man/*; do \
+		rm -f "$(DESTDIR)$(MAN)/man$${page##*.}/$${page##*/}" || exit 1; \
+	done
+	rm -f '$(DESTDIR)$(BASH_COMPLETIONS)/portero' '$(DESTDIR)$(ZSH_COMPLETIONS)/_portero' \
+		'$(DESTDIR)$(FISH_COMPLETIONS)/portero.fish'
+	rm -rf '$(DESTDIR)$(PREFIX)/share/portero'
 
 # Debian packages that tests, demo and benchmarks need, installed only where they are missing.
 setup:
@@ -61,6 +92,7 @@ test: setup build
 	$(CARGO) test --locked --workspace --exclude portero-lab
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) policy
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) firewalls
 
@@ -70,7 +102,7 @@ unit:
 
 TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
-# `TEST=bridges` those about bridges of the host, `TEST=firewalls` what the firewalls make of rules.
+# `TEST=policy` those about policies, `TEST=bridges` about bridges of the host, `TEST=firewalls` what the firewalls make of rules.
 lab: setup build
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) '$(TEST)' -- '$(SCENARIO)'
@@ -78,10 +110,10 @@ lab: setup build
 # The whole lab on every libvirt and firewall; goes on after a failure and then fails.
 test-matrix: setup build
 	tests/roots $(BRIDGES)
-	failed=''; for cell in $(CELLS); do \
-		echo "== $$cell"; \
-		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) forwarding || failed="$$failed $$cell"; \
-	done; \
+	failed=''; for cell in $(CELLS); do for lab in forwarding policy; do \
+		echo "== $$cell, $$lab"; \
+		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) "$$lab" || failed="$$failed $$cell/$$lab"; \
+	done; done; \
 	for suite in $(BRIDGES); do for lab in bridges firewalls; do \
 		echo "== $$suite, $$lab"; \
 		PORTERO_LAB_ROOT="$(ROOTS)/$$suite" $(LAB) "$$lab" || failed="$$failed $$suite/$$lab"; \

@@ -93,14 +93,22 @@ impl Config {
     /// [`ApplyError::Unsafe`], [`ApplyError::Config`] with the line of what is wrong.
     pub fn load(paths: &Paths, owner: u32) -> Result<Self, ApplyError> {
         let path = paths.config.join("portero.toml");
-        let Some(content) = files::read_trusted(&path, owner)? else {
-            return Ok(Self::default());
-        };
+        match files::read_trusted(&path, owner)? {
+            Some(content) => Self::parse(&path, &content),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Reads the content of a portero.toml; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ApplyError::Config`] with the line of what is wrong.
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, ApplyError> {
         let wrong = |reason: String| ApplyError::Config {
-            path: path.clone(),
+            path: path.to_owned(),
             reason,
         };
-        let text = std::str::from_utf8(&content).map_err(|error| wrong(error.to_string()))?;
+        let text = std::str::from_utf8(content).map_err(|error| wrong(error.to_string()))?;
         let config: Self = toml::from_str(text).map_err(|error| {
             let before = error.span().map_or(0, |span| span.start);
             let line = text[..before.min(text.len())].matches('\n').count() + 1;

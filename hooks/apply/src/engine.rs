@@ -15,8 +15,7 @@ use crate::kernel::Kernel;
 use crate::state::Plug;
 use crate::{ApplyError, Config, Deadline, Log, Paths, Phase, Record, Severity, State, Waiting};
 use portero_event::{
-    DaemonOperation, Domain, Event, ForwardMode, Network, NetworkOperation, NetworkPort,
-    QemuOperation,
+    DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
 };
 use portero_host_bridge::Activation;
 use portero_plan::{Claim, Owner, OwnerKind, Script};
@@ -278,9 +277,9 @@ impl<'a> Engine<'a> {
             return Ok(());
         };
         let refused = |source| Err(ApplyError::HostBridge { origin, source });
-        let bridge = match (&network.bridge, network.mode) {
-            (Some(bridge), ForwardMode::Bridge) => bridge,
-            _ => return refused(wanted.without_bridge()),
+        let bridge = match wanted.bridge_of(network) {
+            Ok(bridge) => bridge,
+            Err(problem) => return refused(problem),
         };
         if self.kernel.has_bridge(bridge) {
             return Ok(());

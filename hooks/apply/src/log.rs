@@ -34,6 +34,11 @@ pub enum LogSink {
     },
     /// stderr.
     Stderr,
+    /// Who runs the engine says it.
+    Caller {
+        /// Says one message.
+        tell: fn(Severity, &str),
+    },
     /// Kept, to be read by [`Log::messages`].
     Memory(Vec<(Severity, String)>),
 }
@@ -99,6 +104,10 @@ impl Log {
         let sent = match &mut self.sink {
             LogSink::Memory(messages) => {
                 messages.push((severity, message.clone()));
+                true
+            }
+            LogSink::Caller { tell } => {
+                tell(severity, &message);
                 true
             }
             LogSink::Stderr => false,

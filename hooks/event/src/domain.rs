@@ -33,6 +33,22 @@ impl Domain {
     /// # Errors
     /// [`Problem`] when the name or the UUID is missing or not valid.
     pub fn from_element(root: &Element) -> Result<Self, Problem> {
+        Self::with_uuid(root, uuid_of)
+    }
+
+    /// Reads a `<domain>` as it is given to `virsh define`: libvirt finds a UUID, here the nil one,
+    /// where there is none.
+    ///
+    /// # Errors
+    /// [`Problem`] when the name is missing or not valid, or the UUID is not valid.
+    pub fn from_definition(root: &Element) -> Result<Self, Problem> {
+        Self::with_uuid(root, defined_uuid_of)
+    }
+
+    fn with_uuid(
+        root: &Element,
+        uuid: impl Fn(&Element) -> Result<Uuid, Problem>,
+    ) -> Result<Self, Problem> {
         if root.name() != "domain" || root.namespace().is_some() {
             return Err(root.problem("expected <domain>"));
         }
@@ -44,7 +60,7 @@ impl Domain {
             .collect();
         Ok(Self {
             name: name_of(root)?,
-            uuid: uuid_of(root)?,
+            uuid: uuid(root)?,
             nics,
             root: root.clone(),
         })
@@ -94,4 +110,12 @@ pub(crate) fn uuid_of(root: &Element) -> Result<Uuid, Problem> {
         .ok_or_else(|| root.problem("expected a <uuid> in it"))?;
     Uuid::try_parse(uuid.text())
         .map_err(|_| uuid.problem(format!("'{}' is not a UUID", uuid.text().escape_debug())))
+}
+
+/// The same of what may not be defined yet; the nil one where there is none.
+pub(crate) fn defined_uuid_of(root: &Element) -> Result<Uuid, Problem> {
+    match root.child("uuid") {
+        Some(_) => uuid_of(root),
+        None => Ok(Uuid::nil()),
+    }
 }

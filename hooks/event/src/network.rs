@@ -1,6 +1,6 @@
 //! The part of a network's and a network port's XML that portero uses.
 
-use crate::domain::{name_of, uuid_of};
+use crate::domain::{defined_uuid_of, name_of, uuid_of};
 use crate::{own_metadata, Element, InterfaceName, MacAddress, ObjectName, Problem};
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -118,28 +118,32 @@ impl Network {
     /// # Errors
     /// [`Problem`] when the name, the UUID, the bridge or an address is not valid.
     pub fn from_element(root: &Element) -> Result<Self, Problem> {
-        Self::read(root, uuid_of)
+        check_name(root)?;
+        let bridge = root.child("bridge").map(bridge_of).transpose()?.flatten();
+        Self::with(root, uuid_of(root)?, bridge)
     }
 
     /// Reads a `<network>` as it is given to `virsh net-define`: libvirt finds a UUID, here the nil
-    /// one, where there is none.
+    /// one, where there is none, and a bridge, here `virbr0`, where there is none or `virbr%d`.
     ///
     /// # Errors
     /// As [`Network::from_element`].
     pub fn from_definition(root: &Element) -> Result<Self, Problem> {
-        Self::read(root, |root| match root.child("uuid") {
-            Some(_) => uuid_of(root),
-            None => Ok(Uuid::nil()),
-        })
+        check_name(root)?;
+        let named = root.child("bridge").filter(|bridge| {
+            bridge
+                .attribute("name")
+                .is_some_and(|name| name != "virbr%d")
+        });
+        let bridge = match named {
+            Some(bridge) => bridge_of(bridge)?,
+            None if mode_of(root).is_routed_by_host() => "virbr0".parse().ok(),
+            None => None,
+        };
+        Self::with(root, defined_uuid_of(root)?, bridge)
     }
 
-    fn read(
-        root: &Element,
-        uuid: impl Fn(&Element) -> Result<Uuid, Problem>,
-    ) -> Result<Self, Problem> {
-        if root.name() != "network" || root.namespace().is_some() {
-            return Err(root.problem("expected <network>"));
-        }
+    fn with(root: &Element, uuid: Uuid, bridge: Option<InterfaceName>) -> Result<Self, Problem> {
         let mut subnets = Vec::new();
         let mut reservations = Vec::new();
         for ip in root.all("ip") {
@@ -148,14 +152,9 @@ impl Network {
                 reservations.extend(Reservation::from_element(host));
             }
         }
-        let bridge = root
-            .child("bridge")
-            .and_then(|bridge| bridge.attribute("name").map(|name| (bridge, name)))
-            .map(|(bridge, name)| name.parse().map_err(|error| bridge.problem(error)))
-            .transpose()?;
         Ok(Self {
             name: name_of(root)?,
-            uuid: uuid(root)?,
+            uuid,
             mode: mode_of(root),
             masquerades_ipv6: root
                 .child("forward")
@@ -183,6 +182,21 @@ impl Network {
 fn forward_dev_of(forward: &Element) -> Option<String> {
     let first = || forward.child("interface")?.attribute("dev");
     forward.attribute("dev").or_else(first).map(str::to_owned)
+}
+
+fn check_name(root: &Element) -> Result<(), Problem> {
+    if root.name() != "network" || root.namespace().is_some() {
+        return Err(root.problem("expected <network>"));
+    }
+    Ok(())
+}
+
+/// The name in a `<bridge>`.
+fn bridge_of(bridge: &Element) -> Result<Option<InterfaceName>, Problem> {
+    bridge
+        .attribute("name")
+        .map(|name| name.parse().map_err(|error| bridge.problem(error)))
+        .transpose()
 }
 
 fn mode_of(root: &Element) -> ForwardMode {

@@ -153,6 +153,39 @@ impl Element {
         }
     }
 
+    /// Checks that there is nothing in it.
+    ///
+    /// # Errors
+    /// [`Problem`] at the first element in it, or with its text.
+    pub fn expect_nothing(&self) -> Result<(), Problem> {
+        self.expect_text()?;
+        self.expect_elements()
+    }
+
+    /// Checks that there is no element in it.
+    ///
+    /// # Errors
+    /// [`Problem`] at the first one.
+    pub fn expect_text(&self) -> Result<(), Problem> {
+        self.children.first().map_or(Ok(()), |child| {
+            Err(child.problem(format!("not known in <{}>, expected nothing", self.name)))
+        })
+    }
+
+    /// Checks that there is no text between its elements: nobody would read it.
+    ///
+    /// # Errors
+    /// [`Problem`] with the text.
+    pub fn expect_elements(&self) -> Result<(), Problem> {
+        match self.text() {
+            "" => Ok(()),
+            text => Err(self.problem(format!(
+                "text '{}' is not known here, expected none",
+                text.escape_debug()
+            ))),
+        }
+    }
+
     /// All child elements.
     #[must_use]
     pub fn children(&self) -> &[Element] {

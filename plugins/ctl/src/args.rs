@@ -1,9 +1,12 @@
 //! What can be said to `portero`.
 
-use clap::{Parser, Subcommand};
+use crate::complete::{interfaces, objects};
+use clap::{Parser, Subcommand, ValueHint};
 use portero_event::{InterfaceName, MacAddress, ObjectName};
 use portero_host_bridge::Renderer;
+use portero_plan::OwnerKind;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// Port forwards into libvirt's networks: look at them, and mend them.
 ///
@@ -19,6 +22,9 @@ pub(crate) struct Args {
 
 const EXIT_STATUS: &str =
     "Exit status: 0 done; 1 failed; 2 usage, or 'plan' or 'doctor' found something to mend.";
+
+const PLAN_STATUS: &str =
+    "Exit status: 0 nothing to change; 1 failed; 2 something to change, or usage.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -39,6 +45,38 @@ pub(crate) enum Command {
     /// Put a NIC of this host into a bridge, so that guests join its LAN
     #[command(subcommand)]
     Bridge(BridgeCommand),
+    /// Print the port forwards of another hook as metadata of domains, and the commands that set it
+    ///
+    /// FILE is hooks.json of saschpe's libvirt-hook-qemu, or a shell hook as the one in libvirt's wiki.
+    /// A shell hook is read, never run; what is not understood is refused with its line. What is not
+    /// taken over is told on stderr.
+    Import {
+        /// The file; '-' is stdin
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Only this domain; can be given several times
+        #[arg(long = "domain", value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
+        domains: Vec<ObjectName>,
+    },
+    /// Say of files whether portero understands them; change nothing
+    ///
+    /// Each is the XML of a domain or network as virsh prints it, an element of portero's as it
+    /// stands in /etc/portero, or a portero.toml. A line says what is wrong with the first element
+    /// that is wrong. Whether a port is free, or a peer there, is seen when it is applied.
+    #[command(
+        after_help = "Exit status: 0 all files are valid; 1 one is not, or cannot be read; 2 usage."
+    )]
+    Validate {
+        /// The files; '-' is stdin
+        #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+    },
+    /// Print the manual page of that name, or the names of all
+    #[command(hide = true)]
+    Page {
+        /// Name of the page
+        name: Option<String>,
+    },
 }
 
 const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 failed; 2 usage, or something found.";
@@ -49,6 +87,7 @@ pub(crate) enum RulesCommand {
     /// Compare the firewall with what is wanted and mend what differs
     Sync,
     /// Print what 'sync' would commit, in the form iptables-restore or nft takes
+    #[command(after_help = PLAN_STATUS)]
     Plan {
         /// Print JSON for programs
         #[arg(long)]
@@ -151,6 +190,7 @@ pub(crate) enum ProtocolName {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BridgeCommand {
     /// Print what would change in /etc, as a diff; change nothing
+    #[command(after_help = PLAN_STATUS)]
     Plan(Wanted),
     /// Make the bridge, and take it back unless it is confirmed in time
     ///
@@ -200,7 +240,7 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "NAME")]
     pub(crate) bridge: InterfaceName,
     /// A NIC in it; the first one's IP configuration moves to the bridge
-    #[arg(long = "nic", value_name = "NIC", required = true)]
+    #[arg(long = "nic", value_name = "NIC", required = true, add = interfaces())]
     pub(crate) nics: Vec<InterfaceName>,
     /// Let the bridge speak the spanning tree protocol
     #[arg(long)]

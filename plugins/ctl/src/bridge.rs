@@ -1,8 +1,7 @@
 //! `portero bridge`: shows, makes, keeps and takes away bridges of this host.
 
 use crate::args::{BridgeCommand, Made, Wanted};
-use crate::network;
-use crate::{CHANGES, DONE};
+use crate::{network, terminal, CHANGES, DONE};
 use portero_apply::{
     define_network, host_files, nics, ApplyError, Bridges, ChangeError, Confirmation, KernelError,
     Log, LogSink, Paths,
@@ -111,7 +110,7 @@ fn planned(paths: &Paths, wanted: &Wanted) -> Result<(Bridge, Plan), Error> {
     let files = host_files(paths)?;
     let plan = plan(&bridge, wanted.renderer, &files, &nics(&bridge.nics))?;
     for warning in &plan.warnings {
-        eprintln!("portero: warning: {warning}");
+        terminal::warning(warning);
     }
     Ok((bridge, plan))
 }

@@ -2,41 +2,70 @@
 
 mod args;
 mod bridge;
+mod complete;
 mod doctor;
+mod import;
+mod input;
 mod network;
+mod page;
 mod policy;
 mod status;
+mod terminal;
+mod validate;
 
 use args::{Args, Command, RulesCommand};
 use clap::Parser;
 use portero_apply::{clean_environment, ApplyError, Engine, Host, Log, LogSink, Paths};
 use portero_plan::Script;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Nothing to do, or done.
 const DONE: u8 = 0;
+/// Not done, or not valid.
+const FAILED: u8 = 1;
 /// `portero plan` found something to change.
 const CHANGES: u8 = 2;
 
 fn main() -> ExitCode {
+    complete::answer();
     let args = Args::parse();
+    terminal::decide_colors();
     clean_environment();
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("portero: only root can read the firewall and the network files, expected to be run as root");
-        return ExitCode::FAILURE;
+    let needs_root = !matches!(
+        args.command,
+        Command::Import { .. } | Command::Validate { .. } | Command::Page { .. }
+    );
+    if needs_root && !nix::unistd::geteuid().is_root() {
+        terminal::error(
+            "only root can read the firewall and the network files, expected to be run as root",
+        );
+        return ExitCode::from(FAILED);
     }
     match &args.command {
         Command::Rules(command) => finish(with_engine(|engine| run(command, engine))),
         Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Bridge(command) => finish(bridge::run(command)),
+        Command::Import { file, domains } => {
+            finish(import::run(file, domains).map(|text| (text, DONE)))
+        }
+        Command::Page { name } => {
+            let text = name
+                .as_deref()
+                .map_or_else(|| Some(page::list()), page::page);
+            finish(text.map(|text| (text, DONE)).ok_or("there is no such page"))
+        }
+        Command::Validate { files } => finish(Ok::<_, Infallible>(validate::run(files))),
     }
 }
 
 fn with_engine<T>(work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
-    let mut log = Log::new(LogSink::Stderr);
+    let mut log = Log::new(LogSink::Caller {
+        tell: terminal::tell,
+    });
     let mut host = Host;
     work(&mut Engine::new(Paths::default(), &mut host, &mut log))
 }
@@ -47,14 +76,14 @@ fn finish<E: std::fmt::Display>(result: Result<(String, u8), E>) -> ExitCode {
         Ok((text, code)) => match std::io::stdout().write_all(text.as_bytes()) {
             // Whoever read our output has read enough.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                eprintln!("portero: cannot write: {error}");
-                ExitCode::FAILURE
+                terminal::error(format!("cannot write: {error}"));
+                ExitCode::from(FAILED)
             }
             _ => ExitCode::from(code),
         },
         Err(error) => {
-            eprintln!("portero: {error}");
-            ExitCode::FAILURE
+            terminal::error(error);
+            ExitCode::from(FAILED)
         }
     }
 }

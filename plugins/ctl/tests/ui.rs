@@ -1,5 +1,5 @@
-//! What `portero` prints: each file in tests/ui holds a command line and what comes of it.
-//! `PORTERO_CASES=accept` writes down what comes of it now.
+//! What `portero` prints: each file in tests/ui holds a command line and what comes of it in the
+//! folder tests. `PORTERO_CASES=accept` writes down what comes of it now.
 
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
@@ -9,10 +9,10 @@ use std::process::Command;
 
 #[test]
 fn ui() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/ui");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
     let accepts = std::env::var("PORTERO_CASES").is_ok_and(|word| word == "accept");
     let (mut count, mut failed) = (0, Vec::new());
-    for entry in fs::read_dir(folder).expect("tests/ui") {
+    for entry in fs::read_dir(tests.join("ui")).expect("tests/ui") {
         let path = entry.expect("a file").path();
         let expected = fs::read_to_string(&path).expect("a text");
         let command = expected.lines().next().unwrap_or_default();
@@ -20,6 +20,7 @@ fn ui() {
         let output = Command::new(env!("CARGO_BIN_EXE_portero"))
             .args(words.split_whitespace())
             .env_clear()
+            .current_dir(&tests)
             .output()
             .expect("portero");
         let transcript = format!(

@@ -1,7 +1,7 @@
 //! Reads `<hostBridge>`: what a network with forward mode `bridge` says of the bridge it needs.
 
 use crate::{Renderer, RendererError};
-use portero_event::{Element, InterfaceName, NameError, Problem, NAMESPACE};
+use portero_event::{Element, ForwardMode, InterfaceName, NameError, Network, Problem, NAMESPACE};
 
 /// Who makes the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,7 @@ impl HostBridge {
             return Err(second.problem("a network has one bridge, expected one <hostBridge>"));
         }
         element.only_attributes(&["nic", "renderer", "activate"])?;
+        element.expect_nothing()?;
         let nic = element
             .attribute("nic")
             .ok_or_else(|| element.problem("nic is missing, expected the name of a NIC"))?
@@ -72,13 +73,18 @@ impl HostBridge {
         }))
     }
 
-    /// What is wrong when the network has no bridge of the host for its guests.
-    #[must_use]
-    pub fn without_bridge(&self) -> Problem {
-        self.element.problem(
-            "the network uses no bridge of the host, expected <forward mode='bridge'/> and <bridge \
-             name='...'/>",
-        )
+    /// The bridge of the host that the network's guests are on.
+    ///
+    /// # Errors
+    /// [`Problem`] when the network has none.
+    pub fn bridge_of<'a>(&self, network: &'a Network) -> Result<&'a InterfaceName, Problem> {
+        match (&network.bridge, network.mode) {
+            (Some(bridge), ForwardMode::Bridge) => Ok(bridge),
+            _ => Err(self.element.problem(
+                "the network uses no bridge of the host, expected <forward mode='bridge'/> and \
+                 <bridge name='...'/>",
+            )),
+        }
     }
 
     /// What is wrong when the bridge is not there, with the command that helps.

@@ -111,6 +111,7 @@ pub fn parse(
 fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<Forward>, Problem> {
     check_root(root, kind.name())?;
     root.only_attributes(&[])?;
+    root.expect_elements()?;
     // A network's bridge on the host and its policy are other plugins'.
     let is_other = |element: &&Element| {
         kind == OwnerKind::Network
@@ -131,6 +132,7 @@ fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<For
 }
 
 fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forward, Problem> {
+    element.expect_elements()?;
     match kind {
         OwnerKind::Domain => {
             element.only_attributes(&["proto", "address", "dev", "source", "guest", "interface"])?
@@ -219,17 +221,28 @@ fn unicast(text: &str) -> Result<IpAddr, String> {
     Ok(address)
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address));
-    }
-    let network: IpNet = text.parse().map_err(|_| {
+/// An address, or a network as ADDRESS/PREFIX. ipnet's own reader takes 010.0.0.0/8 for 10.0.0.0/8,
+/// which others take for 8.0.0.0/8.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let is_number = |prefix: &str| prefix.bytes().all(|byte| byte.is_ascii_digit());
+    let network = address
+        .parse()
+        .ok()
+        .and_then(|address: IpAddr| match prefix {
+            None => Some(IpNet::from(address)),
+            Some(prefix) if is_number(prefix) => IpNet::new(address, prefix.parse().ok()?).ok(),
+            Some(_) => None,
+        });
+    network.map(|network| network.trunc()).ok_or_else(|| {
         format!(
             "'{}' is not a network, expected ADDRESS/PREFIX",
             text.escape_debug()
         )
-    })?;
-    Ok(network.trunc())
+    })
 }
 
 /// The ranges of a forward with what is excluded taken out.
@@ -241,6 +254,7 @@ fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
             return Err(child.problem("not known in a portForward, expected <range>"));
         }
         child.only_attributes(&["start", "end", "to", "exclude"])?;
+        child.expect_nothing()?;
         let range = host_range(child)?;
         match child.attribute("exclude") {
             Some("yes") if child.attribute("to").is_some() => {

@@ -1,5 +1,6 @@
 //! What forwards may claim: the `[limits]` of /etc/portero/portero.toml.
 
+use crate::grammar::network;
 use crate::{Forward, ForwardError};
 use ipnet::IpNet;
 use portero_plan::{Origin, PortRange};
@@ -106,12 +107,6 @@ fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PortRange>, 
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     Vec::<String>::deserialize(deserializer)?
         .into_iter()
-        .map(|text| match text.parse::<IpAddr>() {
-            Ok(address) => Ok(IpNet::from(address)),
-            Err(_) => text
-                .parse::<IpNet>()
-                .map(|net| net.trunc())
-                .map_err(|_| de::Error::custom(format!("'{text}' is not an address or network"))),
-        })
+        .map(|text| network(&text).map_err(de::Error::custom))
         .collect()
 }

@@ -188,6 +188,7 @@ impl WrittenPolicy {
 
     fn read(element: &Element) -> Result<Self, Problem> {
         element.only_attributes(&["mode"])?;
+        element.expect_elements()?;
         let modes = [
             ("inherit", None),
             ("nat", Some(Mode::Nat)),
@@ -241,7 +242,7 @@ impl WrittenPolicy {
 
     fn read_default(&mut self, element: &Element) -> Result<(), Problem> {
         element.only_attributes(&["in", "out", "host", "log"])?;
-        no_children(element)?;
+        element.expect_nothing()?;
         self.default_in = optional(element, "in", verdict)?;
         self.default_out = optional(element, "out", verdict)?;
         self.default_host = optional(element, "host", verdict)?;
@@ -256,19 +257,9 @@ impl WrittenPolicy {
     }
 }
 
-fn no_children(element: &Element) -> Result<(), Problem> {
-    match element.children().first() {
-        Some(child) => Err(child.problem(format!(
-            "not known in <{}>, expected nothing",
-            element.name()
-        ))),
-        None => Ok(()),
-    }
-}
-
 fn antispoof(element: &Element) -> Result<Antispoof, Problem> {
     element.only_attributes(&["ip", "mac", "dhcp", "ra"])?;
-    no_children(element)?;
+    element.expect_nothing()?;
     Ok(Antispoof {
         ip: is_yes(element, "ip")?,
         mac: is_yes(element, "mac")?,
@@ -288,6 +279,7 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
         "limit",
         "comment",
     ])?;
+    element.expect_elements()?;
     let directions = [
         ("in", Direction::In),
         ("out", Direction::Out),
@@ -379,7 +371,7 @@ const SERVICES: [&str; 5] = ["tcp", "udp", "sctp", "icmp", "icmpv6"];
 const LAST_ICMP_TYPE: u8 = 254;
 
 fn service(element: &Element) -> Result<Service, Problem> {
-    no_children(element)?;
+    element.expect_nothing()?;
     let family = match element.name() {
         "icmp" => Family::Ipv4,
         "icmpv6" => Family::Ipv6,
@@ -424,13 +416,14 @@ fn rate(text: &str) -> Result<(u32, TimeUnit), String> {
 
 fn neighbor(element: &Element) -> Result<WrittenNeighbor, Problem> {
     element.only_attributes(&["dev", "arp", "ndp"])?;
+    element.expect_elements()?;
     let mut addresses = Vec::new();
     for child in element.children() {
         if (child.namespace(), child.name()) != (Some(NAMESPACE), "address") {
             return Err(child.problem("not known in a neighbor, expected <address>"));
         }
         child.only_attributes(&[])?;
-        no_children(child)?;
+        child.expect_text()?;
         addresses.push(address(child.text()).map_err(|reason| child.problem(reason))?);
     }
     let dev = required(element, "dev", "an interface of the host's", |text| {
@@ -472,6 +465,7 @@ impl WrittenNat {
 
 fn nat(element: &Element) -> Result<WrittenNat, Problem> {
     element.only_attributes(&["ipv6"])?;
+    element.expect_elements()?;
     let mut nat = WrittenNat {
         ipv6: is_yes(element, "ipv6")?,
         is_written: true,
@@ -489,7 +483,7 @@ fn nat(element: &Element) -> Result<WrittenNat, Problem> {
         }
         seen.push(name);
         child.only_attributes(&["start", "end"])?;
-        no_children(child)?;
+        child.expect_nothing()?;
         if name == "address" {
             nat.addresses = Some(addresses(child)?);
         } else {

@@ -17,6 +17,7 @@ impl Group {
     pub fn of(root: &Element) -> Result<Self, Problem> {
         check_root(root, "group")?;
         root.only_attributes(&[])?;
+        root.expect_elements()?;
         let targets = root.children().iter().map(|child| {
             if (child.namespace(), child.name()) != (Some(NAMESPACE), "peer") {
                 return Err(child.problem("not known in a group, expected <peer>"));

@@ -48,15 +48,16 @@ impl WrittenPeer {
             .chain(["prefix", "match", "nat"])
             .collect();
         element.only_attributes(&known)?;
-        if let Some(child) = element.children().first() {
-            return Err(child.problem("not known in a peer, expected nothing"));
-        }
+        element.expect_nothing()?;
         let given = KINDS
             .iter()
             .filter(|kind| element.attribute(kind).is_some());
         if given.count() != 1 {
             let kinds = KINDS.join(", ");
             return Err(element.problem(format!("expected one of the attributes {kinds}")));
+        }
+        if element.attribute("prefix").is_some() && element.attribute("address").is_none() {
+            return Err(element.problem("prefix without address"));
         }
         let name = |text: &str| text.parse().map_err(|error| format!("{error}"));
         let network = optional(element, "network", name)?.map(PeerTarget::Network);
@@ -86,10 +87,7 @@ impl WrittenPeer {
 
 fn net(element: &Element) -> Result<Option<IpNet>, Problem> {
     let Some(address) = optional(element, "address", address)? else {
-        return match element.attribute("prefix") {
-            Some(_) => Err(element.problem("prefix without address")),
-            None => Ok(None),
-        };
+        return Ok(None);
     };
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let prefix = optional(element, "prefix", |text| number(text, 0, longest))?.unwrap_or(longest);

@@ -1,10 +1,7 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
 mod faults;
-#[path = "../policy/frames.rs"]
-mod frames;
-#[path = "../policy/guard.rs"]
-mod guard;
+mod import;
 mod lifecycle;
 mod places;
 mod refusals;
@@ -26,7 +23,7 @@ fn main() -> ExitCode {
         refusals::SCENARIOS,
         faults::SCENARIOS,
         watch::SCENARIOS,
-        guard::SCENARIOS,
+        import::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)

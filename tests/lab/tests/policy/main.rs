@@ -1,6 +1,8 @@
 //! Policies of networks on a real libvirt: who reaches whom, with real packets.
 
 mod flood;
+mod frames;
+mod guard;
 mod lives;
 mod table;
 mod tables;
@@ -15,7 +17,12 @@ fn main() -> ExitCode {
     let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
     let lab = Lab::boot(&Options::from_environment(agent));
     let mut world = World::new(lab);
-    let scenarios: Vec<Scenario<World>> =
-        [tables::SCENARIOS, lives::SCENARIOS, flood::SCENARIOS].concat();
+    let scenarios: Vec<Scenario<World>> = [
+        tables::SCENARIOS,
+        lives::SCENARIOS,
+        flood::SCENARIOS,
+        guard::SCENARIOS,
+    ]
+    .concat();
     run_scenarios(&mut world, &scenarios, World::explain)
 }

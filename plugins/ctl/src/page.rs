@@ -1,0 +1,167 @@
+//! The manual pages of `portero` and its subcommands, portero(1), portero-bridge(1) and so on: written
+//! by what the command itself understands, when it is built.
+
+use crate::args::Args;
+use clap::{Command, CommandFactory};
+use clap_mangen::roff::{bold, roman, Roff};
+use clap_mangen::Man;
+use std::io::{self, Write};
+
+/// What every help that speaks of exit statuses says first.
+const EXIT_STATUS: &str = "Exit status: ";
+
+/// What is so of commands that do not say it.
+const USUAL_STATUS: &str = "0 done; 1 failed; 2 usage.";
+
+/// Files, and what is in them.
+const FILES: [(&str, &str); 6] = [
+    (
+        "/etc/portero/portero.toml",
+        "The settings, see portero.toml(5).",
+    ),
+    (
+        "/etc/portero/domains/NAME.xml, /etc/portero/networks/NAME.xml",
+        "The same elements as in the metadata of a domain or network, see portero-hooks(7).",
+    ),
+    (
+        "/etc/portero/groups/NAME.xml",
+        "Peers that rules of policies name together.",
+    ),
+    (
+        "/run/portero",
+        "What the hooks were told and what they did; gone at the next boot.",
+    ),
+    (
+        "/var/lib/portero/bridges",
+        "Bridges that were made, with the files that were there before.",
+    ),
+    ("/etc/libvirt/hooks/*.d/50-portero", "The hooks."),
+];
+
+/// What the command takes from its environment; nothing else reaches what it does.
+const ENVIRONMENT: [(&str, &str); 2] = [
+    ("NO_COLOR", "When it is not empty there are no colours; nor are there any where stderr is no terminal."),
+    (
+        "PORTERO_COMPLETE",
+        "The shell (bash, zsh, fish) whose question portero answers instead of anything else. A script for \
+         the shell is printed without a question.",
+    ),
+];
+
+/// The command with everything built and without `help`, whose page would be that of the others.
+fn command() -> Command {
+    let mut command = Args::command().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// The command and those below it that have pages.
+fn visible(command: &Command) -> Vec<Command> {
+    let below = command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set());
+    std::iter::once(command.clone())
+        .chain(below.flat_map(visible))
+        .collect()
+}
+
+fn name(command: &Command) -> &str {
+    command.get_display_name().unwrap_or(command.get_name())
+}
+
+/// The names of all pages, one a line.
+pub(crate) fn list() -> String {
+    let commands = visible(&command());
+    commands
+        .iter()
+        .map(|command| format!("{}\n", name(command)))
+        .collect()
+}
+
+/// A page in the language of man(7); nothing when there is none of that name.
+pub(crate) fn page(wanted: &str) -> Option<String> {
+    let root = command();
+    let commands = visible(&root);
+    let command = commands.iter().find(|command| name(command) == wanted)?;
+    let mut page = Vec::new();
+    // Writing to a Vec cannot fail.
+    write(command, &commands, &mut page).ok()?;
+    String::from_utf8(page).ok()
+}
+
+fn write(command: &Command, all: &[Command], page: &mut dyn Write) -> io::Result<()> {
+    let version = command.get_version().unwrap_or(env!("CARGO_PKG_VERSION"));
+    // The date would be another with each build; without one the roff crate leaves out its place too.
+    let man = Man::new(command.clone())
+        .date(" ")
+        .source(format!("portero {version}"))
+        .manual("portero");
+    man.render_title(page)?;
+    man.render_name_section(page)?;
+    let usage = command.clone().render_usage().to_string();
+    let mut synopsis = Roff::new();
+    synopsis.control("SH", ["SYNOPSIS"]);
+    synopsis.text([bold(usage.trim_start_matches("Usage: "))]);
+    synopsis.to_writer(page)?;
+    man.render_description_section(page)?;
+    if command
+        .get_arguments()
+        .any(|argument| !argument.is_hide_set())
+    {
+        man.render_options_section(page)?;
+    }
+    if visible(command).len() > 1 {
+        man.render_subcommands_section(page)?;
+    }
+    let mut rest = Roff::new();
+    let help = command.get_after_help().map(ToString::to_string);
+    let status = help
+        .as_deref()
+        .and_then(|help| help.strip_prefix(EXIT_STATUS));
+    rest.control("SH", ["EXIT STATUS"]);
+    for part in status
+        .unwrap_or(USUAL_STATUS)
+        .trim_end_matches('.')
+        .split("; ")
+    {
+        let (number, meaning) = part.split_once(' ').unwrap_or((part, ""));
+        entry(&mut rest, number, &format!("{meaning}."));
+    }
+    if name(command) == "portero" {
+        rest.control("SH", ["ENVIRONMENT"]);
+        for (variable, meaning) in ENVIRONMENT {
+            entry(&mut rest, variable, meaning);
+        }
+        rest.control("SH", ["FILES"]);
+        for (file, content) in FILES {
+            entry(&mut rest, file, content);
+        }
+    }
+    rest.control("SH", ["SEE ALSO"]);
+    rest.text([roman(see_also(command, all))]);
+    rest.to_writer(page)
+}
+
+fn entry(roff: &mut Roff, term: &str, meaning: &str) {
+    roff.control("TP", []);
+    roff.text([bold(term)]);
+    roff.text([roman(meaning)]);
+}
+
+/// The page above, those beside it, and those of other sections.
+fn see_also(command: &Command, all: &[Command]) -> String {
+    let own = name(command);
+    let above = own.rsplit_once('-').map(|(above, _)| above);
+    let is_near = |other: &&str| {
+        let beside = other.rsplit_once('-').map(|(above, _)| above);
+        *other != own && (Some(*other) == above || (above.is_some() && beside == above))
+    };
+    let mut pages: Vec<String> = all
+        .iter()
+        .map(name)
+        .filter(is_near)
+        .map(|page| format!("{page}(1)"))
+        .collect();
+    pages.extend(["portero.toml(5)", "portero-hooks(7)", "virsh(1)"].map(str::to_owned));
+    pages.join(", ")
+}

@@ -1,0 +1,160 @@
+//! `portero validate`: says of files whether portero understands them, before libvirt or a hook
+//! reads them. What it says is what the planners say.
+
+use crate::{input, terminal, DONE, FAILED};
+use portero_apply::{ApplyError, Config};
+use portero_event::{Domain, Element, Network, Problem, NAMESPACE};
+use portero_host_bridge::HostBridge;
+use portero_plan::{Origin, Owner, OwnerKind};
+use portero_port_forward::{check_own, parse, plan_network, Forward, ForwardError};
+use portero_routed_policy::{compile, Group, Surroundings, WrittenPolicy};
+use std::path::{Path, PathBuf};
+
+/// Why a file is not valid; each is one line.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// It cannot be read, is no XML, or is no portero.toml.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A forward is wrong.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// Another element is wrong.
+    #[error("{origin}, {source}")]
+    Element {
+        /// The file.
+        origin: Origin,
+        /// The element and what is wrong with it.
+        source: Problem,
+    },
+}
+
+/// What there is to say of a valid file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Something for portero.
+    Something,
+    /// Nothing for portero.
+    Nothing,
+}
+
+/// Checks files; gives what to print and the exit status.
+pub(crate) fn run(files: &[PathBuf]) -> (String, u8) {
+    let (mut text, mut code) = (String::new(), DONE);
+    for path in files {
+        let name = input::name(path);
+        match check(path) {
+            Ok(Found::Something) => text += &format!("{name}: valid\n"),
+            Ok(Found::Nothing) => {
+                text += &format!("{name}: valid, but there is nothing of portero's in it\n");
+            }
+            Err(error) => {
+                terminal::error(error);
+                code = FAILED;
+            }
+        }
+    }
+    (text, code)
+}
+
+fn check(path: &Path) -> Result<Found, Error> {
+    let content = input::read(path)?;
+    let name = input::name(path);
+    if path.extension().is_some_and(|end| end == "toml") {
+        Config::parse(path, &content)?;
+        return Ok(Found::Something);
+    }
+    let root = Element::parse(&content).map_err(|source| ApplyError::FileXml {
+        path: name.clone().into(),
+        source,
+    })?;
+    let origin = Origin::File(name);
+    let at = |source| Error::Element {
+        origin: origin.clone(),
+        source,
+    };
+    let is_named = root.child("name").is_some();
+    match (root.namespace(), root.name()) {
+        (None, "domain") if is_named => {
+            domain(&Domain::from_definition(&root).map_err(at)?, &origin)
+        }
+        (None, "network") if is_named => {
+            network(&Network::from_definition(&root).map_err(at)?, &origin)
+        }
+        (_, "domain") => {
+            forwards(&root, OwnerKind::Domain, &origin)?;
+            Ok(Found::Something)
+        }
+        (_, "network") => {
+            forwards(&root, OwnerKind::Network, &origin)?;
+            HostBridge::of(&root).map_err(at)?;
+            WrittenPolicy::of(&root).map_err(at)?;
+            Ok(Found::Something)
+        }
+        (_, "group") => {
+            Group::of(&root).map_err(at)?;
+            Ok(Found::Something)
+        }
+        _ => Err(at(root.problem(format!(
+            "expected <domain> or <network> of libvirt's, or <domain>, <network> or <group> of \
+             namespace '{NAMESPACE}'"
+        )))),
+    }
+}
+
+/// The forwards in an element of portero's, each of them and all together.
+fn forwards(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<Forward>, Error> {
+    let forwards = parse(root, kind, origin)?;
+    check_own(&forwards.iter().collect::<Vec<_>>())?;
+    Ok(forwards)
+}
+
+/// A domain as libvirt has it, with what portero finds in its metadata.
+fn domain(domain: &Domain, origin: &Origin) -> Result<Found, Error> {
+    let at = |source| Error::Element {
+        origin: origin.clone(),
+        source,
+    };
+    let Some(element) = domain.metadata().map_err(at)? else {
+        return Ok(Found::Nothing);
+    };
+    let forwards = forwards(&element, OwnerKind::Domain, origin)?;
+    for forward in &forwards {
+        let has = |mac| {
+            let mut nics = domain.nics.iter();
+            nics.any(|nic| nic.mac == mac && nic.network.is_some())
+        };
+        if let Some(mac) = forward.interface.filter(|mac| !has(*mac)) {
+            let reason = format!("the domain has no interface {mac} on a virtual network");
+            terminal::warning(forward.error(reason));
+        }
+    }
+    Ok(Found::Something)
+}
+
+/// A network as libvirt has it, with what portero finds in its metadata, and whether this network
+/// can have it.
+fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
+    let at = |source| Error::Element {
+        origin: origin.clone(),
+        source,
+    };
+    let Some(element) = network.metadata().map_err(at)? else {
+        return Ok(Found::Nothing);
+    };
+    let forwards = forwards(&element, OwnerKind::Network, origin)?;
+    let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+    plan_network(owner, &forwards.iter().collect::<Vec<_>>(), network)?;
+    if let Some(wanted) = HostBridge::of(&element).map_err(at)? {
+        wanted.bridge_of(network).map_err(at)?;
+    }
+    if let Some(policy) = WrittenPolicy::of(&element).map_err(at)? {
+        // Groups are files of their own, and other networks are as they are when it is applied.
+        let around = Surroundings {
+            networks: std::slice::from_ref(network),
+            groups: &|_| Ok(Group::default()),
+        };
+        compile(network, &policy, &around).map_err(at)?;
+    }
+    Ok(Found::Something)
+}
