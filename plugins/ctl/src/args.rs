@@ -111,7 +111,7 @@ pub(crate) enum PolicyCommand {
     #[command(after_help = SHOW_STATUS)]
     Show {
         /// One network; all without
-        #[arg(value_name = "NETWORK")]
+        #[arg(value_name = "NETWORK", add = objects(OwnerKind::Network))]
         network: Option<ObjectName>,
         /// Print JSON for programs
         #[arg(long)]
@@ -134,10 +134,10 @@ pub(crate) struct CheckedSubject {
     /// Active network, or file with a <network>, a <portero:network> or a <portero:group>
     ///
     /// Of a network its metadata and its file in /etc/portero/networks are read.
-    #[arg(value_name = "NETWORK|FILE")]
+    #[arg(value_name = "NETWORK|FILE", add = objects(OwnerKind::Network))]
     pub(crate) subject: String,
     /// Active network that a <portero:network> in a file is for
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = objects(OwnerKind::Network))]
     pub(crate) network: Option<ObjectName>,
     /// Print JSON for programs
     #[arg(long)]

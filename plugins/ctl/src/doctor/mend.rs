@@ -29,11 +29,8 @@ pub(super) fn plain_policy(network: &ActiveNetwork) -> String {
 
 /// A word of a shell's.
 pub(super) fn word(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:=@%+,".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    // Only a NUL cannot be quoted, which neither XML nor a path has.
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), |word| word.into_owned())
 }
 
 #[cfg(test)]

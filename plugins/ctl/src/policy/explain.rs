@@ -2,7 +2,7 @@
 
 use super::{forward, words, Error};
 use crate::args::{ProtocolName, Question};
-use crate::{status, DONE};
+use crate::{status, terminal, DONE};
 use portero_apply::{ActiveNetwork, Engine, Whereabouts};
 use portero_event::{ForwardMode, Network, ObjectName};
 use portero_plan::{Family, Verdict, Way};
@@ -68,9 +68,9 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
     answer.deciders.splice(0..0, forward.map(Said::forward));
     for network in active.iter().filter(|network| !network.is_in_firewall) {
         let name = words::quoted(&network.network.name);
-        eprintln!(
-            "portero: warning: what network {name} was given is not in the firewall; run 'portero sync'"
-        );
+        terminal::warning(format_args!(
+            "what network {name} was given is not in the firewall; run 'portero sync'"
+        ));
     }
     let text = if question.json {
         status::to_json(&answer)
