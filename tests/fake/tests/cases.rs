@@ -125,6 +125,7 @@ impl Case {
             ["remove", place] => {
                 fs::remove_file(self.paths().config.join(place)).expect("a file");
             }
+            ["status", name, file] => self.tell_status(name, file),
             ["stranger", address] => {
                 let address = address.parse().expect("an address");
                 self.machine.strangers.push(address);
@@ -162,6 +163,15 @@ impl Case {
             }
             other => panic!("{other:?} is no step"),
         }
+    }
+
+    /// Writes what libvirt keeps of an active network.
+    fn tell_status(&self, name: &str, file: &str) {
+        let input = String::from_utf8(self.input(file)).expect("text");
+        let status = input.replace("hookData>", "networkstatus>");
+        let folder = self.paths().libvirt_networks;
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join(format!("{name}.xml")), status).expect("a status file");
     }
 
     fn event(&mut self, hook: Hook, operation: &str, stdin: &[u8]) {
