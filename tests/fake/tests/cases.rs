@@ -107,6 +107,15 @@ impl Case {
         fs::set_permissions(&to, mode).expect("its mode");
     }
 
+    /// Writes what libvirt keeps of an active network.
+    fn tell_status(&self, name: &str, file: &str) {
+        let input = String::from_utf8(self.input(file)).expect("text");
+        let status = input.replace("hookData>", "networkstatus>");
+        let folder = self.paths().libvirt_networks;
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join(format!("{name}.xml")), status).expect("a status file");
+    }
+
     fn input(&self, name: &str) -> Vec<u8> {
         let own = self.folder.join(name);
         let path = if own.exists() {
@@ -163,15 +172,6 @@ impl Case {
             }
             other => panic!("{other:?} is no step"),
         }
-    }
-
-    /// Writes what libvirt keeps of an active network.
-    fn tell_status(&self, name: &str, file: &str) {
-        let input = String::from_utf8(self.input(file)).expect("text");
-        let status = input.replace("hookData>", "networkstatus>");
-        let folder = self.paths().libvirt_networks;
-        fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join(format!("{name}.xml")), status).expect("a status file");
     }
 
     fn event(&mut self, hook: Hook, operation: &str, stdin: &[u8]) {
