@@ -107,6 +107,15 @@ impl Case {
         fs::set_permissions(&to, mode).expect("its mode");
     }
 
+    /// Writes what libvirt keeps of an active network.
+    fn tell_status(&self, name: &str, file: &str) {
+        let input = String::from_utf8(self.input(file)).expect("text");
+        let status = input.replace("hookData>", "networkstatus>");
+        let folder = self.paths().libvirt_networks;
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join(format!("{name}.xml")), status).expect("a status file");
+    }
+
     fn input(&self, name: &str) -> Vec<u8> {
         let own = self.folder.join(name);
         let path = if own.exists() {
@@ -125,6 +134,7 @@ impl Case {
             ["remove", place] => {
                 fs::remove_file(self.paths().config.join(place)).expect("a file");
             }
+            ["status", name, file] => self.tell_status(name, file),
             ["stranger", address] => {
                 let address = address.parse().expect("an address");
                 self.machine.strangers.push(address);

@@ -283,9 +283,11 @@ fn limit(log: &LogRate) -> String {
 fn nat_lines(nat: &Nat, family: Family) -> Vec<String> {
     match nat {
         Nat::Keep { from, to } => {
+            let from = network(*from);
             let to = match to {
                 NatPeer::Interface(name) => format!("-s {from} -o {name}"),
-                NatPeer::Net(net) => format!("-s {from} -d {net}"),
+                NatPeer::Net(net) if net.prefix_len() == 0 => format!("-s {from}"),
+                NatPeer::Net(net) => format!("-s {from} -d {}", network(*net)),
             };
             // Whoever accepts here first decides that nothing is changed.
             vec![format!("{to} -m comment --comment keep -j ACCEPT")]
