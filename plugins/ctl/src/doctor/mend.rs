@@ -44,7 +44,7 @@ mod tests {
             "/etc/portero/networks/lan.xml"
         );
         assert_eq!(word("my lan"), "'my lan'");
-        assert_eq!(word("it's; rm"), r"'it'\''s; rm'");
+        assert_eq!(word("it's; rm"), r#""it's; rm""#);
         assert_eq!(word(""), "''");
     }
 }
