@@ -7,6 +7,7 @@ mod compile;
 mod explain;
 mod grammar;
 mod group;
+mod outlook;
 mod resolve;
 
 pub use compile::{compile, rule_of_clause, Compiled, Surroundings};
@@ -15,4 +16,5 @@ pub use grammar::{
     Antispoof, Direction, Mode, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
 };
 pub use group::Group;
+pub use outlook::{outlook, Fate, Outlook, Place};
 pub use resolve::{PeerTarget, WrittenPeer};
