@@ -2,10 +2,12 @@
 
 mod commit;
 mod firewall;
+mod guests;
 mod inputs;
 mod policies;
 mod settle;
 
+pub use guests::{Guest, GuestNic};
 pub use policies::ActiveNetwork;
 
 use crate::kernel::Kernel;

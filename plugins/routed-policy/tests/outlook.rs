@@ -280,11 +280,11 @@ fn rule() -> impl Strategy<Value = String> {
                 services.concat()
             )
         })
-        .prop_filter("a rule", is_right)
+        .prop_filter("a rule", |rule| is_right(rule))
 }
 
 /// Whether a rule can be had at all.
-fn is_right(rule: &String) -> bool {
+fn is_right(rule: &str) -> bool {
     let network = network(0, &policy(rule));
     let metadata = network.metadata().expect("metadata").expect("an element");
     WrittenPolicy::of(&metadata).is_ok()
