@@ -24,6 +24,12 @@ const EXIT_STATUS: &str =
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
+    /// Draw the host's networks and bridges with their guests, forwards and policies
+    Map {
+        /// What to draw it as
+        #[arg(long, value_enum, default_value = "tree")]
+        format: MapFormat,
+    },
     /// Look at who may reach virtual networks, and whom they may reach
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -49,6 +55,19 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// A form of the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum MapFormat {
+    /// Lines for a terminal
+    Tree,
+    /// A picture
+    Svg,
+    /// A graph for graphviz
+    Dot,
+    /// JSON for programs
+    Json,
 }
 
 /// What is about the policies of networks.

@@ -2,6 +2,7 @@
 
 mod args;
 mod bridge;
+mod map;
 mod network;
 mod policy;
 mod status;
@@ -21,6 +22,7 @@ const CHANGES: u8 = 2;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let terminal = map::Terminal::of_environment();
     clean_environment();
     if !nix::unistd::geteuid().is_root() {
         eprintln!("portero: only root can read the firewall and the network files, expected to be run as root");
@@ -28,6 +30,9 @@ fn main() -> ExitCode {
     }
     match &args.command {
         Command::Rules(command) => finish(with_engine(|engine| run(command, engine))),
+        Command::Map { format } => {
+            finish(with_engine(|engine| map::run(*format, terminal, engine)))
+        }
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Bridge(command) => finish(bridge::run(command)),
     }

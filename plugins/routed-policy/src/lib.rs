@@ -10,7 +10,7 @@ mod group;
 mod outlook;
 mod resolve;
 
-pub use compile::{compile, rule_of_clause, Compiled, Surroundings};
+pub use compile::{compile, is_host_service, rule_of_clause, Compiled, Surroundings};
 pub use explain::{explain, At, Decider, Decision, End, Packet, Protocol, Refusal, Routing};
 pub use grammar::{
     Antispoof, Direction, Mode, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,

@@ -48,11 +48,10 @@ enum Fits {
 
 /// Those who are asked about a packet, one after the other, until one refuses it.
 enum Stage<'a> {
-    Policy {
-        clauses: Vec<&'a Clause>,
-        guests: &'a Network,
-        peers: Place<'a>,
-    },
+    /// A policy: its clauses in order, and whether the ends fit each; those that never do are left
+    /// out.
+    Policy(Vec<(&'a Clause, Fits)>),
+    /// libvirt.
     Libvirt(Fate),
 }
 
@@ -92,15 +91,16 @@ pub fn outlook<'a>(
     };
     let from_side = side(from, Way::ToHost, Way::Out, to);
     let to_side = side(to, Way::FromHost, Way::In, from);
+    let stage = |side: Option<Side<'a>>, peers| policy_stage(side?, peers, family, networks);
     let mut stages = Vec::new();
-    stages.extend(policy_stage(from_side.as_ref(), to));
-    stages.extend(policy_stage(to_side.as_ref(), from));
+    stages.extend(stage(from_side, to));
+    stages.extend(stage(to_side, from));
     let said = asked_of_libvirt(from_side.as_ref(), to_side.as_ref(), &packet);
     stages.extend(said.into_iter().map(|(network, way, verdict)| {
         let other = if way.is_from_guests() { to } else { from };
         Stage::Libvirt(by_libvirt(network, way, verdict, other))
     }));
-    let judge = |protocol| judge(&stages, protocol, family, networks);
+    let judge = |protocol| judge(&stages, protocol, family);
     let anything = judge(Protocol::Other);
     let services = classes(&stages, family)
         .into_iter()
@@ -143,14 +143,16 @@ fn unspecified(family: Family) -> IpAddr {
     }
 }
 
-fn policy_stage<'a>(side: Option<&Side<'a>>, peers: Place<'a>) -> Option<Stage<'a>> {
-    let (guests, way, policy) = *side?;
-    let clauses = policy?.ways.get(&way)?;
-    Some(Stage::Policy {
-        clauses: in_order(clauses).collect(),
-        guests,
-        peers,
-    })
+fn policy_stage<'a>(
+    (guests, way, policy): Side<'a>,
+    peers: Place<'_>,
+    family: Family,
+    networks: &[Network],
+) -> Option<Stage<'a>> {
+    let clauses = in_order(policy?.ways.get(&way)?);
+    let fitting = clauses.map(|clause| (clause, fits(clause, guests, peers, family, networks)));
+    let fitting = fitting.filter(|(_, fits)| *fits != Fits::No);
+    Some(Stage::Policy(fitting.collect()))
 }
 
 /// Outside, a network with `<forward dev='...'/>` is open on that interface only.
@@ -164,7 +166,7 @@ fn by_libvirt(network: &Network, way: Way, verdict: Verdict, other: Place<'_>) -
     }
 }
 
-fn judge(stages: &[Stage<'_>], asked: Protocol, family: Family, networks: &[Network]) -> Fate {
+fn judge(stages: &[Stage<'_>], asked: Protocol, family: Family) -> Fate {
     let mut refusal = None;
     // Whether some packet is refused where most pass, and passes where most are refused.
     let (mut can_fail, mut can_pass) = (false, true);
@@ -174,14 +176,7 @@ fn judge(stages: &[Stage<'_>], asked: Protocol, family: Family, networks: &[Netw
             Stage::Libvirt(Fate::Mostly(verdict)) => {
                 (*verdict, vec![Verdict::Accept, Verdict::Reject])
             }
-            Stage::Policy {
-                clauses,
-                guests,
-                peers,
-            } => {
-                let fits = |clause: &Clause| fits(clause, guests, *peers, asked, family, networks);
-                decided(clauses, fits)
-            }
+            Stage::Policy(clauses) => decided(clauses, asked, family),
         };
         if verdict == Verdict::Accept {
             can_fail |= excepted.iter().any(|verdict| *verdict != Verdict::Accept);
@@ -200,10 +195,14 @@ fn judge(stages: &[Stage<'_>], asked: Protocol, family: Family, networks: &[Netw
 
 /// The verdict of the first clause that is about all packets, and those of earlier ones that are
 /// about some; what no clause is about passes.
-fn decided(clauses: &[&Clause], fits: impl Fn(&Clause) -> Fits) -> (Verdict, Vec<Verdict>) {
+fn decided(
+    clauses: &[(&Clause, Fits)],
+    asked: Protocol,
+    family: Family,
+) -> (Verdict, Vec<Verdict>) {
     let mut excepted = Vec::new();
-    for clause in clauses {
-        match fits(clause) {
+    for (clause, ends) in clauses {
+        match fits_service(clause, asked, family).min(*ends) {
             Fits::All => return (clause.verdict, excepted),
             Fits::Some => excepted.push(clause.verdict),
             Fits::No => {}
@@ -212,11 +211,25 @@ fn decided(clauses: &[&Clause], fits: impl Fn(&Clause) -> Fits) -> (Verdict, Vec
     (Verdict::Accept, excepted)
 }
 
+fn fits_service(clause: &Clause, asked: Protocol, family: Family) -> Fits {
+    let fits = |service: &Service| match service {
+        _ if !is_about(*service, family, asked) => Fits::No,
+        Service::Icmp { code: Some(_), .. } => Fits::Some,
+        _ => Fits::All,
+    };
+    one_of(clause.services.iter().map(fits))
+}
+
+/// Of several the best; where there are none, everything fits.
+fn one_of(fits: impl Iterator<Item = Fits>) -> Fits {
+    fits.max().unwrap_or(Fits::All)
+}
+
+/// Whether a clause is about what goes between these ends.
 fn fits(
     clause: &Clause,
     guests: &Network,
     peers: Place<'_>,
-    asked: Protocol,
     family: Family,
     networks: &[Network],
 ) -> Fits {
@@ -230,15 +243,8 @@ fn fits(
         let nets = fits_nets(&peer.nets, peers, family, networks);
         nets.min(interface).min(mac)
     };
-    let any = |fits: &mut dyn Iterator<Item = Fits>| fits.max().unwrap_or(Fits::All);
-    let service = |service: &Service| match service {
-        _ if !is_about(*service, family, asked) => Fits::No,
-        Service::Icmp { code: Some(_), .. } => Fits::Some,
-        _ => Fits::All,
-    };
-    fits_nets(&clause.guests, Place::Network(guests), family, networks)
-        .min(any(&mut clause.peers.iter().map(peer)))
-        .min(any(&mut clause.services.iter().map(service)))
+    let peers = one_of(clause.peers.iter().map(peer));
+    fits_nets(&clause.guests, Place::Network(guests), family, networks).min(peers)
 }
 
 /// As for a packet, of whose ICMP the code is not known.
@@ -330,10 +336,10 @@ fn classes(stages: &[Stage<'_>], family: Family) -> Vec<(Service, Protocol)> {
     let mut starts: BTreeMap<portero_plan::Protocol, BTreeSet<u32>> = BTreeMap::new();
     let mut kinds: BTreeSet<Option<u8>> = BTreeSet::new();
     let clauses = stages.iter().flat_map(|stage| match stage {
-        Stage::Policy { clauses, .. } => clauses.as_slice(),
+        Stage::Policy(clauses) => clauses.as_slice(),
         Stage::Libvirt(_) => &[],
     });
-    for service in clauses.flat_map(|clause| &clause.services) {
+    for service in clauses.flat_map(|(clause, _)| &clause.services) {
         match *service {
             Service::Ports { protocol, ports } => {
                 let ports = ports.unwrap_or(PortRange::ALL);
