@@ -165,6 +165,8 @@ pub fn explain<'a>(
         };
         (network, way, policy_of(network))
     });
+    // Policies come first, then libvirt with what it says of packets to guests; it asks no more
+    // when that accepts, unless a policy has taken its place.
     let sides = [&from, &to];
     for (network, way, policy) in sides.into_iter().flatten() {
         let Some(policy) = policy else { continue };
@@ -173,45 +175,27 @@ pub fn explain<'a>(
             return decision;
         }
     }
-    for (network, way, verdict) in asked_of_libvirt(from.as_ref(), to.as_ref(), packet) {
+    let mut by_libvirt = Vec::new();
+    by_libvirt.extend(to.as_ref().filter(|(_, _, policy)| policy.is_none()));
+    by_libvirt.extend(from.as_ref().filter(|(_, _, policy)| policy.is_none()));
+    let without_policies = from
+        .iter()
+        .chain(&to)
+        .all(|(_, _, policy)| policy.is_none());
+    for &(network, way, _) in by_libvirt {
+        let verdict = verdict_of_libvirt(network, way, packet);
         decision.deciders.push(Decider::Libvirt {
             network: network.name.clone(),
             way,
             mode: network.mode,
         });
         decision.verdict = verdict;
-    }
-    decision
-}
-
-/// An end on a network that the host routes to: the way that its packet takes there, and its policy.
-pub(crate) type Side<'a> = (&'a Network, Way, Option<&'a Policy>);
-
-/// What libvirt's own rules say once policies accept, in the order in which they are asked: first
-/// what it says of packets to guests. It asks no more when that accepts, unless a policy has taken
-/// its place.
-pub(crate) fn asked_of_libvirt<'a>(
-    from: Option<&Side<'a>>,
-    to: Option<&Side<'a>>,
-    packet: &Packet,
-) -> Vec<(&'a Network, Way, Verdict)> {
-    let without_policies = [from, to]
-        .into_iter()
-        .flatten()
-        .all(|(_, _, policy)| policy.is_none());
-    let mut said = Vec::new();
-    for (network, way, policy) in [to, from].into_iter().flatten() {
-        if policy.is_some() {
-            continue;
-        }
-        let verdict = verdict_of_libvirt(network, *way, packet);
-        said.push((*network, *way, verdict));
-        let is_final = *way == Way::In && without_policies && network.mode != ForwardMode::Open;
+        let is_final = way == Way::In && without_policies && network.mode != ForwardMode::Open;
         if verdict != Verdict::Accept || is_final {
             break;
         }
     }
-    said
+    decision
 }
 
 /// The network whose bridge an end is behind.
@@ -243,12 +227,18 @@ fn judge(network: &Network, way: Way, policy: &Policy, packet: &Packet, decision
         decision.deciders.push(Decider::Unsaid { network, way });
         return;
     };
+    let every = |clause: &&Clause| clause.judged == Judged::EveryPacket;
+    let opener = |clause: &&Clause| clause.judged == Judged::Opener;
+    let in_order = clauses
+        .iter()
+        .filter(every)
+        .chain(clauses.iter().filter(opener));
     let (guest, peer) = if way.is_from_guests() {
         (&packet.from, &packet.to)
     } else {
         (&packet.to, &packet.from)
     };
-    for clause in in_order(clauses) {
+    for clause in in_order {
         if fits(clause, guest, peer, packet) {
             decision.verdict = clause.verdict;
             decision.deciders.push(Decider::Clause {
@@ -260,16 +250,6 @@ fn judge(network: &Network, way: Way, policy: &Policy, packet: &Packet, decision
         }
     }
     decision.deciders.push(Decider::Unsaid { network, way });
-}
-
-/// Clauses in the order in which they are asked about a packet that opens a connection.
-pub(crate) fn in_order(clauses: &[Clause]) -> impl Iterator<Item = &Clause> {
-    let every = |clause: &&Clause| clause.judged == Judged::EveryPacket;
-    let opener = |clause: &&Clause| clause.judged == Judged::Opener;
-    clauses
-        .iter()
-        .filter(every)
-        .chain(clauses.iter().filter(opener))
 }
 
 fn fits(clause: &Clause, guest: &End, peer: &End, packet: &Packet) -> bool {

@@ -1,11 +1,13 @@
 //! What becomes of everything that can go from one place to another.
 
 use crate::compile::nets_of;
-use crate::explain::{asked_of_libvirt, in_order, is_for, Side};
-use crate::{At, End, Packet, Protocol, Routing};
+use crate::explain::is_for;
+use crate::{explain, At, Decider, Decision, End, Packet, Protocol, Routing};
 use ipnet::IpNet;
-use portero_event::{ForwardMode, Network};
-use portero_plan::{Clause, Family, Named, Nets, Peer, Policy, PortRange, Service, Verdict, Way};
+use portero_event::Network;
+use portero_plan::{
+    Clause, Family, Judged, Named, Nets, Peer, Policy, PortRange, Service, Verdict, Way,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -82,24 +84,25 @@ pub fn outlook<'a>(
             services: Vec::new(),
         });
     }
-    let side = |place: Place<'a>, local: Way, passed: Way, other: Place<'a>| {
-        let Place::Network(network) = place else {
+    let (out, into) = match (from, to) {
+        (_, Place::Host) => (Way::ToHost, Way::In),
+        (Place::Host, _) => (Way::Out, Way::FromHost),
+        _ => (Way::Out, Way::In),
+    };
+    let stage = |guests: Place<'a>, way, peers| {
+        let Place::Network(guests) = guests else {
             return None;
         };
-        let way = if other == Place::Host { local } else { passed };
-        Some((network, way, policy_of(network)))
+        let clauses = policy_of(guests)?.ways.get(&way)?;
+        Some(of_policy(clauses, guests, peers, family, networks))
     };
-    let from_side = side(from, Way::ToHost, Way::Out, to);
-    let to_side = side(to, Way::FromHost, Way::In, from);
-    let stage = |side: Option<Side<'a>>, peers| policy_stage(side?, peers, family, networks);
     let mut stages = Vec::new();
-    stages.extend(stage(from_side, to));
-    stages.extend(stage(to_side, from));
-    let said = asked_of_libvirt(from_side.as_ref(), to_side.as_ref(), &packet);
-    stages.extend(said.into_iter().map(|(network, way, verdict)| {
-        let other = if way.is_from_guests() { to } else { from };
-        Stage::Libvirt(by_libvirt(network, way, verdict, other))
-    }));
+    stages.extend(stage(from, out, to));
+    stages.extend(stage(to, into, from));
+    // Policies that say nothing leave it to libvirt, as far as it is asked beside them.
+    let silent = |network: &Network| policy_of(network).map(|_| &SILENT);
+    let by_libvirt = explain(&packet, networks, &silent);
+    stages.push(Stage::Libvirt(of_libvirt(&by_libvirt, [from, to])));
     let judge = |protocol| judge(&stages, protocol, family);
     let anything = judge(Protocol::Other);
     let services = classes(&stages, family)
@@ -143,26 +146,42 @@ fn unspecified(family: Family) -> IpAddr {
     }
 }
 
-fn policy_stage<'a>(
-    (guests, way, policy): Side<'a>,
+/// The policy of which nothing is known but that there is one.
+static SILENT: Policy = Policy {
+    bridge: String::new(),
+    ways: BTreeMap::new(),
+    nat: Vec::new(),
+    neighbors: Vec::new(),
+};
+
+fn of_policy<'a>(
+    clauses: &'a [Clause],
+    guests: &Network,
     peers: Place<'_>,
     family: Family,
     networks: &[Network],
-) -> Option<Stage<'a>> {
-    let clauses = in_order(policy?.ways.get(&way)?);
-    let fitting = clauses.map(|clause| (clause, fits(clause, guests, peers, family, networks)));
+) -> Stage<'a> {
+    let judged = |judged| clauses.iter().filter(move |clause| clause.judged == judged);
+    let in_order = judged(Judged::EveryPacket).chain(judged(Judged::Opener));
+    let fitting = in_order.map(|clause| (clause, fits(clause, guests, peers, family, networks)));
     let fitting = fitting.filter(|(_, fits)| *fits != Fits::No);
-    Some(Stage::Policy(fitting.collect()))
+    Stage::Policy(fitting.collect())
 }
 
 /// Outside, a network with `<forward dev='...'/>` is open on that interface only.
-fn by_libvirt(network: &Network, way: Way, verdict: Verdict, other: Place<'_>) -> Fate {
-    let is_passed = matches!(way, Way::In | Way::Out);
-    let is_bound = network.forward_dev.is_some()
-        && matches!(network.mode, ForwardMode::Nat | ForwardMode::Route);
-    match (is_bound && is_passed, other) {
-        (true, Place::Outside) => Fate::Mostly(verdict),
-        _ => Fate::Always(verdict),
+fn of_libvirt(decision: &Decision, ends: [Place<'_>; 2]) -> Fate {
+    let is_bound = decision.deciders.iter().any(|decider| match decider {
+        Decider::Libvirt { network, .. } => ends.iter().any(|end| match end {
+            Place::Network(end) => end.name == *network && end.forward_dev.is_some(),
+            Place::Host | Place::Outside => false,
+        }),
+        _ => false,
+    });
+    let can_differ = decision.verdict == Verdict::Accept && ends.contains(&Place::Outside);
+    if is_bound && can_differ {
+        Fate::Mostly(decision.verdict)
+    } else {
+        Fate::Always(decision.verdict)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod flood;
 mod lives;
+mod map;
 mod table;
 mod tables;
 mod world;
@@ -15,7 +16,12 @@ fn main() -> ExitCode {
     let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
     let lab = Lab::boot(&Options::from_environment(agent));
     let mut world = World::new(lab);
-    let scenarios: Vec<Scenario<World>> =
-        [tables::SCENARIOS, lives::SCENARIOS, flood::SCENARIOS].concat();
+    let scenarios: Vec<Scenario<World>> = [
+        tables::SCENARIOS,
+        map::SCENARIOS,
+        lives::SCENARIOS,
+        flood::SCENARIOS,
+    ]
+    .concat();
     run_scenarios(&mut world, &scenarios, World::explain)
 }
