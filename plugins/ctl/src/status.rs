@@ -15,19 +15,19 @@ pub(crate) struct Row {
     /// Its UUID.
     pub(crate) uuid: String,
     /// `tcp`, `udp` or `sctp`.
-    pub(crate) protocol: String,
+    protocol: String,
     /// The host's address; any when absent.
-    pub(crate) address: Option<String>,
+    address: Option<String>,
     /// The host's interface; any when absent.
     pub(crate) dev: Option<String>,
     /// Who may use it; everybody when absent.
     pub(crate) source: Option<String>,
     /// The host's ports, `80` or `2000-2020`.
-    pub(crate) ports: String,
+    ports: String,
     /// The guest's address, once it is known.
     pub(crate) guest: Option<String>,
     /// The guest's ports, once the address is known.
-    pub(crate) guest_ports: Option<String>,
+    guest_ports: Option<String>,
     /// `active`, `missing`, `pending` or `claimed`.
     pub(crate) state: &'static str,
     /// Why it is not active.

@@ -84,7 +84,7 @@ impl Graph {
             self.node(&format!("segment{index}"), &words.join("\n"), style);
         }
         for (number, guest) in segment.guests.iter().enumerate() {
-            let label = [&[guest.name.clone()], guest.addresses.as_slice()].concat();
+            let label = [std::slice::from_ref(&guest.name), &guest.addresses].concat();
             self.node(&guest_id(index, number), &label.join("\n"), "style=rounded");
         }
         self.line("}");

@@ -1,5 +1,7 @@
 //! Hosts for tests: a small one, one with 50 guests, and one whose names mean harm.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use super::value::{Map, Sources};
 use portero_apply::{
     ActiveNetwork, Guest, GuestNic, Interface, InterfaceKind, OwnerStatus, Phase, Record, Waiting,
@@ -270,6 +272,17 @@ pub(super) fn small() -> Map {
         &[],
         "",
     );
+    scene.network(
+        "fast",
+        "<forward mode='bridge'><interface dev='eth3'/></forward>",
+        &[],
+        "",
+    );
+    scene.interface("eth3", InterfaceKind::Wired, None, &["192.0.2.130/25"]);
+    scene.interface("eth4", InterfaceKind::Wired, Some("virbr0"), &[]);
+    scene.interface("eth5", InterfaceKind::Wired, Some("br0"), &[]);
+    scene.interface("br1", InterfaceKind::Bridge, None, &["192.0.2.9/30"]);
+    scene.interface("eth6", InterfaceKind::Wired, Some("br1"), &[]);
     scene.guest(
         "web",
         &[
@@ -281,6 +294,7 @@ pub(super) fn small() -> Map {
     scene.guest("mail", &[("dmz", Some("198.51.100.130"))]);
     scene.guest("new", &[("lan", None)]);
     scene.guest("desk", &[("office", None)]);
+    scene.guest("trader", &[("fast", None)]);
     scene.guest("bare", &[]);
     scene.forwards(
         "web",

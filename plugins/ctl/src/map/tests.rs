@@ -1,5 +1,7 @@
 //! What comes of whole hosts, in each form; `PORTERO_CASES=accept` writes it down in tests/map.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use super::fixtures::{fifty, hostile, small, HOSTILE};
 use super::text::{columns, shown};
 use super::tree::{Charset, Terminal};

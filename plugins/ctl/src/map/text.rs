@@ -40,6 +40,15 @@ pub(super) fn cut(text: &str, limit: usize, mark: char) -> String {
     kept
 }
 
+/// `no guests`, `1 guest`, `2 guests`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{columns, cut, shown, CUT};

@@ -1,7 +1,7 @@
 //! The map as a tree for terminals.
 
 use super::passage::{End, Passage, Passes};
-use super::text::{columns, cut, shown, CUT};
+use super::text::{columns, counted, cut, shown, CUT};
 use super::value::{Guest, Kind, Map, Nic, Segment};
 use crate::status::Row;
 use terminal_size::{terminal_size_of, Width};
@@ -114,18 +114,13 @@ pub(super) fn draw(map: &Map, terminal: Terminal) -> String {
         [] => "passes nothing on".to_owned(),
         families => format!("passes {} on", families.join(" and ")),
     };
-    let name = if map.host.is_empty() {
-        "host"
-    } else {
-        &map.host
-    };
     let nics = map.nics.iter().map(nic);
     let segments = map
         .segments
         .iter()
         .map(|one| segment(one, &map.passages, terminal.charset));
     let root = Branch {
-        text: format!("{name}: {passes_on}"),
+        text: format!("{}: {passes_on}", map.host),
         below: nics.chain(segments).collect(),
     };
     let mut lines = Vec::new();
@@ -208,8 +203,12 @@ fn segment(segment: &Segment, passages: &[Passage], charset: Charset) -> Branch 
         words.push(format!("network {}", segment.networks.join(" and ")));
     }
     words.extend(segment.addresses.iter().cloned());
-    words.extend(counted(segment.guests.len(), "guest"));
-    words.extend(counted(segment.other_ports, "other port"));
+    for (count, what) in [
+        (segment.guests.len(), "guest"),
+        (segment.other_ports, "other port"),
+    ] {
+        words.extend((count > 0).then(|| counted(count, what)));
+    }
     let mut below: Vec<Branch> = segment
         .problems
         .iter()
@@ -295,13 +294,5 @@ fn forward(row: &Row, charset: Charset) -> String {
     match &row.reason {
         Some(reason) => text + &format!(" ({}: {reason})", row.state),
         None => text,
-    }
-}
-
-fn counted(count: usize, what: &str) -> Option<String> {
-    match count {
-        0 => None,
-        1 => Some(format!("1 {what}")),
-        count => Some(format!("{count} {what}s")),
     }
 }

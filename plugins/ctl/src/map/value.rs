@@ -174,7 +174,10 @@ impl Map {
         }
         note_other_places(&mut segments);
         Self {
-            host: sources.host.clone(),
+            host: match sources.host.as_str() {
+                "" => "host".to_owned(),
+                name => name.to_owned(),
+            },
             passes_on: sources.passes_on.clone(),
             nics: nics(sources, &segments),
             passages: passages(sources),

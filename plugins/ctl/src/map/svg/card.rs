@@ -1,7 +1,7 @@
 //! One network or bridge with its guests and the ports that lead to them.
 
 use super::drawing::{Anchor, Area, Drawing, Face, Style};
-use super::layout::counted;
+use crate::map::text::counted;
 use crate::map::value::{Guest, Kind, Segment};
 use crate::status::Row;
 
@@ -101,7 +101,10 @@ fn header(drawing: &mut Drawing, card: Area, segment: &Segment) {
         Kind::Bridge | Kind::Direct if segment.networks.is_empty() => String::new(),
         Kind::Bridge => format!("network {}", segment.networks.join(", ")),
         Kind::Direct => segment.nics.join(", "),
-        _ => segment.bridge.clone().unwrap_or_default(),
+        _ => {
+            let ports = segment.bridge.iter().chain(&segment.nics);
+            ports.cloned().collect::<Vec<String>>().join(", ")
+        }
     };
     drawing.text(line(392, 112), Style::new(Face::Code, "muted"), &joined);
     let addresses = segment.addresses.join(", ");
@@ -254,9 +257,9 @@ fn short_place(guest: &Guest) -> String {
 
 fn tooltip(guest: &Guest) -> String {
     let words = [
-        &[guest.name.clone()],
-        guest.macs.as_slice(),
-        guest.addresses.as_slice(),
+        std::slice::from_ref(&guest.name),
+        &guest.macs,
+        &guest.addresses,
     ];
     let mut words = words.concat().join(", ");
     if !guest.also_in.is_empty() {

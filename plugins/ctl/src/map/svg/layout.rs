@@ -4,6 +4,7 @@
 use super::card::{card, HEADER};
 use super::drawing::{Anchor, Area, Drawing, Face, Style};
 use super::matrix::matrix;
+use crate::map::text::{counted, shown};
 use crate::map::value::{Kind, Map, Nic, Segment};
 
 /// Free space around everything.
@@ -25,11 +26,6 @@ const PLUG: i32 = 16;
 /// Where it is joined to the host.
 const SOCKET: i32 = HEADER - 12;
 
-/// A point of the host's bar that something is joined to.
-struct Joints {
-    heights: Vec<i32>,
-}
-
 /// Lays the map out.
 pub(super) fn lay_out(map: &Map) -> Drawing {
     let mut drawing = Drawing {
@@ -44,18 +40,23 @@ pub(super) fn lay_out(map: &Map) -> Drawing {
         .iter()
         .filter(|segment| segment.kind != Kind::Elsewhere)
         .partition(|segment| !segment.kind.is_behind_host());
-    // The bar begins at the first bridge that the host has an address on.
-    outer.sort_by_key(|segment| !segment.addresses.is_empty());
-    let mut joints = Joints {
-        heights: Vec::new(),
-    };
+    // The bar begins at the first one where the host has an address.
+    outer.sort_by_key(|segment| {
+        let mut nics = map
+            .nics
+            .iter()
+            .filter(|nic| segment.nics.contains(&nic.name));
+        !segment.addresses.is_empty() || nics.any(|nic| !nic.addresses.is_empty())
+    });
+    // Where on the bar something is joined to it.
+    let mut joints: Vec<i32> = Vec::new();
     if !outer.is_empty() {
         y = section(&mut drawing, y, outer_heading(&outer));
         for segment in outer {
             y = outer_segment(&mut drawing, y, segment, map, &mut joints);
         }
     }
-    let own = |nic: &&Nic| map.segments.iter().all(|one| !one.nics.contains(&nic.name));
+    let own = |nic: &&Nic| !map.segments.iter().any(|one| one.nics.contains(&nic.name));
     let own: Vec<&Nic> = map.nics.iter().filter(own).collect();
     if !behind.is_empty() || !own.is_empty() {
         y = section(&mut drawing, y, &behind_heading(map));
@@ -85,16 +86,8 @@ pub(super) fn lay_out(map: &Map) -> Drawing {
     drawing
 }
 
-fn name(map: &Map) -> &str {
-    if map.host.is_empty() {
-        "host"
-    } else {
-        &map.host
-    }
-}
-
 fn title(map: &Map) -> String {
-    format!("Virtual networks of {}", crate::map::text::shown(name(map)))
+    format!("Virtual networks of {}", shown(&map.host))
 }
 
 /// What a reader who does not see the picture is told.
@@ -108,7 +101,7 @@ fn description(map: &Map) -> String {
         sentences.push(format!("{}: {}", segment.name, words.join(", ")));
         sentences.extend(segment.problems.iter().cloned());
     }
-    crate::map::text::shown(&(sentences.join(". ") + "."))
+    shown(&(sentences.join(". ") + "."))
 }
 
 fn summary(map: &Map) -> String {
@@ -122,17 +115,9 @@ fn summary(map: &Map) -> String {
     .join(", ")
 }
 
-pub(super) fn counted(count: usize, what: &str) -> String {
-    match count {
-        0 => format!("no {what}s"),
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
-}
-
 fn outer_heading(segments: &[&Segment]) -> &'static str {
     if segments.iter().any(|one| one.kind == Kind::Direct) {
-        "Bridges of the host, and NICs of its that guests use"
+        "Bridges of the host, and NICs that guests use directly"
     } else {
         "Bridges of the host"
     }
@@ -152,7 +137,7 @@ fn behind_heading(map: &Map) -> String {
 fn heading(drawing: &mut Drawing, map: &Map) -> i32 {
     let width = drawing.width - 2 * MARGIN;
     let area = Area::new(MARGIN, MARGIN - 4, width, 24);
-    drawing.text(area, Style::new(Face::Title, "strong"), name(map));
+    drawing.text(area, Style::new(Face::Title, "strong"), &map.host);
     let area = Area::new(MARGIN, MARGIN + 20, width, 18);
     drawing.text(area, Style::new(Face::Label, "muted"), &summary(map));
     MARGIN + 20 + 18 + SPACE
@@ -170,43 +155,36 @@ fn outer_segment(
     y: i32,
     segment: &Segment,
     map: &Map,
-    joints: &mut Joints,
+    joints: &mut Vec<i32>,
 ) -> i32 {
     let card_height = card(drawing, Area::new(CARD, y, CARD_WIDTH, 0), segment);
     let mut nic_y = y;
-    let nics = map
-        .nics
-        .iter()
-        .filter(|nic| segment.nics.contains(&nic.name));
+    let nics = map.nics.iter();
+    let nics = nics.filter(|nic| segment.nics.contains(&nic.name));
     for (index, nic) in nics.enumerate() {
         let height = nic_box(drawing, nic_y, nic);
-        let from = (MARGIN + NIC_WIDTH, nic_y + PLUG);
-        let to = (CARD, y + PLUG);
-        // The first goes straight to the card, the others join it on the way.
-        let points = if index == 0 {
-            vec![from, to]
+        let (start, end) = (MARGIN + NIC_WIDTH, y + PLUG);
+        let from = (start, nic_y + PLUG);
+        if index == 0 {
+            let is_passing = nic.addresses.is_empty() && !joints.is_empty();
+            if is_passing {
+                let (left, right) = (TRUNK - 2 * TRUNK_HALF, TRUNK + 2 * TRUNK_HALF);
+                drawing.line(&[(left, end), (right, end)], "gap");
+            }
+            drawing.line(&[from, (CARD, end)], "wire");
         } else {
-            vec![
-                from,
-                (MARGIN + NIC_WIDTH + 10, from.1),
-                (MARGIN + NIC_WIDTH + 10, to.1),
-            ]
-        };
-        if index == 0 && !joints.heights.is_empty() {
-            drawing.line(
-                &[
-                    (TRUNK - TRUNK_HALF - 4, to.1),
-                    (TRUNK + TRUNK_HALF + 4, to.1),
-                ],
-                "gap",
-            );
+            // It joins the first one on the way.
+            drawing.line(&[from, (start + 10, from.1), (start + 10, end)], "wire");
         }
-        drawing.line(&points, "wire");
+        if !nic.addresses.is_empty() {
+            drawing.line(&[from, (TRUNK, from.1)], "wire");
+            joints.push(from.1);
+        }
         nic_y += height + SPACE;
     }
     if !segment.addresses.is_empty() {
         drawing.line(&[(TRUNK, y + SOCKET), (CARD, y + SOCKET)], "wire");
-        joints.heights.push(y + SOCKET);
+        joints.push(y + SOCKET);
     }
     (y + card_height + SPACE).max(nic_y)
 }
@@ -216,7 +194,7 @@ fn behind_host(
     y: i32,
     nics: &[&Nic],
     segments: &[&Segment],
-    joints: &mut Joints,
+    joints: &mut Vec<i32>,
 ) -> i32 {
     let mut nic_y = y;
     for nic in nics {
@@ -225,7 +203,7 @@ fn behind_host(
             &[(MARGIN + NIC_WIDTH, nic_y + PLUG), (TRUNK, nic_y + PLUG)],
             "wire",
         );
-        joints.heights.push(nic_y + PLUG);
+        joints.push(nic_y + PLUG);
         nic_y += height + SPACE;
     }
     let mut card_y = y;
@@ -237,15 +215,14 @@ fn behind_host(
             _ => "wire",
         };
         drawing.line(&[(TRUNK, socket), (CARD, socket)], class);
-        joints.heights.push(socket);
+        joints.push(socket);
         card_y += height + SPACE;
     }
     nic_y.max(card_y)
 }
 
-fn trunk(drawing: &mut Drawing, joints: &Joints) {
-    let heights = || joints.heights.iter().copied();
-    let (Some(top), Some(bottom)) = (heights().min(), heights().max()) else {
+fn trunk(drawing: &mut Drawing, joints: &[i32]) {
+    let (Some(top), Some(bottom)) = (joints.iter().min(), joints.iter().max()) else {
         return;
     };
     let area = Area::new(
