@@ -5,7 +5,7 @@
 //! an old one not end.
 
 use crate::netlink::Netlink;
-use crate::{Deadline, Flow, KernelError};
+use crate::{interfaces, Deadline, Flow, KernelError};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Tuple,
@@ -156,10 +156,6 @@ fn local_addresses() -> BTreeSet<IpAddr> {
         return BTreeSet::new();
     };
     interfaces
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
-        })
+        .filter_map(|interface| interfaces::ip(interface.address.as_ref()?))
         .collect()
 }

@@ -4,11 +4,13 @@ mod commit;
 mod facts;
 mod firewall;
 mod guards;
+mod guests;
 mod inputs;
 mod policies;
 mod settle;
 
 pub use facts::{HostFacts, MissingHook};
+pub use guests::{Guest, GuestNic};
 pub use policies::{ActiveNetwork, Checked, NetworkPolicy, OwnFile, Subject};
 
 use crate::kernel::Kernel;

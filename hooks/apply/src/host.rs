@@ -1,6 +1,7 @@
 //! The machine portero runs on, as a [`Kernel`].
 
 use crate::bounded::{find_program, read, run};
+use crate::interfaces::Interface;
 use crate::kernel::{Localnet, ProxyNdp};
 use crate::tables::{has_rules, has_table, TableFamily};
 use crate::{
@@ -21,6 +22,21 @@ use std::time::Duration;
 /// The real machine.
 #[derive(Debug, Default)]
 pub struct Host;
+
+impl Host {
+    /// The host's name; empty when the kernel does not tell it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+        name.unwrap_or_default().trim().to_owned()
+    }
+
+    /// All interfaces of the host, in the order of their names.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<Interface> {
+        interfaces::all()
+    }
+}
 
 /// libvirt's chain of nftables that has a rule for every network it filters, and ends in `reject`.
 const LIBVIRT_NFTABLES_CHAIN: &str = "guest_input";
@@ -140,6 +156,10 @@ impl Kernel for Host {
 
     fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {
         conntrack::forget(flows, deadline)
+    }
+
+    fn has_process(&mut self, process: u32) -> bool {
+        Path::new("/proc").join(process.to_string()).exists()
     }
 
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {

@@ -30,12 +30,13 @@ pub use bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirm
 pub use config::{Config, FirewallSetting, LogLevel};
 pub use deadline::Deadline;
 pub use engine::{
-    ActiveNetwork, Checked, Engine, HostFacts, MissingHook, NetworkPolicy, OwnFile, OwnerStatus,
-    Subject,
+    ActiveNetwork, Checked, Engine, Guest, GuestNic, HostFacts, MissingHook, NetworkPolicy,
+    OwnFile, OwnerStatus, Subject,
 };
 pub use error::ApplyError;
 pub use hook::{clean_environment, run_hook, Hook, OnFailure};
 pub use host::Host;
+pub use interfaces::{Interface, InterfaceKind};
 pub use kernel::{Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey};
 pub use lock::Lock;
 pub use log::{Log, LogSink, Severity};

@@ -39,6 +39,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Draw the host's networks and bridges with their guests, forwards and policies
+    Map {
+        /// What to draw it as
+        #[arg(long, value_enum, default_value = "tree")]
+        format: MapFormat,
+    },
     /// Look at who may reach virtual networks, and whom they may reach
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -99,6 +105,19 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// A form of the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum MapFormat {
+    /// Lines for a terminal
+    Tree,
+    /// A picture
+    Svg,
+    /// A graph for graphviz
+    Dot,
+    /// JSON for programs
+    Json,
 }
 
 /// What is about the policies of networks.

@@ -6,6 +6,7 @@ mod complete;
 mod doctor;
 mod import;
 mod input;
+mod map;
 mod network;
 mod page;
 mod policy;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     complete::answer();
     let args = Args::parse();
     terminal::decide_colors();
+    let terminal = map::Terminal::of_environment();
     clean_environment();
     let needs_root = !matches!(
         args.command,
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
     match &args.command {
         Command::Rules(command) => finish(with_engine(|engine| run(command, engine))),
         Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),
+        Command::Map { format } => {
+            finish(with_engine(|engine| map::run(*format, terminal, engine)))
+        }
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Bridge(command) => finish(bridge::run(command)),
         Command::Import { file, domains } => {

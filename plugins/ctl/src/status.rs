@@ -6,32 +6,58 @@ use portero_plan::{Claim, Family, Rule};
 use serde::Serialize;
 
 /// One range of ports of one owner.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
     /// `domain` or `network`.
-    owner: &'static str,
+    pub(crate) owner: &'static str,
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// Its UUID.
-    uuid: String,
+    pub(crate) uuid: String,
     /// `tcp`, `udp` or `sctp`.
     protocol: String,
     /// The host's address; any when absent.
     address: Option<String>,
     /// The host's interface; any when absent.
-    dev: Option<String>,
+    pub(crate) dev: Option<String>,
     /// Who may use it; everybody when absent.
-    source: Option<String>,
+    pub(crate) source: Option<String>,
     /// The host's ports, `80` or `2000-2020`.
     ports: String,
     /// The guest's address, once it is known.
-    guest: Option<String>,
+    pub(crate) guest: Option<String>,
     /// The guest's ports, once the address is known.
     guest_ports: Option<String>,
     /// `active`, `missing`, `pending` or `claimed`.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// Why it is not active.
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
+impl Row {
+    /// The host's port in words: `tcp 192.0.2.1:8080`.
+    pub(crate) fn port(&self) -> String {
+        match &self.address {
+            Some(address) => format!("{} {}", self.protocol, with_port(address, &self.ports)),
+            None => format!("{} {}", self.protocol, self.ports),
+        }
+    }
+
+    /// The same, and by which interface it is reached.
+    pub(crate) fn host(&self) -> String {
+        match &self.dev {
+            Some(dev) => format!("{} on {dev}", self.port()),
+            None => self.port(),
+        }
+    }
+
+    /// The guest's side in words, once its address is known.
+    pub(crate) fn guest(&self) -> Option<String> {
+        match (&self.guest, &self.guest_ports) {
+            (Some(guest), Some(ports)) => Some(with_port(guest, ports)),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
@@ -117,25 +143,14 @@ pub(crate) fn table(rows: &[Row]) -> String {
     table.set_header(["OWNER", "HOST", "GUEST", "FROM", "STATE"]);
     for row in rows {
         let dash = || "-".to_owned();
-        let mut host = format!("{} {}", row.protocol, row.ports);
-        if let Some(address) = &row.address {
-            host = format!("{} {}", row.protocol, with_port(address, &row.ports));
-        }
-        if let Some(dev) = &row.dev {
-            host += &format!(" on {dev}");
-        }
-        let guest = match (&row.guest, &row.guest_ports) {
-            (Some(guest), Some(ports)) => with_port(guest, ports),
-            _ => dash(),
-        };
         let state = match &row.reason {
             Some(reason) => format!("{}: {reason}", row.state),
             None => row.state.to_owned(),
         };
         table.add_row([
             format!("{} {}", row.owner, row.name.escape_debug()),
-            host,
-            guest,
+            row.host(),
+            row.guest().unwrap_or_else(dash),
             row.source.clone().unwrap_or_else(dash),
             state,
         ]);

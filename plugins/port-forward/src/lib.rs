@@ -11,4 +11,4 @@ pub use check::{check_listeners, check_others, check_own, Listener, Refusal};
 pub use grammar::{parse, Forward, ForwardError, Mapping};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
-pub use plan::{plan_domain, plan_network, Attachment, Pending, Plan};
+pub use plan::{address_of, plan_domain, plan_network, Attachment, Pending, Plan};

@@ -243,13 +243,8 @@ fn find_by_mac<'a>(
         .into_iter()
         .filter(|family| forward.takes(*family))
     {
-        let has_family = |subnet: &Subnet| Family::of(subnet.address) == family;
-        if !network.subnets.iter().any(has_family) {
-            continue;
-        }
-        let address = reserved(network, attachment.mac, family).or_else(|| {
-            let current = current.get_or_insert_with(|| leases(bridge));
-            leased(current, network, attachment.mac, family)
+        let address = address_of(network, attachment.mac, family, || {
+            &*current.get_or_insert_with(|| leases(bridge))
         });
         targets.extend(address.map(|guest| Target {
             guest,
@@ -264,6 +259,21 @@ fn find_by_mac<'a>(
         )));
     }
     Ok(Found::Targets(targets))
+}
+
+/// The address that a network gives an interface: its reservation, or else its lease. `leases` is
+/// asked only when no reservation answers.
+pub fn address_of<'a>(
+    network: &Network,
+    mac: MacAddress,
+    family: Family,
+    leases: impl FnOnce() -> &'a [Lease],
+) -> Option<IpAddr> {
+    let has_family = |subnet: &Subnet| Family::of(subnet.address) == family;
+    if !network.subnets.iter().any(has_family) {
+        return None;
+    }
+    reserved(network, mac, family).or_else(|| leased(leases(), network, mac, family))
 }
 
 fn reserved(network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {

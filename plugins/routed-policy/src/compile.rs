@@ -144,6 +144,26 @@ pub fn rule_of_clause(name: &str) -> Option<usize> {
     name.rsplit(' ').next()?.parse().ok()
 }
 
+/// Whether every network's guests may use a service of the host, whatever its policy is.
+#[must_use]
+pub fn is_host_service(service: &Service) -> bool {
+    host_services().any(|known| known == *service)
+}
+
+/// DHCP and DNS, and what finds neighbours.
+fn host_services() -> impl Iterator<Item = Service> {
+    let ports = HOST_SERVICES.map(|(protocol, port)| Service::Ports {
+        protocol,
+        ports: portero_plan::PortRange::new(port, port).ok(),
+    });
+    let neighbors = NEIGHBOR_TYPES.map(|kind| Service::Icmp {
+        family: Family::Ipv6,
+        kind: Some(kind),
+        code: None,
+    });
+    ports.into_iter().chain(neighbors)
+}
+
 /// A network's subnets.
 pub(crate) fn nets_of(network: &Network) -> Vec<IpNet> {
     let subnets = network.subnets.iter();
@@ -367,17 +387,8 @@ impl Compiler<'_> {
         if verdict == Verdict::Accept {
             return;
         }
-        let ports = HOST_SERVICES.map(|(protocol, port)| Service::Ports {
-            protocol,
-            ports: portero_plan::PortRange::new(port, port).ok(),
-        });
-        let neighbors = NEIGHBOR_TYPES.map(|kind| Service::Icmp {
-            family: Family::Ipv6,
-            kind: Some(kind),
-            code: None,
-        });
         let services = Clause {
-            services: ports.into_iter().chain(neighbors).collect(),
+            services: host_services().collect(),
             ..self.simple("host services", Nets::Any, Verdict::Accept)
         };
         self.add(Way::ToHost, services);

@@ -308,7 +308,7 @@ fn fits(clause: &Clause, guest: &End, peer: &End, packet: &Packet) -> bool {
         && (clause.services.is_empty() || clause.services.iter().any(is_for))
 }
 
-fn is_for(service: Service, of: Family, asked: Protocol) -> bool {
+pub(crate) fn is_for(service: Service, of: Family, asked: Protocol) -> bool {
     match (service, asked) {
         (Service::Ports { protocol, ports }, Protocol::Port(wanted, port)) => {
             protocol == wanted && ports.is_none_or(|ports| ports.contains(port))

@@ -7,9 +7,10 @@ mod compile;
 mod explain;
 mod grammar;
 mod group;
+mod outlook;
 mod resolve;
 
-pub use compile::{compile, rule_of_clause, Compiled, Surroundings};
+pub use compile::{compile, is_host_service, rule_of_clause, Compiled, Surroundings};
 pub use explain::{
     explain, explain_reply, At, Course, Decider, Decision, End, Packet, Protocol, Refusal, Routing,
 };
@@ -17,4 +18,5 @@ pub use grammar::{
     Antispoof, Direction, Mode, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
 };
 pub use group::Group;
+pub use outlook::{outlook, Fate, Outlook, Place};
 pub use resolve::{PeerTarget, WrittenPeer};

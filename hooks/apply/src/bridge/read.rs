@@ -64,12 +64,11 @@ pub fn nics(names: &[InterfaceName]) -> Vec<Nic> {
     let of = |name: &InterfaceName| {
         let path = interfaces::folder(name.as_str());
         let address = fs::read_to_string(path.join("address")).ok()?;
-        let is_wireless = path.join("wireless").exists() || path.join("phy80211").exists();
         Some(Nic {
             name: name.clone(),
             mac: address.trim().parse().ok(),
             master: interfaces::master(name.as_str()),
-            kind: if is_wireless {
+            kind: if interfaces::is_wireless(&path) {
                 Kind::Wireless
             } else {
                 Kind::Wired

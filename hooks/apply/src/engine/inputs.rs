@@ -388,7 +388,7 @@ pub(super) fn same_owner(a: &Owner, b: &Owner) -> bool {
 }
 
 /// The current leases of a bridge; a file that cannot be read holds none.
-fn leases_of(folder: &Path, bridge: &InterfaceName) -> Vec<Lease> {
+pub(super) fn leases_of(folder: &Path, bridge: &InterfaceName) -> Vec<Lease> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());

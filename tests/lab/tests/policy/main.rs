@@ -4,6 +4,7 @@ mod flood;
 mod frames;
 mod guard;
 mod lives;
+mod map;
 mod table;
 mod tables;
 mod world;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let mut world = World::new(lab);
     let scenarios: Vec<Scenario<World>> = [
         tables::SCENARIOS,
+        map::SCENARIOS,
         lives::SCENARIOS,
         flood::SCENARIOS,
         guard::SCENARIOS,

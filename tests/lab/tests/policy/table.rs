@@ -1,5 +1,6 @@
 //! A table of packets: who asks whom for what, and what becomes of it.
 
+use crate::map::Map;
 use crate::world::{named, Place, World, PLACES};
 use portero_lab::{Proto, Ran};
 use std::fmt;
@@ -133,11 +134,15 @@ pub fn lines(text: &str) -> Vec<Row> {
 /// When something else than expected becomes of any.
 pub fn holds(world: &World, rows: &[Row]) {
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (map, drawn) = (Map::now(world), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let checks = [row.packet(world), row.explained(world)];
+                    let told = row.drawn(&map);
+                    drawn.fetch_add(usize::from(told.is_some()), Ordering::Relaxed);
+                    let told = told.unwrap_or(Ok(()));
+                    let checks = [row.packet(world), row.explained(world), told];
                     let failed = checks.into_iter().filter_map(Result::err);
                     let failed = failed.map(|got| format!("{row}, got {got}"));
                     wrong.lock().expect("what is wrong").extend(failed);
@@ -153,7 +158,11 @@ pub fn holds(world: &World, rows: &[Row]) {
         rows.len(),
         wrong.join("\n")
     );
-    println!("   {} rows", rows.len());
+    println!(
+        "   {} rows, {} of them drawn",
+        rows.len(),
+        drawn.into_inner()
+    );
 }
 
 impl Row {
@@ -198,6 +207,18 @@ impl Row {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// `portero map` says the same, where it says anything of all such connections.
+    fn drawn(&self, map: &Map) -> Option<Result<(), String>> {
+        let asked = (self.proto, self.port);
+        let passes = map.passes(self.from.name, self.to.name, self.is_v6, asked)?;
+        let arrives = matches!(self.expected, Outcome::Answer | Outcome::Leak);
+        Some(if passes == arrives {
+            Ok(())
+        } else {
+            Err(format!("drawn as one that passes: {passes}"))
+        })
     }
 
     /// `portero policy explain` says the same.

@@ -1,0 +1,243 @@
+//! Who may open connections to whom, in few words.
+
+use super::value::{Kind, Sources};
+use portero_event::Network;
+use portero_plan::{Family, Service, Verdict};
+use portero_routed_policy::{is_host_service, outlook, Fate, Outlook, Place, Routing};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What becomes of connections from one end to another.
+#[derive(Debug, Serialize)]
+pub(super) struct Passage {
+    /// Who opens them.
+    pub(super) from: End,
+    /// Who is asked for them.
+    pub(super) to: End,
+    /// How many of them pass.
+    pub(super) passes: Passes,
+    /// The same of each family.
+    pub(super) families: BTreeMap<Family, OfFamily>,
+}
+
+/// What becomes of connections of one family.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct OfFamily {
+    /// How many of them pass.
+    passes: Passes,
+    /// The same in words.
+    words: String,
+}
+
+/// One end of connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum End {
+    /// Everybody who is on no network behind the host.
+    Outside,
+    /// The host itself.
+    Host,
+    /// The guests of a network.
+    Network(String),
+}
+
+/// How many connections pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Passes {
+    /// None.
+    None,
+    /// Some.
+    Some,
+    /// All.
+    All,
+}
+
+impl End {
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Outside => "outside",
+            Self::Host => "host",
+            Self::Network(name) => name,
+        }
+    }
+}
+
+impl Passage {
+    /// What becomes of them, in few words.
+    pub(super) fn words(&self) -> String {
+        let of = |(family, told): (&Family, &OfFamily)| format!("{family} {}", told.words);
+        let families: Vec<(&Family, &OfFamily)> = self.families.iter().collect();
+        let passing = families
+            .iter()
+            .filter(|(_, told)| told.passes != Passes::None);
+        let passing: Vec<&(&Family, &OfFamily)> = passing.collect();
+        match (families.as_slice(), passing.as_slice()) {
+            ([(_, first), others @ ..], _) if others.iter().all(|(_, told)| told == first) => {
+                first.words.clone()
+            }
+            (_, [(family, told)]) if told.passes == Passes::All => format!("{family} only"),
+            (_, [one]) => of(**one),
+            (all, _) => {
+                let all: Vec<String> = all.iter().map(|one| of(*one)).collect();
+                all.join("; ")
+            }
+        }
+    }
+}
+
+/// All passages between networks behind the host, the host and the outside.
+pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
+    let mut networks: Vec<Network> = sources
+        .networks
+        .iter()
+        .map(|active| active.network.clone())
+        .collect();
+    networks.sort_by(|a, b| (Kind::of(a), &a.name).cmp(&(Kind::of(b), &b.name)));
+    let policy_of = |network: &Network| {
+        let mut active = sources.networks.iter();
+        let active = active.find(|active| active.network.uuid == network.uuid);
+        active.and_then(|active| active.policy())
+    };
+    let routed = networks
+        .iter()
+        .filter(|network| network.mode.is_routed_by_host())
+        .map(|network| {
+            (
+                End::Network(network.name.to_string()),
+                Place::Network(network),
+            )
+        });
+    let ends: Vec<(End, Place<'_>)> = [(End::Outside, Place::Outside), (End::Host, Place::Host)]
+        .into_iter()
+        .chain(routed)
+        .collect();
+    let mut passages = Vec::new();
+    for (from, from_place) in &ends {
+        for (to, to_place) in &ends {
+            let outlooks = Family::ALL.into_iter().filter_map(|family| {
+                let routing = if sources.passes_on.contains(&family) {
+                    Routing::On
+                } else {
+                    Routing::Off
+                };
+                let told = outlook(
+                    *from_place,
+                    *to_place,
+                    family,
+                    routing,
+                    &networks,
+                    &policy_of,
+                )?;
+                Some((family, told))
+            });
+            let outlooks: BTreeMap<Family, Outlook> = outlooks.collect();
+            let all = outlooks.values().map(passes).reduce(Passes::with);
+            let Some(all) = all else { continue };
+            let families = outlooks.iter();
+            passages.push(Passage {
+                from: from.clone(),
+                to: to.clone(),
+                passes: all,
+                families: families
+                    .map(|(family, outlook)| (*family, of_family(outlook, to)))
+                    .collect(),
+            });
+        }
+    }
+    passages
+}
+
+impl Passes {
+    fn with(self, other: Self) -> Self {
+        if self == other {
+            self
+        } else {
+            Self::Some
+        }
+    }
+}
+
+fn of_family(outlook: &Outlook, to: &End) -> OfFamily {
+    OfFamily {
+        passes: passes(outlook),
+        words: words(outlook, to),
+    }
+}
+
+fn passes(outlook: &Outlook) -> Passes {
+    let services = outlook.services.iter().map(|(_, fate)| *fate);
+    let fates = [outlook.anything].into_iter().chain(services);
+    let passes = fates.map(|fate| match fate {
+        Fate::Always(Verdict::Accept) => Passes::All,
+        Fate::Always(_) => Passes::None,
+        Fate::Mostly(_) => Passes::Some,
+    });
+    passes.reduce(Passes::with).unwrap_or(Passes::All)
+}
+
+/// `reject`, `tcp 22, 80, some udp 53`, `all but tcp 25`: what passes, or else what becomes of it.
+fn words(outlook: &Outlook, to: &End) -> String {
+    let list = |wanted: &dyn Fn(Fate) -> Option<&'static str>| {
+        let services = outlook.services.iter();
+        let named = services.filter_map(|(service, fate)| Some((wanted(*fate)?, *service)));
+        listed(named, to)
+    };
+    let passing = list(&|fate| match fate {
+        Fate::Always(Verdict::Accept) => Some(""),
+        Fate::Mostly(Verdict::Accept) => Some("most "),
+        Fate::Mostly(_) => Some("some "),
+        Fate::Always(_) => None,
+    });
+    let failing = list(&|fate| match fate {
+        Fate::Always(Verdict::Accept) => None,
+        Fate::Mostly(Verdict::Accept) => Some("some "),
+        Fate::Mostly(_) => Some("most "),
+        Fate::Always(_) => Some(""),
+    });
+    match outlook.anything {
+        Fate::Always(Verdict::Accept) if failing.is_empty() => "accept".to_owned(),
+        Fate::Always(Verdict::Accept) => format!("all but {failing}"),
+        Fate::Mostly(Verdict::Accept) if failing.is_empty() => "most".to_owned(),
+        Fate::Mostly(Verdict::Accept) => format!("most, not {failing}"),
+        Fate::Always(verdict) if passing.is_empty() => verdict.to_string(),
+        Fate::Always(_) => passing,
+        Fate::Mostly(_) if passing.is_empty() => "some".to_owned(),
+        Fate::Mostly(_) => format!("some, {passing}"),
+    }
+}
+
+/// Services, each with a word before it: `tcp 22, 80, some udp 53`.
+fn listed(services: impl Iterator<Item = (&'static str, Service)>, to: &End) -> String {
+    let mut words = Vec::new();
+    let (mut has_basics, mut before) = (false, String::new());
+    for (word, service) in services {
+        if *to == End::Host && word.is_empty() && is_host_service(&service) {
+            has_basics = true;
+            continue;
+        }
+        let (name, detail) = of_service(service);
+        let head = format!("{word}{name}");
+        match detail {
+            // The one before says of what it is.
+            Some(detail) if head == before => words.push(detail),
+            Some(detail) => words.push(format!("{head} {detail}")),
+            None => words.push(head.clone()),
+        }
+        before = head;
+    }
+    if has_basics {
+        words.insert(0, "DHCP, DNS".to_owned());
+    }
+    words.join(", ")
+}
+
+fn of_service(service: Service) -> (&'static str, Option<String>) {
+    match service {
+        Service::Ports { protocol, ports } => {
+            (protocol.name(), ports.map(|ports| ports.to_string()))
+        }
+        Service::Icmp { kind, .. } => ("icmp", kind.map(|kind| kind.to_string())),
+    }
+}

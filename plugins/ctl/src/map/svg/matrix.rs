@@ -1,0 +1,152 @@
+//! Who may open connections to whom, as a table: from the left, to the top.
+
+use super::drawing::{Anchor, Area, Drawing, Face, Style};
+use super::layout::MARGIN;
+use crate::map::passage::{End, Passage, Passes};
+use crate::map::text::shown;
+use crate::map::value::Map;
+
+/// Width of the names at the left.
+const NAMES: std::ops::RangeInclusive<i32> = 90..=240;
+/// Height of a row.
+const ROW: i32 = 26;
+/// The narrowest cell, with a symbol in it, and the widest, with words.
+const CELL: std::ops::RangeInclusive<i32> = 34..=150;
+/// The narrowest cell with words.
+const WORDY: i32 = 84;
+
+/// Draws the table; gives where it ends.
+pub(super) fn matrix(drawing: &mut Drawing, y: i32, map: &Map) -> i32 {
+    let mut ends: Vec<&End> = Vec::new();
+    for passage in &map.passages {
+        if !ends.contains(&&passage.from) {
+            ends.push(&passage.from);
+        }
+    }
+    let Ok(count) = i32::try_from(ends.len()) else {
+        return y;
+    };
+    if ends.iter().all(|end| !matches!(end, End::Network(_))) {
+        return y;
+    }
+    let names = ends
+        .iter()
+        .map(|end| Face::Code.width(&shown(end.name())) + 50);
+    let names = names.max().unwrap_or(0).clamp(*NAMES.start(), *NAMES.end());
+    let left = MARGIN + names;
+    let room = (drawing.width - MARGIN - left) / count.max(1);
+    let cell = room.clamp(*CELL.start(), *CELL.end());
+    drawing.width = drawing.width.max(left + count * cell + MARGIN);
+    let area = Area::new(MARGIN, y, drawing.width - 2 * MARGIN, 20);
+    let words = "Who may open connections, from the left to the top";
+    drawing.text(area, Style::new(Face::Heading, "muted"), words);
+    let mut y = legend(drawing, y + 24) + 6;
+    for (index, end) in (0..).zip(&ends) {
+        let area = Area::new(left + index * cell + 3, y, cell - 6, ROW);
+        let style = Style::new(Face::Small, "strong").at(Anchor::Middle);
+        if cell < WORDY {
+            drawing.text(area, style, &number(index));
+        } else {
+            drawing.text(area, style, end.name());
+        }
+    }
+    y += ROW;
+    for (index, from) in (0..).zip(&ends) {
+        let mut name_x = MARGIN;
+        if cell < WORDY {
+            let area = Area::new(MARGIN, y, 26, ROW);
+            let style = Style::new(Face::Small, "muted").at(Anchor::End);
+            drawing.text(area, style, &number(index));
+            name_x += 34;
+        }
+        let area = Area::new(name_x, y, left - name_x - 8, ROW);
+        drawing.text(area, Style::new(Face::Code, "strong"), from.name());
+        for (column, to) in (0..).zip(&ends) {
+            let area = Area::new(left + column * cell, y, cell, ROW);
+            let mut passages = map.passages.iter();
+            let passage = passages.find(|one| one.from == **from && one.to == **to);
+            draw_cell(drawing, area, from, to, passage);
+        }
+        y += ROW;
+    }
+    y + 14
+}
+
+fn number(index: i32) -> String {
+    (index + 1).to_string()
+}
+
+fn draw_cell(drawing: &mut Drawing, area: Area, from: &End, to: &End, passage: Option<&Passage>) {
+    let words = passage.map(Passage::words).unwrap_or_default();
+    let told = match passage {
+        Some(_) => format!("from {} to {}: {words}", from.name(), to.name()),
+        None if from == to => format!("{}: not through the host", from.name()),
+        None => format!("from {} to {}: not asked", from.name(), to.name()),
+    };
+    drawing.group(&told, |drawing| {
+        let class = match passage.map(|passage| passage.passes) {
+            None => "self",
+            Some(Passes::All) => "all",
+            Some(Passes::Some) => "some",
+            Some(Passes::None) => "none",
+        };
+        drawing.rounded(area, 4, class);
+        let Some(passage) = passage else { return };
+        if area.width < WORDY {
+            symbol(
+                drawing,
+                area.x + area.width / 2,
+                area.middle(),
+                passage.passes,
+            );
+            return;
+        }
+        symbol(drawing, area.x + 14, area.middle(), passage.passes);
+        let text = Area::new(area.x + 25, area.y, area.width - 31, area.height);
+        drawing.text(text, Style::new(Face::Small, ink(passage.passes)), &words);
+    });
+}
+
+fn ink(passes: Passes) -> &'static str {
+    match passes {
+        Passes::All => "good",
+        Passes::Some => "wait",
+        Passes::None => "bad",
+    }
+}
+
+/// A mark that is known by its form too.
+fn symbol(drawing: &mut Drawing, x: i32, y: i32, passes: Passes) {
+    match passes {
+        Passes::All => drawing.line(&[(x - 5, y), (x - 1, y + 4), (x + 5, y - 4)], "tick"),
+        Passes::None => {
+            drawing.line(&[(x - 4, y - 4), (x + 4, y + 4)], "cross");
+            drawing.line(&[(x - 4, y + 4), (x + 4, y - 4)], "cross");
+        }
+        Passes::Some => {
+            drawing.disc(x, y, 5, "ring");
+            drawing.disc(x, y, 2, "half");
+        }
+    }
+}
+
+fn legend(drawing: &mut Drawing, y: i32) -> i32 {
+    let mut x = MARGIN;
+    let entries = [
+        (Passes::All, "all pass"),
+        (Passes::Some, "some pass"),
+        (Passes::None, "none passes"),
+    ];
+    for (passes, words) in entries {
+        symbol(drawing, x + 7, y + 10, passes);
+        let style = Style::new(Face::Label, "muted");
+        let area = Area::new(x + 20, y, Face::Label.width(words), 20);
+        drawing.text(area, style, words);
+        x = area.right() + 24;
+    }
+    drawing.rounded(Area::new(x, y + 3, 14, 14), 3, "self");
+    let words = "not for the host to decide";
+    let area = Area::new(x + 20, y, Face::Label.width(words), 20);
+    drawing.text(area, Style::new(Face::Label, "muted"), words);
+    y + 20
+}

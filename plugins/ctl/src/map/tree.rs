@@ -1,0 +1,298 @@
+//! The map as a tree for terminals.
+
+use super::passage::{End, Passage, Passes};
+use super::text::{columns, counted, cut, shown, CUT};
+use super::value::{Guest, Kind, Map, Nic, Segment};
+use crate::status::Row;
+use terminal_size::{terminal_size_of, Width};
+
+/// What a terminal can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terminal {
+    /// Its characters.
+    pub(super) charset: Charset,
+    /// How many of them stand in a line; any number when absent.
+    pub(super) width: Option<usize>,
+}
+
+impl Terminal {
+    /// The one that this program writes to, by its environment. A file is as wide as it has to be.
+    pub(crate) fn of_environment() -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        let columns = variable("COLUMNS").and_then(|columns| columns.parse().ok());
+        let measured = || {
+            let (Width(columns), _) = terminal_size_of(std::io::stdout())?;
+            Some(usize::from(columns))
+        };
+        Self {
+            charset: Charset::of(&variable),
+            width: columns.or_else(measured).filter(|columns| *columns > 0),
+        }
+    }
+}
+
+/// The characters of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Charset {
+    /// All of Unicode.
+    Unicode,
+    /// ASCII only.
+    Ascii,
+}
+
+impl Charset {
+    /// The charset of a locale, by the words of its environment: `LC_ALL`, `LC_CTYPE`, `LANG`, and
+    /// of the terminal's name, `TERM`.
+    pub(super) fn of(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .find_map(|name| variable(name).filter(|value| !value.is_empty()));
+        let locale = locale.unwrap_or_default().to_ascii_lowercase();
+        let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
+        if is_utf8 && variable("TERM").as_deref() != Some("dumb") {
+            Self::Unicode
+        } else {
+            Self::Ascii
+        }
+    }
+
+    /// What stands before a branch, before the lines below it, and the same for the last one.
+    fn branches(self) -> [[&'static str; 2]; 2] {
+        match self {
+            Self::Unicode => [["├─ ", "│  "], ["└─ ", "   "]],
+            Self::Ascii => [["|- ", "|  "], ["`- ", "   "]],
+        }
+    }
+
+    /// What stands for what is cut off.
+    fn cut(self) -> char {
+        match self {
+            Self::Unicode => CUT,
+            Self::Ascii => '~',
+        }
+    }
+
+    fn arrow(self) -> &'static str {
+        match self {
+            Self::Unicode => "→",
+            Self::Ascii => "->",
+        }
+    }
+
+    /// A text in these characters.
+    fn show(self, text: &str) -> String {
+        match self {
+            Self::Unicode => shown(text),
+            Self::Ascii => {
+                let escaped = |character: char| match character {
+                    ' '..='~' => character.to_string(),
+                    other => other.escape_unicode().to_string(),
+                };
+                text.chars().map(escaped).collect()
+            }
+        }
+    }
+}
+
+/// A line with what stands below it.
+struct Branch {
+    text: String,
+    below: Vec<Branch>,
+}
+
+impl Branch {
+    fn leaf(text: String) -> Self {
+        let below = Vec::new();
+        Self { text, below }
+    }
+}
+
+/// Draws the map.
+pub(super) fn draw(map: &Map, terminal: Terminal) -> String {
+    let passes_on: Vec<String> = map.passes_on.iter().map(ToString::to_string).collect();
+    let passes_on = match passes_on.as_slice() {
+        [] => "passes nothing on".to_owned(),
+        families => format!("passes {} on", families.join(" and ")),
+    };
+    let nics = map.nics.iter().map(nic);
+    let segments = map
+        .segments
+        .iter()
+        .map(|one| segment(one, &map.passages, terminal.charset));
+    let root = Branch {
+        text: format!("{}: {passes_on}", map.host),
+        below: nics.chain(segments).collect(),
+    };
+    let mut lines = Vec::new();
+    write(&root, ["", ""], terminal, &mut lines);
+    lines.concat()
+}
+
+fn write(branch: &Branch, before: [&str; 2], terminal: Terminal, lines: &mut Vec<String>) {
+    let text = terminal.charset.show(&branch.text);
+    let [first, later] = before;
+    // What belongs to a line but not into it stands further right than what is below it.
+    let rest = if branch.below.is_empty() {
+        format!("{later}  ")
+    } else {
+        format!("{later}{}  ", terminal.charset.branches()[0][1])
+    };
+    for (index, line) in wrapped(&text, columns(first), columns(&rest), terminal)
+        .iter()
+        .enumerate()
+    {
+        let before = if index == 0 { first } else { &rest };
+        lines.push(format!("{before}{line}").trim_end().to_owned() + "\n");
+    }
+    let [middle, last] = terminal.charset.branches();
+    let count = branch.below.len();
+    for (index, below) in branch.below.iter().enumerate() {
+        let [first, rest] = if index + 1 == count { last } else { middle };
+        let first = format!("{later}{first}");
+        let rest = format!("{later}{rest}");
+        write(below, [&first, &rest], terminal, lines);
+    }
+}
+
+/// Breaks a text between words into lines that fit; a word that is too long for a line is cut.
+fn wrapped(text: &str, first: usize, later: usize, terminal: Terminal) -> Vec<String> {
+    let Some(width) = terminal.width else {
+        return vec![text.to_owned()];
+    };
+    let mut lines = vec![String::new()];
+    let mut room = width.saturating_sub(first).max(1);
+    for word in text.split(' ') {
+        let line = lines.last_mut();
+        let used = line.as_ref().map_or(0, |line| columns(line));
+        let is_new = used == 0;
+        match line {
+            Some(line) if !is_new && used + 1 + columns(word) <= room => {
+                *line += &format!(" {word}");
+            }
+            Some(line) if is_new => *line = cut(word, room, terminal.charset.cut()),
+            _ => {
+                room = width.saturating_sub(later).max(1);
+                lines.push(cut(word, room, terminal.charset.cut()));
+            }
+        }
+    }
+    lines
+}
+
+fn nic(nic: &Nic) -> Branch {
+    let mut words = vec![nic.kind.to_owned()];
+    if !nic.lower.is_empty() {
+        words[0] += &format!(" of {}", nic.lower.join(" and "));
+    }
+    words.push(if nic.is_up { "up" } else { "down" }.to_owned());
+    words.extend(nic.addresses.iter().cloned());
+    Branch::leaf(format!("{}: {}", nic.name, words.join(", ")))
+}
+
+fn segment(segment: &Segment, passages: &[Passage], charset: Charset) -> Branch {
+    let mut words = Vec::new();
+    let nics = segment.nics.join(" and ");
+    match segment.kind {
+        Kind::Elsewhere => {}
+        kind if nics.is_empty() => words.push(kind.name().to_owned()),
+        kind => words.push(format!("{} of {nics}", kind.name())),
+    }
+    if segment.kind.is_behind_host() {
+        words.extend(segment.bridge.clone());
+    } else if segment.networks.iter().any(|name| *name != segment.name) {
+        words.push(format!("network {}", segment.networks.join(" and ")));
+    }
+    words.extend(segment.addresses.iter().cloned());
+    for (count, what) in [
+        (segment.guests.len(), "guest"),
+        (segment.other_ports, "other port"),
+    ] {
+        words.extend((count > 0).then(|| counted(count, what)));
+    }
+    let mut below: Vec<Branch> = segment
+        .problems
+        .iter()
+        .map(|problem| Branch::leaf(format!("problem: {problem}")))
+        .collect();
+    if segment.kind.is_behind_host() {
+        below.extend(policy(segment, passages));
+    }
+    let unknown = segment.forwards.iter();
+    below.extend(unknown.map(|row| Branch::leaf(forward(row, charset))));
+    let width = segment.guests.iter().map(|guest| columns(&guest.name));
+    let width = width.max().unwrap_or(0).min(NAME_COLUMNS);
+    below.extend(segment.guests.iter().map(|one| guest(one, width, charset)));
+    Branch {
+        text: format!("{}: {}", segment.name, words.join(", ")),
+        below,
+    }
+}
+
+/// Up to which length names are aligned with each other.
+const NAME_COLUMNS: usize = 24;
+
+/// Whom a segment's guests reach, and who reaches them.
+fn policy(segment: &Segment, passages: &[Passage]) -> Vec<Branch> {
+    let own = End::Network(segment.name.clone());
+    let list = |is_own: fn(&Passage, &End) -> bool, other: fn(&Passage) -> &End| {
+        let mine = passages
+            .iter()
+            .filter(|passage| is_own(passage, &own) && passage.passes != Passes::None);
+        let mine: Vec<String> = mine
+            .map(|passage| {
+                let name = other(passage).name();
+                match passage.passes {
+                    Passes::All => name.to_owned(),
+                    _ => format!("{name} ({})", passage.words()),
+                }
+            })
+            .collect();
+        if mine.is_empty() {
+            "nobody".to_owned()
+        } else {
+            mine.join(", ")
+        }
+    };
+    let to = list(|passage, own| passage.from == *own, |passage| &passage.to);
+    let from = list(|passage, own| passage.to == *own, |passage| &passage.from);
+    let by = if segment.has_policy { " (policy)" } else { "" };
+    vec![
+        Branch::leaf(format!("reaches{by}: {to}")),
+        Branch::leaf(format!("reached by{by}: {from}")),
+    ]
+}
+
+fn guest(guest: &Guest, width: usize, charset: Charset) -> Branch {
+    let padding = " ".repeat(width.saturating_sub(columns(&guest.name)));
+    let place = if guest.addresses.is_empty() {
+        guest.macs.join(", ")
+    } else {
+        guest.addresses.join(", ")
+    };
+    let mut text = format!("{}{padding}  {place}", guest.name);
+    if !guest.also_in.is_empty() {
+        text += &format!(" (also in {})", guest.also_in.join(", "));
+    }
+    Branch {
+        text,
+        below: guest
+            .forwards
+            .iter()
+            .map(|row| Branch::leaf(forward(row, charset)))
+            .collect(),
+    }
+}
+
+fn forward(row: &Row, charset: Charset) -> String {
+    let mut text = row.host();
+    if let Some(source) = &row.source {
+        text += &format!(" from {source}");
+    }
+    if let Some(guest) = row.guest() {
+        text += &format!(" {} {guest}", charset.arrow());
+    }
+    match &row.reason {
+        Some(reason) => text + &format!(" ({}: {reason})", row.state),
+        None => text,
+    }
+}

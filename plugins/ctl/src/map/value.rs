@@ -1,0 +1,520 @@
+//! What there is to draw, as a value: made in one place, drawn by others.
+
+use super::passage::{passages, Passage};
+use crate::status::{self, Row};
+use portero_apply::{ActiveNetwork, Interface, InterfaceKind, OwnerStatus};
+use portero_event::{ForwardMode, Network};
+use portero_plan::{Family, OwnerKind};
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// What is known of a host.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// Its name.
+    pub(super) host: String,
+    /// All its interfaces.
+    pub(super) interfaces: Vec<Interface>,
+    /// All active networks.
+    pub(super) networks: Vec<ActiveNetwork>,
+    /// All running guests.
+    pub(super) guests: Vec<portero_apply::Guest>,
+    /// All owners of forwards.
+    pub(super) owners: Vec<OwnerStatus>,
+    /// Families whose packets the host passes on.
+    pub(super) passes_on: Vec<Family>,
+}
+
+/// A host with its networks and who is on them.
+#[derive(Debug, Serialize)]
+pub(super) struct Map {
+    /// The host's name.
+    pub(super) host: String,
+    /// Families whose packets the host passes on.
+    pub(super) passes_on: Vec<Family>,
+    /// Interfaces by which the host, or a bridge of it, reaches others than guests.
+    pub(super) nics: Vec<Nic>,
+    /// Where guests are: bridges of the host first, then networks behind it.
+    pub(super) segments: Vec<Segment>,
+    /// Who may open connections to whom, through the host or to it.
+    pub(super) passages: Vec<Passage>,
+}
+
+/// An interface by which the host reaches others.
+#[derive(Debug, Serialize)]
+pub(super) struct Nic {
+    /// Its name.
+    pub(super) name: String,
+    /// What it is: `wired`, `wireless`, `bond`, `vlan`, `tap` or `virtual`.
+    pub(super) kind: &'static str,
+    /// Whether packets can go by it.
+    pub(super) is_up: bool,
+    /// The host's addresses on it, with their prefixes.
+    pub(super) addresses: Vec<String>,
+    /// A bond's members, a VLAN's interface.
+    pub(super) lower: Vec<String>,
+}
+
+/// What joins guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    /// A bridge of the host.
+    Bridge,
+    /// An interface of the host without a bridge (macvtap, SR-IOV).
+    Direct,
+    /// A network that is masqueraded.
+    Nat,
+    /// A network that is routed.
+    Route,
+    /// A network without rules of libvirt's.
+    Open,
+    /// A network that only the host reaches.
+    Isolated,
+    /// None of these.
+    Elsewhere,
+}
+
+impl Kind {
+    /// What a network is.
+    pub(super) fn of(network: &Network) -> Self {
+        match network.mode {
+            ForwardMode::Isolated => Self::Isolated,
+            ForwardMode::Nat => Self::Nat,
+            ForwardMode::Route => Self::Route,
+            ForwardMode::Open => Self::Open,
+            ForwardMode::Bridge if network.bridge.is_some() => Self::Bridge,
+            ForwardMode::Bridge | ForwardMode::Direct => Self::Direct,
+        }
+    }
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Direct => "direct",
+            Self::Nat => "nat",
+            Self::Route => "route",
+            Self::Open => "open",
+            Self::Isolated => "isolated",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+
+    /// Whether guests are behind the host.
+    pub(super) fn is_behind_host(self) -> bool {
+        matches!(self, Self::Nat | Self::Route | Self::Open | Self::Isolated)
+    }
+}
+
+/// Guests that reach each other without the host's help.
+#[derive(Debug, Serialize)]
+pub(super) struct Segment {
+    /// The name of the network behind the host, or of the bridge or interface.
+    pub(super) name: String,
+    /// What it is.
+    pub(super) kind: Kind,
+    /// libvirt's networks that lead here.
+    pub(super) networks: Vec<String>,
+    /// The bridge.
+    pub(super) bridge: Option<String>,
+    /// Interfaces of [`Map::nics`] that are in it.
+    pub(super) nics: Vec<String>,
+    /// How many more ports the bridge has, of neither NICs nor guests that are known.
+    pub(super) other_ports: usize,
+    /// The host's addresses here, with their prefixes.
+    pub(super) addresses: Vec<String>,
+    /// Whether a network here was given a policy.
+    pub(super) has_policy: bool,
+    /// What is not as it should be.
+    pub(super) problems: Vec<String>,
+    /// Guests, in the order of their names.
+    pub(super) guests: Vec<Guest>,
+    /// Forwards that lead to an address here that no known guest has.
+    pub(super) forwards: Vec<Row>,
+}
+
+/// A guest's place in a segment.
+#[derive(Debug, Serialize)]
+pub(super) struct Guest {
+    /// Its name; its UUID where it is not known.
+    pub(super) name: String,
+    /// Its UUID.
+    pub(super) uuid: String,
+    /// The MAC addresses of its interfaces here.
+    pub(super) macs: Vec<String>,
+    /// Its addresses here, as far as DHCP knows them.
+    pub(super) addresses: Vec<String>,
+    /// Other segments that it is in.
+    pub(super) also_in: Vec<String>,
+    /// Forwards that lead to it here.
+    pub(super) forwards: Vec<Row>,
+}
+
+impl Map {
+    /// Puts together what is known.
+    pub(super) fn new(sources: &Sources) -> Self {
+        let mut places = Places {
+            sources,
+            segments: Vec::new(),
+        };
+        places.add_networks();
+        places.add_bridges();
+        places.add_guests();
+        for row in status::rows(&sources.owners) {
+            places.add_forward(row);
+        }
+        places.count_ports();
+        let mut segments: Vec<Segment> = places.segments.into_iter().map(|(_, one)| one).collect();
+        segments.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        for segment in &mut segments {
+            segment
+                .guests
+                .sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
+        }
+        note_other_places(&mut segments);
+        Self {
+            host: match sources.host.as_str() {
+                "" => "host".to_owned(),
+                name => name.to_owned(),
+            },
+            passes_on: sources.passes_on.clone(),
+            nics: nics(sources, &segments),
+            passages: passages(sources),
+            segments,
+        }
+    }
+
+    /// How many guests there are.
+    pub(super) fn guest_count(&self) -> usize {
+        let guests = self.segments.iter().flat_map(|segment| &segment.guests);
+        let uuids: std::collections::BTreeSet<&str> =
+            guests.map(|guest| guest.uuid.as_str()).collect();
+        uuids.len()
+    }
+
+    /// How many forwards there are.
+    pub(super) fn forward_count(&self) -> usize {
+        self.segments.iter().map(Segment::forward_count).sum()
+    }
+}
+
+impl Segment {
+    fn new(name: &str, kind: Kind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            networks: Vec::new(),
+            bridge: None,
+            nics: Vec::new(),
+            other_ports: 0,
+            addresses: Vec::new(),
+            has_policy: false,
+            problems: Vec::new(),
+            guests: Vec::new(),
+            forwards: Vec::new(),
+        }
+    }
+
+    /// How many forwards lead here.
+    pub(super) fn forward_count(&self) -> usize {
+        let of_guests = self.guests.iter().map(|guest| guest.forwards.len());
+        of_guests.sum::<usize>() + self.forwards.len()
+    }
+
+    /// The guest of this UUID, made if it is not there.
+    fn guest(&mut self, uuid: String, name: impl FnOnce() -> String) -> &mut Guest {
+        let found = self.guests.iter().position(|guest| guest.uuid == uuid);
+        let index = found.unwrap_or_else(|| {
+            self.guests.push(Guest {
+                name: name(),
+                uuid,
+                macs: Vec::new(),
+                addresses: Vec::new(),
+                also_in: Vec::new(),
+                forwards: Vec::new(),
+            });
+            self.guests.len() - 1
+        });
+        &mut self.guests[index]
+    }
+
+    fn holds(&self, address: &str) -> bool {
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return false;
+        };
+        let nets = self.addresses.iter().map(|net| net.parse::<ipnet::IpNet>());
+        nets.flatten().any(|net| net.contains(&address))
+    }
+}
+
+/// What a segment is known by.
+#[derive(Debug, PartialEq, Eq)]
+enum Key {
+    /// A network behind the host, or one without a bridge; its name.
+    Network(String),
+    Bridge(String),
+    Nic(String),
+    Elsewhere,
+}
+
+/// Segments while they are found.
+struct Places<'a> {
+    sources: &'a Sources,
+    segments: Vec<(Key, Segment)>,
+}
+
+impl Places<'_> {
+    fn at(&mut self, key: Key, kind: Kind) -> &mut Segment {
+        let found = self.segments.iter().position(|(known, _)| *known == key);
+        let index = found.unwrap_or_else(|| {
+            let name = match &key {
+                Key::Network(name) | Key::Bridge(name) | Key::Nic(name) => name,
+                Key::Elsewhere => "other guests",
+            };
+            let segment = Segment::new(name, kind);
+            self.segments.push((key, segment));
+            self.segments.len() - 1
+        });
+        &mut self.segments[index].1
+    }
+
+    fn interface(&self, name: &str) -> Option<&Interface> {
+        let mut interfaces = self.sources.interfaces.iter();
+        interfaces.find(|interface| interface.name == name)
+    }
+
+    fn add_networks(&mut self) {
+        for active in &self.sources.networks {
+            let network = &active.network;
+            let name = network.name.to_string();
+            let kind = Kind::of(network);
+            let bridge = network.bridge.as_ref().map(ToString::to_string);
+            let key = match (kind, &bridge) {
+                (Kind::Bridge, Some(bridge)) => Key::Bridge(bridge.clone()),
+                _ => Key::Network(name.clone()),
+            };
+            let segment = self.at(key, kind);
+            segment.networks.push(name);
+            segment.bridge = bridge;
+            segment.has_policy |= active.policy().is_some();
+            segment.problems.extend(problems(active));
+            if kind == Kind::Direct {
+                segment.nics.extend(network.forward_dev.clone());
+            }
+            let subnets = network.subnets.iter();
+            let subnets = subnets.map(|subnet| format!("{}/{}", subnet.address, subnet.prefix));
+            segment.addresses.extend(subnets);
+        }
+    }
+
+    /// Bridges of the host that no network behind it has.
+    fn add_bridges(&mut self) {
+        for bridge in &self.sources.interfaces {
+            let is_known = self.segments.iter().any(|(_, segment)| {
+                segment.kind.is_behind_host() && segment.bridge.as_ref() == Some(&bridge.name)
+            });
+            if bridge.kind != InterfaceKind::Bridge || is_known {
+                continue;
+            }
+            let segment = self.at(Key::Bridge(bridge.name.clone()), Kind::Bridge);
+            segment.bridge = Some(bridge.name.clone());
+            segment.addresses = bridge.addresses.iter().map(ToString::to_string).collect();
+        }
+    }
+
+    fn add_guests(&mut self) {
+        for guest in &self.sources.guests {
+            let uuid = guest.uuid.to_string();
+            let name = || {
+                let name = guest.name.as_ref();
+                name.map_or_else(|| uuid.clone(), ToString::to_string)
+            };
+            if guest.nics.is_empty() {
+                let segment = self.at(Key::Elsewhere, Kind::Elsewhere);
+                segment.guest(uuid.clone(), name);
+            }
+            for nic in &guest.nics {
+                let segment = self.of_nic(nic);
+                let place = segment.guest(uuid.clone(), name);
+                place.macs.push(nic.mac.to_string());
+                let addresses = nic.addresses.iter().map(ToString::to_string);
+                place.addresses.extend(addresses);
+            }
+        }
+    }
+
+    /// Where an interface of a guest's leads: to its network, or to what the host's end is in.
+    fn of_nic(&mut self, nic: &portero_apply::GuestNic) -> &mut Segment {
+        let target = nic.target.as_ref();
+        let target = target.and_then(|target| self.interface(target.as_str()));
+        let bridge = target.and_then(|target| target.master.as_ref());
+        let is_here = |segment: &Segment| match &nic.network {
+            Some(name) => segment.networks.contains(name),
+            None => bridge.is_some() && segment.bridge.as_ref() == bridge,
+        };
+        let mut segments = self.segments.iter();
+        if let Some(index) = segments.position(|(_, segment)| is_here(segment)) {
+            return &mut self.segments[index].1;
+        }
+        let (key, kind) = match target {
+            Some(Interface {
+                master: Some(bridge),
+                ..
+            }) => (Key::Bridge(bridge.clone()), Kind::Bridge),
+            Some(Interface { lower, .. }) if !lower.is_empty() => {
+                (Key::Nic(lower[0].clone()), Kind::Direct)
+            }
+            _ => (Key::Elsewhere, Kind::Elsewhere),
+        };
+        let nic = match &key {
+            Key::Nic(nic) => Some(nic.clone()),
+            _ => None,
+        };
+        let segment = self.at(key, kind);
+        match nic {
+            Some(nic) if !segment.nics.contains(&nic) => segment.nics.push(nic),
+            _ => {}
+        }
+        segment
+    }
+
+    /// A forward is drawn at the guest that has its address; one that waits for an address, at the
+    /// guest's first place behind the host.
+    fn add_forward(&mut self, row: Row) {
+        if row.owner == OwnerKind::Network.name() {
+            let mut segments = self.segments.iter();
+            let network = segments.position(|(_, segment)| segment.networks.contains(&row.name));
+            let segment = match network {
+                Some(index) => &mut self.segments[index].1,
+                None => self.at(Key::Elsewhere, Kind::Elsewhere),
+            };
+            let mut guests = segment.guests.iter_mut();
+            let has_it = |guest: &&mut Guest| {
+                let mut addresses = guest.addresses.iter();
+                addresses.any(|address| Some(address) == row.guest.as_ref())
+            };
+            match guests.find(has_it) {
+                Some(guest) => guest.forwards.push(row),
+                None => segment.forwards.push(row),
+            }
+            return;
+        }
+        let address = row.guest.as_deref();
+        let fit = |segment: &Segment| {
+            let guest = segment.guests.iter().find(|guest| guest.uuid == row.uuid)?;
+            let has_it = guest
+                .addresses
+                .iter()
+                .any(|known| Some(known.as_str()) == address);
+            let could = address.is_some_and(|address| segment.holds(address));
+            Some((has_it, could, segment.kind.is_behind_host()))
+        };
+        let fits = self.segments.iter().enumerate();
+        let fits = fits.filter_map(|(index, (_, segment))| Some((fit(segment)?, index)));
+        let best = fits.max_by_key(|(fit, index)| (*fit, std::cmp::Reverse(*index)));
+        let segment = match best {
+            Some((_, index)) => &mut self.segments[index].1,
+            // It is just starting, or libvirt does not know it any more.
+            None => self.at(Key::Elsewhere, Kind::Elsewhere),
+        };
+        let name = row.name.clone();
+        let guest = segment.guest(row.uuid.clone(), || name);
+        guest.forwards.push(row);
+    }
+
+    /// Tells the ports of bridges apart.
+    fn count_ports(&mut self) {
+        let of_guests: Vec<&str> = self
+            .sources
+            .guests
+            .iter()
+            .flat_map(|guest| &guest.nics)
+            .filter_map(|nic| Some(nic.target.as_ref()?.as_str()))
+            .collect();
+        for (_, segment) in &mut self.segments {
+            let Some(bridge) = &segment.bridge else {
+                continue;
+            };
+            let has_guests = !segment.networks.is_empty() || !segment.guests.is_empty();
+            for port in &self.sources.interfaces {
+                if port.master.as_ref() != Some(bridge) || of_guests.contains(&port.name.as_str()) {
+                    continue;
+                }
+                // A veth pair leads to a container, or, where the host is one, to its LAN.
+                match port.kind {
+                    InterfaceKind::Tap => segment.other_ports += 1,
+                    InterfaceKind::Virtual if !has_guests => segment.other_ports += 1,
+                    _ => segment.nics.push(port.name.clone()),
+                }
+            }
+        }
+    }
+}
+
+fn problems(active: &ActiveNetwork) -> Vec<String> {
+    let mut problems = Vec::new();
+    let name = active.network.name.as_str();
+    if !active.is_in_firewall {
+        problems.push(format!(
+            "what network '{name}' was given is not in the firewall; run 'portero sync'"
+        ));
+    }
+    problems.extend(active.written.as_ref().err().map(ToString::to_string));
+    problems
+}
+
+fn note_other_places(segments: &mut [Segment]) {
+    let places: Vec<(String, String)> = segments
+        .iter()
+        .flat_map(|segment| {
+            let guests = segment.guests.iter();
+            guests.map(|guest| (guest.uuid.clone(), segment.name.clone()))
+        })
+        .collect();
+    for segment in segments {
+        for guest in &mut segment.guests {
+            let others = places
+                .iter()
+                .filter(|(uuid, name)| *uuid == guest.uuid && *name != segment.name);
+            guest.also_in = others.map(|(_, name)| name.clone()).collect();
+        }
+    }
+}
+
+/// Interfaces that lead to others than guests: those in bridges, and those by which the host itself
+/// is reached.
+fn nics(sources: &Sources, segments: &[Segment]) -> Vec<Nic> {
+    let is_in_segment = |name: &String| segments.iter().any(|one| one.nics.contains(name));
+    let is_in_bond = |interface: &Interface| {
+        let master = interface.master.as_ref();
+        sources
+            .interfaces
+            .iter()
+            .any(|bond| bond.kind == InterfaceKind::Bond && Some(&bond.name) == master)
+    };
+    let nic = |interface: &Interface| {
+        let (kind, is_drawn) = match interface.kind {
+            InterfaceKind::Bridge | InterfaceKind::Loopback => return None,
+            InterfaceKind::Wired => ("wired", true),
+            InterfaceKind::Wireless => ("wireless", true),
+            InterfaceKind::Bond => ("bond", true),
+            InterfaceKind::Vlan => ("vlan", true),
+            InterfaceKind::Tap => ("tap", !interface.addresses.is_empty()),
+            InterfaceKind::Virtual => ("virtual", !interface.addresses.is_empty()),
+        };
+        let is_drawn = is_drawn && !is_in_bond(interface);
+        (is_drawn || is_in_segment(&interface.name)).then(|| Nic {
+            name: interface.name.clone(),
+            kind,
+            is_up: interface.is_up,
+            addresses: interface
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            lower: interface.lower.clone(),
+        })
+    };
+    sources.interfaces.iter().filter_map(nic).collect()
+}
