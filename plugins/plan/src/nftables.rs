@@ -18,7 +18,7 @@ mod policy;
 mod transaction;
 
 pub use elements::Place;
-pub use guards::{change_guards, reconcile_guards, shares_guards, GuardTable};
+pub use guards::{change_guards, reconcile_guards, shares_guards};
 pub use observed::{Observed, ReadError};
 pub use transaction::{change_owner, reconcile, shares_elements, PolicyTable};
 
