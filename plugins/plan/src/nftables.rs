@@ -20,7 +20,7 @@ mod transaction;
 
 pub use counted::Counted;
 pub use elements::Place;
-pub use guards::{change_guards, reconcile_guards, shares_guards, GuardTable};
+pub use guards::{change_guards, reconcile_guards, shares_guards};
 pub use observed::{Observed, ReadError};
 pub use transaction::{change_owner, reconcile, shares_elements, PolicyTable};
 

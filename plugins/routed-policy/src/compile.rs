@@ -121,7 +121,7 @@ pub fn compile(
     let against = written.antispoof.against();
     let guards = (!against.is_empty()).then(|| Guards {
         against,
-        nets: compiler.nets,
+        nets: IpNet::aggregate(&compiler.nets),
         taps: BTreeSet::new(),
     });
     let mut ways = compiler.ways;

@@ -4,7 +4,7 @@ use super::guards::append;
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::nftables::{GuardTable, PolicyTable};
+use portero_plan::nftables::PolicyTable;
 use portero_plan::{iptables, nftables, Firewall, Owner, Ruleset, Script};
 
 impl Engine<'_> {
@@ -88,6 +88,10 @@ impl Engine<'_> {
         old: &Ruleset,
         new: &Ruleset,
     ) -> Result<Option<Vec<Script>>, ApplyError> {
+        let table = |stands| match stands {
+            true => PolicyTable::Standing,
+            false => PolicyTable::Missing,
+        };
         let mut failed = None;
         let mut others = self
             .state
@@ -101,11 +105,7 @@ impl Engine<'_> {
             Firewall::Nftables if frame.shared => None,
             Firewall::Nftables => {
                 let has_others = others.any(|other| other.has_rules());
-                let policies = if frame.policies {
-                    PolicyTable::Standing
-                } else {
-                    PolicyTable::Missing
-                };
+                let policies = table(frame.policies);
                 match (old.has_rules(), new.has_rules()) {
                     // With the first rules of anybody the tables come, with the last they go, and
                     // the jumps in libvirt's have to be looked for.
@@ -137,12 +137,8 @@ impl Engine<'_> {
         if new.guards.is_none() || frame.shared {
             return Ok(None);
         }
-        let table = if frame.guards {
-            GuardTable::Standing
-        } else {
-            GuardTable::Missing
-        };
-        append(&mut scripts, nftables::change_guards(old, new, table));
+        let guards = nftables::change_guards(old, new, table(frame.guards));
+        append(&mut scripts, guards);
         Ok(Some(scripts))
     }
 

@@ -5,34 +5,24 @@
 use super::elements::{network, prefix, quoted, Elements};
 use super::frame::{address_type, empty_table, Chain};
 use super::observed::{Observed, Table};
-use super::transaction::{has, script, write_difference, write_elements};
+use super::transaction::{has, script, write_difference, write_elements, PolicyTable};
 use super::Place;
 use crate::{Family, Ruleset, Script, Spoof};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Whether the table of guards is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GuardTable {
-    /// It is.
-    Standing,
-    /// It is not, since no network has had guards.
-    Missing,
-}
-
-/// The set of interfaces with what goes with each: the guest's MAC address.
+/// The set of interfaces with the MAC address that each may send with.
 const MAC_SET: &str = "macs";
 
-/// The set of interfaces whose packets must not be wrapped into anything, so that they can be looked
-/// at: a guest takes what is wrapped twice for what is not wrapped at all (IEEE 802.1Q, priority tags).
-const BARE_SET: &str = "guard_bare";
+/// The set of interfaces that are guarded at all.
+const GUARDED_SET: &str = "guarded";
 
-/// The set of interfaces with an address's networks.
+/// The set of interfaces with the networks of a family that each may send from.
 fn net_set(family: Family) -> String {
     format!("nets_{}", prefix(family))
 }
 
-/// The set of interfaces that are guarded.
+/// The set of interfaces that are guarded against something.
 fn tap_set(against: Spoof) -> &'static str {
     match against {
         Spoof::Ip => "guard_ip",
@@ -51,7 +41,7 @@ pub(crate) fn guard_sets() -> BTreeMap<String, String> {
     for against in [Spoof::Ip, Spoof::Mac, Spoof::Dhcp, Spoof::Ra] {
         add(tap_set(against), "ifname");
     }
-    add(BARE_SET, "ifname");
+    add(GUARDED_SET, "ifname");
     add(MAC_SET, "ifname . ether_addr");
     for family in Family::ALL {
         let kind = format!("ifname . {}; flags interval", address_type(family));
@@ -62,46 +52,40 @@ pub(crate) fn guard_sets() -> BTreeMap<String, String> {
 
 /// The table's one chain.
 ///
-/// A first tag is off a packet already, but what nft itself puts before `arp` and `icmpv6` reads the
-/// frame as if it were still there; `meta protocol` is what the packet is without.
+/// A first VLAN tag is off a packet already, but what nft itself puts before `arp` and `icmpv6` reads
+/// the frame as if it were still there; `meta protocol` is what the packet is without. Into what else
+/// a packet can be wrapped is dropped, since guests may take it for one that is not: tags of VLAN 0
+/// by the dozen, and SNAP.
 pub(crate) fn guard_chains() -> [Chain; 1] {
-    let mut rules = Vec::new();
-    let mut drop = |name: &str, against: &str, what: &str| {
-        let rule = format!("iifname @{against} {what} counter drop");
-        rules.push((name.to_owned(), rule));
+    let others = format!("iifname != @{GUARDED_SET} return");
+    let mut rules = vec![("others".to_owned(), others)];
+    let mut drop = |name: &str, what: &str| {
+        rules.push((name.to_owned(), format!("{what} counter drop")));
     };
-    let mac = tap_set(Spoof::Mac);
-    drop("mac", mac, &format!("iifname . ether saddr != @{MAC_SET}"));
+    let on = |against: Spoof, what: &str| format!("iifname @{} {what}", tap_set(against));
+    let sender = format!("iifname . ether saddr != @{MAC_SET}");
+    drop("mac", &on(Spoof::Mac, &sender));
     let sender = format!("meta protocol arp iifname . arp saddr ether != @{MAC_SET}");
-    drop("mac in arp", mac, &sender);
-    drop("tags", BARE_SET, "meta protocol { 0x8100, 0x88a8 }");
+    drop("mac in arp", &on(Spoof::Mac, &sender));
+    drop("tags", "meta protocol { 0x8100, 0x88a8 }");
     // 0x0004 is the kernel's own number for IEEE 802.3 with 802.2 (linux/if_ether.h), 0xaaaa is SNAP.
-    drop("snap", BARE_SET, "meta protocol 0x0004 @nh,0,16 0xaaaa");
+    drop("snap", "meta protocol 0x0004 @nh,0,16 0xaaaa");
     // A server may send from any port, so what is sent to clients is told as well (RFC 2131, RFC 8415).
-    let dhcp = tap_set(Spoof::Dhcp);
-    drop("dhcp servers", dhcp, "udp sport { 67, 547 }");
-    drop("to dhcp clients", dhcp, "udp dport { 68, 546 }");
-    let ra = "meta protocol ip6 icmpv6 type nd-router-advert";
-    drop("ra", tap_set(Spoof::Ra), ra);
+    drop("dhcp servers", &on(Spoof::Dhcp, "udp sport { 67, 547 }"));
+    drop("to dhcp clients", &on(Spoof::Dhcp, "udp dport { 68, 546 }"));
+    let advertisement = "meta protocol ip6 icmpv6 type nd-router-advert";
+    drop("ra", &on(Spoof::Ra, advertisement));
     // Clients of DHCP have no address yet, and an IPv6 link has addresses of its own.
-    let ip = tap_set(Spoof::Ip);
-    for (name, family, protocol, address, allowed) in [
-        ("ipv4", Family::Ipv4, "ip", "ip saddr", "0.0.0.0"),
-        ("ip in arp", Family::Ipv4, "arp", "arp saddr ip", "0.0.0.0"),
-        (
-            "ipv6",
-            Family::Ipv6,
-            "ip6",
-            "ip6 saddr",
-            "{ ::, fe80::/10 }",
-        ),
-    ] {
+    let mut foreign = |protocol: &str, address: &str, allowed: &str, family: Family| {
         let set = net_set(family);
-        let rule = format!(
+        let what = format!(
             "meta protocol {protocol} {address} != {allowed} iifname . {address} != @{set}"
         );
-        drop(name, ip, &rule);
-    }
+        drop(address, &on(Spoof::Ip, &what));
+    };
+    foreign("ip", "ip saddr", "0.0.0.0", Family::Ipv4);
+    foreign("arp", "arp saddr ip", "0.0.0.0", Family::Ipv4);
+    foreign("ip6", "ip6 saddr", "{ ::, fe80::/10 }", Family::Ipv6);
     [Chain {
         name: "prerouting",
         hook: Some("type filter hook prerouting priority -301"),
@@ -124,18 +108,17 @@ fn elements(ruleset: &Ruleset) -> Elements {
     };
     for tap in &guards.taps {
         let name = quoted(&tap.name);
+        add(GUARDED_SET, name.clone());
         for against in &guards.against {
             add(tap_set(*against), name.clone());
-            match against {
-                Spoof::Mac => add(MAC_SET, format!("{name} . {}", tap.mac)),
-                Spoof::Ip => {
-                    for net in &guards.nets {
-                        let set = net_set(Family::of(net.addr()));
-                        add(&set, format!("{name} . {}", network(*net)));
-                    }
-                    add(BARE_SET, name.clone());
-                }
-                Spoof::Dhcp | Spoof::Ra => add(BARE_SET, name.clone()),
+        }
+        if guards.against.contains(&Spoof::Mac) {
+            add(MAC_SET, format!("{name} . {}", tap.mac));
+        }
+        if guards.against.contains(&Spoof::Ip) {
+            for net in &guards.nets {
+                let set = net_set(Family::of(net.addr()));
+                add(&set, format!("{name} . {}", network(*net)));
             }
         }
     }
@@ -145,9 +128,9 @@ fn elements(ruleset: &Ruleset) -> Elements {
 /// The script that replaces a network's guards `old` by `new` in the table, which is made when it is
 /// missing and stays; see [`super::change_owner`].
 #[must_use]
-pub fn change_guards(old: &Ruleset, new: &Ruleset, table: GuardTable) -> Option<Script> {
+pub fn change_guards(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Option<Script> {
     let mut text = String::new();
-    if table == GuardTable::Missing && new.guards.is_some() {
+    if table == PolicyTable::Missing && new.guards.is_some() {
         text += &guard_table();
     }
     let (old, new) = (elements(old), elements(new));

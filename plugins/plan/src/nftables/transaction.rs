@@ -10,12 +10,12 @@ use crate::{Family, Ruleset, Script, Tool};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// Whether the table of policies is there.
+/// Whether a table of policies is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyTable {
     /// It is.
     Standing,
-    /// It is not, since nobody has had a policy.
+    /// It is not, since nobody has had what belongs into it.
     Missing,
 }
 

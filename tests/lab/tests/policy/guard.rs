@@ -198,7 +198,7 @@ fn router(mark: &[u8]) -> Vec<u8> {
     advertisement(THIEF_OCTETS, LINK_LOCAL, FOREIGN_V6, mark)
 }
 
-const ATTEMPTS: [Attempt; 17] = [
+const ATTEMPTS: [Attempt; 18] = [
     Attempt {
         name: "another MAC address",
         against: "mac",
@@ -218,6 +218,11 @@ const ATTEMPTS: [Attempt; 17] = [
         name: "another MAC address inside of ARP, tagged",
         against: "mac",
         frame: |mark| tagged(&arp(THIEF_OCTETS, FALSE_OCTETS, OWN, mark), 1),
+    },
+    Attempt {
+        name: "another MAC address inside of ARP, tagged twice",
+        against: "mac",
+        frame: |mark| tagged(&arp(THIEF_OCTETS, FALSE_OCTETS, OWN, mark), 2),
     },
     Attempt {
         name: "a DHCP offer",
