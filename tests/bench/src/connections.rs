@@ -106,7 +106,10 @@ fn port(number: u32) -> io::Result<u16> {
 }
 
 /// The client outside and the guest, with the host between them.
-fn make_neighbours(guest: &Guest) -> io::Result<()> {
+///
+/// # Errors
+/// Those of `ip`.
+pub fn make_neighbours(guest: &Guest) -> io::Result<()> {
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
     let (host, outside) = (format!("{HOST}/24"), "203.0.113.2/24");
     let inside = format!("{}/{PREFIX}", guest.address());
@@ -153,7 +156,10 @@ fn make_neighbours(guest: &Guest) -> io::Result<()> {
 }
 
 /// Brings the present thread into a network namespace.
-fn enter(name: &str) -> io::Result<()> {
+///
+/// # Errors
+/// The system's.
+pub fn enter(name: &str) -> io::Result<()> {
     let namespace = File::open(Path::new("/run/netns").join(name))?;
     Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?)
 }

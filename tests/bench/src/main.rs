@@ -9,6 +9,7 @@ mod hooks;
 mod idle;
 mod median;
 mod one_by_one;
+mod policy;
 mod process;
 mod recorded;
 mod size;
@@ -72,6 +73,7 @@ fn run(args: &Args) -> io::Result<()> {
         Some(Role::Connections { firewall, forwards }) => {
             return connections::work(&hooks, firewall, forwards)
         }
+        Some(Role::Packets { firewall, rules }) => return policy::work(&hooks, firewall, rules),
         None => {}
     }
     world::set_up()?;
@@ -91,6 +93,7 @@ fn measure(args: &Args, programs: &Path, hooks: &Hooks) -> io::Result<Vec<Row>> 
     for forwards in [1, 1000, 10_000] {
         rows.push(start_nftables::measure(hooks, forwards, runs)?);
     }
+    rows.extend(policy::measure(hooks, programs, runs)?);
     rows.extend(connections::measure(programs, runs)?);
     rows.extend(growth::measure(programs, &args.others, runs)?);
     rows.push(one_by_one::measure(hooks, 1, runs, other)?);

@@ -138,6 +138,29 @@ pub fn network_data(reserved: &[Guest]) -> String {
     format!("<hookData>\n{}</hookData>\n", network_xml(reserved))
 }
 
+/// The hook data of the network as a routed one whose policy has so many rules about addresses: none
+/// is the client's but the last.
+#[must_use]
+pub fn policy_network_data(rules: u32) -> String {
+    let mut text = String::new();
+    let others = (1..rules).map(|number| format!("198.18.{}.{}", number / 200, number % 200 + 1));
+    for address in others.chain(["203.0.113.2".to_owned()]) {
+        let _ = writeln!(
+            text,
+            "<portero:rule action='accept' direction='in'><portero:peer address='{address}'/>\
+             <portero:udp dstportstart='5000'/></portero:rule>"
+        );
+    }
+    let policy = format!(
+        "<name>{NETWORK}</name><metadata><portero:network xmlns:portero='urn:portero:1'>\
+         <portero:policy><portero:default in='reject'/>{text}</portero:policy></portero:network>\
+         </metadata>"
+    );
+    network_data(&[])
+        .replace(&format!("<name>{NETWORK}</name>"), &policy)
+        .replace("mode='nat'", "mode='route'")
+}
+
 fn network_xml(reserved: &[Guest]) -> String {
     let mut hosts = String::new();
     for guest in reserved {

@@ -5,12 +5,9 @@ use crate::median::medians;
 use crate::process::Process;
 use crate::recorded::Guest;
 use crate::table::{Limit, Row};
-use crate::world::{libvirt_nftables, make_libvirt_nftables, FOLDER};
+use crate::world::{libvirt_nftables, make_libvirt_nftables, remove_libvirt_nftables, FOLDER};
 use std::io;
 use std::path::Path;
-
-/// Takes libvirt's tables away again.
-const NO_LIBVIRT: &str = "delete table ip libvirt_network\ndelete table ip6 libvirt_network\n";
 
 /// Measures for a guest with so many forwards and no other guest.
 ///
@@ -48,7 +45,7 @@ pub fn measure(hooks: &Hooks, forwards: u32, runs: u32) -> io::Result<Row> {
         Ok(time)
     };
     let times = medians(runs, vec![Box::new(hook), Box::new(commit)])?;
-    file("no-libvirt", NO_LIBVIRT)?.run()?;
+    remove_libvirt_nftables()?;
     hooks.daemon_start().run()?;
     let plural = if forwards == 1 { "" } else { "s" };
     let what = format!("nftables, {forwards} forward{plural}: qemu start / bare nft -f");

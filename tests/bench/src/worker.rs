@@ -22,6 +22,13 @@ pub enum Role {
         /// How many there are.
         forwards: u32,
     },
+    /// Sends packets to a network with a policy.
+    Packets {
+        /// Whose rules they are.
+        firewall: Firewall,
+        /// How many there are.
+        rules: u32,
+    },
 }
 
 /// A firewall.
@@ -47,6 +54,7 @@ impl fmt::Display for Role {
         match self {
             Self::Others { number } => write!(formatter, "others:{number}"),
             Self::Connections { firewall, forwards } => write!(formatter, "{firewall}:{forwards}"),
+            Self::Packets { firewall, rules } => write!(formatter, "policy-{firewall}:{rules}"),
         }
     }
 }
@@ -62,7 +70,13 @@ impl FromStr for Role {
             firewall,
             forwards: number,
         };
+        let packets = |firewall| Self::Packets {
+            firewall,
+            rules: number,
+        };
         match kind {
+            "policy-iptables" => Ok(packets(Firewall::Iptables)),
+            "policy-nftables" => Ok(packets(Firewall::Nftables)),
             "others" => Ok(Self::Others { number }),
             "iptables" => Ok(connections(Firewall::Iptables)),
             "nftables" => Ok(connections(Firewall::Nftables)),

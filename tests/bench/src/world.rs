@@ -12,6 +12,7 @@ const LIBVIRT_NFTABLES: &str = "
 add table FAMILY libvirt_network
 delete table FAMILY libvirt_network
 table FAMILY libvirt_network {
+    chain guest_output { iif \"BRIDGE\" accept; }
     chain guest_input { oif \"BRIDGE\" ct state established,related accept; oif \"BRIDGE\" reject; }
     chain forward { type filter hook forward priority filter; policy accept; jump guest_input; }
 }
@@ -25,6 +26,17 @@ pub fn make_libvirt_nftables() -> io::Result<()> {
     let file = std::path::Path::new(FOLDER).join("libvirt");
     std::fs::write(&file, libvirt_nftables())?;
     Process::new("nft", ["-f", "-"]).reading(&file).run()?;
+    Ok(())
+}
+
+/// Takes libvirt's tables away again.
+///
+/// # Errors
+/// Those of `nft`.
+pub fn remove_libvirt_nftables() -> io::Result<()> {
+    for family in ["ip", "ip6"] {
+        Process::new("nft", ["delete", "table", family, "libvirt_network"]).run()?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,247 @@
+//! A network with a policy: its start, against the bare commit of the very same rules, and what its
+//! rules cost each packet.
+
+use crate::connections::{enter, make_neighbours};
+use crate::hooks::Hooks;
+use crate::median::{medians, Side};
+use crate::process::Process;
+use crate::recorded::{policy_network_data, Guest, NETWORK};
+use crate::table::{Limit, Row};
+use crate::worker::{answer, answer_each_request, Firewall, Role, Worker};
+use crate::world::{self, libvirt_nftables, make_libvirt_nftables, FOLDER};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How many rules are compared.
+const FEW: u32 = 10;
+const MANY: u32 = 1_000;
+
+/// At most this many times what the bare commit takes.
+const START: Limit = Limit {
+    ratio: Some(1.25),
+    time: None,
+};
+
+/// On nftables, many may cost a packet at most this many times what few do.
+const PACKET: Limit = Limit {
+    ratio: Some(1.15),
+    time: None,
+};
+
+/// How many packets a turn sends, each after the answer to the one before.
+const PACKETS: u32 = 3_000;
+
+/// The port that the guest answers on.
+const PORT: u16 = 5000;
+
+/// Measures on both firewalls.
+///
+/// # Errors
+/// Those of the processes and workers.
+pub fn measure(hooks: &Hooks, programs: &Path, runs: u32) -> io::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for firewall in [Firewall::Iptables, Firewall::Nftables] {
+        rows.push(start(hooks, firewall, runs)?);
+    }
+    for firewall in [Firewall::Nftables, Firewall::Iptables] {
+        rows.push(packets(programs, firewall, runs)?);
+    }
+    Ok(rows)
+}
+
+fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
+    let file = |name: &str, text: &str| {
+        let file = Path::new(FOLDER).join(name);
+        std::fs::write(&file, text)?;
+        Ok::<_, io::Error>(file)
+    };
+    if firewall == Firewall::Nftables {
+        make_libvirt_nftables()?;
+    }
+    hooks.daemon_start().run()?;
+    let data = file("policy.xml", &policy_network_data(MANY))?;
+    let event = |operation| {
+        let arguments = [NETWORK, operation, "begin", "-"];
+        Process::new(hooks.program("network"), arguments).reading(&data)
+    };
+    let (begin, end) = (event("start"), event("stopped"));
+    begin.run()?;
+    end.run()?;
+    begin.run()?;
+    // What has been committed, in the form in which it can be committed again.
+    let undo: Vec<Process> = match firewall {
+        Firewall::Nftables => {
+            let text = libvirt_nftables() + "delete table inet portero_policy\n";
+            vec![Process::new("nft", ["-f", "-"]).reading(&file("undo-policy", &text)?)]
+        }
+        Firewall::Iptables => ["iptables", "ip6tables"]
+            .into_iter()
+            .flat_map(|program| ["-F", "-X"].map(|word| Process::new(program, [word])))
+            .collect(),
+    };
+    undo.iter().try_for_each(|undo| undo.run().map(drop))?;
+    let plan = Process::new(hooks.operator_command(), ["plan"]).output()?;
+    let bare = plan
+        .split("# ")
+        .filter_map(|script| script.split_once('\n'))
+        .enumerate()
+        .map(|(index, (command, text))| {
+            let file = file(&format!("policy-{index}"), text)?;
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let (program, arguments) = words
+                .split_first()
+                .ok_or_else(|| io::Error::other("portero plan named no program"))?;
+            Ok(Process::new(*program, arguments.iter().copied()).reading(&file))
+        })
+        .collect::<io::Result<Vec<Process>>>()?;
+    if bare.is_empty() {
+        return Err(io::Error::other("portero plan printed no policy"));
+    }
+    hooks.daemon_start().run()?;
+    end.run()?;
+    let hook = || {
+        let time = begin.run()?;
+        end.run()?;
+        Ok(time)
+    };
+    let commit = || {
+        let times = bare.iter().map(Process::run);
+        let time = times.sum::<io::Result<Duration>>()?;
+        undo.iter().try_for_each(|undo| undo.run().map(drop))?;
+        Ok(time)
+    };
+    let times = medians(runs, vec![Box::new(hook), Box::new(commit)])?;
+    if firewall == Firewall::Nftables {
+        world::remove_libvirt_nftables()?;
+        hooks.daemon_start().run()?;
+    }
+    let what = format!("{firewall}, {MANY} rules: network start / bare commit");
+    Ok(Row::times(what, times[0], times[1], START))
+}
+
+fn packets(programs: &Path, firewall: Firewall, runs: u32) -> io::Result<Row> {
+    let mut workers = [FEW, MANY]
+        .map(|rules| Worker::spawn(programs, Role::Packets { firewall, rules }))
+        .into_iter()
+        .collect::<io::Result<Vec<Worker>>>()?;
+    let sides: Vec<Side<'_>> = workers
+        .iter_mut()
+        .map(|worker| Box::new(|| worker.turn()) as Side<'_>)
+        .collect();
+    let times = medians(runs, sides)?;
+    for worker in workers {
+        worker.end()?;
+    }
+    let limit = match firewall {
+        Firewall::Nftables => PACKET,
+        Firewall::Iptables => Limit::default(),
+    };
+    let what = format!("{firewall}: a packet and its answer at {MANY} rules / at {FEW}");
+    let (many, few) = (times[1] / PACKETS, times[0] / PACKETS);
+    Ok(Row::times(what, many, few, limit))
+}
+
+/// The worker: a guest that is a network namespace, on a network whose policy lets the client in by
+/// the last of its rules. A turn is the time of all packets.
+///
+/// # Errors
+/// Those of the hooks and of the packets.
+pub fn work(hooks: &Hooks, firewall: Firewall, rules: u32) -> io::Result<()> {
+    world::set_up()?;
+    if firewall == Firewall::Nftables {
+        make_libvirt_nftables()?;
+    }
+    let guest = Guest::alone(1);
+    make_neighbours(&guest)?;
+    let data = Path::new(FOLDER).join("policy.xml");
+    std::fs::write(&data, policy_network_data(rules))?;
+    let begin = Instant::now();
+    for operation in ["start", "started"] {
+        let arguments = [NETWORK, operation, "begin", "-"];
+        Process::new(hooks.program("network"), arguments)
+            .reading(&data)
+            .run()?;
+    }
+    answer(begin.elapsed())?;
+    serve()?;
+    let address = SocketAddr::new(guest.address().parse().map_err(io::Error::other)?, PORT);
+    let client = Client::new(address)?;
+    client.ask(1)?;
+    answer_each_request(|| client.ask(PACKETS))
+}
+
+/// Answers datagrams in the guest.
+fn serve() -> io::Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let bound = enter("guest").and_then(|()| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)));
+        match bound {
+            Ok(socket) => {
+                let _ = sender.send(Ok(()));
+                let mut buffer = [0; 16];
+                while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+                    let _ = socket.send_to(&buffer[..length], peer);
+                }
+            }
+            Err(error) => drop(sender.send(Err(error))),
+        }
+    });
+    receiver.recv().map_err(io::Error::other)?
+}
+
+/// A thread outside that sends when it is told to.
+struct Client {
+    requests: mpsc::Sender<u32>,
+    answers: mpsc::Receiver<io::Result<Duration>>,
+}
+
+impl Client {
+    fn new(address: SocketAddr) -> io::Result<Self> {
+        let (requests, orders) = mpsc::channel();
+        let (sender, answers) = mpsc::channel();
+        thread::spawn(move || {
+            let bound = enter("client")
+                .and_then(|()| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))
+                .and_then(|socket| {
+                    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+                    socket.connect(address)?;
+                    Ok(socket)
+                });
+            match bound {
+                Ok(socket) => {
+                    let _ = sender.send(Ok(Duration::ZERO));
+                    for count in orders {
+                        let _ = sender.send(exchange(&socket, count));
+                    }
+                }
+                Err(error) => drop(sender.send(Err(error))),
+            }
+        });
+        let client = Self { requests, answers };
+        client.answer()?;
+        Ok(client)
+    }
+
+    fn ask(&self, count: u32) -> io::Result<Duration> {
+        self.requests.send(count).map_err(io::Error::other)?;
+        self.answer()
+    }
+
+    fn answer(&self) -> io::Result<Duration> {
+        self.answers.recv().map_err(io::Error::other)?
+    }
+}
+
+fn exchange(socket: &UdpSocket, count: u32) -> io::Result<Duration> {
+    let mut buffer = [0; 16];
+    let begin = Instant::now();
+    for _ in 0..count {
+        socket.send(b"?")?;
+        socket.recv(&mut buffer)?;
+    }
+    Ok(begin.elapsed())
+}
