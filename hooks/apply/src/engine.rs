@@ -3,6 +3,7 @@
 mod commit;
 mod firewall;
 mod inputs;
+mod refresh;
 mod settle;
 
 use crate::kernel::Kernel;
@@ -125,7 +126,7 @@ impl<'a> Engine<'a> {
     pub fn sync(&mut self) -> Result<(), ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        self.refresh_networks()?;
+        self.refresh()?;
         self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
     }
 
@@ -136,7 +137,7 @@ impl<'a> Engine<'a> {
     pub fn plan(&mut self) -> Result<Vec<Script>, ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        self.refresh_networks()?;
+        self.refresh()?;
         let old = self.all_records()?;
         let desired = self.desired(&config, Vec::new(), &old)?;
         let choice = self.choose(&config, deadline)?;
@@ -166,6 +167,24 @@ impl<'a> Engine<'a> {
                 record,
             })
             .collect())
+    }
+
+    /// Checks what a domain would ask for, as its hooks do; gives what somebody else has of it now.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it can never be had.
+    pub fn check_domain(&mut self, domain: &Domain) -> Result<Option<ApplyError>, ApplyError> {
+        let forwards = self.domain_forwards(domain)?;
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        self.refresh_networks()?;
+        check_alone(&config, &forwards)?;
+        let networks = self.state.networks()?;
+        self.plan_domain(domain, &forwards, &networks)?;
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        Ok(self.check(&config, &owner, &forwards, old.as_ref()).err())
     }
 
     /// Reads portero.toml and starts the clock.
@@ -221,15 +240,26 @@ impl<'a> Engine<'a> {
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        let forwards: Vec<&Forward> = forwards.iter().collect();
-        self.check(&config, &owner, &forwards, old.as_ref())?;
-        let networks = self.state.networks()?;
-        let plan = self.plan_domain(domain, &forwards, &networks)?;
+        let record = self.domain_record(&config, domain, &forwards, old.as_ref())?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
-        let record = self.record_of(plan, old.as_ref());
         self.apply(&config, record, LibvirtRules::Standing, deadline)
+    }
+
+    /// What a running domain is to be given, checked against everything.
+    fn domain_record(
+        &mut self,
+        config: &Config,
+        domain: &Domain,
+        forwards: &[Forward],
+        old: Option<&Record>,
+    ) -> Result<Record, ApplyError> {
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        self.check(config, &owner, &forwards, old)?;
+        let networks = self.state.networks()?;
+        let plan = self.plan_domain(domain, &forwards, &networks)?;
+        Ok(self.record_of(plan, old))
     }
 
     /// A guest has ended, or never came to run: nothing of it shall stay.
@@ -440,16 +470,9 @@ impl<'a> Engine<'a> {
         forwards: &[&Forward],
         old: Option<&Record>,
     ) -> Result<(), ApplyError> {
-        for forward in forwards {
-            config.limits.check(forward)?;
-        }
-        check_own(forwards)?;
+        check_alone(config, forwards)?;
         let held: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
-        let new: Vec<Claim> = forwards
-            .iter()
-            .flat_map(|forward| forward.claims())
-            .filter(|claim| !held.contains(claim))
-            .collect();
+        let new = new_claims(forwards, &held);
         if new.is_empty() {
             return Ok(());
         }
@@ -519,4 +542,21 @@ impl<'a> Engine<'a> {
             Err(error) => self.log.write(Severity::Error, error),
         }
     }
+}
+
+/// Checks forwards against limits and each other.
+fn check_alone(config: &Config, forwards: &[&Forward]) -> Result<(), ApplyError> {
+    for forward in forwards {
+        config.limits.check(forward)?;
+    }
+    Ok(check_own(forwards)?)
+}
+
+/// What forwards claim and did not hold before.
+fn new_claims(forwards: &[&Forward], held: &HashSet<&Claim>) -> Vec<Claim> {
+    forwards
+        .iter()
+        .flat_map(|forward| forward.claims())
+        .filter(|claim| !held.contains(claim))
+        .collect()
 }

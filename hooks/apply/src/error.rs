@@ -2,7 +2,7 @@
 
 use crate::KernelError;
 use portero_event::{EventError, Problem, XmlError};
-use portero_plan::Origin;
+use portero_plan::{Origin, Owner};
 use portero_port_forward::ForwardError;
 use std::path::PathBuf;
 
@@ -54,6 +54,14 @@ pub enum ApplyError {
     NoGroup {
         /// Where it was looked for.
         path: PathBuf,
+    },
+    /// An active object asks for what it cannot have.
+    #[error("{owner} keeps the rules it has: {source}")]
+    Keeps {
+        /// The object.
+        owner: Owner,
+        /// Why it cannot have it.
+        source: Box<ApplyError>,
     },
     /// A file of the administrator is no XML.
     #[error("{}: {source}", path.display())]

@@ -129,6 +129,10 @@ impl Kernel for Host {
         conntrack::forget(flows, deadline)
     }
 
+    fn has_process(&mut self, process: u32) -> bool {
+        Path::new("/proc").join(process.to_string()).exists()
+    }
+
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
         interfaces::folder(bridge.as_str()).join("bridge").exists()
     }

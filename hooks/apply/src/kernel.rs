@@ -9,7 +9,7 @@ use portero_plan::{
 use portero_port_forward::Listener;
 use std::net::IpAddr;
 
-/// The machine: its firewall, sockets, connections and bridges.
+/// The machine: its firewall, sockets, connections, processes and bridges.
 pub trait Kernel {
     /// Looks which firewalls are in use; cheap.
     ///
@@ -51,6 +51,9 @@ pub trait Kernel {
     /// # Errors
     /// [`KernelError`] when connection tracking cannot be reached.
     fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError>;
+
+    /// Whether a process is there, one that has ended but is not waited for yet included.
+    fn has_process(&mut self, process: u32) -> bool;
 
     /// Whether the host has a bridge of this name.
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool;

@@ -13,6 +13,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// libvirt's configuration.
     pub libvirt: PathBuf,
+    /// Where libvirt keeps the active domains, `NAME.xml` (`stateDir` of its QEMU driver).
+    pub libvirt_domains: PathBuf,
     /// Where libvirt keeps the active networks, `NAME.xml` (`stateDir` of its network driver).
     pub libvirt_networks: PathBuf,
     /// The host's configuration, network files among it.
@@ -28,6 +30,7 @@ impl Default for Paths {
             bridges: PathBuf::from("/var/lib/portero/bridges"),
             config: PathBuf::from("/etc/portero"),
             libvirt: PathBuf::from("/etc/libvirt"),
+            libvirt_domains: PathBuf::from("/run/libvirt/qemu"),
             libvirt_networks: PathBuf::from("/run/libvirt/network"),
             etc: PathBuf::from("/etc"),
             leases: PathBuf::from("/var/lib/libvirt/dnsmasq"),
@@ -44,6 +47,7 @@ impl Paths {
             bridges: root.join("var/lib/portero/bridges"),
             config: root.join("etc/portero"),
             libvirt: root.join("etc/libvirt"),
+            libvirt_domains: root.join("run/libvirt/qemu"),
             libvirt_networks: root.join("run/libvirt/network"),
             etc: root.join("etc"),
             leases: root.join("var/lib/libvirt/dnsmasq"),

@@ -8,6 +8,7 @@ mod event;
 mod names;
 mod network;
 mod operation;
+mod status;
 mod xml;
 
 pub use domain::{Domain, Nic};
@@ -15,6 +16,7 @@ pub use event::{Event, EventError, HookArguments};
 pub use names::{InterfaceName, MacAddress, NameError, ObjectName};
 pub use network::{Duid, ForwardMode, Network, NetworkPort, Reservation, Subnet};
 pub use operation::{DaemonOperation, NetworkOperation, QemuOperation};
+pub use status::Status;
 pub use xml::{Element, Problem, XmlError, INPUT_LIMIT};
 
 /// The namespace of portero's own elements in libvirt's `<metadata>` and in /etc/portero.

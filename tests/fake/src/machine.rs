@@ -23,6 +23,8 @@ pub struct Machine {
     pub libvirt: Option<Firewall>,
     /// Sockets on which the host's own programs wait.
     pub listeners: Vec<Listener>,
+    /// Processes that have ended; all others run.
+    pub ended: BTreeSet<u32>,
     /// Bridges, and whether loopback is routed by them.
     pub bridges: BTreeMap<String, bool>,
     /// Addresses that somebody on a LAN has.
@@ -142,6 +144,10 @@ impl Kernel for Machine {
     fn forget(&mut self, flows: &[Flow], _: Deadline) -> Result<(), KernelError> {
         self.forgotten.extend(flows.iter().cloned());
         Ok(())
+    }
+
+    fn has_process(&mut self, process: u32) -> bool {
+        !self.ended.contains(&process)
     }
 
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {

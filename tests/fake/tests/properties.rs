@@ -10,18 +10,31 @@ use std::collections::BTreeMap;
 /// How many guests there are.
 const GUESTS: u8 = 5;
 
-/// What a guest forwards; the last leads to the same guest address for all that have it.
+/// What a guest forwards; the last leads to the same guest address for all that have it. What is
+/// beyond is nothing.
 const KINDS: u8 = 5;
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
 enum Happening {
-    Start { guest: u8, kind: u8 },
-    Stop { guest: u8 },
+    Start {
+        guest: u8,
+        kind: u8,
+    },
+    Stop {
+        guest: u8,
+    },
+    /// Its metadata is changed while it runs.
+    Edit {
+        guest: u8,
+        kind: u8,
+    },
     RestartNetwork,
     Flush,
     Killed,
-    FailCommit { number: u8 },
+    FailCommit {
+        number: u8,
+    },
     UseNftables,
     RestartDaemon,
 }
@@ -37,6 +50,10 @@ const NETWORK: &str = "<hookData><network><name>lan</name>\
 <uuid>aaaaaaaa-0000-4000-8000-000000000000</uuid><forward mode='nat'/><bridge name='br-lan'/>\
 <ip address='10.77.0.1' prefix='16'/><ip family='ipv6' address='fd00:77::1' prefix='64'/>\
 </network></hookData>";
+
+fn process(guest: u8) -> u32 {
+    1000 + u32::from(guest)
+}
 
 fn domain(guest: u8, kind: u8) -> String {
     let (v4, v6) = (format!("10.77.1.{guest}"), format!("fd00:77::1:{guest}"));
@@ -64,7 +81,8 @@ fn domain(guest: u8, kind: u8) -> String {
             &format!("proto='tcp' guest='{v4}' address='127.0.0.1'"),
             &one,
         ),
-        _ => forward("proto='sctp' guest='10.77.1.99'", &more),
+        4 => forward("proto='sctp' guest='10.77.1.99'", &more),
+        _ => String::new(),
     };
     format!(
         "<domain><name>g{guest}</name><uuid>bbbbbbbb-0000-4000-8000-0000000000{guest:02x}</uuid>\
@@ -111,6 +129,18 @@ impl World {
         let _ = self.engine(|engine| engine.handle(&event, &[]));
     }
 
+    /// Lets libvirt keep a running guest in its own state.
+    fn save(&self, guest: u8, kind: u8) {
+        let folder = Paths::below(self.root.path()).libvirt_domains;
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let status = format!(
+            "<domstatus pid='{}'>{}</domstatus>",
+            process(guest),
+            domain(guest, kind)
+        );
+        std::fs::write(folder.join(format!("g{guest}.xml")), status).expect("libvirt's file");
+    }
+
     /// Lets a guest start as libvirt does: whatever refuses it ends with `release`.
     fn start(&mut self, guest: u8, kind: u8) {
         if self.running.contains_key(&guest) {
@@ -121,6 +151,8 @@ impl World {
             .and_then(|()| self.qemu(guest, kind, QemuOperation::Start));
         if started.is_ok() {
             self.running.insert(guest, kind);
+            self.machine.ended.remove(&process(guest));
+            self.save(guest, kind);
             let _ = self.qemu(guest, kind, QemuOperation::Started);
         } else {
             let _ = self.qemu(guest, kind, QemuOperation::Release);
@@ -132,8 +164,23 @@ impl World {
             Happening::Start { guest, kind } => self.start(guest, kind),
             Happening::Stop { guest } => {
                 if let Some(kind) = self.running.remove(&guest) {
+                    self.machine.ended.insert(process(guest));
                     let _ = self.qemu(guest, kind, QemuOperation::Stopped);
+                    // Whoever looks now still finds libvirt's file.
+                    let name = format!("g{guest}").parse().expect("a name");
+                    let followed = self.engine(|engine| engine.follow_domain(&name));
+                    assert_eq!(followed.ok(), Some(None));
+                    let folder = Paths::below(self.root.path()).libvirt_domains;
+                    let _ = std::fs::remove_file(folder.join(format!("g{guest}.xml")));
                     let _ = self.qemu(guest, kind, QemuOperation::Release);
+                }
+            }
+            Happening::Edit { guest, kind } => {
+                if let Some(running) = self.running.get_mut(&guest) {
+                    *running = kind;
+                    self.save(guest, kind);
+                    let name = format!("g{guest}").parse().expect("a name");
+                    let _ = self.engine(|engine| engine.follow_domain(&name));
                 }
             }
             Happening::RestartNetwork => {
@@ -186,6 +233,7 @@ impl World {
 fn ordinary() -> impl Strategy<Value = Happening> {
     prop_oneof![
         4 => (0..GUESTS, 0..KINDS).prop_map(|(guest, kind)| Happening::Start { guest, kind }),
+        2 => (0..GUESTS, 0..=KINDS).prop_map(|(guest, kind)| Happening::Edit { guest, kind }),
         3 => (0..GUESTS).prop_map(|guest| Happening::Stop { guest }),
         1 => Just(Happening::RestartNetwork),
         1 => Just(Happening::RestartDaemon),
