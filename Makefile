@@ -47,7 +47,7 @@ uninstall:
 	for unit in $(UNITS); do rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit"; done
 	for program in $(PROGRAMS); do rm -f "$(DESTDIR)$(PREFIX)/bin/$$program"; done
 
-# Debian packages that tests, demo and benchmarks need, installed only where they are missing.
+# Debian packages that building, tests, demo and benchmarks need, installed only where they are missing.
 setup:
 	tests/setup
 
@@ -63,7 +63,7 @@ test: setup build
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
 
-# Without a libvirt: seconds, not minutes, and no privileges.
+# Without a libvirt, but for its headers: seconds, not minutes, and no privileges.
 unit:
 	$(CARGO) test --locked --workspace --exclude portero-lab
 

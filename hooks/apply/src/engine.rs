@@ -6,6 +6,8 @@ mod inputs;
 mod refresh;
 mod settle;
 
+pub use inputs::leases;
+
 use crate::kernel::Kernel;
 use crate::state::Plug;
 use crate::{ApplyError, Config, Deadline, Log, Paths, Phase, Record, Severity, State, Waiting};

@@ -27,7 +27,7 @@ mod taps;
 pub use bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation, Outcome};
 pub use config::{Config, FirewallSetting, LogLevel};
 pub use deadline::Deadline;
-pub use engine::{Engine, OwnerStatus};
+pub use engine::{leases, Engine, OwnerStatus};
 pub use error::ApplyError;
 pub use hook::{clean_environment, run_hook, Hook, OnFailure};
 pub use host::Host;

@@ -1,16 +1,21 @@
 //! What can be said to `portero`.
 
+use crate::forward::ForwardArgs;
 use clap::{Parser, Subcommand};
 use portero_event::InterfaceName;
 use portero_host_bridge::Renderer;
 
-/// Port forwards into libvirt's networks: look at them, and mend them.
+/// Port forwards into libvirt's networks: add them, look at them, and mend them.
 ///
-/// Forwards themselves are written in the metadata of a domain or network (virsh edit, virsh
-/// net-edit) or in /etc/portero; libvirt's hooks apply them when a guest or network starts.
+/// Forwards are written in the metadata of a domain or network (portero forward, virsh metadata, virsh
+/// edit, virsh net-edit) or in /etc/portero; libvirt's hooks apply them when a guest or network starts,
+/// and portero-watch when they change.
 #[derive(Debug, Parser)]
 #[command(name = "portero", version, after_help = EXIT_STATUS)]
 pub(crate) struct Args {
+    /// URI of the libvirt that 'forward' connects to, as of virsh
+    #[arg(id = "uri", short = 'c', long = "connect", value_name = "URI")]
+    pub(crate) connect: Option<String>,
     /// What to do
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -23,6 +28,7 @@ const EXIT_STATUS: &str =
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
+    Forward(ForwardArgs),
     /// Put a NIC of this host into a bridge, so that guests join its LAN
     #[command(subcommand)]
     Bridge(BridgeCommand),

@@ -2,6 +2,7 @@
 
 mod args;
 mod bridge;
+mod forward;
 mod network;
 mod status;
 
@@ -20,15 +21,26 @@ const CHANGES: u8 = 2;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let connect = args.connect.as_deref();
+    match &args.command {
+        Command::Rules(command) => here(connect, || finish(with_engine(command))),
+        Command::Forward(command) => finish(forward::run(connect, command)),
+        Command::Bridge(command) => here(connect, || finish(bridge::run(command))),
+    }
+}
+
+/// Works on this host, which no other libvirt has a part in.
+fn here(connect: Option<&str>, work: impl FnOnce() -> ExitCode) -> ExitCode {
+    if connect.is_some() {
+        eprintln!("portero: -c is for 'forward', the other commands work on this host");
+        return ExitCode::from(2);
+    }
     clean_environment();
     if !nix::unistd::geteuid().is_root() {
         eprintln!("portero: only root can read the firewall and the network files, expected to be run as root");
         return ExitCode::FAILURE;
     }
-    match &args.command {
-        Command::Rules(command) => finish(with_engine(command)),
-        Command::Bridge(command) => finish(bridge::run(command)),
-    }
+    work()
 }
 
 fn with_engine(command: &RulesCommand) -> Result<(String, u8), ApplyError> {

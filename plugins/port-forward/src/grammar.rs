@@ -150,7 +150,7 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         dev: attribute(element, "dev", |text| {
             text.parse().map_err(|error: NameError| error.to_string())
         })?,
-        source: attribute(element, "source", network)?,
+        source: attribute(element, "source", source)?,
         guest: attribute(element, "guest", guest_address)?,
         interface: attribute(element, "interface", |text| {
             text.parse().map_err(|error: NameError| error.to_string())
@@ -219,7 +219,11 @@ fn unicast(text: &str) -> Result<IpAddr, String> {
     Ok(address)
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+/// Reads who may use a forward: an address or a network.
+///
+/// # Errors
+/// What was expected.
+pub fn source(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }

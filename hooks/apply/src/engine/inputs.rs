@@ -3,7 +3,7 @@
 use super::{check_alone, new_claims, Engine};
 use crate::config::{element_in_file, group};
 use crate::state::{Plug, RecordedPort};
-use crate::{files, ApplyError, Config, Phase, Record, Severity};
+use crate::{files, ApplyError, Config, Paths, Phase, Record, Severity};
 use portero_event::{Domain, Element, InterfaceName, Network, ObjectName, Problem};
 use portero_host_bridge::HostBridge;
 use portero_plan::{Claim, Origin, Owner, OwnerKind, Ruleset};
@@ -13,7 +13,6 @@ use portero_port_forward::{
 };
 use portero_routed_policy::{compile, Compiled, Surroundings, WrittenPolicy};
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Engine<'_> {
@@ -154,8 +153,7 @@ impl Engine<'_> {
         let ports = self.state.ports(domain.uuid)?;
         let attachments = attachments(domain, &ports, networks);
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        let folder = self.paths.leases.clone();
-        let leases = move |bridge: &InterfaceName| leases_of(&folder, bridge);
+        let leases = |bridge: &InterfaceName| leases(&self.paths, bridge);
         Ok(plan_domain(owner, forwards, &attachments, &leases)?)
     }
 
@@ -341,11 +339,12 @@ pub(super) fn same_owner(a: &Owner, b: &Owner) -> bool {
 }
 
 /// The current leases of a bridge; a file that cannot be read holds none.
-fn leases_of(folder: &Path, bridge: &InterfaceName) -> Vec<Lease> {
+#[must_use]
+pub fn leases(paths: &Paths, bridge: &InterfaceName) -> Vec<Lease> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    files::read(&folder.join(format!("{bridge}.status")))
+    files::read(&paths.leases.join(format!("{bridge}.status")))
         .ok()
         .flatten()
         .and_then(|json| parse_leases(&json, now).ok())

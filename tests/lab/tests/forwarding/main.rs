@@ -2,6 +2,7 @@
 
 mod faults;
 mod lifecycle;
+mod live;
 mod places;
 mod refusals;
 mod watch;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         refusals::SCENARIOS,
         faults::SCENARIOS,
         watch::SCENARIOS,
+        live::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)
