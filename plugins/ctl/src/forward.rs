@@ -70,8 +70,12 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
         let domain = guest.name.escape_debug().to_string();
         return Err(Error::Already { domain, spec });
     };
-    for change in &changes {
-        change.check(host, &guest)?;
+    let checked: Result<Vec<_>, Error> = changes
+        .iter()
+        .map(|change| change.check(host, &guest))
+        .collect();
+    for conflict in checked?.into_iter().flatten() {
+        eprintln!("portero: note: {conflict}; {guest} cannot start while that is so");
     }
     let reservation = reserve::decide(host, &guest, &domain, &forward, args.reserve)?;
     let expected = Expected {

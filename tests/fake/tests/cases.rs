@@ -199,7 +199,10 @@ impl Case {
 
     fn follow(&mut self, name: &str) {
         let name = name.parse().expect("a name");
-        let followed = self.with_engine(|engine| engine.follow_domain(&name));
+        let followed = self.with_engine(|engine| {
+            engine.follow_domain(&name)?;
+            engine.settle_domain(&name)
+        });
         self.transcript += &match followed {
             Ok(None) => "has nothing\n".to_owned(),
             Ok(Some(record)) => format!("has {} claims\n", record.ruleset.claims.len()),

@@ -168,8 +168,8 @@ impl World {
                     let _ = self.qemu(guest, kind, QemuOperation::Stopped);
                     // Whoever looks now still finds libvirt's file.
                     let name = format!("g{guest}").parse().expect("a name");
-                    let followed = self.engine(|engine| engine.follow_domain(&name));
-                    assert_eq!(followed.ok(), Some(None));
+                    let settled = self.engine(|engine| engine.settle_domain(&name));
+                    assert_eq!(settled.ok(), Some(None));
                     let folder = Paths::below(self.root.path()).libvirt_domains;
                     let _ = std::fs::remove_file(folder.join(format!("g{guest}.xml")));
                     let _ = self.qemu(guest, kind, QemuOperation::Release);

@@ -8,41 +8,48 @@ use portero_event::{
 };
 use portero_plan::{Owner, OwnerKind};
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Engine<'_> {
-    /// Gives a running domain what it asks for now, if libvirt has saved another wish of it; gives
-    /// what it has then.
+    /// Gives a running domain what it asks for now, if libvirt may have saved another wish of it.
+    ///
+    /// # Errors
+    /// As [`Engine::settle_domain`].
+    pub fn follow_domain(&mut self, name: &ObjectName) -> Result<(), ApplyError> {
+        // libvirt saves a domain for many reasons: none but another wish is worth the lock.
+        match self.running_domain(&self.status_path(name))? {
+            Some((domain, _)) if !self.is_known(&domain)? => self.settle_domain(name).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a running domain what it asks for now; gives what it has then.
     ///
     /// # Errors
     /// [`ApplyError::Keeps`] when it cannot have what it asks for; others when it cannot be given.
-    pub fn follow_domain(&mut self, name: &ObjectName) -> Result<Option<Record>, ApplyError> {
-        let path = self.paths.libvirt_domains.join(format!("{name}.xml"));
-        let Some((domain, _)) = self.running_domain(&path)? else {
-            return Ok(None);
-        };
-        if self.is_known(&domain)? {
-            // libvirt saves a domain for many reasons.
-            return self.state.record(OwnerKind::Domain, domain.uuid);
-        }
+    pub fn settle_domain(&mut self, name: &ObjectName) -> Result<Option<Record>, ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        // The one that is gone by now was told to the hook, which waits for the lock or had it.
-        let Some((domain, stdin)) = self.running_domain(&path)? else {
+        // One that is gone by now was told to the hook, which waits for the lock or had it.
+        let Some((domain, stdin)) = self.running_domain(&self.status_path(name))? else {
             return Ok(None);
         };
-        self.refresh_networks()?;
-        self.take_over(&domain, &stdin)?;
         let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
-        if old.as_ref().is_some_and(is_prepared) {
+        if self.is_known(&domain)? {
             return Ok(old);
         }
+        self.refresh_networks()?;
+        self.take_over(&domain, &stdin)?;
         let record = self
             .domain_forwards(&domain)
             .and_then(|forwards| self.domain_record(&config, &domain, &forwards, old.as_ref()))
             .map_err(|source| keeps(&domain, source))?;
         self.apply(&config, record, LibvirtRules::Standing, deadline)?;
         self.state.record(OwnerKind::Domain, domain.uuid)
+    }
+
+    fn status_path(&self, name: &ObjectName) -> PathBuf {
+        self.paths.libvirt_domains.join(format!("{name}.xml"))
     }
 
     /// Takes over what libvirt says of all active domains and networks.

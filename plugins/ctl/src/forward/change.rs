@@ -57,26 +57,24 @@ impl Change {
         guest.forwards(&self.domain, &self.document)
     }
 
-    /// Checks what it shall have as the hooks would, as far as that can be told from here.
+    /// Checks what it shall have as the hooks would, as far as that can be told from here; gives what
+    /// others hold now and the domain could not have at its next start.
     ///
     /// # Errors
-    /// [`Error`] with what is wrong. What others hold is no error for the next start: it is told.
-    pub(crate) fn check(&self, host: &Host, guest: &Guest) -> Result<(), Error> {
+    /// [`Error`] with what is wrong.
+    pub(crate) fn check(&self, host: &Host, guest: &Guest) -> Result<Option<ApplyError>, Error> {
         let forwards = self.forwards(guest)?;
         if host.place != Place::Here {
             let forwards: Vec<&Forward> = forwards.iter().collect();
-            return Ok(check_own(&forwards)?);
+            check_own(&forwards)?;
+            return Ok(None);
         }
         let element = guest.element(&self.document)?;
         let domain = self.domain.clone().with_metadata(Some(element));
         let conflict = with_engine(|engine| engine.check_domain(&domain))?;
         match (conflict, self.target) {
             (Some(conflict), Target::Live) => Err(conflict.into()),
-            (Some(conflict), Target::Config) => {
-                eprintln!("portero: note: {conflict}; {guest} cannot start while that is so");
-                Ok(())
-            }
-            (None, _) => Ok(()),
+            (conflict, _) => Ok(conflict),
         }
     }
 }
@@ -103,14 +101,14 @@ pub(crate) fn commit(
     });
     let is_live = changes.iter().any(|change| change.target == Target::Live);
     let domain = changes.first().map(|change| &change.domain);
-    let follow = || match domain {
+    let settle = || match domain {
         Some(domain) if is_live && host.place == Place::Here => {
-            with_engine(|engine| engine.follow_domain(&domain.name))
+            with_engine(|engine| engine.settle_domain(&domain.name))
         }
         _ => Ok(None),
     };
     let applied = written.and_then(|()| {
-        let record = follow()?;
+        let record = settle()?;
         if is_live && host.place == Place::Here && !expected.is_met(record.as_ref()) {
             // portero-watch heard of it first, and its log says what is wrong.
             let domain = guest.name.escape_debug().to_string();
@@ -128,7 +126,7 @@ pub(crate) fn commit(
             eprintln!("portero: cannot take back what was done: {failure}");
         }
         // It has what it had, or says why it has not.
-        let _ = follow();
+        let _ = settle();
     }
     applied
 }
