@@ -1,5 +1,6 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
+mod explore;
 mod faults;
 mod lifecycle;
 mod live;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         faults::SCENARIOS,
         watch::SCENARIOS,
         live::SCENARIOS,
+        explore::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)
