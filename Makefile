@@ -78,7 +78,7 @@ uninstall:
 		'$(DESTDIR)$(FISH_COMPLETIONS)/portero.fish'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/portero'
 
-# Debian packages that tests, demo and benchmarks need, installed only where they are missing.
+# Debian packages that building, tests, demo and benchmarks need, installed only where they are missing.
 setup:
 	tests/setup
 
@@ -96,7 +96,7 @@ test: setup build
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) firewalls
 
-# Without a libvirt: seconds, not minutes, and no privileges.
+# Without a libvirt, but for its headers: seconds, not minutes, and no privileges.
 unit:
 	$(CARGO) test --locked --workspace --exclude portero-lab
 

@@ -7,10 +7,12 @@ mod guards;
 mod guests;
 mod inputs;
 mod policies;
+mod refresh;
 mod settle;
 
 pub use facts::{HostFacts, MissingHook};
 pub use guests::{Guest, GuestNic};
+pub use inputs::leases;
 pub use policies::{ActiveNetwork, Checked, NetworkPolicy, OwnFile, Subject};
 
 use crate::kernel::Kernel;
@@ -143,7 +145,7 @@ impl<'a> Engine<'a> {
     pub fn sync(&mut self) -> Result<(), ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        self.refresh_networks()?;
+        self.refresh()?;
         self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
     }
 
@@ -154,7 +156,7 @@ impl<'a> Engine<'a> {
     pub fn plan(&mut self) -> Result<Vec<Script>, ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        self.refresh_networks()?;
+        self.refresh()?;
         let old = self.all_records()?;
         let desired = self.desired(&config, Vec::new(), &old)?;
         let choice = self.choose(&config, deadline)?;
@@ -187,6 +189,24 @@ impl<'a> Engine<'a> {
                 record,
             })
             .collect())
+    }
+
+    /// Checks what a domain would ask for, as its hooks do; gives what somebody else has of it now.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it can never be had.
+    pub fn check_domain(&mut self, domain: &Domain) -> Result<Option<ApplyError>, ApplyError> {
+        let forwards = self.domain_forwards(domain)?;
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        self.refresh_networks()?;
+        check_alone(&config, &forwards)?;
+        let networks = self.state.networks()?;
+        self.plan_domain(domain, &forwards, &networks)?;
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        Ok(self.check(&config, &owner, &forwards, old.as_ref()).err())
     }
 
     /// Reads portero.toml and starts the clock.
@@ -248,15 +268,26 @@ impl<'a> Engine<'a> {
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        let forwards: Vec<&Forward> = forwards.iter().collect();
-        self.check(&config, &owner, &forwards, old.as_ref())?;
-        let networks = self.state.networks()?;
-        let plan = self.plan_domain(domain, &forwards, &networks)?;
+        let record = self.domain_record(&config, domain, &forwards, old.as_ref())?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
-        let record = self.record_of(plan, old.as_ref());
         self.apply(&config, record, LibvirtRules::Standing, deadline)
+    }
+
+    /// What a running domain is to be given, checked against everything.
+    fn domain_record(
+        &mut self,
+        config: &Config,
+        domain: &Domain,
+        forwards: &[Forward],
+        old: Option<&Record>,
+    ) -> Result<Record, ApplyError> {
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        self.check(config, &owner, &forwards, old)?;
+        let networks = self.state.networks()?;
+        let plan = self.plan_domain(domain, &forwards, &networks)?;
+        Ok(self.record_of(plan, old))
     }
 
     /// A guest has ended, or never came to run: nothing of it shall stay.
@@ -472,16 +503,9 @@ impl<'a> Engine<'a> {
         forwards: &[&Forward],
         old: Option<&Record>,
     ) -> Result<(), ApplyError> {
-        for forward in forwards {
-            config.limits.check(forward)?;
-        }
-        check_own(forwards)?;
+        check_alone(config, forwards)?;
         let held: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
-        let new: Vec<Claim> = forwards
-            .iter()
-            .flat_map(|forward| forward.claims())
-            .filter(|claim| !held.contains(claim))
-            .collect();
+        let new = new_claims(forwards, &held);
         if new.is_empty() {
             return Ok(());
         }
@@ -551,4 +575,21 @@ impl<'a> Engine<'a> {
             Err(error) => self.log.write(Severity::Error, error),
         }
     }
+}
+
+/// Checks forwards against limits and each other.
+fn check_alone(config: &Config, forwards: &[&Forward]) -> Result<(), ApplyError> {
+    for forward in forwards {
+        config.limits.check(forward)?;
+    }
+    Ok(check_own(forwards)?)
+}
+
+/// What forwards claim and did not hold before.
+fn new_claims(forwards: &[&Forward], held: &HashSet<&Claim>) -> Vec<Claim> {
+    forwards
+        .iter()
+        .flat_map(|forward| forward.claims())
+        .filter(|claim| !held.contains(claim))
+        .collect()
 }

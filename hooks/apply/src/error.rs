@@ -2,7 +2,7 @@
 
 use crate::KernelError;
 use portero_event::{EventError, ObjectName, Problem, XmlError};
-use portero_plan::Origin;
+use portero_plan::{Origin, Owner};
 use portero_port_forward::ForwardError;
 use std::path::PathBuf;
 
@@ -68,6 +68,14 @@ pub enum ApplyError {
     NoNetwork {
         /// The name.
         name: ObjectName,
+    },
+    /// An active object asks for what it cannot have.
+    #[error("{owner} keeps the rules it has: {source}")]
+    Keeps {
+        /// The object.
+        owner: Owner,
+        /// Why it cannot have it.
+        source: Box<ApplyError>,
     },
     /// A file of the administrator is no XML.
     #[error("{}: {source}", path.display())]

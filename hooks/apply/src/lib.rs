@@ -30,7 +30,7 @@ pub use bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirm
 pub use config::{Config, FirewallSetting, LogLevel};
 pub use deadline::Deadline;
 pub use engine::{
-    ActiveNetwork, Checked, Engine, Guest, GuestNic, HostFacts, MissingHook, NetworkPolicy,
+    leases, ActiveNetwork, Checked, Engine, Guest, GuestNic, HostFacts, MissingHook, NetworkPolicy,
     OwnFile, OwnerStatus, Subject,
 };
 pub use error::ApplyError;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 /// How long one comparison serves all guests that a starting daemon finds running.
 const COMPARED_RECENTLY: Duration = Duration::from_secs(5);
 
-/// How long a network may take to start, before it counts as one that failed to.
+/// How long an object may take to start, before it counts as one that failed to.
 const LONGEST_START: Duration = Duration::from_secs(300);
 
 /// What an owner was given.
@@ -228,7 +228,8 @@ impl State {
     /// Whether the XML of any domain with forwards is kept.
     #[must_use]
     pub fn has_domains(&self) -> bool {
-        files::names(&self.root.join("domains"), ".xml").is_ok_and(|names| !names.is_empty())
+        let folder = self.objects_path(OwnerKind::Domain);
+        files::names(&folder, ".xml").is_ok_and(|names| !names.is_empty())
     }
 
     fn record_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
@@ -315,12 +316,15 @@ impl State {
         files::remove(&self.record_path(kind, uuid))
     }
 
-    fn object_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
-        let folder = match kind {
+    fn objects_path(&self, kind: OwnerKind) -> PathBuf {
+        self.root.join(match kind {
             OwnerKind::Domain => "domains",
             OwnerKind::Network => "networks",
-        };
-        self.root.join(folder).join(format!("{uuid}.xml"))
+        })
+    }
+
+    fn object_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
+        self.objects_path(kind).join(format!("{uuid}.xml"))
     }
 
     /// Whether an object's XML is kept.
@@ -366,7 +370,7 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn domains(&self) -> Result<Vec<Domain>, ApplyError> {
-        self.objects("domains", domain_of)
+        self.objects(OwnerKind::Domain, domain_of)
     }
 
     /// All active networks; files that cannot be understood are passed over.
@@ -374,7 +378,7 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn networks(&self) -> Result<Vec<Network>, ApplyError> {
-        self.objects("networks", |stdin| {
+        self.objects(OwnerKind::Network, |stdin| {
             match Event::network(NetworkOperation::Started, stdin) {
                 Ok(Event::Network { network, .. }) => Some(network),
                 _ => None,
@@ -382,23 +386,23 @@ impl State {
         })
     }
 
-    /// Forgets networks that are not among the active ones, unless they may be just starting.
+    /// Forgets objects that are not among the active ones, unless they may be just starting.
     ///
     /// # Errors
     /// [`ApplyError::File`].
-    pub fn forget_networks(&self, active: &HashSet<Uuid>) -> Result<(), ApplyError> {
-        for name in files::names(&self.root.join("networks"), ".xml")? {
+    pub fn forget_others(&self, kind: OwnerKind, active: &HashSet<Uuid>) -> Result<(), ApplyError> {
+        for name in files::names(&self.objects_path(kind), ".xml")? {
             let uuid = name
                 .strip_suffix(".xml")
                 .and_then(|name| Uuid::try_parse(name).ok());
             let Some(uuid) = uuid.filter(|uuid| !active.contains(uuid)) else {
                 continue;
             };
-            let path = self.object_path(OwnerKind::Network, uuid);
+            let path = self.object_path(kind, uuid);
             let written = std::fs::metadata(&path).and_then(|file| file.modified());
             let age = written.ok().and_then(|written| written.elapsed().ok());
             if age.is_some_and(|age| age > LONGEST_START) {
-                self.remove_object(OwnerKind::Network, uuid)?;
+                self.remove_object(kind, uuid)?;
             }
         }
         Ok(())
@@ -406,10 +410,10 @@ impl State {
 
     fn objects<T>(
         &self,
-        folder: &str,
+        kind: OwnerKind,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, ApplyError> {
-        let folder = self.root.join(folder);
+        let folder = self.objects_path(kind);
         let mut objects = Vec::new();
         for name in files::names(&folder, ".xml")? {
             let content = files::read(&folder.join(name))?;

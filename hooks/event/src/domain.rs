@@ -12,8 +12,8 @@ pub struct Domain {
     pub uuid: Uuid,
     /// Its network interfaces, in document order.
     pub nics: Vec<Nic>,
-    /// The element as parsed, for [`Domain::metadata`].
-    root: Element,
+    /// portero's element in the domain's `<metadata>`, or what is wrong with it.
+    metadata: Result<Option<Element>, Problem>,
 }
 
 /// One `<interface>` of a domain that has a MAC address.
@@ -62,7 +62,7 @@ impl Domain {
             name: name_of(root)?,
             uuid: uuid(root)?,
             nics,
-            root: root.clone(),
+            metadata: own_metadata(root, "domain"),
         })
     }
 
@@ -71,7 +71,14 @@ impl Domain {
     /// # Errors
     /// [`Problem`] when it is of another namespace version or not `<domain>`.
     pub fn metadata(&self) -> Result<Option<Element>, Problem> {
-        own_metadata(&self.root, "domain")
+        self.metadata.clone()
+    }
+
+    /// The domain with another element in its `<metadata>`.
+    #[must_use]
+    pub fn with_metadata(self, metadata: Option<Element>) -> Self {
+        let metadata = Ok(metadata);
+        Self { metadata, ..self }
     }
 }
 

@@ -97,14 +97,14 @@ impl Folder {
     /// Reads all that is there; says whether any of it concerns the caller.
     pub(crate) fn drain(
         &mut self,
-        concerns: impl Fn(Change<'_>) -> bool,
+        mut concerns: impl FnMut(Change<'_>) -> bool,
     ) -> Result<bool, WatchError> {
         let mut is_news = false;
         loop {
             match self.inotify.read_events() {
                 Ok(events) => {
                     for event in &events {
-                        is_news |= self.change_of(event).is_some_and(&concerns);
+                        is_news |= self.change_of(event).is_some_and(&mut concerns);
                     }
                     if self.own.is_none() || events.iter().any(|event| self.is_end(event)) {
                         let before = self.own;
@@ -172,16 +172,15 @@ mod tests {
 
     /// What is told of a folder now.
     fn told(folder: &mut Folder) -> Vec<String> {
-        let told = std::cell::RefCell::new(Vec::new());
+        let mut told = Vec::new();
         let drained = folder.drain(|change| {
-            told.borrow_mut().push(match change {
+            told.push(match change {
                 Change::File(name) => name.to_owned(),
                 Change::Unknown => "?".to_owned(),
             });
             true
         });
         let is_news = drained.expect("events");
-        let mut told = told.into_inner();
         assert_eq!(is_news, !told.is_empty());
         told.dedup();
         told

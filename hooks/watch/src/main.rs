@@ -1,28 +1,35 @@
-//! `portero-watch`, a service: whenever the firewall or a lease has changed, compares the rules
-//! with what is wanted and mends what differs. Guests' new interfaces are guarded at once.
+//! `portero-watch`, a service: whenever the firewall, a lease, a network or portero's configuration has
+//! changed, compares the rules with what is wanted and mends what differs; and gives a running domain
+//! what its metadata asks for as soon as that changes. Guests' new interfaces are
+//! guarded at once.
 
 mod args;
 mod bus;
+mod domains;
 mod error;
+mod files;
 mod firewalld;
 mod folder;
 mod kernel;
-mod leases;
 mod news;
 mod notify;
 mod pace;
 
 use args::Args;
 use clap::Parser;
+use domains::Domains;
 use error::WatchError;
+use files::Files;
 use firewalld::Firewalld;
 use kernel::Announcements;
-use leases::Leases;
 use news::News;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use notify::{Readiness, NOTIFY_SOCKET};
 use pace::{Pace, Step};
-use portero_apply::{clean_environment, Engine, Host, Log, LogLevel, LogSink, Paths, Severity};
+use portero_apply::{
+    clean_environment, ApplyError, Engine, Host, Log, LogLevel, LogSink, Paths, Severity,
+};
+use portero_event::ObjectName;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -45,12 +52,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// The files whose change is answered by a comparison: leases (libvirt writes `BRIDGE.status.new` and
+/// renames it), active networks, and what the administrator has written.
+fn watched(paths: &Paths) -> Result<Vec<Files>, WatchError> {
+    let config = &paths.config;
+    let folders = [
+        (paths.leases.as_path(), ".status"),
+        (&paths.libvirt_networks, ".xml"),
+        (config, "portero.toml"),
+        (&config.join("domains"), ".xml"),
+        (&config.join("networks"), ".xml"),
+        (&config.join("groups"), ".xml"),
+    ];
+    let watched = folders.map(|(folder, suffix)| Files::watch(folder, suffix));
+    watched.into_iter().collect()
+}
+
 /// Listens before the first comparison, so that nothing can happen unseen in between.
 fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
     let paths = Paths::default();
     let rules = Announcements::of_rules()?;
     let interfaces = Announcements::of_interfaces()?;
-    let mut leases = Leases::watch(&paths.leases)?;
+    let mut files = watched(&paths)?;
+    let mut domains = Domains::watch(&paths.libvirt_domains)?;
     let firewalld = Firewalld::listen()?;
     let mut pace = Pace::default();
     let mut news = News::default();
@@ -63,12 +87,13 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
                     PollTimeout::try_from(limit + std::time::Duration::from_millis(1))
                         .unwrap_or(PollTimeout::MAX)
                 });
-                let sources = [
+                let mut sources = vec![
                     rules.as_fd(),
                     interfaces.as_fd(),
-                    leases.as_fd(),
+                    domains.as_fd(),
                     firewalld.as_fd(),
                 ];
+                sources.extend(files.iter().map(AsFd::as_fd));
                 wait(&sources, timeout)?;
                 if interfaces.drain()? {
                     // A guest can send as soon as it finds its interface.
@@ -77,8 +102,15 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
                         log.write(Severity::Error, error);
                     }
                 }
-                let is_news = rules.drain()? | leases.drain()? | firewalld.drain();
-                if is_news {
+                let saved = domains.drain()?;
+                let mut is_news = saved.more;
+                for name in &saved.names {
+                    is_news |= follow(&paths, name, &mut news, log) == Followed::NotYet;
+                }
+                for files in &mut files {
+                    is_news |= files.drain()?;
+                }
+                if is_news | rules.drain()? | firewalld.drain() {
                     pace.event(Instant::now());
                 }
             }
@@ -94,6 +126,35 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
             }
         }
     }
+}
+
+/// Whether a domain has what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Followed {
+    /// It has, or it cannot have it.
+    Settled,
+    /// A comparison has to try again.
+    NotYet,
+}
+
+/// Gives a domain that libvirt has saved what it asks for now.
+fn follow(paths: &Paths, name: &ObjectName, news: &mut News, log: &mut Log) -> Followed {
+    let mut kept = Log::new(LogSink::Memory(Vec::new()));
+    let followed = Engine::new(paths.clone(), &mut Host, &mut kept).follow_domain(name);
+    let settled = match followed {
+        Ok(_) => Followed::Settled,
+        Err(error) => {
+            let is_final = matches!(error, ApplyError::Keeps { .. });
+            kept.write(Severity::Error, error);
+            if is_final {
+                Followed::Settled
+            } else {
+                Followed::NotYet
+            }
+        }
+    };
+    news.pass_on_more(kept.messages(), log);
+    settled
 }
 
 fn wait(sources: &[BorrowedFd<'_>], timeout: PollTimeout) -> Result<(), WatchError> {

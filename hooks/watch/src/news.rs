@@ -13,13 +13,27 @@ impl News {
     /// Passes on what a comparison has logged, unless the one before has logged it too. What was
     /// done is passed on always: it was done again.
     pub(crate) fn pass_on(&mut self, messages: &[(Severity, String)], log: &mut Log) {
+        self.write(messages, log);
+        self.last = messages.to_vec();
+    }
+
+    /// Passes on what was logged of one domain; the next comparison logs it too while it is so.
+    pub(crate) fn pass_on_more(&mut self, messages: &[(Severity, String)], log: &mut Log) {
+        self.write(messages, log);
+        for message in messages {
+            if !self.last.contains(message) {
+                self.last.push(message.clone());
+            }
+        }
+    }
+
+    fn write(&self, messages: &[(Severity, String)], log: &mut Log) {
         for message in messages {
             let (severity, text) = message;
             if *severity == Severity::Info || !self.last.contains(message) {
                 log.write(*severity, text);
             }
         }
-        self.last = messages.to_vec();
     }
 }
 
@@ -56,6 +70,19 @@ mod tests {
         assert_eq!(passed_on(&mut news, &[broken]).len(), 1);
         assert_eq!(passed_on(&mut news, &[]), []);
         assert_eq!(passed_on(&mut news, &[broken]).len(), 1);
+    }
+
+    #[test]
+    fn what_was_said_of_one_domain_is_not_said_by_the_next_comparison() {
+        let mut news = News::default();
+        let mut log = Log::new(LogSink::Memory(Vec::new()));
+        let first = (Severity::Error, "web.xml is broken");
+        assert_eq!(passed_on(&mut news, &[first]).len(), 1);
+        let second = [(Severity::Error, "db has no such port".to_owned())];
+        news.pass_on_more(&second, &mut log);
+        assert_eq!(log.messages(), second);
+        let [(severity, text)] = &second;
+        assert_eq!(passed_on(&mut news, &[first, (*severity, text)]), []);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What can be said to `portero`.
 
 use crate::complete::{interfaces, objects};
+use crate::forward::ForwardArgs;
 use clap::{Parser, Subcommand, ValueHint};
 use portero_event::{InterfaceName, MacAddress, ObjectName};
 use portero_host_bridge::Renderer;
@@ -8,13 +9,17 @@ use portero_plan::OwnerKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Port forwards into libvirt's networks: look at them, and mend them.
+/// Port forwards into libvirt's networks: add them, look at them, and mend them.
 ///
-/// Forwards themselves are written in the metadata of a domain or network (virsh edit, virsh
-/// net-edit) or in /etc/portero; libvirt's hooks apply them when a guest or network starts.
+/// Forwards are written in the metadata of a domain or network (portero forward, virsh metadata, virsh
+/// edit, virsh net-edit) or in /etc/portero; libvirt's hooks apply them when a guest or network starts,
+/// and portero-watch when they change.
 #[derive(Debug, Parser)]
 #[command(name = "portero", version, after_help = EXIT_STATUS)]
 pub(crate) struct Args {
+    /// URI of the libvirt that 'forward' connects to, as of virsh
+    #[arg(id = "uri", short = 'c', long = "connect", value_name = "URI")]
+    pub(crate) connect: Option<String>,
     /// What to do
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -30,6 +35,7 @@ const PLAN_STATUS: &str =
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
+    Forward(ForwardArgs),
     /// Look for what keeps guests from being reached, or lets more through than it seems
     ///
     /// Nothing is changed. Of each finding the command is printed that mends it.

@@ -4,6 +4,7 @@ mod args;
 mod bridge;
 mod complete;
 mod doctor;
+mod forward;
 mod import;
 mod input;
 mod map;
@@ -35,10 +36,22 @@ fn main() -> ExitCode {
     let args = Args::parse();
     terminal::decide_colors();
     let terminal = map::Terminal::of_environment();
-    clean_environment();
+    let connect = args.connect.as_deref();
+    // What libvirt is asked, it may know of another host, and of a user who is not root.
+    let is_libvirts = matches!(args.command, Command::Forward(_));
+    if !is_libvirts {
+        if connect.is_some() {
+            terminal::error("-c is for 'forward', the other commands work on this host");
+            return ExitCode::from(2);
+        }
+        clean_environment();
+    }
     let needs_root = !matches!(
         args.command,
-        Command::Import { .. } | Command::Validate { .. } | Command::Page { .. }
+        Command::Forward(_)
+            | Command::Import { .. }
+            | Command::Validate { .. }
+            | Command::Page { .. }
     );
     if needs_root && !nix::unistd::geteuid().is_root() {
         terminal::error(
@@ -53,6 +66,7 @@ fn main() -> ExitCode {
             finish(with_engine(|engine| map::run(*format, terminal, engine)))
         }
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
+        Command::Forward(command) => finish(forward::run(connect, command)),
         Command::Bridge(command) => finish(bridge::run(command)),
         Command::Import { file, domains } => {
             finish(import::run(file, domains).map(|text| (text, DONE)))

@@ -223,7 +223,10 @@ fn unicast(text: &str) -> Result<IpAddr, String> {
 
 /// An address, or a network as ADDRESS/PREFIX. ipnet's own reader takes 010.0.0.0/8 for 10.0.0.0/8,
 /// which others take for 8.0.0.0/8.
-pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+///
+/// # Errors
+/// What was expected.
+pub fn network(text: &str) -> Result<IpNet, String> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),

@@ -8,7 +8,7 @@ mod limits;
 mod plan;
 
 pub use check::{check_listeners, check_others, check_own, Listener, Refusal};
-pub use grammar::{parse, Forward, ForwardError, Mapping};
+pub use grammar::{network, parse, Forward, ForwardError, Mapping};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
 pub use plan::{address_of, plan_domain, plan_network, Attachment, Pending, Plan};

@@ -11,6 +11,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// The process of whatever guest libvirt has saved.
+const PROCESS: u32 = 4242;
+
 /// A case while it runs.
 struct Case {
     folder: PathBuf,
@@ -160,6 +163,19 @@ impl Case {
                 let path = folder.join(format!("{bridge}.status"));
                 fs::write(path, self.input(file)).expect("a lease");
             }
+            // libvirt's own file of a running guest.
+            ["saved", file] => self.save(file),
+            ["follow", name] => self.follow(name),
+            ["ended"] => {
+                self.machine.ended.insert(PROCESS);
+            }
+            ["administrator", name, file @ ..] => {
+                let path = self.paths().config.join(format!("domains/{name}.xml"));
+                match file {
+                    [file] => fs::write(path, self.input(file)).expect("a file"),
+                    _ => fs::remove_file(path).expect("a file"),
+                }
+            }
             ["killed"] => {
                 let _ = fs::remove_file(self.paths().state.join("trusted"));
             }
@@ -209,6 +225,32 @@ impl Case {
             (Err(error), OnFailure::Log) => format!("exit 0, logged: {error}"),
         };
         self.transcript += &format!("{line}\n");
+    }
+
+    fn save(&self, file: &str) {
+        let domain = String::from_utf8(self.input(file)).expect("a text");
+        let name = domain
+            .split("<name>")
+            .nth(1)
+            .and_then(|rest| rest.split('<').next());
+        let folder = self.paths().libvirt_domains;
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(format!("{}.xml", name.expect("a name")));
+        let status = format!("<domstatus state='running' pid='{PROCESS}'>\n{domain}</domstatus>\n");
+        fs::write(path, status).expect("libvirt's file");
+    }
+
+    fn follow(&mut self, name: &str) {
+        let name = name.parse().expect("a name");
+        let followed = self.with_engine(|engine| {
+            engine.follow_domain(&name)?;
+            engine.settle_domain(&name)
+        });
+        self.transcript += &match followed {
+            Ok(None) => "has nothing\n".to_owned(),
+            Ok(Some(record)) => format!("has {} claims\n", record.ruleset.claims.len()),
+            Err(error) => format!("error: {error}\n"),
+        };
     }
 
     fn command(&mut self, command: &str) {

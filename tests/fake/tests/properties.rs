@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 /// How many guests there are.
 const GUESTS: u8 = 5;
 
-/// What a guest forwards; the last leads to the same guest address for all that have it.
+/// What a guest forwards; the last leads to the same guest address for all that have it. What is
+/// beyond is nothing.
 const KINDS: u8 = 5;
 
 /// How many networks with policies there are, beside the one that guests are on.
@@ -38,15 +39,35 @@ const POLICIES: [&str; 7] = [
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
 enum Happening {
-    Start { guest: u8, kind: u8 },
-    Stop { guest: u8 },
-    StartNetwork { network: u8, policy: usize },
-    StopNetwork { network: u8 },
-    ChangePolicy { network: u8, policy: usize },
+    Start {
+        guest: u8,
+        kind: u8,
+    },
+    Stop {
+        guest: u8,
+    },
+    /// Its metadata is changed while it runs.
+    Edit {
+        guest: u8,
+        kind: u8,
+    },
+    StartNetwork {
+        network: u8,
+        policy: usize,
+    },
+    StopNetwork {
+        network: u8,
+    },
+    ChangePolicy {
+        network: u8,
+        policy: usize,
+    },
     RestartNetwork,
     Flush,
     Killed,
-    FailCommit { number: u8 },
+    FailCommit {
+        number: u8,
+    },
     UseIptables,
     UseNftables,
     RestartDaemon,
@@ -81,6 +102,10 @@ fn network(number: u8, policy: usize) -> String {
     )
 }
 
+fn process(guest: u8) -> u32 {
+    1000 + u32::from(guest)
+}
+
 fn domain(guest: u8, kind: u8) -> String {
     let (v4, v6) = (format!("10.77.1.{guest}"), format!("fd00:77::1:{guest}"));
     let port = 20_000 + u32::from(guest) * 100;
@@ -107,7 +132,8 @@ fn domain(guest: u8, kind: u8) -> String {
             &format!("proto='tcp' guest='{v4}' address='127.0.0.1'"),
             &one,
         ),
-        _ => forward("proto='sctp' guest='10.77.1.99'", &more),
+        4 => forward("proto='sctp' guest='10.77.1.99'", &more),
+        _ => String::new(),
     };
     format!(
         "<domain><name>g{guest}</name><uuid>bbbbbbbb-0000-4000-8000-0000000000{guest:02x}</uuid>\
@@ -157,6 +183,18 @@ impl World {
         let _ = self.engine(|engine| engine.handle(&event, &[]));
     }
 
+    /// Lets libvirt keep a running guest in its own state.
+    fn save(&self, guest: u8, kind: u8) {
+        let folder = Paths::below(self.root.path()).libvirt_domains;
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let status = format!(
+            "<domstatus pid='{}'>{}</domstatus>",
+            process(guest),
+            domain(guest, kind)
+        );
+        std::fs::write(folder.join(format!("g{guest}.xml")), status).expect("libvirt's file");
+    }
+
     /// Lets a guest start as libvirt does: whatever refuses it ends with `release`.
     fn start(&mut self, guest: u8, kind: u8) {
         if self.running.contains_key(&guest) {
@@ -167,6 +205,8 @@ impl World {
             .and_then(|()| self.qemu(guest, kind, QemuOperation::Start));
         if started.is_ok() {
             self.running.insert(guest, kind);
+            self.machine.ended.remove(&process(guest));
+            self.save(guest, kind);
             let _ = self.qemu(guest, kind, QemuOperation::Started);
         } else {
             let _ = self.qemu(guest, kind, QemuOperation::Release);
@@ -190,7 +230,14 @@ impl World {
             Happening::Start { guest, kind } => self.start(guest, kind),
             Happening::Stop { guest } => {
                 if let Some(kind) = self.running.remove(&guest) {
+                    self.machine.ended.insert(process(guest));
                     let _ = self.qemu(guest, kind, QemuOperation::Stopped);
+                    // Whoever looks now still finds libvirt's file.
+                    let name = format!("g{guest}").parse().expect("a name");
+                    let settled = self.engine(|engine| engine.settle_domain(&name));
+                    assert_eq!(settled.ok(), Some(None));
+                    let folder = Paths::below(self.root.path()).libvirt_domains;
+                    let _ = std::fs::remove_file(folder.join(format!("g{guest}.xml")));
                     let _ = self.qemu(guest, kind, QemuOperation::Release);
                 }
             }
@@ -207,6 +254,14 @@ impl World {
                 if let Some(present) = self.active.get_mut(&number) {
                     *present = policy;
                     let _ = self.network(NetworkOperation::Updated, &network(number, policy));
+                }
+            }
+            Happening::Edit { guest, kind } => {
+                if let Some(running) = self.running.get_mut(&guest) {
+                    *running = kind;
+                    self.save(guest, kind);
+                    let name = format!("g{guest}").parse().expect("a name");
+                    let _ = self.engine(|engine| engine.follow_domain(&name));
                 }
             }
             Happening::RestartNetwork => {
@@ -279,6 +334,7 @@ fn ordinary() -> impl Strategy<Value = Happening> {
     let policy = 0..POLICIES.len();
     prop_oneof![
         4 => (0..GUESTS, 0..KINDS).prop_map(|(guest, kind)| Happening::Start { guest, kind }),
+        2 => (0..GUESTS, 0..=KINDS).prop_map(|(guest, kind)| Happening::Edit { guest, kind }),
         3 => (0..GUESTS).prop_map(|guest| Happening::Stop { guest }),
         3 => (0..NETWORKS, policy.clone()).prop_map(|(network, policy)| Happening::StartNetwork { network, policy }),
         2 => (0..NETWORKS).prop_map(|network| Happening::StopNetwork { network }),

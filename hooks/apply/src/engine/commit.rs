@@ -7,6 +7,16 @@ use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
 use portero_plan::nftables::PolicyTable;
 use portero_plan::{iptables, nftables, Firewall, Owner, Ruleset, Script};
 
+/// How one owner's rules are changed.
+enum Way {
+    /// By these scripts; by none when nothing differs.
+    Scripts(Vec<Script>),
+    /// By these, and then by a comparison.
+    ScriptsFirst(Vec<Script>),
+    /// By a comparison, since nothing else can tell how.
+    Comparison,
+}
+
 impl Engine<'_> {
     /// Gives an owner what its new record says; a record without claims takes everything from it.
     pub(super) fn apply(
@@ -44,22 +54,27 @@ impl Engine<'_> {
             Some(new) => new.ruleset.clone(),
             None => Ruleset::empty(before.owner.clone()),
         };
-        let Some(scripts) = self.scripts_for(&frame, &before, &after)? else {
-            return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
+        let way = self.way_to(&frame, &before, &after)?;
+        let scripts = match &way {
+            Way::Scripts(scripts) | Way::ScriptsFirst(scripts) => scripts.as_slice(),
+            Way::Comparison => &[],
         };
-        if scripts.is_empty() {
+        if matches!(&way, Way::Scripts(scripts) if scripts.is_empty()) {
             if old != new {
                 self.note(owner, new.as_ref())?;
             }
             return Ok(());
         }
         self.state.distrust()?;
-        if let Err(error) = self.commit(&scripts, deadline) {
+        let committed = self.commit(scripts, deadline);
+        if let Err(error) = &committed {
             if deadline.left().is_zero() {
-                return Err(error);
+                return committed;
             }
             self.log
                 .write(Severity::Info, format!("comparing all rules: {error}"));
+        }
+        if committed.is_err() || !matches!(way, Way::Scripts(_)) {
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         }
         self.follow(&[&before], &[&after], deadline)?;
@@ -81,13 +96,8 @@ impl Engine<'_> {
         }
     }
 
-    /// The scripts that change one owner alone; nothing when only a comparison can tell.
-    fn scripts_for(
-        &self,
-        frame: &Frame,
-        old: &Ruleset,
-        new: &Ruleset,
-    ) -> Result<Option<Vec<Script>>, ApplyError> {
+    /// How one owner alone is changed.
+    fn way_to(&self, frame: &Frame, old: &Ruleset, new: &Ruleset) -> Result<Way, ApplyError> {
         let table = |stands| match stands {
             true => PolicyTable::Standing,
             false => PolicyTable::Missing,
@@ -99,47 +109,48 @@ impl Engine<'_> {
             .filter_map(|record| record.map_err(|error| failed = Some(error)).ok())
             .map(|record| record.ruleset)
             .filter(|ruleset| !same_owner(&ruleset.owner, &new.owner));
-        let scripts = match frame.firewall {
-            Firewall::Iptables => Some(iptables::change_owner(old, new, others, &frame.libvirt)),
-            Firewall::Nftables if old.has_rules_of(new) => Some(Vec::new()),
-            Firewall::Nftables if frame.shared => None,
+        let way = match frame.firewall {
+            Firewall::Iptables => {
+                Way::Scripts(iptables::change_owner(old, new, others, &frame.libvirt))
+            }
+            Firewall::Nftables if old.has_rules_of(new) => Way::Scripts(Vec::new()),
+            Firewall::Nftables if frame.shared => Way::Comparison,
             Firewall::Nftables => {
                 let has_others = others.any(|other| other.has_rules());
                 let policies = table(frame.policies);
+                let change = || {
+                    let script = nftables::change_owner(old, new, &frame.libvirt, policies);
+                    script.into_iter().collect()
+                };
                 match (old.has_rules(), new.has_rules()) {
-                    // With the first rules of anybody the tables come, with the last they go, and
-                    // the jumps in libvirt's have to be looked for.
+                    // With the first rules of anybody the tables come.
                     (false, _) if !has_others => {
                         let nothing = nftables::Observed::without_rules(&frame.libvirt);
                         let script = nftables::reconcile(&nothing, std::slice::from_ref(new));
-                        Some(script.into_iter().collect())
+                        Way::Scripts(script.into_iter().collect())
                     }
-                    (_, false) if !has_others => None,
                     // The table of policies may have to go.
-                    _ if old.policy.is_some() && new.policy.is_none() => None,
-                    _ => {
-                        let script = nftables::change_owner(old, new, &frame.libvirt, policies);
-                        Some(script.into_iter().collect())
-                    }
+                    _ if old.policy.is_some() && new.policy.is_none() => Way::Comparison,
+                    // With the last they go, and the jumps in libvirt's have to be looked for; what
+                    // is forwarded no more shall not wait for that.
+                    (_, false) if !has_others => Way::ScriptsFirst(change()),
+                    _ => Way::Scripts(change()),
                 }
             }
         };
         if let Some(error) = failed {
             return Err(error);
         }
-        let Some(mut scripts) = scripts else {
-            return Ok(None);
-        };
         if old.guards == new.guards {
-            return Ok(Some(scripts));
+            return Ok(way);
         }
         // The table of guards may have to go.
-        if new.guards.is_none() || frame.shared {
-            return Ok(None);
-        }
+        let (Way::Scripts(mut scripts), true) = (way, new.guards.is_some() && !frame.shared) else {
+            return Ok(Way::Comparison);
+        };
         let guards = nftables::change_guards(old, new, table(frame.guards));
         append(&mut scripts, guards);
-        Ok(Some(scripts))
+        Ok(Way::Scripts(scripts))
     }
 
     /// Commits scripts one after the other.

@@ -1,6 +1,6 @@
 //! What the operator is told of running guests, those without forwards included.
 
-use super::inputs::leases_of;
+use super::inputs;
 use super::Engine;
 use crate::state::Plug;
 use crate::{files, ApplyError};
@@ -102,7 +102,7 @@ impl Engine<'_> {
             };
             for family in Family::ALL {
                 let address = address_of(network, nic.mac, family, || {
-                    let read = || leases_of(&self.paths.leases, bridge);
+                    let read = || inputs::leases(&self.paths, bridge);
                     leases.entry(bridge).or_insert_with(read)
                 });
                 nic.addresses.extend(address);

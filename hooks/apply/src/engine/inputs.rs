@@ -1,48 +1,40 @@
 //! Gathers what planning needs: configuration, networks, ports and leases.
 
-use super::{Engine, NetworkPolicy};
+use super::{check_alone, new_claims, Engine, NetworkPolicy};
 use crate::config::{element_in_file, group};
 use crate::state::{Plug, RecordedPort};
-use crate::{files, ApplyError, Config, Phase, Record, Severity};
-use portero_event::{
-    Domain, Element, Event, InterfaceName, Network, NetworkOperation, ObjectName, Problem,
-};
+use crate::{files, ApplyError, Config, Paths, Phase, Record, Severity};
+use portero_event::{Domain, Element, InterfaceName, Network, ObjectName, Problem};
 use portero_host_bridge::HostBridge;
 use portero_plan::{Claim, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
-    check_others, check_own, parse, parse_leases, plan_domain, plan_network, Attachment, Forward,
-    Lease, Plan,
+    check_listeners, check_others, parse, parse_leases, plan_domain, plan_network, Attachment,
+    Forward, Lease, Plan,
 };
 use portero_routed_policy::{compile, Compiled, Surroundings, WrittenPolicy};
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Engine<'_> {
     /// A domain's forwards: of its metadata, then of its file.
     pub(super) fn domain_forwards(&self, domain: &Domain) -> Result<Vec<Forward>, ApplyError> {
+        forwards(OwnerKind::Domain, &self.domain_elements(domain)?)
+    }
+
+    /// portero's elements for a domain.
+    pub(super) fn domain_elements(
+        &self,
+        domain: &Domain,
+    ) -> Result<Vec<(Element, Origin)>, ApplyError> {
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        self.forwards(owner, &domain.name, domain.metadata())
+        self.elements(owner, &domain.name, domain.metadata())
     }
 
     /// A network's forwards: of its metadata, then of its file.
     pub(super) fn network_forwards(&self, network: &Network) -> Result<Vec<Forward>, ApplyError> {
         let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
-        self.forwards(owner, &network.name, network.metadata())
-    }
-
-    fn forwards(
-        &self,
-        owner: Owner,
-        name: &ObjectName,
-        metadata: Result<Option<Element>, Problem>,
-    ) -> Result<Vec<Forward>, ApplyError> {
-        let kind = owner.kind;
-        let mut forwards = Vec::new();
-        for (element, origin) in self.elements(owner, name, metadata)? {
-            forwards.extend(parse(&element, kind, &origin)?);
-        }
-        Ok(forwards)
+        let elements = self.elements(owner, &network.name, network.metadata())?;
+        forwards(OwnerKind::Network, &elements)
     }
 
     /// portero's elements for an object: in its metadata, then in its file.
@@ -175,31 +167,6 @@ impl Engine<'_> {
         Ok(self.record_of(plan, old))
     }
 
-    /// Takes over what libvirt says of active networks in its own state: it has the metadata that
-    /// was changed on a running network, of which no hook is told, and networks that were started
-    /// before portero was installed.
-    pub(super) fn refresh_networks(&self) -> Result<(), ApplyError> {
-        let folder = &self.paths.libvirt_networks;
-        if !folder.is_dir() {
-            return Ok(());
-        }
-        let mut active = HashSet::new();
-        for name in files::names(folder, ".xml")? {
-            let Some(stdin) = files::read(&folder.join(name))?.and_then(|file| hook_data(&file))
-            else {
-                continue;
-            };
-            if let Ok(Event::Network { network, .. }) =
-                Event::network(NetworkOperation::Started, &stdin)
-            {
-                self.state
-                    .put_object(OwnerKind::Network, network.uuid, &stdin)?;
-                active.insert(network.uuid);
-            }
-        }
-        self.state.forget_networks(&active)
-    }
-
     /// Plans one domain's forwards from everything known now.
     pub(super) fn plan_domain(
         &self,
@@ -210,8 +177,7 @@ impl Engine<'_> {
         let ports = self.state.ports(domain.uuid)?;
         let attachments = attachments(domain, &ports, networks);
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        let folder = self.paths.leases.clone();
-        let leases = move |bridge: &InterfaceName| leases_of(&folder, bridge);
+        let leases = |bridge: &InterfaceName| leases(&self.paths, bridge);
         Ok(plan_domain(owner, forwards, &attachments, &leases)?)
     }
 
@@ -268,28 +234,25 @@ impl Engine<'_> {
         Ok(desired)
     }
 
-    /// Checks an owner against limits, itself and all others: as planned already, or else as they
-    /// were. Nobody can have taken what it held, so an owner that asks for no more is not compared
-    /// with the others again.
+    /// Checks an owner against limits, itself, all others, as planned already or else as they were,
+    /// and the host's programs. Nobody can have taken what it held, so an owner that asks for no more
+    /// is not compared with the others again.
     fn check_desired(
-        &self,
+        &mut self,
         config: &Config,
         owner: &Owner,
         forwards: &[&Forward],
         desired: &[Record],
         old: &[Record],
     ) -> Result<(), ApplyError> {
-        for forward in forwards {
-            config.limits.check(forward)?;
-        }
-        check_own(forwards)?;
+        check_alone(config, forwards)?;
         let held: HashSet<&Claim> = old
             .iter()
             .filter(|record| same_owner(&record.ruleset.owner, owner))
             .flat_map(|record| &record.ruleset.claims)
             .collect();
-        let mut claims = forwards.iter().flat_map(|forward| forward.claims());
-        if claims.all(|claim| held.contains(&claim)) {
+        let new = new_claims(forwards, &held);
+        if new.is_empty() {
             return Ok(());
         }
         let still: Vec<&Ruleset> = old
@@ -302,7 +265,14 @@ impl Engine<'_> {
             })
             .collect();
         let others = desired.iter().map(|record| &record.ruleset).chain(still);
-        Ok(check_others(owner, forwards, others)?)
+        check_others(owner, forwards, others)?;
+        let listeners = self.kernel.listeners(&new)?;
+        Ok(check_listeners(
+            forwards,
+            &held,
+            &listeners,
+            &config.limits,
+        )?)
     }
 
     fn add_desired(
@@ -319,8 +289,11 @@ impl Engine<'_> {
             Ok(record) if record.ruleset.is_empty() => {}
             Ok(record) => desired.push(record),
             Err(error) => {
-                let message = format!("{owner} keeps the rules it has: {error}");
-                self.log.write(Severity::Error, message);
+                let keeps = ApplyError::Keeps {
+                    owner: owner.clone(),
+                    source: Box::new(error),
+                };
+                self.log.write(Severity::Error, keeps);
                 desired.extend(old.cloned());
             }
         }
@@ -366,14 +339,12 @@ fn attachments<'a>(
     attachments
 }
 
-/// The network in a status file of libvirt's (`virNetworkObjFormat` in src/conf/virnetworkobj.c), in
-/// the form in which a hook gets it.
-fn hook_data(status: &[u8]) -> Option<Vec<u8>> {
-    const END: &str = "</network>";
-    let text = std::str::from_utf8(status).ok()?;
-    let start = text.find("<network>").or_else(|| text.find("<network "))?;
-    let end = text.rfind(END)? + END.len();
-    Some(format!("<hookData>\n{}\n</hookData>\n", text.get(start..end)?).into_bytes())
+fn forwards(kind: OwnerKind, elements: &[(Element, Origin)]) -> Result<Vec<Forward>, ApplyError> {
+    let mut forwards = Vec::new();
+    for (element, origin) in elements {
+        forwards.extend(parse(element, kind, origin)?);
+    }
+    Ok(forwards)
 }
 
 /// Whether an owner is among those that have been planned.
@@ -388,11 +359,12 @@ pub(super) fn same_owner(a: &Owner, b: &Owner) -> bool {
 }
 
 /// The current leases of a bridge; a file that cannot be read holds none.
-pub(super) fn leases_of(folder: &Path, bridge: &InterfaceName) -> Vec<Lease> {
+#[must_use]
+pub fn leases(paths: &Paths, bridge: &InterfaceName) -> Vec<Lease> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    files::read(&folder.join(format!("{bridge}.status")))
+    files::read(&paths.leases.join(format!("{bridge}.status")))
         .ok()
         .flatten()
         .and_then(|json| parse_leases(&json, now).ok())

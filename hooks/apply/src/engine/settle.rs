@@ -142,6 +142,7 @@ impl Engine<'_> {
             bridges.map(str::to_owned).collect()
         };
         let (before, after) = (bridges(old), bridges(new));
+        let concerned: Vec<&Ruleset> = old.iter().chain(new).copied().collect();
         for bridge in &after {
             if self.kernel.localnet(bridge) == Some(false) {
                 self.state.note_change(Setting::Localnet, bridge)?;
@@ -150,7 +151,7 @@ impl Engine<'_> {
         }
         for bridge in before.difference(&after) {
             if self.state.has_changed(Setting::Localnet, bridge)
-                && !self.somebody_routes_loopback_by(bridge, new)?
+                && !self.others_route_loopback_by(bridge, &concerned)?
             {
                 if self.kernel.localnet(bridge) == Some(true) {
                     self.kernel.set_localnet(bridge, Localnet::Refused)?;
@@ -208,17 +209,17 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Whether an owner that is not among `changed` still needs the setting.
-    fn somebody_routes_loopback_by(
+    /// Whether an owner that is not concerned needs the setting.
+    fn others_route_loopback_by(
         &self,
         bridge: &str,
-        changed: &[&Ruleset],
+        concerned: &[&Ruleset],
     ) -> Result<bool, ApplyError> {
         for record in self.state.records()? {
             let ruleset = record?.ruleset;
-            let is_other = !changed
+            let is_other = !concerned
                 .iter()
-                .any(|changed| same_owner(&changed.owner, &ruleset.owner));
+                .any(|concerned| same_owner(&concerned.owner, &ruleset.owner));
             let has_input = self
                 .state
                 .has_object(ruleset.owner.kind, ruleset.owner.uuid);

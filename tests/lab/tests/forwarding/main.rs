@@ -3,6 +3,7 @@
 mod faults;
 mod import;
 mod lifecycle;
+mod live;
 mod places;
 mod refusals;
 mod watch;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         faults::SCENARIOS,
         watch::SCENARIOS,
         import::SCENARIOS,
+        live::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)

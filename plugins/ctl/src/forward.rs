@@ -1,0 +1,291 @@
+//! `portero forward`: adds, removes and lists forwards of a domain by way of libvirt.
+
+mod args;
+mod change;
+mod document;
+mod error;
+mod guest;
+mod host;
+mod list;
+mod reserve;
+mod spec;
+
+use crate::DONE;
+pub(crate) use args::ForwardArgs;
+use args::{AddArgs, ForwardCommand, ListArgs, RemoveArgs, Target, WhichForward};
+use change::{commit, Change, Expected};
+use document::NewForward;
+pub(crate) use error::Error;
+use guest::Guest;
+use host::{Host, Place};
+use portero_apply::{clean_environment, Record};
+use portero_event::{Domain, MacAddress};
+use portero_plan::{Claim, Rule};
+use portero_port_forward::Forward;
+use spec::Spec;
+
+/// Does what a command says; gives what to print and the exit status. Whoever says to which libvirt
+/// to connect later says it better.
+pub(crate) fn run(connect: Option<&str>, args: &ForwardArgs) -> Result<(String, u8), Error> {
+    let host = Host::connect(args.connect.as_deref().or(connect))?;
+    // Only libvirt's own ways to connect need it.
+    clean_environment();
+    let text = match &args.command {
+        ForwardCommand::Add(args) => add(&host, args)?,
+        ForwardCommand::Remove(args) => remove(&host, args)?,
+        ForwardCommand::List(args) => list(&host, args)?,
+    };
+    Ok((text, DONE))
+}
+
+fn list(host: &Host, args: &ListArgs) -> Result<String, Error> {
+    let guest = Guest::find(host, &args.domain)?;
+    let target = args.target(guest.activity);
+    let forwards = Change::read(&guest, target)?.forwards(&guest)?;
+    Ok(if args.json {
+        list::json(&forwards)
+    } else {
+        list::table(&forwards)
+    })
+}
+
+fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
+    let guest = changeable(host, &args.forward.domain)?;
+    let (mut changes, mut added) = (Vec::new(), None);
+    for target in args.affected.targets(guest.activity) {
+        let mut change = Change::read(&guest, target)?;
+        let new = args.forward.new_in(&change.domain)?;
+        let is_there = |forward: &Forward| args.forward.is(forward, new.interface);
+        if change.forwards(&guest)?.iter().any(is_there) {
+            continue;
+        }
+        change.document.add(&new);
+        // It stands behind all others.
+        let forward = change.forwards(&guest)?.pop();
+        added = forward.map(|forward| (change.domain.clone(), forward));
+        changes.push(change);
+    }
+    let spec = args.forward.spec;
+    let Some((domain, forward)) = added else {
+        let domain = guest.name.escape_debug().to_string();
+        return Err(Error::Already { domain, spec });
+    };
+    let checked: Result<Vec<_>, Error> = changes
+        .iter()
+        .map(|change| change.check(host, &guest))
+        .collect();
+    for conflict in checked?.into_iter().flatten() {
+        eprintln!("portero: note: {conflict}; {guest} cannot start while that is so");
+    }
+    let reservation = reserve::decide(host, &guest, &domain, &forward, args.reserve)?;
+    let expected = Expected {
+        gained: forward.claims().collect(),
+        lost: Vec::new(),
+    };
+    let record = commit(host, &guest, &changes, reservation.as_ref(), &expected)?;
+    let mut text = reservation.map_or(String::new(), |made| format!("{made}\n"));
+    for change in &changes {
+        text += &match (&host.place, change.target) {
+            (Place::Elsewhere { .. }, Target::Live) => written(host, &guest),
+            (_, Target::Config) => format!("{guest} forwards {spec} from its next start on\n"),
+            (Place::Here, Target::Live) => match destination(record.as_ref(), &expected.gained) {
+                Ok(addresses) => format!("{guest} forwards {spec} to {addresses}\n"),
+                Err(reason) => format!("{guest} does not forward {spec} yet: {reason}\n"),
+            },
+        };
+    }
+    Ok(text)
+}
+
+fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
+    let guest = changeable(host, &args.forward.domain)?;
+    let domain = || guest.name.escape_debug().to_string();
+    let spec = args.forward.spec;
+    let (mut changes, mut expected) = (Vec::new(), Expected::default());
+    let targets = args.affected.targets(guest.activity);
+    for target in &targets {
+        let mut change = Change::read(&guest, *target)?;
+        let forwards = change.forwards(&guest)?;
+        let interfaces = args.forward.interfaces(&change.domain);
+        let mut found = forwards
+            .iter()
+            .enumerate()
+            .filter(|(_, forward)| args.forward.holds(forward, interfaces.as_deref()));
+        let Some((number, forward)) = found.next() else {
+            continue;
+        };
+        let count = 1 + found.count();
+        if count > 1 {
+            let domain = domain();
+            return Err(Error::Several {
+                domain,
+                spec,
+                count,
+            });
+        }
+        let ports = spec.mapping.host;
+        if forward
+            .mappings
+            .iter()
+            .any(|mapping| !mapping.host.without(ports).is_empty())
+        {
+            change.document.cut(number, ports);
+        } else {
+            change.document.remove(number);
+        }
+        expected.lost = forward
+            .claims()
+            .map(|claim| Claim { ports, ..claim })
+            .collect();
+        changes.push(change);
+    }
+    if changes.is_empty() {
+        let place = match targets.as_slice() {
+            [Target::Live] => "now",
+            [Target::Config] => "from its next start on",
+            _ => "now or from its next start on",
+        };
+        let domain = domain();
+        return Err(Error::NotThere {
+            domain,
+            spec,
+            place,
+        });
+    }
+    commit(host, &guest, &changes, None, &expected)?;
+    let text = changes
+        .iter()
+        .map(|change| match (&host.place, change.target) {
+            (Place::Elsewhere { .. }, Target::Live) => written(host, &guest),
+            (_, Target::Config) => {
+                format!("{guest} forwards {spec} from its next start on no more\n")
+            }
+            (Place::Here, Target::Live) => format!("{guest} no longer forwards {spec}\n"),
+        });
+    Ok(text.collect())
+}
+
+/// A domain that can be changed by whoever runs this.
+fn changeable(host: &Host, domain: &str) -> Result<Guest, Error> {
+    if host.place == Place::Here && !nix::unistd::geteuid().is_root() {
+        return Err(Error::NotRoot);
+    }
+    Guest::find(host, domain)
+}
+
+/// What to know of a running domain of another host.
+fn written(host: &Host, guest: &Guest) -> String {
+    if let Place::Elsewhere { uri } = &host.place {
+        eprintln!(
+            "portero: note: nothing was checked against ports that are in use there, and this host's \
+             firewall is not concerned: at {uri} portero-watch applies it"
+        );
+    }
+    format!("the metadata of {guest} is written\n")
+}
+
+/// The guest's addresses that claims lead to, or why there is none yet.
+fn destination(record: Option<&Record>, claims: &[Claim]) -> Result<String, String> {
+    let rules = record.map_or(&[][..], |record| &record.ruleset.rules);
+    let mut addresses: Vec<String> = Vec::new();
+    for rule in rules {
+        let Rule::Dnat {
+            protocol,
+            address,
+            dev,
+            source,
+            ports,
+            guest,
+            ..
+        } = rule
+        else {
+            continue;
+        };
+        let is_meant = claims.iter().any(|claim| {
+            (claim.protocol, claim.ports) == (*protocol, *ports)
+                && (claim.address, claim.source) == (*address, *source)
+                && claim.dev == *dev
+        });
+        let guest = guest.to_string();
+        if is_meant && !addresses.contains(&guest) {
+            addresses.push(guest);
+        }
+    }
+    if !addresses.is_empty() {
+        return Ok(addresses.join(" and "));
+    }
+    let mut pending = record.iter().flat_map(|record| &record.pending);
+    let waits = pending.find(|waiting| waiting.claims.iter().any(|claim| claims.contains(claim)));
+    Err(waits.map_or(String::new(), |waiting| waiting.reason.clone()))
+}
+
+impl WhichForward {
+    /// The interfaces of a domain that can be meant; any when no network is named.
+    fn interfaces(&self, domain: &Domain) -> Option<Vec<MacAddress>> {
+        let network = self.network.as_deref()?;
+        let on_it = domain
+            .nics
+            .iter()
+            .filter(|nic| nic.network.as_deref() == Some(network));
+        Some(on_it.map(|nic| nic.mac).collect())
+    }
+
+    /// What is to be added to a domain.
+    fn new_in(&self, domain: &Domain) -> Result<NewForward, Error> {
+        let interface = match (self.interfaces(domain).as_deref(), &self.network) {
+            (Some([mac]), _) => Some(*mac),
+            (Some(several), Some(network)) => {
+                return Err(Error::Interfaces {
+                    domain: domain.name.as_str().escape_debug().to_string(),
+                    network: network.escape_debug().to_string(),
+                    count: several.len(),
+                })
+            }
+            _ => None,
+        };
+        let Spec {
+            address,
+            mapping,
+            protocol,
+        } = self.spec;
+        Ok(NewForward {
+            protocol,
+            address,
+            dev: self.dev.clone(),
+            source: self.source,
+            guest: self.guest,
+            interface,
+            mapping,
+        })
+    }
+
+    /// Whether a forward has these ports among its own and says the same of whatever is asked for.
+    fn holds(&self, forward: &Forward, interfaces: Option<&[MacAddress]>) -> bool {
+        let Spec {
+            address,
+            mapping,
+            protocol,
+        } = self.spec;
+        let agrees = |wanted: bool, same: bool| !wanted || same;
+        (protocol, address) == (forward.protocol, forward.address)
+            && agrees(self.source.is_some(), self.source == forward.source)
+            && agrees(self.dev.is_some(), self.dev == forward.dev)
+            && agrees(self.guest.is_some(), self.guest == forward.guest)
+            && interfaces
+                .is_none_or(|macs| forward.interface.is_some_and(|mac| macs.contains(&mac)))
+            && forward.mappings.iter().any(|held| {
+                let offset = mapping.host.start().checked_sub(held.host.start());
+                let first = offset.and_then(|offset| held.guest.start().checked_add(offset));
+                mapping.host.end() <= held.host.end() && first == Some(mapping.guest.start())
+            })
+    }
+
+    /// Whether a forward is exactly the one that would be added.
+    fn is(&self, forward: &Forward, interface: Option<MacAddress>) -> bool {
+        self.holds(forward, None)
+            && forward.mappings == [self.spec.mapping]
+            && (self.source, self.guest, interface)
+                == (forward.source, forward.guest, forward.interface)
+            && self.dev == forward.dev
+    }
+}

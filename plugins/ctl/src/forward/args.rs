@@ -1,0 +1,221 @@
+//! What can be said to `portero forward`.
+
+use super::spec::Spec;
+use clap::{Args, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use portero_event::InterfaceName;
+use std::net::IpAddr;
+
+/// Forward ports of the host to a domain, at once, in its configuration or both
+///
+/// The forwards are written in the domain's metadata, as virsh metadata shows and sets it. The flags
+/// that say whether the running domain or its configuration is meant are virsh's.
+#[derive(Debug, Args)]
+pub(crate) struct ForwardArgs {
+    /// URI of the libvirt to connect to, as of virsh
+    #[arg(short = 'c', long = "connect", value_name = "URI", global = true)]
+    pub(crate) connect: Option<String>,
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: ForwardCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ForwardCommand {
+    /// Forward ports to a domain
+    Add(AddArgs),
+    /// Forward ports no more
+    Remove(RemoveArgs),
+    /// List what is written in a domain's metadata, in the form that 'add' and 'remove' take
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    pub(crate) forward: WhichForward,
+    #[command(flatten)]
+    pub(crate) affected: Affected,
+    /// Reserve the address of an interface that has no DHCP reservation; without, it is asked on a
+    /// terminal, and not done elsewhere
+    #[arg(long, value_name = "WHETHER")]
+    pub(crate) reserve: Option<Reserve>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    #[command(flatten)]
+    pub(crate) forward: WhichForward,
+    #[command(flatten)]
+    pub(crate) affected: Affected,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Name, ID or UUID of the domain
+    #[arg(value_name = "DOMAIN")]
+    pub(crate) domain: String,
+    /// Of its configuration
+    #[arg(long)]
+    pub(crate) config: bool,
+    /// Of the running domain
+    #[arg(long, conflicts_with = "config")]
+    pub(crate) live: bool,
+    /// Of the running domain, or of its configuration when it does not run; so without flags
+    #[arg(long, conflicts_with_all = ["config", "live"])]
+    pub(crate) current: bool,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A forward of a domain.
+#[derive(Debug, Args)]
+pub(crate) struct WhichForward {
+    /// Name, ID or UUID of the domain
+    #[arg(value_name = "DOMAIN")]
+    pub(crate) domain: String,
+    /// [ADDRESS:]HOSTPORT[-END]:GUESTPORT[/tcp|udp|sctp], an IPv6 address in brackets
+    #[arg(value_name = "FORWARD")]
+    pub(crate) spec: Spec,
+    /// Who may use it: an address or a network
+    #[arg(long, value_name = "CIDR", value_parser = portero_port_forward::network)]
+    pub(crate) source: Option<IpNet>,
+    /// Interface of the host that packets arrive by
+    #[arg(long, value_name = "INTERFACE")]
+    pub(crate) dev: Option<InterfaceName>,
+    /// Virtual network whose interface of the domain is meant, where it has several
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) network: Option<String>,
+    /// The guest's address, where DHCP does not give it
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) guest: Option<IpAddr>,
+}
+
+/// Which state of a domain is affected, by virsh's flags.
+#[derive(Debug, Args)]
+pub(crate) struct Affected {
+    /// Affect the next start
+    #[arg(long)]
+    config: bool,
+    /// Affect the running domain
+    #[arg(long)]
+    live: bool,
+    /// Affect the running domain, or its next start when it does not run; so without flags
+    #[arg(long, conflicts_with_all = ["config", "live", "persistent"])]
+    current: bool,
+    /// Affect the next start, and the running domain if it runs
+    #[arg(long)]
+    persistent: bool,
+}
+
+/// A state of a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// What it has from its next start on.
+    Config,
+    /// What it has now.
+    Live,
+}
+
+/// Whether a domain runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    Running,
+    ShutOff,
+}
+
+impl Activity {
+    /// What `--current` means.
+    pub(crate) fn current(self) -> Target {
+        match self {
+            Self::Running => Target::Live,
+            Self::ShutOff => Target::Config,
+        }
+    }
+}
+
+impl Affected {
+    /// The states that are affected, in the order in which they are changed.
+    pub(crate) fn targets(&self, activity: Activity) -> Vec<Target> {
+        let config = self.config || self.persistent;
+        let live = self.live || self.persistent && activity == Activity::Running;
+        match (config, live) {
+            (false, false) => vec![activity.current()],
+            (true, false) => vec![Target::Config],
+            (false, true) => vec![Target::Live],
+            (true, true) => vec![Target::Config, Target::Live],
+        }
+    }
+}
+
+impl ListArgs {
+    /// The state that is listed.
+    pub(crate) fn target(&self, activity: Activity) -> Target {
+        match (self.config, self.live) {
+            (true, _) => Target::Config,
+            (_, true) => Target::Live,
+            _ => activity.current(),
+        }
+    }
+}
+
+/// Whether to reserve an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reserve {
+    /// Reserve it
+    Yes,
+    /// Do not
+    No,
+    /// Ask
+    Ask,
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::{Activity, Affected, Target};
+    use clap::{Args, Command, FromArgMatches};
+    use Target::{Config, Live};
+
+    fn targets(flags: &[&str], activity: Activity) -> Option<Vec<Target>> {
+        let command = Affected::augment_args(Command::new("virsh").no_binary_name(true));
+        let matches = command.try_get_matches_from(flags).ok()?;
+        let affected = Affected::from_arg_matches(&matches).expect("flags");
+        Some(affected.targets(activity))
+    }
+
+    /// As virsh(1) has it for attach-device and the like.
+    #[test]
+    fn flags_mean_what_virsh_means() {
+        let cases: [(&[&str], &[Target], &[Target]); 8] = [
+            (&[], &[Live], &[Config]),
+            (&["--current"], &[Live], &[Config]),
+            (&["--live"], &[Live], &[Live]),
+            (&["--config"], &[Config], &[Config]),
+            (&["--live", "--config"], &[Config, Live], &[Config, Live]),
+            (&["--persistent"], &[Config, Live], &[Config]),
+            (
+                &["--persistent", "--live"],
+                &[Config, Live],
+                &[Config, Live],
+            ),
+            (&["--persistent", "--config"], &[Config, Live], &[Config]),
+        ];
+        for (flags, running, shut_off) in cases {
+            assert_eq!(
+                targets(flags, Activity::Running).as_deref(),
+                Some(running),
+                "{flags:?}"
+            );
+            assert_eq!(
+                targets(flags, Activity::ShutOff).as_deref(),
+                Some(shut_off),
+                "{flags:?}"
+            );
+        }
+        for other in ["--live", "--config", "--persistent"] {
+            assert_eq!(targets(&["--current", other], Activity::Running), None);
+        }
+    }
+}

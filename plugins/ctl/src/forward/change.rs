@@ -1,0 +1,150 @@
+//! What a command changes in a domain's metadata: checked before the first effect, and taken back as
+//! a whole when any of it fails.
+
+use super::args::Target;
+use super::document::Document;
+use super::error::Error;
+use super::guest::Guest;
+use super::host::{Host, Place};
+use super::reserve::Reservation;
+use portero_apply::{ApplyError, Engine, Log, LogSink, Paths, Record};
+use portero_event::Domain;
+use portero_plan::Claim;
+use portero_port_forward::{check_own, Forward};
+
+/// portero's element in one state of a domain, as it is and as it shall be.
+pub(crate) struct Change {
+    pub(crate) target: Target,
+    pub(crate) domain: Domain,
+    before: Option<String>,
+    /// As it shall be.
+    pub(crate) document: Document,
+}
+
+/// What a running domain shall hold afterwards, and what no more.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    pub(crate) gained: Vec<Claim>,
+    pub(crate) lost: Vec<Claim>,
+}
+
+impl Change {
+    /// Reads what is there; as it is, it changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`] when libvirt does not answer, or it cannot be understood.
+    pub(crate) fn read(guest: &Guest, target: Target) -> Result<Self, Error> {
+        let domain = guest.domain(target)?;
+        // Of another version of portero's namespace libvirt would give nothing here.
+        domain.metadata().map_err(|source| ApplyError::Metadata {
+            object: guest.to_string(),
+            source,
+        })?;
+        let before = guest.metadata(target)?;
+        Ok(Self {
+            target,
+            domain,
+            document: guest.document(before.as_deref())?,
+            before,
+        })
+    }
+
+    /// The forwards that it shall have.
+    ///
+    /// # Errors
+    /// [`Error`] when portero's grammar does not take it.
+    pub(crate) fn forwards(&self, guest: &Guest) -> Result<Vec<Forward>, Error> {
+        guest.forwards(&self.domain, &self.document)
+    }
+
+    /// Checks what it shall have as the hooks would, as far as that can be told from here; gives what
+    /// others hold now and the domain could not have at its next start.
+    ///
+    /// # Errors
+    /// [`Error`] with what is wrong.
+    pub(crate) fn check(&self, host: &Host, guest: &Guest) -> Result<Option<ApplyError>, Error> {
+        let forwards = self.forwards(guest)?;
+        if host.place != Place::Here {
+            let forwards: Vec<&Forward> = forwards.iter().collect();
+            check_own(&forwards)?;
+            return Ok(None);
+        }
+        let element = guest.element(&self.document)?;
+        let domain = self.domain.clone().with_metadata(Some(element));
+        let conflict = with_engine(|engine| engine.check_domain(&domain))?;
+        match (conflict, self.target) {
+            (Some(conflict), Target::Live) => Err(conflict.into()),
+            (conflict, _) => Ok(conflict),
+        }
+    }
+}
+
+/// Makes changes and applies them; gives what the running domain has then, where that is known.
+///
+/// # Errors
+/// [`Error`]; all is as it was then.
+pub(crate) fn commit(
+    host: &Host,
+    guest: &Guest,
+    changes: &[Change],
+    reservation: Option<&Reservation>,
+    expected: &Expected,
+) -> Result<Option<Record>, Error> {
+    if let Some(reservation) = reservation {
+        reservation.make()?;
+    }
+    let mut done = Vec::new();
+    let written = changes.iter().try_for_each(|change| {
+        guest.set_metadata(change.target, change.document.text().as_deref())?;
+        done.push(change);
+        Ok(())
+    });
+    let is_live = changes.iter().any(|change| change.target == Target::Live);
+    let domain = changes.first().map(|change| &change.domain);
+    let settle = || match domain {
+        Some(domain) if is_live && host.place == Place::Here => {
+            with_engine(|engine| engine.settle_domain(&domain.name))
+        }
+        _ => Ok(None),
+    };
+    let applied = written.and_then(|()| {
+        let record = settle()?;
+        if is_live && host.place == Place::Here && !expected.is_met(record.as_ref()) {
+            // portero-watch heard of it first, and its log says what is wrong.
+            let domain = guest.name.escape_debug().to_string();
+            return Err(Error::NotApplied { domain });
+        }
+        Ok(record)
+    });
+    if applied.is_err() {
+        let undone = done
+            .iter()
+            .rev()
+            .map(|change| guest.set_metadata(change.target, change.before.as_deref()));
+        let unreserved = reservation.map(Reservation::unmake);
+        for failure in undone.chain(unreserved).filter_map(Result::err) {
+            eprintln!("portero: cannot take back what was done: {failure}");
+        }
+        // It has what it had, or says why it has not.
+        let _ = settle();
+    }
+    applied
+}
+
+impl Expected {
+    fn is_met(&self, record: Option<&Record>) -> bool {
+        let held = record.map_or(&[][..], |record| &record.ruleset.claims);
+        let is_lost = |lost: &Claim| !held.iter().any(|held| held.conflicts_with(lost));
+        self.gained.iter().all(|gained| held.contains(gained)) && self.lost.iter().all(is_lost)
+    }
+}
+
+fn with_engine<T>(
+    work: impl FnOnce(&mut Engine<'_>) -> Result<T, ApplyError>,
+) -> Result<T, ApplyError> {
+    let mut log = Log::new(LogSink::Syslog {
+        program: "portero".to_owned(),
+    });
+    let mut host = portero_apply::Host;
+    work(&mut Engine::new(Paths::default(), &mut host, &mut log))
+}

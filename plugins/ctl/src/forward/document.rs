@@ -1,0 +1,420 @@
+//! portero's element in a domain's metadata as a tree that is changed where it has to be and written
+//! back as it was everywhere else, comments and whatever others have put there included.
+
+use ipnet::IpNet;
+use portero_event::{Element, InterfaceName, MacAddress, XmlError, NAMESPACE};
+use portero_plan::{PortRange, Protocol};
+use portero_port_forward::Mapping;
+use quick_xml::events::{BytesStart, BytesText, Event};
+use quick_xml::{Reader, Writer};
+use std::net::IpAddr;
+
+/// The elements that are added and removed.
+const FORWARD: &str = "portForward";
+const RANGE: &str = "range";
+
+/// How libvirt indents one level.
+const INDENT: &str = "  ";
+
+/// What a new `<portForward>` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewForward {
+    pub(crate) protocol: Protocol,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) dev: Option<InterfaceName>,
+    pub(crate) source: Option<IpNet>,
+    pub(crate) guest: Option<IpAddr>,
+    pub(crate) interface: Option<MacAddress>,
+    pub(crate) mapping: Mapping,
+}
+
+/// portero's element, in the form in which libvirt gives and takes it: without its namespace.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    root: Tree,
+}
+
+#[derive(Debug, Clone)]
+struct Tree {
+    tag: BytesStart<'static>,
+    children: Vec<Node>,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    Element(Tree),
+    /// Text, a comment, or what else is no element.
+    Other(Event<'static>),
+}
+
+impl Document {
+    /// The element of a domain that has none.
+    pub(crate) fn empty() -> Self {
+        Self {
+            root: Tree::new("domain"),
+        }
+    }
+
+    /// Reads the element.
+    ///
+    /// # Errors
+    /// [`XmlError`].
+    pub(crate) fn parse(text: &str) -> Result<Self, XmlError> {
+        // Whatever this one takes is small and well-formed.
+        Element::parse(text.as_bytes())?;
+        let mut reader = Reader::from_str(text);
+        let mut open: Vec<Tree> = Vec::new();
+        loop {
+            let event = reader.read_event().map_err(|error| XmlError::Malformed {
+                line: 1,
+                reason: error.to_string(),
+            })?;
+            let closed = match event {
+                Event::Start(tag) => {
+                    open.push(Tree::of(tag));
+                    None
+                }
+                Event::Empty(tag) => Some(Tree::of(tag)),
+                Event::End(_) => open.pop(),
+                Event::Eof => return Err(XmlError::Empty),
+                other => {
+                    if let Some(parent) = open.last_mut() {
+                        parent.children.push(Node::Other(other.into_owned()));
+                    }
+                    None
+                }
+            };
+            let Some(closed) = closed else { continue };
+            match open.last_mut() {
+                Some(parent) => parent.children.push(Node::Element(closed)),
+                None => return Ok(Self { root: closed }),
+            }
+        }
+    }
+
+    /// The element as portero's grammar reads it.
+    ///
+    /// # Errors
+    /// [`XmlError`].
+    pub(crate) fn element(&self) -> Result<Element, XmlError> {
+        let mut root = self.root.clone();
+        root.tag.push_attribute(("xmlns", NAMESPACE));
+        Element::parse(&root.text())
+    }
+
+    /// The text for libvirt; nothing when there is nothing in it any more.
+    pub(crate) fn text(&self) -> Option<String> {
+        let is_blank = self.root.children.iter().all(Node::is_blank);
+        if is_blank && self.root.tag.attributes().next().is_none() {
+            return None;
+        }
+        String::from_utf8(self.root.text()).ok()
+    }
+
+    /// Adds a forward behind all others.
+    pub(crate) fn add(&mut self, forward: &NewForward) {
+        let mut tag = BytesStart::new(FORWARD);
+        let attributes = [
+            ("proto", Some(forward.protocol.to_string())),
+            (
+                "address",
+                forward.address.map(|address| address.to_string()),
+            ),
+            ("dev", forward.dev.as_ref().map(ToString::to_string)),
+            ("source", forward.source.map(|source| source.to_string())),
+            ("guest", forward.guest.map(|guest| guest.to_string())),
+            ("interface", forward.interface.map(|mac| mac.to_string())),
+        ];
+        for (name, value) in &attributes {
+            if let Some(value) = value {
+                tag.push_attribute((*name, value.as_str()));
+            }
+        }
+        let Mapping { host, guest } = forward.mapping;
+        let to = (guest != host).then(|| guest.start());
+        let mut element = Tree::of(tag);
+        element.append(range(host, to, Excluded::No), 2);
+        self.root.append(element, 1);
+    }
+
+    /// Takes ports from the forward of this number, which has more than these.
+    pub(crate) fn cut(&mut self, number: usize, ports: PortRange) {
+        let Some(forward) = self.root.all(FORWARD).nth(number) else {
+            return;
+        };
+        let Some(Node::Element(forward)) = self.root.children.get_mut(forward) else {
+            return;
+        };
+        let same = forward.all(RANGE).find(|place| {
+            matches!(forward.children.get(*place), Some(Node::Element(range)) if range.wants(ports))
+        });
+        match same {
+            Some(place) => forward.remove(place),
+            None => forward.append(range(ports, None, Excluded::Yes), 2),
+        }
+    }
+
+    /// Removes the forward of this number.
+    pub(crate) fn remove(&mut self, number: usize) {
+        let place = self.root.all(FORWARD).nth(number);
+        if let Some(place) = place {
+            self.root.remove(place);
+        }
+    }
+}
+
+/// Whether ports are taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Excluded {
+    Yes,
+    No,
+}
+
+fn range(ports: PortRange, to: Option<u16>, excluded: Excluded) -> Tree {
+    let mut tag = BytesStart::new(RANGE);
+    tag.push_attribute(("start", ports.start().to_string().as_str()));
+    if !ports.is_single() {
+        tag.push_attribute(("end", ports.end().to_string().as_str()));
+    }
+    if let Some(to) = to {
+        tag.push_attribute(("to", to.to_string().as_str()));
+    }
+    if excluded == Excluded::Yes {
+        tag.push_attribute(("exclude", "yes"));
+    }
+    Tree::of(tag)
+}
+
+impl Tree {
+    fn new(name: &'static str) -> Self {
+        Self::of(BytesStart::new(name))
+    }
+
+    fn of(tag: BytesStart<'_>) -> Self {
+        Self {
+            tag: tag.into_owned(),
+            children: Vec::new(),
+        }
+    }
+
+    /// Where among the children the elements of a name are.
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let children = self.children.iter().enumerate();
+        children.filter_map(move |(place, child)| match child {
+            Node::Element(child) if child.tag.name().as_ref() == name => Some(place),
+            _ => None,
+        })
+    }
+
+    /// Whether this is a `<range>` of exactly these ports, not an excluded one.
+    fn wants(&self, ports: PortRange) -> bool {
+        let value = |name: &str| {
+            let attribute = self.tag.try_get_attribute(name).ok()??;
+            Some(attribute.value.to_string())
+        };
+        let port = |name| value(name).and_then(|text| PortRange::port(&text).ok());
+        let start = port("start");
+        value("exclude").as_deref() != Some("yes")
+            && start == Some(ports.start())
+            && port("end").or(start) == Some(ports.end())
+    }
+
+    /// Adds a child on a line of its own, `depth` levels deep.
+    fn append(&mut self, child: Tree, depth: usize) {
+        if self.children.last().is_some_and(Node::is_blank) {
+            self.children.pop();
+        }
+        let line = |depth: usize| {
+            let text = format!("\n{}", INDENT.repeat(depth));
+            Node::Other(Event::Text(BytesText::new(&text).into_owned()))
+        };
+        let below = line(depth);
+        self.children
+            .extend([below, Node::Element(child), line(depth - 1)]);
+    }
+
+    /// Removes a child with the blanks before it.
+    fn remove(&mut self, place: usize) {
+        self.children.remove(place);
+        if let Some(before) = place.checked_sub(1) {
+            if self.children.get(before).is_some_and(Node::is_blank) {
+                self.children.remove(before);
+            }
+        }
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new());
+        // Writing to memory cannot fail.
+        let _ = self.write(&mut writer);
+        writer.into_inner()
+    }
+
+    fn write(&self, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
+        if self.children.is_empty() {
+            return writer.write_event(Event::Empty(self.tag.borrow()));
+        }
+        writer.write_event(Event::Start(self.tag.borrow()))?;
+        for child in &self.children {
+            match child {
+                Node::Element(child) => child.write(writer)?,
+                Node::Other(event) => writer.write_event(event.borrow())?,
+            }
+        }
+        writer.write_event(Event::End(self.tag.to_end()))
+    }
+}
+
+impl Node {
+    fn is_blank(&self) -> bool {
+        matches!(self, Self::Other(Event::Text(text)) if text.trim().is_empty())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::{Document, NewForward};
+    use portero_plan::{PortRange, Protocol};
+    use portero_port_forward::Mapping;
+    use proptest::prelude::*;
+
+    /// As libvirt gives it, with what others may have written into it.
+    const WRITTEN: &str = r#"<domain xmlns:x="urn:x" kept="&lt;yes&gt;">
+  <!-- the web server -->
+  <portForward proto="tcp" dev='eth0'>
+    <range start="8080" to="80"/>
+    <range start="2000" end="2020" x:note="a &amp; b"/>
+  </portForward>
+  <x:other><![CDATA[<raw>]]></x:other>
+</domain>"#;
+
+    fn ports(start: u16, end: u16) -> PortRange {
+        PortRange::new(start, end).expect("ports")
+    }
+
+    fn forward(protocol: Protocol, host: PortRange, to: u16) -> NewForward {
+        let guest = host.moved_to(to).expect("ports");
+        NewForward {
+            protocol,
+            address: None,
+            dev: None,
+            source: None,
+            guest: None,
+            interface: None,
+            mapping: Mapping { host, guest },
+        }
+    }
+
+    fn changed(text: &str, change: impl FnOnce(&mut Document)) -> String {
+        let mut document = Document::parse(text).expect("XML");
+        change(&mut document);
+        document.text().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_not_touched_is_written_as_it_was() {
+        assert_eq!(changed(WRITTEN, |_| {}), WRITTEN);
+        let added = changed(WRITTEN, |document| {
+            document.add(&forward(Protocol::Udp, ports(53, 53), 53));
+        });
+        let new =
+            "  <portForward proto=\"udp\">\n    <range start=\"53\"/>\n  </portForward>\n</domain>";
+        assert_eq!(added, WRITTEN.replace("</domain>", new));
+        assert_eq!(changed(&added, |document| document.remove(1)), WRITTEN);
+    }
+
+    #[test]
+    fn ports_are_cut_out_by_as_little_as_will_do() {
+        let whole = changed(WRITTEN, |document| document.cut(0, ports(8080, 8080)));
+        assert_eq!(
+            whole,
+            WRITTEN.replace("\n    <range start=\"8080\" to=\"80\"/>", "")
+        );
+        let part = changed(WRITTEN, |document| document.cut(0, ports(2010, 2012)));
+        let hole = "<range start=\"2010\" end=\"2012\" exclude=\"yes\"/>\n  </portForward>";
+        assert_eq!(
+            part,
+            WRITTEN.replace("  </portForward>", &format!("    {hole}"))
+        );
+    }
+
+    #[test]
+    fn everything_a_forward_can_say_is_written() {
+        let mut document = Document::empty();
+        assert_eq!(document.text(), None);
+        document.add(&NewForward {
+            address: "2001:db8::1".parse().ok(),
+            dev: "eth0".parse().ok(),
+            source: "2001:db8::/32".parse().ok(),
+            guest: "fd00::5".parse().ok(),
+            interface: "52:54:00:00:50:10".parse().ok(),
+            ..forward(Protocol::Tcp, ports(2000, 2020), 3000)
+        });
+        let text = document.text().expect("a text");
+        assert_eq!(
+            text,
+            "<domain>\n  <portForward proto=\"tcp\" address=\"2001:db8::1\" dev=\"eth0\" \
+             source=\"2001:db8::/32\" guest=\"fd00::5\" interface=\"52:54:00:00:50:10\">\n    \
+             <range start=\"2000\" end=\"2020\" to=\"3000\"/>\n  </portForward>\n</domain>"
+        );
+        document.remove(0);
+        assert_eq!(document.text(), None);
+    }
+
+    #[test]
+    fn what_is_no_small_document_is_refused() {
+        let deep = "<a>".repeat(500) + &"</a>".repeat(500);
+        for text in [
+            "",
+            "<domain>",
+            "<!DOCTYPE x><domain/>",
+            "<domain>&x;</domain>",
+            &deep,
+        ] {
+            assert!(Document::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Ports that are added and cut out again leave what the grammar says of the rest.
+        #[test]
+        fn what_is_cut_is_gone_and_the_rest_stays(
+            (start, end) in (1..60_000u16, 0..200u16).prop_map(|(start, more)| (start, start + more)),
+            (from, length) in (0..200u16, 0..200u16),
+        ) {
+            let whole = ports(start, end);
+            let first = start + from % (end - start + 1);
+            let hole = ports(first, (first + length).min(end));
+            let mut document = Document::empty();
+            document.add(&forward(Protocol::Tcp, whole, 100));
+            document.add(&forward(Protocol::Udp, whole, 100));
+            if hole == whole {
+                document.remove(0);
+            } else {
+                document.cut(0, hole);
+            }
+            let element = Document::parse(&document.text().expect("a text"))
+                .and_then(|document| document.element())
+                .expect("XML");
+            let left = mappings(&element);
+            let offset = |host: PortRange| Mapping {
+                host,
+                guest: host.moved_to(100 + (host.start() - start)).expect("ports"),
+            };
+            let mut expected: Vec<Mapping> = whole.without(hole).into_iter().map(offset).collect();
+            expected.push(offset(whole));
+            prop_assert_eq!(left, expected);
+        }
+    }
+
+    fn mappings(element: &portero_event::Element) -> Vec<Mapping> {
+        let kind = portero_plan::OwnerKind::Domain;
+        let origin = portero_plan::Origin::File("test".to_owned());
+        let forwards = portero_port_forward::parse(element, kind, &origin).expect("forwards");
+        forwards
+            .into_iter()
+            .flat_map(|forward| forward.mappings)
+            .collect()
+    }
+}

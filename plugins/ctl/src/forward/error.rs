@@ -1,0 +1,110 @@
+//! Why a forward cannot be added, removed or listed; each is one line.
+
+use super::spec::Spec;
+use portero_apply::ApplyError;
+use portero_event::{EventError, XmlError};
+use portero_port_forward::ForwardError;
+
+/// Why a command about forwards failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// libvirt refuses.
+    #[error("failed to {action}: {}", source.message())]
+    Libvirt {
+        /// What was asked of it.
+        action: String,
+        /// What it says.
+        source: virt::error::Error,
+    },
+    /// A connection to something else than the guests of a host.
+    #[error("{uri} {reason}, expected QEMU's guests of a host as in qemu:///system or qemu+ssh://HOST/system")]
+    Uri {
+        /// Whom libvirt has connected to.
+        uri: String,
+        /// What is wrong with that.
+        reason: &'static str,
+    },
+    /// Not root.
+    #[error("only root can change the firewall, expected to be run as root")]
+    NotRoot,
+    /// It cannot be had, or not be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The metadata that is there is wrong, or what would be written.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// portero's element is no XML that it reads.
+    #[error("metadata of domain '{domain}', {source}")]
+    Metadata {
+        /// The domain.
+        domain: String,
+        /// What is wrong.
+        source: XmlError,
+    },
+    /// libvirt's XML cannot be understood.
+    #[error("XML of {object}: {source}")]
+    Xml {
+        /// The object.
+        object: String,
+        /// What is wrong.
+        source: EventError,
+    },
+    /// It is there already.
+    #[error("domain '{domain}' forwards {spec} already")]
+    Already {
+        /// The domain.
+        domain: String,
+        /// What was to be added.
+        spec: Spec,
+    },
+    /// It is not there.
+    #[error("domain '{domain}' does not forward {spec} {place}, expected one of those that 'portero forward list' shows")]
+    NotThere {
+        /// The domain.
+        domain: String,
+        /// What was to be removed.
+        spec: Spec,
+        /// `now`, or where else it was looked for.
+        place: &'static str,
+    },
+    /// There is more than one.
+    #[error("domain '{domain}' has {count} forwards {spec}, expected --source, --dev, --guest or --network to say which")]
+    Several {
+        /// The domain.
+        domain: String,
+        /// What was to be removed.
+        spec: Spec,
+        /// How many.
+        count: usize,
+    },
+    /// There is no interface, or more than one.
+    #[error("domain '{domain}' has {count} interfaces on network '{network}', expected one")]
+    Interfaces {
+        /// The domain.
+        domain: String,
+        /// The network.
+        network: String,
+        /// How many.
+        count: usize,
+    },
+    /// Nobody gives the guest its address.
+    #[error("network '{network}' gives no IPv4 addresses by DHCP, expected the guest's by --guest ADDRESS")]
+    NoDhcp {
+        /// The network.
+        network: String,
+    },
+    /// No address can be reserved.
+    #[error("cannot reserve an address on network '{network}': {reason}")]
+    NoAddress {
+        /// The network.
+        network: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Somebody else was faster.
+    #[error("domain '{domain}' was not given what its metadata asks for, and the log says why; the metadata is as it was")]
+    NotApplied {
+        /// The domain.
+        domain: String,
+    },
+}

@@ -1,0 +1,247 @@
+//! A DHCP reservation for an interface that has none, so that its forward leads to one address.
+
+use super::args::Reserve;
+use super::error::Error;
+use super::guest::Guest;
+use super::host::{failed, Host, Place};
+use portero_apply::{leases, Paths};
+use portero_event::{Domain, Element, EventError, MacAddress, Network};
+use portero_plan::{Family, Owner, OwnerKind, Rule};
+use portero_port_forward::{plan_domain, Attachment, Forward, ForwardError, Lease};
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use virt::sys;
+
+/// The position libvirt is told to look for by itself.
+const ANY_IP: i32 = -1;
+
+/// A reservation that can be made.
+pub(crate) struct Reservation {
+    network: OnNetwork,
+    mac: MacAddress,
+    address: IpAddr,
+}
+
+/// A virtual network by way of libvirt.
+struct OnNetwork {
+    handle: virt::network::Network,
+    network: Network,
+    root: Element,
+}
+
+/// Decides on a reservation for the interface that a new forward leads to; nothing when it needs none
+/// or nobody wants it.
+///
+/// # Errors
+/// [`Error`] when the guest can never get an address, or none can be reserved although it shall be.
+pub(crate) fn decide(
+    host: &Host,
+    guest: &Guest,
+    domain: &Domain,
+    forward: &Forward,
+    wish: Option<Reserve>,
+) -> Result<Option<Reservation>, Error> {
+    let nic = domain.nics.iter().find(|nic| {
+        let is_meant = forward.interface.is_none_or(|mac| mac == nic.mac);
+        is_meant && nic.network.is_some()
+    });
+    let named = nic.and_then(|nic| Some((nic.mac, nic.network.as_deref()?)));
+    let Some((mac, name)) = named else {
+        return Ok(None);
+    };
+    if forward.guest.is_some() || !forward.takes(Family::Ipv4) {
+        return Ok(None);
+    }
+    let network = OnNetwork::find(host, name)?;
+    let target = |leases: &[Lease]| network.address_of(domain, forward, mac, leases);
+    if target(&[])?.is_some() {
+        return Ok(None);
+    }
+    if !network.has_dhcp() {
+        return Err(Error::NoDhcp {
+            network: name.escape_debug().to_string(),
+        });
+    }
+    let known = match host.place {
+        Place::Here => network
+            .network
+            .bridge
+            .as_ref()
+            .map(|bridge| leases(&Paths::default(), bridge)),
+        Place::Elsewhere { .. } => None,
+    };
+    let own = known.clone().unwrap_or_else(|| guest.leases());
+    let found = match (target(&own)?, &known) {
+        (Some(address), _) => Ok(address),
+        (None, Some(known)) => network.free(known).ok_or("all of its range is taken"),
+        (None, None) => Err("the domain has no lease yet, and those of others are not known here"),
+    };
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let has_none = format!(
+        "{mac} of {guest} has no DHCP reservation on network '{}'",
+        name.escape_debug()
+    );
+    let wanted = match (wish, &found) {
+        (Some(Reserve::Yes), _) => true,
+        (Some(Reserve::No), _) => false,
+        (Some(Reserve::Ask), Ok(address)) => ask(&format!("{has_none}. Reserve {address} for it?")),
+        (None, Ok(address)) if is_terminal => ask(&format!(
+            "{has_none}, so its address can change. Reserve {address} for it?"
+        )),
+        (None, Ok(address)) => {
+            eprintln!(
+                "portero: note: {has_none}: the forward follows its lease (--reserve=yes reserves {address})"
+            );
+            false
+        }
+        (_, Err(_)) => false,
+    };
+    if !wanted {
+        return Ok(None);
+    }
+    let address = found.map_err(|reason| Error::NoAddress {
+        network: name.escape_debug().to_string(),
+        reason,
+    })?;
+    Ok(Some(Reservation {
+        network,
+        mac,
+        address,
+    }))
+}
+
+/// Asks a question whose answer is no unless it is yes.
+fn ask(question: &str) -> bool {
+    eprint!("{question} [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
+}
+
+impl Reservation {
+    /// Makes it, at once and for the network's next start.
+    ///
+    /// # Errors
+    /// [`Error::Libvirt`].
+    pub(crate) fn make(&self) -> Result<(), Error> {
+        self.update(sys::VIR_NETWORK_UPDATE_COMMAND_ADD_LAST)
+    }
+
+    /// Takes it back.
+    ///
+    /// # Errors
+    /// [`Error::Libvirt`].
+    pub(crate) fn unmake(&self) -> Result<(), Error> {
+        self.update(sys::VIR_NETWORK_UPDATE_COMMAND_DELETE)
+    }
+
+    fn update(&self, command: sys::virNetworkUpdateCommand) -> Result<(), Error> {
+        let OnNetwork {
+            handle, network, ..
+        } = &self.network;
+        let failed = || {
+            failed(format!(
+                "update network '{}'",
+                network.name.as_str().escape_debug()
+            ))
+        };
+        let mut flags = sys::VIR_NETWORK_UPDATE_AFFECT_CURRENT;
+        if handle.is_active().map_err(failed())? {
+            flags |= sys::VIR_NETWORK_UPDATE_AFFECT_LIVE;
+        }
+        if handle.is_persistent().map_err(failed())? {
+            flags |= sys::VIR_NETWORK_UPDATE_AFFECT_CONFIG;
+        }
+        let section = sys::VIR_NETWORK_SECTION_IP_DHCP_HOST;
+        let xml = format!("<host mac='{}' ip='{}'/>", self.mac, self.address);
+        handle
+            .update(command, section, ANY_IP, &xml, flags)
+            .map_err(failed())
+    }
+}
+
+impl std::fmt::Display for Reservation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.network.network.name.as_str().escape_debug();
+        write!(
+            formatter,
+            "network '{name}' reserves {} for {}",
+            self.address, self.mac
+        )
+    }
+}
+
+impl OnNetwork {
+    fn find(host: &Host, name: &str) -> Result<Self, Error> {
+        let object = format!("network '{}'", name.escape_debug());
+        let handle = virt::network::Network::lookup_by_name(&host.connect, name)
+            .map_err(failed(format!("get {object}")))?;
+        let xml = handle
+            .get_xml_desc(0)
+            .map_err(failed(format!("get the XML of {object}")))?;
+        let wrong = |source: EventError| Error::Xml { object, source };
+        let parsed = Element::parse(xml.as_bytes())
+            .map_err(EventError::from)
+            .and_then(|root| {
+                let network = Network::from_element(&root)?;
+                Ok((root, network))
+            });
+        let (root, network) = parsed.map_err(wrong)?;
+        Ok(Self {
+            handle,
+            network,
+            root,
+        })
+    }
+
+    /// The IPv4 address that a forward leads to by reservations and these leases, by the planner's
+    /// own rules.
+    fn address_of(
+        &self,
+        domain: &Domain,
+        forward: &Forward,
+        mac: MacAddress,
+        leases: &[Lease],
+    ) -> Result<Option<IpAddr>, ForwardError> {
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let attachment = Attachment {
+            mac,
+            network_name: self.network.name.as_str(),
+            network: Some(&self.network),
+        };
+        let plan = plan_domain(owner, &[forward], &[attachment], &|_| leases.to_vec())?;
+        Ok(plan.ruleset.rules.iter().find_map(|rule| match rule {
+            Rule::Dnat { guest, .. } if guest.is_ipv4() => Some(*guest),
+            _ => None,
+        }))
+    }
+
+    /// Whether it gives IPv4 addresses at all.
+    fn has_dhcp(&self) -> bool {
+        let mut ips = self.root.all("ip");
+        ips.any(|ip| ip.attribute("family") != Some("ipv6") && ip.child("dhcp").is_some())
+    }
+
+    /// The first address of its DHCP ranges that nobody has.
+    fn free(&self, leases: &[Lease]) -> Option<IpAddr> {
+        let reserved = self
+            .network
+            .reservations
+            .iter()
+            .map(|reservation| reservation.address);
+        let leased = leases.iter().map(|lease| lease.address);
+        let own = self.network.subnets.iter().map(|subnet| subnet.address);
+        let taken: Vec<IpAddr> = reserved.chain(leased).chain(own).collect();
+        let ranges = self.root.all("ip").flat_map(|ip| ip.all("dhcp"));
+        let mut addresses = ranges
+            .flat_map(|dhcp| dhcp.all("range"))
+            .filter_map(|range| {
+                let end = |name| range.attribute(name)?.parse::<Ipv4Addr>().ok();
+                Some(u32::from(end("start")?)..=u32::from(end("end")?))
+            })
+            .flatten()
+            .map(|address| IpAddr::V4(Ipv4Addr::from(address)));
+        addresses.find(|address| !taken.contains(address))
+    }
+}
