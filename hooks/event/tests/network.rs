@@ -23,7 +23,9 @@ fn a_definition_may_lack_a_uuid_and_a_bridge() {
     let root = Element::parse(b"<network><name>lan</name></network>").unwrap();
     assert!(Network::from_element(&root).is_err());
     let network = Network::from_definition(&root).unwrap();
-    assert!(network.uuid.is_nil() && network.bridge.is_none());
+    let bridge = network.bridge.as_ref().map(ToString::to_string);
+    assert!(network.uuid.is_nil());
+    assert_eq!(bridge.as_deref(), Some("virbr0"));
     let wrong = b"<network><name>lan</name><uuid>1</uuid></network>";
     let root = Element::parse(wrong).unwrap();
     assert!(Network::from_definition(&root).is_err());

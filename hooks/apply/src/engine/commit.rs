@@ -116,7 +116,14 @@ impl Engine<'_> {
             Firewall::Nftables if old.has_rules_of(new) => Way::Scripts(Vec::new()),
             Firewall::Nftables if frame.shared => Way::Comparison,
             Firewall::Nftables => {
-                let has_others = others.any(|other| other.has_rules());
+                let (mut has_others, mut others_forward) = (false, false);
+                for other in others.by_ref() {
+                    has_others |= other.has_rules();
+                    others_forward |= !other.rules.is_empty();
+                    if others_forward {
+                        break;
+                    }
+                }
                 let policies = table(frame.policies);
                 let change = || {
                     let script = nftables::change_owner(old, new, &frame.libvirt, policies);
@@ -128,6 +135,18 @@ impl Engine<'_> {
                         let nothing = nftables::Observed::without_rules(&frame.libvirt);
                         let script = nftables::reconcile(&nothing, std::slice::from_ref(new));
                         Way::Scripts(script.into_iter().collect())
+                    }
+                    // Others have nothing but policies: the table of forwards has to come.
+                    _ if !others_forward && old.rules.is_empty() && !new.rules.is_empty() => {
+                        Way::Comparison
+                    }
+                    // Or it has to go.
+                    _ if !others_forward
+                        && has_others
+                        && !old.rules.is_empty()
+                        && new.rules.is_empty() =>
+                    {
+                        Way::ScriptsFirst(change())
                     }
                     // The table of policies may have to go.
                     _ if old.policy.is_some() && new.policy.is_none() => Way::Comparison,
