@@ -22,7 +22,9 @@ use news::News;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use notify::{Readiness, NOTIFY_SOCKET};
 use pace::{Pace, Step};
-use portero_apply::{clean_environment, Engine, Host, Log, LogLevel, LogSink, Paths, Severity};
+use portero_apply::{
+    clean_environment, ApplyError, Engine, Host, Log, LogLevel, LogSink, Paths, Severity,
+};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -54,6 +56,7 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
     let firewalld = Firewalld::listen()?;
     let mut pace = Pace::default();
     let mut news = News::default();
+    let mut news_of_interfaces = News::default();
     pace.event(Instant::now());
     loop {
         match pace.next(Instant::now()) {
@@ -72,10 +75,8 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
                 wait(&sources, timeout)?;
                 if interfaces.drain()? {
                     // A guest can send as soon as it finds its interface.
-                    let guarded = Engine::new(paths.clone(), &mut Host, log).guard_interfaces();
-                    if let Err(error) = guarded {
-                        log.write(Severity::Error, error);
-                    }
+                    let guarded = run(&paths, |engine| engine.guard_interfaces());
+                    news_of_interfaces.pass_on(guarded.messages(), log);
                 }
                 let is_news = rules.drain()? | leases.drain()? | firewalld.drain();
                 if is_news {
@@ -84,16 +85,22 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
             }
             Step::Sync => {
                 let begin = Instant::now();
-                let mut kept = Log::new(LogSink::Memory(Vec::new()));
-                if let Err(error) = Engine::new(paths.clone(), &mut Host, &mut kept).sync() {
-                    kept.write(Severity::Error, error);
-                }
-                news.pass_on(kept.messages(), log);
+                let compared = run(&paths, |engine| engine.sync());
+                news.pass_on(compared.messages(), log);
                 pace.synced(begin, Instant::now());
                 readiness.tell(log);
             }
         }
     }
+}
+
+/// Lets the engine work; gives what it has logged.
+fn run(paths: &Paths, work: impl FnOnce(&mut Engine<'_>) -> Result<(), ApplyError>) -> Log {
+    let mut kept = Log::new(LogSink::Memory(Vec::new()));
+    if let Err(error) = work(&mut Engine::new(paths.clone(), &mut Host, &mut kept)) {
+        kept.write(Severity::Error, error);
+    }
+    kept
 }
 
 fn wait(sources: &[BorrowedFd<'_>], timeout: PollTimeout) -> Result<(), WatchError> {
