@@ -93,9 +93,10 @@ impl<'a> Engine<'a> {
                     self.activate(domain, stdin)
                 }
                 QemuOperation::Stopped | QemuOperation::Release => {
-                    let networks = self.networks_of(domain.uuid)?;
+                    let networks = self.networks_of(domain.uuid);
                     let removed = self.remove_domain(domain);
-                    let followed = self.follow_taps(&networks, LibvirtRules::Standing);
+                    let standing = LibvirtRules::Standing;
+                    let followed = networks.and_then(|of| self.follow_taps(&of, standing));
                     removed.and(followed)
                 }
                 QemuOperation::Migrate | QemuOperation::Restore | QemuOperation::Unknown(_) => {

@@ -78,6 +78,7 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
     let firewalld = Firewalld::listen()?;
     let mut pace = Pace::default();
     let mut news = News::default();
+    let mut news_of_interfaces = News::default();
     pace.event(Instant::now());
     loop {
         match pace.next(Instant::now()) {
@@ -97,10 +98,8 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
                 wait(&sources, timeout)?;
                 if interfaces.drain()? {
                     // A guest can send as soon as it finds its interface.
-                    let guarded = Engine::new(paths.clone(), &mut Host, log).guard_interfaces();
-                    if let Err(error) = guarded {
-                        log.write(Severity::Error, error);
-                    }
+                    let guarded = run(&paths, |engine| engine.guard_interfaces());
+                    news_of_interfaces.pass_on(guarded.messages(), log);
                 }
                 let saved = domains.drain()?;
                 let mut is_news = saved.more;
@@ -116,11 +115,8 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
             }
             Step::Sync => {
                 let begin = Instant::now();
-                let mut kept = Log::new(LogSink::Memory(Vec::new()));
-                if let Err(error) = Engine::new(paths.clone(), &mut Host, &mut kept).sync() {
-                    kept.write(Severity::Error, error);
-                }
-                news.pass_on(kept.messages(), log);
+                let compared = run(&paths, |engine| engine.sync());
+                news.pass_on(compared.messages(), log);
                 pace.synced(begin, Instant::now());
                 readiness.tell(log);
             }
@@ -139,22 +135,25 @@ enum Followed {
 
 /// Gives a domain that libvirt has saved what it asks for now.
 fn follow(paths: &Paths, name: &ObjectName, news: &mut News, log: &mut Log) -> Followed {
-    let mut kept = Log::new(LogSink::Memory(Vec::new()));
-    let followed = Engine::new(paths.clone(), &mut Host, &mut kept).follow_domain(name);
-    let settled = match followed {
-        Ok(_) => Followed::Settled,
-        Err(error) => {
-            let is_final = matches!(error, ApplyError::Keeps { .. });
-            kept.write(Severity::Error, error);
-            if is_final {
-                Followed::Settled
-            } else {
-                Followed::NotYet
-            }
+    let mut settled = Followed::Settled;
+    let kept = run(paths, |engine| {
+        let followed = engine.follow_domain(name);
+        if matches!(&followed, Err(error) if !matches!(error, ApplyError::Keeps { .. })) {
+            settled = Followed::NotYet;
         }
-    };
+        followed
+    });
     news.pass_on_more(kept.messages(), log);
     settled
+}
+
+/// Lets the engine work; gives what it has logged.
+fn run(paths: &Paths, work: impl FnOnce(&mut Engine<'_>) -> Result<(), ApplyError>) -> Log {
+    let mut kept = Log::new(LogSink::Memory(Vec::new()));
+    if let Err(error) = work(&mut Engine::new(paths.clone(), &mut Host, &mut kept)) {
+        kept.write(Severity::Error, error);
+    }
+    kept
 }
 
 fn wait(sources: &[BorrowedFd<'_>], timeout: PollTimeout) -> Result<(), WatchError> {

@@ -42,6 +42,9 @@ impl Engine<'_> {
     /// # Errors
     /// [`ApplyError`].
     pub fn guard_interfaces(&mut self) -> Result<(), ApplyError> {
+        if !self.state.frame()?.is_some_and(|frame| frame.guards) {
+            return Ok(());
+        }
         let ports = self.state.all_ports()?;
         let networks = ports.iter().map(|port| port.network).collect();
         self.follow_taps(&networks, LibvirtRules::Standing)

@@ -17,6 +17,10 @@ const MAC_SET: &str = "macs";
 /// The set of interfaces that are guarded at all.
 const GUARDED_SET: &str = "guarded";
 
+/// The names that libvirt gives to taps; none that it is told can begin so
+/// (`VIR_NET_GENERATED_VNET_PREFIX` in src/util/virnetdev.h).
+const TAP_NAMES: &str = "vnet*";
+
 /// The set of interfaces with the networks of a family that each may send from.
 fn net_set(family: Family) -> String {
     format!("nets_{}", prefix(family))
@@ -50,13 +54,16 @@ pub(crate) fn guard_sets() -> BTreeMap<String, String> {
     sets
 }
 
-/// The table's one chain.
+/// The table's chains.
 ///
 /// A first VLAN tag is off a packet already, but what nft itself puts before `arp` and `icmpv6` reads
 /// the frame as if it were still there; `meta protocol` is what the packet is without. Into what else
 /// a packet can be wrapped is dropped, since guests may take it for one that is not: tags of VLAN 0
 /// by the dozen, and SNAP.
-pub(crate) fn guard_chains() -> [Chain; 1] {
+///
+/// An interface that has been plugged into a guest has no guard yet when it comes. Those of libvirt's
+/// names reach no guarded one until they have.
+pub(crate) fn guard_chains() -> [Chain; 2] {
     let others = format!("iifname != @{GUARDED_SET} return");
     let mut rules = vec![("others".to_owned(), others)];
     let mut drop = |name: &str, what: &str| {
@@ -86,11 +93,21 @@ pub(crate) fn guard_chains() -> [Chain; 1] {
     foreign("ip", "ip saddr", "0.0.0.0", Family::Ipv4);
     foreign("arp", "arp saddr ip", "0.0.0.0", Family::Ipv4);
     foreign("ip6", "ip6 saddr", "{ ::, fe80::/10 }", Family::Ipv6);
-    [Chain {
-        name: "prerouting",
-        hook: Some("type filter hook prerouting priority -301"),
-        rules,
-    }]
+    let unknown = format!(
+        "iifname \"{TAP_NAMES}\" iifname != @{GUARDED_SET} oifname @{GUARDED_SET} counter drop"
+    );
+    [
+        Chain {
+            name: "prerouting",
+            hook: Some("type filter hook prerouting priority -301"),
+            rules,
+        },
+        Chain {
+            name: "forward",
+            hook: Some("type filter hook forward priority -301"),
+            rules: vec![("not guarded yet".to_owned(), unknown)],
+        },
+    ]
 }
 
 fn guard_table() -> String {
