@@ -10,6 +10,7 @@ mod list;
 mod reserve;
 mod spec;
 
+use crate::terminal::warning;
 use crate::DONE;
 pub(crate) use args::ForwardArgs;
 use args::{AddArgs, ForwardCommand, ListArgs, RemoveArgs, Target, WhichForward};
@@ -75,7 +76,9 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
         .map(|change| change.check(host, &guest))
         .collect();
     for conflict in checked?.into_iter().flatten() {
-        eprintln!("portero: note: {conflict}; {guest} cannot start while that is so");
+        warning(format_args!(
+            "{conflict}; {guest} cannot start while that is so"
+        ));
     }
     let reservation = reserve::decide(host, &guest, &domain, &forward, args.reserve)?;
     let expected = Expected {
@@ -83,18 +86,13 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
         lost: Vec::new(),
     };
     let record = commit(host, &guest, &changes, reservation.as_ref(), &expected)?;
-    let mut text = reservation.map_or(String::new(), |made| format!("{made}\n"));
-    for change in &changes {
-        text += &match (&host.place, change.target) {
-            (Place::Elsewhere { .. }, Target::Live) => written(host, &guest),
-            (_, Target::Config) => format!("{guest} forwards {spec} from its next start on\n"),
-            (Place::Here, Target::Live) => match destination(record.as_ref(), &expected.gained) {
-                Ok(addresses) => format!("{guest} forwards {spec} to {addresses}\n"),
-                Err(reason) => format!("{guest} does not forward {spec} yet: {reason}\n"),
-            },
-        };
-    }
-    Ok(text)
+    let reserved = reservation.map_or(String::new(), |made| format!("{made}\n"));
+    let now = match destination(record.as_ref(), &expected.gained) {
+        Ok(addresses) => format!("{guest} forwards {spec} to {addresses}\n"),
+        Err(reason) => format!("{guest} does not forward {spec} yet: {reason}\n"),
+    };
+    let at_start = format!("{guest} forwards {spec} from its next start on\n");
+    Ok(reserved + &outcome(host, &guest, &changes, &now, &at_start))
 }
 
 fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
@@ -153,16 +151,9 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
         });
     }
     commit(host, &guest, &changes, None, &expected)?;
-    let text = changes
-        .iter()
-        .map(|change| match (&host.place, change.target) {
-            (Place::Elsewhere { .. }, Target::Live) => written(host, &guest),
-            (_, Target::Config) => {
-                format!("{guest} forwards {spec} from its next start on no more\n")
-            }
-            (Place::Here, Target::Live) => format!("{guest} no longer forwards {spec}\n"),
-        });
-    Ok(text.collect())
+    let now = format!("{guest} no longer forwards {spec}\n");
+    let at_start = format!("{guest} forwards {spec} from its next start on no more\n");
+    Ok(outcome(host, &guest, &changes, &now, &at_start))
 }
 
 /// A domain that can be changed by whoever runs this.
@@ -173,15 +164,23 @@ fn changeable(host: &Host, domain: &str) -> Result<Guest, Error> {
     Guest::find(host, domain)
 }
 
-/// What to know of a running domain of another host.
-fn written(host: &Host, guest: &Guest) -> String {
-    if let Place::Elsewhere { uri } = &host.place {
-        eprintln!(
-            "portero: note: nothing was checked against ports that are in use there, and this host's \
-             firewall is not concerned: at {uri} portero-watch applies it"
-        );
+/// What to say of each state that was changed: `now` of the running domain of this host.
+fn outcome(host: &Host, guest: &Guest, changes: &[Change], now: &str, at_start: &str) -> String {
+    let mut text = String::new();
+    for change in changes {
+        match (&host.place, change.target) {
+            (_, Target::Config) => text += at_start,
+            (Place::Here, Target::Live) => text += now,
+            (Place::Elsewhere { uri }, Target::Live) => {
+                warning(format_args!(
+                    "nothing was checked against ports that are in use there, and this host's firewall \
+                     is not concerned: at {uri} portero-watch applies it"
+                ));
+                text += &format!("the metadata of {guest} is written\n");
+            }
+        }
     }
-    format!("the metadata of {guest} is written\n")
+    text
 }
 
 /// The guest's addresses that claims lead to, or why there is none yet.

@@ -7,6 +7,7 @@ use super::error::Error;
 use super::guest::Guest;
 use super::host::{Host, Place};
 use super::reserve::Reservation;
+use crate::terminal::warning;
 use portero_apply::{ApplyError, Engine, Log, LogSink, Paths, Record};
 use portero_event::Domain;
 use portero_plan::Claim;
@@ -123,7 +124,7 @@ pub(crate) fn commit(
             .map(|change| guest.set_metadata(change.target, change.before.as_deref()));
         let unreserved = reservation.map(Reservation::unmake);
         for failure in undone.chain(unreserved).filter_map(Result::err) {
-            eprintln!("portero: cannot take back what was done: {failure}");
+            warning(format_args!("cannot take back what was done: {failure}"));
         }
         // It has what it had, or says why it has not.
         let _ = settle();

@@ -4,6 +4,7 @@ use super::args::Reserve;
 use super::error::Error;
 use super::guest::Guest;
 use super::host::{failed, Host, Place};
+use crate::terminal::warning;
 use portero_apply::{leases, Paths};
 use portero_event::{Domain, Element, EventError, MacAddress, Network};
 use portero_plan::{Family, Owner, OwnerKind, Rule};
@@ -89,9 +90,9 @@ pub(crate) fn decide(
             "{has_none}, so its address can change. Reserve {address} for it?"
         )),
         (None, Ok(address)) => {
-            eprintln!(
-                "portero: note: {has_none}: the forward follows its lease (--reserve=yes reserves {address})"
-            );
+            warning(format_args!(
+                "{has_none}: the forward follows its lease (--reserve=yes reserves {address})"
+            ));
             false
         }
         (_, Err(_)) => false,
