@@ -92,9 +92,13 @@ pub fn work(hooks: &Hooks, firewall: Firewall, forwards: u32) -> io::Result<()> 
     answer(begin.elapsed())?;
     let (host_port, guest_port) = guest.ports().last().ok_or_else(|| other("no ports"))?;
     serve(port(guest_port)?)?;
-    let client = Client::new(SocketAddr::from((HOST, port(host_port)?)))?;
-    client.connect(1)?;
-    answer_each_request(|| client.connect(CONNECTIONS))
+    let address = SocketAddr::from((HOST, port(host_port)?));
+    let client = Client::new(
+        move || Ok(address),
+        |address, count| connect(*address, count),
+    )?;
+    client.ask(1)?;
+    answer_each_request(|| client.ask(CONNECTIONS))
 }
 
 fn other(reason: &str) -> io::Error {
@@ -181,29 +185,42 @@ fn serve(port: u16) -> io::Result<()> {
     receiver.recv().map_err(io::Error::other)?
 }
 
-/// A thread outside that connects when it is told to.
-struct Client {
+/// A thread outside that does something so many times when it is told to, and says how long it took.
+pub struct Client {
     requests: mpsc::Sender<u32>,
     answers: mpsc::Receiver<io::Result<Duration>>,
 }
 
 impl Client {
-    fn new(address: SocketAddr) -> io::Result<Self> {
+    /// Starts the thread, which first makes what it works with.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn new<T>(
+        prepare: impl FnOnce() -> io::Result<T> + Send + 'static,
+        work: impl Fn(&T, u32) -> io::Result<Duration> + Send + 'static,
+    ) -> io::Result<Self> {
         let (requests, orders) = mpsc::channel();
         let (sender, answers) = mpsc::channel();
-        thread::spawn(move || {
-            let entered = enter("client");
-            let _ = sender.send(entered.map(|()| Duration::ZERO));
-            for count in orders {
-                let _ = sender.send(connect(address, count));
+        thread::spawn(move || match enter("client").and_then(|()| prepare()) {
+            Ok(with) => {
+                let _ = sender.send(Ok(Duration::ZERO));
+                for count in orders {
+                    let _ = sender.send(work(&with, count));
+                }
             }
+            Err(error) => drop(sender.send(Err(error))),
         });
         let client = Self { requests, answers };
         client.answer()?;
         Ok(client)
     }
 
-    fn connect(&self, count: u32) -> io::Result<Duration> {
+    /// Has it done so many times.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn ask(&self, count: u32) -> io::Result<Duration> {
         self.requests.send(count).map_err(io::Error::other)?;
         self.answer()
     }

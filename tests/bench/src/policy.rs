@@ -1,7 +1,7 @@
 //! A network with a policy: its start, against the bare commit of the very same rules, and what its
 //! rules cost each packet.
 
-use crate::connections::{enter, make_neighbours};
+use crate::connections::{enter, make_neighbours, Client};
 use crate::hooks::Hooks;
 use crate::median::{medians, Side};
 use crate::process::Process;
@@ -169,7 +169,7 @@ pub fn work(hooks: &Hooks, firewall: Firewall, rules: u32) -> io::Result<()> {
     answer(begin.elapsed())?;
     serve()?;
     let address = SocketAddr::new(guest.address().parse().map_err(io::Error::other)?, PORT);
-    let client = Client::new(address)?;
+    let client = Client::new(move || connected(address), exchange)?;
     client.ask(1)?;
     answer_each_request(|| client.ask(PACKETS))
 }
@@ -193,47 +193,12 @@ fn serve() -> io::Result<()> {
     receiver.recv().map_err(io::Error::other)?
 }
 
-/// A thread outside that sends when it is told to.
-struct Client {
-    requests: mpsc::Sender<u32>,
-    answers: mpsc::Receiver<io::Result<Duration>>,
-}
-
-impl Client {
-    fn new(address: SocketAddr) -> io::Result<Self> {
-        let (requests, orders) = mpsc::channel();
-        let (sender, answers) = mpsc::channel();
-        thread::spawn(move || {
-            let bound = enter("client")
-                .and_then(|()| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))
-                .and_then(|socket| {
-                    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-                    socket.connect(address)?;
-                    Ok(socket)
-                });
-            match bound {
-                Ok(socket) => {
-                    let _ = sender.send(Ok(Duration::ZERO));
-                    for count in orders {
-                        let _ = sender.send(exchange(&socket, count));
-                    }
-                }
-                Err(error) => drop(sender.send(Err(error))),
-            }
-        });
-        let client = Self { requests, answers };
-        client.answer()?;
-        Ok(client)
-    }
-
-    fn ask(&self, count: u32) -> io::Result<Duration> {
-        self.requests.send(count).map_err(io::Error::other)?;
-        self.answer()
-    }
-
-    fn answer(&self) -> io::Result<Duration> {
-        self.answers.recv().map_err(io::Error::other)?
-    }
+/// A socket outside that is connected to the guest.
+fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    socket.connect(address)?;
+    Ok(socket)
 }
 
 fn exchange(socket: &UdpSocket, count: u32) -> io::Result<Duration> {
