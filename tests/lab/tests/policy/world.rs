@@ -241,6 +241,13 @@ impl World {
         let tail = &lines[lines.len().saturating_sub(15)..];
         println!("--- end of libvirtd's log\n{}", tail.join("\n"));
         let _ = fs::remove_dir_all("/etc/portero/networks");
+        let _ = fs::create_dir_all("/etc/portero/networks");
+        for name in self.lab.virsh(&["list", "--all", "--name"]).lines() {
+            if PLACES.iter().all(|place| place.name != name) && !name.is_empty() {
+                let _ = self.lab.try_virsh(&["destroy", name]);
+                let _ = self.lab.try_virsh(&["undefine", name]);
+            }
+        }
         let _ = self.lab.run("portero", &["sync"]);
     }
 }
