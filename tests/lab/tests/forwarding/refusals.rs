@@ -119,7 +119,7 @@ fn grammar(world: &mut World) {
         ("<portero:portForward proto='tcp'/>", "all ports of the host"),
         ("<portero:portForward proto='tcp' guest='10.9.9.9'><portero:range start='8080'/></portero:portForward>", "guest address 10.9.9.9"),
         ("<portero:portForward proto='tcp' adress='1.2.3.4'><portero:range start='8080'/></portero:portForward>", "attribute 'adress'"),
-        ("<portero:policy in='reject'/>", "does not support"),
+        ("<portero:policy in='reject'/>", "not known here"),
     ];
     for (portero, expected) in wrong {
         world.lab.define(&web(portero));
