@@ -121,7 +121,7 @@ fn end(lab: &Lab, guests: &[&str]) {
         lab.virsh(&["undefine", name]);
     }
     let elements = lab.run("nft", &["list", "table", "bridge", "portero_policy"]);
-    assert!(!elements.stdout.contains("vnet"), "{elements:?}");
+    assert!(!elements.stdout.contains("elements"), "{elements:?}");
     let _ = fs::remove_file(FILE);
     lab.virsh(&["net-destroy", PEN.name]);
     lab.virsh(&["net-undefine", PEN.name]);
