@@ -362,7 +362,7 @@ const WRONG_POLICIES: &[(&str, &str, &str)] = &[
     ("<p:rule action='drop' direction='in'><p:peer host='no'/></p:rule>", "peer", "host: expected yes"),
     ("<p:rule action='drop' direction='in'><p:peer mac='52:54:00:00:00'/></p:rule>", "peer", "mac: '52:54:00:00:00' is not a MAC address"),
     ("<p:rule action='drop' direction='in'><p:peer network='a' match='false'/></p:rule>", "peer", "match: 'false' is not known, expected yes, no"),
-    ("<p:rule action='drop' direction='in'><p:peer network='a'><p:tcp/></p:peer></p:rule>", "tcp", "not known in a peer"),
+    ("<p:rule action='drop' direction='in'><p:peer network='a'><p:tcp/></p:peer></p:rule>", "tcp", "not known in <peer>"),
     ("<p:rule action='drop' direction='out'><p:peer mac='52:54:00:00:00:01'/></p:rule>", "peer", "expected direction='in'"),
     ("<p:rule action='drop' direction='inout'><p:peer mac='52:54:00:00:00:01'/></p:rule>", "peer", "expected direction='in'"),
     ("<p:rule action='drop' direction='out'><p:peer network='a' nat='no'/></p:rule>", "peer", "expected action='accept'"),

