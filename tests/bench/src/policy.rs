@@ -59,8 +59,10 @@ fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
         std::fs::write(&file, text)?;
         Ok::<_, io::Error>(file)
     };
-    if firewall == Firewall::Nftables {
-        make_libvirt_nftables()?;
+    match firewall {
+        Firewall::Nftables => make_libvirt_nftables()?,
+        // What was used last would be used again.
+        Firewall::Iptables => std::fs::remove_file("/run/portero/frame")?,
     }
     hooks.daemon_start().run()?;
     let data = file("policy.xml", &policy_network_data(MANY))?;
