@@ -10,6 +10,7 @@ use crate::policy::{Clause, Judged, Named, Nat, NatPeer, Nets, Peer, Service, Ve
 use crate::{Family, Owner, Protocol, Ruleset};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A rule: its comment, and its text without.
@@ -124,12 +125,33 @@ struct ChainOf {
 struct SetOf {
     family: Family,
     nets: Vec<(IpNet, String)>,
+    /// The same by their first addresses; none of them overlaps another.
+    by_start: BTreeMap<IpAddr, IpNet>,
 }
 
 impl SetOf {
+    fn new(family: Family) -> Self {
+        Self {
+            family,
+            nets: Vec::new(),
+            by_start: BTreeMap::new(),
+        }
+    }
+
+    fn insert(&mut self, net: IpNet, clause: String) {
+        self.nets.push((net, clause));
+        self.by_start.insert(net.network(), net);
+    }
+
+    /// Whether a network is in one of them.
+    fn holds(&self, net: IpNet) -> bool {
+        let before = self.by_start.range(..=net.network()).next_back();
+        before.is_some_and(|(_, known)| known.contains(&net))
+    }
+
     fn overlaps(&self, net: IpNet) -> bool {
-        let mut known = self.nets.iter().map(|(net, _)| net);
-        known.any(|known| known.contains(&net) || net.contains(known))
+        let mut after = self.by_start.range(net.network()..);
+        self.holds(net) || after.next().is_some_and(|(start, _)| net.contains(start))
     }
 }
 
@@ -194,20 +216,18 @@ impl ChainOf {
         for clause in group {
             for net in nets_of(clause) {
                 let own = &mut self.sets[begin..];
-                if own
-                    .iter()
-                    .any(|set| set.nets.iter().any(|(known, _)| known.contains(net)))
-                {
+                if own.iter().any(|set| set.holds(*net)) {
                     // Never reached: whoever comes first has decided.
                     continue;
                 }
-                let entry = (*net, clause.name.clone());
+                let name = clause.name.clone();
                 match own.iter_mut().find(|set| !set.overlaps(*net)) {
-                    Some(set) => set.nets.push(entry),
-                    None => self.sets.push(SetOf {
-                        family,
-                        nets: vec![entry],
-                    }),
+                    Some(set) => set.insert(*net, name),
+                    None => {
+                        let mut set = SetOf::new(family);
+                        set.insert(*net, name);
+                        self.sets.push(set);
+                    }
                 }
             }
         }
