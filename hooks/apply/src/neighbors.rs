@@ -25,6 +25,9 @@ const ANSWERED: [&str; 4] = ["REACHABLE", "DELAY", "STALE", "PROBE"];
 
 /// See [`crate::Kernel::check_neighbors`].
 pub(crate) fn check(neighbors: &[Neighbor], deadline: Deadline) -> Result<(), KernelError> {
+    if neighbors.is_empty() {
+        return Ok(());
+    }
     let entries = proxies(deadline)?;
     let new: Vec<&Neighbor> = neighbors
         .iter()
