@@ -109,10 +109,15 @@ pub fn outlook<'a>(
     let services = classes(&stages, family)
         .into_iter()
         .map(|(service, protocol)| (service, judge(protocol)));
-    let services = joined(services)
-        .into_iter()
-        .filter(|(_, fate)| *fate != anything)
-        .collect();
+    let mut services = joined(services);
+    // A type of ICMP is told even where it fares as anything does, if the other types do not.
+    let others_differ = services.iter().any(|(service, fate)| {
+        matches!(service, Service::Icmp { kind: None, .. }) && *fate != anything
+    });
+    services.retain(|(service, fate)| {
+        *fate != anything
+            || (others_differ && matches!(service, Service::Icmp { kind: Some(_), .. }))
+    });
     Some(Outlook { anything, services })
 }
 
