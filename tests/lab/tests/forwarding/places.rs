@@ -327,6 +327,7 @@ fn isolated(world: &mut World) {
     // Control: it is isolated but for that.
     lab.refuses(From::Guest(CELL), Tcp, portero_lab::OUTSIDE_V4, 80);
     lab.virsh(&["destroy", "cell"]);
+    lab.virsh(&["undefine", "cell"]);
     lab.refuses(From::Outside, Tcp, HOST_V4, 8070);
     world.is_untouched();
 }
