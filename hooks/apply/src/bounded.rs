@@ -49,7 +49,9 @@ pub(crate) fn run(
     input: &str,
     deadline: Deadline,
 ) -> Result<(), KernelError> {
-    finish(name, arguments, input, Stdio::null(), deadline).map(drop)
+    Started::new(name, arguments, Stdio::null())?
+        .finish(input, deadline)
+        .map(drop)
 }
 
 /// Runs a program without input; gives what it writes on stdout.
@@ -61,27 +63,63 @@ pub(crate) fn read(
     arguments: &[&str],
     deadline: Deadline,
 ) -> Result<Vec<u8>, KernelError> {
-    finish(name, arguments, "", Stdio::piped(), deadline)
+    Started::new(name, arguments, Stdio::piped())?.finish("", deadline)
+}
+
+/// A program that waits for its input; it is killed when none comes.
+#[derive(Debug)]
+pub(crate) struct Started {
+    name: String,
+    child: Child,
+}
+
+impl Started {
+    /// Starts a program with nothing of our environment.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it cannot be run.
+    pub(crate) fn new(name: &str, arguments: &[&str], stdout: Stdio) -> Result<Self, KernelError> {
+        let child = command(name)?
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| KernelError::Spawn {
+                program: name.to_owned(),
+                source,
+            })?;
+        let name = name.to_owned();
+        Ok(Self { name, child })
+    }
+
+    /// Gives it its input and waits for its end; gives what it wrote on stdout.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it fails, or is killed because the deadline has passed.
+    pub(crate) fn finish(
+        mut self,
+        input: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, KernelError> {
+        finish(&self.name, &mut self.child, input, deadline)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Of a child that has been waited for both do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn finish(
     name: &str,
-    arguments: &[&str],
+    child: &mut Child,
     input: &str,
-    stdout: Stdio,
     deadline: Deadline,
 ) -> Result<Vec<u8>, KernelError> {
-    let spawn_error = |source| KernelError::Spawn {
-        program: name.to_owned(),
-        source,
-    };
-    let mut child = command(name)?
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(stdout)
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(spawn_error)?;
     // A program that fails early closes its stdin; its exit status says why.
     let writer = child.stdin.take().and_then(|mut stdin| {
         if input.len() <= PIPE_CAPACITY {
@@ -105,7 +143,7 @@ fn finish(
         .map_or(Some(String::new()), |stderr| read_until(stderr, deadline));
     let status = message
         .is_some()
-        .then(|| wait_until(&mut child, deadline, ABOUT_TO_END))
+        .then(|| wait_until(child, deadline, ABOUT_TO_END))
         .flatten();
     let Some(status) = status else {
         let _ = child.kill();
@@ -119,7 +157,10 @@ fn finish(
         reader.join().unwrap_or_else(|_| Ok(Vec::new()))
     });
     if status.success() {
-        return output.map_err(spawn_error);
+        return output.map_err(|source| KernelError::Spawn {
+            program: name.to_owned(),
+            source,
+        });
     }
     let message = message.unwrap_or_default();
     Err(failed(name.to_owned(), &message, status))

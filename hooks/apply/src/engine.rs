@@ -22,8 +22,9 @@ use portero_event::{
     DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
 };
 use portero_host_bridge::Activation;
-use portero_plan::{Claim, Owner, OwnerKind, Script};
+use portero_plan::{Claim, Firewall, Origin, Owner, OwnerKind, Script, Tool};
 use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
+use portero_routed_policy::WrittenPolicy;
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
@@ -329,8 +330,13 @@ impl<'a> Engine<'a> {
     fn start_network(&mut self, network: &Network, stdin: &[u8]) -> Result<(), ApplyError> {
         self.check_host_bridge(network)?;
         let forwards = self.network_forwards(network)?;
-        let has_policy = self.written_policy(network)?.is_some();
-        let others_have = self.state.frame()?.is_some_and(|frame| frame.policies);
+        let written = self.written_policy(network)?;
+        let has_policy = written.is_some();
+        let frame = self.state.frame()?;
+        if has_policy && frame.as_ref().map(|frame| frame.firewall) == Some(Firewall::Nftables) {
+            self.kernel.expect(Tool::Nft);
+        }
+        let others_have = frame.is_some_and(|frame| frame.policies);
         if forwards.is_empty() && !has_policy && !others_have {
             return Ok(());
         }
@@ -345,7 +351,7 @@ impl<'a> Engine<'a> {
         }
         self.state
             .put_object(OwnerKind::Network, network.uuid, stdin)?;
-        let applied = self.apply_at_start(&config, network, &forwards, deadline);
+        let applied = self.apply_at_start(&config, network, &forwards, written, deadline);
         if applied.is_err() {
             self.state.remove_object(OwnerKind::Network, network.uuid)?;
         }
@@ -357,10 +363,11 @@ impl<'a> Engine<'a> {
         config: &Config,
         network: &Network,
         forwards: &[&Forward],
+        written: Option<(WrittenPolicy, Origin)>,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
-        let networks = self.state.networks()?;
-        let record = self.network_record(network, forwards, &networks, None)?;
+        let networks = self.state.networks_with(network)?;
+        let record = self.network_record(network, forwards, written, &networks, None)?;
         if let Some(policy) = &record.ruleset.policy {
             self.kernel.check_neighbors(&policy.neighbors, deadline)?;
         }
@@ -407,15 +414,15 @@ impl<'a> Engine<'a> {
             .state
             .record(OwnerKind::Network, network.uuid)?
             .is_some();
-        let has_policy = self.written_policy(network)?.is_some();
-        if (has_policy || !forwards.is_empty()) && !known {
+        let written = self.written_policy(network)?;
+        if (written.is_some() || !forwards.is_empty()) && !known {
             let (config, deadline) = self.configure()?;
             let _lock = self.state.lock(deadline)?;
             let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
             let forwards: Vec<&Forward> = forwards.iter().collect();
             self.check(&config, &owner, &forwards, None)?;
             let networks = self.state.networks()?;
-            let record = self.network_record(network, &forwards, &networks, None)?;
+            let record = self.network_record(network, &forwards, written, &networks, None)?;
             self.apply(&config, record, LibvirtRules::Coming, deadline)?;
         }
         self.replan_running_domain(port)

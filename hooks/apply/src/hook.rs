@@ -136,7 +136,7 @@ fn handle(hook: Hook, arguments: &HookArguments, log: &mut Log) -> Result<(), Ap
         log.write(Severity::Debug, format!("operation {word} is not known"));
         return Ok(());
     };
-    Engine::new(Paths::default(), &mut Host, log).handle(&event, &stdin)
+    Engine::new(Paths::default(), &mut Host::default(), log).handle(&event, &stdin)
 }
 
 /// Reads what libvirt writes, up to the limit. What is beyond is left unread: libvirt's write then

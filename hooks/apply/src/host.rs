@@ -1,6 +1,6 @@
 //! The machine portero runs on, as a [`Kernel`].
 
-use crate::bounded::{find_program, read, run};
+use crate::bounded::{find_program, read, run, Started};
 use crate::interfaces::Interface;
 use crate::kernel::{Localnet, ProxyNdp};
 use crate::tables::{has_rules, has_table, TableFamily};
@@ -17,11 +17,15 @@ use portero_port_forward::Listener;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// The real machine.
 #[derive(Debug, Default)]
-pub struct Host;
+pub struct Host {
+    /// An nft that waits for its script.
+    expected: Option<Started>,
+}
 
 impl Host {
     /// The host's name; empty when the kernel does not tell it.
@@ -141,7 +145,20 @@ impl Kernel for Host {
         Ok(observed)
     }
 
+    fn expect(&mut self, tool: Tool) {
+        // What iptables-restore is to wait for its lock is not known yet.
+        if tool == Tool::Nft && self.expected.is_none() {
+            // Whoever cannot be started now is started, and missed, when it is needed.
+            self.expected = Started::new(tool.program(), tool.arguments(), Stdio::null()).ok();
+        }
+    }
+
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError> {
+        if script.tool == Tool::Nft {
+            if let Some(nft) = self.expected.take() {
+                return nft.finish(&script.text, deadline).map(drop);
+            }
+        }
         let wait = format!("--wait={}", deadline.left().as_secs().max(1));
         let mut arguments = script.tool.arguments().to_vec();
         if let Tool::Restore(_) = script.tool {

@@ -5,6 +5,7 @@ use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
 use portero_plan::{
     iptables, nftables, Claim, Family, Firewall, Neighbor, PortRange, Protocol, Rule, Script, Tap,
+    Tool,
 };
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
@@ -57,6 +58,10 @@ pub trait Kernel {
     /// # Errors
     /// [`KernelError::NoProgram`] when there is none.
     fn check_guards(&mut self) -> Result<(), KernelError>;
+
+    /// A script for this tool is about to be planned, and may then be committed: whatever of it takes
+    /// its time may begin now. Nothing is changed by that.
+    fn expect(&mut self, _tool: Tool) {}
 
     /// Commits a script; each of its tables is changed as a whole or not at all.
     ///

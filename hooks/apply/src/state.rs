@@ -302,10 +302,25 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn put_record(&self, record: &Record) -> Result<(), ApplyError> {
+        self.put_record_text(&record.ruleset.owner, &self.record_text(record)?)
+    }
+
+    /// What the file of a record holds.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn record_text(&self, record: &Record) -> Result<Vec<u8>, ApplyError> {
         let owner = &record.ruleset.owner;
-        let path = self.record_path(owner.kind, owner.uuid);
+        to_json(&self.record_path(owner.kind, owner.uuid), record)
+    }
+
+    /// Writes an owner's record as [`State::record_text`] gives it.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn put_record_text(&self, owner: &Owner, text: &[u8]) -> Result<(), ApplyError> {
         files::make_folder(&self.root.join("records"))?;
-        write_json(&path, record)
+        files::write(&self.record_path(owner.kind, owner.uuid), text)
     }
 
     /// Removes an owner's record.
@@ -324,7 +339,7 @@ impl State {
     }
 
     fn object_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
-        self.objects_path(kind).join(format!("{uuid}.xml"))
+        self.objects_path(kind).join(object_file(uuid))
     }
 
     /// Whether an object's XML is kept.
@@ -378,12 +393,23 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn networks(&self) -> Result<Vec<Network>, ApplyError> {
-        self.objects(OwnerKind::Network, |stdin| {
-            match Event::network(NetworkOperation::Started, stdin) {
-                Ok(Event::Network { network, .. }) => Some(network),
-                _ => None,
+        self.objects(OwnerKind::Network, network)
+    }
+
+    /// All active networks, `known` among them as it is and not as it was written.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn networks_with(&self, known: &Network) -> Result<Vec<Network>, ApplyError> {
+        let folder = self.objects_path(OwnerKind::Network);
+        let mut networks = vec![known.clone()];
+        for name in files::names(&folder, ".xml")? {
+            if name != object_file(known.uuid) {
+                let content = files::read(&folder.join(name))?;
+                networks.extend(content.and_then(|content| network(&content)));
             }
-        })
+        }
+        Ok(networks)
     }
 
     /// Forgets objects that are not among the active ones, unless they may be just starting.
@@ -559,11 +585,27 @@ fn domain_of(stdin: &[u8]) -> Option<Domain> {
     }
 }
 
+/// The name of the file that holds what libvirt wrote of an object.
+fn object_file(uuid: Uuid) -> String {
+    format!("{uuid}.xml")
+}
+
+/// The network in what libvirt wrote.
+fn network(stdin: &[u8]) -> Option<Network> {
+    match Event::network(NetworkOperation::Started, stdin) {
+        Ok(Event::Network { network, .. }) => Some(network),
+        _ => None,
+    }
+}
+
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ApplyError> {
-    let content = serde_json::to_vec(value).map_err(|error| ApplyError::File {
+    files::write(path, &to_json(path, value)?)
+}
+
+fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, ApplyError> {
+    serde_json::to_vec(value).map_err(|error| ApplyError::File {
         action: "write",
         path: path.to_owned(),
         source: error.into(),
-    })?;
-    files::write(path, &content)
+    })
 }

@@ -16,13 +16,16 @@ const DEPTH_LIMIT: usize = 128;
 /// Most elements that are accepted in one document.
 const ELEMENT_LIMIT: usize = 400_000;
 
-/// One element with its attributes, children and text.
+/// One element with its attributes, children and text; a clone is the same one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Element {
-    name: String,
+pub struct Element(Arc<Node>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Node {
+    name: Box<str>,
     namespace: Option<Arc<str>>,
     line: usize,
-    attributes: Vec<(String, String)>,
+    attributes: Box<[(Box<str>, Box<str>)]>,
     children: Vec<Element>,
     text: String,
 }
@@ -104,33 +107,33 @@ impl Element {
     /// The name without prefix.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The namespace, if the element has one.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+        self.0.namespace.as_deref()
     }
 
     /// The line the element starts on, counted from 1.
     #[must_use]
     pub fn line(&self) -> usize {
-        self.line
+        self.0.line
     }
 
     /// The value of an attribute.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        let mut attributes = self.0.attributes.iter();
+        attributes
+            .find(|(key, _)| **key == *name)
+            .map(|(_, value)| &**value)
     }
 
     /// The names of all attributes, in document order, namespace declarations left out.
     pub fn attribute_names(&self) -> impl Iterator<Item = &str> {
-        self.attributes.iter().map(|(key, _)| key.as_str())
+        self.0.attributes.iter().map(|(key, _)| &**key)
     }
 
     /// Checks that there is no other attribute than the known ones: a misspelt restriction must
@@ -167,8 +170,8 @@ impl Element {
     /// # Errors
     /// [`Problem`] at the first one.
     pub fn expect_text(&self) -> Result<(), Problem> {
-        self.children.first().map_or(Ok(()), |child| {
-            Err(child.problem(format!("not known in <{}>, expected nothing", self.name)))
+        self.0.children.first().map_or(Ok(()), |child| {
+            Err(child.problem(format!("not known in <{}>, expected nothing", self.0.name)))
         })
     }
 
@@ -189,35 +192,37 @@ impl Element {
     /// All child elements.
     #[must_use]
     pub fn children(&self) -> &[Element] {
-        &self.children
+        &self.0.children
     }
 
     /// The first child of libvirt's own (no namespace) with this name.
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Element> {
-        self.children
+        self.0
+            .children
             .iter()
-            .find(|child| child.namespace.is_none() && child.name == name)
+            .find(|child| child.namespace().is_none() && child.name() == name)
     }
 
     /// All children of libvirt's own (no namespace) with this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> + 'a {
-        self.children
+        self.0
+            .children
             .iter()
-            .filter(move |child| child.namespace.is_none() && child.name == name)
+            .filter(move |child| child.namespace().is_none() && child.name() == name)
     }
 
     /// The text directly inside the element, white space at both ends removed.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.text.trim()
+        self.0.text.trim()
     }
 
     /// A [`Problem`] at this element.
     pub fn problem(&self, reason: impl fmt::Display) -> Problem {
         Problem {
-            line: self.line,
-            element: self.name.clone(),
+            line: self.0.line,
+            element: self.0.name.to_string(),
             reason: reason.to_string(),
         }
     }
@@ -255,9 +260,12 @@ impl<'a> Lines<'a> {
 struct TreeBuilder<'a> {
     reader: NsReader<&'a [u8]>,
     lines: Lines<'a>,
-    open: Vec<Element>,
+    open: Vec<Node>,
     root: Option<Element>,
     elements: usize,
+    /// Of the element that is being read.
+    attributes: Vec<(Box<str>, Box<str>)>,
+    /// Those that were met.
     namespaces: Vec<Arc<str>>,
 }
 
@@ -271,6 +279,7 @@ impl<'a> TreeBuilder<'a> {
             open: Vec::new(),
             root: None,
             elements: 0,
+            attributes: Vec::new(),
             namespaces: Vec::new(),
         }
     }
@@ -302,11 +311,11 @@ impl<'a> TreeBuilder<'a> {
                 }
                 XmlEvent::Empty(tag) => {
                     let element = self.element(&tag, line)?;
-                    self.close(element, line)?;
+                    self.close(Element(Arc::new(element)), line)?;
                 }
                 XmlEvent::End(_) => {
                     if let Some(element) = self.open.pop() {
-                        self.close(element, line)?;
+                        self.close(Element(Arc::new(element)), line)?;
                     }
                 }
                 XmlEvent::Text(text) => {
@@ -342,7 +351,7 @@ impl<'a> TreeBuilder<'a> {
         self.root.ok_or(XmlError::Empty)
     }
 
-    fn element(&mut self, tag: &BytesStart<'_>, line: usize) -> Result<Element, XmlError> {
+    fn element(&mut self, tag: &BytesStart<'_>, line: usize) -> Result<Node, XmlError> {
         self.elements += 1;
         if self.elements > ELEMENT_LIMIT {
             return Err(XmlError::TooMuch {
@@ -353,7 +362,9 @@ impl<'a> TreeBuilder<'a> {
         }
         let (resolved, local) = self.reader.resolver().resolve_element(tag.name());
         let namespace = match resolved {
-            ResolveResult::Bound(namespace) => Some(namespace.as_ref().to_owned()),
+            ResolveResult::Bound(namespace) => {
+                Some(intern(&mut self.namespaces, namespace.as_ref()))
+            }
             ResolveResult::Unbound => None,
             ResolveResult::Unknown(prefix) => {
                 return Err(XmlError::Malformed {
@@ -362,8 +373,7 @@ impl<'a> TreeBuilder<'a> {
                 })
             }
         };
-        let name = local.as_ref().to_owned();
-        let mut attributes = Vec::new();
+        let name = local.as_ref().into();
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|error| malformed(line, &error))?;
             let key: &str = attribute.key.as_ref();
@@ -373,26 +383,16 @@ impl<'a> TreeBuilder<'a> {
             let value = attribute
                 .normalized_value(quick_xml::XmlVersion::Implicit1_0)
                 .map_err(|error| malformed(line, &error))?;
-            attributes.push((key.to_owned(), value.into_owned()));
+            self.attributes.push((key.into(), value.into()));
         }
-        let namespace = namespace.map(|namespace| self.intern(&namespace));
-        Ok(Element {
+        Ok(Node {
             name,
             namespace,
             line,
-            attributes,
+            attributes: self.attributes.drain(..).collect(),
             children: Vec::new(),
             text: String::new(),
         })
-    }
-
-    fn intern(&mut self, namespace: &str) -> Arc<str> {
-        if let Some(known) = self.namespaces.iter().find(|known| &***known == namespace) {
-            return Arc::clone(known);
-        }
-        let new: Arc<str> = Arc::from(namespace);
-        self.namespaces.push(Arc::clone(&new));
-        new
     }
 
     fn close(&mut self, element: Element, line: usize) -> Result<(), XmlError> {
@@ -401,7 +401,7 @@ impl<'a> TreeBuilder<'a> {
         } else if self.root.is_some() {
             return Err(XmlError::Malformed {
                 line,
-                reason: format!("a second root element <{}>", element.name),
+                reason: format!("a second root element <{}>", element.name()),
             });
         } else {
             self.root = Some(element);
@@ -420,6 +420,16 @@ impl<'a> TreeBuilder<'a> {
         }
         Ok(())
     }
+}
+
+/// The one of `known` that is this namespace; added when none is.
+fn intern(known: &mut Vec<Arc<str>>, namespace: &str) -> Arc<str> {
+    if let Some(known) = known.iter().find(|known| &***known == namespace) {
+        return Arc::clone(known);
+    }
+    let new: Arc<str> = Arc::from(namespace);
+    known.push(Arc::clone(&new));
+    new
 }
 
 fn malformed(line: usize, error: &dyn std::error::Error) -> XmlError {

@@ -150,7 +150,11 @@ fn follow(paths: &Paths, name: &ObjectName, news: &mut News, log: &mut Log) -> F
 /// Lets the engine work; gives what it has logged.
 fn run(paths: &Paths, work: impl FnOnce(&mut Engine<'_>) -> Result<(), ApplyError>) -> Log {
     let mut kept = Log::new(LogSink::Memory(Vec::new()));
-    if let Err(error) = work(&mut Engine::new(paths.clone(), &mut Host, &mut kept)) {
+    if let Err(error) = work(&mut Engine::new(
+        paths.clone(),
+        &mut Host::default(),
+        &mut kept,
+    )) {
         kept.write(Severity::Error, error);
     }
     kept

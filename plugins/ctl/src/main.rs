@@ -85,7 +85,7 @@ fn with_engine<T>(work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
     let mut log = Log::new(LogSink::Caller {
         tell: terminal::tell,
     });
-    let mut host = Host;
+    let mut host = Host::default();
     work(&mut Engine::new(Paths::default(), &mut host, &mut log))
 }
 

@@ -66,16 +66,20 @@ pub struct Clause {
     /// Families it is about; never empty.
     pub families: Vec<Family>,
     /// The guest's address.
+    #[serde(default, skip_serializing_if = "Nets::is_any")]
     pub guests: Nets,
     /// The other end, one of these; any when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Peer>,
     /// What for, one of these; anything when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
     /// Which packets of a connection are looked at.
     pub judged: Judged,
     /// What is done.
     pub verdict: Verdict,
     /// How it is logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogRate>,
 }
 
@@ -133,6 +137,12 @@ pub enum Nets {
 }
 
 impl Nets {
+    /// Whether every address fits.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        *self == Self::Any
+    }
+
     /// Whether an address fits.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -147,13 +157,15 @@ impl Nets {
     /// none: neither firewall would print it.
     #[must_use]
     pub fn of(&self, family: Family) -> Option<Self> {
-        let mut nets = match self {
-            Self::Any => return Some(Self::Any),
-            Self::In(nets) | Self::NotIn(nets) => nets.clone(),
+        let (Self::In(nets) | Self::NotIn(nets)) = self else {
+            return Some(Self::Any);
         };
-        nets.retain(|net| Family::of(net.addr()) == family);
-        nets = IpNet::aggregate(&nets);
-        nets.sort();
+        let of_family = |net: &&IpNet| Family::of(net.addr()) == family;
+        let mut nets: Vec<IpNet> = nets.iter().filter(of_family).copied().collect();
+        if nets.len() > 1 {
+            nets = IpNet::aggregate(&nets);
+            nets.sort();
+        }
         let (all, none) = (nets == [family.all()], nets.is_empty());
         match self {
             Self::In(_) if all => Some(Self::Any),
@@ -168,10 +180,13 @@ impl Nets {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Peer {
     /// Its addresses.
+    #[serde(default, skip_serializing_if = "Nets::is_any")]
     pub nets: Nets,
     /// The interface it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<Named>,
     /// Its MAC address, in lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Named>,
 }
 

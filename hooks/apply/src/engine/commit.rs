@@ -3,9 +3,13 @@
 use super::guards::append;
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
+use crate::kernel::Kernel;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
 use portero_plan::nftables::PolicyTable;
 use portero_plan::{iptables, nftables, Firewall, Owner, Ruleset, Script};
+
+/// What the file of a record is to hold.
+type RecordText = Result<Vec<u8>, ApplyError>;
 
 /// How one owner's rules are changed.
 enum Way {
@@ -46,27 +50,23 @@ impl Engine<'_> {
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         };
         let old = self.state.record(owner.kind, owner.uuid)?;
-        let before = match &old {
-            Some(old) => old.ruleset.clone(),
-            None => Ruleset::empty(owner.clone()),
-        };
-        let after = match &new {
-            Some(new) => new.ruleset.clone(),
-            None => Ruleset::empty(before.owner.clone()),
-        };
-        let way = self.way_to(&frame, &before, &after)?;
+        let nothing = Ruleset::empty(owner.clone());
+        let before = old.as_ref().map_or(&nothing, |old| &old.ruleset);
+        let after = new.as_ref().map_or(&nothing, |new| &new.ruleset);
+        let way = self.way_to(&frame, before, after)?;
         let scripts = match &way {
             Way::Scripts(scripts) | Way::ScriptsFirst(scripts) => scripts.as_slice(),
             Way::Comparison => &[],
         };
         if matches!(&way, Way::Scripts(scripts) if scripts.is_empty()) {
             if old != new {
-                self.note(owner, new.as_ref())?;
+                let text = new.as_ref().map(|record| self.state.record_text(record));
+                self.note(owner, text)?;
             }
             return Ok(());
         }
         self.state.distrust()?;
-        let committed = self.commit(scripts, deadline);
+        let (committed, text) = self.commit_with(scripts, new.as_ref(), deadline);
         if let Err(error) = &committed {
             if deadline.left().is_zero() {
                 return committed;
@@ -77,9 +77,9 @@ impl Engine<'_> {
         if committed.is_err() || !matches!(way, Way::Scripts(_)) {
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         }
-        self.follow(&[&before], &[&after], deadline)?;
-        self.note(owner, new.as_ref())?;
-        self.log_change(&before, &after);
+        self.follow(&[before], &[after], deadline)?;
+        self.note(owner, text)?;
+        self.log_change(before, after);
         self.state.put_frame(&Frame {
             policies: frame.policies || after.policy.is_some(),
             guards: frame.guards || after.guards.is_some(),
@@ -88,10 +88,31 @@ impl Engine<'_> {
         self.state.trust()
     }
 
+    /// Commits scripts, and meanwhile puts the record of it into words: that of a thousand rules takes
+    /// its time too.
+    fn commit_with(
+        &mut self,
+        scripts: &[Script],
+        record: Option<&Record>,
+        deadline: Deadline,
+    ) -> (Result<(), ApplyError>, Option<RecordText>) {
+        let Some(record) = record else {
+            return (self.commit(scripts, deadline), None);
+        };
+        let (state, kernel) = (&self.state, &mut *self.kernel);
+        std::thread::scope(|scope| {
+            let text = scope.spawn(|| state.record_text(record));
+            let committed = commit(kernel, scripts, deadline);
+            let text = text.join();
+            let text = text.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (committed, Some(text))
+        })
+    }
+
     /// Writes what an owner was given, or that it has nothing.
-    fn note(&self, owner: &Owner, record: Option<&Record>) -> Result<(), ApplyError> {
-        match record {
-            Some(record) => self.state.put_record(record),
+    fn note(&self, owner: &Owner, text: Option<RecordText>) -> Result<(), ApplyError> {
+        match text {
+            Some(text) => self.state.put_record_text(owner, &text?),
             None => self.state.remove_record(owner.kind, owner.uuid),
         }
     }
@@ -178,9 +199,17 @@ impl Engine<'_> {
         scripts: &[Script],
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
-        for script in scripts {
-            self.kernel.commit(script, deadline)?;
-        }
-        Ok(())
+        commit(self.kernel, scripts, deadline)
     }
+}
+
+fn commit(
+    kernel: &mut dyn Kernel,
+    scripts: &[Script],
+    deadline: Deadline,
+) -> Result<(), ApplyError> {
+    for script in scripts {
+        kernel.commit(script, deadline)?;
+    }
+    Ok(())
 }

@@ -141,11 +141,15 @@ impl Engine<'_> {
         &mut self,
         network: &Network,
         forwards: &[&Forward],
+        written: Option<(WrittenPolicy, Origin)>,
         networks: &[Network],
         old: Option<&Record>,
     ) -> Result<Record, ApplyError> {
         let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
-        let compiled = self.compiled_policy(network, networks)?;
+        let compiled = match written {
+            Some((written, origin)) => Some(self.compile(network, networks, written, origin)?),
+            None => None,
+        };
         let mut plan = plan_network(owner, forwards, network)?;
         if let Some(Compiled {
             policy,
@@ -202,7 +206,8 @@ impl Engine<'_> {
             let planned = self.network_forwards(network).and_then(|forwards| {
                 let forwards: Vec<&Forward> = forwards.iter().collect();
                 self.check_desired(config, &owner, &forwards, &desired, old)?;
-                self.network_record(network, &forwards, &networks, before)
+                let written = self.written_policy(network)?;
+                self.network_record(network, &forwards, written, &networks, before)
             });
             self.add_desired(&owner, planned, old, &mut desired);
         }

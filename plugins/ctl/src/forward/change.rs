@@ -146,6 +146,6 @@ fn with_engine<T>(
     let mut log = Log::new(LogSink::Syslog {
         program: "portero".to_owned(),
     });
-    let mut host = portero_apply::Host;
+    let mut host = portero_apply::Host::default();
     work(&mut Engine::new(Paths::default(), &mut host, &mut log))
 }

@@ -27,9 +27,10 @@ pub(crate) fn run(
 ) -> Result<(String, u8), ApplyError> {
     let networks = engine.networks()?;
     let passes_on = Family::ALL.into_iter();
+    let host = Host::default();
     let sources = Sources {
-        host: Host.name(),
-        interfaces: Host.interfaces(),
+        host: host.name(),
+        interfaces: host.interfaces(),
         networks,
         guests: engine.guests()?,
         owners: engine.status()?,

@@ -81,7 +81,7 @@ impl Observed {
     /// Whether all of an owner's rules of a family are there and can be reached.
     #[must_use]
     pub fn holds(&self, family: Family, ruleset: &Ruleset) -> bool {
-        chains(ruleset, self.libvirt())
+        chains(ruleset, |_| self.libvirt())
             .iter()
             .filter(|((of, _), _)| *of == family)
             .all(|((_, base), rules)| {

@@ -111,20 +111,23 @@ fn add_clause(way: Way, clause: &Clause, family: Family, lines: &mut Vec<String>
     } else {
         &clause.peers
     };
+    let Some(guests) = clause.guests.of(family) else {
+        return;
+    };
     let interface_side = if way.is_from_guests() { "-o" } else { "-i" };
     let services = services_of(clause, family);
     for peer in peers {
-        let (Some(guests), Some(nets)) = (clause.guests.of(family), peer.nets.of(family)) else {
+        let Some(nets) = peer.nets.of(family) else {
             continue;
         };
         // iptables prints the source first.
         let (sources, destinations) = if way.is_from_guests() {
-            (guests, nets)
+            (&guests, &nets)
         } else {
-            (nets, guests)
+            (&nets, &guests)
         };
-        for source in each_net(Side::Source, &sources) {
-            for destination in each_net(Side::Destination, &destinations) {
+        for source in each_net(Side::Source, sources) {
+            for destination in each_net(Side::Destination, destinations) {
                 let interface = peer.interface.as_ref();
                 let interface = interface.map(|named| is_named(interface_side, named));
                 let mac = peer.mac.as_ref();

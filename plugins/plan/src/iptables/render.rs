@@ -173,8 +173,8 @@ impl Base {
 /// The rules of one owner's chains; chains without a rule are left out.
 pub(crate) type Chains = BTreeMap<(Family, Base), Vec<String>>;
 
-/// Renders an owner's rules.
-pub(crate) fn chains(ruleset: &Ruleset, libvirt: LibvirtChains) -> Chains {
+/// Renders an owner's rules; `libvirt` tells of a family whether libvirt's chains are there.
+pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChains) -> Chains {
     let mut chains = Chains::new();
     for rule in &ruleset.rules {
         let (family, base, text) = render(rule);
@@ -182,7 +182,7 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: LibvirtChains) -> Chains {
     }
     if let Some(policy) = &ruleset.policy {
         for family in Family::ALL {
-            super::policy::add(policy, family, libvirt, &mut chains);
+            super::policy::add(policy, family, libvirt(family), &mut chains);
         }
     }
     chains

@@ -194,17 +194,10 @@ fn order_jumps(script: &mut TableScript, built_in: &str, before: &[String], afte
 
 /// An owner's chains, with jumps to libvirt's where those are.
 fn chains_in(ruleset: &Ruleset, libvirt: &[Family]) -> Chains {
-    let mut all = Chains::new();
-    for family in Family::ALL {
-        let there = if libvirt.contains(&family) {
-            LibvirtChains::Standing
-        } else {
-            LibvirtChains::Missing
-        };
-        let chains = chains(ruleset, there).into_iter();
-        all.extend(chains.filter(|((of, _), _)| *of == family));
-    }
-    all
+    chains(ruleset, |family| match libvirt.contains(&family) {
+        true => LibvirtChains::Standing,
+        false => LibvirtChains::Missing,
+    })
 }
 
 /// The base chains that others use: of those asked for all, of the rest as far as they were seen.
@@ -235,7 +228,7 @@ fn used_bases(
 pub fn reconcile(family: Family, observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
     let rendered: Vec<(&Ruleset, Chains)> = desired
         .iter()
-        .map(|ruleset| (ruleset, chains(ruleset, observed.libvirt())))
+        .map(|ruleset| (ruleset, chains(ruleset, |_| observed.libvirt())))
         .collect();
     let mut builder = Builder::default();
     for table in Table::ALL {

@@ -1,6 +1,6 @@
 //! What an owner's rules are as elements of sets and maps.
 
-use super::policy::objects;
+use super::policy::{objects, Objects};
 use super::{LIBVIRT_TABLE, NAME, POLICY_NAME};
 use crate::{Family, Protocol, Rule, Ruleset};
 use ipnet::IpNet;
@@ -109,14 +109,14 @@ pub(crate) fn masquerade_set(family: Family) -> String {
 /// The set of bridges that loopback connections are routed by.
 pub(crate) const LOCALNET_SET: &str = "localnet";
 
-/// All elements of an owner's rules.
-pub(crate) fn elements(ruleset: &Ruleset) -> Elements {
+/// All elements of an owner's rules, and what it has to itself.
+pub(crate) fn parts(ruleset: &Ruleset) -> (Elements, Objects) {
     let mut elements = Elements::new();
     for rule in &ruleset.rules {
         add(rule, &mut elements);
     }
-    drop(objects(ruleset, &mut elements));
-    elements
+    let objects = objects(ruleset, &mut elements);
+    (elements, objects)
 }
 
 fn add(rule: &Rule, elements: &mut Elements) {

@@ -10,6 +10,7 @@ use crate::policy::{Clause, Judged, Named, Nat, NatPeer, Nets, Peer, Service, Ve
 use crate::{Family, Owner, Protocol, Ruleset};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -114,22 +115,23 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
 }
 
 /// A chain that is being put together.
-struct ChainOf {
+struct ChainOf<'a> {
     way: Way,
     lines: Vec<Line>,
     /// Elements of each set, with the clause that each is of.
-    sets: Vec<SetOf>,
+    sets: Vec<SetOf<'a>>,
 }
 
 /// Addresses of clauses that differ in nothing else.
-struct SetOf {
+struct SetOf<'a> {
     family: Family,
-    nets: Vec<(IpNet, String)>,
+    /// With the names of their clauses.
+    nets: Vec<(IpNet, &'a str)>,
     /// The same by their first addresses; none of them overlaps another.
     by_start: BTreeMap<IpAddr, IpNet>,
 }
 
-impl SetOf {
+impl<'a> SetOf<'a> {
     fn new(family: Family) -> Self {
         Self {
             family,
@@ -138,7 +140,7 @@ impl SetOf {
         }
     }
 
-    fn insert(&mut self, net: IpNet, clause: String) {
+    fn insert(&mut self, net: IpNet, clause: &'a str) {
         self.nets.push((net, clause));
         self.by_start.insert(net.network(), net);
     }
@@ -158,7 +160,7 @@ impl SetOf {
 /// What stands for a set of it in its rules, until that is known.
 const SET_MARK: &str = "@SET";
 
-impl ChainOf {
+impl<'a> ChainOf<'a> {
     fn new(way: Way) -> Self {
         Self {
             way,
@@ -167,7 +169,7 @@ impl ChainOf {
         }
     }
 
-    fn add_all(&mut self, clauses: &[Clause]) {
+    fn add_all(&mut self, clauses: &'a [Clause]) {
         let judged = |judged| {
             let clauses = clauses.iter();
             clauses.filter(move |clause| clause.judged == judged)
@@ -190,7 +192,7 @@ impl ChainOf {
 
     /// Clauses in a row that differ in addresses only become one rule with a set, so that a packet
     /// costs the same whether there are ten or a thousand of them.
-    fn add_groups(&mut self, clauses: &[&Clause]) {
+    fn add_groups(&mut self, clauses: &[&'a Clause]) {
         let mut rest = clauses;
         while let Some((first, _)) = rest.split_first() {
             let family = only_nets(first);
@@ -211,7 +213,7 @@ impl ChainOf {
     }
 
     /// As few sets as there can be without two elements that overlap.
-    fn add_group(&mut self, family: Family, group: &[&Clause]) {
+    fn add_group(&mut self, family: Family, group: &[&'a Clause]) {
         let begin = self.sets.len();
         for clause in group {
             for net in nets_of(clause) {
@@ -220,7 +222,7 @@ impl ChainOf {
                     // Never reached: whoever comes first has decided.
                     continue;
                 }
-                let name = clause.name.clone();
+                let name = clause.name.as_str();
                 match own.iter_mut().find(|set| !set.overlaps(*net)) {
                     Some(set) => set.insert(*net, name),
                     None => {
@@ -357,7 +359,8 @@ impl ChainOf {
         }
         for set in &self.sets {
             for (net, clause) in &set.nets {
-                text += &format!("{net} {clause}\n");
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{net} {clause}");
             }
         }
         let digest = xxh3_64(text.as_bytes());
@@ -409,7 +412,10 @@ pub(crate) fn named_chain(owner: &Owner, way: Way, clauses: &[Clause]) -> NamedC
     let mut elements = BTreeMap::new();
     for (index, set) in chain.sets.iter().enumerate() {
         for (net, clause) in &set.nets {
-            elements.insert((format!("{name}_{index}"), network(*net)), clause.clone());
+            elements.insert(
+                (format!("{name}_{index}"), network(*net)),
+                (*clause).to_owned(),
+            );
         }
     }
     NamedChain { name, elements }

@@ -1,10 +1,10 @@
 //! Scripts for nft that bring the kernel from one set of rules to another; each is committed as a
 //! whole or not at all.
 
-use super::elements::{elements, Elements, Key};
+use super::elements::{parts, Elements, Key};
 use super::frame::{jump, jump_chain, libvirt_chains, libvirt_sets, own_table, policy_table};
 use super::observed::{LibvirtTable, Observed, Table};
-use super::policy::{objects, Objects};
+use super::policy::Objects;
 use super::Place;
 use crate::{Family, Ruleset, Script, Tool};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,8 +32,8 @@ pub fn change_owner(
     libvirt: &[Family],
     policies: PolicyTable,
 ) -> Option<Script> {
-    let (old_objects, new_objects) = (objects_of(old), objects_of(new));
-    let (old, new) = (elements(old), elements(new));
+    let (old, old_objects) = parts(old);
+    let (new, new_objects) = parts(new);
     let mut text = String::new();
     if policies == PolicyTable::Missing && !new_objects.chains.is_empty() {
         make_policy_table(&new_objects, &mut text);
@@ -70,10 +70,12 @@ pub fn change_owner(
 /// libvirt's. Nothing of anybody else is touched.
 #[must_use]
 pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
-    let wanted = union(desired);
+    let mut wanted = Elements::new();
     let mut wanted_objects = Objects::default();
     for ruleset in desired {
-        wanted_objects.extend(objects_of(ruleset));
+        let (elements, objects) = parts(ruleset);
+        wanted.extend(elements);
+        wanted_objects.extend(objects);
     }
     let mut text = String::new();
     reconcile_own(observed.own.as_ref(), &wanted, &mut text);
@@ -210,10 +212,6 @@ fn delete_objects<'a>(
     }
 }
 
-fn objects_of(ruleset: &Ruleset) -> Objects {
-    objects(ruleset, &mut Elements::new())
-}
-
 /// Whether an element is in a set that goes as a whole.
 fn is_own_set(key: &Key, old: &Objects, new: &Objects) -> bool {
     key.place == Place::Policy
@@ -225,15 +223,22 @@ fn is_own_set(key: &Key, old: &Objects, new: &Objects) -> bool {
 /// may then take it away alone.
 #[must_use]
 pub fn shares_elements(desired: &[Ruleset]) -> bool {
-    let sum: usize = desired.iter().map(|ruleset| elements(ruleset).len()).sum();
-    sum > union(desired).len()
+    let mut union = Elements::new();
+    let mut sum = 0;
+    for ruleset in desired {
+        let (elements, _) = parts(ruleset);
+        sum += elements.len();
+        union.extend(elements);
+    }
+    sum > union.len()
 }
 
 impl Observed {
     /// Whether all of an owner's rules are there and can be reached.
     #[must_use]
     pub fn holds(&self, ruleset: &Ruleset) -> bool {
-        elements(ruleset).iter().all(|element| {
+        let (elements, objects) = parts(ruleset);
+        elements.iter().all(|element| {
             let found = match element.0.place {
                 Place::Own => match &self.own {
                     Some(table) if table.is_whole => &table.elements,
@@ -251,7 +256,7 @@ impl Observed {
                 },
             };
             has(found, &element)
-        }) && objects_of(ruleset).chains.iter().all(|(name, lines)| {
+        }) && objects.chains.iter().all(|(name, lines)| {
             let found = self
                 .policy
                 .as_ref()
@@ -269,10 +274,6 @@ pub(super) fn script(text: String) -> Option<Script> {
     })
 }
 
-fn union(rulesets: &[Ruleset]) -> Elements {
-    rulesets.iter().flat_map(elements).collect()
-}
-
 pub(super) fn has(elements: &Elements, (key, data): &(&Key, &Option<String>)) -> bool {
     elements.get(*key) == Some(*data)
 }
@@ -284,26 +285,31 @@ fn is_in(key: &Key, libvirt: &[Family]) -> bool {
     }
 }
 
-/// One command for each set.
+/// One command for each set; elements come in the order of their sets.
 pub(super) fn write_elements<'a>(
     verb: &str,
     elements: impl Iterator<Item = (&'a Key, &'a Option<String>)>,
     text: &mut String,
 ) {
-    let mut sets: BTreeMap<(Place, &str), Vec<String>> = BTreeMap::new();
+    let mut open = None;
     for (Key { place, set, key }, data) in elements {
-        let element = match data {
-            Some(data) => format!("{key} : {data}"),
-            None => key.clone(),
-        };
-        sets.entry((*place, set)).or_default().push(element);
+        if open == Some((place, set)) {
+            *text += ", ";
+        } else {
+            if open.is_some() {
+                *text += " }\n";
+            }
+            let _ = write!(text, "{verb} element {place} {set} {{ ");
+            open = Some((place, set));
+        }
+        *text += key;
+        if let Some(data) = data {
+            *text += " : ";
+            *text += data;
+        }
     }
-    for ((place, set), elements) in sets {
-        let _ = writeln!(
-            text,
-            "{verb} element {place} {set} {{ {} }}",
-            elements.join(", ")
-        );
+    if open.is_some() {
+        *text += " }\n";
     }
 }
 
@@ -313,13 +319,13 @@ pub(super) fn write_difference<'a>(
     wanted: impl Iterator<Item = (&'a Key, &'a Option<String>)>,
     text: &mut String,
 ) {
-    let wanted: Elements = wanted
-        .map(|(key, data)| (key.clone(), data.clone()))
-        .collect();
-    let strange = found.iter().filter(|element| !has(&wanted, element));
-    let missing = wanted.iter().filter(|element| !has(found, element));
+    let wanted: BTreeMap<&Key, &Option<String>> = wanted.collect();
+    let strange = found
+        .iter()
+        .filter(|(key, data)| wanted.get(key) != Some(data));
+    let missing = wanted.iter().map(|(key, data)| (*key, *data));
     write_elements("delete", strange, text);
-    write_elements("add", missing, text);
+    write_elements("add", missing.filter(|element| !has(found, element)), text);
 }
 
 /// Puts portero's part of a table of libvirt's right.

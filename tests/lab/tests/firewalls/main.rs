@@ -72,7 +72,7 @@ fn deadline() -> Deadline {
 }
 
 fn commit(script: &Script) {
-    if let Err(error) = Host.commit(script, deadline()) {
+    if let Err(error) = Host::default().commit(script, deadline()) {
         panic!("{error}\n{}", script.text);
     }
 }
@@ -146,7 +146,11 @@ fn make_libvirt_chains(family: Family) {
 
 fn nftables_holds(examples: &mut Examples) {
     make_libvirt_tables();
-    let observed = || Host.observe_nftables(deadline()).expect("tables");
+    let observed = || {
+        Host::default()
+            .observe_nftables(deadline())
+            .expect("tables")
+    };
     let empty = observed();
     let change = |old: &Ruleset, new: &Ruleset, libvirt: &[Family], table| {
         let script = nftables::change_owner(old, new, libvirt, table);
@@ -198,7 +202,11 @@ fn nftables_holds(examples: &mut Examples) {
 
 fn nftables_holds_random_ones(_: &mut Examples) {
     make_libvirt_tables();
-    let observed = || Host.observe_nftables(deadline()).expect("tables");
+    let observed = || {
+        Host::default()
+            .observe_nftables(deadline())
+            .expect("tables")
+    };
     for all in sample_networks(RANDOM) {
         let rulesets = all.with_policy();
         if let Some(script) = nftables::reconcile(&observed(), &rulesets) {
@@ -225,7 +233,11 @@ fn iptables_holds(examples: &mut Examples) {
     for family in Family::ALL {
         make_libvirt_chains(family);
         let tool = Tool::Restore(family);
-        let observed = || Host.observe_iptables(family, deadline()).expect("tables");
+        let observed = || {
+            Host::default()
+                .observe_iptables(family, deadline())
+                .expect("tables")
+        };
         let empty = observed();
         let change = |old: &Ruleset, new: &Ruleset, others: &[Ruleset]| {
             let scripts = iptables::change_owner(old, new, others.iter().cloned(), &Family::ALL);
@@ -271,7 +283,11 @@ fn iptables_holds_random_ones(_: &mut Examples) {
     for all in sample_networks(RANDOM) {
         let rulesets = all.with_policy();
         for family in Family::ALL {
-            let observed = || Host.observe_iptables(family, deadline()).expect("tables");
+            let observed = || {
+                Host::default()
+                    .observe_iptables(family, deadline())
+                    .expect("tables")
+            };
             if let Some(script) = iptables::reconcile(family, &observed(), &rulesets) {
                 commit(&script);
             }
