@@ -17,7 +17,7 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build docs install uninstall setup demo test unit lab test-matrix bench fmt clean
+.PHONY: all build docs install uninstall deb rpm vendor setup demo test unit lab test-matrix bench fmt clean
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and which cells there are.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
@@ -62,6 +62,9 @@ install:
 	install -D -m 0644 docs/schema/portero.rng '$(DESTDIR)$(PREFIX)/share/portero/portero.rng'
 	install -d '$(DESTDIR)$(EARLY)'
 	ln -sfn ../portero-bridge-recover.service '$(DESTDIR)$(EARLY)/portero-bridge-recover.service'
+	for script in after-install before-removal; do \
+		install -m 0755 "packaging/scripts/$$script" '$(DESTDIR)$(PREFIX)/share/portero/' || exit 1; \
+	done
 	[ -e '$(DESTDIR)/etc/portero/portero.toml' ] || \
 		install -m 0644 packaging/portero.toml '$(DESTDIR)/etc/portero/portero.toml'
 
@@ -77,6 +80,32 @@ uninstall:
 	rm -f '$(DESTDIR)$(BASH_COMPLETIONS)/portero' '$(DESTDIR)$(ZSH_COMPLETIONS)/_portero' \
 		'$(DESTDIR)$(FISH_COMPLETIONS)/portero.fish'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/portero'
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+PACKAGES := $(or $(CARGO_TARGET_DIR),target)/packages
+
+# target/packages/portero_VERSION_ARCH.deb, from this checkout.
+deb: build
+	rm -rf '$(PACKAGES)/deb' && mkdir -p '$(PACKAGES)/deb'
+	cp -r packaging/debian '$(PACKAGES)/deb/debian'
+	printf 'portero (%s) unstable; urgency=medium\n\n  * See /usr/share/doc/portero/changelog.gz.\n\n -- %s  %s\n' \
+		'$(VERSION)' "$$(sed -n 's/^Maintainer: //p' packaging/debian/control)" "$$(date -R -r CHANGELOG.md)" \
+		>'$(PACKAGES)/deb/debian/changelog'
+	cd '$(PACKAGES)/deb' && SOURCE='$(CURDIR)' dpkg-buildpackage --no-check-builddeps --build=binary --no-sign >build.log 2>&1 || { cat build.log >&2; exit 1; }
+
+# target/packages/portero-VERSION-1.ARCH.rpm, from this checkout.
+rpm: build
+	rm -rf '$(PACKAGES)/rpm' && mkdir -p '$(PACKAGES)/rpm'
+	rpmbuild -bb --quiet --nodeps --build-in-place --define '_topdir $(abspath $(PACKAGES))/rpm' \
+		--define 'portero_version $(VERSION)' --define 'portero_is_built 1' \
+		--define "portero_date $$(LC_ALL=C date -r CHANGELOG.md '+%a %b %d %Y')" packaging/rpm/portero.spec >'$(PACKAGES)/rpm/build.log' 2>&1 || \
+		{ cat '$(PACKAGES)/rpm/build.log' >&2; exit 1; }
+	cp '$(PACKAGES)'/rpm/RPMS/*/portero-*.rpm '$(PACKAGES)/'
+
+# All crates in vendor/, with the settings for cargo that let it build without a network.
+vendor:
+	mkdir -p .cargo
+	$(CARGO) vendor --locked vendor >.cargo/config.toml
 
 # Debian packages that building, tests, demo and benchmarks need, installed only where they are missing.
 setup:

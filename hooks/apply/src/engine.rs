@@ -151,6 +151,17 @@ impl<'a> Engine<'a> {
         self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
     }
 
+    /// Takes everything of portero's out of the firewall, as before portero is removed. Guests and
+    /// networks go on; the next event of libvirt, or [`Engine::sync`], brings it back.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn withdraw(&mut self) -> Result<(), ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        self.clear(&config, deadline)
+    }
+
     /// What [`Engine::sync`] would commit.
     ///
     /// # Errors

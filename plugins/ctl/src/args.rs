@@ -98,6 +98,10 @@ const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 failed; 2 usage, or
 pub(crate) enum RulesCommand {
     /// Compare the firewall with what is wanted and mend what differs
     Sync,
+    /// Take all rules out of the firewall, as before portero is removed
+    ///
+    /// Guests and networks go on. The next start of one, or 'sync', brings the rules back.
+    Withdraw,
     /// Print what 'sync' would commit, in the form iptables-restore or nft takes
     #[command(after_help = PLAN_STATUS)]
     Plan {

@@ -110,6 +110,7 @@ fn finish<E: std::fmt::Display>(result: Result<(String, u8), E>) -> ExitCode {
 fn run(command: &RulesCommand, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
     match command {
         RulesCommand::Sync => engine.sync().map(|()| (String::new(), DONE)),
+        RulesCommand::Withdraw => engine.withdraw().map(|()| (String::new(), DONE)),
         RulesCommand::Plan { json } => {
             let scripts = engine.plan()?;
             let code = if scripts.is_empty() { DONE } else { CHANGES };

@@ -45,7 +45,7 @@ impl Engine<'_> {
                 return Err(error);
             }
         };
-        let is_clean = !choice.withdraw || self.withdraw(&choice, &old, deadline);
+        let is_clean = !choice.withdraw || self.leave_other(&choice, &old, deadline);
         for record in &old {
             let owner = &record.ruleset.owner;
             let is_gone = !desired
@@ -79,6 +79,25 @@ impl Engine<'_> {
         }
     }
 
+    /// Takes everything from both firewalls, whoever it was given to.
+    pub(super) fn clear(&mut self, config: &Config, deadline: Deadline) -> Result<(), ApplyError> {
+        let old = self.all_records()?;
+        self.state.distrust()?;
+        self.state.sweep()?;
+        let choice = self.choose(config, deadline)?;
+        let frame = self.settle(choice.firewall, &old, &[], deadline)?;
+        if choice.withdraw {
+            let (scripts, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
+            self.commit(&scripts, deadline)?;
+        }
+        for record in &old {
+            let owner = &record.ruleset.owner;
+            self.state.remove_record(owner.kind, owner.uuid)?;
+            self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
+        }
+        self.state.put_frame(&frame)
+    }
+
     fn settle(
         &mut self,
         firewall: Firewall,
@@ -96,7 +115,7 @@ impl Engine<'_> {
 
     /// Takes everything from the firewall that is no longer used; says whether that is done. The
     /// rules are right where they belong, so whatever fails here is left for the next event.
-    fn withdraw(&mut self, choice: &Choice, old: &[Record], deadline: Deadline) -> bool {
+    fn leave_other(&mut self, choice: &Choice, old: &[Record], deadline: Deadline) -> bool {
         let firewall = choice.firewall.other();
         let withdrawn = self
             .scripts(firewall, old, &[], deadline)
