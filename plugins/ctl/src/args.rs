@@ -35,6 +35,27 @@ const PLAN_STATUS: &str =
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
+    /// List networks, guests and forwards: where they lead, what went by them, and why some wait
+    ///
+    /// A forward is 'active', 'missing' from the firewall, 'pending' while the guest's address is not
+    /// known, or 'claimed' by a domain that has not started yet. Connections and bytes are counted
+    /// where libvirt uses iptables, from when a rule was made; bytes go both ways through the host, so
+    /// the host's own connections are not among them.
+    ///
+    /// The JSON is an object. 'networks' have name, uuid, mode, bridge, addresses, guests (how many),
+    /// policy (mode, in, out, host, rules, antispoof, in_firewall) and problems. 'guests' have name,
+    /// uuid and interfaces (mac, network, target, addresses). 'forwards' have owner, name, uuid,
+    /// protocol, address, dev, source, ports, guest, guest_ports, state, reason, connections, packets
+    /// and bytes. What is not known, or does not apply, is null. These names stay; others may come.
+    #[command(after_help = SHOW_STATUS)]
+    Status {
+        /// Print JSON for programs, with --watch one line each
+        #[arg(long)]
+        json: bool,
+        /// Say it again every two seconds; where stdout is no terminal, when something has changed
+        #[arg(long)]
+        watch: bool,
+    },
     Forward(ForwardArgs),
     /// Look for what keeps guests from being reached, or lets more through than it seems
     ///
@@ -101,12 +122,6 @@ pub(crate) enum RulesCommand {
     /// Print what 'sync' would commit, in the form iptables-restore or nft takes
     #[command(after_help = PLAN_STATUS)]
     Plan {
-        /// Print JSON for programs
-        #[arg(long)]
-        json: bool,
-    },
-    /// List forwards with where they lead and whether they are in the firewall
-    Status {
         /// Print JSON for programs
         #[arg(long)]
         json: bool,

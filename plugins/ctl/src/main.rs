@@ -34,6 +34,7 @@ const CHANGES: u8 = 2;
 fn main() -> ExitCode {
     complete::answer();
     let args = Args::parse();
+    let colors = terminal::Colors::of_stdout();
     terminal::decide_colors();
     let terminal = map::Terminal::of_environment();
     let connect = args.connect.as_deref();
@@ -61,6 +62,18 @@ fn main() -> ExitCode {
     }
     match &args.command {
         Command::Rules(command) => finish(with_engine(|engine| run(command, engine))),
+        Command::Status { json, watch } => {
+            let form = if *json {
+                status::Form::Json
+            } else {
+                status::Form::Tables(colors)
+            };
+            if *watch {
+                finish(with_engine(|engine| status::again(form, engine)))
+            } else {
+                finish(with_engine(|engine| status::once(form, engine)))
+            }
+        }
         Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),
         Command::Map { format } => {
             finish(with_engine(|engine| map::run(*format, terminal, engine)))
@@ -119,15 +132,6 @@ fn run(command: &RulesCommand, engine: &mut Engine<'_>) -> Result<(String, u8), 
                 plan_text(&scripts)
             };
             Ok((text, code))
-        }
-        RulesCommand::Status { json } => {
-            let owners = engine.status()?;
-            let text = if *json {
-                status::to_json(&status::rows(&owners))
-            } else {
-                status::table(&status::rows(&owners))
-            };
-            Ok((text, DONE))
         }
     }
 }
