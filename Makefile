@@ -52,10 +52,11 @@ install:
 	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	install -m 0644 $(UNITS:%=packaging/systemd/%) '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
-	for section in 1 5 7; do install -d "$(DESTDIR)$(MAN)/man$$section" || exit 1; done
+	for section in 1 5 7 8; do install -d "$(DESTDIR)$(MAN)/man$$section" || exit 1; done
 	install -m 0644 '$(PAGES)'/*.1 '$(DESTDIR)$(MAN)/man1/'
 	install -m 0644 packaging/man/*.5 '$(DESTDIR)$(MAN)/man5/'
 	install -m 0644 packaging/man/*.7 '$(DESTDIR)$(MAN)/man7/'
+	install -m 0644 packaging/man/*.8 '$(DESTDIR)$(MAN)/man8/'
 	install -D -m 0644 packaging/completions/portero.bash '$(DESTDIR)$(BASH_COMPLETIONS)/portero'
 	install -D -m 0644 packaging/completions/_portero '$(DESTDIR)$(ZSH_COMPLETIONS)/_portero'
 	install -D -m 0644 packaging/completions/portero.fish '$(DESTDIR)$(FISH_COMPLETIONS)/portero.fish'

@@ -39,20 +39,23 @@ fn main() -> ExitCode {
     let terminal = map::Terminal::of_environment();
     let connect = args.connect.as_deref();
     // What libvirt is asked, it may know of another host, and of a user who is not root.
-    let is_libvirts = matches!(args.command, Command::Forward(_));
+    let is_libvirts = match &args.command {
+        Command::Forward(_) => true,
+        Command::Import(args) => args.set,
+        _ => false,
+    };
     if !is_libvirts {
         if connect.is_some() {
-            terminal::error("-c is for 'forward', the other commands work on this host");
+            terminal::error(
+                "-c is for 'forward' and 'import --set', the other commands work on this host",
+            );
             return ExitCode::from(2);
         }
         clean_environment();
     }
     let needs_root = !matches!(
         args.command,
-        Command::Forward(_)
-            | Command::Import { .. }
-            | Command::Validate { .. }
-            | Command::Page { .. }
+        Command::Forward(_) | Command::Import(_) | Command::Validate { .. } | Command::Page { .. }
     );
     if needs_root && !nix::unistd::geteuid().is_root() {
         terminal::error(
@@ -81,9 +84,7 @@ fn main() -> ExitCode {
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Forward(command) => finish(forward::run(connect, command)),
         Command::Bridge(command) => finish(bridge::run(command)),
-        Command::Import { file, domains } => {
-            finish(import::run(file, domains).map(|text| (text, DONE)))
-        }
+        Command::Import(args) => finish(import::run(connect, args).map(|text| (text, DONE))),
         Command::Page { name } => {
             let text = name
                 .as_deref()
