@@ -52,10 +52,11 @@ install:
 	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	install -m 0644 $(UNITS:%=packaging/systemd/%) '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
-	for section in 1 5 7; do install -d "$(DESTDIR)$(MAN)/man$$section" || exit 1; done
+	for section in 1 5 7 8; do install -d "$(DESTDIR)$(MAN)/man$$section" || exit 1; done
 	install -m 0644 '$(PAGES)'/*.1 '$(DESTDIR)$(MAN)/man1/'
 	install -m 0644 packaging/man/*.5 '$(DESTDIR)$(MAN)/man5/'
 	install -m 0644 packaging/man/*.7 '$(DESTDIR)$(MAN)/man7/'
+	install -m 0644 packaging/man/*.8 '$(DESTDIR)$(MAN)/man8/'
 	install -D -m 0644 packaging/completions/portero.bash '$(DESTDIR)$(BASH_COMPLETIONS)/portero'
 	install -D -m 0644 packaging/completions/_portero '$(DESTDIR)$(ZSH_COMPLETIONS)/_portero'
 	install -D -m 0644 packaging/completions/portero.fish '$(DESTDIR)$(FISH_COMPLETIONS)/portero.fish'
@@ -122,6 +123,7 @@ test: setup build
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) policy
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) migration
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) firewalls
 
@@ -131,7 +133,8 @@ unit:
 
 TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
-# `TEST=policy` those about policies, `TEST=bridges` about bridges of the host, `TEST=firewalls` what the firewalls make of rules.
+# `TEST=policy` those about policies, `TEST=migration` about two hosts, `TEST=bridges` about bridges of the host,
+# `TEST=firewalls` what the firewalls make of rules.
 lab: setup build
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) '$(TEST)' -- '$(SCENARIO)'
@@ -139,7 +142,7 @@ lab: setup build
 # The whole lab on every libvirt and firewall; goes on after a failure and then fails.
 test-matrix: setup build
 	tests/roots $(BRIDGES)
-	failed=''; for cell in $(CELLS); do for lab in forwarding policy; do \
+	failed=''; for cell in $(CELLS); do for lab in forwarding policy migration; do \
 		echo "== $$cell, $$lab"; \
 		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) "$$lab" || failed="$$failed $$cell/$$lab"; \
 	done; done; \

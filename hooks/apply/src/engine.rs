@@ -1,5 +1,6 @@
 //! From an event to its effects, in an order that a kill at any point cannot harm.
 
+mod carried;
 mod commit;
 mod facts;
 mod firewall;

@@ -126,15 +126,24 @@ impl Kernel for Host {
         Ok(counted)
     }
 
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, KernelError> {
+        let mut counts = iptables::Counts::default();
+        for family in Family::ALL {
+            for table in Table::ALL {
+                let words = ["--wait", "-t", table.name(), "-v", "-S"];
+                let listing = read(program_of(family), &words, deadline)?;
+                counts.add(family, String::from_utf8_lossy(&listing).lines());
+            }
+        }
+        Ok(counts)
+    }
+
     fn observe_iptables(
         &mut self,
         family: Family,
         deadline: Deadline,
     ) -> Result<Observed, KernelError> {
-        let program = match family {
-            Family::Ipv4 => "iptables",
-            Family::Ipv6 => "ip6tables",
-        };
+        let program = program_of(family);
         let mut observed = Observed::default();
         for table in Table::ALL {
             // As `iptables-save`, but in the words of the rules that were written.
@@ -335,4 +344,11 @@ fn set_switch(path: &Path, value: &str) -> Result<(), KernelError> {
         path: path.display().to_string(),
         source,
     })
+}
+
+fn program_of(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "iptables",
+        Family::Ipv6 => "ip6tables",
+    }
 }

@@ -41,6 +41,12 @@ pub trait Kernel {
     /// [`KernelError`] when the firewall cannot be read in time.
     fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError>;
 
+    /// Reads what the rules of forwards have counted in iptables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, KernelError>;
+
     /// Reads what the clauses of policies have counted in nftables.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "portero", version, after_help = EXIT_STATUS)]
 pub(crate) struct Args {
-    /// URI of the libvirt that 'forward' connects to, as of virsh
+    /// URI of the libvirt that 'forward' and 'import --set' connect to, as of virsh
     #[arg(id = "uri", short = 'c', long = "connect", value_name = "URI")]
     pub(crate) connect: Option<String>,
     /// What to do
@@ -35,6 +35,27 @@ const PLAN_STATUS: &str =
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
+    /// List networks, guests and forwards: where they lead, what went by them, and why some wait
+    ///
+    /// A forward is 'active', 'missing' from the firewall, 'pending' while the guest's address is not
+    /// known, or 'claimed' by a domain that has not started yet. Connections and bytes are counted
+    /// where libvirt uses iptables, from when a rule was made; bytes go both ways through the host, so
+    /// the host's own connections are not among them.
+    ///
+    /// The JSON is an object. 'networks' have name, uuid, mode, bridge, addresses, guests (how many),
+    /// policy (mode, in, out, host, rules, antispoof, in_firewall) and problems. 'guests' have name,
+    /// uuid and interfaces (mac, network, target, addresses). 'forwards' have owner, name, uuid,
+    /// protocol, address, dev, source, ports, guest, guest_ports, state, reason, connections, packets
+    /// and bytes. What is not known, or does not apply, is null. These names stay; others may come.
+    #[command(after_help = SHOW_STATUS)]
+    Status {
+        /// Print JSON for programs, with --watch one line each
+        #[arg(long)]
+        json: bool,
+        /// Say it again every two seconds; where stdout is no terminal, when something has changed
+        #[arg(long)]
+        watch: bool,
+    },
     Forward(ForwardArgs),
     /// Look for what keeps guests from being reached, or lets more through than it seems
     ///
@@ -57,19 +78,7 @@ pub(crate) enum Command {
     /// Put a NIC of this host into a bridge, so that guests join its LAN
     #[command(subcommand)]
     Bridge(BridgeCommand),
-    /// Print the port forwards of another hook as metadata of domains, and the commands that set it
-    ///
-    /// FILE is hooks.json of saschpe's libvirt-hook-qemu, or a shell hook as the one in libvirt's wiki.
-    /// A shell hook is read, never run; what is not understood is refused with its line. What is not
-    /// taken over is told on stderr.
-    Import {
-        /// The file; '-' is stdin
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-        /// Only this domain; can be given several times
-        #[arg(long = "domain", value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
-        domains: Vec<ObjectName>,
-    },
+    Import(ImportArgs),
     /// Say of files whether portero understands them; change nothing
     ///
     /// Each is the XML of a domain or network as virsh prints it, an element of portero's as it
@@ -91,6 +100,33 @@ pub(crate) enum Command {
     },
 }
 
+/// Print the port forwards of another hook as metadata of domains, and the commands that set it
+///
+/// FILE is hooks.json of saschpe's libvirt-hook-qemu, or a shell hook as the one in libvirt's wiki.
+/// A shell hook is read, never run; what is not understood is refused with its line. What is not
+/// taken over is told on stderr. With --set it is set in libvirt instead, of all domains or of none.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// The file; '-' is stdin
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Only this domain; can be given several times
+    #[arg(long = "domain", value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
+    pub(crate) domains: Vec<ObjectName>,
+    /// Set it in the configuration of the domains, for their next start
+    #[arg(long)]
+    pub(crate) set: bool,
+    /// Set it in running domains too, at once
+    #[arg(long, requires = "set")]
+    pub(crate) live: bool,
+    /// Replace metadata of portero's that is there, all of it; refused without
+    #[arg(long, requires = "set")]
+    pub(crate) replace: bool,
+    /// URI of the libvirt to connect to, as of virsh
+    #[arg(short = 'c', long = "connect", value_name = "URI", requires = "set")]
+    pub(crate) connect: Option<String>,
+}
+
 const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 failed; 2 usage, or something found.";
 
 /// What needs the firewall.
@@ -105,12 +141,6 @@ pub(crate) enum RulesCommand {
     /// Print what 'sync' would commit, in the form iptables-restore or nft takes
     #[command(after_help = PLAN_STATUS)]
     Plan {
-        /// Print JSON for programs
-        #[arg(long)]
-        json: bool,
-    },
-    /// List forwards with where they lead and whether they are in the firewall
-    Status {
         /// Print JSON for programs
         #[arg(long)]
         json: bool,

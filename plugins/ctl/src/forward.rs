@@ -8,6 +8,7 @@ mod guest;
 mod host;
 mod list;
 mod reserve;
+mod set;
 mod spec;
 
 use crate::terminal::warning;
@@ -23,6 +24,7 @@ use portero_apply::{clean_environment, Record};
 use portero_event::{Domain, MacAddress};
 use portero_plan::{Claim, Rule};
 use portero_port_forward::Forward;
+pub(crate) use set::{set, Existing, Reach, Wanted};
 use spec::Spec;
 
 /// Does what a command says; gives what to print and the exit status. Whoever says to which libvirt
@@ -139,8 +141,7 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
     }
     if changes.is_empty() {
         let place = match targets.as_slice() {
-            [Target::Live] => "now",
-            [Target::Config] => "from its next start on",
+            [target] => when(*target),
             _ => "now or from its next start on",
         };
         let domain = domain();
@@ -154,6 +155,14 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
     let now = format!("{guest} no longer forwards {spec}\n");
     let at_start = format!("{guest} forwards {spec} from its next start on no more\n");
     Ok(outcome(host, &guest, &changes, &now, &at_start))
+}
+
+/// A state of a domain in words.
+fn when(target: Target) -> &'static str {
+    match target {
+        Target::Live => "now",
+        Target::Config => "from its next start on",
+    }
 }
 
 /// A domain that can be changed by whoever runs this.

@@ -34,24 +34,28 @@ const CHANGES: u8 = 2;
 fn main() -> ExitCode {
     complete::answer();
     let args = Args::parse();
+    let colors = terminal::Colors::of_stdout();
     terminal::decide_colors();
     let terminal = map::Terminal::of_environment();
     let connect = args.connect.as_deref();
     // What libvirt is asked, it may know of another host, and of a user who is not root.
-    let is_libvirts = matches!(args.command, Command::Forward(_));
+    let is_libvirts = match &args.command {
+        Command::Forward(_) => true,
+        Command::Import(args) => args.set,
+        _ => false,
+    };
     if !is_libvirts {
         if connect.is_some() {
-            terminal::error("-c is for 'forward', the other commands work on this host");
+            terminal::error(
+                "-c is for 'forward' and 'import --set', the other commands work on this host",
+            );
             return ExitCode::from(2);
         }
         clean_environment();
     }
     let needs_root = !matches!(
         args.command,
-        Command::Forward(_)
-            | Command::Import { .. }
-            | Command::Validate { .. }
-            | Command::Page { .. }
+        Command::Forward(_) | Command::Import(_) | Command::Validate { .. } | Command::Page { .. }
     );
     if needs_root && !nix::unistd::geteuid().is_root() {
         terminal::error(
@@ -61,6 +65,18 @@ fn main() -> ExitCode {
     }
     match &args.command {
         Command::Rules(command) => finish(with_engine(|engine| run(command, engine))),
+        Command::Status { json, watch } => {
+            let form = if *json {
+                status::Form::Json
+            } else {
+                status::Form::Tables(colors)
+            };
+            if *watch {
+                finish(with_engine(|engine| status::again(form, engine)))
+            } else {
+                finish(with_engine(|engine| status::once(form, engine)))
+            }
+        }
         Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),
         Command::Map { format } => {
             finish(with_engine(|engine| map::run(*format, terminal, engine)))
@@ -68,9 +84,7 @@ fn main() -> ExitCode {
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Forward(command) => finish(forward::run(connect, command)),
         Command::Bridge(command) => finish(bridge::run(command)),
-        Command::Import { file, domains } => {
-            finish(import::run(file, domains).map(|text| (text, DONE)))
-        }
+        Command::Import(args) => finish(import::run(connect, args).map(|text| (text, DONE))),
         Command::Page { name } => {
             let text = name
                 .as_deref()
@@ -120,15 +134,6 @@ fn run(command: &RulesCommand, engine: &mut Engine<'_>) -> Result<(String, u8), 
                 plan_text(&scripts)
             };
             Ok((text, code))
-        }
-        RulesCommand::Status { json } => {
-            let owners = engine.status()?;
-            let text = if *json {
-                status::to_json(&status::rows(&owners))
-            } else {
-                status::table(&status::rows(&owners))
-            };
-            Ok((text, DONE))
         }
     }
 }

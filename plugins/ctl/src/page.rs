@@ -162,6 +162,14 @@ fn see_also(command: &Command, all: &[Command]) -> String {
         .filter(is_near)
         .map(|page| format!("{page}(1)"))
         .collect();
-    pages.extend(["portero.toml(5)", "portero-hooks(7)", "virsh(1)"].map(str::to_owned));
+    pages.extend(
+        [
+            "portero.toml(5)",
+            "portero-hooks(7)",
+            "portero-watch(8)",
+            "virsh(1)",
+        ]
+        .map(str::to_owned),
+    );
     pages.join(", ")
 }

@@ -1,9 +1,36 @@
-//! What goes to stderr: one line each, worded as virsh does, `error: ...`; in colours only on a
+//! What goes to stderr: one line each, worded as virsh does, `error: ...`; and colours, only on a
 //! terminal, and not where NO_COLOR is set.
 
-use anstyle::AnsiColor;
+use anstyle::{AnsiColor, Style};
 use portero_apply::Severity;
 use std::fmt::Display;
+
+/// Whether what goes to stdout may have colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Colors {
+    /// Those of ANSI.
+    Ansi,
+    /// None.
+    None,
+}
+
+impl Colors {
+    /// Asks terminal and environment, before [`decide_colors`] does for stderr.
+    pub(crate) fn of_stdout() -> Self {
+        match anstream::AutoStream::choice(&std::io::stdout()) {
+            anstream::ColorChoice::Never => Self::None,
+            _ => Self::Ansi,
+        }
+    }
+
+    /// A text in a style, where that may be.
+    pub(crate) fn paint(self, style: Style, text: &str) -> String {
+        if self == Self::None || style.is_plain() {
+            return text.to_owned();
+        }
+        format!("{style}{text}{style:#}")
+    }
+}
 
 /// Asks terminal and environment whether there are colours; the environment is cleaned afterwards.
 pub(crate) fn decide_colors() {

@@ -19,6 +19,15 @@ pub struct Counter {
 /// have none.
 pub type Counters = BTreeMap<(Way, String), Counter>;
 
+/// What was counted of a forward.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Connections that were opened by it; unknown where nothing counts them.
+    pub connections: Option<u64>,
+    /// What has gone through the host both ways since; unknown where it is not counted by itself.
+    pub traffic: Option<Counter>,
+}
+
 impl Counter {
     /// Reads nft's JSON.
     pub(crate) fn of(json: &Value) -> Option<Self> {

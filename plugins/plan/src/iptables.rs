@@ -1,12 +1,14 @@
 //! How rules look in iptables: a chain for each owner and purpose, compared and committed as text in
 //! the very form in which `iptables -S` prints it.
 
+mod carried;
 mod counted;
 mod observed;
 mod policy;
 mod render;
 mod transaction;
 
+pub use carried::Counts;
 pub use counted::Counted;
 pub use observed::{Observed, ObservedTable};
 pub use policy::LibvirtChains;

@@ -14,7 +14,7 @@ mod port;
 mod rule;
 
 pub use claim::Claim;
-pub use counter::{Counter, Counters};
+pub use counter::{Carried, Counter, Counters};
 pub use family::Family;
 pub use firewall::{Firewall, Script, Tool};
 pub use guards::{Guards, Spoof, Tap};

@@ -7,8 +7,8 @@
 )]
 
 use portero_plan::{
-    iptables, nftables, Clause, Counter, Family, Judged, Nets, Owner, OwnerKind, Peer, Policy,
-    PortRange, Protocol, Ruleset, Service, Verdict, Way,
+    iptables, nftables, Carried, Clause, Counter, Family, Judged, Nets, Owner, OwnerKind, Peer,
+    Policy, PortRange, Protocol, Rule, Ruleset, Service, Verdict, Way,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -163,4 +163,68 @@ fn iptables_counts_the_rules_of_a_clause_in_both_families() {
         ]
     );
     assert!(iptables::Counted::default().clauses(&ruleset).is_empty());
+}
+
+fn forward(ports: u16, guest_ports: u16, source: Option<&str>) -> Rule {
+    Rule::Dnat {
+        protocol: Protocol::Tcp,
+        address: None,
+        dev: None,
+        source: source.map(|source| source.parse().unwrap()),
+        ports: PortRange::new(ports, ports).unwrap(),
+        guest: "192.168.50.10".parse().unwrap(),
+        guest_ports: PortRange::new(guest_ports, guest_ports).unwrap(),
+    }
+}
+
+#[test]
+fn iptables_counts_connections_and_what_goes_by_them() {
+    let own = ruleset();
+    let ruleset = Ruleset {
+        rules: vec![
+            forward(8080, 80, None),
+            forward(8081, 80, Some("203.0.113.0/24")),
+            forward(8081, 80, Some("198.51.100.0/24")),
+            forward(8082, 80, None),
+        ],
+        ..Ruleset::empty(own.owner.clone())
+    };
+    let (dnat, accept) = (iptables::Base::Dnat, iptables::Base::Forward);
+    let (dnat, accept) = (dnat.owner_chain(&own.owner), accept.owner_chain(&own.owner));
+    // As iptables 1.8.9 prints it.
+    let to = "DNAT --to-destination 192.168.50.10:80";
+    let nat = format!(
+        "-P PREROUTING ACCEPT -c 7 700\n-N {dnat}\n\
+         -A {dnat} ! -d 127.0.0.0/8 -p tcp -m tcp --dport 8080 -c 2 120 -j {to}\n\
+         -A {dnat} -s 203.0.113.0/24 ! -d 127.0.0.0/8 -p tcp -m tcp --dport 8081 -c 3 180 -j {to}\n\
+         -A {dnat} -s 198.51.100.0/24 ! -d 127.0.0.0/8 -p tcp -m tcp --dport 8081 -c 0 0 -j {to}\n\
+         -A PORTERO-DN-0000000000000000 ! -d 127.0.0.0/8 -p tcp -m tcp --dport 8082 -c 9 9 -j {to}\n"
+    );
+    let from = "--ctstate DNAT --ctreplsrc 192.168.50.10 --ctorigdstport";
+    let filter = format!(
+        "-A {accept} -p tcp -m conntrack {from} 8080 --ctreplsrcport 80 -c 20 1500 -j ACCEPT\n\
+         -A {accept} -p tcp -m conntrack {from} 8081 --ctreplsrcport 80 -c 30 2500 -j ACCEPT\n"
+    );
+    let mut counts = iptables::Counts::default();
+    counts.add(Family::Ipv4, nat.lines());
+    counts.add(Family::Ipv4, filter.lines());
+    let traffic = Counter {
+        packets: 20,
+        bytes: 1500,
+    };
+    let carried = |connections, traffic| Carried {
+        connections,
+        traffic,
+    };
+    assert_eq!(
+        counts.carried(&ruleset),
+        [
+            carried(Some(2), Some(traffic)),
+            // The two share a rule.
+            carried(Some(3), None),
+            carried(Some(0), None),
+            // It is not in the firewall.
+            carried(None, None),
+        ]
+    );
 }

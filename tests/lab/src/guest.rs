@@ -147,7 +147,13 @@ pub(crate) fn make(folder: &Path, agent: &Path) -> Image {
         .expect("cpio");
     list.wait().expect("find");
     assert!(status.success(), "cpio failed");
-    let kernel = PathBuf::from(format!("/boot/vmlinuz-{version}"));
+    image(folder)
+}
+
+/// The image that [`make`] makes in `folder`.
+pub(crate) fn image(folder: &Path) -> Image {
+    let kernel = PathBuf::from(format!("/boot/vmlinuz-{}", kernel_version()));
+    let initrd = folder.join("initrd.cpio");
     Image { kernel, initrd }
 }
 

@@ -56,6 +56,14 @@ pub(crate) fn make() {
     interfaces();
 }
 
+/// The same for a second host, which the first gives an interface.
+pub(crate) fn make_second() {
+    files();
+    devices();
+    set_bridge_netfilter("0");
+    must("ip", &["link", "set", "lo", "up"]);
+}
+
 /// Puts what can be written to over the machine's own files.
 pub(crate) fn overlay() {
     tmpfs("/run", "mode=0755");

@@ -8,15 +8,21 @@ mod enter;
 mod guest;
 mod host;
 mod lab;
+mod machine;
 mod probe;
+mod program;
 mod root;
 mod scenario;
+mod second;
 mod xml;
 
 pub use enter::enter;
-pub use lab::{take_root, Backend, Lab, Options, Program, Ran};
+pub use lab::{take_root, Backend, Lab, Options};
+pub use machine::Machine;
 pub use probe::{From, Proto};
+pub use program::{Program, Ran};
 pub use scenario::{run_scenarios, Scenario};
+pub use second::{Second, SECOND_V4, SECOND_V6};
 pub use xml::{domain, network, DomainXml, NetworkXml};
 
 /// The host's IPv4 address towards the outside.

@@ -1,6 +1,6 @@
 //! Asks a service for an answer, from any of the lab's places.
 
-use crate::Lab;
+use crate::Machine;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ const EXPECTED: Duration = Duration::from_secs(20);
 /// How long is waited for one attempt, and for an answer that must not come.
 const ATTEMPT: Duration = Duration::from_millis(900);
 
-impl Lab {
+impl Machine {
     /// One attempt: the answer, or why there is none.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl Lab {
         self.probe_for(ATTEMPT, from, proto, address, port)
     }
 
-    /// As [`Lab::probe`], with another time to wait for an answer.
+    /// As [`Machine::probe`], with another time to wait for an answer.
     ///
     /// # Errors
     /// What the connection failed with.
@@ -108,7 +108,7 @@ impl Lab {
         self.answers_within(EXPECTED, from, proto, address, port, answer)
     }
 
-    /// As [`Lab::answers`], within a given time.
+    /// As [`Machine::answers`], within a given time.
     ///
     /// # Panics
     /// When the answer does not come in time.

@@ -50,7 +50,8 @@ fn uuid_of(name: &str) -> String {
     format!("00000000-0000-4000-{}-{}", &uuid[..4], &uuid[4..])
 }
 
-/// The XML of a network.
+/// The XML of a network. Its bridge has the same MAC address on all hosts, so that a guest that moves
+/// finds its router where it was.
 #[must_use]
 pub fn network(network: &NetworkXml<'_>) -> String {
     let NetworkXml {
@@ -66,6 +67,7 @@ pub fn network(network: &NetworkXml<'_>) -> String {
     }
     format!(
         "<network><name>{name}</name><uuid>{}</uuid>{}{forward}<bridge name='br-{name}' stp='off' delay='0'/>\
+         <mac address='52:54:00:ff:{number:02x}:01'/>\
          <ip address='192.168.{number}.1' netmask='255.255.255.0'><dhcp>\
          <range start='192.168.{number}.100' end='192.168.{number}.200'/>{hosts}</dhcp></ip>\
          <ip family='ipv6' address='fd00:{number}::1' prefix='64'/></network>",

@@ -50,6 +50,15 @@ impl Change {
         })
     }
 
+    /// Whether there is an element of portero's now.
+    pub(crate) fn has_element(&self) -> bool {
+        self.before.is_some()
+    }
+
+    fn undo(&self, guest: &Guest) -> Result<(), Error> {
+        guest.set_metadata(self.target, self.before.as_deref())
+    }
+
     /// The forwards that it shall have.
     ///
     /// # Errors
@@ -101,15 +110,8 @@ pub(crate) fn commit(
         Ok(())
     });
     let is_live = changes.iter().any(|change| change.target == Target::Live);
-    let domain = changes.first().map(|change| &change.domain);
-    let settle = || match domain {
-        Some(domain) if is_live && host.place == Place::Here => {
-            with_engine(|engine| engine.settle_domain(&domain.name))
-        }
-        _ => Ok(None),
-    };
     let applied = written.and_then(|()| {
-        let record = settle()?;
+        let record = settle(host, changes)?;
         if is_live && host.place == Place::Here && !expected.is_met(record.as_ref()) {
             // portero-watch heard of it first, and its log says what is wrong.
             let domain = guest.name.escape_debug().to_string();
@@ -118,18 +120,38 @@ pub(crate) fn commit(
         Ok(record)
     });
     if applied.is_err() {
-        let undone = done
-            .iter()
-            .rev()
-            .map(|change| guest.set_metadata(change.target, change.before.as_deref()));
+        let undone = done.iter().rev().map(|change| change.undo(guest));
         let unreserved = reservation.map(Reservation::unmake);
         for failure in undone.chain(unreserved).filter_map(Result::err) {
             warning(format_args!("cannot take back what was done: {failure}"));
         }
         // It has what it had, or says why it has not.
-        let _ = settle();
+        let _ = settle(host, changes);
     }
     applied
+}
+
+/// Takes back changes that were made, when another domain's could not be.
+pub(crate) fn take_back(host: &Host, guest: &Guest, changes: &[Change]) {
+    let undone = changes.iter().rev().map(|change| change.undo(guest));
+    for failure in undone.filter_map(Result::err) {
+        warning(format_args!("cannot take back what was done: {failure}"));
+    }
+    if let Err(failure) = settle(host, changes) {
+        warning(format_args!("cannot take back what was done: {failure}"));
+    }
+}
+
+/// Gives the running domain of this host what it asks for after changes.
+fn settle(host: &Host, changes: &[Change]) -> Result<Option<Record>, Error> {
+    let mut live = changes.iter();
+    match live.find(|change| change.target == Target::Live) {
+        Some(change) if host.place == Place::Here => {
+            let name = &change.domain.name;
+            Ok(with_engine(|engine| engine.settle_domain(name))?)
+        }
+        _ => Ok(None),
+    }
 }
 
 impl Expected {

@@ -67,6 +67,14 @@ pub(crate) enum Error {
         /// `now`, or where else it was looked for.
         place: &'static str,
     },
+    /// It is not to be lost.
+    #[error("domain '{domain}' has metadata of portero's {place} already, expected --replace to lose it")]
+    Existing {
+        /// The domain.
+        domain: String,
+        /// `now`, or when else it has it.
+        place: &'static str,
+    },
     /// There is more than one.
     #[error("domain '{domain}' has {count} forwards {spec}, expected --source, --dev, --guest or --network to say which")]
     Several {

@@ -1,6 +1,7 @@
 //! The metadata that a domain is to have, checked by the planner that will read it.
 
 use super::{Domain, Ends, Forward, Remark};
+use crate::forward::Wanted;
 use portero_event::{Element, NAMESPACE};
 use portero_plan::{Claim, Origin, OwnerKind};
 use portero_port_forward::{check_own, parse};
@@ -51,6 +52,14 @@ impl<'a> Metadata<'a> {
             domain,
             claims: claims.collect(),
         })
+    }
+
+    /// What the domain is to have.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            name: self.domain.name.clone(),
+            element: self.for_libvirt(),
+        }
     }
 
     /// The element as libvirt takes it to set it: it adds the namespace itself, and refuses what has

@@ -7,6 +7,8 @@ mod rule;
 mod shell;
 mod shell_hook;
 
+use crate::args::ImportArgs;
+use crate::forward::{self, Existing, Reach, Wanted};
 use crate::{input, terminal};
 use metadata::Metadata;
 use portero_apply::ApplyError;
@@ -30,6 +32,9 @@ pub(crate) enum Error {
         /// What was found and what was expected.
         reason: String,
     },
+    /// It cannot be set.
+    #[error(transparent)]
+    Set(#[from] forward::Error),
     /// A domain was asked for that the file says nothing of.
     #[error("{file}: there is nothing of domain '{name}', expected one of {known}")]
     NoDomain {
@@ -128,8 +133,30 @@ struct Ends {
     guest: String,
 }
 
-/// Reads a file and gives what to print; `only` are the domains that are asked for, all when empty.
-pub(crate) fn run(path: &Path, only: &[ObjectName]) -> Result<String, Error> {
+/// Reads a file and prints what domains are to have, or sets it; gives what to print.
+pub(crate) fn run(connect: Option<&str>, args: &ImportArgs) -> Result<String, Error> {
+    let read = read(&args.file, &args.domains)?;
+    if !args.set {
+        return Ok(read.into_iter().map(|(text, _)| text).collect());
+    }
+    let wanted: Vec<Wanted> = read.into_iter().map(|(_, wanted)| wanted).collect();
+    let reach = if args.live {
+        Reach::Live
+    } else {
+        Reach::Config
+    };
+    let existing = if args.replace {
+        Existing::Replace
+    } else {
+        Existing::Refuse
+    };
+    let connect = args.connect.as_deref().or(connect);
+    Ok(forward::set(connect, &wanted, reach, existing)?)
+}
+
+/// Reads a file; gives for each domain what to print of it and what it is to have. `only` are the
+/// domains that are asked for, all when empty.
+fn read(path: &Path, only: &[ObjectName]) -> Result<Vec<(String, Wanted)>, Error> {
     let content = input::read(path)?;
     let file = input::name(path);
     let at = |remark: Remark| Error::Line {
@@ -170,7 +197,8 @@ pub(crate) fn run(path: &Path, only: &[ObjectName]) -> Result<String, Error> {
     for Remark { line, text } in warnings {
         terminal::warning(format!("{file}, line {line}: {text}"));
     }
-    Ok(metadata.iter().map(Metadata::to_string).collect())
+    let read = metadata.iter().map(|one| (one.to_string(), one.wanted()));
+    Ok(read.collect())
 }
 
 /// Whether a file is hooks.json, in which there may be comments, and not a program for a shell.

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 /// A host while it is put together.
-pub(super) struct Scene {
+pub(crate) struct Scene {
     sources: Sources,
     next: u128,
 }
@@ -23,7 +23,7 @@ pub(super) struct Scene {
 type Place<'a> = (&'a str, Option<&'a str>);
 
 impl Scene {
-    pub(super) fn new(host: &str) -> Self {
+    pub(crate) fn new(host: &str) -> Self {
         let sources = Sources {
             host: host.to_owned(),
             interfaces: Vec::new(),
@@ -59,7 +59,7 @@ impl Scene {
     }
 
     /// A network with its bridge, `forward` and `policy` being elements.
-    pub(super) fn network(&mut self, name: &str, forward: &str, nets: &[&str], policy: &str) {
+    pub(crate) fn network(&mut self, name: &str, forward: &str, nets: &[&str], policy: &str) {
         let number = self.sources.networks.len();
         let bridge = format!("virbr{number}");
         let ips = nets.iter().map(|net| {
@@ -98,7 +98,7 @@ impl Scene {
     }
 
     /// A guest; a place without a network's name is a bridge's.
-    pub(super) fn guest(&mut self, name: &str, places: &[Place<'_>]) -> Uuid {
+    pub(crate) fn guest(&mut self, name: &str, places: &[Place<'_>]) -> Uuid {
         let uuid = self.uuid();
         let number = self.sources.guests.len();
         let mut nics = Vec::new();
@@ -156,7 +156,7 @@ impl Scene {
     /// What an owner forwards, each as `tcp 8080 192.0.2.1 80`, with `-` where nothing is said and
     /// more words for the host's address, an interface and a source; without a guest's address it
     /// waits.
-    pub(super) fn forwards(&mut self, name: &str, is_in_firewall: bool, forwards: &[&str]) {
+    pub(crate) fn forwards(&mut self, name: &str, is_in_firewall: bool, forwards: &[&str]) {
         let mut ruleset = Ruleset::empty(self.owner(name));
         let mut pending = Vec::new();
         for forward in forwards {
@@ -212,7 +212,12 @@ impl Scene {
         }
     }
 
-    pub(super) fn map(mut self) -> Map {
+    pub(super) fn map(self) -> Map {
+        Map::new(&self.sources())
+    }
+
+    /// What is known of the host, with its policies in force.
+    pub(crate) fn sources(mut self) -> Sources {
         let networks: Vec<Network> = self
             .sources
             .networks
@@ -237,12 +242,12 @@ impl Scene {
             }
         }
         self.sources.interfaces.sort_by(|a, b| a.name.cmp(&b.name));
-        Map::new(&self.sources)
+        self.sources
     }
 }
 
 /// A host with one or two of everything.
-pub(super) fn small() -> Map {
+pub(crate) fn small() -> Scene {
     let mut scene = Scene::new("hv1");
     scene.interface("lo", InterfaceKind::Loopback, None, &["127.0.0.1/8"]);
     scene.interface(
@@ -316,7 +321,7 @@ pub(super) fn small() -> Map {
     scene.forwards("lan", true, &["udp 514 192.168.50.77 514"]);
     scene.forwards("mail", false, &["tcp 25 198.51.100.130 25"]);
     scene.lose("dmz");
-    scene.map()
+    scene
 }
 
 /// A host with 50 guests.

@@ -2,7 +2,7 @@
 
 mod dot;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod passage;
 mod svg;
 #[cfg(test)]
@@ -17,7 +17,9 @@ use portero_apply::{ApplyError, Engine, Host};
 use portero_plan::Family;
 use value::{Map, Sources};
 
+pub(crate) use text::shown;
 pub(crate) use tree::Terminal;
+pub(crate) use value::{problems, Kind};
 
 /// Draws what there is now.
 pub(crate) fn run(

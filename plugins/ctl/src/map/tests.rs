@@ -36,7 +36,7 @@ fn forms_are_as_they_were() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/map");
     let accepts = std::env::var("PORTERO_CASES").is_ok_and(|word| word == "accept");
     let mut failed = Vec::new();
-    for (name, map) in [("small", small()), ("fifty", fifty())] {
+    for (name, map) in [("small", small().map()), ("fifty", fifty())] {
         for (end, text) in forms(&map) {
             let path = folder.join(format!("{name}.{end}"));
             if accepts {
@@ -122,7 +122,7 @@ fn a_hostile_name_is_only_text_in_dot() {
 
 #[test]
 fn a_tree_fits_its_terminal() {
-    for map in [small(), fifty(), hostile()] {
+    for map in [small().map(), fifty(), hostile()] {
         for width in [40, 80, 200] {
             for charset in [Charset::Unicode, Charset::Ascii] {
                 let width = Some(width);
@@ -140,7 +140,7 @@ fn a_tree_fits_its_terminal() {
 #[test]
 fn nothing_is_lost_between_lines() {
     let words = |terminal: Terminal| {
-        let tree = tree::draw(&small(), terminal);
+        let tree = tree::draw(&small().map(), terminal);
         let words = tree.split(|character: char| " |`\n".contains(character));
         let words = words.filter(|word| !word.is_empty() && *word != "-");
         words.map(str::to_owned).collect::<Vec<String>>()

@@ -7,7 +7,7 @@ pub(super) const CUT: char = '…';
 
 /// A text without anything that a terminal or a reader would not show as it is: no control
 /// characters, nothing that turns the direction of writing.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let shown = |character: char| match character {
         '\'' | '"' | '\\' => character.to_string(),
         // A character that joins the one before it is shown only where there is one.

@@ -10,19 +10,19 @@ use std::net::IpAddr;
 
 /// What is known of a host.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     /// Its name.
-    pub(super) host: String,
+    pub(crate) host: String,
     /// All its interfaces.
-    pub(super) interfaces: Vec<Interface>,
+    pub(crate) interfaces: Vec<Interface>,
     /// All active networks.
-    pub(super) networks: Vec<ActiveNetwork>,
+    pub(crate) networks: Vec<ActiveNetwork>,
     /// All running guests.
-    pub(super) guests: Vec<portero_apply::Guest>,
+    pub(crate) guests: Vec<portero_apply::Guest>,
     /// All owners of forwards.
-    pub(super) owners: Vec<OwnerStatus>,
+    pub(crate) owners: Vec<OwnerStatus>,
     /// Families whose packets the host passes on.
-    pub(super) passes_on: Vec<Family>,
+    pub(crate) passes_on: Vec<Family>,
 }
 
 /// A host with its networks and who is on them.
@@ -58,7 +58,7 @@ pub(super) struct Nic {
 /// What joins guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A bridge of the host.
     Bridge,
     /// An interface of the host without a bridge (macvtap, SR-IOV).
@@ -77,7 +77,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// What a network is.
-    pub(super) fn of(network: &Network) -> Self {
+    pub(crate) fn of(network: &Network) -> Self {
         match network.mode {
             ForwardMode::Isolated => Self::Isolated,
             ForwardMode::Nat => Self::Nat,
@@ -89,7 +89,7 @@ impl Kind {
     }
 
     /// Its name.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
             Self::Direct => "direct",
@@ -452,7 +452,8 @@ impl Places<'_> {
     }
 }
 
-fn problems(active: &ActiveNetwork) -> Vec<String> {
+/// What is not as it should be of a network.
+pub(crate) fn problems(active: &ActiveNetwork) -> Vec<String> {
     let mut problems = Vec::new();
     let name = active.network.name.as_str();
     if !active.is_in_firewall {

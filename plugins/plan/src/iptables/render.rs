@@ -188,7 +188,8 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
     chains
 }
 
-fn render(rule: &Rule) -> (Family, Base, String) {
+/// A rule's family, what kind of chain it stands in, and its text there.
+pub(super) fn render(rule: &Rule) -> (Family, Base, String) {
     match rule {
         Rule::Dnat {
             protocol,

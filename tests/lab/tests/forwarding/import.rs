@@ -15,6 +15,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: shell_hook,
     },
     Scenario {
+        name: "an imported hooks.json that is set",
+        run: set,
+    },
+    Scenario {
         name: "names that a shell is offered",
         run: names,
     },
@@ -89,6 +93,92 @@ fn hooks_json(world: &mut World) {
 
 fn shell_hook(world: &mut World) {
     imported(world, "qemu-hook", SHELL_HOOK, &[(Tcp, 8070)]);
+}
+
+/// Of two domains, the second of which may not be there.
+const TWO_DOMAINS: &str = r#"{
+    "web": {"private_ip": "192.168.50.10", "port_map": {"tcp": [[8080, 80]]}},
+    "peer": {"private_ip": "192.168.50.11", "port_map": {"tcp": [[8090, 80]]}}
+}
+"#;
+
+fn set(world: &mut World) {
+    let lab = &world.lab;
+    let file = lab.file("hooks.json", TWO_DOMAINS);
+    let import = |more: &[&str]| {
+        let words = [&["import", file.as_str(), "--set"], more].concat();
+        lab.run("portero", &words)
+    };
+    let set = |flags: &[&str]| {
+        let words = [&["metadata", "web", "--uri", "urn:portero:1"], flags].concat();
+        lab.try_virsh(&words).ok
+    };
+    // All domains or none: the other one is not there.
+    let _ = lab.try_virsh(&["undefine", "web"]);
+    let refused = import(&[]);
+    assert!(
+        !refused.ok && refused.stderr.contains("'web'"),
+        "{refused:?}"
+    );
+    let peer = ["metadata", "peer", "--uri", "urn:portero:1", "--config"];
+    assert!(!lab.try_virsh(&peer).ok);
+    world.start_web("");
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    // As virsh metadata --config, by whatever URI.
+    let only = ["--domain", "web"];
+    let done = import(&[&only[..], &["-c", "qemu:///system"]].concat());
+    assert!(done.ok, "{done:?}");
+    assert_eq!(
+        done.stdout,
+        "domain 'web' forwards what was imported from its next start on\n"
+    );
+    assert!(set(&["--config"]) && !set(&["--live"]));
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    // What is there is not lost unless somebody says so.
+    let refused = import(&only);
+    assert!(!refused.ok, "{refused:?}");
+    let last = refused.stderr.lines().last();
+    assert_eq!(
+        last,
+        Some(
+            "error: domain 'web' has metadata of portero's from its next start on already, \
+         expected --replace to lose it"
+        )
+    );
+    // A port that is taken: neither of the domains has anything then.
+    let program = lab.listen("203.0.113.1:8090");
+    let refused = import(&["--live", "--replace"]);
+    assert!(
+        !refused.ok && refused.stderr.contains("8090"),
+        "{refused:?}"
+    );
+    assert!(!set(&["--live"]) && !lab.try_virsh(&peer).ok);
+    drop(program);
+    let done = import(&["--live", "--replace"]);
+    assert!(done.ok, "{done:?}");
+    for (name, port) in [("web", 8080), ("peer", 8090)] {
+        for said in ["", " from its next start on"] {
+            let line = format!("domain '{name}' forwards what was imported{said}\n");
+            assert!(done.stdout.contains(&line), "{line} in {done:?}");
+        }
+        let answer = format!("{name} tcp 80");
+        lab.answers(From::Outside, Tcp, HOST_V4, port, &answer);
+    }
+    for flag in ["--live", "--config"] {
+        let peer = [
+            "metadata",
+            "peer",
+            "--uri",
+            "urn:portero:1",
+            "--remove",
+            flag,
+        ];
+        lab.virsh(&peer);
+    }
+    lab.must("portero", &["sync"]);
+    lab.refuses(From::Outside, Tcp, HOST_V4, 8090);
+    world.stop_web();
+    world.is_untouched();
 }
 
 fn names(world: &mut World) {

@@ -6,6 +6,7 @@ mod lifecycle;
 mod live;
 mod places;
 mod refusals;
+mod status;
 mod watch;
 mod world;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         lifecycle::SCENARIOS,
         refusals::SCENARIOS,
         faults::SCENARIOS,
+        status::SCENARIOS,
         watch::SCENARIOS,
         import::SCENARIOS,
         live::SCENARIOS,

@@ -212,7 +212,8 @@ fn lease(world: &mut World) {
     println!("  served {} ms after the lease", served.as_millis());
     assert!(served < Duration::from_secs(1), "served after {served:?}");
     let status: String = lab.must("portero", &["status", "--json"]);
-    let address = status
+    let (_, forwards) = status.split_once("\"forwards\"").expect("forwards");
+    let address = forwards
         .split('"')
         .find(|word| word.starts_with("192.168.60."))
         .expect("the guest's address")

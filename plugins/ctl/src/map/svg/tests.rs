@@ -121,7 +121,7 @@ fn is_clean(name: &str, map: &Map) {
 
 #[test]
 fn nothing_overlaps() {
-    is_clean("small", &small());
+    is_clean("small", &small().map());
     is_clean("fifty", &fifty());
     is_clean("many", &many());
     is_clean("hostile", &hostile());

@@ -1,6 +1,5 @@
-//! `portero status`: one row for each range of ports.
+//! Forwards as rows: one for each range of ports.
 
-use comfy_table::{presets, Table};
 use portero_apply::{OwnerStatus, Phase};
 use portero_plan::{Claim, Family, Rule};
 use serde::Serialize;
@@ -60,6 +59,8 @@ impl Row {
     }
 }
 
+/// All forwards of owners, those that wait among them; what leads to a guest first, in the order of
+/// the rules.
 pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
     let mut rows = Vec::new();
     for OwnerStatus {
@@ -134,44 +135,10 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
     rows
 }
 
-pub(crate) fn table(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return "No ports are forwarded.\n".to_owned();
-    }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(["OWNER", "HOST", "GUEST", "FROM", "STATE"]);
-    for row in rows {
-        let dash = || "-".to_owned();
-        let state = match &row.reason {
-            Some(reason) => format!("{}: {reason}", row.state),
-            None => row.state.to_owned(),
-        };
-        table.add_row([
-            format!("{} {}", row.owner, row.name.escape_debug()),
-            row.host(),
-            row.guest().unwrap_or_else(dash),
-            row.source.clone().unwrap_or_else(dash),
-            state,
-        ]);
-    }
-    let lines: Vec<String> = table
-        .to_string()
-        .lines()
-        .map(|line| line.trim().to_owned() + "\n")
-        .collect();
-    lines.concat()
-}
-
 fn with_port(address: &str, ports: &str) -> String {
     if address.contains(':') {
         format!("[{address}]:{ports}")
     } else {
         format!("{address}:{ports}")
     }
-}
-
-pub(crate) fn to_json(value: &impl Serialize) -> String {
-    // Strings and options of strings always have a JSON form.
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }

@@ -1,0 +1,56 @@
+//! `portero status`: networks, guests and forwards, once or again and again.
+
+mod row;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+mod value;
+mod watch;
+
+use crate::terminal::Colors;
+use crate::DONE;
+use portero_apply::{ApplyError, Engine};
+use serde::Serialize;
+use value::Status;
+
+pub(crate) use row::{rows, Row};
+pub(crate) use watch::WatchError;
+
+/// How a status is said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form {
+    /// Tables for people.
+    Tables(Colors),
+    /// JSON for programs.
+    Json,
+}
+
+/// Says what there is now.
+pub(crate) fn once(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
+    let status = gather(engine)?;
+    let text = match form {
+        Form::Tables(colors) => text::draw(&status, colors),
+        Form::Json => to_json(&status),
+    };
+    Ok((text, DONE))
+}
+
+/// Says it again and again, until somebody ends it.
+pub(crate) fn again(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8), WatchError> {
+    watch::run(form, || gather(engine))?;
+    Ok((String::new(), DONE))
+}
+
+fn gather(engine: &mut Engine<'_>) -> Result<Status, ApplyError> {
+    let networks = engine.networks()?;
+    let guests = engine.guests()?;
+    let owners = engine.status()?;
+    let carried = engine.carried(&owners)?;
+    Ok(Status::new(&networks, &guests, &owners, &carried))
+}
+
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    // Strings and options of strings always have a JSON form.
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,96 @@
+//! What is said of whole hosts; `PORTERO_CASES=accept` writes it down in tests/status.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use super::value::Status;
+use super::watch::{news, redrawn};
+use super::{text, to_json, Form};
+use crate::map::fixtures::{small, Scene};
+use crate::terminal::Colors;
+use portero_plan::{Carried, Counter};
+use std::fs;
+use std::path::Path;
+
+/// The host of the map, with its first forward in use and its second not yet.
+fn used() -> Status {
+    let sources = small().sources();
+    let counted = |connections, packets, bytes| Carried {
+        connections: Some(connections),
+        traffic: Some(Counter { packets, bytes }),
+    };
+    let carried: Vec<Vec<Carried>> = sources
+        .owners
+        .iter()
+        .map(|owner| match owner.record.ruleset.owner.name.as_str() {
+            "web" => vec![counted(12, 340, 45_678), counted(0, 0, 0)],
+            _ => Vec::new(),
+        })
+        .collect();
+    Status::new(
+        &sources.networks,
+        &sources.guests,
+        &sources.owners,
+        &carried,
+    )
+}
+
+fn nothing() -> Status {
+    Status::new(&[], &[], &[], &[])
+}
+
+#[test]
+fn forms_are_as_they_were() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/status");
+    let accepts = std::env::var("PORTERO_CASES").is_ok_and(|word| word == "accept");
+    let mut failed = Vec::new();
+    for (name, status) in [("small", used()), ("nothing", nothing())] {
+        for (end, text) in [
+            ("txt", text::draw(&status, Colors::None)),
+            ("colors", text::draw(&status, Colors::Ansi)),
+            ("json", to_json(&status)),
+        ] {
+            let path = folder.join(format!("{name}.{end}"));
+            if accepts {
+                fs::write(&path, &text).unwrap();
+            } else if fs::read_to_string(&path).unwrap_or_default() != text {
+                failed.push(path);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "not as expected: {failed:?}");
+}
+
+#[test]
+fn a_hostile_name_is_only_text() {
+    let mut scene = Scene::new("hv1");
+    scene.network("lan\u{202e}n", "<forward mode='nat'/>", &[], "");
+    scene.guest("web\u{202e}", &[("lan\u{202e}n", None)]);
+    scene.forwards("web\u{202e}", true, &["udp 53 - -"]);
+    let sources = scene.sources();
+    let status = Status::new(&sources.networks, &sources.guests, &sources.owners, &[]);
+    let text = text::draw(&status, Colors::None);
+    assert!(!text.contains('\u{202e}'), "{text:?}");
+    assert!(text.contains("lan\\u{202e}n"), "{text}");
+}
+
+#[test]
+fn only_news_is_written_where_nothing_can_be_drawn_anew() {
+    let tables = Form::Tables(Colors::None);
+    assert_eq!(news("", "a\n", tables), "a\n");
+    assert_eq!(news("a\n", "a\n", tables), "");
+    assert_eq!(news("a\n", "b\n", tables), "\nb\n");
+    assert_eq!(news("a\n", "b\n", Form::Json), "b\n");
+}
+
+#[test]
+fn a_terminal_is_drawn_over_and_never_scrolls() {
+    assert_eq!(
+        redrawn("a\nb\n", None),
+        "\u{1b}[Ha\u{1b}[K\nb\u{1b}[K\n\u{1b}[J"
+    );
+    assert_eq!(redrawn("a\nb\n", Some(3)), redrawn("a\nb\n", None));
+    assert_eq!(
+        redrawn("a\nb\nc\nd\n", Some(4)),
+        "\u{1b}[Ha\u{1b}[K\nb\u{1b}[K\n... and 2 more lines\u{1b}[J"
+    );
+}

@@ -1,0 +1,199 @@
+//! What there is to say, as a value: made in one place, said by others.
+
+use super::row::{rows, Row};
+use crate::map::{problems, Kind};
+use portero_apply::{ActiveNetwork, Guest, OwnerStatus};
+use portero_plan::{Carried, Policy, Ruleset, Spoof, Verdict, Way};
+use portero_routed_policy::{rule_of_clause, Mode};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// A host's networks, guests and forwards.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    /// Active networks, in the order of their names.
+    pub(super) networks: Vec<NetworkStatus>,
+    /// Running guests, in the order of their names.
+    pub(super) guests: Vec<GuestStatus>,
+    /// Forwards, each owner's together.
+    pub(super) forwards: Vec<Forward>,
+}
+
+/// An active network.
+#[derive(Debug, Serialize)]
+pub(super) struct NetworkStatus {
+    /// Its name.
+    pub(super) name: String,
+    /// Its UUID.
+    pub(super) uuid: String,
+    /// `nat`, `route`, `open`, `isolated`, `bridge` or `direct`.
+    pub(super) mode: &'static str,
+    /// Its bridge.
+    pub(super) bridge: Option<String>,
+    /// The host's addresses on it, with their prefixes.
+    pub(super) addresses: Vec<String>,
+    /// How many running guests are on it.
+    pub(super) guests: usize,
+    /// The policy that it was given.
+    pub(super) policy: Option<PolicyStatus>,
+    /// What is not as it should be.
+    pub(super) problems: Vec<String>,
+}
+
+/// A policy, as it was given.
+#[derive(Debug, Serialize)]
+pub(super) struct PolicyStatus {
+    /// The mode that it gives to an open network: `nat`, `route` or `isolated`.
+    pub(super) mode: Option<&'static str>,
+    /// What happens to packets to guests that no rule speaks of.
+    #[serde(rename = "in")]
+    pub(super) inward: Verdict,
+    /// To packets from guests.
+    #[serde(rename = "out")]
+    pub(super) outward: Verdict,
+    /// To packets from guests to the host.
+    pub(super) host: Verdict,
+    /// How many rules it has.
+    pub(super) rules: usize,
+    /// What guests may not pretend: `ip`, `mac`, `dhcp`, `ra`.
+    pub(super) antispoof: Vec<Spoof>,
+    /// Whether all of it is in the firewall and can be reached.
+    pub(super) in_firewall: bool,
+}
+
+/// A running guest.
+#[derive(Debug, Serialize)]
+pub(super) struct GuestStatus {
+    /// Its name; not known of one of another driver than QEMU's.
+    pub(super) name: Option<String>,
+    /// Its UUID.
+    pub(super) uuid: String,
+    /// Its interfaces.
+    pub(super) interfaces: Vec<InterfaceStatus>,
+}
+
+/// An interface of a running guest.
+#[derive(Debug, Serialize)]
+pub(super) struct InterfaceStatus {
+    /// Its MAC address.
+    pub(super) mac: String,
+    /// The virtual network that it is on.
+    pub(super) network: Option<String>,
+    /// The host's end.
+    pub(super) target: Option<String>,
+    /// Addresses that reservations or leases give it.
+    pub(super) addresses: Vec<String>,
+}
+
+/// A range of ports with what went by it.
+#[derive(Debug, Serialize)]
+pub(super) struct Forward {
+    /// Where it leads, and whether it does.
+    #[serde(flatten)]
+    pub(super) row: Row,
+    /// How many connections were opened by it; unknown where the firewall does not count them.
+    pub(super) connections: Option<u64>,
+    /// Packets that have gone through the host both ways.
+    pub(super) packets: Option<u64>,
+    /// How long they were.
+    pub(super) bytes: Option<u64>,
+}
+
+impl Status {
+    /// Puts together what is known; `carried` has for each owner what was counted of its rules.
+    pub(super) fn new(
+        networks: &[ActiveNetwork],
+        guests: &[Guest],
+        owners: &[OwnerStatus],
+        carried: &[Vec<Carried>],
+    ) -> Self {
+        let forwards = owners.iter().enumerate().flat_map(|(index, owner)| {
+            let counted = carried.get(index).into_iter().flatten().copied();
+            // Those that lead to a guest come first, and only they are counted.
+            let counted = counted.chain(std::iter::repeat(Carried::default()));
+            rows(std::slice::from_ref(owner)).into_iter().zip(counted)
+        });
+        let forwards = forwards.map(|(row, carried)| Forward {
+            row,
+            connections: carried.connections,
+            packets: carried.traffic.map(|counter| counter.packets),
+            bytes: carried.traffic.map(|counter| counter.bytes),
+        });
+        Self {
+            networks: networks.iter().map(|one| network(one, guests)).collect(),
+            guests: guests.iter().map(guest).collect(),
+            forwards: forwards.collect(),
+        }
+    }
+}
+
+fn network(active: &ActiveNetwork, guests: &[Guest]) -> NetworkStatus {
+    let network = &active.network;
+    let name = network.name.to_string();
+    let is_on_it = |guest: &&Guest| {
+        let mut nics = guest.nics.iter();
+        nics.any(|nic| nic.network.as_ref() == Some(&name))
+    };
+    let subnets = network.subnets.iter();
+    NetworkStatus {
+        uuid: network.uuid.to_string(),
+        mode: Kind::of(network).name(),
+        bridge: network.bridge.as_ref().map(ToString::to_string),
+        addresses: subnets
+            .map(|subnet| format!("{}/{}", subnet.address, subnet.prefix))
+            .collect(),
+        guests: guests.iter().filter(is_on_it).count(),
+        policy: active
+            .given
+            .as_ref()
+            .and_then(|given| policy(active, given)),
+        problems: problems(active),
+        name,
+    }
+}
+
+fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
+    let policy = given.policy.as_ref()?;
+    let written = active.written_as_given();
+    let mode = written.and_then(|written| written.written.mode);
+    let clauses = policy.ways.values().flatten();
+    let rules: BTreeSet<usize> = clauses
+        .filter_map(|clause| rule_of_clause(&clause.name))
+        .collect();
+    let guards = given.guards.iter();
+    Some(PolicyStatus {
+        mode: mode.map(|mode| match mode {
+            Mode::Nat => "nat",
+            Mode::Route => "route",
+            Mode::Isolated => "isolated",
+        }),
+        inward: default(policy, Way::In),
+        outward: default(policy, Way::Out),
+        host: default(policy, Way::ToHost),
+        rules: rules.len(),
+        antispoof: guards.flat_map(|guards| &guards.against).copied().collect(),
+        in_firewall: active.is_in_firewall,
+    })
+}
+
+/// What a way's last word is; where there is none, everything passes.
+fn default(policy: &Policy, way: Way) -> Verdict {
+    let name = format!("{} default", way.name());
+    let mut clauses = policy.ways.get(&way).into_iter().flatten();
+    let default = clauses.find(|clause| clause.name == name);
+    default.map_or(Verdict::Accept, |clause| clause.verdict)
+}
+
+fn guest(guest: &Guest) -> GuestStatus {
+    let interfaces = guest.nics.iter().map(|nic| InterfaceStatus {
+        mac: nic.mac.to_string(),
+        network: nic.network.clone(),
+        target: nic.target.as_ref().map(ToString::to_string),
+        addresses: nic.addresses.iter().map(ToString::to_string).collect(),
+    });
+    GuestStatus {
+        name: guest.name.as_ref().map(ToString::to_string),
+        uuid: guest.uuid.to_string(),
+        interfaces: interfaces.collect(),
+    }
+}
