@@ -4,7 +4,7 @@ use super::hooks::RESTART;
 use super::mend::{word, SYNC};
 use super::{Facts, Finding};
 use crate::explain::by;
-use crate::explain::firewall::{self, Packet, Passage, Way};
+use crate::explain::firewall::{self, Packet, Passage, Scope, Way};
 use portero_apply::inspect::Denial;
 use portero_plan::Rule;
 use std::net::IpAddr;
@@ -80,7 +80,7 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
                     stop.verdict,
                     by(&stop)
                 );
-                let mend = firewall::mend(&stop, &packet, &facts.settings);
+                let mend = firewall::mend(&stop, &packet, &facts.settings, Scope::Forwards);
                 if findings.iter().all(|known| known.mend != mend) {
                     findings.push(Finding { finding, mend });
                 }

@@ -4,8 +4,17 @@ use super::{Base, Owner, Packet, Stop};
 use portero_apply::inspect::Settings;
 use portero_plan::Family;
 
+/// What shall pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Connections to the one port.
+    Port,
+    /// All forwarded connections, as far as the firewall has a word for them.
+    Forwards,
+}
+
 /// The command after which whoever stops a packet lets it pass.
-pub(crate) fn mend(stop: &Stop, packet: &Packet, settings: &Settings) -> String {
+pub(crate) fn mend(stop: &Stop, packet: &Packet, settings: &Settings, scope: Scope) -> String {
     let protocol = packet.protocol.name();
     let port = packet.host_port;
     match (&stop.base, stop.by) {
@@ -26,15 +35,25 @@ pub(crate) fn mend(stop: &Stop, packet: &Packet, settings: &Settings) -> String 
             } else {
                 "FORWARD"
             };
-            format!(
-                "{program} -I {chain} -p {protocol} -m conntrack --ctstatus DNAT \
-                 --ctorigdstport {port} -j ACCEPT"
-            )
+            match scope {
+                Scope::Port => format!(
+                    "{program} -I {chain} -p {protocol} -m conntrack --ctstate DNAT \
+                     --ctorigdstport {port} -j ACCEPT"
+                ),
+                Scope::Forwards => {
+                    format!("{program} -I {chain} -m conntrack --ctstate DNAT -j ACCEPT")
+                }
+            }
         }
-        (Base::Nftables(family, table, chain), _) => format!(
-            "nft insert rule {family} {table} {chain} meta l4proto {protocol} ct status dnat \
-             ct original proto-dst {port} accept"
-        ),
+        (Base::Nftables(family, table, chain), _) => match scope {
+            Scope::Port => format!(
+                "nft insert rule {family} {table} {chain} meta l4proto {protocol} ct status dnat \
+                 ct original proto-dst {port} accept"
+            ),
+            Scope::Forwards => {
+                format!("nft insert rule {family} {table} {chain} ct status dnat accept")
+            }
+        },
     }
 }
 

@@ -4,7 +4,7 @@ mod iptables;
 mod mend;
 mod nftables;
 
-pub(crate) use mend::{mend, LENIENT};
+pub(crate) use mend::{mend, Scope, LENIENT};
 
 use portero_apply::inspect::ForeignRules;
 use portero_plan::{Family, Protocol};

@@ -2,7 +2,7 @@
 
 use super::Found;
 use crate::doctor::word;
-use crate::explain::firewall::{mend, Base, Packet, Passage, Stop, Way as Direction};
+use crate::explain::firewall::{mend, Base, Packet, Passage, Scope, Stop, Way as Direction};
 use crate::explain::value::{Facts, Owner, Wanted, Way};
 use crate::policy::Ruling;
 use portero_apply::{Life, Whereabouts};
@@ -287,7 +287,7 @@ pub(super) fn firewalls(way: &Way) -> Found {
         });
     if let Some((packet, stop)) = stopped {
         let text = format!("{} of {}, {}", stop.verdict, which(packet), by(stop));
-        return Found::fails(text, mend(stop, packet, &way.settings));
+        return Found::fails(text, mend(stop, packet, &way.settings, Scope::Port));
     }
     let doubtful = way
         .others
