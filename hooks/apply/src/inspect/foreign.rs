@@ -69,12 +69,12 @@ pub fn settings(paths: &Paths) -> Settings {
     let says = |file: &str, key: &str| {
         let text = files::read(&paths.etc.join(file)).ok().flatten();
         let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-        let values = text.lines().filter_map(|line| {
+        let mut values = text.lines().filter_map(|line| {
             let (name, value) = line.trim().split_once('=')?;
             (name.trim() == key).then(|| value.trim().to_owned())
         });
         values
-            .last()
+            .next_back()
             .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
     };
     Settings {

@@ -13,8 +13,12 @@ const END: u64 = 512 * 1024;
 /// Longest time for the journal.
 const JOURNAL: Duration = Duration::from_secs(3);
 
-/// Logs that have the kernel's messages, below /var.
-const LOGS: [&str; 3] = ["log/kern.log", "log/messages", "log/audit/audit.log"];
+/// Logs that have the kernel's messages and nobody else's, below /var: what comes of a line is a command
+/// for root.
+const LOGS: [&str; 2] = ["log/kern.log", "log/audit/audit.log"];
+
+/// Daemons whose profiles have their names.
+const PROFILES: [&str; 3] = ["libvirtd", "virtqemud", "virtnetworkd"];
 
 /// One thing that was denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +85,11 @@ fn of_line(line: &str) -> Option<Denial> {
     };
     let is_denied = line.contains("apparmor=\"DENIED\"");
     let (profile, name) = (value("profile")?, value("name")?);
-    let is_libvirts = profile.starts_with("libvirtd") || profile.starts_with("virt");
+    // A profile for what it starts is called `libvirtd//NAME`.
+    let is_libvirts = profile
+        .split("//")
+        .next()
+        .is_some_and(|name| PROFILES.contains(&name));
     let is_ours =
         name.contains("portero") || value("comm").is_some_and(|by| by.contains("portero"));
     (is_denied && is_libvirts && is_ours).then(|| Denial {

@@ -126,7 +126,7 @@ pub(super) fn wanted(
     networks: &[&str],
     refusal: Option<String>,
 ) -> Wanted {
-    let owner = owner(wish);
+    let owner = owner(&wish.owner, wish.life);
     let now = wish.written.as_deref().unwrap_or_default();
     let about: Vec<&Forward> = now.iter().filter(|one| is_about(one, asked)).collect();
     if about.is_empty() {
@@ -189,14 +189,11 @@ fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
 }
 
 /// An object as it is said.
-pub(super) fn owner(wish: &Wish) -> Owner {
+pub(super) fn owner(owner: &portero_plan::Owner, life: Life) -> Owner {
     Owner {
-        kind: match wish.owner.kind {
-            OwnerKind::Domain => "domain",
-            OwnerKind::Network => "network",
-        },
-        name: wish.owner.name.clone(),
-        life: wish.life,
+        kind: owner.kind.name(),
+        name: owner.name.clone(),
+        life,
     }
 }
 

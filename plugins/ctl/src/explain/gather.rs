@@ -64,15 +64,12 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     let wish = find::wish(&asked, &known.wishes);
     let lead = find::lead(&asked, &known.owners);
     let wanted = match (&lead, wish) {
-        (Some((_, owner)), wish) => {
-            let wish = known
-                .wishes
-                .iter()
-                .find(|one| one.owner.uuid == owner.uuid)
-                .or(wish);
-            wish.map_or(Wanted::Nobody, |wish| Wanted::Given {
-                owner: find::owner(wish),
-            })
+        (Some((_, owner)), _) => {
+            let wish = known.wishes.iter().find(|one| one.owner.uuid == owner.uuid);
+            let life = wish.map_or(Life::Running, |wish| wish.life);
+            Wanted::Given {
+                owner: find::owner(owner, life),
+            }
         }
         (None, Some(wish)) => {
             let refusal = engine.refusal(wish).map(|error| error.to_string());
@@ -104,7 +101,10 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         Some((lead, owner)) => Some(way(&asked, &lead, &owner, &known, engine)?),
         None => None,
     };
+    let family = asked.address.map_or(Family::Ipv4, Family::of);
+    let outer = outer(&known, family).next().map(|(name, _)| name.clone());
     Ok(Facts {
+        outer,
         own: known.own,
         asked,
         wanted,

@@ -93,7 +93,7 @@ pub(super) fn hops(facts: &Facts) -> Vec<Hop> {
         host::policy(way).named("policy"),
         host::firewalls(way).named("firewalls"),
         guest::tap(way).named("tap"),
-        guest::guest(facts, way).named("guest"),
+        guest::guest(way).named("guest"),
         guest::service(facts, way).named("service"),
         guest::back(facts, way).named("back"),
     ]);

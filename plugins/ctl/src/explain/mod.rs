@@ -124,3 +124,6 @@ fn text(facts: &Facts, hops: &[Hop]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

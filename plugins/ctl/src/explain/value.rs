@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) asked: Asked,
     /// The host's addresses, each with its interface.
     pub(super) own: Vec<(String, IpAddr)>,
+    /// An interface by which others reach the host.
+    pub(super) outer: Option<String>,
     /// Who wants the port forwarded.
     pub(super) wanted: Wanted,
     /// What keeps libvirt from running the hooks.

@@ -10,6 +10,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: unwanted,
     },
     Scenario {
+        name: "metadata that was changed live, without portero-watch",
+        run: live,
+    },
+    Scenario {
         name: "an address that is not the host's",
         run: address,
     },
@@ -75,6 +79,35 @@ fn unwanted(world: &mut World) {
         "{explained:?}"
     );
     world.explained(&port).holds();
+}
+
+fn live(world: &mut World) {
+    let metadata = ["metadata", "web", "--uri", "urn:portero:1", "--live"];
+    let before = world.lab.virsh(&metadata);
+    let more = "<portForward xmlns='urn:portero:1' proto='tcp'><range start='8098' to='80'/></portForward>\n</domain>";
+    let after = before.replace("</domain>", more);
+    let set = |text: &str| {
+        let set = [&metadata[..], &["--key", "portero", "--set", text]].concat();
+        world.lab.virsh(&set);
+    };
+    set(&after);
+    world.not_reached(HOST_V4, 8098);
+    let explained = world.explained("8098");
+    let said = explained.fails("hooks", "portero sync");
+    assert_eq!(explained.hop("forward").0, "ok");
+    set(&before);
+    world
+        .explained("8098")
+        .fails("forward", "portero forward add DOMAIN");
+    set(&after);
+    world.mend(&said);
+    world.reached(HOST_V4, 8098, "web tcp 80");
+    world.explained("8098").holds();
+    let metadata = ["metadata", "web", "--uri", "urn:portero:1", "--live"];
+    let set = [&metadata[..], &["--key", "portero", "--set", &before]].concat();
+    world.lab.virsh(&set);
+    world.lab.must("portero", &["sync"]);
+    world.not_reached(HOST_V4, 8098);
 }
 
 fn address(world: &mut World) {

@@ -1,6 +1,7 @@
 //! Commands that let forwarded connections pass the firewalls of others, each in its own words.
 
 use super::{Base, Owner, Packet, Stop};
+use crate::doctor::word;
 use portero_apply::inspect::Settings;
 use portero_plan::Family;
 
@@ -45,15 +46,18 @@ pub(crate) fn mend(stop: &Stop, packet: &Packet, settings: &Settings, scope: Sco
                 }
             }
         }
-        (Base::Nftables(family, table, chain), _) => match scope {
-            Scope::Port => format!(
-                "nft insert rule {family} {table} {chain} meta l4proto {protocol} ct status dnat \
+        (Base::Nftables(family, table, chain), _) => {
+            let place = [family, table, chain].map(|name| word(name)).join(" ");
+            match scope {
+                Scope::Port => format!(
+                    "nft insert rule {place} meta l4proto {protocol} ct status dnat \
                  ct original proto-dst {port} accept"
-            ),
-            Scope::Forwards => {
-                format!("nft insert rule {family} {table} {chain} ct status dnat accept")
+                ),
+                Scope::Forwards => {
+                    format!("nft insert rule {place} ct status dnat accept")
+                }
             }
-        },
+        }
     }
 }
 

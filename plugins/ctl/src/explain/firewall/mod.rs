@@ -198,3 +198,6 @@ fn is_interface(name: &str, pattern: &str, open: char) -> bool {
 
 /// Most chains that are walked through one from another; the kernel has as many.
 const DEPTH: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 mod expression;
 
 use super::{Base, Doubts, Owner, Packet, Passage, Stop, DEPTH};
-use expression::{fits, lookup};
+use expression::{fits, lookup, pairs};
 use serde_json::Value;
 
 /// Tables of portero's and libvirt's own: what they say is known from what they are made of.
@@ -148,7 +148,11 @@ impl<'a> Walk<'a, '_> {
                 "vmap" => match lookup(content, self.packet, self.listing, rule) {
                     Some(Some(verdict)) => return self.verdict(verdict, rule, certainty, depth),
                     Some(None) => {}
-                    None => self.doubts.may_have_passed = true,
+                    None => {
+                        for pair in pairs(content, self.listing, rule).unwrap_or_default() {
+                            self.verdict(&pair[1], rule, Certainty::Maybe, depth);
+                        }
+                    }
                 },
                 "limit" | "quota" | "xt" | "connlimit" => certainty = Certainty::Maybe,
                 "accept" | "drop" | "reject" | "return" | "jump" | "goto" | "queue" => {

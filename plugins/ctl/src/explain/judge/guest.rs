@@ -1,11 +1,11 @@
 //! The hops behind the host: the guest's interface, the guest, its service, and the way back.
 
-use super::host::{is_paused, of_ruling, with_port};
+use super::host::{of_ruling, with_port};
 use super::Found;
 use crate::doctor::word;
 use crate::explain::value::{Domain, Facts, Way};
 use portero_apply::inspect::{Answer, Heard};
-use portero_apply::Whereabouts;
+use portero_apply::{Life, Whereabouts};
 use portero_plan::{Protocol, Verdict};
 
 /// How strictly `rp_filter` has to be set to be in the way.
@@ -50,9 +50,13 @@ pub(super) fn tap(way: &Way) -> Found {
 }
 
 /// The guest has to run, and to be the one that has the address.
-pub(super) fn guest(facts: &Facts, way: &Way) -> Found {
+pub(super) fn guest(way: &Way) -> Found {
     let guest = way.guest;
-    if let Some(domain) = way.domain.as_ref().filter(|domain| is_paused(domain.life)) {
+    if let Some(domain) = way
+        .domain
+        .as_ref()
+        .filter(|domain| domain.life == Life::Paused)
+    {
         return Found::fails(
             format!("domain '{}' is paused", domain.name.escape_debug()),
             format!("virsh resume {}", word(&domain.name)),
@@ -64,7 +68,7 @@ pub(super) fn guest(facts: &Facts, way: &Way) -> Found {
     match (macs.as_slice(), &way.domain) {
         ([], _) => Found::fails(
             format!("nobody answers for {guest}"),
-            readdress(facts, way).unwrap_or_else(|| {
+            readdress(way).unwrap_or_else(|| {
                 "correct the guest's address, or look in the guest: ip address".to_owned()
             }),
         ),
@@ -83,7 +87,7 @@ pub(super) fn guest(facts: &Facts, way: &Way) -> Found {
                     "{guest} is answered for by {}{expected}",
                     names.join(" and ")
                 ),
-                readdress(facts, way).unwrap_or_else(|| {
+                readdress(way).unwrap_or_else(|| {
                     format!("give all but one of them another address than {guest}")
                 }),
             )
@@ -104,7 +108,7 @@ fn named(mac: &str, way: &Way) -> String {
 }
 
 /// The commands that let DHCP tell the guest's address, where it tells another one.
-fn readdress(_facts: &Facts, way: &Way) -> Option<String> {
+fn readdress(way: &Way) -> Option<String> {
     let (written, domain) = (way.written.as_ref()?, way.domain.as_ref()?);
     let mut addresses = domain.nics.iter().flat_map(|nic| &nic.addresses);
     let is_other = addresses.any(|one| *one != way.guest && one.is_ipv4() == way.guest.is_ipv4());

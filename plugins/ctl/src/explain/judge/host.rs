@@ -28,11 +28,7 @@ pub(super) fn address(facts: &Facts) -> Found {
     }
     let length = if address.is_ipv4() { 32 } else { 128 };
     let outside = facts.way.as_ref().and_then(|way| way.outside.clone());
-    let mut others = facts.own.iter();
-    let other = others.find(|(dev, own)| {
-        own.is_ipv4() == address.is_ipv4() && !own.is_loopback() && !dev.starts_with("vir")
-    });
-    let dev = outside.or(other.map(|(dev, _)| dev.clone()));
+    let dev = outside.or(facts.outer.clone());
     Found::fails(
         format!("{address} is not an address of this host"),
         format!(
@@ -105,6 +101,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
             }
         }
         Wanted::Untold { owner } => Found::Ok(format!("{} wants it", said(owner))),
+        Wanted::Given { owner } if owner.life == Life::Off => off(owner, None),
         Wanted::Given { owner } => match &facts.way {
             Some(way) => Found::Ok(format!(
                 "{} wants it, to {}",
@@ -328,11 +325,13 @@ pub(crate) fn by(stop: &Stop) -> String {
         By::Portero => "portero's ",
         By::Other => "",
     };
+    // Comments are whoever's wrote them.
+    let rule: String = stop.rule.chars().filter(|one| !one.is_control()).collect();
     match &stop.base {
-        Base::Iptables(Family::Ipv4) => format!("by {whose}iptables: {}", stop.rule),
-        Base::Iptables(Family::Ipv6) => format!("by {whose}ip6tables: {}", stop.rule),
+        Base::Iptables(Family::Ipv4) => format!("by {whose}iptables: {rule}"),
+        Base::Iptables(Family::Ipv6) => format!("by {whose}ip6tables: {rule}"),
         Base::Nftables(family, table, _) => {
-            format!("by {whose}nftables table {family} {table}: {}", stop.rule)
+            format!("by {whose}nftables table {family} {table}: {rule}")
         }
     }
 }
@@ -340,9 +339,4 @@ pub(crate) fn by(stop: &Stop) -> String {
 /// `192.0.2.1 port 80`.
 pub(super) fn with_port(address: IpAddr, port: u16) -> String {
     format!("{address} port {port}")
-}
-
-/// Whether a domain does nothing.
-pub(super) fn is_paused(life: Life) -> bool {
-    life == Life::Paused
 }

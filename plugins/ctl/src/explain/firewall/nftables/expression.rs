@@ -66,17 +66,25 @@ pub(super) fn lookup<'a>(
     rule: &Value,
 ) -> Option<Option<&'a Value>> {
     let key = known(&content["key"], packet)?;
-    let data = &content["data"];
-    let pairs = match data.as_str().and_then(|name| name.strip_prefix('@')) {
-        Some(name) => listing.elements("map", rule, name)?,
-        None => data["set"].as_array()?,
-    };
-    for pair in pairs {
+    for pair in pairs(content, listing, rule)? {
         if is(&key, &pair[0], listing, rule)? {
             return Some(Some(&pair[1]));
         }
     }
     Some(None)
+}
+
+/// The keys and verdicts of a `vmap`.
+pub(super) fn pairs<'a>(
+    content: &'a Value,
+    listing: &Listing<'a>,
+    rule: &Value,
+) -> Option<&'a [Value]> {
+    let data = &content["data"];
+    match data.as_str().and_then(|name| name.strip_prefix('@')) {
+        Some(name) => listing.elements("map", rule, name),
+        None => data["set"].as_array().map(Vec::as_slice),
+    }
 }
 
 fn known(expression: &Value, packet: &Packet) -> Option<Known> {
