@@ -124,6 +124,7 @@ test: setup build
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) policy
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) migration
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) broken
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) firewalls
 
@@ -133,8 +134,8 @@ unit:
 
 TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
-# `TEST=policy` those about policies, `TEST=migration` about two hosts, `TEST=bridges` about bridges of the host,
-# `TEST=firewalls` what the firewalls make of rules.
+# `TEST=policy` those about policies, `TEST=migration` about two hosts, `TEST=broken` about set-ups that are broken,
+# `TEST=bridges` about bridges of the host, `TEST=firewalls` what the firewalls make of rules.
 lab: setup build
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) '$(TEST)' -- '$(SCENARIO)'
@@ -142,7 +143,7 @@ lab: setup build
 # The whole lab on every libvirt and firewall; goes on after a failure and then fails.
 test-matrix: setup build
 	tests/roots $(BRIDGES)
-	failed=''; for cell in $(CELLS); do for lab in forwarding policy migration; do \
+	failed=''; for cell in $(CELLS); do for lab in forwarding policy migration broken; do \
 		echo "== $$cell, $$lab"; \
 		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) "$$lab" || failed="$$failed $$cell/$$lab"; \
 	done; done; \

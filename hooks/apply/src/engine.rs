@@ -10,11 +10,13 @@ mod inputs;
 mod policies;
 mod refresh;
 mod settle;
+mod wishes;
 
 pub use facts::{HostFacts, MissingHook};
 pub use guests::{Guest, GuestNic};
 pub use inputs::leases;
 pub use policies::{ActiveNetwork, Checked, NetworkPolicy, OwnFile, Subject};
+pub use wishes::{Backends, Life, Object, Wish};
 
 use crate::kernel::Kernel;
 use crate::state::Plug;

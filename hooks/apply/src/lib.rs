@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod hook;
 mod host;
+pub mod inspect;
 mod interfaces;
 mod kernel;
 mod listeners;
@@ -30,8 +31,8 @@ pub use bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirm
 pub use config::{Config, FirewallSetting, LogLevel};
 pub use deadline::Deadline;
 pub use engine::{
-    leases, ActiveNetwork, Checked, Engine, Guest, GuestNic, HostFacts, MissingHook, NetworkPolicy,
-    OwnFile, OwnerStatus, Subject,
+    leases, ActiveNetwork, Backends, Checked, Engine, Guest, GuestNic, HostFacts, Life,
+    MissingHook, NetworkPolicy, Object, OwnFile, OwnerStatus, Subject, Wish,
 };
 pub use error::ApplyError;
 pub use hook::{clean_environment, run_hook, Hook, OnFailure};

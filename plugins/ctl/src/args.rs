@@ -1,6 +1,7 @@
 //! What can be said to `portero`.
 
 use crate::complete::{interfaces, objects};
+use crate::explain::HostPort;
 use crate::forward::ForwardArgs;
 use clap::{Parser, Subcommand, ValueHint};
 use portero_event::{InterfaceName, MacAddress, ObjectName};
@@ -66,6 +67,13 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say why a forwarded port is reached, or is not
+    ///
+    /// A packet's way from a client to the guest and back is walked hop by hop. Each holds, FAILS, or
+    /// cannot be seen from here; at the end stands the first that fails, and the command that mends it.
+    /// Nothing is changed; the guest is asked for its address, and its port by a connection that is
+    /// closed at once.
+    Explain(Explained),
     /// Draw the host's networks and bridges with their guests, forwards and policies
     Map {
         /// What to draw it as
@@ -128,6 +136,25 @@ pub(crate) struct ImportArgs {
 }
 
 const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 failed; 2 usage, or something found.";
+
+/// A port to explain.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAINED_STATUS)]
+pub(crate) struct Explained {
+    /// [ADDRESS:]PORT[/tcp|udp|sctp] of the host, an IPv6 address in brackets; tcp without
+    #[arg(value_name = "PORT")]
+    pub(crate) port: HostPort,
+    /// Address of the client; any machine outside without
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<IpAddr>,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const EXPLAINED_STATUS: &str =
+    "Exit status: 0 every hop holds that can be seen from here; 1 one fails, or the host cannot be read; \
+     2 usage.";
 
 /// What needs the firewall.
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ mod args;
 mod bridge;
 mod complete;
 mod doctor;
+mod explain;
 mod forward;
 mod import;
 mod input;
@@ -78,6 +79,9 @@ fn main() -> ExitCode {
             }
         }
         Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),
+        Command::Explain(explained) => {
+            finish(with_engine(|engine| explain::run(explained, engine)))
+        }
         Command::Map { format } => {
             finish(with_engine(|engine| map::run(*format, terminal, engine)))
         }

@@ -25,6 +25,8 @@ pub struct MissingHook {
     pub folder: PathBuf,
     /// The program that should be there.
     pub program: &'static str,
+    /// The file that is there and cannot be run; nothing is there when absent.
+    pub not_executable: Option<PathBuf>,
 }
 
 impl Engine<'_> {
@@ -34,7 +36,12 @@ impl Engine<'_> {
         let missing = Hook::ALL.into_iter().filter_map(|hook| {
             let folder = hooks.join(hook.folder());
             let program = hook.program();
-            (!has_program(&folder, program)).then_some(MissingHook { folder, program })
+            let files = files_of(&folder, program);
+            (!files.iter().any(|file| is_executable(file))).then(|| MissingHook {
+                folder,
+                program,
+                not_executable: files.into_iter().next(),
+            })
         });
         let families = |is: &mut dyn FnMut(Family) -> bool| -> Vec<Family> {
             let families = Family::ALL.into_iter();
@@ -48,14 +55,18 @@ impl Engine<'_> {
     }
 }
 
-/// Whether a folder of hooks has a program, under whatever name: itself, or a link to it. libvirt
-/// runs what is executable (`virHookCheck` in src/util/virhook.c).
-fn has_program(folder: &Path, program: &str) -> bool {
+/// The files in a folder of hooks that are this program, under whatever name: itself, or a link to
+/// it.
+fn files_of(folder: &Path, program: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).any(|path| {
-        let file = fs::canonicalize(&path).unwrap_or_default();
-        let is_it = file.file_name().is_some_and(|name| name == program);
-        let mode = fs::metadata(&file).map(|file| file.permissions().mode());
-        is_it && mode.is_ok_and(|mode| mode & 0o111 != 0)
-    })
+    let files = entries.filter_map(|entry| fs::canonicalize(entry.path()).ok());
+    files
+        .filter(|file| file.file_name().is_some_and(|name| name == program))
+        .collect()
+}
+
+/// libvirt runs what is executable (`virHookCheck` in src/util/virhook.c).
+fn is_executable(file: &Path) -> bool {
+    let mode = fs::metadata(file).map(|file| file.permissions().mode());
+    mode.is_ok_and(|mode| mode & 0o111 != 0)
 }

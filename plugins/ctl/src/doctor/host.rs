@@ -1,32 +1,8 @@
 //! Checks of the host itself.
 
-use super::mend::word;
 use super::{Facts, Finding};
 use portero_event::ForwardMode;
 use portero_plan::Family;
-
-/// What restarts libvirt's daemons, of which a host has the first or the others.
-const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud";
-
-/// Hooks that libvirt does not find, so that nothing follows its events.
-pub(super) fn hooks(facts: &Facts) -> Vec<Finding> {
-    let missing = facts.host.missing_hooks.iter();
-    missing
-        .map(|hook| {
-            let folder = hook.folder.display().to_string();
-            let program = hook.program;
-            let link = hook.folder.join("50-portero").display().to_string();
-            Finding {
-                finding: format!("{program} is not in {folder}: libvirt does not run it"),
-                mend: format!(
-                    "mkdir -p {} && ln -sfn /usr/bin/{program} {} && {RESTART}",
-                    word(&folder),
-                    word(&link)
-                ),
-            }
-        })
-        .collect()
-}
 
 /// A host that is no router has guests that reach nobody.
 pub(super) fn forwarding(facts: &Facts) -> Vec<Finding> {
@@ -87,22 +63,6 @@ pub(super) fn bridge_netfilter(facts: &Facts) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::doctor::tests::{facts, network};
-    use portero_apply::MissingHook;
-
-    #[test]
-    fn a_missing_hook_is_linked() {
-        let mut facts = facts(Vec::new());
-        facts.host.missing_hooks.push(MissingHook {
-            folder: "/etc/libvirt/hooks/qemu.d".into(),
-            program: "portero-qemu-hook",
-        });
-        let findings = hooks(&facts);
-        assert_eq!(findings.len(), 1);
-        assert!(findings[0].mend.starts_with(
-            "mkdir -p /etc/libvirt/hooks/qemu.d && ln -sfn /usr/bin/portero-qemu-hook \
-             /etc/libvirt/hooks/qemu.d/50-portero && systemctl"
-        ));
-    }
 
     #[test]
     fn a_host_that_is_no_router_is_found_where_it_should_be_one() {

@@ -28,7 +28,7 @@ pub(super) fn plain_policy(network: &ActiveNetwork) -> String {
 }
 
 /// A word of a shell's.
-pub(super) fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     // Only a NUL cannot be quoted, which neither XML nor a path has.
     shlex::try_quote(text).map_or_else(|_| text.to_owned(), |word| word.into_owned())
 }

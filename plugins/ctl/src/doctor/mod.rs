@@ -1,19 +1,34 @@
 //! `portero doctor`: a list of checks, each of which looks at what was gathered of the host and says
 //! what it finds, and the command that mends it.
 
+mod hooks;
 mod host;
 mod leaks;
 mod mend;
+mod others;
 mod rules;
 
+pub(crate) use hooks::troubles;
+pub(crate) use mend::word;
+pub(crate) use others::misplaced;
+
 use crate::{status, DONE};
-use portero_apply::{ActiveNetwork, ApplyError, Engine, HostFacts, OwnerStatus};
+use portero_apply::inspect::{self, Daemon, Denial, ForeignRules, HookLink, Settings};
+use portero_apply::{
+    ActiveNetwork, ApplyError, Backends, Deadline, Engine, Host, HostFacts, OwnerStatus, Paths,
+    Wish,
+};
 use serde::Serialize;
+use std::time::{Duration, SystemTime};
 
 /// Something was found.
 const FOUND: u8 = 2;
 
+/// Longest time to read everybody's rules.
+const RULES: Duration = Duration::from_secs(10);
+
 /// What checks look at.
+#[derive(Default)]
 struct Facts {
     /// Active networks.
     networks: Vec<ActiveNetwork>,
@@ -21,15 +36,67 @@ struct Facts {
     owners: Vec<OwnerStatus>,
     /// The host itself.
     host: HostFacts,
+    /// What everybody wants.
+    wishes: Vec<Wish>,
+    /// Which firewall is used by whom.
+    backends: Backends,
+    /// libvirt's daemons.
+    daemons: Vec<Daemon>,
+    /// Our hooks.
+    hook_links: Vec<HookLink>,
+    /// Everybody's rules.
+    rules: ForeignRules,
+    /// What other firewalls are told.
+    settings: Settings,
+    /// Interfaces by which others reach the host.
+    outer: Vec<String>,
+    /// What AppArmor has denied.
+    denials: Vec<Denial>,
+    /// When the administrator has changed AppArmor's profile of libvirtd last.
+    profile_since: Option<SystemTime>,
+}
+
+impl Facts {
+    fn gather(engine: &mut Engine<'_>) -> Result<Self, ApplyError> {
+        let paths = Paths::default();
+        let networks = engine.networks()?;
+        let bridge = |name: &str| {
+            let mut bridges = networks
+                .iter()
+                .filter_map(|one| one.network.bridge.as_ref());
+            bridges.any(|bridge| bridge.as_str() == name)
+        };
+        let outer = Host.interfaces().into_iter().filter(|one| {
+            let mut addresses = one.addresses.iter();
+            addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)
+        });
+        let outer = outer.map(|one| one.name).collect();
+        let profile = paths.etc.join("apparmor.d/local/usr.sbin.libvirtd");
+        let profile = std::fs::metadata(profile).and_then(|file| file.modified());
+        Ok(Self {
+            owners: engine.status()?,
+            host: engine.host_facts(),
+            wishes: engine.wishes()?,
+            backends: engine.backends()?,
+            daemons: inspect::daemons(),
+            hook_links: inspect::hook_links(&paths),
+            rules: inspect::foreign_rules(Deadline::after(RULES)),
+            settings: inspect::settings(&paths),
+            denials: inspect::denials(&paths),
+            profile_since: profile.ok(),
+            outer,
+            networks,
+        })
+    }
 }
 
 /// What a check finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Finding {
+pub(crate) struct Finding {
     /// What is wrong, in one line.
-    finding: String,
+    pub(crate) finding: String,
     /// The command that mends it, or what to do.
-    mend: String,
+    pub(crate) mend: String,
 }
 
 /// A check: its name, and what it finds.
@@ -39,10 +106,22 @@ struct Check {
 }
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 11] = [
     Check {
         name: "hooks",
-        find: host::hooks,
+        find: hooks::hooks,
+    },
+    Check {
+        name: "daemons",
+        find: hooks::daemons,
+    },
+    Check {
+        name: "apparmor",
+        find: others::apparmor,
+    },
+    Check {
+        name: "backend",
+        find: others::backend,
     },
     Check {
         name: "forwarding",
@@ -59,6 +138,10 @@ const CHECKS: [Check; 7] = [
     Check {
         name: "firewall",
         find: rules::firewall,
+    },
+    Check {
+        name: "firewalls",
+        find: others::firewalls,
     },
     Check {
         name: "isolated-to-routed",
@@ -89,11 +172,7 @@ struct Found {
 
 /// Checks everything; gives what to print and the exit status.
 pub(crate) fn run(json: bool, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
-    let facts = Facts {
-        networks: engine.networks()?,
-        owners: engine.status()?,
-        host: engine.host_facts(),
-    };
+    let facts = Facts::gather(engine)?;
     let findings = CHECKS.iter().flat_map(|check| {
         let found = (check.find)(&facts).into_iter();
         found.map(|what| Found {
@@ -180,8 +259,7 @@ pub(super) mod tests {
     pub(in crate::doctor) fn facts(networks: Vec<ActiveNetwork>) -> Facts {
         Facts {
             networks,
-            owners: Vec::new(),
-            host: HostFacts::default(),
+            ..Facts::default()
         }
     }
 

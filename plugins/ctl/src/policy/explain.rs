@@ -114,7 +114,8 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
     })
 }
 
-pub(super) fn end(address: IpAddr, whereabouts: Whereabouts) -> End {
+/// Where an address is, as an end of a packet.
+pub(crate) fn end(address: IpAddr, whereabouts: Whereabouts) -> End {
     let (at, mac) = match whereabouts {
         Whereabouts::Host => (At::Host, None),
         Whereabouts::Behind { interface, mac } => (At::Behind(interface), mac),
@@ -159,6 +160,48 @@ fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Answer {
         answer.reply = Some(Box::new(said_of(&reply, active)));
     }
     answer
+}
+
+/// What the last of those who have a say says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    /// Its verdict.
+    pub(crate) verdict: Verdict,
+    /// `portero`, `libvirt`, `bridge` or `host`; nothing when nobody has a say.
+    pub(crate) by: Option<&'static str>,
+    /// The network.
+    pub(crate) network: Option<String>,
+    /// Where the policy is written, and the line.
+    pub(crate) place: Option<(String, usize)>,
+    /// The same for people.
+    pub(crate) text: String,
+}
+
+/// Who decides about a packet, and about its reply if it arrives.
+pub(crate) fn rulings(packet: &Packet, active: &[ActiveNetwork]) -> (Ruling, Option<Ruling>) {
+    let mut there = answer(packet, active);
+    let back = there.reply.take().map(|reply| Ruling::of(*reply));
+    (Ruling::of(there), back)
+}
+
+impl Ruling {
+    fn of(mut answer: Answer) -> Self {
+        let last = answer.deciders.pop();
+        let mut ruling = Self {
+            verdict: answer.verdict,
+            by: None,
+            network: None,
+            place: None,
+            text: "neither portero nor libvirt has a say".to_owned(),
+        };
+        if let Some(said) = last {
+            ruling.by = Some(said.by);
+            ruling.place = said.origin.zip(said.line);
+            ruling.network = said.network;
+            ruling.text = said.text;
+        }
+        ruling
+    }
 }
 
 fn said_of(decision: &Decision, active: &[ActiveNetwork]) -> Answer {

@@ -7,6 +7,8 @@ mod forward;
 mod show;
 mod words;
 
+pub(crate) use explain::{end, rulings, Ruling};
+
 use crate::args::PolicyCommand;
 use portero_apply::{ApplyError, Engine};
 use portero_event::ObjectName;

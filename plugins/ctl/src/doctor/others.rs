@@ -1,0 +1,215 @@
+//! Checks of what others do to forwarded packets: firewalls beside libvirt's, and AppArmor.
+
+use super::hooks::RESTART;
+use super::mend::{word, SYNC};
+use super::{Facts, Finding};
+use crate::explain::by;
+use crate::explain::firewall::{self, Packet, Passage, Scope, Way};
+use portero_apply::inspect::Denial;
+use portero_plan::Rule;
+use std::net::IpAddr;
+
+/// Most forwards that are followed through everybody's rules: each meets the same chains.
+const FORWARDS: usize = 32;
+
+/// Where libvirt's rules are, where it is told to have them, and where portero is told to have its.
+pub(super) fn backend(facts: &Facts) -> Vec<Finding> {
+    let backends = &facts.backends;
+    let mut findings: Vec<Finding> = misplaced(facts.backends).into_iter().collect();
+    if let (Some(told), Some(libvirt)) = (backends.told, backends.libvirt) {
+        if told != libvirt {
+            findings.push(Finding {
+                finding: format!(
+                    "firewall_backend of /etc/libvirt/network.conf is {told}, libvirt's rules are in \
+                     {libvirt}: it is read when libvirt starts, and not by one before 10.4"
+                ),
+                mend: format!("{RESTART}, or take the line out of /etc/libvirt/network.conf"),
+            });
+        }
+    }
+    findings
+}
+
+/// portero's rules where libvirt's are not: what libvirt rejects can be accepted nowhere else.
+pub(crate) fn misplaced(backends: portero_apply::Backends) -> Option<Finding> {
+    let (configured, libvirt) = (backends.configured?, backends.libvirt?);
+    (configured != libvirt).then(|| Finding {
+        finding: format!(
+            "firewall of /etc/portero/portero.toml is {configured}, and libvirt rejects in {libvirt} \
+             what is accepted there"
+        ),
+        mend: format!(
+            "sed -i 's/^firewall *=.*/firewall = \"auto\"/' /etc/portero/portero.toml && {SYNC}"
+        ),
+    })
+}
+
+/// Somebody else's rules that stop forwarded packets.
+pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    if facts.settings.is_firewalld_strict {
+        findings.push(Finding {
+            finding:
+                "StrictForwardPorts of /etc/firewalld/firewalld.conf is yes: firewalld rejects \
+                      what others forward"
+                    .to_owned(),
+            mend: firewall::LENIENT.to_owned(),
+        });
+    }
+    let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
+    let rules = given.flat_map(|owner| &owner.record.ruleset.rules);
+    let packets = rules.filter_map(|rule| packet(rule, facts)).take(FORWARDS);
+    for packet in packets {
+        for outside in &facts.outer {
+            for way in [Way::There, Way::Back] {
+                let packet = Packet {
+                    way,
+                    outside: Some(outside.clone()),
+                    ..packet.clone()
+                };
+                let Passage::Stopped(stop) = firewall::passage(&facts.rules, &packet) else {
+                    continue;
+                };
+                if facts.settings.is_firewalld_strict && stop.by == firewall::Owner::Firewalld {
+                    continue;
+                }
+                let finding = format!(
+                    "what is forwarded from {} port {} on {outside} is stopped: {} {}",
+                    packet.protocol,
+                    packet.host_port,
+                    stop.verdict,
+                    by(&stop)
+                );
+                let mend = firewall::mend(&stop, &packet, &facts.settings, Scope::Forwards);
+                if findings.iter().all(|known| known.mend != mend) {
+                    findings.push(Finding { finding, mend });
+                }
+            }
+        }
+    }
+    findings
+}
+
+fn packet(rule: &Rule, facts: &Facts) -> Option<Packet> {
+    let Rule::Dnat {
+        protocol,
+        address,
+        ports,
+        guest,
+        guest_ports,
+        ..
+    } = rule
+    else {
+        return None;
+    };
+    Some(Packet {
+        protocol: *protocol,
+        way: Way::There,
+        outside: None,
+        inside: bridge(*guest, facts)?,
+        client: None,
+        host: *address,
+        host_port: ports.start(),
+        guest: *guest,
+        guest_port: guest_ports.start(),
+    })
+}
+
+fn bridge(guest: IpAddr, facts: &Facts) -> Option<String> {
+    let mut networks = facts.networks.iter().map(|one| &one.network);
+    let network = networks.find(|network| {
+        let mut nets = network
+            .subnets
+            .iter()
+            .filter_map(|subnet| ipnet::IpNet::new(subnet.address, subnet.prefix).ok());
+        nets.any(|net| net.contains(&guest))
+    })?;
+    network.bridge.as_ref().map(ToString::to_string)
+}
+
+/// What AppArmor has denied libvirt of portero, since its profile was changed last.
+pub(super) fn apparmor(facts: &Facts) -> Vec<Finding> {
+    let denials = facts.denials.iter().filter(|denial| {
+        let later = |time, since| time > since;
+        match (denial.time, facts.profile_since) {
+            (Some(time), Some(since)) => later(time, since),
+            _ => true,
+        }
+    });
+    denials
+        .map(|denial| Finding {
+            finding: format!(
+                "AppArmor's profile {} denies libvirt {} of {}",
+                denial.profile, denial.operation, denial.name
+            ),
+            mend: permission(denial),
+        })
+        .collect()
+}
+
+/// A line in the profile's local part, which belongs to the administrator.
+fn permission(denial: &Denial) -> String {
+    let access = match denial.operation.as_str() {
+        "exec" => "PUx",
+        _ => "r",
+    };
+    let daemon = denial.profile.split("//").next().unwrap_or_default();
+    let profile = format!("usr.sbin.{daemon}");
+    let line = word(&format!("  {} {access},", denial.name));
+    format!(
+        "echo {line} >> /etc/apparmor.d/local/{profile} && apparmor_parser -r /etc/apparmor.d/{profile}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::tests::facts;
+    use portero_apply::Backends;
+    use portero_plan::Firewall;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn firewalls_that_differ_are_found() {
+        let mut facts = facts(Vec::new());
+        let found = |facts: &Facts| backend(facts).len();
+        facts.backends = Backends {
+            configured: None,
+            told: Some(Firewall::Nftables),
+            libvirt: None,
+        };
+        assert_eq!(found(&facts), 0, "libvirt has no rules");
+        facts.backends.libvirt = Some(Firewall::Nftables);
+        assert_eq!(found(&facts), 0);
+        facts.backends.libvirt = Some(Firewall::Iptables);
+        assert_eq!(found(&facts), 1);
+        facts.backends.configured = Some(Firewall::Nftables);
+        let findings = backend(&facts);
+        assert_eq!(findings.len(), 2);
+        assert!(findings[0]
+            .mend
+            .ends_with("/etc/portero/portero.toml && portero sync"));
+    }
+
+    #[test]
+    fn a_denial_counts_until_the_profile_is_changed() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut facts = facts(Vec::new());
+        facts.denials = vec![Denial {
+            profile: "libvirtd".to_owned(),
+            operation: "exec".to_owned(),
+            name: "/opt/portero-qemu-hook".to_owned(),
+            time: Some(at(20)),
+        }];
+        let findings = apparmor(&facts);
+        assert_eq!(
+            findings[0].mend,
+            "echo '  /opt/portero-qemu-hook PUx,' >> /etc/apparmor.d/local/usr.sbin.libvirtd && \
+             apparmor_parser -r /etc/apparmor.d/usr.sbin.libvirtd"
+        );
+        facts.profile_since = Some(at(10));
+        assert_eq!(apparmor(&facts).len(), 1);
+        facts.profile_since = Some(at(30));
+        assert_eq!(apparmor(&facts), []);
+    }
+}

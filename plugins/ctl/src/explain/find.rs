@@ -1,0 +1,242 @@
+//! Finds who wants a port and where it leads, among everybody's wishes and rules.
+
+use super::value::{Asked, Owner, Wanted, Written};
+use ipnet::IpNet;
+use portero_apply::{Guest, Life, OwnerStatus, Wish};
+use portero_plan::{Claim, Family, Origin, OwnerKind, Rule};
+use portero_port_forward::Forward;
+use std::net::IpAddr;
+
+/// Where rules send a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lead {
+    /// The host's address in the rule.
+    pub(super) address: Option<IpAddr>,
+    /// The host's interface in the rule.
+    pub(super) dev: Option<String>,
+    /// Whom the rule is for.
+    pub(super) source: Option<IpNet>,
+    /// The guest.
+    pub(super) guest: IpAddr,
+    /// Its port.
+    pub(super) port: u16,
+    /// Whether all rules of the owner are in the firewall.
+    pub(super) is_in_firewall: bool,
+}
+
+/// Whether a forward is about the port, whoever the client is.
+fn is_about(forward: &Forward, asked: &Asked) -> bool {
+    let mut mappings = forward.mappings.iter();
+    forward.protocol == asked.protocol
+        && mappings.any(|mapping| mapping.host.contains(asked.port))
+        && is_address(forward.address, asked)
+        && asked
+            .address
+            .is_none_or(|address| forward.takes(Family::of(address)))
+}
+
+/// Loopback has to be asked for.
+fn is_address(given: Option<IpAddr>, asked: &Asked) -> bool {
+    match (given, asked.address) {
+        (Some(given), Some(asked)) => given == asked,
+        (None, Some(asked)) => !asked.is_loopback(),
+        (_, None) => true,
+    }
+}
+
+fn takes_client(forward: &Forward, asked: &Asked) -> bool {
+    match (forward.source, asked.from) {
+        (Some(source), Some(from)) => source.contains(&from),
+        _ => true,
+    }
+}
+
+/// The wish that is about the port: of those that could have it now, if there are any.
+pub(super) fn wish<'a>(asked: &Asked, wishes: &'a [Wish]) -> Option<&'a Wish> {
+    let wants = |wish: &&Wish| {
+        let now = wish.written.as_deref().unwrap_or_default().iter();
+        let mut all = now.chain(&wish.from_next_start);
+        all.any(|forward| is_about(forward, asked))
+    };
+    let serves = |wish: &&Wish| {
+        let mut now = wish.written.as_deref().unwrap_or_default().iter();
+        now.any(|forward| is_about(forward, asked) && takes_client(forward, asked))
+    };
+    let rank = |wish: &&Wish| {
+        let life = match wish.life {
+            Life::Running => 0,
+            Life::Paused => 1,
+            Life::Off => 2,
+        };
+        (!serves(wish), life)
+    };
+    wishes.iter().filter(wants).min_by_key(rank)
+}
+
+/// Where the port leads, if anybody was given it.
+pub(super) fn lead(asked: &Asked, owners: &[OwnerStatus]) -> Option<(Lead, portero_plan::Owner)> {
+    owners.iter().find_map(|owner| {
+        let ruleset = &owner.record.ruleset;
+        let mut rules = ruleset.rules.iter();
+        let lead = rules.find_map(|rule| lead_of(rule, asked, owner.is_in_firewall))?;
+        Some((lead, ruleset.owner.clone()))
+    })
+}
+
+fn lead_of(rule: &Rule, asked: &Asked, is_in_firewall: bool) -> Option<Lead> {
+    let Rule::Dnat {
+        protocol,
+        address,
+        dev,
+        source,
+        ports,
+        guest,
+        guest_ports,
+    } = rule
+    else {
+        return None;
+    };
+    let is_client = match (source, asked.from) {
+        (Some(source), Some(from)) => source.contains(&from),
+        _ => true,
+    };
+    let is_family = asked
+        .address
+        .or(asked.from)
+        .is_none_or(|one| one.is_ipv4() == guest.is_ipv4());
+    let fits = *protocol == asked.protocol && is_address(*address, asked) && is_client && is_family;
+    let mut pairs = ports.zip(*guest_ports).filter(|_| fits);
+    let (_, port) = pairs.find(|(host, _)| *host == asked.port)?;
+    Some(Lead {
+        address: *address,
+        dev: dev.clone(),
+        source: *source,
+        guest: *guest,
+        port,
+        is_in_firewall,
+    })
+}
+
+/// What has come of a wish that has no rules; `refusal` is why the hooks would refuse it.
+pub(super) fn wanted(
+    asked: &Asked,
+    wish: &Wish,
+    owners: &[OwnerStatus],
+    guests: &[Guest],
+    networks: &[&str],
+    refusal: Option<String>,
+) -> Wanted {
+    let owner = owner(&wish.owner, wish.life);
+    let now = wish.written.as_deref().unwrap_or_default();
+    let about: Vec<&Forward> = now.iter().filter(|one| is_about(one, asked)).collect();
+    if about.is_empty() {
+        let mut later = wish.from_next_start.iter();
+        let spec = later.find(|one| is_about(one, asked)).map(spec);
+        return match (wish.life, spec) {
+            (Life::Off, _) => Wanted::Off { owner, refusal },
+            (_, spec) => Wanted::Later {
+                owner,
+                spec: spec.unwrap_or_default(),
+            },
+        };
+    }
+    if wish.life == Life::Off {
+        return Wanted::Off { owner, refusal };
+    }
+    if let (false, Some(source)) = (
+        about.iter().any(|one| takes_client(one, asked)),
+        about.iter().find_map(|one| one.source),
+    ) {
+        return Wanted::ForOthers {
+            owner,
+            whom: format!("clients in {source}"),
+        };
+    }
+    let status = owners.iter().find(|status| {
+        let known = &status.record.ruleset.owner;
+        (known.kind, known.uuid) == (wish.owner.kind, wish.owner.uuid)
+    });
+    let waiting = status.and_then(|status| {
+        let mut pending = status.record.pending.iter();
+        pending.find(|waiting| waiting.claims.iter().any(|claim| is_claimed(claim, asked)))
+    });
+    if let Some(waiting) = waiting {
+        let guest = guests.iter().find(|guest| guest.uuid == wish.owner.uuid);
+        let nics = guest.map_or(&[][..], |guest| &guest.nics);
+        let names = nics.iter().filter_map(|nic| nic.network.as_deref());
+        let mut inactive = names.filter(|name| !networks.contains(name));
+        return Wanted::Pending {
+            owner,
+            reason: waiting.reason.clone(),
+            known: nics.iter().find_map(|nic| nic.addresses.first().copied()),
+            inactive: inactive.next().map(str::to_owned),
+        };
+    }
+    match (refusal, &wish.written) {
+        (Some(reason), _) => Wanted::Refused { owner, reason },
+        (None, Err(error)) => Wanted::Refused {
+            owner,
+            reason: error.to_string(),
+        },
+        (None, Ok(_)) => Wanted::Untold { owner },
+    }
+}
+
+fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
+    claim.protocol == asked.protocol
+        && claim.ports.contains(asked.port)
+        && is_address(claim.address, asked)
+}
+
+/// An object as it is said.
+pub(super) fn owner(owner: &portero_plan::Owner, life: Life) -> Owner {
+    Owner {
+        kind: owner.kind.name(),
+        name: owner.name.clone(),
+        life,
+    }
+}
+
+/// The forward that is about the port, where `portero forward` can change it.
+pub(super) fn written(asked: &Asked, wish: &Wish) -> Option<Written> {
+    let now = wish.written.as_deref().unwrap_or_default();
+    let forward = now.iter().find(|one| is_about(one, asked))?;
+    let is_simple = forward.mappings.len() == 1 && forward.interface.is_none();
+    let is_metadata = matches!(forward.origin, Origin::Metadata(_));
+    let is_domain = wish.owner.kind == OwnerKind::Domain;
+    (is_simple && is_metadata && is_domain).then(|| Written {
+        spec: spec(forward),
+        without_guest: spec(&Forward {
+            guest: None,
+            ..forward.clone()
+        }),
+    })
+}
+
+/// A forward as `portero forward add` takes it, with its options.
+fn spec(forward: &Forward) -> String {
+    let mut text = String::new();
+    match forward.address {
+        Some(IpAddr::V6(address)) => text += &format!("[{address}]:"),
+        Some(address) => text += &format!("{address}:"),
+        None => {}
+    }
+    if let Some(mapping) = forward.mappings.first() {
+        text += &format!(
+            "{}:{}/{}",
+            mapping.host,
+            mapping.guest.start(),
+            forward.protocol
+        );
+    }
+    if let Some(source) = forward.source {
+        text += &format!(" --source {source}");
+    }
+    if let Some(dev) = &forward.dev {
+        text += &format!(" --dev {dev}");
+    }
+    if let Some(guest) = forward.guest {
+        text += &format!(" --guest {guest}");
+    }
+    text
+}

@@ -1,0 +1,359 @@
+//! Gathers what is known of a port of the host and of the way behind it. Nothing is changed; the
+//! guest is asked for its address and for its port.
+
+use super::find::{self, Lead};
+use super::firewall::{passage, Packet as Forwarded, Way as Direction};
+use super::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way};
+use crate::doctor::{misplaced, troubles, Finding};
+use crate::policy::{end, rulings};
+use portero_apply::inspect::{self, Answer};
+use portero_apply::{
+    ActiveNetwork, ApplyError, Deadline, Engine, Guest, Host, Life, OwnerStatus, Paths,
+    Whereabouts, Wish,
+};
+use portero_event::{ForwardMode, Subnet};
+use portero_plan::{Family, OwnerKind, Protocol, Verdict};
+use portero_routed_policy::{At, Course, End, Packet, Protocol as Service, Routing};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Longest wait for the guest's port; the kernel asks again after a second.
+const ANSWER: Duration = Duration::from_millis(2200);
+
+/// Longest wait for ICMP after a datagram.
+const REFUSAL: Duration = Duration::from_millis(800);
+
+/// Longest time to read everybody's rules.
+const RULES: Duration = Duration::from_secs(10);
+
+/// Who any machine outside may be: addresses that nobody has (RFC 5737, RFC 3849).
+const ANYBODY: [(Family, IpAddr); 2] = [
+    (
+        Family::Ipv4,
+        IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1)),
+    ),
+    (
+        Family::Ipv6,
+        IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+    ),
+];
+
+/// What the host has, whatever is asked.
+struct Known {
+    wishes: Vec<Wish>,
+    owners: Vec<OwnerStatus>,
+    networks: Vec<ActiveNetwork>,
+    guests: Vec<Guest>,
+    own: Vec<(String, IpAddr)>,
+}
+
+/// Gathers everything.
+pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, ApplyError> {
+    let addresses = Host.interfaces().into_iter().flat_map(|one| {
+        let name = one.name;
+        let addresses = one.addresses.into_iter();
+        addresses.map(move |net| (name.clone(), net.addr()))
+    });
+    let known = Known {
+        own: addresses.collect(),
+        networks: engine.networks()?,
+        owners: engine.status()?,
+        wishes: engine.wishes()?,
+        guests: engine.guests()?,
+    };
+    let wish = find::wish(&asked, &known.wishes);
+    let lead = find::lead(&asked, &known.owners);
+    let wanted = match (&lead, wish) {
+        (Some((_, owner)), _) => {
+            let wish = known.wishes.iter().find(|one| one.owner.uuid == owner.uuid);
+            let life = wish.map_or(Life::Running, |wish| wish.life);
+            Wanted::Given {
+                owner: find::owner(owner, life),
+            }
+        }
+        (None, Some(wish)) => {
+            let refusal = engine.refusal(wish).map(|error| error.to_string());
+            let networks: Vec<&str> = known
+                .networks
+                .iter()
+                .map(|one| one.network.name.as_str())
+                .collect();
+            find::wanted(
+                &asked,
+                wish,
+                &known.owners,
+                &known.guests,
+                &networks,
+                refusal,
+            )
+        }
+        (None, None) => unclear(&known.wishes),
+    };
+    let troubles = troubles(
+        &engine.host_facts(),
+        &inspect::daemons(),
+        &inspect::hook_links(&Paths::default()),
+        &known.wishes,
+    );
+    let hooks = troubles.into_iter().next().map(trouble);
+    let backend = misplaced(engine.backends()?).map(trouble);
+    let way = match lead {
+        Some((lead, owner)) => Some(way(&asked, &lead, &owner, &known, engine)?),
+        None => None,
+    };
+    let family = asked.address.map_or(Family::Ipv4, Family::of);
+    let outer = outer(&known, family).next().map(|(name, _)| name.clone());
+    Ok(Facts {
+        outer,
+        own: known.own,
+        asked,
+        wanted,
+        hooks,
+        backend,
+        way,
+    })
+}
+
+fn trouble(finding: Finding) -> Trouble {
+    Trouble {
+        what: finding.finding,
+        mend: finding.mend,
+    }
+}
+
+/// Nobody wants the port, unless it is somebody whose metadata is wrong.
+fn unclear(wishes: &[Wish]) -> Wanted {
+    let mut wishes = wishes.iter().filter(|wish| wish.life != Life::Off);
+    let problem = wishes.find_map(|wish| wish.written.as_ref().err());
+    problem.map_or(Wanted::Nobody, |problem| Wanted::Unclear {
+        problem: problem.to_string(),
+    })
+}
+
+fn way(
+    asked: &Asked,
+    lead: &Lead,
+    owner: &portero_plan::Owner,
+    known: &Known,
+    engine: &mut Engine<'_>,
+) -> Result<Way, ApplyError> {
+    let family = Family::of(lead.guest);
+    let route = engine.whereabouts(lead.guest)?;
+    let back = match asked.from {
+        Some(from) => Some(engine.whereabouts(from)?),
+        None => None,
+    };
+    let outside = outside(asked, lead, known, back.as_ref(), engine)?;
+    let network = network(lead.guest, known);
+    let domain = domain(lead, owner, network.as_ref(), known);
+    let anybody = ANYBODY.iter().find(|(of, _)| *of == family);
+    let somebody = lead.source.map(|source| source.addr());
+    let client = asked
+        .from
+        .or(somebody)
+        .or(anybody.map(|(_, address)| *address));
+    let passes_on = engine.passes_on(family);
+    let packet = |from: End, course| Packet {
+        from,
+        to: end(lead.guest, route.clone()),
+        protocol: Service::Port(asked.protocol, lead.port),
+        course,
+        routing: if passes_on { Routing::On } else { Routing::Off },
+    };
+    let from = End {
+        address: client.unwrap_or(lead.guest),
+        at: At::Behind(outside.clone().unwrap_or_default()),
+        mac: None,
+    };
+    let host = End {
+        address: network
+            .as_ref()
+            .map_or(lead.guest, |network| network.gateway),
+        at: At::Host,
+        mac: None,
+    };
+    let (to_guest, _) = rulings(&packet(host, Course::Direct), &known.networks);
+    let settings = inspect::settings(&Paths::default());
+    let rules = inspect::foreign_rules(Deadline::after(RULES));
+    let inside = match (&network, &route) {
+        (Some(network), _) => network.bridge.clone(),
+        (None, Whereabouts::Behind { interface, .. }) => interface.clone(),
+        (None, _) => String::new(),
+    };
+    let others = [Direction::There, Direction::Back].map(|way| {
+        let packet = Forwarded {
+            protocol: asked.protocol,
+            way,
+            outside: outside.clone(),
+            inside: inside.clone(),
+            client: asked.from,
+            host: asked.address.or(lead.address),
+            host_port: asked.port,
+            guest: lead.guest,
+            guest_port: lead.port,
+        };
+        let passage = passage(&rules, &packet);
+        (packet, passage)
+    });
+    let to = SocketAddr::new(lead.guest, lead.port);
+    let answer = match asked.protocol {
+        Protocol::Tcp => inspect::ask_tcp(None, to, ANSWER),
+        Protocol::Udp => inspect::ask_udp(to, REFUSAL),
+        Protocol::Sctp => Answer::NotAsked,
+    };
+    let is_there =
+        asked.protocol == Protocol::Tcp && [Answer::Answered, Answer::Refused].contains(&answer);
+    let beyond = source_beyond(asked, lead, known).filter(|_| is_there);
+    let answer_beyond = beyond.map(|beyond| (beyond, inspect::ask_tcp(Some(beyond), to, ANSWER)));
+    let heard = match &network {
+        Some(network) => inspect::who_has(lead.guest, Some(network.gateway), &network.bridge),
+        None => inspect::Heard::NotAsked,
+    };
+    let mut macs = Vec::new();
+    for guest in &known.guests {
+        let name = guest
+            .name
+            .as_ref()
+            .map_or_else(|| guest.uuid.to_string(), ToString::to_string);
+        let nics = guest.nics.iter();
+        macs.extend(nics.map(|nic| (nic.mac.to_string(), name.clone())));
+    }
+    let wish = known.wishes.iter().find(|one| one.owner.uuid == owner.uuid);
+    let reverse_path_filter = match (&outside, family) {
+        (Some(dev), Family::Ipv4) => inspect::reverse_path_filter(dev),
+        _ => None,
+    };
+    Ok(Way {
+        address: lead.address,
+        written: wish.and_then(|wish| find::written(asked, wish)),
+        guest: lead.guest,
+        port: lead.port,
+        is_in_firewall: lead.is_in_firewall,
+        passes_on,
+        rulings: rulings(&packet(from, Course::Forwarded), &known.networks),
+        others: others.to_vec(),
+        settings,
+        unread: rules.unread,
+        domain,
+        heard,
+        others_macs: macs,
+        answer,
+        answer_beyond,
+        host_is_kept_out: to_guest.verdict != Verdict::Accept,
+        back,
+        reverse_path_filter,
+        network,
+        route,
+        outside,
+    })
+}
+
+/// The interface towards the client: the forward's own, the way to the client, the interface of the
+/// host's address, or the way to everybody.
+fn outside(
+    asked: &Asked,
+    lead: &Lead,
+    known: &Known,
+    back: Option<&Whereabouts>,
+    engine: &mut Engine<'_>,
+) -> Result<Option<String>, ApplyError> {
+    if lead.dev.is_some() {
+        return Ok(lead.dev.clone());
+    }
+    if let Some(Whereabouts::Behind { interface, .. }) = back {
+        return Ok(Some(interface.clone()));
+    }
+    let address = asked.address.or(lead.address);
+    let mut own = known.own.iter();
+    let is_it = |(_, own): &&(String, IpAddr)| Some(*own) == address && !own.is_loopback();
+    if let Some((name, _)) = own.find(is_it) {
+        return Ok(Some(name.clone()));
+    }
+    let family = Family::of(lead.guest);
+    for (_, anybody) in ANYBODY.iter().filter(|(of, _)| *of == family) {
+        if let Whereabouts::Behind { interface, .. } = engine.whereabouts(*anybody)? {
+            return Ok(Some(interface));
+        }
+    }
+    let mut outer = outer(known, family);
+    Ok(outer.next().map(|(name, _)| name.clone()))
+}
+
+/// Addresses of the host that are neither its own alone nor towards guests.
+fn outer(known: &Known, family: Family) -> impl Iterator<Item = &(String, IpAddr)> {
+    known.own.iter().filter(move |(name, address)| {
+        let mut networks = known.networks.iter();
+        let is_bridge = networks.any(|one| {
+            let bridge = one.network.bridge.as_ref();
+            bridge.is_some_and(|bridge| bridge.as_str() == name)
+        });
+        Family::of(*address) == family && !address.is_loopback() && !is_bridge
+    })
+}
+
+/// An address of the host that the guest answers by its router alone.
+fn source_beyond(asked: &Asked, lead: &Lead, known: &Known) -> Option<IpAddr> {
+    let all: Vec<IpAddr> = outer(known, Family::of(lead.guest))
+        .map(|(_, address)| *address)
+        .collect();
+    let named = asked.address.filter(|address| all.contains(address));
+    named.or(all.first().copied())
+}
+
+fn holds(subnet: &Subnet, address: IpAddr) -> bool {
+    ipnet::IpNet::new(subnet.address, subnet.prefix).is_ok_and(|net| net.contains(&address))
+}
+
+fn network(guest: IpAddr, known: &Known) -> Option<Network> {
+    known.networks.iter().find_map(|one| {
+        let network = &one.network;
+        let mut subnets = network.subnets.iter();
+        let subnet = subnets.find(|subnet| holds(subnet, guest))?;
+        let bridge = network.bridge.as_ref()?.to_string();
+        Some(Network {
+            name: network.name.to_string(),
+            link: inspect::link(&bridge),
+            bridge,
+            gateway: subnet.address,
+            is_isolated: network.mode == ForwardMode::Isolated,
+        })
+    })
+}
+
+/// The owner, or, of a network's forward, the guest that DHCP gives the address.
+fn domain(
+    lead: &Lead,
+    owner: &portero_plan::Owner,
+    network: Option<&Network>,
+    known: &Known,
+) -> Option<Domain> {
+    let has_address = |guest: &&Guest| {
+        let mut nics = guest.nics.iter();
+        nics.any(|nic| nic.addresses.contains(&lead.guest))
+    };
+    let guest = match owner.kind {
+        OwnerKind::Domain => known.guests.iter().find(|guest| guest.uuid == owner.uuid),
+        OwnerKind::Network => known.guests.iter().find(has_address),
+    }?;
+    let wish = known
+        .wishes
+        .iter()
+        .find(|wish| wish.owner.uuid == guest.uuid);
+    let nics = guest.nics.iter().filter(|nic| {
+        network.is_none_or(|network| nic.network.as_deref() == Some(network.name.as_str()))
+    });
+    Some(Domain {
+        name: guest.name.as_ref()?.to_string(),
+        life: wish.map_or(Life::Running, |wish| wish.life),
+        nics: nics
+            .map(|nic| Nic {
+                mac: nic.mac.to_string(),
+                tap: nic
+                    .target
+                    .as_ref()
+                    .map(|tap| (tap.to_string(), inspect::link(tap.as_str()))),
+                addresses: nic.addresses.clone(),
+            })
+            .collect(),
+    })
+}

@@ -1,0 +1,214 @@
+//! The hops behind the host: the guest's interface, the guest, its service, and the way back.
+
+use super::host::{of_ruling, with_port};
+use super::Found;
+use crate::doctor::word;
+use crate::explain::value::{Domain, Facts, Way};
+use portero_apply::inspect::{Answer, Heard};
+use portero_apply::{Life, Whereabouts};
+use portero_plan::{Protocol, Verdict};
+
+/// How strictly `rp_filter` has to be set to be in the way.
+const STRICT: u32 = 1;
+
+/// The host's end of the guest's interface has to be in the bridge.
+pub(super) fn tap(way: &Way) -> Found {
+    let (Some(network), Some(domain)) = (&way.network, &way.domain) else {
+        return Found::Unknown("whose address it is, nothing tells".to_owned());
+    };
+    let bridge = &network.bridge;
+    let nic = domain
+        .nics
+        .iter()
+        .find(|nic| nic.addresses.contains(&way.guest));
+    let tap = nic.or(domain.nics.first()).and_then(|nic| nic.tap.as_ref());
+    match tap {
+        None => Found::Unknown(format!(
+            "which interface domain '{}' has on {bridge}, nothing tells",
+            domain.name.escape_debug()
+        )),
+        Some((tap, None)) => Found::fails(
+            format!(
+                "{tap} of domain '{}' is not there",
+                domain.name.escape_debug()
+            ),
+            format!("virsh destroy {0} && virsh start {0}", word(&domain.name)),
+        ),
+        Some((tap, Some(link))) if link.master.as_ref() != Some(bridge) => Found::fails(
+            format!(
+                "{tap} of domain '{}' is not in {bridge}",
+                domain.name.escape_debug()
+            ),
+            format!("ip link set {tap} master {bridge}"),
+        ),
+        Some((tap, Some(link))) if !link.is_up => Found::fails(
+            format!("{tap} of domain '{}' is down", domain.name.escape_debug()),
+            format!("ip link set {tap} up"),
+        ),
+        Some((tap, Some(_))) => Found::Ok(format!("{tap} is in {bridge}")),
+    }
+}
+
+/// The guest has to run, and to be the one that has the address.
+pub(super) fn guest(way: &Way) -> Found {
+    let guest = way.guest;
+    if let Some(domain) = way
+        .domain
+        .as_ref()
+        .filter(|domain| domain.life == Life::Paused)
+    {
+        return Found::fails(
+            format!("domain '{}' is paused", domain.name.escape_debug()),
+            format!("virsh resume {}", word(&domain.name)),
+        );
+    }
+    let Heard::Macs(macs) = &way.heard else {
+        return Found::Unknown(format!("nobody can be asked for {guest}"));
+    };
+    match (macs.as_slice(), &way.domain) {
+        ([], _) => Found::fails(
+            format!("nobody answers for {guest}"),
+            readdress(way).unwrap_or_else(|| {
+                "correct the guest's address, or look in the guest: ip address".to_owned()
+            }),
+        ),
+        ([one], None) => Found::Ok(format!("{one} answers for {guest}")),
+        ([one], Some(domain)) if has(domain, one) => Found::Ok(format!(
+            "domain '{}' ({one}) answers for {guest}",
+            domain.name.escape_debug()
+        )),
+        (macs, domain) => {
+            let expected = domain.as_ref().map_or(String::new(), |domain| {
+                format!(", not domain '{}' alone", domain.name.escape_debug())
+            });
+            let names: Vec<String> = macs.iter().map(|mac| named(mac, way)).collect();
+            Found::fails(
+                format!(
+                    "{guest} is answered for by {}{expected}",
+                    names.join(" and ")
+                ),
+                readdress(way).unwrap_or_else(|| {
+                    format!("give all but one of them another address than {guest}")
+                }),
+            )
+        }
+    }
+}
+
+fn has(domain: &Domain, mac: &str) -> bool {
+    domain.nics.iter().any(|nic| nic.mac == mac)
+}
+
+fn named(mac: &str, way: &Way) -> String {
+    let mut known = way.others_macs.iter();
+    match known.find(|(of, _)| of == mac) {
+        Some((_, name)) => format!("domain '{}' ({mac})", name.escape_debug()),
+        None => mac.to_owned(),
+    }
+}
+
+/// The commands that let DHCP tell the guest's address, where it tells another one.
+fn readdress(way: &Way) -> Option<String> {
+    let (written, domain) = (way.written.as_ref()?, way.domain.as_ref()?);
+    let mut addresses = domain.nics.iter().flat_map(|nic| &nic.addresses);
+    let is_other = addresses.any(|one| *one != way.guest && one.is_ipv4() == way.guest.is_ipv4());
+    let is_said = written.spec != written.without_guest;
+    let name = word(&domain.name);
+    (is_other && is_said).then(|| {
+        format!(
+            "portero forward remove {name} {} --persistent && \
+             portero forward add {name} {} --persistent",
+            written.spec, written.without_guest
+        )
+    })
+}
+
+/// Something has to listen in the guest.
+pub(super) fn service(facts: &Facts, way: &Way) -> Found {
+    let protocol = facts.asked.protocol;
+    let to = with_port(way.guest, way.port);
+    let port = format!("{protocol} port {}", way.port);
+    match (protocol, way.answer) {
+        (_, Answer::Answered) => Found::Ok(format!("{to} answers the host")),
+        (_, Answer::Refused) => Found::fails(
+            format!("the guest says that nothing listens on {port}"),
+            format!("in the guest: start what shall listen on {port}"),
+        ),
+        (Protocol::Udp, Answer::Silent) => Found::Unknown(format!(
+            "{to} is silent, as many a service is that listens on UDP"
+        )),
+        (Protocol::Sctp, _) | (_, Answer::NotAsked) => {
+            Found::Unknown(format!("{to} cannot be asked"))
+        }
+        (_, Answer::Silent | Answer::Unreachable) if way.host_is_kept_out => Found::Unknown(
+            format!("a policy keeps the host itself from {to}, so it cannot be asked"),
+        ),
+        (_, answer) => {
+            let what = match answer {
+                Answer::Silent => {
+                    "does not answer the host: its own firewall drops it, or it hangs"
+                }
+                _ => {
+                    "cannot be reached by the host: its own firewall rejects it, or it is not there"
+                }
+            };
+            Found::fails(
+                format!("{to} {what}"),
+                format!("in the guest: let {port} through its own firewall"),
+            )
+        }
+    }
+}
+
+/// The answer has to come back.
+pub(super) fn back(facts: &Facts, way: &Way) -> Found {
+    if let (Some(from), Some(Whereabouts::Nowhere)) = (facts.asked.from, &way.back) {
+        return Found::fails(
+            format!("the host has no route back to {from}"),
+            format!("ip route add {from} dev INTERFACE, or via the router that leads there"),
+        );
+    }
+    if let (Some(Whereabouts::Behind { interface, .. }), Some(outside), Some(STRICT)) =
+        (&way.back, &way.outside, way.reverse_path_filter)
+    {
+        if interface != outside {
+            return Found::fails(
+                format!(
+                    "the packet comes by {outside}, its answer would leave by {interface}, and \
+                     rp_filter of {outside} is 1"
+                ),
+                format!("sysctl -w net.ipv4.conf.{outside}.rp_filter=2"),
+            );
+        }
+    }
+    if let Some(reply) = way
+        .rulings
+        .1
+        .as_ref()
+        .filter(|one| one.verdict != Verdict::Accept)
+    {
+        return of_ruling(reply, "its reply");
+    }
+    let Some(network) = &way.network else {
+        return Found::Unknown("the guest's way back cannot be seen from here".to_owned());
+    };
+    if network.is_isolated {
+        return Found::Ok("the guest sees the host's address, and answers that".to_owned());
+    }
+    let gateway = network.gateway;
+    match way.answer_beyond {
+        Some((beyond, Answer::Answered | Answer::Refused)) => Found::Ok(format!(
+            "the guest answers addresses beyond its network, as {beyond}"
+        )),
+        Some((beyond, Answer::Silent | Answer::Unreachable)) => Found::fails(
+            format!(
+                "the guest answers its own network, but not {beyond}: it has no default route by \
+                 {gateway}, or its firewall lets nobody else in"
+            ),
+            format!("in the guest: ip route add default via {gateway}"),
+        ),
+        Some((_, Answer::NotAsked)) | None => Found::Unknown(format!(
+            "whether the guest's default route leads back by {gateway} cannot be seen from here"
+        )),
+    }
+}

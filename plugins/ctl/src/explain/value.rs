@@ -1,0 +1,215 @@
+//! What is known of a port of the host and of the way behind it, as a value: gathered in one place,
+//! judged in another.
+
+use super::firewall::{Packet, Passage};
+use crate::policy::Ruling;
+use portero_apply::inspect::{Answer, Heard, Link, Settings};
+use portero_apply::{Life, Whereabouts};
+use portero_plan::Protocol;
+use std::net::IpAddr;
+
+/// What is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The host's address; any when absent.
+    pub(crate) address: Option<IpAddr>,
+    /// Its port.
+    pub(crate) port: u16,
+    /// The protocol.
+    pub(crate) protocol: Protocol,
+    /// The client; any machine outside when absent.
+    pub(crate) from: Option<IpAddr>,
+}
+
+/// Everything that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// What is asked about.
+    pub(super) asked: Asked,
+    /// The host's addresses, each with its interface.
+    pub(super) own: Vec<(String, IpAddr)>,
+    /// An interface by which others reach the host.
+    pub(super) outer: Option<String>,
+    /// Who wants the port forwarded.
+    pub(super) wanted: Wanted,
+    /// What keeps libvirt from running the hooks.
+    pub(super) hooks: Option<Trouble>,
+    /// Why rules are in another firewall than libvirt's.
+    pub(super) backend: Option<Trouble>,
+    /// Where the port leads, once that is known.
+    pub(super) way: Option<Way>,
+}
+
+/// Who wants the port forwarded, and what has come of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Nobody.
+    Nobody,
+    /// Nobody whose metadata can be understood.
+    Unclear {
+        /// What is wrong, with the object.
+        problem: String,
+    },
+    /// Somebody, for other clients or another interface only.
+    ForOthers {
+        /// The domain or network.
+        owner: Owner,
+        /// Whom it is for.
+        whom: String,
+    },
+    /// Somebody who is not active.
+    Off {
+        /// The domain or network.
+        owner: Owner,
+        /// Why its start would be refused, if it would.
+        refusal: Option<String>,
+    },
+    /// Somebody, from its next start on.
+    Later {
+        /// The domain or network.
+        owner: Owner,
+        /// The forward, as `portero forward add` takes it.
+        spec: String,
+    },
+    /// Somebody who cannot have it.
+    Refused {
+        /// The domain or network.
+        owner: Owner,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody of whom portero was not told.
+    Untold {
+        /// The domain or network.
+        owner: Owner,
+    },
+    /// Somebody of whom something is missing yet.
+    Pending {
+        /// The domain or network.
+        owner: Owner,
+        /// What is missing.
+        reason: String,
+        /// The guest's address, if it is known by now.
+        known: Option<IpAddr>,
+        /// The network it is on, where that is not active.
+        inactive: Option<String>,
+    },
+    /// Somebody who was given it.
+    Given {
+        /// The domain or network.
+        owner: Owner,
+    },
+}
+
+/// A domain or network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    /// `domain` or `network`.
+    pub(super) kind: &'static str,
+    /// Its name.
+    pub(super) name: String,
+    /// Whether it is active.
+    pub(super) life: Life,
+}
+
+/// Something wrong with the host, as `portero doctor` finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// What is wrong.
+    pub(super) what: String,
+    /// The command that mends it.
+    pub(super) mend: String,
+}
+
+/// The way from the host's port on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    /// The host's address in the forward; any when absent.
+    pub(super) address: Option<IpAddr>,
+    /// The interface that packets come by, and answers go by.
+    pub(super) outside: Option<String>,
+    /// The forward as `portero forward` takes it, where the metadata of a domain has it.
+    pub(super) written: Option<Written>,
+    /// The guest.
+    pub(super) guest: IpAddr,
+    /// Its port.
+    pub(super) port: u16,
+    /// Whether all rules of the owner are in the firewall.
+    pub(super) is_in_firewall: bool,
+    /// Whether the host passes packets of the family on.
+    pub(super) passes_on: bool,
+    /// The virtual network.
+    pub(super) network: Option<Network>,
+    /// Where the host sends packets to the guest.
+    pub(super) route: Whereabouts,
+    /// What libvirt's rules and policies say of the packet and of its reply.
+    pub(super) rulings: (Ruling, Option<Ruling>),
+    /// What everybody else says of both.
+    pub(super) others: Vec<(Packet, Passage)>,
+    /// What others' configuration says.
+    pub(super) settings: Settings,
+    /// Rules that could not be read.
+    pub(super) unread: Vec<String>,
+    /// The guest that the address should be of.
+    pub(super) domain: Option<Domain>,
+    /// Who answers for the guest's address on the bridge.
+    pub(super) heard: Heard,
+    /// Domains that have one of those MAC addresses, by MAC address.
+    pub(super) others_macs: Vec<(String, String)>,
+    /// How the guest's port answers the host.
+    pub(super) answer: Answer,
+    /// How it answers the host's address outside the guest's network.
+    pub(super) answer_beyond: Option<(IpAddr, Answer)>,
+    /// Whether a policy keeps the host itself from the guest.
+    pub(super) host_is_kept_out: bool,
+    /// Where answers to the client go; nothing when no client is named.
+    pub(super) back: Option<Whereabouts>,
+    /// `rp_filter` of the interface that packets come by.
+    pub(super) reverse_path_filter: Option<u32>,
+}
+
+/// A forward as `portero forward` takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    /// With the guest's address.
+    pub(super) spec: String,
+    /// Without, so that DHCP tells it.
+    pub(super) without_guest: String,
+}
+
+/// The virtual network of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Network {
+    /// Its name.
+    pub(super) name: String,
+    /// Its bridge.
+    pub(super) bridge: String,
+    /// The bridge as an interface, if it is there.
+    pub(super) link: Option<Link>,
+    /// The host's address in the guest's subnet.
+    pub(super) gateway: IpAddr,
+    /// Whether all connections come with the host's address, since guests have no other way back.
+    pub(super) is_isolated: bool,
+}
+
+/// A guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Domain {
+    /// Its name.
+    pub(super) name: String,
+    /// Whether it runs.
+    pub(super) life: Life,
+    /// Its interfaces on the network.
+    pub(super) nics: Vec<Nic>,
+}
+
+/// An interface of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Nic {
+    /// Its MAC address, in lower case.
+    pub(super) mac: String,
+    /// The host's end, and what sysfs says of it.
+    pub(super) tap: Option<(String, Option<Link>)>,
+    /// Addresses that DHCP gives it.
+    pub(super) addresses: Vec<IpAddr>,
+}
