@@ -30,14 +30,14 @@ pub struct Host {
 impl Host {
     /// The host's name; empty when the kernel does not tell it.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub fn name() -> String {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
         name.unwrap_or_default().trim().to_owned()
     }
 
     /// All interfaces of the host, in the order of their names.
     #[must_use]
-    pub fn interfaces(&self) -> Vec<Interface> {
+    pub fn interfaces() -> Vec<Interface> {
         interfaces::all()
     }
 }

@@ -66,7 +66,7 @@ impl Facts {
                 .filter_map(|one| one.network.bridge.as_ref());
             bridges.any(|bridge| bridge.as_str() == name)
         };
-        let outer = Host.interfaces().into_iter().filter(|one| {
+        let outer = Host::interfaces().into_iter().filter(|one| {
             let mut addresses = one.addresses.iter();
             addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)
         });

@@ -49,7 +49,7 @@ struct Known {
 
 /// Gathers everything.
 pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, ApplyError> {
-    let addresses = Host.interfaces().into_iter().flat_map(|one| {
+    let addresses = Host::interfaces().into_iter().flat_map(|one| {
         let name = one.name;
         let addresses = one.addresses.into_iter();
         addresses.map(move |net| (name.clone(), net.addr()))

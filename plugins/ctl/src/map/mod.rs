@@ -29,10 +29,9 @@ pub(crate) fn run(
 ) -> Result<(String, u8), ApplyError> {
     let networks = engine.networks()?;
     let passes_on = Family::ALL.into_iter();
-    let host = Host::default();
     let sources = Sources {
-        host: host.name(),
-        interfaces: host.interfaces(),
+        host: Host::name(),
+        interfaces: Host::interfaces(),
         networks,
         guests: engine.guests()?,
         owners: engine.status()?,
