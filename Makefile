@@ -116,7 +116,7 @@ demo: setup build
 	$(CARGO) build --release --locked -p portero-lab
 	$(RELEASE)/portero-demo
 
-test: setup build
+test: setup build deb rpm
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --locked --workspace --exclude portero-lab
@@ -125,6 +125,8 @@ test: setup build
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) policy
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) migration
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) broken
+	tests/packages '$(PACKAGES)' '$(ROOTS)/bookworm'
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) packages
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) firewalls
 
@@ -135,17 +137,18 @@ unit:
 TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
 # `TEST=policy` those about policies, `TEST=migration` about two hosts, `TEST=broken` about set-ups that are broken,
-# `TEST=bridges` about bridges of the host, `TEST=firewalls` what the firewalls make of rules.
-lab: setup build
+# `TEST=bridges` about bridges of the host, `TEST=packages` about the package, `TEST=firewalls` what the firewalls make
+# of rules.
+lab: setup build deb
 	tests/roots bookworm
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) '$(TEST)' -- '$(SCENARIO)'
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 # The whole lab on every libvirt and firewall; goes on after a failure and then fails.
-test-matrix: setup build
+test-matrix: setup build deb
 	tests/roots $(BRIDGES)
-	failed=''; for cell in $(CELLS); do for lab in forwarding policy migration broken; do \
+	failed=''; for cell in $(CELLS); do for lab in forwarding policy migration broken packages; do \
 		echo "== $$cell, $$lab"; \
-		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" $(LAB) "$$lab" || failed="$$failed $$cell/$$lab"; \
+		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) "$$lab" || failed="$$failed $$cell/$$lab"; \
 	done; done; \
 	for suite in $(BRIDGES); do for lab in bridges firewalls; do \
 		echo "== $$suite, $$lab"; \

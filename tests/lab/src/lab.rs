@@ -126,6 +126,19 @@ impl Lab {
     /// When any part of it fails.
     #[must_use]
     pub fn boot(options: &Options) -> Self {
+        Self::boot_with(options, install)
+    }
+
+    /// As [`Lab::boot`], on a host that has no portero yet.
+    ///
+    /// # Panics
+    /// When any part of it fails.
+    #[must_use]
+    pub fn boot_without_portero(options: &Options) -> Self {
+        Self::boot_with(options, || ())
+    }
+
+    fn boot_with(options: &Options, install: fn()) -> Self {
         let image = furnish(options, host::make);
         // Before anything has something to say.
         let machine = Machine::new(None, AGENT.into(), image, options.backend);
