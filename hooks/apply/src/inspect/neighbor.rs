@@ -16,7 +16,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// Longest wait for an answer: a guest's kernel takes a millisecond, an emulated one some more.
-const LIMIT: Duration = Duration::from_millis(1500);
+const LIMIT: Duration = Duration::from_millis(3000);
 
 /// How long another one may take after the first.
 const OTHERS: Duration = Duration::from_millis(150);

@@ -17,8 +17,8 @@ use portero_routed_policy::{At, Course, End, Packet, Protocol as Service, Routin
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Longest wait for the guest's port; the kernel asks again after a second.
-const ANSWER: Duration = Duration::from_millis(2200);
+/// Longest wait for the guest's port; the kernel asks again after one second, and after three.
+const ANSWER: Duration = Duration::from_millis(3500);
 
 /// Longest wait for ICMP after a datagram.
 const REFUSAL: Duration = Duration::from_millis(800);

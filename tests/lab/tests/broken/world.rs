@@ -2,6 +2,7 @@
 
 use portero_lab::{DomainXml, From, Lab, NetworkXml, Proto, Ran, HOST_V4};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// The guest that ports are forwarded to.
 pub const WEB: &str = "192.168.50.10";
@@ -67,7 +68,11 @@ impl World {
     /// The guest's port is reached from outside, and every hop holds.
     pub fn serves(&self) {
         self.reached(HOST_V4, 8080, "web tcp 80");
-        self.explained(&format!("{HOST_V4}:8080")).holds();
+        let port = format!("{HOST_V4}:8080");
+        // Guests are emulated: one may be slower than the host waits.
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.explained(&port).is_whole() && Instant::now() < end {}
+        self.explained(&port).holds();
     }
 
     /// A port answers the machine outside.
