@@ -6,7 +6,7 @@ use super::firewall::{passage, Packet as Forwarded, Way as Direction};
 use super::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way};
 use crate::doctor::{misplaced, troubles, Finding};
 use crate::policy::{end, rulings};
-use portero_apply::inspect::{self, Answer};
+use portero_apply::inspect::{self, Answer, Heard};
 use portero_apply::{
     ActiveNetwork, ApplyError, Deadline, Engine, Guest, Host, Life, OwnerStatus, Paths,
     Whereabouts, Wish,
@@ -196,7 +196,15 @@ fn way(
         (packet, passage)
     });
     let to = SocketAddr::new(lead.guest, lead.port);
+    let ask = |network: &Option<Network>| match network {
+        Some(network) => inspect::who_has(lead.guest, Some(network.gateway), &network.bridge),
+        None => Heard::NotAsked,
+    };
+    // The kernel's own neighbour discovery, which IPv6 is left to, comes with the connection.
+    let early = lead.guest.is_ipv4().then(|| ask(&network));
+    let is_gone = early == Some(Heard::Macs(Vec::new()));
     let answer = match asked.protocol {
+        _ if is_gone => Answer::NotAsked,
         Protocol::Tcp => inspect::ask_tcp(None, to, ANSWER),
         Protocol::Udp => inspect::ask_udp(to, REFUSAL),
         Protocol::Sctp => Answer::NotAsked,
@@ -205,10 +213,7 @@ fn way(
         asked.protocol == Protocol::Tcp && [Answer::Answered, Answer::Refused].contains(&answer);
     let beyond = source_beyond(asked, lead, known).filter(|_| is_there);
     let answer_beyond = beyond.map(|beyond| (beyond, inspect::ask_tcp(Some(beyond), to, ANSWER)));
-    let heard = match &network {
-        Some(network) => inspect::who_has(lead.guest, Some(network.gateway), &network.bridge),
-        None => inspect::Heard::NotAsked,
-    };
+    let heard = early.unwrap_or_else(|| ask(&network));
     let mut macs = Vec::new();
     for guest in &known.guests {
         let name = guest

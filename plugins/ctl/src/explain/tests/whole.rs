@@ -1,0 +1,167 @@
+//! A way that holds, and what to break it with.
+
+#![allow(clippy::expect_used, reason = "a test fails by a panic")]
+
+use crate::explain::firewall::{Base, Owner as By, Packet, Passage, Stop, Way as Direction};
+use crate::explain::value::{
+    Asked, Domain, Facts, Network, Nic, Owner, Trouble, Wanted, Way, Written,
+};
+use crate::policy::Ruling;
+use portero_apply::inspect::{Answer, Heard, Link, Settings};
+use portero_apply::{Life, Whereabouts};
+use portero_plan::{Protocol, Verdict};
+use std::net::IpAddr;
+
+pub(super) const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
+pub(super) const GUEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 50, 10));
+pub(super) const GATEWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 50, 1));
+pub(super) const MAC: &str = "52:54:00:00:50:10";
+
+pub(super) fn owner(life: Life) -> Owner {
+    Owner {
+        kind: "domain",
+        name: "my web".to_owned(),
+        life,
+    }
+}
+
+pub(super) fn accepted(text: &str) -> Ruling {
+    Ruling {
+        verdict: Verdict::Accept,
+        by: Some("libvirt"),
+        network: Some("lan".to_owned()),
+        place: None,
+        text: text.to_owned(),
+    }
+}
+
+pub(super) fn packet(way: Direction) -> Packet {
+    Packet {
+        protocol: Protocol::Tcp,
+        way,
+        outside: Some("eth0".to_owned()),
+        inside: "br-lan".to_owned(),
+        client: None,
+        host: Some(HOST),
+        host_port: 8080,
+        guest: GUEST,
+        guest_port: 80,
+    }
+}
+
+pub(super) fn up(master: Option<&str>) -> Option<Link> {
+    Some(Link {
+        is_up: true,
+        master: master.map(str::to_owned),
+    })
+}
+
+/// A way on which every hop holds.
+pub(super) fn whole() -> Facts {
+    let others = [Direction::There, Direction::Back].map(|way| (packet(way), Passage::Passes));
+    Facts {
+        asked: Asked {
+            address: Some(HOST),
+            port: 8080,
+            protocol: Protocol::Tcp,
+            from: None,
+        },
+        own: vec![("eth0".to_owned(), HOST), ("br-lan".to_owned(), GATEWAY)],
+        outer: Some("eth0".to_owned()),
+        wanted: Wanted::Given {
+            owner: owner(Life::Running),
+        },
+        hooks: None,
+        backend: None,
+        way: Some(Way {
+            address: None,
+            outside: Some("eth0".to_owned()),
+            written: Some(Written {
+                spec: "8080:80/tcp --guest 192.168.50.10".to_owned(),
+                without_guest: "8080:80/tcp".to_owned(),
+            }),
+            guest: GUEST,
+            port: 80,
+            is_in_firewall: true,
+            passes_on: true,
+            network: Some(Network {
+                name: "lan".to_owned(),
+                bridge: "br-lan".to_owned(),
+                link: up(None),
+                gateway: GATEWAY,
+                is_isolated: false,
+            }),
+            route: Whereabouts::Behind {
+                interface: "br-lan".to_owned(),
+                mac: None,
+            },
+            rulings: (
+                accepted("libvirt's rules for network 'lan' (mode nat) on packets to its guests"),
+                Some(accepted(
+                    "libvirt's rules for network 'lan' (mode nat) on packets from its guests",
+                )),
+            ),
+            others: others.to_vec(),
+            settings: Settings::default(),
+            unread: Vec::new(),
+            domain: Some(Domain {
+                name: "my web".to_owned(),
+                life: Life::Running,
+                nics: vec![Nic {
+                    mac: MAC.to_owned(),
+                    tap: Some(("vnet3".to_owned(), up(Some("br-lan")))),
+                    addresses: vec![GUEST],
+                }],
+            }),
+            heard: Heard::Macs(vec![MAC.to_owned()]),
+            others_macs: vec![
+                (MAC.to_owned(), "my web".to_owned()),
+                ("52:54:00:00:50:11".to_owned(), "peer".to_owned()),
+            ],
+            answer: Answer::Answered,
+            answer_beyond: Some((HOST, Answer::Answered)),
+            host_is_kept_out: false,
+            back: None,
+            reverse_path_filter: Some(0),
+        }),
+    }
+}
+
+/// The way broken in one place.
+pub(super) fn broken(change: impl FnOnce(&mut Facts, &mut Way)) -> Facts {
+    let mut facts = whole();
+    let mut way = facts.way.take().expect("a way");
+    change(&mut facts, &mut way);
+    facts.way = Some(way);
+    facts
+}
+
+/// Somebody wants the port who was not given it.
+pub(super) fn wanted(wanted: Wanted) -> Facts {
+    Facts {
+        wanted,
+        way: None,
+        ..whole()
+    }
+}
+
+pub(super) fn trouble(what: &str) -> Trouble {
+    Trouble {
+        what: what.to_owned(),
+        mend: "a command".to_owned(),
+    }
+}
+
+pub(super) fn stop(by: By) -> Stop {
+    Stop {
+        by,
+        verdict: "reject",
+        rule: "chain way, handle 7: reject".to_owned(),
+        base: Base::Nftables("inet".to_owned(), "other".to_owned(), "way".to_owned()),
+    }
+}
+
+pub(super) fn tap(way: &mut Way) -> &mut (String, Option<Link>) {
+    let domain = way.domain.as_mut().expect("a domain");
+    domain.nics[0].tap.as_mut().expect("a tap")
+}
