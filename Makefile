@@ -129,6 +129,7 @@ test: setup build deb rpm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) packages
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) firewalls
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) docs
 
 # Without a libvirt, but for its headers: seconds, not minutes, and no privileges.
 unit:
@@ -138,7 +139,7 @@ TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
 # `TEST=policy` those about policies, `TEST=migration` about two hosts, `TEST=broken` about set-ups that are broken,
 # `TEST=bridges` about bridges of the host, `TEST=packages` about the package, `TEST=firewalls` what the firewalls make
-# of rules.
+# of rules, `TEST=docs` what is shown in pages with this part in their path.
 lab: setup build deb
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
