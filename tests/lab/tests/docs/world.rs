@@ -118,7 +118,10 @@ impl World {
         self.remove_bridge();
         lab.must("portero", &["sync"]);
         let end = Instant::now() + Duration::from_secs(5);
-        while lab.must("portero", &["status"]) != "No ports are forwarded.\n" {
+        while !lab
+            .must("portero", &["status", "--json"])
+            .contains("\"forwards\": []")
+        {
             assert!(Instant::now() < end, "forwards are left");
             std::thread::sleep(Duration::from_millis(50));
         }
