@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long the output that is shown may take where a guest has to boot first.
-const EXPECTED: Duration = Duration::from_secs(40);
+const EXPECTED: Duration = Duration::from_secs(90);
 
 /// What libvirt's editor is: it puts a text where `<metadata>` belongs.
 const EDITOR: &str = "#!/bin/sh
