@@ -1,6 +1,6 @@
 //! What keeps libvirt from running the hooks.
 
-use crate::world::{World, RESTART, WEB};
+use crate::world::{World, RESTART};
 use portero_lab::{Scenario, HOST_V4};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -28,16 +28,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
 const HOOKS: &str = "/etc/libvirt/hooks";
 const LINK: &str = "/etc/libvirt/hooks/qemu.d/50-portero";
 
-/// Starts the guest anew: whatever should follow its start has to.
-fn start_anew(world: &World) {
-    world.lab.virsh(&["start", "web"]);
-    world.lab.wait_guest(WEB);
-}
-
 fn stale(world: &mut World) {
     assert_eq!(world.finding("daemons", ""), None);
     let said = world.breaks("hooks", RESTART, |world| {
-        world.lab.virsh(&["destroy", "web"]);
+        world.stop_web();
         let aside = "/etc/libvirt/hooks.aside";
         fs::rename(HOOKS, aside).expect("the hooks");
         world.lab.restart_libvirtd();
@@ -48,7 +42,7 @@ fn stale(world: &mut World) {
             let program = format!("/usr/bin/portero-{kind}-hook");
             std::os::unix::fs::symlink(program, format!("{folder}/50-portero")).expect("a hook");
         }
-        start_anew(world);
+        world.start_web();
         assert!(world
             .finding("daemons", "libvirtd runs since before")
             .is_some());
@@ -59,9 +53,9 @@ fn stale(world: &mut World) {
 
 fn missing(world: &mut World) {
     world.breaks("hooks", "ln -sfn /usr/bin/portero-qemu-hook", |world| {
-        world.lab.virsh(&["destroy", "web"]);
+        world.stop_web();
         fs::remove_file(LINK).expect("the hook");
-        start_anew(world);
+        world.start_web();
         assert!(world
             .finding("hooks", "portero-qemu-hook is not in")
             .is_some());
@@ -71,10 +65,10 @@ fn missing(world: &mut World) {
 
 fn not_executable(world: &mut World) {
     world.breaks("hooks", "chmod 0755 /usr/bin/portero-qemu-hook", |world| {
-        world.lab.virsh(&["destroy", "web"]);
+        world.stop_web();
         let mode = fs::Permissions::from_mode(0o644);
         fs::set_permissions("/usr/bin/portero-qemu-hook", mode).expect("chmod");
-        start_anew(world);
+        world.start_web();
         assert!(world.finding("hooks", "cannot be executed").is_some());
         world.not_reached(HOST_V4, 8080);
     });

@@ -224,7 +224,7 @@ fn limits(world: &mut World) {
     let settings = "/etc/portero/portero.toml";
     let shipped = fs::read(settings).expect("the installed portero.toml");
     world.serves();
-    world.lab.virsh(&["destroy", "web"]);
+    world.stop_web();
     fs::write(settings, "[limits]\nports = [\"9000-9999\"]\n").expect("portero.toml");
     assert!(!world.lab.try_virsh(&["start", "web"]).ok, "started");
     world.not_reached(HOST_V4, 8080);

@@ -86,6 +86,19 @@ impl World {
         self.lab.refuses(From::Outside, Proto::Tcp, address, port);
     }
 
+    /// Shuts the guest off, with its memory kept: it need not boot again.
+    pub fn stop_web(&self) {
+        self.lab.virsh(&["managedsave", "web"]);
+        let state = self.lab.virsh(&["domstate", "web"]);
+        assert_eq!(state.trim(), "shut off");
+    }
+
+    /// Starts it: whatever should follow its start has to.
+    pub fn start_web(&self) {
+        self.lab.virsh(&["start", "web"]);
+        self.lab.wait_guest(WEB);
+    }
+
     /// What `portero explain` says of a port.
     pub fn explained(&self, port: &str) -> Explained {
         self.explain_with(&[port])
