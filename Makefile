@@ -23,7 +23,9 @@ FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
 CELLS ?= bookworm/iptables trixie/iptables trixie/nftables
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do.
-BRIDGES := $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
+BRIDGES ?= $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
+# What is run in each cell.
+LABS ?= forwarding policy migration broken packages
 LAB := $(CARGO) test --locked -p portero-lab --test
 
 all: build
@@ -146,8 +148,8 @@ lab: setup build deb
 
 # The whole lab on every libvirt and firewall; goes on after a failure and then fails.
 test-matrix: setup build deb
-	tests/roots $(BRIDGES)
-	failed=''; for cell in $(CELLS); do for lab in forwarding policy migration broken packages; do \
+	tests/roots $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
+	failed=''; for cell in $(CELLS); do for lab in $(LABS); do \
 		echo "== $$cell, $$lab"; \
 		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) "$$lab" || failed="$$failed $$cell/$$lab"; \
 	done; done; \

@@ -9,5 +9,5 @@ mod policies;
 mod random;
 
 pub use machine::Machine;
-pub use policies::{compile_in, example_policies, ruleset, Policies};
+pub use policies::{example_policies, ruleset, Policies};
 pub use random::{random_networks, sample_networks, RandomNetworks, MACS, NETS};

@@ -85,7 +85,7 @@ impl Policies {
 ///
 /// # Errors
 /// The line that refuses it.
-pub fn compile_in(
+pub(crate) fn compile_in(
     network: &Network,
     networks: &[Network],
     groups: &dyn Fn(&ObjectName) -> Result<Group, String>,
