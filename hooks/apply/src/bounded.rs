@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::thread::Builder;
 use std::time::Duration;
 
 /// Where programs are looked for; the caller's PATH is never asked.
@@ -120,23 +121,30 @@ fn finish(
     input: &str,
     deadline: Deadline,
 ) -> Result<Vec<u8>, KernelError> {
-    // A program that fails early closes its stdin; its exit status says why.
-    let writer = child.stdin.take().and_then(|mut stdin| {
+    let spawn_error = |source| KernelError::Spawn {
+        program: name.to_owned(),
+        source,
+    };
+    // A program that fails early closes its stdin; its exit status then says why.
+    let mut written = Ok(());
+    let mut writer = None;
+    if let Some(mut stdin) = child.stdin.take() {
         if input.len() <= PIPE_CAPACITY {
-            let _ = stdin.write_all(input.as_bytes());
-            return None;
+            written = stdin.write_all(input.as_bytes());
+        } else {
+            let input = input.to_owned();
+            let write = move || stdin.write_all(input.as_bytes());
+            writer = Some(Builder::new().spawn(write).map_err(spawn_error)?);
         }
-        let input = input.to_owned();
-        Some(std::thread::spawn(move || {
-            drop(stdin.write_all(input.as_bytes()))
-        }))
-    });
-    let reader = child.stdout.take().map(|mut stdout| {
-        std::thread::spawn(move || {
+    }
+    let mut reader = None;
+    if let Some(mut stdout) = child.stdout.take() {
+        let read = move || {
             let mut output = Vec::new();
             stdout.read_to_end(&mut output).map(|_| output)
-        })
-    });
+        };
+        reader = Some(Builder::new().spawn(read).map_err(spawn_error)?);
+    }
     let message = child
         .stderr
         .take()
@@ -151,16 +159,14 @@ fn finish(
         return Err(hung(name, deadline));
     };
     if let Some(writer) = writer {
-        let _ = writer.join();
+        written = writer.join().unwrap_or(Ok(()));
     }
     let output = reader.map_or(Ok(Vec::new()), |reader| {
         reader.join().unwrap_or_else(|_| Ok(Vec::new()))
     });
     if status.success() {
-        return output.map_err(|source| KernelError::Spawn {
-            program: name.to_owned(),
-            source,
-        });
+        // Whoever has not been told everything has not done everything.
+        return written.and(output).map_err(spawn_error);
     }
     let message = message.unwrap_or_default();
     Err(failed(name.to_owned(), &message, status))

@@ -13,7 +13,17 @@ const INTERVAL: Duration = Duration::from_millis(2);
 
 /// Held until it is dropped.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Flock<File>);
+pub struct Lock(Option<Flock<File>>);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let unlocked = self.0.take().map(Flock::unlock);
+        if let Some(Err((held, _))) = unlocked {
+            // Its own drop would panic; the kernel frees it when this process ends.
+            std::mem::forget(held);
+        }
+    }
+}
 
 impl Lock {
     /// Takes the lock of a file, which is made if it is not there; nothing when another holds it.
@@ -59,7 +69,7 @@ fn open(path: &Path) -> Result<File, ApplyError> {
 /// Tries once; gives the file back when another holds its lock.
 fn attempt(file: File, path: &Path) -> Result<Result<Lock, File>, ApplyError> {
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Ok(Lock(lock))),
+        Ok(lock) => Ok(Ok(Lock(Some(lock)))),
         Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(Err(file)),
         Err((_, errno)) => Err(failed(path, errno.into())),
     }

@@ -74,18 +74,34 @@ impl Engine<'_> {
             self.log
                 .write(Severity::Info, format!("comparing all rules: {error}"));
         }
-        if committed.is_err() || !matches!(way, Way::Scripts(_)) {
+        let followed = match (&committed, &way) {
+            (Ok(()), Way::Scripts(_)) => self.follow(&[before], &[after], deadline).is_ok(),
+            _ => false,
+        };
+        if !followed {
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         }
-        self.follow(&[before], &[after], deadline)?;
-        self.note(owner, text)?;
+        let noted = self.note(owner, text);
         self.log_change(before, after);
-        self.state.put_frame(&Frame {
+        let frame = Frame {
             policies: frame.policies || after.policy.is_some(),
             guards: frame.guards || after.guards.is_some(),
             ..frame
-        })?;
-        self.state.trust()
+        };
+        let noted = noted
+            .and_then(|()| self.state.put_frame(&frame))
+            .and_then(|()| self.state.trust());
+        self.forgive(noted);
+        Ok(())
+    }
+
+    /// The rules are as they shall be, so what cannot be written down of that is no failure of the
+    /// event: nothing is trusted, and the next one compares.
+    pub(super) fn forgive(&mut self, noted: Result<(), ApplyError>) {
+        if let Err(error) = noted {
+            let message = format!("the next event compares all rules: {error}");
+            self.log.write(Severity::Error, message);
+        }
     }
 
     /// Commits scripts, and meanwhile puts the record of it into words: that of a thousand rules takes
@@ -101,10 +117,14 @@ impl Engine<'_> {
         };
         let (state, kernel) = (&self.state, &mut *self.kernel);
         std::thread::scope(|scope| {
-            let text = scope.spawn(|| state.record_text(record));
+            let text = std::thread::Builder::new();
+            let text = text.spawn_scoped(scope, || state.record_text(record));
             let committed = commit(kernel, scripts, deadline);
-            let text = text.join();
-            let text = text.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let text = match text.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(text)) => text,
+                // A host without room for another thread has time.
+                Ok(Err(_)) | Err(_) => state.record_text(record),
+            };
             (committed, Some(text))
         })
     }

@@ -46,30 +46,42 @@ impl Engine<'_> {
             }
         };
         let is_clean = !choice.withdraw || self.leave_other(&choice, &old, deadline);
-        for record in &old {
+        let mut noted = self.note_all(&old, &desired);
+        if is_clean {
+            noted = noted.and_then(|()| self.note_comparison(&frame, libvirt));
+        }
+        self.forgive(noted);
+        Ok(())
+    }
+
+    /// Writes what everybody has now, and tells of what has changed.
+    fn note_all(&mut self, old: &[Record], desired: &[Record]) -> Result<(), ApplyError> {
+        let mut noted = Ok(());
+        for record in old {
             let owner = &record.ruleset.owner;
             let is_gone = !desired
                 .iter()
                 .any(|desired| same_owner(&desired.ruleset.owner, owner));
             if is_gone {
-                self.state.remove_record(owner.kind, owner.uuid)?;
+                noted = noted.and(self.state.remove_record(owner.kind, owner.uuid));
                 self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
             }
         }
-        for record in &desired {
+        for record in desired {
             let before = old
                 .iter()
                 .find(|old| same_owner(&old.ruleset.owner, &record.ruleset.owner));
             if before != Some(record) {
-                self.state.put_record(record)?;
+                noted = noted.and(self.state.put_record(record));
                 let nothing = Ruleset::empty(record.ruleset.owner.clone());
                 self.log_change(before.map_or(&nothing, |old| &old.ruleset), &record.ruleset);
             }
         }
-        if !is_clean {
-            return Ok(());
-        }
-        self.state.put_frame(&frame)?;
+        noted
+    }
+
+    fn note_comparison(&self, frame: &Frame, libvirt: LibvirtRules) -> Result<(), ApplyError> {
+        self.state.put_frame(frame)?;
         match libvirt {
             LibvirtRules::Standing => {
                 self.state.note_comparison()?;

@@ -28,7 +28,7 @@ const NETWORK: &str = "<hookData><network><name>rec</name>\
 <uuid>aaaaaaaa-0000-4000-8000-000000000000</uuid><forward mode='nat'/><bridge name='br-rec'/>\
 <ip address='10.77.0.1' prefix='16'/><ip family='ipv6' address='fd00:77::1' prefix='64'/></network>PORT</hookData>";
 
-fn domain(number: u16) -> String {
+pub fn domain(number: u16) -> String {
     format!(
         "<domain><name>rec{number}</name><uuid>bbbbbbbb-0000-4000-8000-00000000{number:04x}</uuid>\
          <metadata><p:domain xmlns:p='urn:portero:1'>\
@@ -53,7 +53,7 @@ fn port(number: u16) -> String {
 }
 
 /// The command for a recorded event, with its input in a file.
-fn hook(wrapper: &[&str], kind: &str, name: &str, operation: &str, stdin: &str) -> Command {
+pub fn hook(wrapper: &[&str], kind: &str, name: &str, operation: &str, stdin: &str) -> Command {
     let path = format!("/run/lab/files/event-{kind}-{name}.xml");
     fs::write(&path, stdin).expect("an event");
     let program = format!("/usr/bin/portero-{kind}-hook");
@@ -68,18 +68,18 @@ fn hook(wrapper: &[&str], kind: &str, name: &str, operation: &str, stdin: &str) 
     command
 }
 
-fn qemu(number: u16, operation: &str) -> bool {
+pub fn qemu(number: u16, operation: &str) -> bool {
     let name = format!("rec{number}");
     let status = hook(&[], "qemu", &name, operation, &domain(number)).status();
     status.expect("the hook").success()
 }
 
-fn network_port(number: u16, operation: &str) {
+pub fn network_port(number: u16, operation: &str) {
     let status = hook(&[], "network", "rec", operation, &port(number)).status();
     assert!(status.expect("the hook").success());
 }
 
-fn forget_network() {
+pub fn forget_network() {
     let status = hook(
         &[],
         "network",

@@ -1,5 +1,6 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
+mod errors;
 mod faults;
 mod import;
 mod lifecycle;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         lifecycle::SCENARIOS,
         refusals::SCENARIOS,
         faults::SCENARIOS,
+        errors::SCENARIOS,
         status::SCENARIOS,
         watch::SCENARIOS,
         import::SCENARIOS,
