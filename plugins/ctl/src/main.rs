@@ -12,6 +12,8 @@ mod map;
 mod network;
 mod page;
 mod policy;
+#[cfg(test)]
+mod snapshot;
 mod status;
 mod terminal;
 mod validate;

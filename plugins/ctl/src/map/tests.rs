@@ -7,9 +7,8 @@ use super::text::{columns, shown};
 use super::tree::{Charset, Terminal};
 use super::value::Map;
 use super::{dot, svg, tree};
+use crate::snapshot::compare;
 use portero_event::Element;
-use std::fs;
-use std::path::Path;
 
 const UNICODE: Terminal = Terminal {
     charset: Charset::Unicode,
@@ -33,20 +32,11 @@ fn forms(map: &Map) -> [(&'static str, String); 5] {
 
 #[test]
 fn forms_are_as_they_were() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/map");
-    let accepts = std::env::var("PORTERO_CASES").is_ok_and(|word| word == "accept");
-    let mut failed = Vec::new();
-    for (name, map) in [("small", small().map()), ("fifty", fifty())] {
-        for (end, text) in forms(&map) {
-            let path = folder.join(format!("{name}.{end}"));
-            if accepts {
-                fs::write(&path, &text).unwrap();
-            } else if fs::read_to_string(&path).unwrap_or_default() != text {
-                failed.push(path);
-            }
-        }
-    }
-    assert!(failed.is_empty(), "not as expected: {failed:?}");
+    let maps = [("small", small().map()), ("fifty", fifty())];
+    let texts = maps
+        .iter()
+        .flat_map(|(name, map)| forms(map).map(|(end, text)| (format!("{name}.{end}"), text)));
+    compare("map", texts);
 }
 
 #[test]

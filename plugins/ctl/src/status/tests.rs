@@ -6,10 +6,9 @@ use super::value::Status;
 use super::watch::{news, redrawn};
 use super::{text, to_json, Form};
 use crate::map::fixtures::{small, Scene};
+use crate::snapshot::compare;
 use crate::terminal::Colors;
 use portero_plan::{Carried, Counter};
-use std::fs;
-use std::path::Path;
 
 /// The host of the map, with its first forward in use and its second not yet.
 fn used() -> Status {
@@ -40,24 +39,16 @@ fn nothing() -> Status {
 
 #[test]
 fn forms_are_as_they_were() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/status");
-    let accepts = std::env::var("PORTERO_CASES").is_ok_and(|word| word == "accept");
-    let mut failed = Vec::new();
-    for (name, status) in [("small", used()), ("nothing", nothing())] {
-        for (end, text) in [
-            ("txt", text::draw(&status, Colors::None)),
-            ("colors", text::draw(&status, Colors::Ansi)),
-            ("json", to_json(&status)),
-        ] {
-            let path = folder.join(format!("{name}.{end}"));
-            if accepts {
-                fs::write(&path, &text).unwrap();
-            } else if fs::read_to_string(&path).unwrap_or_default() != text {
-                failed.push(path);
-            }
-        }
-    }
-    assert!(failed.is_empty(), "not as expected: {failed:?}");
+    let hosts = [("small", used()), ("nothing", nothing())];
+    let texts = hosts.iter().flat_map(|(name, status)| {
+        [
+            ("txt", text::draw(status, Colors::None)),
+            ("colors", text::draw(status, Colors::Ansi)),
+            ("json", to_json(status)),
+        ]
+        .map(|(end, text)| (format!("{name}.{end}"), text))
+    });
+    compare("status", texts);
 }
 
 #[test]

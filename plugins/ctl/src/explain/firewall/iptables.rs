@@ -1,6 +1,6 @@
 //! Reads what iptables-save lists of the table `filter`, and walks a packet through FORWARD.
 
-use super::{is_interface, Base, Doubts, Owner, Packet, Passage, Stop, Way, DEPTH};
+use super::{is_interface, Base, Certainty, Doubts, End, Owner, Packet, Passage, Stop, Way, DEPTH};
 use ipnet::IpNet;
 use portero_plan::PortRange;
 use std::collections::BTreeMap;
@@ -26,20 +26,6 @@ pub(super) fn passage(text: &str, packet: &Packet) -> Passage {
         Some(End::Return) | None => walk.policy(),
     };
     doubts.passage(stopped)
-}
-
-/// Whether a packet comes to a rule at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Certainty {
-    Sure,
-    Maybe,
-}
-
-/// How a chain ends early.
-enum End {
-    Accept,
-    Stop(Stop),
-    Return,
 }
 
 impl Table {

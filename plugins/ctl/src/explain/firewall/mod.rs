@@ -42,6 +42,20 @@ pub(crate) enum Way {
     Back,
 }
 
+/// Whether a packet comes to a rule at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    Sure,
+    Maybe,
+}
+
+/// How a chain ends early.
+enum End {
+    Accept,
+    Stop(Stop),
+    Return,
+}
+
 impl Packet {
     fn family(&self) -> Family {
         Family::of(self.guest)

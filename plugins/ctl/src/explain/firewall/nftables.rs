@@ -2,7 +2,7 @@
 
 mod expression;
 
-use super::{Base, Doubts, Owner, Packet, Passage, Stop, DEPTH};
+use super::{Base, Certainty, Doubts, End, Owner, Packet, Passage, Stop, DEPTH};
 use expression::{fits, lookup, pairs};
 use serde_json::Value;
 
@@ -75,20 +75,6 @@ fn is_asked(chain: &Value, packet: &Packet, has_iptables: bool) -> bool {
         word("family") == family && word("table") == "filter" && word("name") == "FORWARD";
     let is_family = word("family") == family || word("family") == "inet";
     is_family && !OWN.contains(&word("table")) && !(is_iptables && has_iptables)
-}
-
-/// Whether a packet comes to a rule at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Certainty {
-    Sure,
-    Maybe,
-}
-
-/// How a chain ends early.
-enum End {
-    Accept,
-    Stop(Stop),
-    Return,
 }
 
 struct Walk<'a, 'l> {
