@@ -385,7 +385,7 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn domains(&self) -> Result<Vec<Domain>, ApplyError> {
-        self.objects(OwnerKind::Domain, domain_of)
+        self.objects(OwnerKind::Domain, None, domain_of)
     }
 
     /// All active networks; files that cannot be understood are passed over.
@@ -393,7 +393,7 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn networks(&self) -> Result<Vec<Network>, ApplyError> {
-        self.objects(OwnerKind::Network, network)
+        self.objects(OwnerKind::Network, None, network)
     }
 
     /// All active networks, `known` among them as it is and not as it was written.
@@ -401,14 +401,8 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn networks_with(&self, known: &Network) -> Result<Vec<Network>, ApplyError> {
-        let folder = self.objects_path(OwnerKind::Network);
         let mut networks = vec![known.clone()];
-        for name in files::names(&folder, ".xml")? {
-            if name != object_file(known.uuid) {
-                let content = files::read(&folder.join(name))?;
-                networks.extend(content.and_then(|content| network(&content)));
-            }
-        }
+        networks.extend(self.objects(OwnerKind::Network, Some(known.uuid), network)?);
         Ok(networks)
     }
 
@@ -434,14 +428,20 @@ impl State {
         Ok(())
     }
 
+    /// All objects of a kind but one.
     fn objects<T>(
         &self,
         kind: OwnerKind,
+        but: Option<Uuid>,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, ApplyError> {
         let folder = self.objects_path(kind);
+        let but = but.map(object_file);
         let mut objects = Vec::new();
         for name in files::names(&folder, ".xml")? {
+            if Some(&name) == but.as_ref() {
+                continue;
+            }
             let content = files::read(&folder.join(name))?;
             objects.extend(content.and_then(|content| read(&content)));
         }

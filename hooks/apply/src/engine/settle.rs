@@ -99,8 +99,7 @@ impl Engine<'_> {
         let choice = self.choose(config, deadline)?;
         let frame = self.settle(choice.firewall, &old, &[], deadline)?;
         if choice.withdraw {
-            let (scripts, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
-            self.commit(&scripts, deadline)?;
+            self.empty(choice.firewall.other(), &old, deadline)?;
         }
         for record in &old {
             let owner = &record.ruleset.owner;
@@ -129,14 +128,23 @@ impl Engine<'_> {
     /// rules are right where they belong, so whatever fails here is left for the next event.
     fn leave_other(&mut self, choice: &Choice, old: &[Record], deadline: Deadline) -> bool {
         let firewall = choice.firewall.other();
-        let withdrawn = self
-            .scripts(firewall, old, &[], deadline)
-            .and_then(|(scripts, _)| self.commit(&scripts, deadline));
+        let withdrawn = self.empty(firewall, old, deadline);
         if let Err(error) = &withdrawn {
             let message = format!("cannot take the rules from {firewall}: {error}");
             self.log.write(Severity::Error, message);
         }
         withdrawn.is_ok()
+    }
+
+    /// Takes everything from a firewall.
+    fn empty(
+        &mut self,
+        firewall: Firewall,
+        old: &[Record],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let (scripts, _) = self.scripts(firewall, old, &[], deadline)?;
+        self.commit(&scripts, deadline)
     }
 
     /// What has to follow a commit: the loopback setting of bridges, and UDP connections that were
