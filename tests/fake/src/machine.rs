@@ -11,6 +11,7 @@ use portero_plan::{nftables, Claim, Counter, Family, Firewall, Neighbor, Script,
 use portero_port_forward::Listener;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// The tables of nftables that are a firewall's.
 const PLACES: [Place; 4] = [
@@ -58,8 +59,8 @@ pub struct Machine {
     pub committed: Vec<Script>,
     /// Flows that were to be forgotten.
     pub forgotten: Vec<Flow>,
-    /// How many commits succeed before one fails; none fails without a number.
-    pub commits_until_failure: Option<usize>,
+    /// Which of the next commits fail, counted from 0.
+    pub failing: Range<usize>,
 }
 
 impl Machine {
@@ -209,12 +210,11 @@ impl Kernel for Machine {
             program: script.tool.program().to_owned(),
             message,
         };
-        if let Some(left) = &mut self.commits_until_failure {
-            if *left == 0 {
-                self.commits_until_failure = None;
-                return Err(failed("told to fail".to_owned()));
-            }
-            *left -= 1;
+        let is_failing = self.failing.contains(&0);
+        let earlier = |number: usize| number.saturating_sub(1);
+        self.failing = earlier(self.failing.start)..earlier(self.failing.end);
+        if is_failing {
+            return Err(failed("told to fail".to_owned()));
         }
         match script.tool {
             Tool::Restore(family) => self.tables(family).restore(&script.text),

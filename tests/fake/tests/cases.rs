@@ -150,7 +150,7 @@ impl Case {
             ["tap", name, "gone"] => self.machine.taps.retain(|tap, _| tap.name != *name),
             ["fail", "commit", number] => {
                 let number: usize = number.parse().expect("a number");
-                self.machine.commits_until_failure = Some(number - 1);
+                self.machine.failing = number - 1..number;
             }
             ["listening", protocol, address, port] => self.machine.listeners.push(Listener {
                 protocol: protocol.parse().expect("a protocol"),

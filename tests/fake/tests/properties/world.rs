@@ -1,25 +1,23 @@
-//! Whatever happens in whatever order, the firewall ends as if the guests and networks that run now
-//! were the only ones that ever ran; and when none runs, as it began.
+//! Guests and networks on a machine in memory, what can happen to them, and what then has to be.
 
 use portero_apply::{Engine, Log, LogSink, Paths};
 use portero_event::{DaemonOperation, Event, NetworkOperation, QemuOperation};
 use portero_fake::Machine;
 use portero_plan::Firewall;
-use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// How many guests there are.
-const GUESTS: u8 = 5;
+pub(crate) const GUESTS: u8 = 5;
 
 /// What a guest forwards; the last leads to the same guest address for all that have it. What is
 /// beyond is nothing.
-const KINDS: u8 = 5;
+pub(crate) const KINDS: u8 = 5;
 
 /// How many networks with policies there are, beside the one that guests are on.
-const NETWORKS: u8 = 3;
+pub(crate) const NETWORKS: u8 = 3;
 
 /// What their policies are; the first is none. They name each other, the guests' network and nobody.
-const POLICIES: [&str; 7] = [
+pub(crate) const POLICIES: [&str; 7] = [
     "",
     "<p:policy/>",
     "<p:policy><p:default in='reject'/><p:rule action='accept' direction='in'><p:peer network='p0'/>\
@@ -38,7 +36,7 @@ const POLICIES: [&str; 7] = [
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
-enum Happening {
+pub(crate) enum Happening {
     Start {
         guest: u8,
         kind: u8,
@@ -65,8 +63,9 @@ enum Happening {
     RestartNetwork,
     Flush,
     Killed,
-    FailCommit {
-        number: u8,
+    FailCommits {
+        first: u8,
+        count: u8,
     },
     UseIptables,
     UseNftables,
@@ -74,9 +73,9 @@ enum Happening {
 }
 
 /// A machine with its state folder and what should be running.
-struct World {
+pub(crate) struct World {
     root: tempfile::TempDir,
-    machine: Machine,
+    pub(crate) machine: Machine,
     running: BTreeMap<u8, u8>,
     /// Networks that are active, each with its policy.
     active: BTreeMap<u8, usize>,
@@ -144,7 +143,7 @@ fn domain(guest: u8, kind: u8) -> String {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut world = Self {
             root: tempfile::tempdir().expect("a folder"),
             machine: Machine::default(),
@@ -158,7 +157,7 @@ impl World {
         world
     }
 
-    fn engine<T>(&mut self, work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
+    pub(crate) fn engine<T>(&mut self, work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
         let mut log = Log::new(LogSink::Memory(Vec::new()));
         let paths = Paths::below(self.root.path());
         work(&mut Engine::new(paths, &mut self.machine, &mut log))
@@ -225,7 +224,7 @@ impl World {
         }
     }
 
-    fn happens(&mut self, happening: Happening) {
+    pub(crate) fn happens(&mut self, happening: Happening) {
         match happening {
             Happening::Start { guest, kind } => self.start(guest, kind),
             Happening::Stop { guest } => {
@@ -273,8 +272,8 @@ impl World {
                 let trusted = Paths::below(self.root.path()).state.join("trusted");
                 let _ = std::fs::remove_file(trusted);
             }
-            Happening::FailCommit { number } => {
-                self.machine.commits_until_failure = Some(usize::from(number));
+            Happening::FailCommits { first, count } => {
+                self.machine.failing = usize::from(first)..usize::from(first + count);
             }
             Happening::UseIptables => {
                 self.machine.use_iptables();
@@ -291,7 +290,7 @@ impl World {
     }
 
     /// All that is not libvirt's own.
-    fn rules(&self) -> Vec<String> {
+    pub(crate) fn rules(&self) -> Vec<String> {
         let rules = self.machine.rules();
         let is_libvirts = |line: &&str| {
             line.contains(" filter -N LIBVIRT") || line.contains(" filter -A FORWARD -j LIBVIRT")
@@ -303,7 +302,7 @@ impl World {
     }
 
     /// A machine on which what runs here has just started.
-    fn fresh(&self) -> Self {
+    pub(crate) fn fresh(&self) -> Self {
         let mut world = Self::new();
         match self.machine.libvirt {
             Some(Firewall::Iptables) => world.machine.use_iptables(),
@@ -319,7 +318,7 @@ impl World {
         world
     }
 
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let fresh = self.fresh();
         let running = (&self.running, &self.active);
         assert_eq!(running, (&fresh.running, &fresh.active));
@@ -327,73 +326,5 @@ impl World {
         assert_eq!(self.machine.bridges, fresh.machine.bridges);
         assert_eq!(self.machine.neighbors, fresh.machine.neighbors);
         assert_eq!(self.machine.proxying, fresh.machine.proxying);
-    }
-}
-
-fn ordinary() -> impl Strategy<Value = Happening> {
-    let policy = 0..POLICIES.len();
-    prop_oneof![
-        4 => (0..GUESTS, 0..KINDS).prop_map(|(guest, kind)| Happening::Start { guest, kind }),
-        2 => (0..GUESTS, 0..=KINDS).prop_map(|(guest, kind)| Happening::Edit { guest, kind }),
-        3 => (0..GUESTS).prop_map(|guest| Happening::Stop { guest }),
-        3 => (0..NETWORKS, policy.clone()).prop_map(|(network, policy)| Happening::StartNetwork { network, policy }),
-        2 => (0..NETWORKS).prop_map(|network| Happening::StopNetwork { network }),
-        2 => (0..NETWORKS, policy).prop_map(|(network, policy)| Happening::ChangePolicy { network, policy }),
-        1 => Just(Happening::RestartNetwork),
-        1 => Just(Happening::RestartDaemon),
-    ]
-}
-
-fn any() -> impl Strategy<Value = Happening> {
-    prop_oneof![
-        6 => ordinary(),
-        1 => Just(Happening::Flush),
-        1 => Just(Happening::Killed),
-        1 => (0..4u8).prop_map(|number| Happening::FailCommit { number }),
-        1 => Just(Happening::UseNftables),
-        1 => Just(Happening::UseIptables),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_event_leaves_exactly_the_rules_of_what_runs(
-        firewall in prop::option::of(prop::bool::ANY),
-        happenings in prop::collection::vec(ordinary(), 1..20),
-    ) {
-        let mut world = World::new();
-        match firewall {
-            None => {}
-            Some(true) => world.machine.use_iptables(),
-            Some(false) => world.machine.use_nftables(),
-        }
-        for happening in happenings {
-            world.happens(happening);
-            world.check();
-        }
-    }
-
-    #[test]
-    fn after_anything_a_comparison_leaves_exactly_the_rules_of_what_runs(
-        happenings in prop::collection::vec(any(), 1..30),
-    ) {
-        let mut world = World::new();
-        for happening in happenings {
-            world.happens(happening);
-        }
-        world.machine.commits_until_failure = None;
-        prop_assert!(world.engine(|engine| engine.sync()).is_ok());
-        world.check();
-        prop_assert!(world.engine(|engine| engine.plan()).is_ok_and(|scripts| scripts.is_empty()));
-        for guest in 0..GUESTS {
-            world.happens(Happening::Stop { guest });
-        }
-        for network in 0..NETWORKS {
-            world.happens(Happening::StopNetwork { network });
-        }
-        prop_assert_eq!(world.rules(), [""; 0]);
-        prop_assert!(world.machine.neighbors.is_empty() && world.machine.proxying.is_empty());
     }
 }
