@@ -25,7 +25,7 @@ CELLS ?= bookworm/iptables trixie/iptables trixie/nftables
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do.
 BRIDGES ?= $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
 # What is run in each cell.
-LABS ?= forwarding policy migration broken packages
+LABS ?= forwarding faults policy migration broken packages
 LAB := $(CARGO) test --locked -p portero-lab --test
 
 all: build
@@ -124,6 +124,7 @@ test: setup build deb rpm
 	$(CARGO) test --locked --workspace --exclude portero-lab
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) faults
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) policy
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) migration
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) broken
@@ -139,7 +140,7 @@ unit:
 
 TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
-# `TEST=policy` those about policies, `TEST=migration` about two hosts, `TEST=broken` about set-ups that are broken,
+# `TEST=policy` those about policies, `TEST=faults` what fails under portero, `TEST=migration` about two hosts, `TEST=broken` about set-ups that are broken,
 # `TEST=bridges` about bridges of the host, `TEST=packages` about the package, `TEST=firewalls` what the firewalls make
 # of rules, `TEST=docs` what is shown in pages with this part in their path.
 lab: setup build deb

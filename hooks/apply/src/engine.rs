@@ -495,6 +495,8 @@ impl<'a> Engine<'a> {
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
+        // Whatever fails from here on, the next event compares.
+        self.state.distrust()?;
         self.reconcile(&config, Vec::new(), LibvirtRules::Coming, deadline)
     }
 

@@ -60,14 +60,14 @@ fn network_restart(world: &mut World) {
     );
     world.lab.virsh(&["net-start", "lan"]);
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
 }
 
 fn daemon_restart(world: &mut World) {
     world.running_web();
     world.lab.restart_libvirtd();
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
 }
 
 fn flush_and_restart(world: &mut World) {
@@ -76,11 +76,11 @@ fn flush_and_restart(world: &mut World) {
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
     world.lab.restart_libvirtd();
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
     world.flush(Flush::Everything);
     world.lab.restart_libvirtd();
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
     world.stop_web();
     world.is_untouched();
 }
@@ -95,11 +95,11 @@ fn second_network(world: &mut World) {
         portero: "",
     });
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
     world.lab.virsh(&["net-destroy", "late"]);
     world.lab.virsh(&["net-undefine", "late"]);
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
 }
 
 fn other_firewall(world: &mut World) {
@@ -111,7 +111,7 @@ fn other_firewall(world: &mut World) {
         world.lab.restart_libvirtd();
         world.running_web();
         world.serves();
-        world.is_in_order();
+        world.lab.is_in_order();
         world.lab.configure_backend(first);
         world.stop_web();
         return world.is_untouched();
@@ -133,7 +133,7 @@ fn other_firewall(world: &mut World) {
     for backend in [first.other(), first] {
         world.lab.use_backend(backend);
         world.serves();
-        world.is_in_order();
+        world.lab.is_in_order();
         assert!(is_in(world, backend) && !is_in(world, backend.other()));
     }
     // And while nobody has a forward.
@@ -142,7 +142,7 @@ fn other_firewall(world: &mut World) {
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
     world.start_web(FORWARDS);
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
     assert!(is_in(world, first.other()) && !is_in(world, first));
     world.stop_web();
     assert!(!is_in(world, first.other()) && !is_in(world, first));
@@ -243,7 +243,7 @@ fn pending(world: &mut World) {
         "--live",
     ]);
     lab.answers(From::Outside, Tcp, HOST_V4, 8077, "drift tcp 80");
-    world.is_in_order();
+    world.lab.is_in_order();
     lab.virsh(&["destroy", "drift"]);
     lab.refuses(From::Outside, Tcp, HOST_V4, 8077);
     lab.virsh(&["undefine", "drift"]);
@@ -279,7 +279,7 @@ fn plugged(world: &mut World) {
     ];
     lab.virsh(&[&plug[..], &["--mac", mac]].concat());
     lab.answers(From::Outside, Tcp, HOST_V4, 8087, "web tcp 80");
-    world.is_in_order();
+    world.lab.is_in_order();
     world.stop_web();
     lab.refuses(From::Outside, Tcp, HOST_V4, 8087);
     world.is_untouched();

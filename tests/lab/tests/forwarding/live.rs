@@ -230,7 +230,7 @@ fn survives(world: &mut World) {
         world
             .lab
             .answers(From::Outside, Tcp, HOST_V4, 8091, "web tcp 80");
-        world.is_in_order();
+        world.lab.is_in_order();
     };
     both(world);
     world.lab.virsh(&["net-destroy", "lan"]);
@@ -538,7 +538,7 @@ fn refused(world: &mut World) {
         fs::rename(path.with_extension("away"), &path).expect("the firewall's program");
     }
     is_same(world);
-    world.is_in_order();
+    world.lab.is_in_order();
     // What is added and removed leaves everything else in its place.
     must(world, &["add", "web", "8090:80", "--persistent"]);
     must(world, &["remove", "web", "8090:80", "--persistent"]);
@@ -729,7 +729,7 @@ fn reservation(world: &mut World) {
         said,
         format!("domain 'drift' forwards 8080:80/tcp to {far}\n")
     );
-    world.is_in_order();
+    world.lab.is_in_order();
     world.lab.virsh(&["destroy", "drift"]);
     world.lab.virsh(&["undefine", "drift"]);
     for (network, entry) in [("lan", near), ("far", far_entry)] {

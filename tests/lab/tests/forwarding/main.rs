@@ -1,7 +1,5 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
-mod errors;
-mod faults;
 mod import;
 mod lifecycle;
 mod live;
@@ -24,8 +22,6 @@ fn main() -> ExitCode {
         places::SCENARIOS,
         lifecycle::SCENARIOS,
         refusals::SCENARIOS,
-        faults::SCENARIOS,
-        errors::SCENARIOS,
         status::SCENARIOS,
         watch::SCENARIOS,
         import::SCENARIOS,

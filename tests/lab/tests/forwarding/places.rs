@@ -107,7 +107,7 @@ fn everywhere(world: &mut World) {
         seen.contains(" from 2001:db8:113::2 "),
         "the source is kept: {seen}"
     );
-    world.is_in_order();
+    world.lab.is_in_order();
     // Control: what is not forwarded is still refused by libvirt.
     world.lab.refuses(From::Outside, Tcp, WEB, 80);
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 80);

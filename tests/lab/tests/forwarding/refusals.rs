@@ -99,7 +99,7 @@ fn held(world: &mut World) {
     });
     is_one_line(&world.refused("rival"), "is held by domain 'web'");
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
     world.stop_web();
     world.lab.virsh(&["start", "rival"]);
     is_one_line(&world.refused("web"), "is held by domain 'rival'");

@@ -70,7 +70,7 @@ fn again_and_again(world: &mut World, what: &str, mut happens: impl FnMut(&mut W
     // Whatever is still under way must not double anything.
     std::thread::sleep(Duration::from_millis(700));
     world.serves();
-    world.is_in_order();
+    world.lab.is_in_order();
     println!("  {what}: back within {} ms", longest.as_millis());
 }
 

@@ -1,6 +1,6 @@
 //! The networks and guests that the scenarios share.
 
-use portero_lab::{Backend, DomainXml, From, Lab, NetworkXml, Proto, Ran};
+use portero_lab::{sorted, Backend, DomainXml, From, Lab, NetworkXml, Proto, Ran};
 
 /// The guest that ports are forwarded to, on network `lan`.
 pub const WEB: &str = "192.168.50.10";
@@ -56,17 +56,6 @@ pub const fn web(portero: &'static str) -> DomainXml<'static> {
         v6: Some((50, 10)),
         portero,
     }
-}
-
-/// Rules, and elements of sets, in the order of their text: libvirt writes its networks' in another
-/// order at each restart, and guests without a port in common may stand in any.
-pub fn sorted(rules: &str) -> Vec<String> {
-    let parts = rules.replace("elements = {", "\n").replace(',', "\n");
-    let trim = |part: &str| part.trim().trim_end_matches('}').trim().to_owned();
-    let mut lines: Vec<String> = parts.lines().map(trim).collect();
-    lines.retain(|line| !line.is_empty());
-    lines.sort();
-    lines
 }
 
 /// How much of the firewall somebody throws away.
@@ -182,30 +171,6 @@ impl World {
         );
     }
 
-    /// Expects that every rule is in the firewall once, and no other.
-    pub fn is_in_order(&self) {
-        let plan = self.lab.run("portero", &["plan"]);
-        assert!(plan.ok, "portero plan would change: {plan:?}");
-        let tables: [(&str, &[&str], &str); 2] = match self.lab.backend() {
-            Backend::Iptables => [
-                ("iptables-save", &[], "-j PORTERO-"),
-                ("ip6tables-save", &[], "-j PORTERO-"),
-            ],
-            Backend::Nftables => [
-                ("nft", &["list ruleset ip"], "jump portero"),
-                ("nft", &["list ruleset ip6"], "jump portero"),
-            ],
-        };
-        for (program, arguments, jump) in tables {
-            let rules = self.lab.must(program, arguments);
-            let mut jumps: Vec<&str> = rules.lines().filter(|line| line.contains(jump)).collect();
-            let all = jumps.len();
-            jumps.sort_unstable();
-            jumps.dedup();
-            assert_eq!(jumps.len(), all, "a jump stands twice in\n{rules}");
-        }
-    }
-
     /// Throws rules away, everybody's.
     pub fn flush(&self, what: Flush) {
         if self.lab.backend() == Backend::Nftables {
@@ -225,15 +190,6 @@ impl World {
                     self.lab.must(program, &["-t", table, "-X"]);
                 }
             }
-        }
-    }
-
-    /// How the firewall names port 80 of a guest as the place where a connection is sent.
-    pub fn port_80_of(&self, guest: &str) -> String {
-        match self.lab.backend() {
-            Backend::Iptables if guest.contains(':') => format!("--to-destination [{guest}]:80\n"),
-            Backend::Iptables => format!("--to-destination {guest}:80\n"),
-            Backend::Nftables => format!(" : {guest} . 80"),
         }
     }
 
