@@ -32,6 +32,12 @@ impl Program {
         Self::spawn(Command::new(program).args(arguments))
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::null()).spawn();
         Self(child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")))

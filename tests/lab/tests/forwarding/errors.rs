@@ -113,7 +113,7 @@ fn difference<'a>(one: &'a [String], other: &'a [String]) -> Vec<&'a String> {
 }
 
 /// Runs a hook whose call of that number fails; nothing when it has no so many.
-fn inject(operation: &str, call: &str, error: &str, at: u32) -> Option<portero_lab::Ran> {
+fn inject(operation: &'static str, call: &str, error: &str, at: u32) -> Option<portero_lab::Ran> {
     let log = "/run/lab/files/injected";
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:error={error}:when={at}");

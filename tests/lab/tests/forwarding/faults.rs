@@ -1,11 +1,11 @@
 //! Kills, crowds and hanging programs.
 
 use crate::world::{sorted, World};
-use portero_lab::{Backend, Program, Scenario};
+use portero_lab::{Backend, Event, Program, Scenario};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
@@ -52,29 +52,30 @@ fn port(number: u16) -> String {
     )
 }
 
-/// The command for a recorded event, with its input in a file.
-pub fn hook(wrapper: &[&str], kind: &str, name: &str, operation: &str, stdin: &str) -> Command {
-    let path = format!("/run/lab/files/event-{kind}-{name}.xml");
-    fs::write(&path, stdin).expect("an event");
-    let program = format!("/usr/bin/portero-{kind}-hook");
-    let mut words: Vec<&str> = wrapper.to_vec();
-    words.extend([program.as_str(), name, operation, "begin", "-"]);
-    let mut command = Command::new(words[0]);
-    command
-        .args(&words[1..])
-        .stdin(fs::File::open(&path).expect("an event"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit());
-    command
+/// The command for a recorded event.
+pub fn hook(
+    wrapper: &[&str],
+    hook: &'static str,
+    name: &str,
+    operation: &'static str,
+    stdin: &str,
+) -> Command {
+    let event = Event {
+        hook,
+        name: name.to_owned(),
+        operation,
+        stdin: stdin.to_owned(),
+    };
+    event.command(wrapper)
 }
 
-pub fn qemu(number: u16, operation: &str) -> bool {
+pub fn qemu(number: u16, operation: &'static str) -> bool {
     let name = format!("rec{number}");
     let status = hook(&[], "qemu", &name, operation, &domain(number)).status();
     status.expect("the hook").success()
 }
 
-pub fn network_port(number: u16, operation: &str) {
+pub fn network_port(number: u16, operation: &'static str) {
     let status = hook(&[], "network", "rec", operation, &port(number)).status();
     assert!(status.expect("the hook").success());
 }
