@@ -263,7 +263,7 @@ pub fn reconcile(family: Family, observed: &Observed, desired: &[Ruleset]) -> Op
                 .filter(|base| wanted.contains(base.chain()))
                 .map(Base::built_in_jump)
                 .collect();
-            mend_built_in(builder.table(table), &found, built_in, &needed);
+            mend_built_in(builder.table(table), found, built_in, &needed);
         }
         let stale: Vec<String> = found
             .chains
