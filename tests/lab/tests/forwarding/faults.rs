@@ -14,6 +14,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: killed,
     },
     Scenario {
+        name: "a program that outlives its killed hook changes nothing that comes after",
+        run: orphan,
+    },
+    Scenario {
         name: "fifty guests' hooks at once",
         run: crowd,
     },
@@ -144,6 +148,47 @@ fn killed(world: &mut World) {
     assert!(kills > 40, "only {kills} kills: strace did not inject");
     forget_network();
     world.serves();
+    world.stop_web();
+    world.is_untouched();
+}
+
+/// Kills the hook while its program has not written yet; the guest's end has to wait for that one.
+fn orphan(world: &mut World) {
+    world.running_web();
+    network_port(1, "port-created");
+    assert!(qemu(1, "prepare"));
+    let before = sorted(&world.lab.rules());
+    let (writer, slow) = match world.lab.backend() {
+        Backend::Iptables => (
+            "/usr/sbin/iptables-restore",
+            "#!/bin/sh\nsleep 1\nexec /usr/sbin/xtables-nft-multi iptables-restore \"$@\"\n",
+        ),
+        Backend::Nftables => (
+            "/usr/sbin/nft",
+            "#!/bin/sh\ncase \"$*\" in -f*) sleep 1;; esac\nexec /usr/sbin/nft.aside \"$@\"\n",
+        ),
+    };
+    replaced(writer, slow, || {
+        // Control: it writes in the end.
+        assert!(qemu(1, "start"));
+        assert_ne!(sorted(&world.lab.rules()), before);
+        assert!(qemu(1, "stopped"));
+        assert_eq!(sorted(&world.lab.rules()), before);
+        assert!(qemu(1, "prepare"));
+        let mut killed = hook(&[], "qemu", "rec1", "start", &domain(1))
+            .spawn()
+            .expect("the hook");
+        std::thread::sleep(Duration::from_millis(500));
+        killed.kill().expect("the hook");
+        let status = killed.wait().expect("the hook");
+        assert_eq!(status.signal(), Some(9));
+        assert_eq!(sorted(&world.lab.rules()), before, "it has written already");
+        assert!(qemu(1, "stopped") && qemu(1, "release"));
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(sorted(&world.lab.rules()), before);
+    });
+    network_port(1, "port-deleted");
+    forget_network();
     world.stop_web();
     world.is_untouched();
 }
