@@ -347,15 +347,17 @@ impl<'a> Engine<'a> {
         let written = self.written_policy(network)?;
         let has_policy = written.is_some();
         let frame = self.state.frame()?;
-        if has_policy && frame.as_ref().map(|frame| frame.firewall) == Some(Firewall::Nftables) {
-            self.kernel.expect(Tool::Nft);
-        }
+        let has_nft = frame.as_ref().map(|frame| frame.firewall) == Some(Firewall::Nftables);
         let others_have = frame.is_some_and(|frame| frame.policies);
         if forwards.is_empty() && !has_policy && !others_have {
             return Ok(());
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
+        if has_policy && has_nft {
+            // It holds the lock too.
+            self.kernel.expect(Tool::Nft);
+        }
         let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
         let forwards: Vec<&Forward> = forwards.iter().collect();
         self.check(&config, &owner, &forwards, None)?;

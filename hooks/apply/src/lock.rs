@@ -1,8 +1,8 @@
-//! Locks that the kernel frees when their holder dies, flock(2).
+//! Locks that the kernel frees when their last holder dies, flock(2).
 
 use crate::{ApplyError, Deadline};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{fcntl, FcntlArg, FdFlag, Flock, FlockArg};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -53,6 +53,21 @@ impl Lock {
             };
             std::thread::sleep(INTERVAL);
         }
+    }
+}
+
+impl Lock {
+    /// Lets the programs that are started from now on hold it too, each until it ends: one that outlives
+    /// an event that was killed may still write.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub(crate) fn pass_on(self, path: &Path) -> Result<Self, ApplyError> {
+        if let Some(file) = &self.0 {
+            fcntl(&**file, FcntlArg::F_SETFD(FdFlag::empty()))
+                .map_err(|errno| failed(path, errno.into()))?;
+        }
+        Ok(self)
     }
 }
 

@@ -149,13 +149,15 @@ impl State {
         }
     }
 
-    /// Takes the lock that is held while one event reads, plans and commits.
+    /// Takes the lock that is held while one event reads, plans and commits, and by the programs that
+    /// it starts meanwhile.
     ///
     /// # Errors
     /// [`ApplyError::Locked`] when another holds it until the deadline; [`ApplyError::File`].
     pub fn lock(&self, deadline: Deadline) -> Result<Lock, ApplyError> {
         files::make_folder(&self.root)?;
-        Lock::take(&self.root.join("lock"), deadline)
+        let path = self.root.join("lock");
+        Lock::take(&path, deadline)?.pass_on(&path)
     }
 
     /// Whether the firewall holds what the records say.

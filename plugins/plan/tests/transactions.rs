@@ -137,6 +137,34 @@ fn a_jump_below_libvirts_or_there_twice_is_mended() {
 }
 
 #[test]
+fn libvirts_jumps_are_below_in_every_chain() {
+    let mut a = ruleset("a", 1);
+    a.rules.push(Rule::Localnet {
+        bridge: "br-a".to_owned(),
+    });
+    a.rules.push(Rule::Masquerade {
+        source: None,
+        guest: [192, 168, 122, 1].into(),
+    });
+    let script = only(change_owner(&Ruleset::empty(a.owner.clone()), &a, [], &[]));
+    let jumps: Vec<&str> = script
+        .lines()
+        .filter(|line| line.starts_with("-I "))
+        .collect();
+    assert_eq!(jumps.len(), 5, "{script}");
+    for jump in jumps {
+        let built_in = jump.split(' ').nth(1).expect("a chain");
+        for (other, is_mended) in [("LIBVIRT_ANY", true), ("OTHERS", false)] {
+            let above = format!("-I {built_in} -j {other}\n{jump}\n");
+            let below = after(&script.replace(&format!("{jump}\n"), &above));
+            let mended = reconcile(Family::Ipv4, &below, std::slice::from_ref(&a));
+            let mended = mended.map(|script| script.text).unwrap_or_default();
+            assert_eq!(mended.contains(jump), is_mended, "{above}{mended}");
+        }
+    }
+}
+
+#[test]
 fn a_name_cannot_leave_its_comment() {
     let mut owner = ruleset("a", 1).owner;
     owner.name = "-A; reboot \"x\"\n\u{e9}".to_owned();

@@ -157,14 +157,12 @@ impl Engine<'_> {
     ) -> Result<(), ApplyError> {
         self.set_localnet(old, new)?;
         self.set_neighbors(old, new, deadline)?;
-        let flows = |rulesets: &[&Ruleset]| -> Vec<Flow> {
+        let flows = |rulesets: &[&Ruleset]| -> HashSet<Flow> {
             let rules = rulesets.iter().flat_map(|ruleset| &ruleset.rules);
             rules.filter_map(Flow::of).collect()
         };
         let (before, after) = (flows(old), flows(new));
-        let appeared = after.iter().filter(|flow| !before.contains(flow));
-        let gone = before.iter().filter(|flow| !after.contains(flow));
-        let changed: Vec<Flow> = appeared.chain(gone).cloned().collect();
+        let changed: Vec<Flow> = before.symmetric_difference(&after).cloned().collect();
         // The rules are right; a connection that lingers is no reason to take them back.
         if let Err(error) = self.kernel.forget(&changed, deadline) {
             let message = format!("cannot forget tracked UDP connections: {error}");

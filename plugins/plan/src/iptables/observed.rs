@@ -22,6 +22,13 @@ pub struct ObservedTable {
     libvirt: BTreeSet<String>,
 }
 
+/// A table that is not there.
+static NO_TABLE: ObservedTable = ObservedTable {
+    chains: BTreeMap::new(),
+    built_in: BTreeMap::new(),
+    libvirt: BTreeSet::new(),
+};
+
 impl Observed {
     /// Adds a table from the lines of `iptables -t TABLE -S`.
     pub fn add<'a>(&mut self, table: Table, lines: impl IntoIterator<Item = &'a str>) {
@@ -64,8 +71,8 @@ impl Observed {
 
     /// A table; empty if it was not there.
     #[must_use]
-    pub fn table(&self, table: Table) -> ObservedTable {
-        self.tables.get(&table).cloned().unwrap_or_default()
+    pub fn table(&self, table: Table) -> &ObservedTable {
+        self.tables.get(&table).unwrap_or(&NO_TABLE)
     }
 
     /// Whether libvirt's chains can be jumped to.

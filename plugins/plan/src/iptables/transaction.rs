@@ -10,8 +10,10 @@ use super::{Observed, ObservedTable};
 use crate::{Family, Ruleset, Script, Tool};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// libvirt's own chains in FORWARD (src/network/network_iptables.c), which end in REJECT.
-const LIBVIRT_FORWARD_CHAINS: [&str; 3] = ["LIBVIRT_FWX", "LIBVIRT_FWI", "LIBVIRT_FWO"];
+/// What the names of libvirt's own chains start with (src/network/network_iptables.c). Those of FORWARD
+/// end in REJECT, those of INPUT and OUTPUT accept DNS and DHCP, that of POSTROUTING masquerades: where
+/// a missing jump to them is made anew, libvirt puts it first.
+const LIBVIRT_CHAIN_PREFIX: &str = "LIBVIRT_";
 
 /// The commands for one table, in the order in which they must stand.
 #[derive(Debug, Default)]
@@ -261,7 +263,7 @@ pub fn reconcile(family: Family, observed: &Observed, desired: &[Ruleset]) -> Op
                 .filter(|base| wanted.contains(base.chain()))
                 .map(Base::built_in_jump)
                 .collect();
-            mend_built_in(builder.table(table), &found, built_in, &needed);
+            mend_built_in(builder.table(table), found, built_in, &needed);
         }
         let stale: Vec<String> = found
             .chains
@@ -304,7 +306,7 @@ fn mend_built_in(
     let last = rules.iter().rposition(|rule| is_ours(&rule));
     let libvirt = rules
         .iter()
-        .position(|rule| LIBVIRT_FORWARD_CHAINS.contains(&target(rule).as_str()));
+        .position(|rule| target(rule).starts_with(LIBVIRT_CHAIN_PREFIX));
     let is_above = match (last, libvirt) {
         (Some(last), Some(libvirt)) => last < libvirt,
         _ => true,

@@ -318,7 +318,7 @@ fn iptables_is_right(
     place: &str,
 ) {
     if let Some(script) = iptables::reconcile(family, observed, rulesets) {
-        let chains = observed.table(iptables::Table::Filter).chains;
+        let chains = &observed.table(iptables::Table::Filter).chains;
         panic!(
             "{place}: not as it was written:\n{}\n{chains:#?}",
             script.text
