@@ -8,6 +8,7 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST,
 };
 use netlink_sys::protocols::NETLINK_NETFILTER;
+use nix::errno::Errno;
 use std::convert::Infallible;
 
 /// `NFNL_SUBSYS_NFTABLES` of linux/netfilter/nfnetlink.h, in the upper byte of a message's type.
@@ -117,17 +118,42 @@ pub(crate) fn has_rules(
     Ok(ask(message, NLM_F_REQUEST | NLM_F_DUMP, deadline)? > 0)
 }
 
+/// How the kernel says that a table is not there (net/netfilter/nf_tables_api.c),
+/// that it has no nftables (net/netfilter/nfnetlink.c), or no sockets of the kind, netlink(7). Anything else, as
+/// too many open files, does not tell: a table that is taken for missing would be made a second time.
+const NOT_THERE: [Errno; 5] = [
+    Errno::ENOENT,
+    Errno::EINVAL,
+    Errno::EOPNOTSUPP,
+    Errno::EAFNOSUPPORT,
+    Errno::EPROTONOSUPPORT,
+];
+
 /// The number of answers; none when the kernel does not know what it is asked for.
 fn ask(message: Raw, flags: u16, deadline: Deadline) -> Result<usize, KernelError> {
     let mut answers = 0;
     let asked = Netlink::open(NETLINK_NETFILTER, deadline)
         .and_then(|mut netlink| netlink.request(message, flags, |_: Raw| answers += 1));
     match asked {
-        Err(KernelError::Kernel { source, .. })
-            if source.kind() != std::io::ErrorKind::TimedOut =>
-        {
-            Ok(0)
-        }
+        Err(KernelError::Kernel { source, .. }) if is_not_there(&source) => Ok(0),
         other => other.map(|()| answers),
+    }
+}
+
+fn is_not_there(error: &std::io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    errno.is_some_and(|errno| NOT_THERE.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_tell_is_not_taken_for_missing() {
+        let is = |errno: Errno| is_not_there(&errno.into());
+        assert!(is(Errno::ENOENT) && is(Errno::EPROTONOSUPPORT));
+        assert!(!is(Errno::EMFILE) && !is(Errno::EPERM) && !is(Errno::ENOBUFS));
+        assert!(!is_not_there(&std::io::ErrorKind::TimedOut.into()));
     }
 }

@@ -3,7 +3,7 @@
 use crate::act::Act;
 use crate::kind::Kind;
 use portero_lab::{sorted, Backend, DomainXml, From, Lab, NetworkXml, Proto, HOST_V4, HOST_V6};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 
 const WEB: &str = "192.168.50.10";
@@ -137,15 +137,18 @@ impl World {
     }
 }
 
-/// The lines that are in one of the two only.
+/// The lines that are not as often in the one as in the other.
 pub fn difference(one: &Tables, other: &Tables) -> Vec<String> {
-    let lines = |tables: &Tables| -> BTreeSet<String> {
-        let of = |(table, lines): (&String, &Vec<String>)| {
-            let lines = lines.iter().map(|line| format!("{table}: {line}"));
-            lines.collect::<Vec<String>>()
-        };
-        tables.iter().flat_map(of).collect()
-    };
-    let (one, other) = (lines(one), lines(other));
-    one.symmetric_difference(&other).cloned().collect()
+    let mut counts = BTreeMap::<(&String, &String), i32>::new();
+    for (tables, count) in [(one, 1), (other, -1)] {
+        for (table, lines) in tables {
+            for line in lines {
+                *counts.entry((table, line)).or_default() += count;
+            }
+        }
+    }
+    let differing = counts.into_iter().filter(|(_, count)| *count != 0);
+    differing
+        .map(|((table, line), count)| format!("{table}: {line} ({count:+})"))
+        .collect()
 }
