@@ -149,10 +149,10 @@ fn finish(
         .stderr
         .take()
         .map_or(Some(String::new()), |stderr| read_until(stderr, deadline));
-    let status = message
-        .is_some()
-        .then(|| wait_until(child, deadline, ABOUT_TO_END))
-        .flatten();
+    let status = match message {
+        Some(_) => wait_until(child, deadline, ABOUT_TO_END).map_err(spawn_error)?,
+        None => None,
+    };
     let Some(status) = status else {
         let _ = child.kill();
         let _ = child.wait();
@@ -231,13 +231,17 @@ fn read_until(mut stderr: ChildStderr, deadline: Deadline) -> Option<String> {
 }
 
 /// Waits for a program to end, and looks after each `pause`; nothing when the deadline comes first.
-fn wait_until(child: &mut Child, deadline: Deadline, pause: Duration) -> Option<ExitStatus> {
+/// Whoever lets portero ignore `SIGCHLD` keeps it from knowing how a program has ended: an error.
+fn wait_until(
+    child: &mut Child,
+    deadline: Deadline,
+    pause: Duration,
+) -> std::io::Result<Option<ExitStatus>> {
     loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Err(_) => return None,
-            Ok(None) if deadline.left().is_zero() => return None,
-            Ok(None) => std::thread::sleep(pause),
+        match child.try_wait()? {
+            Some(status) => return Ok(Some(status)),
+            None if deadline.left().is_zero() => return Ok(None),
+            None => std::thread::sleep(pause),
         }
     }
 }
@@ -268,7 +272,8 @@ pub(crate) fn run_starter(
         .process_group(0)
         .spawn()
         .map_err(spawn_error)?;
-    let Some(status) = wait_until(&mut child, deadline, AT_WORK) else {
+    let ended = wait_until(&mut child, deadline, AT_WORK).map_err(spawn_error)?;
+    let Some(status) = ended else {
         let group = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
         let _ = group.map(|group| killpg(group, Signal::SIGKILL));
         let _ = child.wait();

@@ -93,7 +93,7 @@ impl Config {
     /// [`ApplyError::Unsafe`], [`ApplyError::Config`] with the line of what is wrong.
     pub fn load(paths: &Paths, owner: u32) -> Result<Self, ApplyError> {
         let path = paths.config.join("portero.toml");
-        match files::read_trusted(&path, owner)? {
+        match files::read_trusted(&path, &paths.config, owner)? {
             Some(content) => Self::parse(&path, &content),
             None => Ok(Self::default()),
         }
@@ -174,7 +174,8 @@ pub(crate) fn element_in_file(
     owner: u32,
 ) -> Result<Option<(Element, Origin)>, ApplyError> {
     let path = file_of(paths, kind, name);
-    Ok(element_of(&path, owner)?.map(|root| (root, Origin::File(path.display().to_string()))))
+    Ok(element_of(paths, &path, owner)?
+        .map(|root| (root, Origin::File(path.display().to_string()))))
 }
 
 /// A group of peers that rules name.
@@ -183,7 +184,7 @@ pub(crate) fn element_in_file(
 /// [`ApplyError::Unsafe`], [`ApplyError::FileXml`], [`ApplyError::Policy`].
 pub(crate) fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Group, ApplyError> {
     let path = paths.config.join("groups").join(format!("{name}.xml"));
-    let Some(root) = element_of(&path, owner)? else {
+    let Some(root) = element_of(paths, &path, owner)? else {
         return Err(ApplyError::NoGroup { path });
     };
     Group::of(&root).map_err(|source| ApplyError::Policy {
@@ -192,8 +193,8 @@ pub(crate) fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Grou
     })
 }
 
-fn element_of(path: &Path, owner: u32) -> Result<Option<Element>, ApplyError> {
-    let content = files::read_trusted(path, owner)?;
+fn element_of(paths: &Paths, path: &Path, owner: u32) -> Result<Option<Element>, ApplyError> {
+    let content = files::read_trusted(path, &paths.config, owner)?;
     content.map(|content| parse(path, &content)).transpose()
 }
 

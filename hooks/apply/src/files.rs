@@ -24,11 +24,24 @@ fn failed<'a>(
     }
 }
 
-/// Reads a file; `None` if there is none.
+/// Reads a regular file; `None` if there is none. Nothing that could make the reader wait, as a FIFO,
+/// is read.
+///
+/// # Errors
+/// [`ApplyError::Unsafe`] when it is something else than a file; [`ApplyError::File`] when it cannot
+/// be read or is longer than 8 MiB.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
+    match open_regular(path)? {
+        Some((file, _)) => read_open(&file, path).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Reads what the user names, a pipe too; `None` if there is none.
 ///
 /// # Errors
 /// [`ApplyError::File`] when it cannot be read or is longer than 8 MiB.
-pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
+pub(crate) fn read_named(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
     match File::open(path) {
         Ok(file) => read_open(&file, path).map(Some),
         Err(error) if is_absent(&error) => Ok(None),
@@ -36,12 +49,79 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
     }
 }
 
-/// Reads a configuration file that only root can have written; `None` if there is none.
+/// Reads a file of portero's own, which nobody else can have written; `None` if there is none.
 ///
 /// # Errors
-/// [`ApplyError::Unsafe`] when the file, or the folder it is in, belongs to somebody else than
+/// [`ApplyError::Unsafe`] when it is somebody else's or can be written by others;
+/// [`ApplyError::File`].
+pub(crate) fn read_own(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
+    let Some((file, metadata)) = open_regular(path)? else {
+        return Ok(None);
+    };
+    check_safe(path, &metadata, own_user())?;
+    read_open(&file, path).map(Some)
+}
+
+/// Reads a configuration file that only root can have written; `None` if there is none. All folders
+/// down from `root`, which it is below, have to be safe even then: what was there may have been taken
+/// away.
+///
+/// # Errors
+/// [`ApplyError::Unsafe`] when the file, or a folder it is in, belongs to somebody else than
 /// `owner` or can be written by others; [`ApplyError::File`].
-pub(crate) fn read_trusted(path: &Path, owner: u32) -> Result<Option<Vec<u8>>, ApplyError> {
+pub(crate) fn read_trusted(
+    path: &Path,
+    root: &Path,
+    owner: u32,
+) -> Result<Option<Vec<u8>>, ApplyError> {
+    for folder in path.ancestors().skip(1) {
+        if !folder.starts_with(root) {
+            break;
+        }
+        match fs::metadata(folder) {
+            Ok(metadata) => check_safe(folder, &metadata, owner)?,
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(failed("read", folder)(error)),
+        }
+    }
+    let Some((file, metadata)) = open_regular(path)? else {
+        return Ok(None);
+    };
+    check_safe(path, &metadata, owner)?;
+    read_open(&file, path).map(Some)
+}
+
+/// Refuses a folder of portero's own that others can write to, or that is a link to somewhere else.
+///
+/// # Errors
+/// [`ApplyError::Unsafe`]; [`ApplyError::File`] when there is none.
+pub(crate) fn check_own_folder(path: &Path) -> Result<(), ApplyError> {
+    let metadata = fs::symlink_metadata(path).map_err(failed("read", path))?;
+    if !metadata.is_dir() {
+        return Err(ApplyError::Unsafe {
+            path: path.to_owned(),
+            reason: "is not a folder".to_owned(),
+        });
+    }
+    check_safe(path, &metadata, own_user())
+}
+
+/// Refuses what is not a regular file.
+///
+/// # Errors
+/// [`ApplyError::Unsafe`].
+pub(crate) fn check_regular(path: &Path, metadata: &fs::Metadata) -> Result<(), ApplyError> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(ApplyError::Unsafe {
+        path: path.to_owned(),
+        reason: "is not a regular file".to_owned(),
+    })
+}
+
+/// Opens a regular file, and waits for nothing; `None` if there is none.
+fn open_regular(path: &Path) -> Result<Option<(File, fs::Metadata)>, ApplyError> {
     let file = match OpenOptions::new()
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK)
@@ -52,18 +132,13 @@ pub(crate) fn read_trusted(path: &Path, owner: u32) -> Result<Option<Vec<u8>>, A
         Err(error) => return Err(failed("read", path)(error)),
     };
     let metadata = file.metadata().map_err(failed("read", path))?;
-    if !metadata.is_file() {
-        return Err(ApplyError::Unsafe {
-            path: path.to_owned(),
-            reason: "is not a regular file".to_owned(),
-        });
-    }
-    check_safe(path, &metadata, owner)?;
-    if let Some(folder) = path.parent() {
-        let metadata = fs::metadata(folder).map_err(failed("read", folder))?;
-        check_safe(folder, &metadata, owner)?;
-    }
-    read_open(&file, path).map(Some)
+    check_regular(path, &metadata)?;
+    Ok(Some((file, metadata)))
+}
+
+/// Who portero runs as: root.
+fn own_user() -> u32 {
+    nix::unistd::geteuid().as_raw()
 }
 
 fn check_safe(path: &Path, metadata: &fs::Metadata, owner: u32) -> Result<(), ApplyError> {
@@ -172,18 +247,28 @@ pub(crate) fn write_as(
 }
 
 fn write_new(path: &Path, content: &[u8], ownership: &Ownership) -> Result<(), ApplyError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(path)
-        .map_err(failed("write", path))?;
+    // One of a killed process with the same number, or what somebody has put there instead: it is
+    // never written to.
+    let mut file = match create_new(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            remove(path)?;
+            create_new(path)
+        }
+        other => other,
+    }
+    .map_err(failed("write", path))?;
     file.write_all(content)
         .and_then(|()| own(&file, ownership))
         .and_then(|()| file.sync_data())
         .map_err(failed("write", path))
+}
+
+fn create_new(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Gives the file away where it is not ours to keep.
@@ -261,3 +346,6 @@ pub(crate) fn names(folder: &Path, suffix: &str) -> Result<Vec<String>, ApplyErr
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Locks that the kernel frees when their last holder dies, flock(2).
 
-use crate::{ApplyError, Deadline};
+use crate::{files, ApplyError, Deadline};
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, FdFlag, Flock, FlockArg};
 use std::fs::{File, OpenOptions};
@@ -71,14 +71,19 @@ impl Lock {
     }
 }
 
+/// Opens the file of a lock, and nothing that somebody may have put in its place.
 fn open(path: &Path) -> Result<File, ApplyError> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
         .open(path)
-        .map_err(|source| failed(path, source))
+        .map_err(|source| failed(path, source))?;
+    let metadata = file.metadata().map_err(|source| failed(path, source))?;
+    files::check_regular(path, &metadata)?;
+    Ok(file)
 }
 
 /// Tries once; gives the file back when another holds its lock.

@@ -159,17 +159,52 @@ fn connect(program: &str) -> std::io::Result<Logger<LoggerBackend, Formatter3164
     Ok(Logger::new(LoggerBackend::Unix(socket), formatter))
 }
 
-/// A message without line breaks, so that nothing in a name can start a line of its own.
+/// Longest message, in characters: what somebody has written into an element is part of some, and
+/// syslog takes no message of any length.
+const MESSAGE_LIMIT: usize = 1000;
+
+/// A message without line breaks, so that nothing in a name can start a line of its own, and without
+/// what makes a line read as another.
 fn one_line(message: &dyn fmt::Display) -> String {
-    message
-        .to_string()
-        .chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
+    let message = message.to_string();
+    let mut line = String::new();
+    for (count, character) in message.chars().enumerate() {
+        if count == MESSAGE_LIMIT {
+            return line + "...";
+        }
+        match character {
+            character if character.is_control() => line.push(' '),
+            // Line and paragraph separators, and all of Unicode's property Bidi_Control.
+            '\u{2028}'
+            | '\u{2029}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                line.extend(character.escape_unicode());
             }
-        })
-        .collect()
+            character => line.push(character),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{one_line, MESSAGE_LIMIT};
+
+    #[test]
+    fn a_message_is_one_line_that_reads_as_it_was_written() {
+        assert_eq!(one_line(&"a\nb\u{1b}[2Jc\u{85}d"), "a b [2Jc d");
+        assert_eq!(one_line(&"\u{202e}txt\u{2028}."), "\\u{202e}txt\\u{2028}.");
+        assert_eq!(one_line(&"Zoë's \"x\\y\""), "Zoë's \"x\\y\"");
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_cut() {
+        let longest = "ä".repeat(MESSAGE_LIMIT);
+        assert_eq!(one_line(&longest), longest);
+        assert_eq!(one_line(&(longest.clone() + "ä")), longest + "...");
+    }
 }

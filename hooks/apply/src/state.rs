@@ -16,6 +16,7 @@ use portero_plan::{Claim, Family, Firewall, Owner, OwnerKind, Ruleset};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
@@ -84,12 +85,20 @@ pub enum Phase {
 }
 
 /// A forward whose rules have to wait.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Waiting {
     /// The ports it holds meanwhile.
     pub claims: Vec<Claim>,
     /// What is missing.
     pub reason: String,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports: Vec<String> = self.claims.iter().map(ToString::to_string).collect();
+        let (ports, reason) = (ports.join(", "), &self.reason);
+        write!(formatter, "{ports} is not forwarded yet: {reason}")
+    }
 }
 
 /// A guest's interface on a network, as recorded.
@@ -149,13 +158,20 @@ impl State {
         }
     }
 
+    /// Makes a folder of the state, if it is not there, in which nobody else can write.
+    fn make(&self, folder: &Path) -> Result<(), ApplyError> {
+        files::make_folder(folder)?;
+        files::check_own_folder(&self.root)?;
+        files::check_own_folder(folder)
+    }
+
     /// Takes the lock that is held while one event reads, plans and commits, and by the programs that
     /// it starts meanwhile.
     ///
     /// # Errors
     /// [`ApplyError::Locked`] when another holds it until the deadline; [`ApplyError::File`].
     pub fn lock(&self, deadline: Deadline) -> Result<Lock, ApplyError> {
-        files::make_folder(&self.root)?;
+        self.make(&self.root)?;
         let path = self.root.join("lock");
         Lock::take(&path, deadline)?.pass_on(&path)
     }
@@ -206,7 +222,7 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn frame(&self) -> Result<Option<Frame>, ApplyError> {
-        let content = files::read(&self.root.join("frame"))?;
+        let content = files::read_own(&self.root.join("frame"))?;
         Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
     }
 
@@ -249,7 +265,7 @@ impl State {
     }
 
     fn read_record<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, ApplyError> {
-        let Some(content) = files::read(path)? else {
+        let Some(content) = files::read_own(path)? else {
             return Ok(None);
         };
         match serde_json::from_slice(&content) {
@@ -321,7 +337,7 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn put_record_text(&self, owner: &Owner, text: &[u8]) -> Result<(), ApplyError> {
-        files::make_folder(&self.root.join("records"))?;
+        self.make(&self.root.join("records"))?;
         files::write(&self.record_path(owner.kind, owner.uuid), text)
     }
 
@@ -356,11 +372,11 @@ impl State {
     /// [`ApplyError::File`].
     pub fn put_object(&self, kind: OwnerKind, uuid: Uuid, stdin: &[u8]) -> Result<(), ApplyError> {
         let path = self.object_path(kind, uuid);
-        if files::read(&path)?.as_deref() == Some(stdin) {
+        if files::read_own(&path)?.as_deref() == Some(stdin) {
             return Ok(());
         }
         if let Some(folder) = path.parent() {
-            files::make_folder(folder)?;
+            self.make(folder)?;
         }
         files::write(&path, stdin)
     }
@@ -378,7 +394,7 @@ impl State {
     /// # Errors
     /// [`ApplyError::File`].
     pub fn domain(&self, uuid: Uuid) -> Result<Option<Domain>, ApplyError> {
-        let content = files::read(&self.object_path(OwnerKind::Domain, uuid))?;
+        let content = files::read_own(&self.object_path(OwnerKind::Domain, uuid))?;
         Ok(content.and_then(|stdin| domain_of(&stdin)))
     }
 
@@ -444,7 +460,7 @@ impl State {
             if Some(&name) == but.as_ref() {
                 continue;
             }
-            let content = files::read(&folder.join(name))?;
+            let content = files::read_own(&folder.join(name))?;
             objects.extend(content.and_then(|content| read(&content)));
         }
         Ok(objects)
@@ -465,7 +481,7 @@ impl State {
         plug: Plug,
     ) -> Result<(), ApplyError> {
         let folder = self.ports_of(port.owner);
-        files::make_folder(&folder)?;
+        self.make(&folder)?;
         let path = folder.join(format!("{}.json", port.uuid));
         let file = PortFile {
             network,
@@ -503,7 +519,7 @@ impl State {
         let folder = self.ports_of(owner);
         let mut ports = Vec::new();
         for name in files::names(&folder, ".json")? {
-            let Some(content) = files::read(&folder.join(name))? else {
+            let Some(content) = files::read_own(&folder.join(name))? else {
                 continue;
             };
             let Ok(file) = serde_json::from_slice::<PortFile>(&content) else {
@@ -545,7 +561,7 @@ impl State {
     /// [`ApplyError::File`].
     pub fn note_change(&self, setting: Setting, interface: &str) -> Result<(), ApplyError> {
         let folder = self.root.join(setting.folder());
-        files::make_folder(&folder)?;
+        self.make(&folder)?;
         files::write(&folder.join(interface), b"")
     }
 

@@ -1,5 +1,6 @@
 //! Refuses host ports that are somebody else's: another forward's, or a program's on the host.
 
+use crate::index::Index;
 use crate::{Forward, ForwardError, Limits};
 use portero_plan::{Claim, Owner, Protocol, Ruleset};
 use std::collections::HashSet;
@@ -55,15 +56,17 @@ pub enum Refusal {
 /// # Errors
 /// [`ForwardError`] at the second of two forwards of one port.
 pub fn check_own(forwards: &[&Forward]) -> Result<(), ForwardError> {
+    let mut earlier = Index::default();
     for (index, forward) in forwards.iter().enumerate() {
-        for claim in forward.claims() {
-            let other = forwards[..index]
-                .iter()
-                .find(|other| other.claims().any(|other| other.conflicts_with(&claim)));
-            if let Some(other) = other {
-                let line = other.line;
+        let claims: Vec<Claim> = forward.claims().collect();
+        for claim in &claims {
+            if let Some((other, _)) = earlier.first_in_conflict(claim) {
+                let (claim, line) = (claim.clone(), forwards[other].line);
                 return Err(forward.error(Refusal::Twice { claim, line }));
             }
+        }
+        for claim in claims {
+            earlier.insert(index, claim);
         }
     }
     Ok(())
@@ -78,17 +81,20 @@ pub fn check_others<'a>(
     forwards: &[&Forward],
     others: impl IntoIterator<Item = &'a Ruleset>,
 ) -> Result<(), ForwardError> {
+    let mut own = Index::default();
+    for (index, forward) in forwards.iter().enumerate() {
+        for claim in forward.claims() {
+            own.insert(index, claim);
+        }
+    }
     for other in others {
         if (other.owner.kind, other.owner.uuid) == (owner.kind, owner.uuid) {
             continue;
         }
         for held in &other.claims {
-            for forward in forwards {
-                let claim = forward.claims().find(|claim| claim.conflicts_with(held));
-                if let Some(claim) = claim {
-                    let holder = other.owner.clone();
-                    return Err(forward.error(Refusal::Held { claim, holder }));
-                }
+            if let Some((index, claim)) = own.first_in_conflict(held) {
+                let (claim, holder) = (claim.clone(), other.owner.clone());
+                return Err(forwards[index].error(Refusal::Held { claim, holder }));
             }
         }
     }

@@ -102,9 +102,11 @@ impl Folder {
     /// Reads the record; nothing if there is none.
     pub(crate) fn read(&self) -> Result<Option<Record>, ChangeError> {
         let path = self.record_path();
-        let Some(text) = files::read(&path)? else {
+        // It says what is written below /etc.
+        let Some(text) = files::read_own(&path)? else {
             return Ok(None);
         };
+        files::check_own_folder(&self.0)?;
         let record = serde_json::from_slice(&text);
         record.map(Some).map_err(|source| ChangeError::Record {
             path: path.display().to_string(),

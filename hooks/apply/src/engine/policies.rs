@@ -191,7 +191,7 @@ impl Engine<'_> {
             origin: origin.clone(),
             source,
         };
-        let content = files::read(path)?.ok_or_else(|| ApplyError::File {
+        let content = files::read_named(path)?.ok_or_else(|| ApplyError::File {
             action: "read",
             path: path.to_owned(),
             source: std::io::ErrorKind::NotFound.into(),
