@@ -471,9 +471,7 @@ impl<'a> Engine<'a> {
         };
         let forwards = self.domain_forwards(&domain)?;
         let forwards: Vec<&Forward> = forwards.iter().collect();
-        for forward in &forwards {
-            config.limits.check(forward)?;
-        }
+        config.limits.check_all(&forwards)?;
         let networks = self.state.networks()?;
         let plan = self.plan_domain(&domain, &forwards, &networks)?;
         let old = self.state.record(OwnerKind::Domain, port.owner)?;
@@ -549,21 +547,10 @@ impl<'a> Engine<'a> {
                 reason: pending.reason,
             })
             .collect();
-        for waiting in &pending {
-            if old.is_some_and(|old| old.pending.contains(waiting)) {
-                continue;
-            }
-            let ports: Vec<String> = waiting.claims.iter().map(ToString::to_string).collect();
-            self.log.write(
-                Severity::Warning,
-                format!(
-                    "{}: {} is not forwarded yet: {}",
-                    plan.ruleset.owner,
-                    ports.join(", "),
-                    waiting.reason
-                ),
-            );
-        }
+        let known: HashSet<&Waiting> = old.iter().flat_map(|old| &old.pending).collect();
+        let news = pending.iter().filter(|waiting| !known.contains(waiting));
+        let verb = format!("{}:", plan.ruleset.owner);
+        self.log_each(Severity::Warning, &verb, news);
         Record {
             phase: Phase::Active,
             ruleset: plan.ruleset,
@@ -601,9 +588,7 @@ impl<'a> Engine<'a> {
 
 /// Checks forwards against limits and each other.
 fn check_alone(config: &Config, forwards: &[&Forward]) -> Result<(), ApplyError> {
-    for forward in forwards {
-        config.limits.check(forward)?;
-    }
+    config.limits.check_all(forwards)?;
     Ok(check_own(forwards)?)
 }
 

@@ -219,7 +219,7 @@ pub enum ProxyNdp {
 }
 
 /// Connections that a UDP rule makes or made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// Transport protocol.
     pub protocol: Protocol,

@@ -174,6 +174,21 @@ impl PortRange {
         Self::new(start, end).ok()
     }
 
+    /// The range, longer if need be, up to a later port.
+    #[must_use]
+    pub fn up_to(self, end: u16) -> Self {
+        Self {
+            start: self.start,
+            end: self.end.max(end),
+        }
+    }
+
+    /// How many ports it has.
+    #[must_use]
+    pub fn count(self) -> usize {
+        usize::from(self.end - self.start) + 1
+    }
+
     /// What is left of the range without `hole`: none, one or two ranges.
     #[must_use]
     pub fn without(self, hole: Self) -> Vec<Self> {

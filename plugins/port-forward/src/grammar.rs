@@ -1,11 +1,12 @@
 //! Reads `<portForward>`: libvirt's own grammar for passt, with `source` and `guest` added
 //! (<https://libvirt.org/formatdomain.html#userspace-connection-using-passt>).
 
+use crate::ranges::{mappings, Mapping};
 use ipnet::IpNet;
 use portero_event::{
     check_root, Element, InterfaceName, MacAddress, NameError, Problem, NAMESPACE,
 };
-use portero_plan::{Claim, Family, Origin, OwnerKind, PortRange, Protocol};
+use portero_plan::{Claim, Family, Origin, OwnerKind, Protocol};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -40,15 +41,6 @@ pub struct ForwardError {
     pub origin: Origin,
     /// The element and what is wrong with it.
     pub problem: Problem,
-}
-
-/// Ports of the host and the same number of ports of the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mapping {
-    /// The host's ports.
-    pub host: PortRange,
-    /// The guest's ports.
-    pub guest: PortRange,
 }
 
 impl Forward {
@@ -246,93 +238,4 @@ pub fn network(text: &str) -> Result<IpNet, String> {
             text.escape_debug()
         )
     })
-}
-
-/// The ranges of a forward with what is excluded taken out.
-fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
-    let mut wanted: Vec<Mapping> = Vec::new();
-    let mut excluded: Vec<PortRange> = Vec::new();
-    for child in element.children() {
-        if child.namespace() != Some(NAMESPACE) || child.name() != "range" {
-            return Err(child.problem("not known in a portForward, expected <range>"));
-        }
-        child.only_attributes(&["start", "end", "to", "exclude"])?;
-        child.expect_nothing()?;
-        let range = host_range(child)?;
-        match child.attribute("exclude") {
-            Some("yes") if child.attribute("to").is_some() => {
-                return Err(child.problem("an excluded range maps nowhere, expected no 'to'"));
-            }
-            Some("yes") => excluded.push(range),
-            None | Some("no") => {
-                let mapping = mapped(child, range)?;
-                if let Some(other) = wanted.iter().find(|other| other.host.overlaps(range)) {
-                    return Err(child.problem(format!(
-                        "ports {range} overlap the range {} of the same portForward",
-                        other.host
-                    )));
-                }
-                wanted.push(mapping);
-            }
-            Some(other) => {
-                return Err(child.problem(format!(
-                    "exclude is '{}', expected yes or no",
-                    other.escape_debug()
-                )));
-            }
-        }
-    }
-    if wanted.is_empty() {
-        return Err(element.problem(
-            "no <range> that is not excluded, expected at least one (all ports of the host \
-             cannot be forwarded)",
-        ));
-    }
-    let left: Vec<Mapping> = wanted
-        .iter()
-        .flat_map(|mapping| cut(*mapping, &excluded))
-        .collect();
-    if left.is_empty() {
-        return Err(element.problem("every port is excluded, expected at least one left"));
-    }
-    Ok(left)
-}
-
-fn host_range(element: &Element) -> Result<PortRange, Problem> {
-    let start = element
-        .attribute("start")
-        .ok_or_else(|| element.problem("start is missing, expected a port"))?;
-    let end = element.attribute("end").unwrap_or(start);
-    let start =
-        PortRange::port(start).map_err(|error| element.problem(format!("start: {error}")))?;
-    let end = PortRange::port(end).map_err(|error| element.problem(format!("end: {error}")))?;
-    PortRange::new(start, end).map_err(|error| element.problem(error))
-}
-
-fn mapped(element: &Element, host: PortRange) -> Result<Mapping, Problem> {
-    let Some(to) = element.attribute("to") else {
-        return Ok(Mapping { host, guest: host });
-    };
-    let to = PortRange::port(to).map_err(|error| element.problem(format!("to: {error}")))?;
-    let guest = host.moved_to(to).ok_or_else(|| {
-        element.problem(format!(
-            "ports {host} mapped to {to} pass 65535, expected them all to fit"
-        ))
-    })?;
-    Ok(Mapping { host, guest })
-}
-
-/// What is left of a mapping without the excluded ports.
-fn cut(mapping: Mapping, excluded: &[PortRange]) -> Vec<Mapping> {
-    let mut left = vec![mapping.host];
-    for hole in excluded {
-        left = left.iter().flat_map(|range| range.without(*hole)).collect();
-    }
-    left.into_iter()
-        .filter_map(|host| {
-            let offset = host.start() - mapping.host.start();
-            let guest = host.moved_to(mapping.guest.start() + offset)?;
-            Some(Mapping { host, guest })
-        })
-        .collect()
 }

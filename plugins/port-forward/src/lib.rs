@@ -1,14 +1,18 @@
 //! Plans port forwards: from the `<portForward>` elements of a domain or network, the active
 //! networks and the leases to the rules of that owner. Pure: it reads nothing and changes nothing.
 
+mod address;
 mod check;
 mod grammar;
 mod lease;
 mod limits;
 mod plan;
+mod ranges;
 
+pub use address::address_of;
 pub use check::{check_listeners, check_others, check_own, Listener, Refusal};
-pub use grammar::{network, parse, Forward, ForwardError, Mapping};
+pub use grammar::{network, parse, Forward, ForwardError};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
-pub use plan::{address_of, plan_domain, plan_network, Attachment, Pending, Plan};
+pub use plan::{plan_domain, plan_network, Attachment, Pending, Plan};
+pub use ranges::Mapping;

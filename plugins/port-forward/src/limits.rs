@@ -20,6 +20,10 @@ pub struct Limits {
     /// forward in metadata has to name its address.
     #[serde(deserialize_with = "networks")]
     pub addresses: Vec<IpNet>,
+    /// How many ranges the forwards of one object may have in all, what is excluded taken out.
+    pub most_ranges: usize,
+    /// How many ports they may have in all.
+    pub most_ports: usize,
     /// Host ports that may be taken although the host itself listens on them.
     #[serde(deserialize_with = "ranges")]
     pub listening: Vec<PortRange>,
@@ -30,6 +34,8 @@ impl Default for Limits {
         Self {
             ports: vec![PortRange::ALL],
             addresses: everything(),
+            most_ranges: 10_000,
+            most_ports: 65_535,
             listening: Vec::new(),
         }
     }
@@ -43,11 +49,41 @@ fn everything() -> Vec<IpNet> {
 }
 
 impl Limits {
+    /// Checks all forwards of an object; only those that stand in metadata are held to anything.
+    ///
+    /// # Errors
+    /// [`ForwardError`] naming what is not permitted.
+    pub fn check_all(&self, forwards: &[&Forward]) -> Result<(), ForwardError> {
+        let (mut ranges, mut ports) = (0, 0);
+        for forward in forwards {
+            self.check(forward)?;
+            if matches!(forward.origin, Origin::File(_)) {
+                continue;
+            }
+            ranges += forward.mappings.len();
+            let counts = forward.mappings.iter().map(|mapping| mapping.host.count());
+            ports += counts.sum::<usize>();
+            let too_many = [
+                (ranges, self.most_ranges, "ranges", "most_ranges"),
+                (ports, self.most_ports, "ports", "most_ports"),
+            ];
+            for (count, most, what, setting) in too_many {
+                if count > most {
+                    return Err(forward.error(format!(
+                        "with this one it is {count} {what}, expected at most {most} in all \
+                         (permit more as '{setting}' under [limits] in portero.toml)"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Checks a forward; only those that stand in metadata are held to anything.
     ///
     /// # Errors
     /// [`ForwardError`] naming the port or address that is not permitted.
-    pub fn check(&self, forward: &Forward) -> Result<(), ForwardError> {
+    fn check(&self, forward: &Forward) -> Result<(), ForwardError> {
         if matches!(forward.origin, Origin::File(_)) {
             return Ok(());
         }

@@ -1,10 +1,13 @@
 //! From forwards to rules: finds each guest's address and says what is still missing.
 
+use crate::address::{address_of, holds, network_of, reserved_for};
 use crate::{Forward, ForwardError, Lease};
 use ipnet::IpNet;
-use portero_event::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
-use portero_plan::{Claim, Family, Owner, Rule, Ruleset};
+use portero_event::{ForwardMode, InterfaceName, MacAddress, Network};
+use portero_plan::{Claim, Family, Origin, Owner, Rule, Ruleset};
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// A guest's interface and the virtual network it is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Plan {
     pub ruleset: Ruleset,
     /// The forwards that have to wait.
     pub pending: Vec<Pending>,
+    /// Those of the rules that one of is enough.
+    once: HashSet<Rule>,
 }
 
 /// Where a forward leads.
@@ -59,7 +64,7 @@ pub fn plan_domain(
     owner: Owner,
     forwards: &[&Forward],
     attachments: &[Attachment<'_>],
-    leases: &dyn Fn(&InterfaceName) -> Vec<Lease>,
+    leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
 ) -> Result<Plan, ForwardError> {
     let mut plan = Plan::empty(owner);
     for forward in forwards {
@@ -102,6 +107,7 @@ impl Plan {
         Self {
             ruleset: Ruleset::empty(owner),
             pending: Vec::new(),
+            once: HashSet::new(),
         }
     }
 
@@ -152,7 +158,7 @@ impl Plan {
     }
 
     fn add_once(&mut self, rule: Rule) {
-        if !self.ruleset.rules.contains(&rule) {
+        if self.once.insert(rule.clone()) {
             self.ruleset.rules.push(rule);
         }
     }
@@ -182,7 +188,7 @@ fn masqueraded_sources(forward: &Forward, target: &Target<'_>) -> Vec<Option<IpN
 fn find_domain_targets<'a>(
     forward: &Forward,
     attachments: &[Attachment<'a>],
-    leases: &dyn Fn(&InterfaceName) -> Vec<Lease>,
+    leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
 ) -> Result<Found<'a>, ForwardError> {
     let candidates: Vec<&Attachment<'a>> = attachments
         .iter()
@@ -195,7 +201,11 @@ fn find_domain_targets<'a>(
         }));
     }
     match forward.guest {
-        Some(guest) => find_given(forward, guest, &candidates),
+        Some(guest) => {
+            let found = find_given(forward, guest, &candidates)?;
+            refuse_others(forward, guest, &found, attachments)?;
+            Ok(found)
+        }
         None => find_by_mac(forward, candidates[0], leases),
     }
 }
@@ -227,17 +237,43 @@ fn find_given<'a>(
     }
 }
 
+/// Refuses another guest's address: whoever may write a domain's metadata speaks for that domain.
+fn refuse_others(
+    forward: &Forward,
+    guest: IpAddr,
+    found: &Found<'_>,
+    attachments: &[Attachment<'_>],
+) -> Result<(), ForwardError> {
+    let Found::Targets(targets) = found else {
+        return Ok(());
+    };
+    if matches!(forward.origin, Origin::File(_)) {
+        return Ok(());
+    }
+    let holders = targets
+        .iter()
+        .map(|target| reserved_for(target.network, guest));
+    let is_own = |mac: &MacAddress| attachments.iter().any(|own| own.mac == *mac);
+    match holders.flatten().find(|holder| !is_own(holder)) {
+        None => Ok(()),
+        Some(holder) => Err(forward.error(format!(
+            "guest address {guest} is reserved for {holder}, expected one of this domain's own \
+             (metadata of its network, or a file in /etc/portero, may name any guest's)"
+        ))),
+    }
+}
+
 /// The addresses that the network's reservations, or else its leases, give the interface.
 fn find_by_mac<'a>(
     forward: &Forward,
     attachment: &Attachment<'a>,
-    leases: &dyn Fn(&InterfaceName) -> Vec<Lease>,
+    leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
 ) -> Result<Found<'a>, ForwardError> {
     let Some(network) = attachment.network else {
         return Ok(Found::Nothing(inactive(attachment)));
     };
     let bridge = routed_bridge(forward, network)?;
-    let mut current: Option<Vec<Lease>> = None;
+    let mut current: Option<Rc<[Lease]>> = None;
     let mut targets = Vec::new();
     for family in Family::ALL
         .into_iter()
@@ -255,56 +291,11 @@ fn find_by_mac<'a>(
     if targets.is_empty() {
         return Ok(Found::Nothing(format!(
             "network '{}' has neither a DHCP reservation nor a lease for {}",
-            network.name, attachment.mac
+            network.name.as_str().escape_debug(),
+            attachment.mac
         )));
     }
     Ok(Found::Targets(targets))
-}
-
-/// The address that a network gives an interface: its reservation, or else its lease. `leases` is
-/// asked only when no reservation answers.
-pub fn address_of<'a>(
-    network: &Network,
-    mac: MacAddress,
-    family: Family,
-    leases: impl FnOnce() -> &'a [Lease],
-) -> Option<IpAddr> {
-    let has_family = |subnet: &Subnet| Family::of(subnet.address) == family;
-    if !network.subnets.iter().any(has_family) {
-        return None;
-    }
-    reserved(network, mac, family).or_else(|| leased(leases(), network, mac, family))
-}
-
-fn reserved(network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {
-    network
-        .reservations
-        .iter()
-        .filter(|reservation| Family::of(reservation.address) == family)
-        .find(|reservation| {
-            reservation.mac == Some(mac)
-                || reservation
-                    .duid
-                    .as_ref()
-                    .is_some_and(|duid| duid.is_of(mac))
-        })
-        .map(|reservation| reservation.address)
-}
-
-/// The lease that ends last; one outside the network (a hostile or stale file) is passed over.
-fn leased(leases: &[Lease], network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {
-    leases
-        .iter()
-        .filter(|lease| lease.mac == mac && Family::of(lease.address) == family)
-        .filter(|lease| holds(network, lease.address))
-        .max_by_key(|lease| {
-            if lease.expiry == 0 {
-                u64::MAX
-            } else {
-                lease.expiry
-            }
-        })
-        .map(|lease| lease.address)
 }
 
 fn routed_bridge<'a>(
@@ -315,32 +306,23 @@ fn routed_bridge<'a>(
         return Err(forward.error(format!(
             "guests of network '{}' are not behind this host, expected a network with forward mode \
              nat, route or open, or an isolated one",
-            network.name
+            network.name.as_str().escape_debug()
         )));
     }
-    network
-        .bridge
-        .as_ref()
-        .ok_or_else(|| forward.error(format!("network '{}' has no bridge", network.name)))
-}
-
-/// Whether an address can be a guest's on this network: inside a subnet and not the host's own.
-fn holds(network: &Network, guest: IpAddr) -> bool {
-    network.subnets.iter().any(|subnet| {
-        subnet.address != guest && network_of(subnet).is_some_and(|net| net.contains(&guest))
+    network.bridge.as_ref().ok_or_else(|| {
+        let name = network.name.as_str().escape_debug();
+        forward.error(format!("network '{name}' has no bridge"))
     })
-}
-
-fn network_of(subnet: &Subnet) -> Option<IpNet> {
-    let network = IpNet::new(subnet.address, subnet.prefix).ok()?;
-    Some(network.trunc())
 }
 
 fn outside(guest: IpAddr, networks: &[&Network]) -> String {
     let mut expected: Vec<String> = Vec::new();
     for network in networks {
         for subnet in network.subnets.iter().filter_map(network_of) {
-            expected.push(format!("{subnet} ('{}')", network.name));
+            expected.push(format!(
+                "{subnet} ('{}')",
+                network.name.as_str().escape_debug()
+            ));
         }
     }
     format!(
@@ -352,6 +334,6 @@ fn outside(guest: IpAddr, networks: &[&Network]) -> String {
 fn inactive(attachment: &Attachment<'_>) -> String {
     format!(
         "network '{}' is not known to be active",
-        attachment.network_name
+        attachment.network_name.escape_debug()
     )
 }

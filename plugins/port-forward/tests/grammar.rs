@@ -41,6 +41,13 @@ fn ranges_are_mapped_port_by_port_and_exclusions_cut_them() {
     let ends = "<p:portForward proto='udp'><p:range start='1' end='65535'/>\
                 <p:range start='1' exclude='yes'/><p:range start='65535' exclude='yes'/></p:portForward>";
     assert_eq!(mappings(ends), ["2-65534>2-65534"]);
+    // Holes in any order, one in the other, across both ends of a range.
+    let holes = "<p:portForward proto='tcp'><p:range start='10' end='20' to='110'/>\
+                 <p:range start='30' end='40'/>\
+                 <p:range start='38' end='50' exclude='yes'/><p:range start='5' end='11' exclude='yes'/>\
+                 <p:range start='13' end='16' exclude='yes'/><p:range start='14' exclude='yes'/>\
+                 <p:range start='18' end='30' exclude='yes'/></p:portForward>";
+    assert_eq!(mappings(holes), ["12>112", "17>117", "31-37>31-37"]);
 }
 
 #[test]

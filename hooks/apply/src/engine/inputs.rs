@@ -12,7 +12,9 @@ use portero_port_forward::{
     Forward, Lease, Plan,
 };
 use portero_routed_policy::{compile, Compiled, Surroundings, WrittenPolicy};
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Engine<'_> {
@@ -181,7 +183,13 @@ impl Engine<'_> {
         let ports = self.state.ports(domain.uuid)?;
         let attachments = attachments(domain, &ports, networks);
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        let leases = |bridge: &InterfaceName| leases(&self.paths, bridge);
+        // One reading for all of a domain's forwards.
+        let known: RefCell<BTreeMap<InterfaceName, Rc<[Lease]>>> = RefCell::default();
+        let leases = |bridge: &InterfaceName| -> Rc<[Lease]> {
+            let mut known = known.borrow_mut();
+            let read = || leases(&self.paths, bridge).into();
+            known.entry(bridge.clone()).or_insert_with(read).clone()
+        };
         Ok(plan_domain(owner, forwards, &attachments, &leases)?)
     }
 

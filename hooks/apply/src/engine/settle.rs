@@ -162,8 +162,10 @@ impl Engine<'_> {
             rules.filter_map(Flow::of).collect()
         };
         let (before, after) = (flows(old), flows(new));
-        let appeared = after.iter().filter(|flow| !before.contains(flow));
-        let gone = before.iter().filter(|flow| !after.contains(flow));
+        let known: HashSet<&Flow> = before.iter().collect();
+        let wanted: HashSet<&Flow> = after.iter().collect();
+        let appeared = after.iter().filter(|flow| !known.contains(flow));
+        let gone = before.iter().filter(|flow| !wanted.contains(flow));
         let changed: Vec<Flow> = appeared.chain(gone).cloned().collect();
         // The rules are right; a connection that lingers is no reason to take them back.
         if let Err(error) = self.kernel.forget(&changed, deadline) {
@@ -287,7 +289,7 @@ impl Engine<'_> {
             let dnat = |rule: &&Rule| matches!(rule, Rule::Dnat { .. });
             let rules = has.rules.iter().filter(dnat);
             let changed = rules.filter(|rule| !known.contains(rule));
-            self.log_each(&format!("{} {verb}", has.owner), changed);
+            self.log_each(Severity::Info, &format!("{} {verb}", has.owner), changed);
         }
         let taps = |ruleset: &Ruleset| -> BTreeSet<Tap> {
             let guards = ruleset.guards.iter();
@@ -296,20 +298,28 @@ impl Engine<'_> {
         let (before, after) = (taps(old), taps(new));
         let name = |tap: &Tap| format!("{} of {}", tap.name, tap.mac);
         let came = after.difference(&before).map(name);
-        self.log_each(&format!("{} guards", new.owner), came);
+        self.log_each(Severity::Info, &format!("{} guards", new.owner), came);
         let gone = before.difference(&after).map(name);
-        self.log_each(&format!("{} no longer guards", new.owner), gone);
+        self.log_each(
+            Severity::Info,
+            &format!("{} no longer guards", new.owner),
+            gone,
+        );
     }
 
-    fn log_each(&mut self, verb: &str, mut changed: impl Iterator<Item = impl fmt::Display>) {
+    /// One line each for the first of them, and one for all that are more.
+    pub(super) fn log_each(
+        &mut self,
+        severity: Severity,
+        verb: &str,
+        mut changed: impl Iterator<Item = impl fmt::Display>,
+    ) {
         for item in changed.by_ref().take(LOGGED_CHANGES) {
-            let message = format!("{verb} {item}");
-            self.log.write(Severity::Info, message);
+            self.log.write(severity, format!("{verb} {item}"));
         }
         let more = changed.count();
         if more > 0 {
-            let message = format!("{verb} {more} more");
-            self.log.write(Severity::Info, message);
+            self.log.write(severity, format!("{verb} {more} more"));
         }
     }
 }

@@ -211,7 +211,7 @@ impl OnNetwork {
             network_name: self.network.name.as_str(),
             network: Some(&self.network),
         };
-        let plan = plan_domain(owner, &[forward], &[attachment], &|_| leases.to_vec())?;
+        let plan = plan_domain(owner, &[forward], &[attachment], &|_| leases.into())?;
         Ok(plan.ruleset.rules.iter().find_map(|rule| match rule {
             Rule::Dnat { guest, .. } if guest.is_ipv4() => Some(*guest),
             _ => None,

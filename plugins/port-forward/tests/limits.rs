@@ -1,0 +1,136 @@
+//! What metadata may ask for, and how long it takes to find out.
+#![allow(clippy::expect_used, reason = "a test fails by a panic")]
+
+use portero_event::Element;
+use portero_plan::{Origin, Owner, OwnerKind, Ruleset};
+use portero_port_forward::{check_others, check_own, parse, Forward, Limits};
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+fn owner(number: u128) -> Owner {
+    Owner {
+        kind: OwnerKind::Domain,
+        uuid: Uuid::from_u128(number),
+        name: format!("guest{number}"),
+    }
+}
+
+fn read(content: &str, origin: &Origin) -> Vec<Forward> {
+    let xml = format!("<domain xmlns='urn:portero:1'>{content}</domain>");
+    let root = Element::parse(xml.as_bytes()).expect("XML");
+    parse(&root, OwnerKind::Domain, origin).expect("forwards")
+}
+
+fn in_metadata(content: &str) -> Vec<Forward> {
+    read(content, &Origin::Metadata(owner(1)))
+}
+
+fn refused(limits: &Limits, forwards: &[Forward]) -> Option<String> {
+    let forwards: Vec<&Forward> = forwards.iter().collect();
+    let checked = limits.check_all(&forwards);
+    checked.err().map(|error| error.to_string())
+}
+
+/// So many forwards of one port, each from another source.
+fn sources(count: u32) -> String {
+    let mut content = String::new();
+    for number in 0..count {
+        let [_, a, b, c] = number.to_be_bytes();
+        write!(
+            content,
+            "<portForward proto='tcp' source='10.{a}.{b}.{c}'><range start='8080'/></portForward>"
+        )
+        .expect("a string");
+    }
+    content
+}
+
+#[test]
+fn ranges_and_ports_are_counted_together() {
+    let limits = Limits::default();
+    let all = "<portForward proto='tcp'><range start='1' end='65535'/></portForward>";
+    let one = "<portForward proto='udp'><range start='1'/></portForward>";
+    assert_eq!(refused(&limits, &in_metadata(all)), None);
+    let both = in_metadata(&format!("{all}\n{one}"));
+    let message = refused(&limits, &both).expect("a refusal");
+    assert!(
+        message.contains(
+            "line 2: <portForward>: with this one it is 65536 ports, expected at most 65535"
+        ),
+        "{message}"
+    );
+    assert_eq!(refused(&limits, &in_metadata(&sources(10_000))), None);
+    let message = refused(&limits, &in_metadata(&sources(10_001))).expect("a refusal");
+    assert!(
+        message.contains("10001 ranges, expected at most 10000"),
+        "{message}"
+    );
+    // The administrator's own.
+    let file = Origin::File("/etc/portero/domains/web.xml".to_owned());
+    assert_eq!(refused(&limits, &read(&sources(10_001), &file)), None);
+}
+
+#[test]
+fn as_many_as_are_permitted_are_compared_in_time() {
+    let mut content = String::new();
+    for port in 1..=10_000 {
+        write!(
+            content,
+            "<portForward proto='tcp'><range start='{port}'/></portForward>"
+        )
+        .expect("a string");
+    }
+    let forwards = in_metadata(&content);
+    let forwards: Vec<&Forward> = forwards.iter().collect();
+    let begin = Instant::now();
+    check_own(&forwards).expect("none is in the way of another");
+    let held = |owner: Owner| Ruleset {
+        claims: forwards
+            .iter()
+            .flat_map(|forward| forward.claims())
+            .collect(),
+        ..Ruleset::empty(owner)
+    };
+    check_others(&owner(1), &forwards, [&held(owner(1))]).expect("nobody else's");
+    let error = check_others(&owner(1), &forwards[9_999..], [&held(owner(2))]);
+    let error = error.expect_err("it is held").to_string();
+    assert!(
+        error.contains("tcp port 10000 is held by domain 'guest2'"),
+        "{error}"
+    );
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn one_port_may_be_many_forwards_as_long_as_no_packet_is_of_two() {
+    let forwards = in_metadata(&sources(300));
+    check_own(&forwards.iter().collect::<Vec<_>>()).expect("each from another source");
+    let again = in_metadata(&(sources(300) + "\n" + &sources(1)));
+    let error = check_own(&again.iter().collect::<Vec<_>>()).expect_err("twice");
+    assert!(
+        error.to_string().contains(
+            "line 2: <portForward>: tcp port 8080 is already forwarded by the portForward in line 1"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn holes_and_ranges_are_cut_in_time() {
+    let mut ranges = String::new();
+    for port in (1..65_000u32).step_by(4) {
+        let (end, hole) = (port + 2, port + 1);
+        write!(
+            ranges,
+            "<range start='{port}' end='{end}'/><range start='{hole}' exclude='yes'/>"
+        )
+        .expect("a string");
+    }
+    let begin = Instant::now();
+    let forwards = in_metadata(&format!("<portForward proto='tcp'>{ranges}</portForward>"));
+    assert_eq!(forwards[0].mappings.len(), 32_500);
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
