@@ -36,20 +36,32 @@ fn reserved(network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr
         .map(|reservation| reservation.address)
 }
 
-/// The lease that ends last; one outside the network (a hostile or stale file) is passed over.
+/// The lease that ends last; one of an address that cannot be the guest's (a hostile or stale file) is
+/// passed over.
 fn leased(leases: &[Lease], network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {
     leases
         .iter()
         .filter(|lease| lease.mac == mac && Family::of(lease.address) == family)
-        .filter(|lease| holds(network, lease.address))
-        .max_by_key(|lease| {
-            if lease.expiry == 0 {
-                u64::MAX
-            } else {
-                lease.expiry
-            }
-        })
+        .filter(|lease| holds(network, lease.address) && !is_others(leases, network, lease))
+        .max_by_key(|lease| end(lease))
         .map(|lease| lease.address)
+}
+
+/// Whether a leased address is reserved for another guest, or leased to it for no less long.
+fn is_others(leases: &[Lease], network: &Network, lease: &Lease) -> bool {
+    let reserved = reserved_for(network, lease.address);
+    reserved.is_some_and(|holder| holder != lease.mac)
+        || leases.iter().any(|other| {
+            other.mac != lease.mac && other.address == lease.address && end(other) >= end(lease)
+        })
+}
+
+fn end(lease: &Lease) -> u64 {
+    if lease.expiry == 0 {
+        u64::MAX
+    } else {
+        lease.expiry
+    }
 }
 
 /// Whether an address can be a guest's on this network: inside a subnet and not one that the host

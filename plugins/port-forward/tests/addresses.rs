@@ -2,8 +2,8 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use portero_event::{Element, MacAddress, Network};
-use portero_plan::{Origin, Owner, OwnerKind};
-use portero_port_forward::{parse, plan_domain, Attachment, Forward};
+use portero_plan::{Family, Origin, Owner, OwnerKind};
+use portero_port_forward::{address_of, parse, parse_leases, plan_domain, Attachment, Forward};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -98,4 +98,44 @@ fn another_guest_s_reservation_is_the_administrator_s_to_forward() {
     );
     let file = Origin::File("/etc/portero/domains/web.xml".to_owned());
     assert_eq!(refusal("192.168.50.11", &file), None);
+}
+
+/// The address that leases, as MAC address, address and end, give to a guest.
+fn leased(mac: &str, leases: &[(&str, &str, u64)]) -> Option<String> {
+    let network = Element::parse(NETWORK.as_bytes()).expect("XML");
+    let network = Network::from_definition(&network).expect("a network");
+    let entries: Vec<String> = leases
+        .iter()
+        .map(|(mac, address, end)| {
+            format!(
+                "{{\"ip-address\": \"{address}\", \"mac-address\": \"{mac}\", \"expiry-time\": {end}}}"
+            )
+        })
+        .collect();
+    let json = format!("[{}]", entries.join(","));
+    let leases = parse_leases(json.as_bytes(), 100).expect("leases");
+    let mac = mac.parse().expect("a MAC address");
+    let address = address_of(&network, mac, Family::Ipv4, || &leases)?;
+    Some(address.to_string())
+}
+
+#[test]
+fn a_lease_gives_no_address_that_is_another_guest_s() {
+    let (mac, other) = ("52:54:00:00:50:66", "52:54:00:00:50:77");
+    let own = |leases: &[(&str, &str, u64)]| leased(mac, leases);
+    let ours = Some("192.168.50.101".to_owned());
+    assert_eq!(own(&[(mac, "192.168.50.101", 200)]), ours);
+    // Another's; of the host; of another network; that has ended; reserved for another.
+    assert_eq!(own(&[(other, "192.168.50.101", 200)]), None);
+    assert_eq!(own(&[(mac, "192.168.50.1", 200)]), None);
+    assert_eq!(own(&[(mac, "192.168.50.255", 200)]), None);
+    assert_eq!(own(&[(mac, "192.168.51.101", 200)]), None);
+    assert_eq!(own(&[(mac, "192.168.50.101", 99)]), None);
+    assert_eq!(own(&[(mac, "192.168.50.11", 200)]), None);
+    // Leased to another since.
+    let both = |end| [(mac, "192.168.50.101", 200), (other, "192.168.50.101", end)];
+    assert_eq!(own(&both(300)), None);
+    assert_eq!(own(&both(0)), None);
+    assert_eq!(own(&both(200)), None);
+    assert_eq!(own(&both(150)), ours);
 }
