@@ -1,8 +1,9 @@
 //! Refuses host ports that are somebody else's: another forward's, or a program's on the host.
 
+use crate::index::Index;
 use crate::{Forward, ForwardError, Limits};
 use portero_plan::{Claim, Owner, Protocol, Ruleset};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A socket on which a program of the host waits.
@@ -55,7 +56,7 @@ pub enum Refusal {
 /// # Errors
 /// [`ForwardError`] at the second of two forwards of one port.
 pub fn check_own(forwards: &[&Forward]) -> Result<(), ForwardError> {
-    let mut earlier = ByPort::default();
+    let mut earlier = Index::default();
     for (index, forward) in forwards.iter().enumerate() {
         let claims: Vec<Claim> = forward.claims().collect();
         for claim in &claims {
@@ -80,7 +81,7 @@ pub fn check_others<'a>(
     forwards: &[&Forward],
     others: impl IntoIterator<Item = &'a Ruleset>,
 ) -> Result<(), ForwardError> {
-    let mut own = ByPort::default();
+    let mut own = Index::default();
     for (index, forward) in forwards.iter().enumerate() {
         for claim in forward.claims() {
             own.insert(index, claim);
@@ -98,38 +99,6 @@ pub fn check_others<'a>(
         }
     }
     Ok(())
-}
-
-/// Claims, each with the number of its forward, found by their ports: whoever writes thousands of
-/// them shall not keep others waiting.
-#[derive(Default)]
-struct ByPort(HashMap<(Protocol, u16), Vec<(usize, Claim)>>);
-
-impl ByPort {
-    /// How many ports are looked for together.
-    const PORTS: u16 = 64;
-
-    fn keys(claim: &Claim) -> impl Iterator<Item = (Protocol, u16)> {
-        let (protocol, ports) = (claim.protocol, claim.ports);
-        let places = ports.start() / Self::PORTS..=ports.end() / Self::PORTS;
-        places.map(move |place| (protocol, place))
-    }
-
-    fn insert(&mut self, forward: usize, claim: Claim) {
-        for key in Self::keys(&claim) {
-            let there = self.0.entry(key).or_default();
-            there.push((forward, claim.clone()));
-        }
-    }
-
-    /// The first forward with a claim that is in the way of another.
-    fn first_in_conflict(&self, claim: &Claim) -> Option<(usize, &Claim)> {
-        Self::keys(claim)
-            .filter_map(|key| self.0.get(&key))
-            .filter_map(|there| there.iter().find(|(_, other)| other.conflicts_with(claim)))
-            .map(|(forward, claim)| (*forward, claim))
-            .min_by_key(|(forward, _)| *forward)
-    }
 }
 
 /// Checks forwards against the sockets of the host's own programs; ports that the owner already

@@ -4,6 +4,7 @@
 mod address;
 mod check;
 mod grammar;
+mod index;
 mod lease;
 mod limits;
 mod plan;

@@ -105,16 +105,68 @@ fn as_many_as_are_permitted_are_compared_in_time() {
 
 #[test]
 fn one_port_may_be_many_forwards_as_long_as_no_packet_is_of_two() {
-    let forwards = in_metadata(&sources(300));
+    let begin = Instant::now();
+    let forwards = in_metadata(&sources(10_000));
     check_own(&forwards.iter().collect::<Vec<_>>()).expect("each from another source");
-    let again = in_metadata(&(sources(300) + "\n" + &sources(1)));
-    let error = check_own(&again.iter().collect::<Vec<_>>()).expect_err("twice");
-    assert!(
-        error.to_string().contains(
-            "line 2: <portForward>: tcp port 8080 is already forwarded by the portForward in line 1"
-        ),
-        "{error}"
-    );
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// Whether some packet is of two forwards with these attributes.
+fn conflict(one: &str, other: &str) -> bool {
+    let element = |attributes| {
+        format!("<portForward proto='tcp' {attributes}><range start='80'/></portForward>")
+    };
+    let forwards = in_metadata(&(element(one) + "\n" + &element(other)));
+    let checked = check_own(&forwards.iter().collect::<Vec<_>>());
+    if let Err(error) = &checked {
+        let expected = "line 2: <portForward>: tcp port 80";
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.to_string().ends_with("in line 1"), "{error}");
+    }
+    checked.is_err()
+}
+
+#[test]
+fn what_is_found_is_what_has_a_packet_in_common() {
+    let attributes = [
+        "",
+        "source='10.0.0.0/8'",
+        "source='10.1.0.0/16'",
+        "source='10.1.2.3'",
+        "source='11.0.0.0/8'",
+        "source='0.0.0.0/0'",
+        "source='fd00::/8'",
+        "source='fd00::1'",
+        "address='192.0.2.1'",
+        "address='192.0.2.2'",
+        "dev='eth0'",
+        "dev='eth1'",
+        "dev='eth0' address='192.0.2.1'",
+        "dev='eth0' address='192.0.2.1' source='10.1.0.0/16'",
+        "dev='eth1' address='192.0.2.1' source='10.0.0.0/8'",
+        "guest='192.168.50.10'",
+        "guest='fd00:50::10'",
+    ];
+    let (mut conflicts, mut others) = (0, 0);
+    for one in attributes {
+        for other in attributes {
+            let claim = |attributes: &str| {
+                let content = format!(
+                    "<portForward proto='tcp' {attributes}><range start='80'/></portForward>"
+                );
+                in_metadata(&content)[0].claims().next().expect("a claim")
+            };
+            let expected = claim(one).conflicts_with(&claim(other));
+            assert_eq!(conflict(one, other), expected, "{one} and {other}");
+            if expected {
+                conflicts += 1;
+            } else {
+                others += 1;
+            }
+        }
+    }
+    assert!(conflicts > 50 && others > 50, "{conflicts} and {others}");
 }
 
 #[test]
