@@ -140,8 +140,8 @@ unit:
 TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
 # `TEST=policy` those about policies, `TEST=migration` about two hosts, `TEST=broken` about set-ups that are broken,
-# `TEST=bridges` about bridges of the host, `TEST=packages` about the package, `TEST=firewalls` what the firewalls make
-# of rules, `TEST=docs` what is shown in pages with this part in their path.
+# `TEST=attack` what somebody may try, `TEST=bridges` about bridges of the host, `TEST=packages` about the package,
+# `TEST=firewalls` what the firewalls make of rules, `TEST=docs` what is shown in pages with this part in their path.
 lab: setup build deb
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
