@@ -127,14 +127,19 @@ fn environment(world: &mut World) {
         .into_owned();
     let aside = "/run/lab/files/real";
     fs::create_dir_all(aside).expect("a folder");
-    let target = fs::canonicalize(program).expect("the program");
-    std::os::unix::fs::symlink(target, format!("{aside}/{name}")).expect("a link");
     let kept = format!("{program}.kept");
     fs::rename(program, &kept).expect("the program");
+    // iptables' program looks at the name that it is run by.
+    std::os::unix::fs::symlink(&kept, format!("{aside}/{name}")).expect("a link");
     let seen = "/run/lab/files/seen";
+    // The lab itself runs it too.
     write_program(
         program,
-        &format!("#!/bin/sh\n/usr/bin/tr '\\0' '\\n' </proc/$$/environ >{seen}\npwd >>{seen}\nexec {aside}/{name} \"$@\"\n"),
+        &format!(
+            "#!/bin/sh\ncase $(/bin/cat /proc/$PPID/comm) in portero-*)\n\
+             {{ /usr/bin/tr '\\0' '\\n' </proc/$$/environ; pwd; }} >{seen} ;;\nesac\n\
+             exec {aside}/{name} \"$@\"\n"
+        ),
     );
     let all = [&["/usr/bin/env", path.as_str()], &variables[..]].concat();
     served(world, &all);
