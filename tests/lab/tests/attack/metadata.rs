@@ -170,7 +170,7 @@ fn ports_of_others(world: &mut World) {
                 tcp,
                 "start='1' end='65535'",
                 held,
-                (tcp, "start='40000' end='49999'"),
+                (tcp, "start='40000' end='40099'"),
             ),
             (tcp, "start='9010'", held, (tcp, "start='9011'")),
             ("proto='udp'", "start='8081'", held, (tcp, "start='8081'")),
