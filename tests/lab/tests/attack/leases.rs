@@ -39,6 +39,9 @@ fn hooks(world: &World, operations: &[&str]) -> Duration {
     longest
 }
 
+/// What puts something in the place of the file.
+type Plant<'a> = Box<dyn Fn() + 'a>;
+
 fn hostile(world: &mut World) {
     let before = world.rules();
     let kept = fs::read(FILE).expect("leases");
@@ -84,7 +87,7 @@ fn hostile(world: &mut World) {
             symlink(path, FILE).expect("a link");
         }
     };
-    let mut rows: Vec<(&str, Box<dyn Fn() + '_>)> = vec![
+    let mut rows: Vec<(&str, Plant<'_>)> = vec![
         ("no JSON", Box::new(text("portero: -j ACCEPT\n".to_owned()))),
         ("no list", Box::new(text(own.clone()))),
         ("cut short", Box::new(text(format!("[{own}, {{\"ip-")))),

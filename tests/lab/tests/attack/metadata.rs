@@ -1,6 +1,6 @@
 //! What the owner of a guest writes into its metadata to get what is not his.
 
-use crate::world::{forward, qemu, World, MALLORY, SETTINGS};
+use crate::world::{forward, qemu, World, MALLORY, SETTINGS, VICTIM};
 use portero_lab::{From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
 use std::fs;
 
@@ -170,7 +170,7 @@ fn ports_of_others(world: &mut World) {
                 tcp,
                 "start='1' end='65535'",
                 held,
-                (tcp, "start='40000' end='49999'"),
+                (tcp, "start='40000' end='40099'"),
             ),
             (tcp, "start='9010'", held, (tcp, "start='9011'")),
             ("proto='udp'", "start='8081'", held, (tcp, "start='8081'")),
@@ -229,7 +229,7 @@ fn addresses_of_others(world: &mut World) {
     let one = "is not the address of one machine";
     let guests = [
         // Another guest's; one of another network; the host's; the LAN's.
-        (VICTIM_V4, "is reserved for 52:54:00:00:50:10"),
+        (VICTIM, "is reserved for 52:54:00:00:50:10"),
         ("192.168.60.12", cannot),
         (HOST_V4, cannot),
         (OUTSIDE_V4, cannot),
@@ -284,8 +284,6 @@ fn addresses_of_others(world: &mut World) {
     world.served();
 }
 
-const VICTIM_V4: &str = crate::world::VICTIM;
-
 /// An address that is not the host's can be written, and takes nothing that passes by.
 fn transit(world: &mut World) {
     world.define(&forward(
@@ -294,7 +292,7 @@ fn transit(world: &mut World) {
     ));
     world.lab.virsh(&["start", "mallory"]);
     world.lab.wait_guest(MALLORY);
-    for from in [From::Guest(VICTIM_V4), From::Host] {
+    for from in [From::Guest(VICTIM), From::Host] {
         world
             .lab
             .answers(from, Proto::Tcp, OUTSIDE_V4, 80, "outside tcp 80");
@@ -317,7 +315,7 @@ fn transit(world: &mut World) {
     ]);
     world.lab.must("portero", &["sync"]);
     world.lab.answers(
-        From::Guest(VICTIM_V4),
+        From::Guest(VICTIM),
         Proto::Tcp,
         HOST_V4,
         80,
