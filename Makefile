@@ -141,7 +141,8 @@ TEST ?= forwarding
 # On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
 # `TEST=policy` those about policies, `TEST=migration` about two hosts, `TEST=broken` about set-ups that are broken,
 # `TEST=bridges` about bridges of the host, `TEST=packages` about the package, `TEST=firewalls` what the firewalls make
-# of rules, `TEST=docs` what is shown in pages with this part in their path.
+# of rules, `TEST=docs` what is shown in pages with this part in their path, `TEST=soak` random lives of recorded guests
+# with kills and flushes, and many forwards: PORTERO_SOAK_EVENTS, PORTERO_SOAK_SEED and PORTERO_SCALE_GUESTS say how many.
 lab: setup build deb
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
