@@ -11,12 +11,14 @@ mod flush;
 mod forward;
 mod frames;
 mod iptables;
+mod kills;
 mod nftables;
 mod recorded;
 mod scale;
 mod soak;
 mod steps;
 mod view;
+mod watch;
 mod world;
 
 use portero_lab::{enter, run_scenarios, Lab, Options, Scenario};

@@ -1,8 +1,8 @@
 //! Random lives of guests and networks, with kills and flushes between them; the firewall is compared
 //! with a model after each step.
 
-use crate::world::{World, WEB_PORT};
-use portero_lab::Scenario;
+use crate::world::{Counts, World, WEB_PORT};
+use portero_lab::{Backend, Scenario};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
@@ -49,11 +49,11 @@ fn mutation(world: &mut World) {
         world.difference()
     };
     let added = match world.lab.backend() {
-        portero_lab::Backend::Iptables => difference(
+        Backend::Iptables => difference(
             world,
             &["iptables", "-A", "PORTERO-FORWARD", "-j", "ACCEPT"],
         ),
-        portero_lab::Backend::Nftables => difference(
+        Backend::Nftables => difference(
             world,
             &[
                 "nft",
@@ -75,7 +75,7 @@ fn soak(world: &mut World) {
     let seed = number_of("PORTERO_SOAK_SEED", u64::from(now.subsec_nanos()));
     println!("  PORTERO_SOAK_SEED={seed}, {events} events");
     world.rng.seed(seed);
-    world.counts = crate::world::Counts::default();
+    world.counts = Counts::default();
     world.start_watch();
     world.calm.begin(world.lab.agent(), WEB_PORT);
     let begin = Instant::now();
@@ -94,7 +94,7 @@ fn soak(world: &mut World) {
         }
         let what = world.step();
         world.is_right(what);
-        if event == half + half / 4 {
+        if event == half + half / 10 {
             early = Some(world.watch_size());
             early_peak = world.counts.hooks.peak;
         }

@@ -3,11 +3,8 @@
 use crate::act::{perform, save, Act, Done, Harm};
 use crate::world::World;
 use portero_lab::Event;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
-
-/// How long portero keeps an object that may still be starting.
-const LONGEST_START: Duration = Duration::from_secs(300);
 
 impl World {
     /// Anything; gives what it was.
@@ -44,13 +41,14 @@ impl World {
         "portero sync"
     }
 
-    fn start_daemon(&mut self) -> &'static str {
+    /// A daemon starts.
+    pub fn start_daemon(&mut self) -> &'static str {
         self.does(&[Act::Hook(Event::daemon_start())]);
         "the start of a daemon"
     }
 
     /// A guest that is off is started, one that runs is stopped.
-    fn toggle(&mut self, guest: usize, harm: Option<(usize, Harm)>) -> &'static str {
+    pub fn toggle(&mut self, guest: usize, harm: Option<(usize, Harm)>) -> &'static str {
         if self.guests[guest].is_running {
             let acts = self.stopping(guest);
             let done = perform(&acts, harm);
@@ -120,7 +118,7 @@ impl World {
             Act::Hook(guest.event(network, "stopped")),
             Act::Hook(guest.port_event(network, "port-deleted")),
         ];
-        if std::path::Path::new(&status).exists() {
+        if Path::new(&status).exists() {
             acts.push(Act::Forget(status));
         }
         acts.push(Act::Hook(guest.event(network, "release")));
@@ -185,7 +183,7 @@ impl World {
     }
 
     /// The next guest that runs and asks for something.
-    fn running(&self, guest: usize) -> Option<usize> {
+    pub fn running(&self, guest: usize) -> Option<usize> {
         let numbers = (guest..self.guests.len()).chain(0..guest);
         let mut numbers = numbers.filter(|number| self.guests[*number].has_record());
         numbers.next()
@@ -281,7 +279,7 @@ impl World {
     }
 
     /// A network is started, or stopped under its guests. What is killed is tried again.
-    fn toggle_network(&mut self, harm: Option<(usize, Harm)>) -> &'static str {
+    pub fn toggle_network(&mut self, harm: Option<(usize, Harm)>) -> &'static str {
         let number = self.rng.usize(..self.networks.len());
         let is_active = self.networks[number].is_active;
         let acts = if is_active {
@@ -333,67 +331,5 @@ impl World {
         ];
         self.does(&acts);
         "the update of a network"
-    }
-
-    fn harm(&mut self) -> Harm {
-        let random = |rng: &mut fastrand::Rng, limit| Duration::from_micros(rng.u64(..limit));
-        match self.rng.u8(..3) {
-            0 => Harm::AtCall(self.rng.u32(1..60)),
-            1 => Harm::After(random(&mut self.rng, 60_000)),
-            _ => Harm::Program(random(&mut self.rng, 10_000)),
-        }
-    }
-
-    /// A hook is killed at any moment; the next event mends what it left.
-    fn kill(&mut self, guest: usize) -> &'static str {
-        let harm = self.harm();
-        if self.rng.u8(..5) == 0 {
-            let at = self.rng.usize(..2);
-            self.toggle_network(Some((at, harm)));
-        } else if self.rng.u8(..6) == 0 {
-            let done = perform(&[Act::Hook(Event::daemon_start())], Some((0, harm)));
-            self.counts.hooks.add(&done);
-        } else {
-            let at = self.rng.usize(..4);
-            self.toggle(guest, Some((at, harm)));
-        }
-        match (self.rng.u8(..4), self.running(guest)) {
-            (0, _) => self.sync(),
-            (1, Some(guest)) => {
-                let guest = &self.guests[guest];
-                let event = guest.event(&self.networks[guest.network], "started");
-                self.does(&[Act::Hook(event)]);
-                "a kill, mended by a guest's event"
-            }
-            _ => self.start_daemon(),
-        }
-    }
-
-    /// A guest ends without a hook that is not killed: portero sees that it is gone.
-    fn forget(&mut self, guest: usize) -> &'static str {
-        let Some(guest) = self.running(guest) else {
-            return "nothing";
-        };
-        let kept = self.guests[guest].kept();
-        let acts = self.stopping(guest);
-        for act in acts.iter().filter(|act| !matches!(act, Act::Hook(_))) {
-            self.does(std::slice::from_ref(act));
-        }
-        self.minutes_later(kept);
-        // What is told all the same is no news.
-        let hooks = acts.into_iter().filter(|act| matches!(act, Act::Hook(_)));
-        let hooks: Vec<Act> = hooks.collect();
-        self.does(&hooks);
-        "an end that no hook was told of"
-    }
-
-    /// Lets portero see that an object has been gone for so long that it cannot be starting.
-    fn minutes_later(&mut self, kept: String) {
-        if let Ok(file) = std::fs::File::options().append(true).open(&kept) {
-            let then = SystemTime::now() - LONGEST_START - Duration::from_secs(1);
-            file.set_modified(then).expect("a time");
-        }
-        self.sync();
-        assert!(!std::path::Path::new(&kept).exists(), "{kept}");
     }
 }

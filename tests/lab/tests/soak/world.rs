@@ -1,6 +1,6 @@
 //! A host with one real guest and many recorded ones, and what has to be in its firewall.
 
-use crate::act::{status_of, Act, Done};
+use crate::act::{Act, Done};
 use crate::calm::Calm;
 use crate::forward::{Forward, Place};
 use crate::frames::Frames;
@@ -11,9 +11,8 @@ use fastrand::Rng;
 use portero_lab::{Backend, DomainXml, Lab, NetworkXml, Program};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many recorded networks there are.
 pub const NETWORKS: usize = 20;
@@ -29,9 +28,6 @@ const WEB: &str = "192.168.50.10";
 
 /// The MAC address of the real guest.
 const WEB_MAC: &str = "52:54:00:00:50:10";
-
-/// How soon portero-watch has to have mended what it hears of.
-const TURN: Duration = Duration::from_secs(10);
 
 /// What has happened.
 #[derive(Debug, Default)]
@@ -235,43 +231,6 @@ impl World {
             "after {after}, event {events}, the firewall differs:\n{}",
             difference.join("\n")
         );
-    }
-
-    /// Waits until portero-watch has made the firewall as it has to be.
-    pub fn watch_mends(&mut self, after: &str) {
-        let begin = Instant::now();
-        while !self.difference().is_empty() {
-            if begin.elapsed() > TURN {
-                return self.is_right(&format!("{after}, mended by portero-watch"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.counts.longest_turn = self.counts.longest_turn.max(begin.elapsed());
-    }
-
-    /// Starts portero-watch, and waits until it listens.
-    pub fn start_watch(&mut self) {
-        let marker = Path::new("/run/portero/compared");
-        let _ = fs::remove_file(marker);
-        self.watch = Some(Program::start("portero-watch", &[]));
-        let end = Instant::now() + TURN;
-        while !marker.exists() {
-            assert!(Instant::now() < end, "portero-watch does not compare");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Memory in KiB and open files of portero-watch.
-    pub fn watch_size(&self) -> (u64, usize) {
-        let watch = self.watch.as_ref().expect("portero-watch");
-        // A comparison opens files, and closes them again.
-        let files = (0..20).map(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            let files = fs::read_dir(format!("/proc/{}/fd", watch.id()));
-            files.expect("its open files").count()
-        });
-        let files = files.min().expect("a number");
-        (status_of(watch.id(), "VmRSS"), files)
     }
 
     /// Expects as much in /run/portero as there are guests and networks.

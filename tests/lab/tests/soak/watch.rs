@@ -1,0 +1,50 @@
+//! portero-watch: started, waited for, and how large it is.
+
+use crate::act::status_of;
+use crate::world::World;
+use portero_lab::Program;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How soon portero-watch has to have mended what it hears of.
+const TURN: Duration = Duration::from_secs(10);
+
+impl World {
+    /// Waits until portero-watch has made the firewall as it has to be.
+    pub fn watch_mends(&mut self, after: &str) {
+        let begin = Instant::now();
+        while !self.difference().is_empty() {
+            if begin.elapsed() > TURN {
+                return self.is_right(&format!("{after}, mended by portero-watch"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.counts.longest_turn = self.counts.longest_turn.max(begin.elapsed());
+    }
+
+    /// Starts portero-watch, and waits until it listens.
+    pub fn start_watch(&mut self) {
+        let marker = Path::new("/run/portero/compared");
+        let _ = fs::remove_file(marker);
+        self.watch = Some(Program::start("portero-watch", &[]));
+        let end = Instant::now() + TURN;
+        while !marker.exists() {
+            assert!(Instant::now() < end, "portero-watch does not compare");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Memory in KiB and open files of portero-watch.
+    pub fn watch_size(&self) -> (u64, usize) {
+        let watch = self.watch.as_ref().expect("portero-watch");
+        // A comparison opens files, and closes them again.
+        let files = (0..20).map(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            let files = fs::read_dir(format!("/proc/{}/fd", watch.id()));
+            files.expect("its open files").count()
+        });
+        let files = files.min().expect("a number");
+        (status_of(watch.id(), "VmRSS"), files)
+    }
+}
