@@ -1,6 +1,7 @@
 //! What is to be done: the files that change, in the format that the NIC is configured in.
 
 use crate::bridge::{fit, Bridge, HostFiles, Nic};
+use crate::error::Plain;
 use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError, Renderer};
 use std::collections::BTreeSet;
 
@@ -32,7 +33,7 @@ impl Plan {
         renderer: Renderer,
         before: &HostFiles,
         after: &HostFiles,
-        mut warnings: Vec<String>,
+        warnings: Vec<String>,
     ) -> Self {
         let paths: BTreeSet<&str> = before
             .iter()
@@ -48,6 +49,9 @@ impl Plan {
             })
             .filter(|change| change.before != change.after)
             .collect();
+        let warnings = warnings.iter();
+        let mut warnings: Vec<String> =
+            warnings.map(|warning| Plain(warning).to_string()).collect();
         warnings.dedup();
         Self {
             renderer,
