@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
-        let wrong: [(&[u8], &str); 4] = [
+        let wrong: [(&[u8], &str); 5] = [
             (
                 b"log_level = 'info'\ndeadline = 301\n",
                 "line 2: deadline is 301, expected 1 to 300 seconds",
@@ -235,6 +235,10 @@ mod tests {
             ),
             (b"# \n# \xff\n", "line 2: not valid UTF-8"),
             (b"\nfirewall = ", "line 2: "),
+            (
+                b"\"\\u001b\" = 1",
+                "line 1: unknown field `\\u{1b}`, expected",
+            ),
         ];
         for (content, expected) in wrong {
             let error = Config::parse(Path::new("/a"), content).expect_err("it is wrong");

@@ -2,20 +2,7 @@
 //! expected.
 
 use crate::SyntaxError;
-use std::fmt;
-
-/// Text of files or their names in a message: on one line, and nothing that a terminal acts on.
-pub(crate) struct Plain<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
-        characters.try_for_each(|character| match character.is_control() {
-            true => write!(formatter, "{}", character.escape_debug()),
-            false => write!(formatter, "{character}"),
-        })
-    }
-}
+use portero_event::Plain;
 
 /// Why no bridge can be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

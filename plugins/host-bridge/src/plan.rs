@@ -1,8 +1,8 @@
 //! What is to be done: the files that change, in the format that the NIC is configured in.
 
 use crate::bridge::{fit, Bridge, HostFiles, Nic};
-use crate::error::Plain;
 use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError, Renderer};
+use portero_event::Plain;
 use std::collections::BTreeSet;
 
 /// One file that changes.

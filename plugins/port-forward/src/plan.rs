@@ -2,7 +2,7 @@
 
 use crate::{Forward, ForwardError, Lease};
 use ipnet::IpNet;
-use portero_event::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
+use portero_event::{ForwardMode, InterfaceName, MacAddress, Network, Plain, Subnet};
 use portero_plan::{Claim, Family, Owner, Rule, Ruleset};
 use std::net::IpAddr;
 
@@ -352,6 +352,6 @@ fn outside(guest: IpAddr, networks: &[&Network]) -> String {
 fn inactive(attachment: &Attachment<'_>) -> String {
     format!(
         "network '{}' is not known to be active",
-        attachment.network_name
+        Plain(attachment.network_name)
     )
 }
