@@ -17,7 +17,7 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build docs install uninstall deb rpm vendor setup demo test unit lab test-matrix bench fmt clean
+.PHONY: all build docs install uninstall deb rpm vendor setup demo test unit lab test-matrix fuzz deny audit bench fmt clean
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and which cells there are.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
@@ -160,6 +160,28 @@ test-matrix: setup build deb
 		PORTERO_LAB_ROOT="$(ROOTS)/$$suite" $(LAB) "$$lab" || failed="$$failed $$suite/$$lab"; \
 	done; done; \
 	if [ -n "$$failed" ]; then echo "test-matrix: failed:$$failed" >&2; exit 1; fi
+
+# Programs of cargo's that only tests use, and their versions.
+TOOLS := $(ROOTS)/tools
+CARGO_FUZZ := cargo-fuzz 0.13.2
+CARGO_DENY := cargo-deny 0.20.2
+FUZZ_SECONDS ?= 600
+FUZZ ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
+
+# Any bytes for what reads others' bytes: each target of tests/fuzz for FUZZ_SECONDS, `FUZZ='host_files import'` some.
+fuzz:
+	tests/tool '$(TOOLS)' $(CARGO_FUZZ)
+	PATH="$(abspath $(TOOLS))/bin:$$PATH" tests/fuzz/run '$(FUZZ_SECONDS)' $(FUZZ)
+
+# Whether dependencies are what deny.toml allows: licenses, versions and where they come from. Needs no network once
+# the sources of all crates are there.
+deny:
+	tests/tool '$(TOOLS)' $(CARGO_DENY) --no-default-features
+	'$(TOOLS)/bin/cargo-deny' --offline check bans licenses sources
+
+# The same and what is known to be wrong with dependencies, which is fetched from https://github.com/rustsec/advisory-db.
+audit: deny
+	'$(TOOLS)/bin/cargo-deny' check advisories
 
 bench: setup build
 	$(CARGO) run --release --locked -p portero-bench --bin portero-bench

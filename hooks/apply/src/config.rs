@@ -5,7 +5,9 @@ use portero_event::{Element, ObjectName};
 use portero_plan::{Firewall, Origin, OwnerKind};
 use portero_port_forward::Limits;
 use portero_routed_policy::Group;
+use serde::de::{self, Deserializer};
 use serde::Deserialize;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ pub struct Config {
     /// What is logged.
     pub log_level: LogLevel,
     /// Longest time an event may take, in seconds: 1 to 300.
+    #[serde(deserialize_with = "deadline")]
     pub deadline: u64,
     /// What metadata may claim.
     pub limits: Limits,
@@ -104,32 +107,37 @@ impl Config {
     /// # Errors
     /// [`ApplyError::Config`] with the line of what is wrong.
     pub fn parse(path: &Path, content: &[u8]) -> Result<Self, ApplyError> {
-        let wrong = |reason: String| ApplyError::Config {
-            path: path.to_owned(),
-            reason,
+        let wrong = |offset: usize, reason: &dyn fmt::Display| {
+            let before = content.get(..offset).unwrap_or(content);
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            ApplyError::Config {
+                path: path.to_owned(),
+                reason: format!("line {line}: {reason}"),
+            }
         };
-        let text = std::str::from_utf8(content).map_err(|error| wrong(error.to_string()))?;
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let before = error.span().map_or(0, |span| span.start);
-            let line = text[..before.min(text.len())].matches('\n').count() + 1;
-            wrong(format!(
-                "line {line}: {}",
-                error.message().replace('\n', ", ")
-            ))
-        })?;
-        if !(1..=300).contains(&config.deadline) {
-            return Err(wrong(format!(
-                "deadline is {}, expected 1 to 300 seconds",
-                config.deadline
-            )));
-        }
-        Ok(config)
+        let text = std::str::from_utf8(content)
+            .map_err(|error| wrong(error.valid_up_to(), &"not valid UTF-8"))?;
+        toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            wrong(offset, &error.message().replace('\n', ", "))
+        })
     }
 
     /// The deadline as a duration.
     #[must_use]
     pub fn deadline(&self) -> Duration {
         Duration::from_secs(self.deadline)
+    }
+}
+
+fn deadline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let seconds = u64::deserialize(deserializer)?;
+    if (1..=300).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(de::Error::custom(format!(
+            "deadline is {seconds}, expected 1 to 300 seconds"
+        )))
     }
 }
 
@@ -207,4 +215,39 @@ pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Element, ApplyError> 
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::Config;
+    use std::path::Path;
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let wrong: [(&[u8], &str); 5] = [
+            (
+                b"log_level = 'info'\ndeadline = 301\n",
+                "line 2: deadline is 301, expected 1 to 300 seconds",
+            ),
+            (
+                b"\n\ndeadline = 0",
+                "line 3: deadline is 0, expected 1 to 300 seconds",
+            ),
+            (b"# \n# \xff\n", "line 2: not valid UTF-8"),
+            (b"\nfirewall = ", "line 2: "),
+            (
+                b"\"\\u001b\" = 1",
+                "line 1: unknown field `\\u{1b}`, expected",
+            ),
+        ];
+        for (content, expected) in wrong {
+            let error = Config::parse(Path::new("/a"), content).expect_err("it is wrong");
+            let text = error.to_string();
+            let expected = format!("/a: {expected}");
+            assert!(text.starts_with(&expected), "expected '{expected}': {text}");
+        }
+        let config = Config::parse(Path::new("/a"), b"deadline = 300").expect("it is right");
+        assert_eq!(config.deadline, 300);
+    }
 }

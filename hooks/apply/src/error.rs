@@ -1,7 +1,7 @@
 //! Why something could not be applied; each is one line for the user of virsh.
 
 use crate::KernelError;
-use portero_event::{EventError, ObjectName, Problem, XmlError};
+use portero_event::{EventError, ObjectName, Plain, Problem, XmlError};
 use portero_plan::{Origin, Owner};
 use portero_port_forward::ForwardError;
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ pub enum ApplyError {
         source: XmlError,
     },
     /// portero.toml is wrong.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", path.display(), Plain(reason))]
     Config {
         /// The file.
         path: PathBuf,

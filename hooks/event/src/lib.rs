@@ -8,6 +8,7 @@ mod event;
 mod names;
 mod network;
 mod operation;
+mod plain;
 mod status;
 mod xml;
 
@@ -16,6 +17,7 @@ pub use event::{Event, EventError, HookArguments};
 pub use names::{InterfaceName, MacAddress, NameError, ObjectName};
 pub use network::{Duid, ForwardMode, Network, NetworkPort, Reservation, Subnet};
 pub use operation::{DaemonOperation, NetworkOperation, QemuOperation};
+pub use plain::Plain;
 pub use status::Status;
 pub use xml::{Element, Problem, XmlError, INPUT_LIMIT};
 

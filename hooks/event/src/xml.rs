@@ -1,5 +1,6 @@
 //! A small, bounded XML tree that remembers the line of every element.
 
+use crate::Plain;
 use quick_xml::events::{BytesStart, Event as XmlEvent};
 use quick_xml::name::ResolveResult;
 use quick_xml::NsReader;
@@ -32,7 +33,7 @@ struct Node {
 
 /// Something wrong with one element, without the name of the file it stands in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: <{element}>: {reason}")]
+#[error("line {line}: <{}>: {}", Plain(element), Plain(reason))]
 pub struct Problem {
     /// Line of the element, counted from 1.
     pub line: usize,
@@ -61,7 +62,7 @@ pub enum XmlError {
     #[error("the XML is empty, expected an element")]
     Empty,
     /// Not well-formed.
-    #[error("line {line}: the XML is not well-formed: {reason}")]
+    #[error("line {line}: the XML is not well-formed: {}", Plain(reason))]
     Malformed {
         /// Line at which the reader gave up.
         line: usize,
@@ -79,7 +80,7 @@ pub enum XmlError {
         limit: usize,
     },
     /// A document type or an entity that XML does not predefine: neither is ever expanded.
-    #[error("line {line}: {what} is not accepted")]
+    #[error("line {line}: {} is not accepted", Plain(what))]
     Forbidden {
         /// Line of the construct.
         line: usize,

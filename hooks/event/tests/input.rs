@@ -11,7 +11,7 @@ fn refused(input: &[u8]) -> String {
     let message = Element::parse(input)
         .expect_err("it is refused")
         .to_string();
-    assert!(!message.contains('\n'), "{message}");
+    assert!(!message.contains(char::is_control), "{message}");
     message
 }
 
@@ -27,6 +27,15 @@ fn broken_xml_is_refused_with_its_line() {
     assert!(refused(b"<p:a/>").contains("prefix 'p'"));
     assert!(refused("<a>".repeat(1000).as_bytes()).contains("levels"));
     assert!(refused(&vec![b' '; INPUT_LIMIT + 1]).contains("longer than"));
+}
+
+#[test]
+fn what_a_message_quotes_stays_on_its_line() {
+    let parsed = refused(b"<a><b>\n</b\x1b[2J\n></a>");
+    assert!(parsed.contains("</b\\u{1b}[2J"), "{parsed}");
+    let element = Element::parse(b"<a b='urn:portero:&#10;1'/>").expect("XML");
+    let problem = element.problem(element.attribute("b").expect("a value"));
+    assert_eq!(problem.to_string(), "line 1: <a>: urn:portero:\\n1");
 }
 
 #[test]

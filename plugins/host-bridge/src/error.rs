@@ -2,12 +2,13 @@
 //! expected.
 
 use crate::SyntaxError;
+use portero_event::Plain;
 
 /// Why no bridge can be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BridgeError {
     /// A file cannot be read safely.
-    #[error("{file}, {source}")]
+    #[error("{}, {source}", Plain(file))]
     Syntax {
         /// The file's name.
         file: String,
@@ -15,7 +16,7 @@ pub enum BridgeError {
         source: SyntaxError,
     },
     /// A value in a file does not fit what is wanted.
-    #[error("{file}{}: {reason}", line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    #[error("{}{}: {}", Plain(file), line.map(|line| format!(", line {line}")).unwrap_or_default(), Plain(reason))]
     Value {
         /// The file's name.
         file: String,
@@ -31,7 +32,7 @@ pub enum BridgeError {
         nic: String,
     },
     /// The NIC cannot be put into a bridge.
-    #[error("{nic} {reason}")]
+    #[error("{nic} {}", Plain(reason))]
     Unfit {
         /// Its name.
         nic: String,
@@ -48,7 +49,10 @@ pub enum BridgeError {
         nic: String,
     },
     /// A file is there that would be written.
-    #[error("{file} is there already, expected no configuration of {name}")]
+    #[error(
+        "{} is there already, expected no configuration of {name}",
+        Plain(file)
+    )]
     Exists {
         /// The file.
         file: String,
@@ -56,7 +60,11 @@ pub enum BridgeError {
         name: String,
     },
     /// Files of two formats configure the NIC.
-    #[error("both {first} and {second} configure {nic}, expected one of them, or --renderer to say which counts")]
+    #[error(
+        "both {} and {} configure {nic}, expected one of them, or --renderer to say which counts",
+        Plain(first),
+        Plain(second)
+    )]
     Formats {
         /// The NIC.
         nic: String,
@@ -66,7 +74,11 @@ pub enum BridgeError {
         second: String,
     },
     /// Two files configure the NIC.
-    #[error("both {first} and {second} configure {nic}, expected one of them")]
+    #[error(
+        "both {} and {} configure {nic}, expected one of them",
+        Plain(first),
+        Plain(second)
+    )]
     Ambiguous {
         /// The NIC.
         nic: String,

@@ -2,6 +2,7 @@
 
 use crate::bridge::{fit, Bridge, HostFiles, Nic};
 use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError, Renderer};
+use portero_event::Plain;
 use std::collections::BTreeSet;
 
 /// One file that changes.
@@ -32,7 +33,7 @@ impl Plan {
         renderer: Renderer,
         before: &HostFiles,
         after: &HostFiles,
-        mut warnings: Vec<String>,
+        warnings: Vec<String>,
     ) -> Self {
         let paths: BTreeSet<&str> = before
             .iter()
@@ -48,6 +49,9 @@ impl Plan {
             })
             .filter(|change| change.before != change.after)
             .collect();
+        let warnings = warnings.iter();
+        let mut warnings: Vec<String> =
+            warnings.map(|warning| Plain(warning).to_string()).collect();
         warnings.dedup();
         Self {
             renderer,

@@ -3,7 +3,7 @@
 use crate::address::{address_of, holds, network_of, reserved_for};
 use crate::{Forward, ForwardError, Lease};
 use ipnet::IpNet;
-use portero_event::{ForwardMode, InterfaceName, MacAddress, Network};
+use portero_event::{ForwardMode, InterfaceName, MacAddress, Network, Plain};
 use portero_plan::{Claim, Family, Origin, Owner, Rule, Ruleset};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -334,6 +334,6 @@ fn outside(guest: IpAddr, networks: &[&Network]) -> String {
 fn inactive(attachment: &Attachment<'_>) -> String {
     format!(
         "network '{}' is not known to be active",
-        attachment.network_name.escape_debug()
+        Plain(attachment.network_name)
     )
 }

@@ -49,7 +49,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
                     nic: name.to_string(),
                 });
             }
-            None => planner.add_nic(file, name.as_str()),
+            None => planner.add_nic(file, name.as_str())?,
         };
         planner.is_free(&place, nic)?;
         let (moved, mac) = planner.make_port(&place)?;
@@ -66,7 +66,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
         planner.warn_of_children(&place);
         ids.push(Value::from(place.id));
     }
-    planner.add_bridge(file, own, ids);
+    planner.add_bridge(file, own, ids)?;
     planner.finish(files)
 }
 
@@ -138,15 +138,14 @@ impl Planner<'_> {
     }
 
     /// Adds an entry for a NIC that has none: netplan knows no others.
-    fn add_nic(&mut self, tree: usize, nic: &str) -> Place {
-        if let Some(kind) = self.trees[tree].kind_mut("ethernets") {
-            kind.insert(nic.into(), Mapping::new().into());
-        }
-        Place {
+    fn add_nic(&mut self, tree: usize, nic: &str) -> Result<Place, BridgeError> {
+        let entries = self.trees[tree].kind_mut("ethernets")?;
+        entries.insert(nic.into(), Mapping::new().into());
+        Ok(Place {
             tree,
             kind: "ethernets",
             id: nic.to_owned(),
-        }
+        })
     }
 
     /// Refuses a NIC that another interface has.
@@ -192,9 +191,8 @@ impl Planner<'_> {
         let mac = entry.get("macaddress").and_then(Value::as_str);
         let mac = mac.map(str::to_owned);
         port.insert("dhcp4".into(), false.into());
-        if let Some(kind) = self.trees[place.tree].kind_mut(place.kind) {
-            kind.insert(place.id.as_str().into(), port.into());
-        }
+        let entries = self.trees[place.tree].kind_mut(place.kind)?;
+        entries.insert(place.id.as_str().into(), port.into());
         Ok((moved, mac))
     }
 
@@ -211,7 +209,12 @@ impl Planner<'_> {
         }
     }
 
-    fn add_bridge(&mut self, tree: usize, mut own: Mapping, ids: Vec<Value>) {
+    fn add_bridge(
+        &mut self,
+        tree: usize,
+        mut own: Mapping,
+        ids: Vec<Value>,
+    ) -> Result<(), BridgeError> {
         own.insert("interfaces".into(), ids.into());
         let mut parameters = Mapping::new();
         parameters.insert("stp".into(), (self.bridge.stp == Stp::On).into());
@@ -220,9 +223,9 @@ impl Planner<'_> {
             parameters.insert("forward-delay".into(), 0.into());
         }
         own.insert("parameters".into(), parameters.into());
-        if let Some(kind) = self.trees[tree].kind_mut("bridges") {
-            kind.insert(self.bridge.name.as_str().into(), own.into());
-        }
+        let entries = self.trees[tree].kind_mut("bridges")?;
+        entries.insert(self.bridge.name.as_str().into(), own.into());
+        Ok(())
     }
 
     /// Writes the files that differ.

@@ -69,13 +69,23 @@ impl Tree {
             .flat_map(|kind| self.entries(kind).map(move |(id, entry)| (kind, id, entry)))
     }
 
-    /// The mapping of a kind, made if it is not there.
-    pub(crate) fn kind_mut(&mut self, kind: &str) -> Option<&mut Mapping> {
-        let network = self.root.get_mut("network")?.as_mapping_mut()?;
-        let entry = network
-            .entry(Value::from(kind))
-            .or_insert_with(|| Value::Mapping(Mapping::new()));
-        entry.as_mapping_mut()
+    /// The entries of a kind, to be changed; where there are none yet, they begin here.
+    ///
+    /// # Errors
+    /// [`BridgeError::Value`] when something else stands in their place.
+    pub(crate) fn kind_mut(&mut self, kind: &str) -> Result<&mut Mapping, BridgeError> {
+        let strange = || BridgeError::Value {
+            file: self.path.clone(),
+            line: None,
+            reason: format!("{kind} is not understood, expected entries in it"),
+        };
+        let network = self.root.get_mut("network").and_then(Value::as_mapping_mut);
+        let network = network.ok_or_else(strange)?;
+        let entries = network.entry(Value::from(kind)).or_insert(Value::Null);
+        if entries.is_null() {
+            *entries = Value::Mapping(Mapping::new());
+        }
+        entries.as_mapping_mut().ok_or_else(strange)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a NIC's .network file to those of a bridge and of the NIC in it.
 
 use super::fate::TABLE;
-use crate::bridge::{Bridge, HostFiles, Nic, Stp};
+use crate::bridge::{Bridge, HostFiles, Kind, Nic, Stp};
 use crate::unit::{Comments, Divide, Fate, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
 use glob::Pattern;
@@ -129,6 +129,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
         }
     }
     planner.add_bridge(own, mac);
+    planner.check_found(nics)?;
     Ok(Plan::between(
         Renderer::Networkd,
         files,
@@ -167,6 +168,37 @@ impl Planner<'_> {
                 return Err(BridgeError::Exists {
                     file: path(file),
                     name: name.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// networkd has to find the files that are written, and no other that fits before them.
+    fn check_found(&self, nics: &[&Nic]) -> Result<(), BridgeError> {
+        let name = &self.bridge.name;
+        let bridge = Nic {
+            name: name.clone(),
+            mac: nics[0].mac,
+            master: None,
+            kind: Kind::Wired,
+        };
+        for nic in nics.iter().copied().chain([&bridge]) {
+            let Some((file, unit, _)) = owner_unit(&self.after, nic) else {
+                continue;
+            };
+            let is_written = match nic.name == *name {
+                true => file == format!("{FIRST}{name}.network"),
+                false => unit.values("Network", "Bridge") == [name.as_str()],
+            };
+            if !is_written {
+                return Err(BridgeError::Value {
+                    file: path(&file),
+                    line: None,
+                    reason: format!(
+                        "networkd finds it for {} before {FIRST}{}.network, expected a name that comes after that",
+                        nic.name, nic.name
+                    ),
                 });
             }
         }

@@ -1,8 +1,7 @@
 //! The metadata that a domain is to have, checked by the planner that will read it.
 
 use super::{Domain, Ends, Forward, Remark};
-use crate::forward::Wanted;
-use portero_event::{Element, NAMESPACE};
+use portero_event::{Element, ObjectName, NAMESPACE};
 use portero_plan::{Claim, Origin, OwnerKind};
 use portero_port_forward::{check_own, parse};
 use quick_xml::escape::escape;
@@ -12,7 +11,8 @@ use std::fmt;
 const PREFIX: &str = "portero";
 
 /// A domain's metadata.
-pub(super) struct Metadata<'a> {
+#[derive(Debug)]
+pub struct Metadata<'a> {
     domain: &'a Domain,
     /// The host's ports it holds, with the lines that say so.
     claims: Vec<(Claim, usize)>,
@@ -23,7 +23,7 @@ impl<'a> Metadata<'a> {
     ///
     /// # Errors
     /// [`Remark`] at the first forward that the planner refuses.
-    pub(super) fn of(domain: &'a Domain) -> Result<Self, Remark> {
+    pub fn of(domain: &'a Domain) -> Result<Self, Remark> {
         // One line of XML for each forward, so that the planner's lines tell which it was.
         let mut xml = format!("<domain xmlns='{NAMESPACE}'>");
         let mut lines = Vec::new();
@@ -54,17 +54,16 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// What the domain is to have.
-    pub(super) fn wanted(&self) -> Wanted {
-        Wanted {
-            name: self.domain.name.clone(),
-            element: self.for_libvirt(),
-        }
+    /// The name of the domain.
+    #[must_use]
+    pub fn domain(&self) -> &ObjectName {
+        &self.domain.name
     }
 
     /// The element as libvirt takes it to set it: it adds the namespace itself, and refuses what has
     /// one.
-    fn for_libvirt(&self) -> String {
+    #[must_use]
+    pub fn for_libvirt(&self) -> String {
         self.xml("", '"', "", "")
     }
 
@@ -144,7 +143,8 @@ fn range_tag(forward: &Forward, prefix: &str, quote: char) -> String {
 }
 
 /// Ports that two domains claim: the one that starts second is refused.
-pub(super) fn conflicts(all: &[Metadata<'_>]) -> Vec<Remark> {
+#[must_use]
+pub fn conflicts(all: &[Metadata<'_>]) -> Vec<Remark> {
     let mut remarks = Vec::new();
     for (index, one) in all.iter().enumerate() {
         for other in &all[..index] {

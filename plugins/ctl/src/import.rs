@@ -1,0 +1,107 @@
+//! `portero import`: prints the port forwards that another hook was given as metadata of domains, or
+//! sets it. Everything is read and checked before anything is printed.
+
+use crate::args::ImportArgs;
+use crate::forward::{self, Existing, Reach, Wanted};
+use crate::{input, terminal};
+use portero_apply::ApplyError;
+use portero_event::ObjectName;
+use portero_import::{conflicts, Domain, Imported, Metadata, Remark};
+use std::path::Path;
+
+/// Why nothing is imported; each is one line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Something in the file is not understood.
+    #[error("{file}, {remark}")]
+    Line {
+        /// The file.
+        file: String,
+        /// The line, with what was found and what was expected.
+        remark: Remark,
+    },
+    /// It cannot be set.
+    #[error(transparent)]
+    Set(#[from] forward::Error),
+    /// A domain was asked for that the file says nothing of.
+    #[error("{file}: there is nothing of domain '{name}', expected one of {known}")]
+    NoDomain {
+        /// The file.
+        file: String,
+        /// The domain.
+        name: String,
+        /// Which there are.
+        known: String,
+    },
+}
+
+/// Reads a file and prints what domains are to have, or sets it; gives what to print.
+pub(crate) fn run(connect: Option<&str>, args: &ImportArgs) -> Result<String, Error> {
+    let read = read(&args.file, &args.domains)?;
+    if !args.set {
+        return Ok(read.into_iter().map(|(text, _)| text).collect());
+    }
+    let wanted: Vec<Wanted> = read.into_iter().map(|(_, wanted)| wanted).collect();
+    let reach = if args.live {
+        Reach::Live
+    } else {
+        Reach::Config
+    };
+    let existing = if args.replace {
+        Existing::Replace
+    } else {
+        Existing::Refuse
+    };
+    let connect = args.connect.as_deref().or(connect);
+    Ok(forward::set(connect, &wanted, reach, existing)?)
+}
+
+/// Reads a file; gives for each domain what to print of it and what it is to have. `only` are the
+/// domains that are asked for, all when empty.
+fn read(path: &Path, only: &[ObjectName]) -> Result<Vec<(String, Wanted)>, Error> {
+    let content = input::read(path)?;
+    let file = input::name(path);
+    let at = |remark: Remark| Error::Line {
+        file: file.clone(),
+        remark,
+    };
+    let Imported {
+        domains,
+        mut warnings,
+    } = Imported::read(&content).map_err(at)?;
+    for name in only {
+        if !domains.iter().any(|domain| domain.name == *name) {
+            let known: Vec<&str> = domains.iter().map(|d| d.name.as_str()).collect();
+            return Err(Error::NoDomain {
+                file,
+                name: name.to_string(),
+                known: known.join(", "),
+            });
+        }
+    }
+    let wanted = |domain: &&Domain| only.is_empty() || only.contains(&domain.name);
+    let metadata: Vec<Metadata<'_>> = domains
+        .iter()
+        .filter(wanted)
+        .map(Metadata::of)
+        .collect::<Result<_, _>>()
+        .map_err(at)?;
+    let of_domains = domains.iter().filter(wanted);
+    warnings.extend(of_domains.flat_map(|domain| domain.warnings.iter().cloned()));
+    warnings.extend(conflicts(&metadata));
+    warnings.sort_by_key(|warning| warning.line);
+    for warning in warnings {
+        terminal::warning(format!("{file}, {warning}"));
+    }
+    let wanted = |one: &Metadata<'_>| Wanted {
+        name: one.domain().clone(),
+        element: one.for_libvirt(),
+    };
+    Ok(metadata
+        .iter()
+        .map(|one| (one.to_string(), wanted(one)))
+        .collect())
+}
