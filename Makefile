@@ -25,7 +25,7 @@ CELLS ?= bookworm/iptables trixie/iptables trixie/nftables
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do.
 BRIDGES ?= $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
 # What is run in each cell.
-LABS ?= forwarding faults policy migration broken packages
+LABS ?= forwarding faults attack soak policy migration broken packages
 LAB := $(CARGO) test --locked -p portero-lab --test
 
 all: build
@@ -122,9 +122,13 @@ test: setup build deb rpm
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --locked --workspace --exclude portero-lab
+	$(MAKE) deny
+	$(MAKE) fuzz FUZZ_SECONDS=8
 	tests/roots bookworm
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) faults
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) attack
+	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) soak
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) policy
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) migration
 	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) broken

@@ -120,6 +120,20 @@ impl HostFiles {
             .map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
+    /// Refuses to write a new file where one is: it is somebody else's, or another NIC's.
+    ///
+    /// # Errors
+    /// [`BridgeError::Exists`].
+    pub(crate) fn expect_none(&self, path: &str, of: &InterfaceName) -> Result<(), BridgeError> {
+        match self.get(path) {
+            None => Ok(()),
+            Some(_) => Err(BridgeError::Exists {
+                file: path.to_owned(),
+                name: of.to_string(),
+            }),
+        }
+    }
+
     /// Takes a file away.
     pub(crate) fn remove(&mut self, path: &str) -> Option<String> {
         self.0.remove(path)

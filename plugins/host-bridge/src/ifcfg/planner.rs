@@ -269,8 +269,9 @@ impl Planner<'_> {
             .insert(path(&named.name), divided.port.to_string());
         for kind in KINDS {
             if let Some(text) = self.after.remove(&path(&format!("{kind}-{suffix}"))) {
-                let text = rewrite(&text, nic, name);
-                self.after.insert(path(&format!("{kind}-{name}")), text);
+                let file = path(&format!("{kind}-{name}"));
+                self.after.expect_none(&file, &bridge.name)?;
+                self.after.insert(file, rewrite(&text, nic, name));
             }
         }
         self.warn_of_children(nic, bridge);

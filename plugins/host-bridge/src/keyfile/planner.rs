@@ -106,7 +106,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
                     nic: name.to_string(),
                 });
             }
-            None => planner.new_profile(nic),
+            None => planner.new_profile(nic)?,
         };
         planner.check(&profile)?;
         let own = planner.make_port(nic, &profile)?;
@@ -179,8 +179,10 @@ impl Planner<'_> {
     }
 
     /// A profile for a NIC that has none.
-    fn new_profile(&self, nic: &Nic) -> Profile {
+    fn new_profile(&self, nic: &Nic) -> Result<Profile, BridgeError> {
         let name = nic.name.as_str();
+        let file = format!("{name}{SUFFIX}");
+        self.after.expect_none(&path(&file), &nic.name)?;
         let uuid = self.bridge.uuid(name);
         let settings = [
             ("id", name),
@@ -188,13 +190,13 @@ impl Planner<'_> {
             ("type", "ethernet"),
             ("interface-name", name),
         ];
-        Profile {
-            file: format!("{name}{SUFFIX}"),
+        Ok(Profile {
+            file,
             unit: Unit {
                 head: Vec::new(),
                 sections: vec![Section::new("connection", &settings)],
             },
-        }
+        })
     }
 
     /// Refuses what is given twice and what is no NIC.

@@ -1,96 +1,15 @@
 //! From a NIC's .network file to those of a bridge and of the NIC in it.
 
 use super::fate::TABLE;
+use super::find::{owner_unit, path, Fit, FOLDER};
 use crate::bridge::{Bridge, HostFiles, Kind, Nic, Stp};
 use crate::unit::{Comments, Divide, Fate, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
-use glob::Pattern;
-
-/// Where the files are, below /etc.
-const FOLDER: &str = "systemd/network";
+use portero_event::InterfaceName;
 
 /// What the names of files of our own begin with, so that they are found before those that match
 /// more than one interface.
 const FIRST: &str = "00-";
-
-/// How well a file fits a NIC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fit {
-    /// It is for the NIC alone.
-    Alone,
-    /// It may be for others as well.
-    Shared,
-    /// It is for others.
-    No,
-}
-
-/// The path of the file that configures the NIC.
-pub(crate) fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
-    let unread = || {
-        let line = format!("Name={}", nic.name);
-        // It is there, and the plan says what is wrong with it.
-        let is_for = |text: &str| Unit::parse(text).is_err() && text.lines().any(|l| l == line);
-        let mut files = files.folder(FOLDER);
-        files.find_map(|(name, text)| is_for(text).then(|| name.to_owned()))
-    };
-    let found = owner_unit(files, nic).map(|(name, _, _)| name);
-    found.or_else(unread).map(|name| path(&name))
-}
-
-/// networkd takes the first file that fits, by name.
-fn owner_unit(files: &HostFiles, nic: &Nic) -> Option<(String, Unit, Fit)> {
-    let units = files.folder(FOLDER).filter_map(|(name, text)| {
-        let unit = name
-            .ends_with(".network")
-            .then(|| Unit::parse(text).ok())??;
-        let fit = fit_of(&unit, nic);
-        (fit != Fit::No).then(|| (name.to_owned(), unit, fit))
-    });
-    let mut units: Vec<_> = units.collect();
-    units.sort_by(|a, b| a.0.cmp(&b.0));
-    units.into_iter().next()
-}
-
-/// Whether `[Match]` fits the NIC; all of its keys have to.
-fn fit_of(unit: &Unit, nic: &Nic) -> Fit {
-    let mut fit = Fit::No;
-    let sections = unit.sections.iter().filter(|known| known.name == "Match");
-    for (key, value, _) in sections.flat_map(Section::settings) {
-        let words: Vec<&str> = value.split_whitespace().collect();
-        let here = match key {
-            "Name" if words == [nic.name.as_str()] => Fit::Alone,
-            "Name" if words.iter().any(|word| is_match(word, nic.name.as_str())) => Fit::Shared,
-            "MACAddress" | "PermanentMACAddress" => {
-                let is_mac = |word: &&str| nic.mac.is_some() && word.parse().ok() == nic.mac;
-                match words.as_slice() {
-                    [one] if is_mac(one) => Fit::Alone,
-                    many if many.iter().any(is_mac) => Fit::Shared,
-                    _ => Fit::No,
-                }
-            }
-            "Type" if words.contains(&"ether") => Fit::Shared,
-            "Name" | "Type" => Fit::No,
-            // What we cannot compare does not speak against it.
-            _ if fit == Fit::No => continue,
-            _ => fit,
-        };
-        fit = match (fit, here) {
-            (_, Fit::No) => return Fit::No,
-            (Fit::Alone, _) | (_, Fit::Alone) => Fit::Alone,
-            _ => Fit::Shared,
-        };
-    }
-    fit
-}
-
-/// Shell patterns of `[Match]`.
-fn is_match(pattern: &str, name: &str) -> bool {
-    Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(name))
-}
-
-fn path(name: &str) -> String {
-    format!("{FOLDER}/{name}")
-}
 
 /// Plans the bridge.
 pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<Plan, BridgeError> {
@@ -112,7 +31,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
                     nic: name.to_string(),
                 });
             }
-            None => planner.make_new_port(nic),
+            None => planner.make_new_port(nic)?,
         };
         if index > 0 && divided.has_ip {
             return Err(BridgeError::Unfit {
@@ -128,7 +47,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
             mac = divided.mac.or_else(|| nic.mac.map(|mac| mac.to_string()));
         }
     }
-    planner.add_bridge(own, mac);
+    planner.add_bridge(own, mac)?;
     planner.check_found(nics)?;
     Ok(Plan::between(
         Renderer::Networkd,
@@ -281,7 +200,7 @@ impl Planner<'_> {
                 port.head.clear();
                 port.sections.retain(|section| section.name != "Match");
                 port.sections.insert(0, Section::new("Match", &[]));
-                format!("{FIRST}{}.network", nic.name)
+                self.new_file(&nic.name, "network")?
             }
         };
         self.put_port(nic, &name, port);
@@ -289,13 +208,21 @@ impl Planner<'_> {
     }
 
     /// A NIC without a file.
-    fn make_new_port(&mut self, nic: &Nic) -> Divided {
+    fn make_new_port(&mut self, nic: &Nic) -> Result<Divided, BridgeError> {
+        let name = self.new_file(&nic.name, "network")?;
         let unit = Unit {
             head: Vec::new(),
             sections: vec![Section::new("Match", &[])],
         };
-        self.put_port(nic, &format!("{FIRST}{}.network", nic.name), unit);
-        Divided::default()
+        self.put_port(nic, &name, unit);
+        Ok(Divided::default())
+    }
+
+    /// The name of a file of an interface that gets one.
+    fn new_file(&self, of: &InterfaceName, kind: &str) -> Result<String, BridgeError> {
+        let name = format!("{FIRST}{of}.{kind}");
+        self.after.expect_none(&path(&name), of)?;
+        Ok(name)
     }
 
     /// Writes the file of a port: matched by name, since the bridge has its MAC address, with
@@ -336,7 +263,9 @@ impl Planner<'_> {
     }
 
     /// Writes the bridge's own files.
-    fn add_bridge(&mut self, own: Unit, mac: Option<String>) {
+    fn add_bridge(&mut self, own: Unit, mac: Option<String>) -> Result<(), BridgeError> {
+        let device_file = self.new_file(&self.bridge.name, "netdev")?;
+        let network_file = self.new_file(&self.bridge.name, "network")?;
         let name = self.bridge.name.as_str();
         let mut device = vec![("Name", name), ("Kind", "bridge")];
         match &mac {
@@ -365,10 +294,9 @@ impl Planner<'_> {
             sections: vec![Section::new("Match", &[("Name", name)])],
         };
         network.sections.extend(own.sections);
-        self.after
-            .insert(path(&format!("{FIRST}{name}.netdev")), netdev.to_string());
-        self.after
-            .insert(path(&format!("{FIRST}{name}.network")), network.to_string());
+        self.after.insert(path(&device_file), netdev.to_string());
+        self.after.insert(path(&network_file), network.to_string());
+        Ok(())
     }
 }
 

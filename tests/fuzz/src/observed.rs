@@ -1,0 +1,142 @@
+//! The target of what the firewalls' programs print.
+
+use crate::one_line::one_line;
+use crate::Reached;
+use portero_fake::example_policies;
+use portero_plan::iptables::{self, Counts, Table};
+use portero_plan::nftables::{self, Place};
+use portero_plan::{Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
+use std::sync::OnceLock;
+use uuid::Uuid;
+
+/// Any bytes as the output of `iptables -S`, `iptables-save -c` or `nft -j list table`, which is compared with
+/// what is wanted. The first chooses.
+pub fn observed(input: &[u8]) -> Reached {
+    let Some((choice, output)) = input.split_first() else {
+        return Reached::Nothing;
+    };
+    let family = if choice & 1 == 0 {
+        Family::Ipv4
+    } else {
+        Family::Ipv6
+    };
+    let wanted = wanted();
+    if choice & 2 == 0 {
+        of_iptables(family, &String::from_utf8_lossy(output), wanted)
+    } else {
+        let places = [
+            Place::Own,
+            Place::Policy,
+            Place::Guards,
+            Place::Libvirt(family),
+        ];
+        of_nftables(
+            places[usize::from(choice >> 2) % places.len()],
+            output,
+            wanted,
+        )
+    }
+}
+
+fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
+    let mut observed = iptables::Observed::default();
+    for table in Table::ALL {
+        observed.add(table, output.lines());
+    }
+    let mut counts = Counts::default();
+    counts.add(family, output.lines());
+    let mut counted = iptables::Counted::default();
+    counted.add(output.lines());
+    let mut is_there = false;
+    for ruleset in wanted {
+        is_there |= observed.holds(family, ruleset) && ruleset.has_rules();
+        let of_rules = counts.carried(ruleset).len();
+        assert!(of_rules <= ruleset.rules.len());
+        let of_clauses = counted.clauses(ruleset);
+        let clauses = ruleset.policy.iter().flat_map(|policy| &policy.ways);
+        let clauses: usize = clauses.map(|(_, clauses)| clauses.len()).sum();
+        assert!(of_clauses.len() <= clauses);
+    }
+    for wanted in [wanted, &[]] {
+        let Some(script) = iptables::reconcile(family, &observed, wanted) else {
+            continue;
+        };
+        // What is taken away has been printed; all else is portero's own.
+        for line in script.text.lines().filter(|line| line.starts_with("-D ")) {
+            let printed = line.replacen("-D", "-A", 1);
+            assert!(
+                output.lines().any(|known| known.trim_end() == printed),
+                "{line}"
+            );
+        }
+    }
+    if is_there {
+        Reached::Taken
+    } else {
+        Reached::Nothing
+    }
+}
+
+fn of_nftables(place: Place, output: &[u8], wanted: &[Ruleset]) -> Reached {
+    let mut observed = nftables::Observed::default();
+    if let Err(error) = observed.add(place, output) {
+        one_line(&error);
+        assert!(nftables::Counted::of(output).is_err());
+        return Reached::Refused;
+    }
+    let counted = nftables::Counted::of(output).expect("the same listing");
+    for ruleset in wanted {
+        let _ = observed.holds_guards(ruleset);
+        let _ = observed.holds(ruleset);
+        let _ = counted.clauses(ruleset);
+    }
+    let all = nftables::reconcile(&observed, wanted);
+    let nothing = nftables::reconcile(&observed, &[]);
+    assert!(all.is_some(), "one table cannot hold everything");
+    if nothing.is_some() {
+        Reached::Taken
+    } else {
+        Reached::Nothing
+    }
+}
+
+/// The policies of an example, and a forward.
+fn wanted() -> &'static [Ruleset] {
+    static WANTED: OnceLock<Vec<Ruleset>> = OnceLock::new();
+    WANTED.get_or_init(|| {
+        let examples = example_policies().into_iter();
+        let mut examples: Vec<Vec<Ruleset>> =
+            examples.map(|(_, policies)| policies.rulesets()).collect();
+        examples.sort_by_key(Vec::len);
+        let mut wanted = examples.pop().expect("an example");
+        let owner = Owner {
+            kind: OwnerKind::Domain,
+            uuid: Uuid::from_u128(1),
+            name: "web".to_owned(),
+        };
+        let ports = |port| PortRange::new(port, port).expect("a port");
+        let guest = [192, 168, 50, 10].into();
+        let rules = vec![
+            Rule::Dnat {
+                protocol: Protocol::Tcp,
+                address: None,
+                dev: None,
+                source: None,
+                ports: ports(8080),
+                guest,
+                guest_ports: ports(80),
+            },
+            Rule::Accept {
+                protocol: Protocol::Tcp,
+                ports: ports(8080),
+                guest,
+                guest_ports: ports(80),
+            },
+        ];
+        wanted.push(Ruleset {
+            rules,
+            ..Ruleset::empty(owner)
+        });
+        wanted
+    })
+}

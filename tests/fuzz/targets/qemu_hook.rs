@@ -1,0 +1,7 @@
+//! libFuzzer's program for [`portero_fuzz::qemu_hook`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    portero_fuzz::qemu_hook(input);
+});
