@@ -97,7 +97,7 @@ pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str)
         "<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>{}<memory unit='MiB'>128</memory><vcpu>1</vcpu>\
          <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel>\
          <initrd>{initrd}</initrd>\
-         <cmdline>console=ttyS0 quiet panic=1 mitigations=off lab.name={name}{v6}</cmdline></os>\
+         <cmdline>console=ttyS0 quiet panic=1 mitigations=off lab.name={name}{v6} no_timer_check</cmdline></os>\
          <features><acpi/></features><on_crash>destroy</on_crash><on_reboot>destroy</on_reboot>\
          <devices>{nics}<serial type='file'><source path='{console}'/></serial>\
          <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",

@@ -1,7 +1,7 @@
 //! With portero-watch, forwards come back by themselves after whatever throws them away.
 
-use crate::world::{Flush, World};
-use portero_lab::{Backend, DomainXml, From, NetworkXml, Program, Proto, Scenario, HOST_V4};
+use crate::world::{Flush, World, FAR};
+use portero_lab::{Backend, DomainXml, From, Lab, NetworkXml, Program, Proto, Scenario, HOST_V4};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 use Proto::Tcp;
@@ -221,22 +221,35 @@ fn lease(world: &mut World) {
     let served = begin.elapsed();
     println!("  served {} ms after its server", served.as_millis());
     assert!(served < Duration::from_secs(1), "served after {served:?}");
-    // The lease names another address: the guest that has it is reached instead.
-    rewrite_lease(&format!("\"{address}\""), "\"192.168.60.12\"");
-    lab.answers_within(LIMIT, From::Outside, Tcp, HOST_V4, 8078, "far tcp 80");
+    // The lease names an address that another guest has: nobody is led there.
+    let to = |from: &str, to: &str| rewrite_lease(&format!("\"{from}\""), &format!("\"{to}\""));
+    to(&address, FAR);
+    waits_again(lab);
+    // One that nobody has, and that of the guest again.
+    to(FAR, "192.168.60.99");
+    let end = Instant::now() + LIMIT;
+    while !lab.rules().contains("192.168.60.99") {
+        assert!(Instant::now() < end, "the forward stays behind its lease");
+    }
+    to("192.168.60.99", &address);
+    lab.answers_within(LIMIT, From::Outside, Tcp, HOST_V4, 8078, "drift tcp 80");
     // And none.
     rewrite_lease("52:54:00:00:60:78", "52:54:00:00:60:79");
+    waits_again(lab);
+    rewrite_lease("52:54:00:00:60:79", "52:54:00:00:60:78");
+    lab.answers_within(LIMIT, From::Outside, Tcp, HOST_V4, 8078, "drift tcp 80");
+    lab.virsh(&["destroy", "drift"]);
+    lab.virsh(&["undefine", "drift"]);
+    world.is_untouched();
+}
+
+/// Expects the forward to wait for a lease, and to lead nowhere.
+fn waits_again(lab: &Lab) {
     let end = Instant::now() + LIMIT;
     while !lab.must("portero", &["status"]).contains("pending") {
         assert!(Instant::now() < end, "the forward outlives its lease");
     }
     lab.refuses(From::Outside, Tcp, HOST_V4, 8078);
-    rewrite_lease("52:54:00:00:60:79", "52:54:00:00:60:78");
-    rewrite_lease("\"192.168.60.12\"", &format!("\"{address}\""));
-    lab.answers_within(LIMIT, From::Outside, Tcp, HOST_V4, 8078, "drift tcp 80");
-    lab.virsh(&["destroy", "drift"]);
-    lab.virsh(&["undefine", "drift"]);
-    world.is_untouched();
 }
 
 /// The service where no forward is there to be served.
