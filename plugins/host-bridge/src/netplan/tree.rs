@@ -38,6 +38,12 @@ pub(crate) fn read(files: &HostFiles) -> Result<Vec<Tree>, BridgeError> {
         .map(|(name, text)| {
             let path = format!("{FOLDER}/{name}");
             match serde_yaml_ng::from_str(text) {
+                // A key and the same one with a tag are two for us, and one for netplan.
+                Ok(root) if has_tag(&root) => Err(BridgeError::Value {
+                    file: path,
+                    line: None,
+                    reason: "has a tag ('!'), which is not understood, expected none".to_owned(),
+                }),
                 Ok(root) => Ok(Tree { path, root }),
                 Err(error) => Err(BridgeError::Value {
                     line: error.location().map(|location| location.line()),
@@ -47,6 +53,18 @@ pub(crate) fn read(files: &HostFiles) -> Result<Vec<Tree>, BridgeError> {
             }
         })
         .collect()
+}
+
+/// Whether anything has a tag of YAML's.
+fn has_tag(value: &Value) -> bool {
+    match value {
+        Value::Tagged(_) => true,
+        Value::Sequence(values) => values.iter().any(has_tag),
+        Value::Mapping(entries) => entries
+            .iter()
+            .any(|(key, value)| has_tag(key) || has_tag(value)),
+        _ => false,
+    }
 }
 
 impl Tree {
