@@ -40,6 +40,14 @@ impl Bridge {
         )
     }
 
+    /// What is wrong with what configures two of its NICs at once.
+    pub(crate) fn is_for_two(&self, first: usize, second: usize) -> String {
+        format!(
+            "is for both {} and {}, expected one for each",
+            self.nics[first], self.nics[second]
+        )
+    }
+
     /// What is wrong with a further NIC that has addresses.
     pub(crate) fn has_ip_already(&self, nic: &str) -> String {
         format!(

@@ -36,9 +36,18 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
     }
     let mut settings: Vec<(String, String)> = Vec::new();
     let mut mac = None;
+    let mut used: Vec<String> = Vec::new();
     for (index, live) in nics.iter().enumerate() {
         let nic = &live.name;
         let named = planner.file_of(nic.as_str(), live.mac)?;
+        if let Some(first) = used.iter().position(|name| *name == named.name) {
+            return Err(BridgeError::Value {
+                file: named.name,
+                line: None,
+                reason: bridge.is_for_two(first, index),
+            });
+        }
+        used.push(named.name.clone());
         if index > 0 && has_ip(&named.file) {
             return Err(named.error("BOOTPROTO", bridge.has_ip_already(nic.as_str())));
         }

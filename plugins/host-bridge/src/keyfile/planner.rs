@@ -97,6 +97,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
         warnings: Vec::new(),
     };
     planner.check_bridge()?;
+    let mut used: Vec<String> = Vec::new();
     for (index, nic) in nics.iter().enumerate() {
         let name = &nic.name;
         let profile = match planner.profile_of(nic)? {
@@ -108,6 +109,10 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
             }
             None => planner.new_profile(nic)?,
         };
+        if let Some(first) = used.iter().position(|file| *file == profile.file) {
+            return Err(profile.error(None, bridge.is_for_two(first, index)));
+        }
+        used.push(profile.file.clone());
         planner.check(&profile)?;
         let own = planner.make_port(nic, &profile)?;
         if index == 0 {

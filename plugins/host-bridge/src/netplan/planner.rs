@@ -40,6 +40,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
     let mut ids = Vec::new();
     let mut own = Mapping::new();
     let mut file = 0;
+    let mut used: Vec<(usize, String)> = Vec::new();
     for (index, nic) in nics.iter().enumerate() {
         let name = &nic.name;
         let place = match planner.place_of(nic)? {
@@ -51,6 +52,11 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
             }
             None => planner.add_nic(file, name.as_str())?,
         };
+        let key = (place.tree, place.id.clone());
+        if let Some(first) = used.iter().position(|known| *known == key) {
+            return Err(planner.error(&place, bridge.is_for_two(first, index)));
+        }
+        used.push(key);
         planner.is_free(&place, nic)?;
         let (moved, mac) = planner.make_port(&place)?;
         if index == 0 {
