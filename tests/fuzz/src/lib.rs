@@ -1,9 +1,9 @@
 //! What portero reads from others, given any bytes. Each target is a function of bytes that panics when
 //! portero does, and when what comes of the bytes breaks a promise.
 //!
-//! `make fuzz` gives them to libFuzzer. corpus/TARGET holds inputs, which `cargo test` replays: documents of
-//! tests/, after the byte that chooses what is done with them, and what libFuzzer found to reach further,
-//! minimised by `cargo fuzz cmin`.
+//! `make fuzz` gives them to libFuzzer. corpus/TARGET holds inputs, which `cargo test` replays: those that reach
+//! most of what documents of tests/, after the byte that chooses what is done with them, and libFuzzer came to (its
+//! `-merge=1` tells), and under names that say so what was wrong once.
 
 mod domain;
 mod host_files;
