@@ -3,7 +3,7 @@
 
 use crate::world::{Counts, World, WEB_PORT};
 use portero_lab::{Backend, Scenario};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
@@ -68,11 +68,8 @@ fn mutation(world: &mut World) {
 }
 
 fn soak(world: &mut World) {
-    let events = u32::try_from(number_of("PORTERO_SOAK_EVENTS", 400)).expect("not so many");
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a time");
-    let seed = number_of("PORTERO_SOAK_SEED", u64::from(now.subsec_nanos()));
+    let events = u32::try_from(number_of("PORTERO_SOAK_EVENTS", 200)).expect("not so many");
+    let seed = number_of("PORTERO_SOAK_SEED", 1);
     println!("  PORTERO_SOAK_SEED={seed}, {events} events");
     world.rng.seed(seed);
     world.counts = Counts::default();
