@@ -54,9 +54,7 @@ impl Lock {
             std::thread::sleep(INTERVAL);
         }
     }
-}
 
-impl Lock {
     /// Lets the programs that are started from now on hold it too, each until it ends: one that outlives
     /// an event that was killed may still write.
     ///

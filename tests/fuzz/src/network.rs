@@ -1,9 +1,8 @@
 //! The targets of the network hook.
 
-use crate::world::World;
+use crate::world::{choose, World};
 use crate::{written, Reached};
 use portero_apply::Hook;
-use portero_plan::Firewall;
 
 const OPERATIONS: [&str; 7] = [
     "start",
@@ -20,7 +19,7 @@ pub fn network_hook(input: &[u8]) -> Reached {
     let Some((choice, stdin)) = input.split_first() else {
         return Reached::Nothing;
     };
-    let (firewall, operation) = choose(*choice);
+    let (firewall, operation) = choose(*choice, &OPERATIONS);
     World::new(firewall).hook(Hook::Network, operation, stdin)
 }
 
@@ -29,18 +28,7 @@ pub fn network_written(input: &[u8]) -> Reached {
     let Some((choice, rest)) = input.split_first() else {
         return Reached::Nothing;
     };
-    let (firewall, operation) = choose(*choice);
+    let (firewall, operation) = choose(*choice, &OPERATIONS);
     let stdin = written::network(rest);
     World::new(firewall).hook(Hook::Network, operation, stdin.as_bytes())
-}
-
-/// `@` and `A` are `start` with both firewalls, `B` and `C` are `started`, and so on.
-fn choose(choice: u8) -> (Firewall, &'static str) {
-    let firewall = if choice & 1 == 0 {
-        Firewall::Iptables
-    } else {
-        Firewall::Nftables
-    };
-    let operation = usize::from(choice & 0x1f) / 2 % OPERATIONS.len();
-    (firewall, OPERATIONS[operation])
 }

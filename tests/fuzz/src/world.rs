@@ -314,3 +314,15 @@ fn is_new(event: &Event) -> bool {
         .iter()
         .any(|own| words.iter().any(|word| word == own))
 }
+
+/// A firewall and an operation: `@` and `A` are the first operation with both firewalls, `B` and `C`
+/// the second, and so on.
+pub(crate) fn choose(choice: u8, operations: &[&'static str]) -> (Firewall, &'static str) {
+    let firewall = if choice & 1 == 0 {
+        Firewall::Iptables
+    } else {
+        Firewall::Nftables
+    };
+    let operation = usize::from(choice & 0x1f) / 2 % operations.len();
+    (firewall, operations[operation])
+}

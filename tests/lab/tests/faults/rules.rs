@@ -2,7 +2,7 @@
 
 use crate::world::{difference, Tables};
 
-/// The rules before an event, after it, and without all that was done for it.
+/// The rules before an event, after it, and after what mends it.
 #[derive(Debug)]
 pub struct Rules {
     /// Before.
