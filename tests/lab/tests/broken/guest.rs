@@ -82,7 +82,11 @@ fn nobody(world: &mut World) {
 
 fn another(world: &mut World) {
     world.serves();
-    readdressed(world, PEER);
+    // Nobody has reserved it, so nothing but the answer on the wire says whose it is.
+    let order = "run ip address add 192.168.50.88/24 dev eth0";
+    let agent = world.lab.agent();
+    world.lab.must(&agent, &["ask", PEER, order]);
+    readdressed(world, "192.168.50.88");
     world.reached(HOST_V4, 8080, "peer tcp 80");
     let explained = world.explained(&format!("{HOST_V4}:8080"));
     let said = explained.fails("guest", "portero forward remove web");
