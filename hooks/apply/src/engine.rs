@@ -29,7 +29,7 @@ use portero_plan::{Claim, Firewall, Origin, Owner, OwnerKind, Script, Tool};
 use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
 use portero_routed_policy::WrittenPolicy;
 use std::collections::{BTreeSet, HashSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long an event may take when portero.toml does not say or cannot be read.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
@@ -60,6 +60,15 @@ enum LibvirtRules {
     Standing,
     /// A daemon is about to insert them.
     Coming,
+}
+
+/// What a network is after an event of it.
+#[derive(Debug, Clone, Copy)]
+enum Now<'a> {
+    /// Active, as libvirt wrote.
+    Active(&'a [u8]),
+    /// Not active.
+    Gone,
 }
 
 impl<'a> Engine<'a> {
@@ -114,22 +123,13 @@ impl<'a> Engine<'a> {
             } => match (operation, port) {
                 (NetworkOperation::Start, _) => self.start_network(network, stdin),
                 (NetworkOperation::Started, _) => {
-                    self.state
-                        .put_object(OwnerKind::Network, network.uuid, stdin)?;
-                    let changed = self.network_changed(network);
+                    let changed = self.network_changed(network, Now::Active(stdin));
                     // Its guests are back when the rules are.
                     self.reattach(network);
                     changed
                 }
-                (NetworkOperation::Updated, _) => {
-                    self.state
-                        .put_object(OwnerKind::Network, network.uuid, stdin)?;
-                    self.network_changed(network)
-                }
-                (NetworkOperation::Stopped, _) => {
-                    self.state.remove_object(OwnerKind::Network, network.uuid)?;
-                    self.network_changed(network)
-                }
+                (NetworkOperation::Updated, _) => self.network_changed(network, Now::Active(stdin)),
+                (NetworkOperation::Stopped, _) => self.network_changed(network, Now::Gone),
                 (NetworkOperation::PortCreated, Some(port)) => {
                     self.port_created(network, port, stdin)
                 }
@@ -284,6 +284,7 @@ impl<'a> Engine<'a> {
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
+        self.forget_unplugged(domain, SystemTime::now())?;
         let record = self.domain_record(&config, domain, &forwards, old.as_ref())?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
@@ -401,7 +402,18 @@ impl<'a> Engine<'a> {
     }
 
     /// A network came, changed or went: its own rules and those of guests on it follow.
-    fn network_changed(&mut self, network: &Network) -> Result<(), ApplyError> {
+    fn network_changed(&mut self, network: &Network, now: Now<'_>) -> Result<(), ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        // Not while a comparison may still write what libvirt's file said before.
+        let lock = self.state.lock(deadline);
+        match now {
+            Now::Active(stdin) => {
+                self.state
+                    .put_object(OwnerKind::Network, network.uuid, stdin)?;
+            }
+            Now::Gone => self.state.remove_object(OwnerKind::Network, network.uuid)?,
+        }
+        let _lock = lock?;
         let is_unconcerned = match (self.network_forwards(network), self.written_policy(network)) {
             (Ok(forwards), Ok(policy)) => forwards.is_empty() && policy.is_none(),
             _ => false,
@@ -410,8 +422,6 @@ impl<'a> Engine<'a> {
             // libvirt may have made the tables that forwards are accepted in.
             return self.state.distrust();
         }
-        let (config, deadline) = self.configure_or_default();
-        let _lock = self.state.lock(deadline)?;
         self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
     }
 

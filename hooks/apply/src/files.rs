@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Longest configuration or state file that is read, in bytes.
 const FILE_LIMIT: u64 = portero_event::INPUT_LIMIT as u64;
@@ -35,6 +36,18 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
         Some((file, _)) => read_open(&file, path).map(Some),
         None => Ok(None),
     }
+}
+
+/// As [`read`], with the time at which the file was written.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_dated(path: &Path) -> Result<Option<(Vec<u8>, SystemTime)>, ApplyError> {
+    let Some((file, metadata)) = open_regular(path)? else {
+        return Ok(None);
+    };
+    let written = metadata.modified().map_err(failed("read", path))?;
+    Ok(Some((read_open(&file, path)?, written)))
 }
 
 /// Reads what the user names, a pipe too; `None` if there is none.

@@ -7,11 +7,13 @@
 //! commit and comes back after, so an event that was killed, or a daemon that may have changed the
 //! order of rules, leaves the next one to compare and mend.
 
+mod ports;
+
+pub(crate) use ports::{Plug, RecordedPort};
+
 use crate::lock::Lock;
 use crate::{files, ApplyError, Deadline, Paths};
-use portero_event::{
-    Domain, Event, MacAddress, Network, NetworkOperation, NetworkPort, QemuOperation,
-};
+use portero_event::{Domain, Event, Network, NetworkOperation, QemuOperation};
 use portero_plan::{Claim, Family, Firewall, Owner, OwnerKind, Ruleset};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -101,29 +103,6 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// A guest's interface on a network, as recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordedPort {
-    /// The domain.
-    pub owner: Uuid,
-    /// The network.
-    pub network: Uuid,
-    /// The guest's MAC address.
-    pub mac: MacAddress,
-    /// Whether the interface is there, or has been taken from the running guest.
-    pub plug: Plug,
-}
-
-/// Whether a guest has an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Plug {
-    /// It has.
-    In,
-    /// It had: its XML, which libvirt tells once, still shows it.
-    Out,
-}
-
 /// What of a record says who holds which ports.
 #[derive(Deserialize)]
 struct ClaimsOfRecord {
@@ -134,13 +113,6 @@ struct ClaimsOfRecord {
 struct ClaimsOfRuleset {
     owner: Owner,
     claims: Vec<Claim>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PortFile {
-    network: Uuid,
-    mac: String,
-    plug: Plug,
 }
 
 /// The folder with portero's state.
@@ -464,89 +436,6 @@ impl State {
             objects.extend(content.and_then(|content| read(&content)));
         }
         Ok(objects)
-    }
-
-    fn ports_of(&self, owner: Uuid) -> PathBuf {
-        self.root.join("ports").join(owner.to_string())
-    }
-
-    /// Records a port.
-    ///
-    /// # Errors
-    /// [`ApplyError::File`].
-    pub fn put_port(
-        &self,
-        network: Uuid,
-        port: &NetworkPort,
-        plug: Plug,
-    ) -> Result<(), ApplyError> {
-        let folder = self.ports_of(port.owner);
-        self.make(&folder)?;
-        let path = folder.join(format!("{}.json", port.uuid));
-        let file = PortFile {
-            network,
-            mac: port.mac.to_string(),
-            plug,
-        };
-        write_json(&path, &file)
-    }
-
-    /// Forgets a port.
-    ///
-    /// # Errors
-    /// [`ApplyError::File`].
-    pub fn remove_port(&self, port: &NetworkPort) -> Result<(), ApplyError> {
-        files::remove(
-            &self
-                .ports_of(port.owner)
-                .join(format!("{}.json", port.uuid)),
-        )
-    }
-
-    /// Forgets all ports of a domain.
-    ///
-    /// # Errors
-    /// [`ApplyError::File`].
-    pub fn remove_ports(&self, owner: Uuid) -> Result<(), ApplyError> {
-        files::remove_folder(&self.ports_of(owner))
-    }
-
-    /// All recorded ports of one domain.
-    ///
-    /// # Errors
-    /// [`ApplyError::File`].
-    pub fn ports(&self, owner: Uuid) -> Result<Vec<RecordedPort>, ApplyError> {
-        let folder = self.ports_of(owner);
-        let mut ports = Vec::new();
-        for name in files::names(&folder, ".json")? {
-            let Some(content) = files::read_own(&folder.join(name))? else {
-                continue;
-            };
-            let Ok(file) = serde_json::from_slice::<PortFile>(&content) else {
-                continue;
-            };
-            ports.extend(file.mac.parse().ok().map(|mac| RecordedPort {
-                owner,
-                network: file.network,
-                mac,
-                plug: file.plug,
-            }));
-        }
-        Ok(ports)
-    }
-
-    /// All recorded ports.
-    ///
-    /// # Errors
-    /// [`ApplyError::File`].
-    pub fn all_ports(&self) -> Result<Vec<RecordedPort>, ApplyError> {
-        let mut ports = Vec::new();
-        for name in files::names(&self.root.join("ports"), "")? {
-            if let Ok(owner) = Uuid::try_parse(&name) {
-                ports.extend(self.ports(owner)?);
-            }
-        }
-        Ok(ports)
     }
 
     /// Whether portero has changed a setting of an interface.

@@ -9,6 +9,16 @@ use portero_event::{
 use portero_plan::{Owner, OwnerKind};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A domain as libvirt has saved it while it runs.
+struct Running {
+    domain: Domain,
+    /// In the form in which a hook gets it.
+    stdin: Vec<u8>,
+    /// When that was.
+    saved: SystemTime,
+}
 
 impl Engine<'_> {
     /// Gives a running domain what it asks for now, if libvirt may have saved another wish of it.
@@ -18,7 +28,11 @@ impl Engine<'_> {
     pub fn follow_domain(&mut self, name: &ObjectName) -> Result<(), ApplyError> {
         // libvirt saves a domain for many reasons: none but another wish is worth the lock.
         match self.running_domain(&self.status_path(name))? {
-            Some((domain, _)) if !self.is_known(&domain)? => self.settle_domain(name).map(drop),
+            Some(Running { domain, saved, .. })
+                if !self.is_known(&domain)? || !self.unplugged(&domain, saved)?.is_empty() =>
+            {
+                self.settle_domain(name).map(drop)
+            }
             _ => Ok(()),
         }
     }
@@ -31,19 +45,21 @@ impl Engine<'_> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
         // One that is gone by now was told to the hook, which waits for the lock or had it.
-        let Some((domain, stdin)) = self.running_domain(&self.status_path(name))? else {
+        let Some(running) = self.running_domain(&self.status_path(name))? else {
             return Ok(None);
         };
+        let domain = &running.domain;
+        let is_unplugged = self.forget_unplugged(domain, running.saved)?;
         let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
-        if self.is_known(&domain)? {
+        if self.is_known(domain)? && !is_unplugged {
             return Ok(old);
         }
         self.refresh_networks()?;
-        self.take_over(&domain, &stdin)?;
+        self.take_over(&running)?;
         let record = self
-            .domain_forwards(&domain)
-            .and_then(|forwards| self.domain_record(&config, &domain, &forwards, old.as_ref()))
-            .map_err(|source| keeps(&domain, source))?;
+            .domain_forwards(domain)
+            .and_then(|forwards| self.domain_record(&config, domain, &forwards, old.as_ref()))
+            .map_err(|source| keeps(domain, source))?;
         self.apply(&config, record, LibvirtRules::Standing, deadline)?;
         self.state.record(OwnerKind::Domain, domain.uuid)
     }
@@ -91,21 +107,21 @@ impl Engine<'_> {
         }
         let mut active = HashSet::new();
         for name in files::names(&folder, ".xml")? {
-            let Some((domain, stdin)) = self.running_domain(&folder.join(name))? else {
+            let Some(running) = self.running_domain(&folder.join(name))? else {
                 continue;
             };
-            active.insert(domain.uuid);
-            if !self.is_known(&domain)? {
-                self.take_over(&domain, &stdin)?;
+            active.insert(running.domain.uuid);
+            self.forget_unplugged(&running.domain, running.saved)?;
+            if !self.is_known(&running.domain)? {
+                self.take_over(&running)?;
             }
         }
         self.state.forget_others(OwnerKind::Domain, &active)
     }
 
-    /// The domain in a status file of libvirt's, in the form in which a hook gets it; nothing when
-    /// its process does not run. libvirt tells the hook `stopped` first and removes the file then.
-    fn running_domain(&mut self, path: &Path) -> Result<Option<(Domain, Vec<u8>)>, ApplyError> {
-        let Some(file) = files::read(path)? else {
+    /// The domain in a status file of libvirt's; nothing when its process does not run. libvirt tells the hook `stopped` first and removes the file then.
+    fn running_domain(&mut self, path: &Path) -> Result<Option<Running>, ApplyError> {
+        let Some((file, saved)) = files::read_dated(path)? else {
             return Ok(None);
         };
         let running = Status::read(&file, OwnerKind::Domain.name()).filter(|status| {
@@ -117,9 +133,38 @@ impl Engine<'_> {
         };
         let stdin = object.as_bytes();
         Ok(match Event::domain(QemuOperation::Started, stdin) {
-            Ok(Event::Domain { domain, .. }) => Some((domain, stdin.to_owned())),
+            Ok(Event::Domain { domain, .. }) => Some(Running {
+                domain,
+                stdin: stdin.to_owned(),
+                saved,
+            }),
             _ => None,
         })
+    }
+
+    /// What is recorded of interfaces that libvirt had taken from a running guest by the time of which
+    /// this is known of it, without a hook that lived to note it.
+    fn unplugged(&self, domain: &Domain, known: SystemTime) -> Result<Vec<PathBuf>, ApplyError> {
+        let has: HashSet<MacAddress> = domain.nics.iter().map(|nic| nic.mac).collect();
+        self.state.outdated_ports(domain.uuid, &has, known)
+    }
+
+    /// Forgets that; says whether there was any.
+    pub(super) fn forget_unplugged(
+        &self,
+        domain: &Domain,
+        known: SystemTime,
+    ) -> Result<bool, ApplyError> {
+        let unplugged = self.unplugged(domain, known)?;
+        if unplugged.is_empty() {
+            return Ok(false);
+        }
+        // Nothing else would say that their rules are to go.
+        self.state.distrust()?;
+        for path in &unplugged {
+            files::remove(path)?;
+        }
+        Ok(true)
     }
 
     /// Whether a running domain asks for nothing else than it did before. One that is just starting
@@ -144,7 +189,8 @@ impl Engine<'_> {
     }
 
     /// Keeps what a running domain asks for; of one that asks for nothing, nothing is kept.
-    fn take_over(&self, domain: &Domain, stdin: &[u8]) -> Result<(), ApplyError> {
+    fn take_over(&self, running: &Running) -> Result<(), ApplyError> {
+        let Running { domain, stdin, .. } = running;
         if self.asks_for_anything(domain) {
             self.state.put_object(OwnerKind::Domain, domain.uuid, stdin)
         } else {

@@ -99,13 +99,25 @@ fn hook(hook: &'static str, name: &str, operation: &'static str, stdin: String) 
 
 /// An operation on a guest with two forwards.
 pub fn qemu(number: u16, operation: &'static str) -> Act {
+    let interface = format!(
+        "<interface type='network'><mac address='52:54:00:77:00:{number:02x}'/>\
+         <source network='rec'/></interface>"
+    );
+    domain(number, operation, &interface)
+}
+
+/// An operation on the same guest once its interface is unplugged.
+pub fn unplugged(number: u16, operation: &'static str) -> Act {
+    domain(number, operation, "")
+}
+
+fn domain(number: u16, operation: &'static str, interface: &str) -> Act {
     let domain = format!(
         "<domain><name>rec{number}</name><uuid>bbbbbbbb-0000-4000-8000-00000000{number:04x}</uuid>\
          <metadata><p:domain xmlns:p='urn:portero:1'>\
          <p:portForward proto='tcp' guest='10.77.1.{number}'><p:range start='{}' to='80'/></p:portForward>\
          <p:portForward proto='udp' guest='fd00:77::1:{number}'><p:range start='{}' to='80'/></p:portForward>\
-         </p:domain></metadata><devices><interface type='network'>\
-         <mac address='52:54:00:77:00:{number:02x}'/><source network='rec'/></interface></devices></domain>",
+         </p:domain></metadata><devices>{interface}</devices></domain>",
         20000 + number,
         20000 + number
     );

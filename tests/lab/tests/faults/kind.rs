@@ -29,7 +29,7 @@ enum Firewall {
 impl Kind {
     /// All kinds that have an effect.
     pub fn all() -> Vec<Self> {
-        use act::{changed_fence, daemon, fence, network_port, qemu};
+        use act::{changed_fence, daemon, fence, network_port, qemu, unplugged};
         let port = || network_port(1, "port-created");
         let (prepare, start) = (|| qemu(1, "prepare"), || qemu(1, "start"));
         let (started, release) = (|| qemu(1, "started"), || qemu(1, "release"));
@@ -132,6 +132,13 @@ impl Kind {
                 fence("port-deleted"),
                 vec![fence("port-deleted")],
                 unfenced(),
+            ),
+            kind(
+                "network port-deleted of a running guest",
+                guest(),
+                network_port(1, "port-deleted"),
+                vec![unplugged(1, "reconnect")],
+                gone(),
             ),
             kind(
                 "network stopped",

@@ -29,6 +29,8 @@ impl World {
         } else if self.rng.u8(..6) == 0 {
             let done = perform(&[Act::Hook(Event::daemon_start())], Some((0, harm)));
             self.counts.hooks.add(&done);
+        } else if self.rng.u8(..6) == 0 {
+            self.plug(guest, Some(harm));
         } else {
             let at = self.rng.usize(..4);
             self.toggle(guest, Some((at, harm)));

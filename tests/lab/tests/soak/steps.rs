@@ -15,7 +15,7 @@ impl World {
             0..45 => self.toggle(guest, None),
             45..55 => self.two_at_once(guest),
             55..63 => self.change_live(guest),
-            63..67 => self.plug(guest),
+            63..67 => self.plug(guest, None),
             67..71 => self.tell_again(guest),
             71..74 => self.poach(guest),
             74..77 => self.toggle_network(None),
@@ -212,7 +212,7 @@ impl World {
     }
 
     /// A running guest's interface is unplugged, or plugged in again.
-    fn plug(&mut self, guest: usize) -> &'static str {
+    pub fn plug(&mut self, guest: usize, harm: Option<Harm>) -> &'static str {
         let Some(number) = self.running(guest) else {
             return "nothing";
         };
@@ -227,8 +227,19 @@ impl World {
             self.start_network(network);
         }
         let event = self.guests[number].port_event(&self.networks[network], operation);
-        self.does(&[Act::Hook(event)]);
+        let done = perform(&[Act::Hook(event)], harm.map(|harm| (0, harm)));
+        assert!(done.failed.is_none() || harm.is_some(), "{done:?}");
+        self.counts.hooks.add(&done);
+        // What is not plugged in is what libvirt refuses then; it goes on with what it unplugs.
+        self.guests[number].is_plugged &= done.failed.is_none();
         self.save_status(number);
+        if harm.is_some() {
+            // No hook tells of it again.
+            match &self.watch {
+                Some(_) => self.watch_mends(operation),
+                None => drop(self.sync()),
+            }
+        }
         operation
     }
 

@@ -1,0 +1,153 @@
+//! The interfaces of guests on virtual networks, as libvirt told of them.
+
+use super::{write_json, State};
+use crate::{files, ApplyError};
+use portero_event::{MacAddress, NetworkPort};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::SystemTime;
+use uuid::Uuid;
+
+/// A guest's interface on a network, as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedPort {
+    /// The domain.
+    pub owner: Uuid,
+    /// The network.
+    pub network: Uuid,
+    /// The guest's MAC address.
+    pub mac: MacAddress,
+    /// Whether the interface is there, or has been taken from the running guest.
+    pub plug: Plug,
+}
+
+/// Whether a guest has an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plug {
+    /// It has.
+    In,
+    /// It had: its XML, which libvirt tells once, still shows it.
+    Out,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PortFile {
+    network: Uuid,
+    mac: String,
+    plug: Plug,
+}
+
+impl State {
+    fn ports_of(&self, owner: Uuid) -> PathBuf {
+        self.root.join("ports").join(owner.to_string())
+    }
+
+    /// Records a port.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn put_port(
+        &self,
+        network: Uuid,
+        port: &NetworkPort,
+        plug: Plug,
+    ) -> Result<(), ApplyError> {
+        let folder = self.ports_of(port.owner);
+        self.make(&folder)?;
+        let path = folder.join(format!("{}.json", port.uuid));
+        let file = PortFile {
+            network,
+            mac: port.mac.to_string(),
+            plug,
+        };
+        write_json(&path, &file)
+    }
+
+    /// Forgets a port.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn remove_port(&self, port: &NetworkPort) -> Result<(), ApplyError> {
+        files::remove(
+            &self
+                .ports_of(port.owner)
+                .join(format!("{}.json", port.uuid)),
+        )
+    }
+
+    /// Forgets all ports of a domain.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn remove_ports(&self, owner: Uuid) -> Result<(), ApplyError> {
+        files::remove_folder(&self.ports_of(owner))
+    }
+
+    /// The files of a domain's ports that were recorded before the time at which it was `known` to have
+    /// these interfaces and none for them. What was recorded later is news.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub(crate) fn outdated_ports(
+        &self,
+        owner: Uuid,
+        has: &HashSet<MacAddress>,
+        known: SystemTime,
+    ) -> Result<Vec<PathBuf>, ApplyError> {
+        let folder = self.ports_of(owner);
+        let mut outdated = Vec::new();
+        for name in files::names(&folder, ".json")? {
+            let path = folder.join(name);
+            let Some((content, recorded)) = files::read_dated(&path)? else {
+                continue;
+            };
+            let port = serde_json::from_slice::<PortFile>(&content);
+            let is_there =
+                port.is_ok_and(|port| port.mac.parse().is_ok_and(|mac| has.contains(&mac)));
+            if !is_there && recorded < known {
+                outdated.push(path);
+            }
+        }
+        Ok(outdated)
+    }
+
+    /// All recorded ports of one domain.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn ports(&self, owner: Uuid) -> Result<Vec<RecordedPort>, ApplyError> {
+        let folder = self.ports_of(owner);
+        let mut ports = Vec::new();
+        for name in files::names(&folder, ".json")? {
+            let Some(content) = files::read_own(&folder.join(name))? else {
+                continue;
+            };
+            let Ok(file) = serde_json::from_slice::<PortFile>(&content) else {
+                continue;
+            };
+            ports.extend(file.mac.parse().ok().map(|mac| RecordedPort {
+                owner,
+                network: file.network,
+                mac,
+                plug: file.plug,
+            }));
+        }
+        Ok(ports)
+    }
+
+    /// All recorded ports.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn all_ports(&self) -> Result<Vec<RecordedPort>, ApplyError> {
+        let mut ports = Vec::new();
+        for name in files::names(&self.root.join("ports"), "")? {
+            if let Ok(owner) = Uuid::try_parse(&name) {
+                ports.extend(self.ports(owner)?);
+            }
+        }
+        Ok(ports)
+    }
+}
