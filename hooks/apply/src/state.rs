@@ -9,7 +9,7 @@
 
 mod ports;
 
-pub(crate) use ports::{Plug, RecordedPort};
+pub(crate) use ports::{OutdatedPort, Plug, RecordedPort};
 
 use crate::lock::Lock;
 use crate::{files, ApplyError, Deadline, Paths};

@@ -4,14 +4,11 @@ use super::inputs;
 use super::Engine;
 use crate::state::Plug;
 use crate::{files, ApplyError};
-use portero_event::{
-    Domain, Event, InterfaceName, MacAddress, Network, ObjectName, QemuOperation, Status,
-};
-use portero_plan::{Family, OwnerKind};
+use portero_event::{Domain, InterfaceName, MacAddress, Network, ObjectName};
+use portero_plan::Family;
 use portero_port_forward::{address_of, Lease};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
 use uuid::Uuid;
 
 /// A running guest.
@@ -118,27 +115,9 @@ impl Engine<'_> {
         }
         let mut domains = Vec::new();
         for name in files::names(&folder, ".xml")? {
-            domains.extend(self.domain_at(&folder.join(name))?);
+            let running = self.running_domain(&folder.join(name))?;
+            domains.extend(running.map(|running| running.domain));
         }
         Ok(domains)
-    }
-
-    /// The domain in a status file of libvirt's; nothing when its process does not run.
-    fn domain_at(&mut self, path: &Path) -> Result<Option<Domain>, ApplyError> {
-        let Some(file) = files::read(path)? else {
-            return Ok(None);
-        };
-        let running = Status::read(&file, OwnerKind::Domain.name()).filter(|status| {
-            let process = status.process;
-            process.is_some_and(|process| self.kernel.has_process(process))
-        });
-        let Some(status) = running else {
-            return Ok(None);
-        };
-        let event = Event::domain(QemuOperation::Started, status.object.as_bytes());
-        Ok(match event {
-            Ok(Event::Domain { domain, .. }) => Some(domain),
-            _ => None,
-        })
     }
 }

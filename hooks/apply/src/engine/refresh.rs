@@ -2,6 +2,7 @@
 //! that was changed while they run, of which no hook is told.
 
 use super::{Engine, LibvirtRules};
+use crate::state::{OutdatedPort, Plug};
 use crate::{files, ApplyError, Phase, Record};
 use portero_event::{
     Domain, Event, MacAddress, NetworkOperation, ObjectName, QemuOperation, Status,
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// A domain as libvirt has saved it while it runs.
-struct Running {
-    domain: Domain,
+pub(super) struct Running {
+    pub(super) domain: Domain,
     /// In the form in which a hook gets it.
     stdin: Vec<u8>,
     /// When that was.
@@ -119,8 +120,9 @@ impl Engine<'_> {
         self.state.forget_others(OwnerKind::Domain, &active)
     }
 
-    /// The domain in a status file of libvirt's; nothing when its process does not run. libvirt tells the hook `stopped` first and removes the file then.
-    fn running_domain(&mut self, path: &Path) -> Result<Option<Running>, ApplyError> {
+    /// The domain in a status file of libvirt's; nothing when its process does not run. libvirt tells
+    /// the hook `stopped` first and removes the file then.
+    pub(super) fn running_domain(&mut self, path: &Path) -> Result<Option<Running>, ApplyError> {
         let Some((file, saved)) = files::read_dated(path)? else {
             return Ok(None);
         };
@@ -144,7 +146,11 @@ impl Engine<'_> {
 
     /// What is recorded of interfaces that libvirt had taken from a running guest by the time of which
     /// this is known of it, without a hook that lived to note it.
-    fn unplugged(&self, domain: &Domain, known: SystemTime) -> Result<Vec<PathBuf>, ApplyError> {
+    fn unplugged(
+        &self,
+        domain: &Domain,
+        known: SystemTime,
+    ) -> Result<Vec<OutdatedPort>, ApplyError> {
         let has: HashSet<MacAddress> = domain.nics.iter().map(|nic| nic.mac).collect();
         self.state.outdated_ports(domain.uuid, &has, known)
     }
@@ -156,15 +162,14 @@ impl Engine<'_> {
         known: SystemTime,
     ) -> Result<bool, ApplyError> {
         let unplugged = self.unplugged(domain, known)?;
-        if unplugged.is_empty() {
-            return Ok(false);
+        if unplugged.iter().any(|port| port.plug == Plug::In) {
+            // Nothing else would say that its rules are to go.
+            self.state.distrust()?;
         }
-        // Nothing else would say that their rules are to go.
-        self.state.distrust()?;
-        for path in &unplugged {
-            files::remove(path)?;
+        for port in &unplugged {
+            files::remove(&port.path)?;
         }
-        Ok(true)
+        Ok(!unplugged.is_empty())
     }
 
     /// Whether a running domain asks for nothing else than it did before. One that is just starting

@@ -32,6 +32,15 @@ pub enum Plug {
     Out,
 }
 
+/// What is recorded of an interface that is there no more.
+#[derive(Debug)]
+pub(crate) struct OutdatedPort {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// Whether it was there when it was recorded.
+    pub(crate) plug: Plug,
+}
+
 #[derive(Serialize, Deserialize)]
 struct PortFile {
     network: Uuid,
@@ -85,7 +94,7 @@ impl State {
         files::remove_folder(&self.ports_of(owner))
     }
 
-    /// The files of a domain's ports that were recorded before the time at which it was `known` to have
+    /// A domain's ports that were recorded before the time at which it was `known` to have
     /// these interfaces and none for them. What was recorded later is news.
     ///
     /// # Errors
@@ -95,7 +104,7 @@ impl State {
         owner: Uuid,
         has: &HashSet<MacAddress>,
         known: SystemTime,
-    ) -> Result<Vec<PathBuf>, ApplyError> {
+    ) -> Result<Vec<OutdatedPort>, ApplyError> {
         let folder = self.ports_of(owner);
         let mut outdated = Vec::new();
         for name in files::names(&folder, ".json")? {
@@ -103,11 +112,11 @@ impl State {
             let Some((content, recorded)) = files::read_dated(&path)? else {
                 continue;
             };
-            let port = serde_json::from_slice::<PortFile>(&content);
-            let is_there =
-                port.is_ok_and(|port| port.mac.parse().is_ok_and(|mac| has.contains(&mac)));
-            if !is_there && recorded < known {
-                outdated.push(path);
+            let port = serde_json::from_slice::<PortFile>(&content).ok();
+            let mac = port.as_ref().and_then(|port| port.mac.parse().ok());
+            if !mac.is_some_and(|mac| has.contains(&mac)) && recorded < known {
+                let plug = port.map_or(Plug::In, |port| port.plug);
+                outdated.push(OutdatedPort { path, plug });
             }
         }
         Ok(outdated)

@@ -105,11 +105,12 @@ impl World {
             self.lab.must("nft", &["flush", "ruleset"]);
             return;
         }
-        for program in ["iptables", "ip6tables"] {
-            for table in ["filter", "nat", "mangle"] {
-                self.lab.must(program, &["-t", table, "-F"]);
-                self.lab.must(program, &["-t", table, "-X"]);
-            }
+        // All at once: portero-watch would put a chain back between a flush and a deletion.
+        let tables = ["filter", "nat", "mangle"];
+        let empty = tables.map(|table| format!("*{table}\nCOMMIT\n")).concat();
+        let path = self.lab.file("empty", &empty);
+        for program in RESTORE {
+            self.lab.must(program, &[&path]);
         }
     }
 
