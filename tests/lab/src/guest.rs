@@ -49,8 +49,10 @@ configured=''
 configure_new() {
     for path in /sys/class/net/eth*; do
         [ -e "$path" ] || continue
-        case "$configured" in *" ${path##*/} "*) continue ;; esac
-        configured="$configured ${path##*/} "
+        # One that is unplugged and plugged in again has another number.
+        number="$(cat "$path/ifindex")"
+        case "$configured" in *" $number "*) continue ;; esac
+        configured="$configured $number "
         configure "${path##*/}"
     done
 }

@@ -1,7 +1,8 @@
 //! Forwards outlive what happens to libvirt, and end with their guest.
 
 use crate::world::{web, Flush, World, FORWARDS, WEB};
-use portero_lab::{Backend, DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4};
+use portero_lab::{Backend, DomainXml, From, Lab, NetworkXml, Proto, Scenario, HOST_V4};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use Proto::{Tcp, Udp};
 
@@ -45,6 +46,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "an interface that is unplugged",
         run: unplugged,
+    },
+    Scenario {
+        name: "an interface that is unplugged by a hook that is killed",
+        run: unplugged_by_a_killed_hook,
     },
 ];
 
@@ -293,14 +298,7 @@ fn unplugged(world: &mut World) {
     lab.virsh(&["start", "web"]);
     lab.wait_guest(WEB);
     lab.answers(From::Outside, Udp, HOST_V4, 8087, "web udp 80");
-    lab.virsh(&[
-        "detach-interface",
-        "web",
-        "network",
-        "--mac",
-        "52:54:00:00:50:10",
-        "--live",
-    ]);
+    detach(lab);
     let end = std::time::Instant::now() + Duration::from_secs(20);
     while lab.must("portero", &["status"]).contains("active") {
         assert!(
@@ -310,6 +308,53 @@ fn unplugged(world: &mut World) {
         );
         std::thread::sleep(Duration::from_millis(100));
     }
+    world.stop_web();
+    world.is_untouched();
+}
+
+fn detach(lab: &Lab) {
+    lab.virsh(&[
+        "detach-interface",
+        "web",
+        "network",
+        "--mac",
+        "52:54:00:00:50:10",
+        "--live",
+    ]);
+}
+
+fn unplugged_by_a_killed_hook(world: &mut World) {
+    const HOOK: &str = "/usr/bin/portero-network-hook";
+    let lab = &world.lab;
+    lab.define(&web(
+        "<portero:portForward proto='tcp' guest='192.168.50.10'><portero:range start='8087' to='80'/></portero:portForward>",
+    ));
+    lab.virsh(&["start", "web"]);
+    lab.wait_guest(WEB);
+    lab.answers(From::Outside, Tcp, HOST_V4, 8087, "web tcp 80");
+    let aside = format!("{HOOK}.aside");
+    std::fs::rename(HOOK, &aside).expect("the hook");
+    let killed = format!(
+        "#!/bin/sh\n[ \"$2\" != port-deleted ] || {{ : >/run/lab/files/killed; kill -9 $$; }}\nexec {aside} \"$@\"\n"
+    );
+    std::fs::write(HOOK, killed).expect("a script");
+    std::fs::set_permissions(HOOK, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    detach(lab);
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while lab.virsh(&["domiflist", "web"]).contains("lan") {
+        assert!(std::time::Instant::now() < end, "it is not unplugged");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(std::path::Path::new("/run/lab/files/killed").exists());
+    std::fs::rename(&aside, HOOK).expect("the hook");
+    let status = || lab.must("portero", &["status"]);
+    assert!(status().contains("active"), "{}", status());
+    lab.must("portero", &["sync"]);
+    assert!(!status().contains("active"), "{}", status());
+    let plug = "attach-interface web network lan --model virtio --live --mac 52:54:00:00:50:10";
+    let plug: Vec<&str> = plug.split(' ').collect();
+    lab.virsh(&plug);
+    lab.answers(From::Outside, Tcp, HOST_V4, 8087, "web tcp 80");
     world.stop_web();
     world.is_untouched();
 }
