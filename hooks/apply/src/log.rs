@@ -1,6 +1,7 @@
 //! Where messages go: syslog, facility daemon, or stderr when there is no /dev/log.
 
 use crate::LogLevel;
+use portero_event::is_misleading;
 use std::fmt;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -174,16 +175,7 @@ fn one_line(message: &dyn fmt::Display) -> String {
         }
         match character {
             character if character.is_control() => line.push(' '),
-            // Line and paragraph separators, and all of Unicode's property Bidi_Control.
-            '\u{2028}'
-            | '\u{2029}'
-            | '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
-                line.extend(character.escape_unicode());
-            }
+            character if is_misleading(character) => line.extend(character.escape_unicode()),
             character => line.push(character),
         }
     }

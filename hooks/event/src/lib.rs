@@ -17,7 +17,7 @@ pub use event::{Event, EventError, HookArguments};
 pub use names::{InterfaceName, MacAddress, NameError, ObjectName};
 pub use network::{Duid, ForwardMode, Network, NetworkPort, Reservation, Subnet};
 pub use operation::{DaemonOperation, NetworkOperation, QemuOperation};
-pub use plain::Plain;
+pub use plain::{is_misleading, Plain};
 pub use status::Status;
 pub use xml::{Element, Problem, XmlError, INPUT_LIMIT};
 
