@@ -2,7 +2,7 @@
 
 use super::render::render;
 use crate::{Carried, Counter, Family, Rule, Ruleset};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The counters of portero's rules in the tables of both families.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,14 +24,16 @@ impl Counts {
     pub fn carried(&self, ruleset: &Ruleset) -> Vec<Carried> {
         let forwards = ruleset.rules.iter();
         let forwards = forwards.filter(|rule| matches!(rule, Rule::Dnat { .. }));
+        // What several forwards send to the same port by the same port is one there.
+        let mut senders: HashMap<Rule, usize> = HashMap::new();
+        let different: HashSet<&Rule> = forwards.clone().collect();
+        for accept in different.into_iter().filter_map(accepted) {
+            *senders.entry(accept).or_default() += 1;
+        }
         forwards
             .map(|rule| {
                 let opened = self.counter(ruleset, rule);
-                let accept = accepted(rule);
-                let mut all = ruleset.rules.iter();
-                // What several forwards send to the same port by the same port is one there.
-                let is_alone = all.all(|other| other == rule || accepted(other) != accept);
-                let accept = accept.filter(|_| is_alone);
+                let accept = accepted(rule).filter(|accept| senders.get(accept) == Some(&1));
                 Carried {
                     connections: opened.map(|counter| counter.packets),
                     traffic: accept.and_then(|rule| self.counter(ruleset, &rule)),
