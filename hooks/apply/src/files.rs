@@ -43,11 +43,31 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
 /// # Errors
 /// As [`read`].
 pub(crate) fn read_dated(path: &Path) -> Result<Option<(Vec<u8>, SystemTime)>, ApplyError> {
+    match open_regular(path)? {
+        Some((file, metadata)) => dated(&file, &metadata, path).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// As [`read_own`], with the time at which the file was written.
+///
+/// # Errors
+/// As [`read_own`].
+pub(crate) fn read_own_dated(path: &Path) -> Result<Option<(Vec<u8>, SystemTime)>, ApplyError> {
     let Some((file, metadata)) = open_regular(path)? else {
         return Ok(None);
     };
+    check_safe(path, &metadata, own_user())?;
+    dated(&file, &metadata, path).map(Some)
+}
+
+fn dated(
+    file: &File,
+    metadata: &fs::Metadata,
+    path: &Path,
+) -> Result<(Vec<u8>, SystemTime), ApplyError> {
     let written = metadata.modified().map_err(failed("read", path))?;
-    Ok(Some((read_open(&file, path)?, written)))
+    Ok((read_open(file, path)?, written))
 }
 
 /// Reads what the user names, a pipe too; `None` if there is none.
@@ -68,11 +88,7 @@ pub(crate) fn read_named(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
 /// [`ApplyError::Unsafe`] when it is somebody else's or can be written by others;
 /// [`ApplyError::File`].
 pub(crate) fn read_own(path: &Path) -> Result<Option<Vec<u8>>, ApplyError> {
-    let Some((file, metadata)) = open_regular(path)? else {
-        return Ok(None);
-    };
-    check_safe(path, &metadata, own_user())?;
-    read_open(&file, path).map(Some)
+    Ok(read_own_dated(path)?.map(|(content, _)| content))
 }
 
 /// Reads a configuration file that only root can have written; `None` if there is none. All folders

@@ -109,7 +109,8 @@ impl State {
         let mut outdated = Vec::new();
         for name in files::names(&folder, ".json")? {
             let path = folder.join(name);
-            let Some((content, recorded)) = files::read_dated(&path)? else {
+            // What is somebody else's is said where it is planned with.
+            let Ok(Some((content, recorded))) = files::read_own_dated(&path) else {
                 continue;
             };
             let port = serde_json::from_slice::<PortFile>(&content).ok();
