@@ -9,6 +9,7 @@ mod guests;
 mod inputs;
 mod policies;
 mod refresh;
+mod settings;
 mod settle;
 mod wishes;
 

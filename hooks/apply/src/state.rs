@@ -58,13 +58,15 @@ pub struct Frame {
     pub guards: bool,
 }
 
-/// A setting of an interface that portero changes, and changes back.
+/// A setting of the kernel's that portero changes, and changes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
-    /// `net.ipv4.conf.BRIDGE.route_localnet`.
+    /// `net.ipv4.conf.BRIDGE.route_localnet`, by the bridge.
     Localnet,
-    /// `net.ipv6.conf.DEV.proxy_ndp`.
+    /// `net.ipv6.conf.DEV.proxy_ndp`, by the interface.
     ProxyNdp,
+    /// An address that the host answers for, by interface and address.
+    Neighbor,
 }
 
 impl Setting {
@@ -72,6 +74,7 @@ impl Setting {
         match self {
             Self::Localnet => "localnet",
             Self::ProxyNdp => "proxy_ndp",
+            Self::Neighbor => "neighbors",
         }
     }
 }
@@ -438,28 +441,36 @@ impl State {
         Ok(objects)
     }
 
-    /// Whether portero has changed a setting of an interface.
+    /// Whether portero has changed a setting.
     #[must_use]
-    pub fn has_changed(&self, setting: Setting, interface: &str) -> bool {
-        self.root.join(setting.folder()).join(interface).exists()
+    pub fn has_changed(&self, setting: Setting, which: &str) -> bool {
+        self.root.join(setting.folder()).join(which).exists()
+    }
+
+    /// All of a kind that portero has changed, or was about to when it was killed.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`].
+    pub fn changes(&self, setting: Setting) -> Result<Vec<String>, ApplyError> {
+        files::names(&self.root.join(setting.folder()), "")
     }
 
     /// Notes that portero changes a setting.
     ///
     /// # Errors
     /// [`ApplyError::File`].
-    pub fn note_change(&self, setting: Setting, interface: &str) -> Result<(), ApplyError> {
+    pub fn note_change(&self, setting: Setting, which: &str) -> Result<(), ApplyError> {
         let folder = self.root.join(setting.folder());
         self.make(&folder)?;
-        files::write(&folder.join(interface), b"")
+        files::write(&folder.join(which), b"")
     }
 
     /// Notes that a setting is what it was before.
     ///
     /// # Errors
     /// [`ApplyError::File`].
-    pub fn forget_change(&self, setting: Setting, interface: &str) -> Result<(), ApplyError> {
-        files::remove(&self.root.join(setting.folder()).join(interface))
+    pub fn forget_change(&self, setting: Setting, which: &str) -> Result<(), ApplyError> {
+        files::remove(&self.root.join(setting.folder()).join(which))
     }
 
     /// Removes temporary files that killed events have left.
@@ -474,6 +485,7 @@ impl State {
             "networks",
             "localnet",
             "proxy_ndp",
+            "neighbors",
         ] {
             let folder = self.root.join(folder);
             for name in files::names(&folder, ".new")? {

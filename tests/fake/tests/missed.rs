@@ -3,7 +3,7 @@
 use portero_apply::{Deadline, Engine, Log, LogSink, Paths, State};
 use portero_event::{Event, NetworkOperation, QemuOperation};
 use portero_fake::Machine;
-use portero_plan::{Firewall, OwnerKind};
+use portero_plan::{Firewall, Neighbor, OwnerKind};
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -159,6 +159,41 @@ fn a_daemon_that_starts_tells_of_an_interface_that_was_unplugged() {
         world.save(Interface::Out);
         world.qemu(QemuOperation::Reconnect, Interface::Out);
         assert!(!world.forwards(), "{}", world.machine.rules());
+    }
+}
+
+#[test]
+fn settings_that_a_killed_event_has_changed_are_taken_back() {
+    let neighbor = |address: &str| Neighbor {
+        dev: "eth0".to_owned(),
+        address: address.parse().expect("an address"),
+    };
+    let mut world = World::new(Firewall::Nftables);
+    world.start(Interface::In);
+    // What is noted before it is changed, and recorded after.
+    let noted = [
+        "localnet/br-gone",
+        "neighbors/eth0,10.9.9.9",
+        "neighbors/eth0,fd00:9::9",
+        "proxy_ndp/eth0",
+    ];
+    for note in noted.map(|note| world.paths().state.join(note)) {
+        fs::create_dir_all(note.parent().expect("a folder")).expect("a folder");
+        fs::write(note, "").expect("a note");
+    }
+    // Others of somebody else's.
+    for bridge in ["br-gone", "br-other"] {
+        world.machine.bridges.insert(bridge.to_owned(), true);
+    }
+    let all = ["10.9.9.9", "fd00:9::9", "10.9.9.10"].map(neighbor);
+    world.machine.neighbors.extend(all);
+    world.machine.proxying = ["eth0", "eth1"].map(str::to_owned).into();
+    world.sync();
+    assert!(!world.machine.bridges["br-gone"] && world.machine.bridges["br-other"]);
+    assert_eq!(world.machine.neighbors, [neighbor("10.9.9.10")].into());
+    assert_eq!(world.machine.proxying, ["eth1".to_owned()].into());
+    for note in noted.map(|note| world.paths().state.join(note)) {
+        assert!(!note.exists(), "{}", note.display());
     }
 }
 

@@ -4,10 +4,9 @@
 use super::firewall::Choice;
 use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
-use crate::kernel::{Flow, Localnet, ProxyNdp};
-use crate::state::Setting;
+use crate::kernel::Flow;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::{Firewall, Neighbor, Rule, Ruleset, Tap};
+use portero_plan::{Firewall, Rule, Ruleset, Tap};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
@@ -121,6 +120,7 @@ impl Engine<'_> {
         let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
         let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();
         self.follow(&before, &after, deadline)?;
+        self.reset_others(&after, deadline)?;
         Ok(frame)
     }
 
@@ -173,102 +173,6 @@ impl Engine<'_> {
             self.log.write(Severity::Warning, message);
         }
         Ok(())
-    }
-
-    fn set_localnet(&mut self, old: &[&Ruleset], new: &[&Ruleset]) -> Result<(), ApplyError> {
-        let bridges = |rulesets: &[&Ruleset]| -> BTreeSet<String> {
-            let bridges = rulesets
-                .iter()
-                .flat_map(|ruleset| ruleset.localnet_bridges());
-            bridges.map(str::to_owned).collect()
-        };
-        let (before, after) = (bridges(old), bridges(new));
-        let concerned: Vec<&Ruleset> = old.iter().chain(new).copied().collect();
-        for bridge in &after {
-            if self.kernel.localnet(bridge) == Some(false) {
-                self.state.note_change(Setting::Localnet, bridge)?;
-                self.kernel.set_localnet(bridge, Localnet::Routed)?;
-            }
-        }
-        for bridge in before.difference(&after) {
-            if self.state.has_changed(Setting::Localnet, bridge)
-                && !self.others_route_loopback_by(bridge, &concerned)?
-            {
-                if self.kernel.localnet(bridge) == Some(true) {
-                    self.kernel.set_localnet(bridge, Localnet::Refused)?;
-                }
-                self.state.forget_change(Setting::Localnet, bridge)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets the host answer for its guests' addresses, and for those of before no more.
-    fn set_neighbors(
-        &mut self,
-        old: &[&Ruleset],
-        new: &[&Ruleset],
-        deadline: Deadline,
-    ) -> Result<(), ApplyError> {
-        let all = |rulesets: &[&Ruleset]| -> BTreeSet<Neighbor> {
-            let policies = rulesets
-                .iter()
-                .filter_map(|ruleset| ruleset.policy.as_ref());
-            policies
-                .flat_map(|policy| policy.neighbors.clone())
-                .collect()
-        };
-        let (before, after) = (all(old), all(new));
-        let gone: Vec<Neighbor> = before.difference(&after).cloned().collect();
-        let wanted: Vec<Neighbor> = after.into_iter().collect();
-        if wanted.is_empty() && gone.is_empty() {
-            return Ok(());
-        }
-        self.kernel.set_neighbors(&wanted, &gone, deadline)?;
-        let devs = |neighbors: &[Neighbor]| -> BTreeSet<String> {
-            let of_ipv6 = neighbors
-                .iter()
-                .filter(|neighbor| neighbor.address.is_ipv6());
-            of_ipv6.map(|neighbor| neighbor.dev.clone()).collect()
-        };
-        let wanted = devs(&wanted);
-        for dev in &wanted {
-            if self.kernel.proxy_ndp(dev) == Some(false) {
-                self.state.note_change(Setting::ProxyNdp, dev)?;
-                self.kernel.set_proxy_ndp(dev, ProxyNdp::On)?;
-            }
-        }
-        for dev in devs(&gone).difference(&wanted) {
-            let is_ours = self.state.has_changed(Setting::ProxyNdp, dev);
-            if is_ours && !self.kernel.has_proxies(dev, deadline)? {
-                if self.kernel.proxy_ndp(dev) == Some(true) {
-                    self.kernel.set_proxy_ndp(dev, ProxyNdp::Off)?;
-                }
-                self.state.forget_change(Setting::ProxyNdp, dev)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an owner that is not concerned needs the setting.
-    fn others_route_loopback_by(
-        &self,
-        bridge: &str,
-        concerned: &[&Ruleset],
-    ) -> Result<bool, ApplyError> {
-        for record in self.state.records()? {
-            let ruleset = record?.ruleset;
-            let is_other = !concerned
-                .iter()
-                .any(|concerned| same_owner(&concerned.owner, &ruleset.owner));
-            let has_input = self
-                .state
-                .has_object(ruleset.owner.kind, ruleset.owner.uuid);
-            if is_other && has_input && ruleset.localnet_bridges().any(|known| known == bridge) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// One line in the log for each forward or guarded interface that came or went, and one for all

@@ -94,8 +94,8 @@ impl State {
         files::remove_folder(&self.ports_of(owner))
     }
 
-    /// A domain's ports that were recorded before the time at which it was `known` to have
-    /// these interfaces and none for them. What was recorded later is news.
+    /// A domain's ports that were recorded no later than it was `known` to have these interfaces and none
+    /// for them. What was recorded later is news.
     ///
     /// # Errors
     /// [`ApplyError::File`].
@@ -115,7 +115,7 @@ impl State {
             };
             let port = serde_json::from_slice::<PortFile>(&content).ok();
             let mac = port.as_ref().and_then(|port| port.mac.parse().ok());
-            if !mac.is_some_and(|mac| has.contains(&mac)) && recorded < known {
+            if !mac.is_some_and(|mac| has.contains(&mac)) && recorded <= known {
                 let plug = port.map_or(Plug::In, |port| port.plug);
                 outdated.push(OutdatedPort { path, plug });
             }

@@ -234,10 +234,10 @@ impl World {
         self.guests[number].is_plugged &= done.failed.is_none();
         self.save_status(number);
         if harm.is_some() {
-            // No hook tells of it again.
-            match &self.watch {
-                Some(_) => self.watch_mends(operation),
-                None => drop(self.sync()),
+            // No hook tells of it again. What was refused has changed nothing that could be waited for.
+            match (&self.watch, operation) {
+                (Some(_), "port-deleted") => self.watch_mends(operation),
+                _ => drop(self.sync()),
             }
         }
         operation
