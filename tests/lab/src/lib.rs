@@ -16,6 +16,7 @@ mod root;
 mod rules;
 mod scenario;
 mod second;
+mod wait;
 mod xml;
 
 pub use enter::enter;
@@ -27,6 +28,7 @@ pub use recorded::Event;
 pub use rules::sorted;
 pub use scenario::{run_scenarios, Scenario};
 pub use second::{Second, SECOND_V4, SECOND_V6};
+pub use wait::wait_until;
 pub use xml::{domain, network, DomainXml, NetworkXml};
 
 /// The host's IPv4 address towards the outside.

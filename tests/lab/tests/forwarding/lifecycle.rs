@@ -1,7 +1,9 @@
 //! Forwards outlive what happens to libvirt, and end with their guest.
 
 use crate::world::{web, Flush, World, FORWARDS, WEB};
-use portero_lab::{Backend, DomainXml, From, Lab, NetworkXml, Proto, Scenario, HOST_V4};
+use portero_lab::{
+    wait_until, Backend, DomainXml, From, Lab, NetworkXml, Proto, Scenario, HOST_V4,
+};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use Proto::{Tcp, Udp};
@@ -266,11 +268,9 @@ fn plugged(world: &mut World) {
     lab.virsh(&["start", "web"]);
     // Its kernel has to run before it can take an interface.
     let console = "/run/lab/files/web.console";
-    let end = std::time::Instant::now() + Duration::from_secs(60);
-    while !std::fs::read_to_string(console).is_ok_and(|text| text.contains("web serves")) {
-        assert!(std::time::Instant::now() < end, "web does not boot");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until(Duration::from_secs(60), "web does not boot", || {
+        std::fs::read_to_string(console).is_ok_and(|text| text.contains("web serves"))
+    });
     lab.refuses(From::Outside, Tcp, HOST_V4, 8087);
     let mac = "52:54:00:00:50:10";
     let plug = [
@@ -299,15 +299,9 @@ fn unplugged(world: &mut World) {
     lab.wait_guest(WEB);
     lab.answers(From::Outside, Udp, HOST_V4, 8087, "web udp 80");
     detach(lab);
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    while lab.must("portero", &["status"]).contains("active") {
-        assert!(
-            std::time::Instant::now() < end,
-            "still forwarded: {}",
-            lab.must("portero", &["status"])
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until(Duration::from_secs(20), "still forwarded", || {
+        !lab.must("portero", &["status"]).contains("active")
+    });
     world.stop_web();
     world.is_untouched();
 }
@@ -340,11 +334,9 @@ fn unplugged_by_a_killed_hook(world: &mut World) {
     std::fs::write(HOOK, killed).expect("a script");
     std::fs::set_permissions(HOOK, std::fs::Permissions::from_mode(0o755)).expect("its mode");
     detach(lab);
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    while lab.virsh(&["domiflist", "web"]).contains("lan") {
-        assert!(std::time::Instant::now() < end, "it is not unplugged");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until(Duration::from_secs(20), "it is not unplugged", || {
+        !lab.virsh(&["domiflist", "web"]).contains("lan")
+    });
     assert!(std::path::Path::new("/run/lab/files/killed").exists());
     std::fs::rename(&aside, HOOK).expect("the hook");
     let status = || lab.must("portero", &["status"]);

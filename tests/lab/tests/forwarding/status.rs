@@ -43,12 +43,8 @@ fn watched() -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    portero_lab::wait_until(Duration::from_secs(60), what, is_so);
 }
 
 fn waits(world: &mut World) {

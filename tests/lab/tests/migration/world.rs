@@ -246,10 +246,6 @@ fn doctor(machine: &Machine) -> String {
 }
 
 /// Waits until something is so.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    portero_lab::wait_until(Duration::from_secs(20), what, is_so);
 }
