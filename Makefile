@@ -8,9 +8,12 @@ PROGRAMS := portero portero-watch $(HOOKS:%=portero-%-hook)
 UNITS := portero-watch.service portero-bridge-guard@.service portero-bridge-recover.service
 # What every boot begins with.
 EARLY := $(PREFIX)/lib/systemd/system/sysinit.target.wants
-RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+# What is built and installed: `release`, small and fast, or `dev`, which is built sooner and is what `make test` tries.
+PROFILE ?= release
+export PROFILE
+BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
 # Manual pages that `portero` itself writes, portero(1) and those of its subcommands.
-PAGES := $(RELEASE)/man
+PAGES := $(BUILT)/man
 MAN := $(PREFIX)/share/man
 BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 # Debian's zsh looks into a folder of its own.
@@ -31,14 +34,14 @@ LAB := $(CARGO) test --locked -p portero-lab --test
 all: build
 
 build:
-	$(CARGO) build --release --locked
+	$(CARGO) build --profile $(PROFILE) --locked
 	$(MAKE) docs
 
 # The manual pages of the portero that was built.
 docs:
 	rm -rf '$(PAGES)' && mkdir '$(PAGES)'
-	for page in $$('$(RELEASE)/portero' page); do \
-		'$(RELEASE)/portero' page "$$page" >"$(PAGES)/$$page.1" || exit 1; \
+	for page in $$('$(BUILT)/portero' page); do \
+		'$(BUILT)/portero' page "$$page" >"$(PAGES)/$$page.1" || exit 1; \
 	done
 
 # Copies what `make build` has built; run it before, as yourself.
@@ -46,7 +49,7 @@ install:
 	install -d '$(DESTDIR)$(PREFIX)/bin'
 	for folder in domains networks groups; do install -d "$(DESTDIR)/etc/portero/$$folder" || exit 1; done
 	for program in $(PROGRAMS); do \
-		install -m 0755 "$(RELEASE)/$$program" '$(DESTDIR)$(PREFIX)/bin/' || exit 1; \
+		install -m 0755 "$(BUILT)/$$program" '$(DESTDIR)$(PREFIX)/bin/' || exit 1; \
 	done
 	for hook in $(HOOKS); do \
 		install -d "$(DESTDIR)/etc/libvirt/hooks/$$hook.d" && \
@@ -115,8 +118,8 @@ setup:
 	tests/setup
 
 demo: setup build
-	$(CARGO) build --release --locked -p portero-lab
-	$(RELEASE)/portero-demo
+	$(CARGO) build --profile $(PROFILE) --locked -p portero-lab
+	$(BUILT)/portero-demo
 
 test: setup build deb rpm
 	$(CARGO) fmt --all --check

@@ -32,7 +32,7 @@ impl<'a> Status<'a> {
             match reader.read_event().ok()? {
                 XmlEvent::Start(child) => {
                     reader.read_to_end(child.name()).ok()?;
-                    if child.name().as_ref() == object {
+                    if child.name().as_ref() == object.as_bytes() {
                         let object = text.get(start..position(&reader)?)?;
                         let process = process(&root);
                         return Some(Self { process, object });
@@ -52,7 +52,7 @@ fn position(reader: &Reader<&[u8]>) -> Option<usize> {
 /// libvirt writes 0 for a process that is not there yet.
 fn process(root: &BytesStart<'_>) -> Option<u32> {
     let pid = root.try_get_attribute("pid").ok()??;
-    let pid: &str = &pid.value;
+    let pid = std::str::from_utf8(&pid.value).ok()?;
     pid.parse().ok().filter(|pid| *pid > 0)
 }
 

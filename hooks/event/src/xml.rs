@@ -320,13 +320,13 @@ impl<'a> TreeBuilder<'a> {
                     }
                 }
                 XmlEvent::Text(text) => {
-                    self.append(&text, line)?;
+                    self.append(utf8(&text, line)?, line)?;
                 }
                 XmlEvent::CData(text) => {
-                    self.append(&text, line)?;
+                    self.append(utf8(&text, line)?, line)?;
                 }
                 XmlEvent::GeneralRef(reference) => {
-                    let name: &str = &reference;
+                    let name = utf8(&reference, line)?;
                     let text = resolve(name).ok_or_else(|| XmlError::Forbidden {
                         line,
                         what: format!("the entity '&{name};'"),
@@ -363,21 +363,25 @@ impl<'a> TreeBuilder<'a> {
         }
         let (resolved, local) = self.reader.resolver().resolve_element(tag.name());
         let namespace = match resolved {
-            ResolveResult::Bound(namespace) => {
-                Some(intern(&mut self.namespaces, namespace.as_ref()))
-            }
+            ResolveResult::Bound(namespace) => Some(intern(
+                &mut self.namespaces,
+                utf8(namespace.as_ref(), line)?,
+            )),
             ResolveResult::Unbound => None,
             ResolveResult::Unknown(prefix) => {
                 return Err(XmlError::Malformed {
                     line,
-                    reason: format!("the prefix '{}' is not declared", prefix.escape_debug()),
+                    reason: format!(
+                        "the prefix '{}' is not declared",
+                        utf8(&prefix, line)?.escape_debug()
+                    ),
                 })
             }
         };
-        let name = local.as_ref().into();
+        let name = utf8(local.as_ref(), line)?.into();
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|error| malformed(line, &error))?;
-            let key: &str = attribute.key.as_ref();
+            let key = utf8(attribute.key.as_ref(), line)?;
             if key == "xmlns" || key.starts_with("xmlns:") {
                 continue;
             }
@@ -431,6 +435,11 @@ fn intern(known: &mut Vec<Arc<str>>, namespace: &str) -> Arc<str> {
     let new: Arc<str> = Arc::from(namespace);
     known.push(Arc::clone(&new));
     new
+}
+
+/// What the reader gives as bytes is a part of the text that it was given.
+fn utf8(bytes: &[u8], line: usize) -> Result<&str, XmlError> {
+    std::str::from_utf8(bytes).map_err(|error| malformed(line, &error))
 }
 
 fn malformed(line: usize, error: &dyn std::error::Error) -> XmlError {

@@ -7,12 +7,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Where the lab keeps what it writes over the machine's files.
-pub(crate) const OVER: &str = "/run/lab";
-
-/// Folders that can be written to inside without touching the machine's.
-const OVERLAID: [&str; 3] = ["/etc", "/usr", "/var"];
-
 /// Character devices that libvirt, QEMU and busybox need: name, major, minor.
 const DEVICES: [(&str, u64, u64); 7] = [
     ("null", 1, 3),
@@ -49,7 +43,7 @@ fn tmpfs(on: &str, options: &str) {
     .unwrap_or_else(|error| panic!("tmpfs on {on}: {error}"));
 }
 
-/// Makes the host in the present root, of which all but /dev, /run and /sys can be written to.
+/// Makes the host in the present root.
 pub(crate) fn make() {
     files();
     devices();
@@ -64,30 +58,7 @@ pub(crate) fn make_second() {
     must("ip", &["link", "set", "lo", "up"]);
 }
 
-/// Puts what can be written to over the machine's own files.
-pub(crate) fn overlay() {
-    tmpfs("/run", "mode=0755");
-    for folder in OVERLAID {
-        let (upper, work) = (
-            format!("{OVER}{folder}/upper"),
-            format!("{OVER}{folder}/work"),
-        );
-        fs::create_dir_all(&upper).expect("upper folder");
-        fs::create_dir_all(&work).expect("work folder");
-        let options = format!("lowerdir={folder},upperdir={upper},workdir={work}");
-        mount(
-            Some("portero-lab"),
-            folder,
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        )
-        .unwrap_or_else(|error| panic!("overlay on {folder}: {error}"));
-    }
-}
-
 fn files() {
-    let resolver = fs::read("/etc/resolv.conf").unwrap_or_default();
     // A sysfs and a proc/sys of this network namespace.
     mount(
         Some("sysfs"),
@@ -97,16 +68,6 @@ fn files() {
         None::<&str>,
     )
     .expect("sysfs");
-    // What an installation of the machine's own has left must not be part of the test.
-    for stale in [
-        "/etc/libvirt/hooks",
-        "/etc/portero",
-        "/var/lib/libvirt/dnsmasq",
-    ] {
-        let _ = fs::remove_dir_all(stale);
-    }
-    let _ = fs::remove_file("/etc/resolv.conf");
-    fs::write("/etc/resolv.conf", resolver).expect("resolv.conf");
     fs::create_dir_all("/run/libvirt").expect("/run/libvirt");
     fs::create_dir_all("/var/lib/libvirt/dnsmasq").expect("dnsmasq folder");
 }

@@ -37,8 +37,8 @@ log_outputs = "1:stderr"
 pub struct Options {
     /// The program `portero-lab-agent`.
     pub agent: PathBuf,
-    /// A Debian tree with the libvirt to test; the machine's own when absent.
-    pub root: Option<PathBuf>,
+    /// A Debian tree with the libvirt to test.
+    pub root: PathBuf,
     /// The firewall that libvirt is told to use.
     pub backend: Backend,
 }
@@ -75,12 +75,12 @@ impl Backend {
 }
 
 impl Options {
-    /// The cell of the matrix that the environment names: `PORTERO_LAB_ROOT` (a folder, none for
-    /// the machine's own libvirt) and `PORTERO_LAB_BACKEND` (`iptables`, which it is without, or
+    /// The cell of the matrix that the environment names: `PORTERO_LAB_ROOT` (a Debian tree of
+    /// tests/roots) and `PORTERO_LAB_BACKEND` (`iptables`, which it is without, or
     /// `nftables`).
     ///
     /// # Panics
-    /// When the backend is another word.
+    /// When there is no tree, or the backend is another word.
     #[must_use]
     pub fn from_environment(agent: impl Into<PathBuf>) -> Self {
         let backend = match std::env::var("PORTERO_LAB_BACKEND").as_deref() {
@@ -90,7 +90,9 @@ impl Options {
         };
         Self {
             agent: agent.into(),
-            root: std::env::var_os("PORTERO_LAB_ROOT").map(PathBuf::from),
+            root: std::env::var_os("PORTERO_LAB_ROOT")
+                .expect("PORTERO_LAB_ROOT, a Debian tree of tests/roots, from the Makefile")
+                .into(),
             backend,
         }
     }
@@ -98,9 +100,7 @@ impl Options {
 
 /// Takes the Debian tree that is to be tested for the root, for what needs its programs alone.
 pub fn take_root(options: &Options) {
-    if let Some(root) = &options.root {
-        root::enter(root, &[project().as_path(), program_folder(options)]);
-    }
+    root::enter(&options.root, &[&project(), program_folder(options)]);
 }
 
 /// A running lab.
@@ -255,10 +255,7 @@ impl Drop for Lab {
 
 /// Makes a host of the present namespaces, up to what libvirtd reads when it starts.
 pub(crate) fn furnish(options: &Options, make: fn()) -> Image {
-    match &options.root {
-        Some(_) => take_root(options),
-        None => host::overlay(),
-    }
+    take_root(options);
     make();
     fs::create_dir_all("/run/lab/files").expect("folder for files");
     fs::copy(&options.agent, AGENT).expect("the agent");

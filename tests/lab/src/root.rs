@@ -8,11 +8,8 @@ use std::path::Path;
 /// Where the new root is put together, on a tmpfs of this mount namespace.
 const WORKSHOP: &str = "/run";
 
-/// What guests boot, which the tree need not have.
-const KERNEL_FOLDERS: [(&str, &str); 2] = [("/boot", "boot"), ("/lib/modules", "usr/lib/modules")];
-
 /// Makes a copy of `tree` that can be written to the root, and leaves of the machine only
-/// `folders`, the kernels, and nothing else.
+/// `folders` and nothing else.
 pub(crate) fn enter(tree: &Path, folders: &[&Path]) {
     let path = tree.display();
     assert!(
@@ -38,9 +35,6 @@ pub(crate) fn enter(tree: &Path, folders: &[&Path]) {
     for folder in folders {
         let to = new_root.join(folder.strip_prefix("/").expect("an absolute path"));
         bind(folder, &to);
-    }
-    for (from, to) in KERNEL_FOLDERS {
-        bind(Path::new(from), &new_root.join(to));
     }
     special("proc", &new_root.join("proc").to_string_lossy(), "");
     let resolver = new_root.join("etc/resolv.conf");

@@ -201,7 +201,7 @@ impl Tree {
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
         let children = self.children.iter().enumerate();
         children.filter_map(move |(place, child)| match child {
-            Node::Element(child) if child.tag.name().as_ref() == name => Some(place),
+            Node::Element(child) if child.tag.name().as_ref() == name.as_bytes() => Some(place),
             _ => None,
         })
     }
@@ -210,7 +210,7 @@ impl Tree {
     fn wants(&self, ports: PortRange) -> bool {
         let value = |name: &str| {
             let attribute = self.tag.try_get_attribute(name).ok()??;
-            Some(attribute.value.to_string())
+            String::from_utf8(attribute.value.into_owned()).ok()
         };
         let port = |name| value(name).and_then(|text| PortRange::port(&text).ok());
         let start = port("start");
@@ -267,7 +267,7 @@ impl Tree {
 
 impl Node {
     fn is_blank(&self) -> bool {
-        matches!(self, Self::Other(Event::Text(text)) if text.trim().is_empty())
+        matches!(self, Self::Other(Event::Text(text)) if text.trim_ascii().is_empty())
     }
 }
 
