@@ -77,7 +77,8 @@ pub fn network(network: &NetworkXml<'_>) -> String {
 }
 
 /// What the guests' kernel is told: to leave out what takes an emulated processor long and a guest of the lab needs not.
-const CMDLINE: &str = "console=ttyS0 quiet panic=1 mitigations=off no_timer_check cryptomgr.notests \
+const CMDLINE: &str =
+    "console=ttyS0 quiet panic=1 mitigations=off no_timer_check cryptomgr.notests \
      initcall_blacklist=init_kprobe_trace,load_system_certificate_list";
 
 /// The XML of a domain that boots `kernel` and `initrd` and logs its console to `console`.
