@@ -166,7 +166,7 @@ programs: tree
 # One scenario at least of everything that portero does.
 core: PROFILE := dev
 core: tree
-	tests/inside '$(BOOKWORM)' $(MAKE) -o build deb
+	tests/inside '$(BOOKWORM)' $(MAKE) deb CARGO=true
 	PORTERO_LAB_ROOT='$(BOOKWORM)' PORTERO_PACKAGES='$(abspath $(PACKAGES))' tests/core
 
 TEST ?= forwarding
@@ -175,7 +175,7 @@ TEST ?= forwarding
 lab: PROFILE := dev
 lab: setup
 	$(MAKE) -j 2 tree compile
-	tests/inside '$(BOOKWORM)' $(MAKE) -o build deb
+	tests/inside '$(BOOKWORM)' $(MAKE) deb CARGO=true
 	PORTERO_LAB_ROOT='$(BOOKWORM)' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 LAB := $(CARGO) test --locked --workspace --test
@@ -192,7 +192,7 @@ cell/%:
 
 # The packages as they are released: made in a tree that has what makes them, and looked at.
 packages:
-	tests/inside '$(BOOKWORM)' $(MAKE) -o build deb rpm
+	tests/inside '$(BOOKWORM)' $(MAKE) deb rpm CARGO=true
 	tests/inside '$(BOOKWORM)' tests/packages '$(abspath $(PACKAGES))' '$(BOOKWORM)'
 
 # Programs of cargo's that only tests use, and their versions.
