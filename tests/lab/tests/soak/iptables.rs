@@ -52,7 +52,7 @@ pub fn read(
             foreign.extend(others.map(|rule| format!("{family} {chain} {rule}")));
             if rules
                 .iter()
-                .skip_while(|rule| own(rule))
+                .skip_while(&own)
                 .any(|rule| own(&rule))
             {
                 view.wrong(format!(
