@@ -20,7 +20,7 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build docs install uninstall deb rpm vendor setup tree compile demo test test-all unit programs core lab cells packages fuzz deny audit bench fmt clean
+.PHONY: all build docs install uninstall deb rpm vendor setup tree compile demo test test-all unit programs core lab packages fuzz deny audit bench fmt clean
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and the cells: a tree and a firewall.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
@@ -143,12 +143,12 @@ test: setup
 	$(CARGO) clippy --workspace --test '*' --locked --quiet -- -D warnings
 	$(MAKE) unit programs core
 
-# Every suite in every cell, two cells at a time, with the programs as they are released, and what needs no cell.
+# Every suite in every cell with the programs as they are released, and what needs no cell; three at a time, since they
+# mostly wait. All are run, whichever fails.
 test-all: setup
 	$(MAKE) -j 2 compile trees
 	$(MAKE) build packages
-	$(MAKE) -j 2 cells
-	$(MAKE) deny fuzz FUZZ_SECONDS=8
+	$(MAKE) -j 3 -k --output-sync=target $(JOBS) deny fuzz FUZZ_SECONDS=8
 
 .PHONY: trees
 trees: setup
@@ -178,17 +178,24 @@ lab: setup
 	tests/inside '$(BOOKWORM)' $(MAKE) deb CARGO=true
 	PORTERO_LAB_ROOT='$(BOOKWORM)' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
-LAB := $(CARGO) test --locked --workspace --test
-# What is run in each cell.
-LABS ?= forwarding faults attack soak policy migration broken packages
-# Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do.
+LAB := $(CARGO) test --locked --quiet --workspace --test
+# What is run in each cell: what takes longest first.
+LABS ?= policy forwarding faults soak attack migration broken packages
+# Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are written for
+# one.
 ONCE := $(foreach tree,$(TREES),$(firstword $(filter $(tree)/%,$(CELLS))))
-# Every suite of some cells, which go on after a failure and then fail.
-cells: $(CELLS:%=cell/%)
+JOBS := $(ONCE:%=job/%/bridges) $(foreach lab,$(LABS),$(CELLS:%=job/%/$(lab))) $(ONCE:%=job/%/firewalls) \
+	$(patsubst %,job/%/docs,$(filter bookworm/iptables,$(CELLS)))
+.PHONY: $(JOBS)
 
-cell/%:
-	PORTERO_PACKAGES='$(abspath $(PACKAGES))' tests/cell '$(ROOTS)' '$*' $(LABS) \
-		$(if $(filter $*,$(ONCE)),bridges firewalls) $(if $(filter $*,bookworm/iptables),docs)
+# One suite in one cell: job/TREE/FIREWALL/SUITE.
+$(JOBS): words = $(subst /, ,$@)
+$(JOBS):
+	@echo '== $(@:job/%=%)'
+	@start=$$(date +%s); \
+	PORTERO_LAB_ROOT='$(ROOTS)/$(word 2,$(words))' PORTERO_LAB_BACKEND='$(word 3,$(words))' \
+		PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(word 4,$(words))' && \
+	echo "== $(@:job/%=%): passed in $$(($$(date +%s) - start)) s"
 
 # The packages as they are released: made in a tree that has what makes them, and looked at.
 packages:
