@@ -24,8 +24,13 @@ FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and the cells: a tree and a firewall.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
-BOOKWORM := $(ROOTS)/bookworm
-CELLS ?= bookworm/iptables trixie/iptables trixie/nftables
+# Programs run where the C library is no older than the one they were linked with: what Debian 12 or an older one builds
+# is tried on Debian 12's libvirt, what a newer one builds on Debian 13's.
+GLIBC := $(lastword $(shell getconf GNU_LIBC_VERSION))
+CELL := $(if $(shell printf '%s\n' '$(GLIBC)' 2.36 | sort -V | tail -n 1 | grep -x 2.36),bookworm/iptables,trixie/nftables)
+TREE := $(ROOTS)/$(firstword $(subst /, ,$(CELL)))
+IN_CELL := PORTERO_LAB_ROOT='$(TREE)' PORTERO_LAB_BACKEND='$(lastword $(subst /, ,$(CELL)))'
+CELLS ?= $(filter bookworm/iptables,$(CELL)) trixie/iptables trixie/nftables
 TREES = $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
 
 all: build
@@ -115,7 +120,7 @@ setup:
 	tests/setup
 
 tree: setup
-	tests/roots bookworm
+	tests/roots '$(notdir $(TREE))'
 
 # Everything that tests run, with the features that `cargo test --workspace` gives it: built once.
 compile: setup
@@ -128,7 +133,7 @@ demo: PROFILE := dev
 demo: setup
 	@echo 'demo: building portero and a Debian tree to run it in; the first time takes about 5 minutes'
 	$(MAKE) -j 2 tree demo-programs
-	PORTERO_LAB_ROOT='$(BOOKWORM)' $(BUILT)/portero-demo
+	$(IN_CELL) $(BUILT)/portero-demo
 
 .PHONY: demo-programs
 demo-programs: build
@@ -160,23 +165,23 @@ unit:
 
 # Tests that call programs which hosts have and a machine for development need not.
 programs: tree
-	$(CARGO) test --config 'target."cfg(all())".runner = ["$(CURDIR)/tests/inside", "$(BOOKWORM)"]' \
+	$(CARGO) test --config 'target."cfg(all())".runner = ["$(CURDIR)/tests/inside", "$(TREE)"]' \
 		--locked --workspace --test completion --test import --test pages --test schema
 
 # One scenario at least of everything that portero does.
 core: PROFILE := dev
 core: tree
-	tests/inside '$(BOOKWORM)' $(MAKE) deb CARGO=true
-	PORTERO_LAB_ROOT='$(BOOKWORM)' PORTERO_PACKAGES='$(abspath $(PACKAGES))' tests/core
+	tests/inside '$(TREE)' $(MAKE) deb CARGO=true
+	$(IN_CELL) PORTERO_PACKAGES='$(abspath $(PACKAGES))' tests/core
 
 TEST ?= forwarding
-# One suite on Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of its scenarios. CONTRIBUTING.md names
+# One suite in the cell of `make test`; `make lab SCENARIO='part of a name'` runs some of its scenarios. CONTRIBUTING.md names
 # the suites.
 lab: PROFILE := dev
 lab: setup
 	$(MAKE) -j 2 tree compile
-	tests/inside '$(BOOKWORM)' $(MAKE) deb CARGO=true
-	PORTERO_LAB_ROOT='$(BOOKWORM)' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
+	tests/inside '$(TREE)' $(MAKE) deb CARGO=true
+	$(IN_CELL) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 LAB := $(CARGO) test --locked --quiet --workspace --test
 # What is run in each cell: what takes longest first.
@@ -199,8 +204,8 @@ $(JOBS):
 
 # The packages as they are released: made in a tree that has what makes them, and looked at.
 packages:
-	tests/inside '$(BOOKWORM)' $(MAKE) deb rpm CARGO=true
-	tests/inside '$(BOOKWORM)' tests/packages '$(abspath $(PACKAGES))' '$(BOOKWORM)'
+	tests/inside '$(TREE)' $(MAKE) deb rpm CARGO=true
+	tests/inside '$(TREE)' tests/packages '$(abspath $(PACKAGES))' '$(TREE)'
 
 # Programs of cargo's that only tests use, and their versions.
 TOOLS := $(ROOTS)/tools
@@ -226,7 +231,7 @@ audit: deny
 
 bench: tree build
 	$(CARGO) build --release --locked -p portero-bench
-	tests/inside '$(BOOKWORM)' $(BUILT)/portero-bench
+	tests/inside '$(TREE)' $(BUILT)/portero-bench
 
 fmt:
 	$(CARGO) fmt --all
