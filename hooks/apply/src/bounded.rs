@@ -25,6 +25,9 @@ const MESSAGE_LIMIT: usize = 4096;
 const ABOUT_TO_END: Duration = Duration::from_micros(20);
 const AT_WORK: Duration = Duration::from_millis(5);
 
+/// How long a program may take to end when it is killed.
+const UNTIL_KILLED: Duration = Duration::from_secs(1);
+
 /// Finds a program in the fixed folders.
 ///
 /// # Errors
@@ -276,7 +279,8 @@ pub(crate) fn run_starter(
     let Some(status) = ended else {
         let group = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
         let _ = group.map(|group| killpg(group, Signal::SIGKILL));
-        let _ = child.wait();
+        // One that the kernel does not let end is not waited for.
+        let _ = wait_until(&mut child, Deadline::after(UNTIL_KILLED), AT_WORK);
         return Err(hung(name, deadline));
     };
     if status.success() {

@@ -22,6 +22,22 @@ pub(crate) fn master(name: &str) -> Option<String> {
     Some(link.file_name()?.to_string_lossy().into_owned())
 }
 
+/// The index of an interface.
+pub(crate) fn index(name: &str) -> std::io::Result<u32> {
+    fs::read_to_string(folder(name).join("ifindex"))?
+        .trim()
+        .parse()
+        .map_err(std::io::Error::other)
+}
+
+/// Whether an interface was brought up, whatever its cable says.
+pub(crate) fn is_up(name: &str) -> bool {
+    const IFF_UP: u32 = 1;
+    let flags = fs::read_to_string(folder(name).join("flags")).unwrap_or_default();
+    let digits = flags.trim().trim_start_matches("0x");
+    u32::from_str_radix(digits, 16).is_ok_and(|flags| flags & IFF_UP != 0)
+}
+
 /// Whether the interface of this folder is a radio.
 pub(crate) fn is_wireless(folder: &Path) -> bool {
     folder.join("wireless").exists() || folder.join("phy80211").exists()

@@ -27,7 +27,9 @@ mod state;
 mod tables;
 mod taps;
 
-pub use bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation, Outcome};
+pub use bridge::{
+    define_network, host_files, nics, Back, Bridges, ChangeError, Confirmation, Outcome,
+};
 pub use config::{Config, FirewallSetting, LogLevel};
 pub use deadline::Deadline;
 pub use engine::{

@@ -2,15 +2,56 @@
 
 use crate::{Deadline, KernelError};
 use netlink_packet_core::{
-    NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
 use nix::poll::{poll, PollFd, PollFlags};
+use std::convert::Infallible;
 use std::os::fd::AsFd;
 
 /// Room for one read of answers, in bytes; the kernel fills at most 32 KiB at a time
 /// (`NLMSG_GOODSIZE` in a dump).
 const BUFFER_SIZE: usize = 64 * 1024;
+
+/// A message in the kernel's own bytes, which stay what they are when it is sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Raw {
+    /// Its type, `RTM_NEWADDR`.
+    pub(crate) kind: u16,
+    /// What stands behind netlink's header.
+    pub(crate) payload: Vec<u8>,
+}
+
+impl NetlinkDeserializable for Raw {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self {
+            kind: header.message_type,
+            payload: payload.to_vec(),
+        })
+    }
+}
+
+impl NetlinkSerializable for Raw {
+    fn message_type(&self) -> u16 {
+        self.kind
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.payload.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.payload);
+    }
+}
+
+impl From<Raw> for NetlinkPayload<Raw> {
+    fn from(message: Raw) -> Self {
+        Self::InnerMessage(message)
+    }
+}
 
 /// A netlink socket of one protocol.
 pub(crate) struct Netlink {

@@ -58,7 +58,7 @@ pub(crate) fn reattach(
     guests: &[MacAddress],
     deadline: Deadline,
 ) -> Result<Vec<String>, KernelError> {
-    let bridge_index = index_of(bridge.as_str()).map_err(error)?;
+    let bridge_index = interfaces::index(bridge.as_str()).map_err(error)?;
     let taps = find(bridge.as_str(), guests)?;
     let names: BTreeSet<String> = taps.into_iter().map(|tap| tap.name).collect();
     let mut back = Vec::new();
@@ -67,7 +67,7 @@ pub(crate) fn reattach(
             continue;
         }
         let mut message = LinkMessage::default();
-        message.header.index = index_of(&name).map_err(error)?;
+        message.header.index = interfaces::index(&name).map_err(error)?;
         message
             .attributes
             .push(LinkAttribute::Controller(bridge_index));
@@ -91,11 +91,4 @@ fn error(source: std::io::Error) -> KernelError {
 fn tap_address(guest: MacAddress) -> String {
     let [_, b, c, d, e, f] = guest.octets();
     format!("{TAP_FIRST_OCTET:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
-}
-
-fn index_of(interface: &str) -> std::io::Result<u32> {
-    fs::read_to_string(interfaces::folder(interface).join("ifindex"))?
-        .trim()
-        .parse()
-        .map_err(std::io::Error::other)
 }

@@ -66,12 +66,12 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
             format!("{bridge} stays\n")
         }
         BridgeCommand::Rollback(Made { bridge }) => {
-            bridges.rollback(bridge)?;
-            format!("{bridge} is taken back\n")
+            let back = bridges.rollback(bridge)?;
+            format!("{bridge} is taken back{back}\n")
         }
         BridgeCommand::Remove(Made { bridge }) => {
-            bridges.remove(bridge)?;
-            format!("{bridge} is removed, and the files are as they were before it\n")
+            let back = bridges.remove(bridge)?;
+            format!("{bridge} is removed, and the files are as they were before it{back}\n")
         }
         BridgeCommand::Network {
             bridge,

@@ -26,9 +26,20 @@ pub enum Failure {
     Expected,
 }
 
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Run a program.
+    Run(Command),
+    /// Take the bridge's interface away, where it still is.
+    DeleteBridge,
+    /// The same once all before it was done: whoever has made the bridge makes it again otherwise.
+    DeleteForgottenBridge,
+}
+
 /// A command with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct Command {
     /// The program's name.
     pub program: &'static str,
     /// What it is told.
@@ -37,7 +48,7 @@ pub struct Step {
     pub failure: Failure,
 }
 
-/// The commands of one way, in order.
+/// What is done on one way, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Steps {
     /// While the files are still as they were.
@@ -47,7 +58,8 @@ pub struct Steps {
 }
 
 impl Manager {
-    /// The manager of a format's files; ifcfg files are NetworkManager's where it runs.
+    /// The manager of a format's files; ifcfg files are NetworkManager's where it is the one that has
+    /// the NIC up.
     #[must_use]
     pub fn of(renderer: Renderer, network_manager: Running) -> Self {
         match renderer {
@@ -77,12 +89,13 @@ impl Manager {
     /// The way from the NIC to the bridge.
     #[must_use]
     pub fn to_bridge(self, bridge: &str, nics: &[&str]) -> Steps {
+        let force = self.force();
         match self {
             Self::Ifupdown | Self::Initscripts => Steps {
                 before_files: each("ifdown", &[], nics, Failure::Expected),
                 after_files: [
                     each("ifup", &[], nics, Failure::Expected),
-                    vec![step("ifup", &[bridge], Failure::Fatal)],
+                    each("ifup", force, &[bridge], Failure::Fatal),
                 ]
                 .concat(),
             },
@@ -108,18 +121,13 @@ impl Manager {
     /// The way back from wherever the first one has come to.
     #[must_use]
     pub fn to_nic(self, bridge: &str, nics: &[&str]) -> Steps {
-        // ifupdown believes its own record of what is up; initscripts keep none.
-        let force: &[&str] = match self {
-            Self::Ifupdown => &["--force"],
-            _ => &[],
-        };
-        let delete = || step("ip", &["link", "delete", bridge], Failure::Expected);
+        let force = self.force();
         match self {
             Self::Ifupdown | Self::Initscripts => Steps {
                 before_files: [
                     each("ifdown", force, &[bridge], Failure::Expected),
                     each("ifdown", force, nics, Failure::Expected),
-                    vec![delete()],
+                    vec![Step::DeleteBridge],
                 ]
                 .concat(),
                 after_files: each("ifup", force, nics, Failure::Fatal),
@@ -129,16 +137,19 @@ impl Manager {
                 after_files: [
                     vec![
                         step("nmcli", &["connection", "reload"], Failure::Fatal),
-                        delete(),
+                        Step::DeleteForgottenBridge,
                     ],
-                    each("nmcli", CONNECT, nics, Failure::Fatal),
+                    each("nmcli", CONNECT_BACK, nics, Failure::Fatal),
                 ]
                 .concat(),
             },
             Self::Networkd => Steps {
                 before_files: Vec::new(),
                 after_files: [
-                    vec![step("networkctl", &["reload"], Failure::Fatal), delete()],
+                    vec![
+                        step("networkctl", &["reload"], Failure::Fatal),
+                        Step::DeleteBridge,
+                    ],
                     each("networkctl", &["reconfigure"], nics, Failure::Fatal),
                 ]
                 .concat(),
@@ -147,10 +158,19 @@ impl Manager {
                 before_files: Vec::new(),
                 after_files: vec![
                     step("netplan", &["apply"], Failure::Expected),
-                    delete(),
+                    Step::DeleteBridge,
                     step("netplan", &["apply"], Failure::Fatal),
                 ],
             },
+        }
+    }
+
+    /// ifupdown believes its own record of what is up, which can be wrong after a command that failed;
+    /// initscripts keep none.
+    fn force(self) -> &'static [&'static str] {
+        match self {
+            Self::Ifupdown => &["--force"],
+            _ => &[],
         }
     }
 
@@ -170,8 +190,12 @@ pub enum Running {
     No,
 }
 
-/// Brings up the profile that is the best for a device; a port's brings its bridge up too.
-const CONNECT: &[&str] = &["--wait", "45", "device", "connect"];
+/// Brings up the profile that is the best for a device; a port's brings its bridge up too. It waits
+/// for less than it is given, so that it says itself what it waited for.
+const CONNECT: &[&str] = &["--wait", "18", "device", "connect"];
+
+/// The same on the way back.
+const CONNECT_BACK: &[&str] = &["--wait", "8", "device", "connect"];
 
 /// The same command for each interface, whose name is its last argument.
 fn each(
@@ -185,9 +209,9 @@ fn each(
 }
 
 fn step(program: &'static str, arguments: &[&str], failure: Failure) -> Step {
-    Step {
+    Step::Run(Command {
         program,
         arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
         failure,
-    }
+    })
 }

@@ -10,15 +10,17 @@ mod ifupdown;
 mod keyfile;
 mod netplan;
 mod networkd;
+mod owner;
 mod pattern;
 mod plan;
 mod renderer;
 mod unit;
 
-pub use activation::{Failure, Manager, Running, Step, Steps};
+pub use activation::{Command, Failure, Manager, Running, Step, Steps};
 pub use bridge::{Bridge, HostFiles, Kind, Nic, Stp};
 pub use element::{Activation, HostBridge};
 pub use error::BridgeError;
 pub use ifcfg::{Ifcfg, SyntaxError};
+pub use owner::{read_networkctl, read_nmcli, Owner, OwnerError, Says};
 pub use plan::{plan, Change, Plan};
 pub use renderer::{Renderer, RendererError};

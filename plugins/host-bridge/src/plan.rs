@@ -1,7 +1,7 @@
 //! What is to be done: the files that change, in the format that the NIC is configured in.
 
 use crate::bridge::{fit, Bridge, HostFiles, Nic};
-use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError, Renderer};
+use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError, Owner, Renderer};
 use portero_event::Plain;
 use std::collections::BTreeSet;
 
@@ -25,6 +25,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
+    /// The bridge's NICs, each with the program that its own file leaves it to, where that says one.
+    pub owners: Vec<(String, Option<Owner>)>,
 }
 
 impl Plan {
@@ -57,6 +59,7 @@ impl Plan {
             renderer,
             changes,
             warnings,
+            owners: Vec::new(),
         }
     }
 }
@@ -86,11 +89,20 @@ pub fn plan(
         Some(renderer) => renderer,
         None => Renderer::detect(files, live[0])?,
     };
-    match renderer {
+    let mut plan = match renderer {
         Renderer::Ifcfg => ifcfg::plan(bridge, files, &live),
         Renderer::Keyfile => keyfile::plan(bridge, files, &live),
         Renderer::Networkd => networkd::plan(bridge, files, &live),
         Renderer::Netplan => netplan::plan(bridge, files, &live),
         Renderer::Ifupdown => ifupdown::plan(bridge, files, &live),
+    }?;
+    for nic in live {
+        let owner = match renderer {
+            Renderer::Ifcfg => ifcfg::left_to(files, nic)?,
+            Renderer::Netplan => netplan::left_to(files, nic)?,
+            Renderer::Keyfile | Renderer::Networkd | Renderer::Ifupdown => None,
+        };
+        plan.owners.push((nic.name.to_string(), owner));
     }
+    Ok(plan)
 }

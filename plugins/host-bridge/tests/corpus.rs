@@ -132,6 +132,11 @@ fn files(case: &Path) -> HostFiles {
 
 fn show(plan: &Plan) -> String {
     let mut text = String::new();
+    for (nic, owner) in &plan.owners {
+        if let Some(owner) = owner {
+            text += &format!("{nic} is left to {owner}\n");
+        }
+    }
     for warning in &plan.warnings {
         text += &format!("warning: {warning}\n");
     }

@@ -1,6 +1,8 @@
 //! Why a bridge could not be made or taken away; each is one line.
 
+use super::change::Back;
 use crate::{ApplyError, KernelError};
+use portero_host_bridge::OwnerError;
 
 /// Why a bridge could not be made or taken away.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +13,9 @@ pub enum ChangeError {
     /// A program failed.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// The program that would be called does not have the NIC up.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
     /// There is a bridge of ours by this name already.
     #[error("{bridge} was made by portero and is {phase}, expected 'portero bridge {help} --bridge {bridge}' first")]
     Present {
@@ -77,10 +82,22 @@ pub enum ChangeError {
         seconds: u64,
     },
     /// It failed, and what was before is there again.
-    #[error("{source}; what was there before is back")]
+    #[error("{source}; what was there before is back{back}")]
     TakenBack {
         /// Why it failed.
         source: Box<ChangeError>,
+        /// How it came back.
+        back: Back,
+    },
+    /// Neither the program that brings NICs up nor portero could bring back everything.
+    #[error("not back after {bridge}: {what}{why}")]
+    NotBack {
+        /// The bridge.
+        bridge: String,
+        /// What is missing.
+        what: String,
+        /// What failed, in brackets; nothing when nothing did.
+        why: String,
     },
     /// It failed, and taking it back failed too.
     #[error("{source}; and taking it back failed: {second}; 'portero bridge rollback --bridge {bridge}' tries again")]

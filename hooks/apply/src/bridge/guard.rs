@@ -1,11 +1,11 @@
 //! Watches over a change from another process: takes it back when whoever makes it dies, when it
 //! is not confirmed in time, and when the gateway stops answering.
 
-use super::change::Bridges;
+use super::change::{Bridges, By};
 use super::error::ChangeError;
 use super::record::{all, boot, seconds, Folder, LockOf, Phase};
 use crate::bounded::run_starter;
-use crate::{Deadline, Severity};
+use crate::{interfaces, Deadline, Severity};
 use portero_event::InterfaceName;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,8 +23,10 @@ const LOOK: Duration = Duration::from_millis(200);
 const ASK: Duration = Duration::from_secs(3);
 const SILENCES: u32 = 3;
 
-/// How long to wait before taking back is tried again.
+/// How long to wait before taking back is tried again, and how often what is missing is put back. After
+/// that it is a thing of the next boot, whose files are as they were.
 const AGAIN: Duration = Duration::from_secs(5);
+const TRIES: u32 = 12;
 
 /// Where systemd says that it runs the host, sd_booted(3).
 const SYSTEMD: &str = "/run/systemd/system";
@@ -81,7 +83,7 @@ impl Bridges<'_> {
     pub fn guard(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
         let folder = Folder::of(self.paths, bridge);
         let _guard = folder.lock(LockOf::Guard, Deadline::after(START))?;
-        let (mut asked, mut silences) = (Instant::now(), 0);
+        let (mut asked, mut silences, mut tries) = (Instant::now(), 0, 0);
         loop {
             let Some(record) = folder.read()? else {
                 // Taken back or removed, unless somebody is about to begin.
@@ -115,8 +117,19 @@ impl Bridges<'_> {
                             let message = format!("bridge {bridge} is taken back: {why}");
                             self.log.write(Severity::Warning, message);
                             let mut record = now;
-                            if let Err(error) = self.take_back(&folder, &mut record) {
-                                self.log.write(Severity::Error, error);
+                            // Who had its turn would only take away again what is there, unless it is
+                            // the one who keeps the bridge.
+                            let has_bridge = interfaces::folder(bridge.as_str()).exists();
+                            let by = match record.was_tried && !has_bridge {
+                                true => By::Portero,
+                                false => By::Manager,
+                            };
+                            if let Err(error) = self.take_back(&folder, &mut record, by) {
+                                self.log.write(Severity::Error, &error);
+                                tries += 1;
+                                if tries >= TRIES && matches!(error, ChangeError::NotBack { .. }) {
+                                    return folder.remove();
+                                }
                                 std::thread::sleep(AGAIN);
                             }
                         }
@@ -156,8 +169,7 @@ impl Bridges<'_> {
             return Ok(());
         };
         self.restore(&record)?;
-        let step: Vec<_> = record.manager().at_boot().into_iter().collect();
-        self.run(&step)?;
+        self.prepare_boot(&record)?;
         folder.remove()?;
         let message = format!(
             "bridge {bridge} was not confirmed before the host went down: its files are taken back"

@@ -4,12 +4,15 @@
 mod change;
 mod error;
 mod guard;
+mod link;
 mod network;
+mod noted;
+mod owner;
 mod reach;
 mod read;
 mod record;
 
-pub use change::{Bridges, Confirmation, Outcome};
+pub use change::{Back, Bridges, Confirmation, Outcome};
 pub use error::ChangeError;
 pub use network::define_network;
 pub use read::{host_files, nics};

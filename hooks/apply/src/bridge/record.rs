@@ -2,6 +2,7 @@
 //! change has come.
 
 use super::error::ChangeError;
+use super::noted::Noted;
 use super::reach::Reach;
 use crate::files::{self, Ownership};
 use crate::lock::Lock;
@@ -47,7 +48,7 @@ pub(crate) struct Record {
     pub(crate) nics: Vec<String>,
     /// The format of the files.
     pub(crate) renderer: Renderer,
-    /// Whether NetworkManager ran.
+    /// Whether ifcfg files are NetworkManager's: it is the one that had the NICs up.
     pub(crate) network_manager: bool,
     pub(crate) phase: Phase,
     /// The boot that the change was made in, random/boot_id of proc(5).
@@ -57,6 +58,13 @@ pub(crate) struct Record {
     /// What the host could be reached by.
     pub(crate) reach: Reach,
     pub(crate) files: Vec<Changed>,
+    /// What its NICs are to have when it is gone.
+    #[serde(default)]
+    pub(crate) noted: Vec<Noted>,
+    /// Whether the program that brings NICs up has had its turn to take it back, and something is
+    /// missing still.
+    #[serde(default)]
+    pub(crate) was_tried: bool,
 }
 
 impl Record {

@@ -8,4 +8,4 @@ mod port;
 mod routes;
 
 pub use file::{Ifcfg, SyntaxError};
-pub(crate) use planner::{owner, plan};
+pub(crate) use planner::{left_to, owner, plan};

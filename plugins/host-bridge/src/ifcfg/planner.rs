@@ -4,7 +4,7 @@ use super::file::Ifcfg;
 use super::port::{divide, fold_aliases, has_ip, unfit, Divided, Named};
 use super::routes::{rewrite, zone, KINDS};
 use crate::bridge::{is_backup, Bridge, HostFiles, Nic, Stp};
-use crate::{BridgeError, Plan, Renderer};
+use crate::{BridgeError, Owner, Plan, Renderer};
 use portero_event::MacAddress;
 
 /// Where the files are, below /etc.
@@ -149,6 +149,30 @@ pub(crate) fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
         // It is there, and the plan says what is wrong with it.
         Err(_) => Some(FOLDER.to_owned()),
     }
+}
+
+/// The program that the NIC's file leaves it to, where it says one.
+///
+/// # Errors
+/// [`BridgeError::Value`] when only one of its readers takes NM_CONTROLLED for no.
+pub(crate) fn left_to(files: &HostFiles, nic: &Nic) -> Result<Option<Owner>, BridgeError> {
+    const KEY: &str = "NM_CONTROLLED";
+    let planner = Planner {
+        files,
+        after: HostFiles::default(),
+        warnings: Vec::new(),
+    };
+    let named = planner.file_of(nic.name.as_str(), nic.mac)?;
+    let value = named.file.get(KEY).unwrap_or_default();
+    // svParseBoolean of src/core/settings/plugins/ifcfg-rh/shvar.c knows no on and off.
+    if ["on", "off"].contains(&value.to_ascii_lowercase().as_str()) {
+        let reason = format!(
+            "the network service reads {KEY}={value} and NetworkManager does not, expected yes or no"
+        );
+        return Err(named.error(KEY, reason));
+    }
+    let is_kept = named.file.is_false(KEY);
+    Ok(is_kept.then_some(Owner::NetworkScripts))
 }
 
 fn path(name: &str) -> String {

@@ -4,4 +4,4 @@ mod fate;
 mod planner;
 mod tree;
 
-pub(crate) use planner::{owner, plan};
+pub(crate) use planner::{left_to, owner, plan};

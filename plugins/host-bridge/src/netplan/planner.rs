@@ -3,7 +3,7 @@
 use super::fate::{fate, Fate};
 use super::tree::{fit_of, read, Fit, Tree, FOLDER, KINDS};
 use crate::bridge::{Bridge, HostFiles, Nic, Stp};
-use crate::{BridgeError, Plan, Renderer};
+use crate::{BridgeError, Owner, Plan, Renderer};
 use serde_yaml_ng::{Mapping, Value};
 
 /// The path of the file that configures the NIC.
@@ -19,6 +19,37 @@ pub(crate) fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
             all.any(|(_, id, entry)| fit_of(id, entry, nic) != Fit::No)
         })
         .map(|tree| tree.path.clone())
+}
+
+/// The program that the NIC is passed on to, where the files say it (`renderer`): of its entry, of
+/// all of its kind, or of all; the last file counts.
+///
+/// # Errors
+/// [`BridgeError`] when a file cannot be understood.
+pub(crate) fn left_to(files: &HostFiles, nic: &Nic) -> Result<Option<Owner>, BridgeError> {
+    let (mut of_all, mut of_kind, mut own) = (None, None, None);
+    let trees = read(files)?;
+    let kind_of = |tree: &Tree| {
+        let found = tree
+            .all()
+            .find(|(_, id, entry)| fit_of(id, entry, nic) != Fit::No);
+        found.map(|(kind, _, entry)| (kind.to_owned(), entry.get("renderer").cloned()))
+    };
+    let kind = trees.iter().find_map(kind_of).map(|(kind, _)| kind);
+    for tree in &trees {
+        let network = tree.root.get("network");
+        let of = |value: Option<&Value>| value.and_then(|value| value.get("renderer")).cloned();
+        of_all = of(network).or(of_all);
+        let entries = kind.as_ref().and_then(|kind| network?.get(kind.as_str()));
+        of_kind = of(entries).or(of_kind);
+        own = kind_of(tree).and_then(|(_, renderer)| renderer).or(own);
+    }
+    let word = own.or(of_kind).or(of_all);
+    Ok(match word.as_ref().and_then(Value::as_str) {
+        Some("networkd") => Some(Owner::Networkd),
+        Some("NetworkManager") => Some(Owner::NetworkManager),
+        _ => None,
+    })
 }
 
 /// Where a NIC's entry is.

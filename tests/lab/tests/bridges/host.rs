@@ -108,6 +108,12 @@ impl Host {
         self.wait_for_router();
     }
 
+    /// Lets a manager run beside a NIC that is up already.
+    pub fn adopt(&mut self, manager: fn(&Lab) -> Manager) {
+        assert!(self.manager.is_none(), "there is one already");
+        self.manager = Some(manager(&self.lab));
+    }
+
     /// Takes the manager and all configuration of the NIC away.
     pub fn forget(&mut self) {
         if let Some(manager) = self.manager.take() {
@@ -260,7 +266,7 @@ impl Host {
     /// Starts to send a ping every 100 ms from the router to the host.
     pub fn ping(&self) -> Ping {
         let _ = fs::remove_file("/run/lan.ping");
-        let script = format!("exec ping -i 0.1 -W 1 {ADDRESS} >/run/lan.ping");
+        let script = format!("exec ping -D -i 0.1 -W 1 {ADDRESS} >/run/lan.ping");
         let program = Program::start("ip", &["netns", "exec", "lan", "bash", "-c", &script]);
         Ping(program)
     }
@@ -285,12 +291,17 @@ impl Host {
 pub struct Ping(Program);
 
 impl Ping {
-    /// Ends them; says what came of them.
-    pub fn outcome(self) -> String {
+    /// Ends them; gives what ping wrote, a line for each answer.
+    pub fn answers(self) -> String {
         // The last answers.
         std::thread::sleep(Duration::from_millis(300));
         drop(self.0);
-        let text = fs::read_to_string("/run/lan.ping").expect("what ping wrote");
+        fs::read_to_string("/run/lan.ping").expect("what ping wrote")
+    }
+
+    /// Ends them; says what came of them.
+    pub fn outcome(self) -> String {
+        let text = self.answers();
         let number = |line: &str, before: &str| -> Option<f64> {
             line.split(before).nth(1)?.split(' ').next()?.parse().ok()
         };

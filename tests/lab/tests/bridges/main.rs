@@ -5,6 +5,7 @@ mod guests;
 mod host;
 mod lifecycle;
 mod manager;
+mod owners;
 
 use host::Host;
 use portero_lab::{enter, run_scenarios, Lab, Options, Scenario};
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
     let lab = Lab::boot(&Options::from_environment(agent));
     let mut host = Host::new(lab);
-    let scenarios: Vec<Scenario<Host>> = [lifecycle::SCENARIOS, guests::SCENARIOS].concat();
+    let scenarios: Vec<Scenario<Host>> =
+        [lifecycle::SCENARIOS, owners::SCENARIOS, guests::SCENARIOS].concat();
     run_scenarios(&mut host, &scenarios, Host::explain)
 }

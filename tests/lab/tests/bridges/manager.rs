@@ -72,15 +72,59 @@ fn interfaces(lab: &Lab, nic: &str) -> Manager {
     }
 }
 
+/// Debian's ifupdown with a file for a NIC that it has not brought up.
+pub fn ifupdown_elsewhere(_: &Lab) -> Manager {
+    write(
+        "/etc/network/interfaces",
+        "auto lan0\niface lan0 inet static\n    address 192.0.2.10/24\n    gateway 192.0.2.1\n",
+    );
+    fs::create_dir_all("/run/network").expect("/run/network");
+    only_files(&["/run/network", "/etc/network/interfaces"])
+}
+
+/// No program, but its files.
+fn only_files(files: &[&'static str]) -> Manager {
+    Manager {
+        programs: Vec::new(),
+        files: files.to_vec(),
+        end: &[],
+        dns: &[],
+    }
+}
+
 /// systemd-networkd with a static address.
 pub fn networkd(lab: &Lab) -> Manager {
+    networkd_files();
+    run_networkd(lab)
+}
+
+/// systemd-networkd, which a file of the running system's keeps from the NIC.
+pub fn networkd_elsewhere(lab: &Lab) -> Manager {
+    networkd_files();
+    write(
+        "/run/systemd/network/05-lan.network",
+        "[Match]\nName=lan0\n\n[Link]\nUnmanaged=yes\n",
+    );
+    let mut manager = run_networkd(lab);
+    manager.files.push("/run/systemd/network");
+    manager
+}
+
+/// Files of systemd-networkd, which does not run; its bus does.
+pub fn networkd_stopped(lab: &Lab) -> Manager {
+    networkd_files();
+    let mut manager = only_files(&["/etc/systemd/network"]);
+    manager.programs.push(lab.system_bus());
+    manager
+}
+
+fn networkd_files() {
     write(
         "/etc/systemd/network/20-lan.network",
         "[Match]\nName=lan0\n\n[Network]\n# the office\nAddress=192.0.2.10/24\nGateway=192.0.2.1\nDNS=192.0.2.53\n\
          Address=2001:db8:2::10/64\nGateway=2001:db8:2::1\nIPv6AcceptRA=no\nIPv6DuplicateAddressDetection=0\n\n\
          [Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.1\n",
     );
-    run_networkd(lab)
 }
 
 /// Starts systemd-networkd.
@@ -142,8 +186,53 @@ pub fn netplan(lab: &Lab) -> Manager {
     manager
 }
 
+/// What NetworkManager is to leave alone but for these.
+const OURS: &str = "except:interface-name:lan0;except:interface-name:br0";
+
 /// NetworkManager with a static address in a keyfile.
 pub fn network_manager(lab: &Lab) -> Manager {
+    keyfile(lab);
+    let manager = run_network_manager(lab, OURS, "[device]\nkeep-configuration=no\n");
+    wait(lab, "nmcli", &["--wait", "20", "device", "connect", NIC]);
+    manager
+}
+
+/// NetworkManager, which its settings keep from the NIC.
+pub fn network_manager_elsewhere(lab: &Lab) -> Manager {
+    keyfile(lab);
+    run_network_manager(lab, "interface-name:lan0", "")
+}
+
+/// A keyfile of NetworkManager's, which does not run; its bus does.
+pub fn network_manager_stopped(lab: &Lab) -> Manager {
+    keyfile(lab);
+    let mut manager = only_files(&["/etc/NetworkManager/system-connections"]);
+    manager.programs.push(lab.system_bus());
+    manager
+}
+
+/// NetworkManager beside an ifcfg file that keeps the NIC from it.
+pub fn ifcfg_kept(lab: &Lab) -> Manager {
+    ifcfg(lab, "NM_CONTROLLED=no\n")
+}
+
+/// NetworkManager without its reader of ifcfg files, which Debian's does not have.
+pub fn ifcfg_not_read(lab: &Lab) -> Manager {
+    ifcfg(lab, "")
+}
+
+fn ifcfg(lab: &Lab, more: &str) -> Manager {
+    let text = format!(
+        "DEVICE=lan0\nTYPE=Ethernet\nONBOOT=yes\nBOOTPROTO=none\nIPADDR=192.0.2.10\nPREFIX=24\nGATEWAY=192.0.2.1\n\
+         IPV6INIT=no\n{more}"
+    );
+    write("/etc/sysconfig/network-scripts/ifcfg-lan0", &text);
+    let mut manager = run_network_manager(lab, OURS, "");
+    manager.files.push("/etc/sysconfig");
+    manager
+}
+
+fn keyfile(lab: &Lab) {
     let keyfile = "/etc/NetworkManager/system-connections/lan.nmconnection";
     write(
         keyfile,
@@ -154,15 +243,18 @@ pub fn network_manager(lab: &Lab) -> Manager {
          method=manual\n",
     );
     lab.must("chmod", &["600", keyfile]);
-    write(
-        "/etc/NetworkManager/NetworkManager.conf",
-        "[main]\nplugins=keyfile\ndns=none\nno-auto-default=*\n[keyfile]\n\
-         unmanaged-devices=except:interface-name:lan0;except:interface-name:br0\n[device]\nkeep-configuration=no\n",
+}
+
+/// Starts NetworkManager, which leaves these devices alone, with more settings.
+fn run_network_manager(lab: &Lab, unmanaged: &str, more: &str) -> Manager {
+    let settings = format!(
+        "[main]\nplugins=keyfile\ndns=none\nno-auto-default=*\n[keyfile]\nunmanaged-devices={unmanaged}\n{more}"
     );
+    write("/etc/NetworkManager/NetworkManager.conf", &settings);
     // Debian has NetworkManager leave virtual Ethernet alone by a rule of udev, which is not here.
     let bus = lab.system_bus();
     let daemon = without_udev("/usr/sbin/NetworkManager --no-daemon");
-    wait(lab, "nmcli", &["--wait", "20", "device", "connect", NIC]);
+    wait(lab, "nm-online", &["-s", "-q", "-t", "20"]);
     Manager {
         programs: vec![daemon, bus],
         files: vec![

@@ -1,0 +1,386 @@
+//! Whose NIC it is: the program that would be called is not the one that has it up, or it fails, or it
+//! does not come back. Afterwards the host answers its neighbours as before.
+
+use crate::host::{Host, Ping, ADDRESS, NIC};
+use crate::manager::{self, Manager};
+use portero_lab::{wait_until, Lab, Scenario};
+use std::fs;
+use std::os::unix::fs::{symlink, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub const SCENARIOS: &[Scenario<Host>] = &[
+    Scenario {
+        name: "ifupdown: each of its commands fails and hangs",
+        run: |host| {
+            each_fails(
+                host,
+                manager::ifupdown,
+                &["ifup", "ifdown", "ifquery"],
+                &[&["ifdown", "--force", NIC], &["ifup", "--force", NIC]],
+            );
+        },
+    },
+    Scenario {
+        name: "networkd: each of its commands fails and hangs",
+        run: |host| {
+            each_fails(
+                host,
+                manager::networkd,
+                &["networkctl"],
+                &[
+                    &["networkctl", "reload"],
+                    &["networkctl", "reconfigure", NIC],
+                ],
+            );
+        },
+    },
+    Scenario {
+        name: "NetworkManager: each of its commands fails and hangs",
+        run: |host| {
+            each_fails(
+                host,
+                manager::network_manager,
+                &["nmcli"],
+                &[
+                    &["nmcli", "connection", "reload"],
+                    &["nmcli", "device", "connect", NIC],
+                ],
+            );
+        },
+    },
+    Scenario {
+        name: "netplan: each of its commands fails and hangs",
+        run: |host| {
+            each_fails(
+                host,
+                manager::netplan,
+                &["netplan", "networkctl"],
+                &[&["netplan", "apply"]],
+            );
+        },
+    },
+    Scenario {
+        name: "a NIC that another program has up is refused",
+        run: refused,
+    },
+    Scenario {
+        name: "addresses and routes of no file are back",
+        run: of_no_file,
+    },
+];
+
+const APPLY: &str = "bridge apply --bridge br0 --nic lan0";
+const RECORD: &str = "/var/lib/portero/bridges/br0/record.json";
+
+/// How long the host may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Where a program is while a script stands in its place.
+const ASIDE: &str = "/usr/lib/aside";
+
+/// Counts the calls that portero makes, writes each down, and fails or hangs in those it is told.
+const SCRIPT: &str =
+    "#!/bin/sh\nread -r parent </proc/$PPID/comm\nif [ \"$parent\" = portero ]; then\n  \
+    read -r calls </run/lab/calls\n  calls=$((calls + 1))\n  echo $calls >/run/lab/calls\n  \
+    echo \"${0##*/} $*\" >>/run/lab/called\n  read -r from to how </run/lab/fails\n  \
+    if [ $calls -ge $from ] && [ $calls -le $to ]; then\n    \
+    [ $how = hangs ] && exec sleep 300\n    echo not today >&2\n    exit 1\n  fi\nfi\n\
+    exec /usr/lib/aside/${0##*/} \"$@\"\n";
+
+/// Programs with a script in their place, put back in the end.
+struct Wrapped(Vec<(String, String)>);
+
+impl Wrapped {
+    fn new(lab: &Lab, programs: &[&str]) -> Self {
+        fs::create_dir_all(ASIDE).expect("a folder");
+        let mut wrapped = Vec::new();
+        for program in programs {
+            let path = lab.must("which", &[program]).trim().to_owned();
+            let aside = format!("{ASIDE}/{program}");
+            match fs::canonicalize(&path) {
+                // A name of another program, which goes by it.
+                Ok(real) if real != Path::new(&path) && fs::read_link(&path).is_ok() => {
+                    let of = real
+                        .file_name()
+                        .expect("a name")
+                        .to_string_lossy()
+                        .into_owned();
+                    let moved = format!("{ASIDE}/{of}");
+                    let to = if Path::new(&moved).exists() {
+                        of
+                    } else {
+                        real.display().to_string()
+                    };
+                    symlink(to, &aside).expect("a link");
+                    let link = fs::read_link(&path).expect("a link").display().to_string();
+                    fs::remove_file(&path).expect("the link");
+                    wrapped.push((path.clone(), link));
+                }
+                _ => {
+                    fs::rename(&path, &aside).expect("the program");
+                    wrapped.push((path.clone(), String::new()));
+                }
+            }
+            fs::write(&path, SCRIPT).expect("the script");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        }
+        Self(wrapped)
+    }
+
+    /// From now on these calls fail, from 1, or hang.
+    fn set(from: u32, to: u32, how: &str) {
+        fs::write("/run/lab/calls", "0\n").expect("calls");
+        fs::write("/run/lab/called", "").expect("called");
+        fs::write("/run/lab/fails", format!("{from} {to} {how}\n")).expect("fails");
+    }
+
+    /// The calls since then.
+    fn calls() -> Vec<String> {
+        let text = fs::read_to_string("/run/lab/called").expect("called");
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Wrapped {
+    fn drop(&mut self) {
+        for (path, link) in self.0.iter().rev() {
+            let aside = path
+                .rsplit('/')
+                .next()
+                .map(|name| format!("{ASIDE}/{name}"));
+            let aside = aside.unwrap_or_default();
+            let _ = fs::remove_file(path);
+            let _ = match link.is_empty() {
+                true => fs::rename(&aside, path),
+                false => fs::remove_file(&aside).and_then(|()| symlink(link, path)),
+            };
+        }
+    }
+}
+
+/// Each call that portero makes of a manager's programs fails once and hangs once, while the bridge is
+/// made and while it is taken back; then all from one on. The router reaches the host again, in less
+/// than a minute, and addresses, routes and files are those of before.
+fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], again: &[&[&str]]) {
+    host.configure(manager);
+    let before = host.seen();
+    let _wrapped = Wrapped::new(&host.lab, programs);
+    // Without a failure it works, and says how many calls there are.
+    Wrapped::set(0, 0, "fails");
+    host.must(&format!("{APPLY} --timeout 600"));
+    let made = Wrapped::calls().len();
+    assert!(host.addresses("br0").contains(ADDRESS));
+    assert_eq!(
+        host.must("bridge rollback --bridge br0"),
+        "br0 is taken back\n"
+    );
+    host.is_back(&before, Duration::from_secs(5));
+    let calls = Wrapped::calls();
+    assert!(made >= 2 && calls.len() > made, "{calls:?}");
+    println!("  {}", calls.join(", "));
+    let count = u32::try_from(calls.len()).expect("a count");
+    let last = u32::try_from(made).expect("a count");
+    let once = (1..=count).flat_map(|at| [(at, at, "fails"), (at, at, "hangs")]);
+    let all = (1..=count).map(|at| (at, 999, "fails"));
+    let mut tried: Vec<(u32, u32, &str)> = once.chain(all).collect();
+    // From the last call that makes it on, and from the first that takes it back.
+    tried.extend([(last, 999, "hangs"), (last + 1, 999, "hangs")]);
+    let (mut longest, mut by_portero, mut kept) = (Duration::ZERO, 0, 0);
+    for (from, to, how) in &tried {
+        let what = format!("call {from} to {to} {how}");
+        Wrapped::set(*from, *to, how);
+        let ping = host.ping();
+        let start = Instant::now();
+        let mut ran = host.portero(&format!("{APPLY} --timeout 600"));
+        if ran.ok {
+            ran = host.portero("bridge rollback --bridge br0");
+        }
+        let text = format!("{}{}", ran.stdout, ran.stderr);
+        let limit = SILENCE.saturating_sub(start.elapsed());
+        let lost = format!("{what}: not reached: {text}");
+        wait_until(limit, &lost, || is_reached(host, &before));
+        // A bridge that its manager makes again is gone once that can be told so.
+        let keeps = !is_back(host, &before);
+        if keeps {
+            assert!(
+                text.contains("is made again by another program"),
+                "{what}: {text}"
+            );
+            std::thread::sleep(Duration::from_secs(12));
+            Wrapped::set(0, 0, "fails");
+            let left = format!("{what}: not back: {text}");
+            wait_until(SILENCE, &left, || is_back(host, &before));
+        }
+        kept += u32::from(keeps);
+        let silence = ping.longest_silence();
+        println!(
+            "  {what}: silent for {:.1} s: {}",
+            silence.as_secs_f64(),
+            text.lines().last().unwrap_or_default()
+        );
+        assert!(silence < SILENCE, "{what}: silent for {silence:?}: {text}");
+        longest = longest.max(silence);
+        by_portero += u32::from(text.contains("portero itself put back"));
+        // The manager has to know of it again.
+        Wrapped::set(0, 0, "fails");
+        for words in again {
+            host.lab.must(words[0], &words[1..]);
+        }
+        host.is_back(&before, Duration::from_secs(20));
+    }
+    assert!(by_portero > 0, "the manager could do it all");
+    println!(
+        "  {} failures and hangs at {count} calls, {by_portero} put back by portero itself, {kept} when the manager could be told again; the host was silent for {:.1} s at most",
+        tried.len(),
+        longest.as_secs_f64()
+    );
+}
+
+/// Whether the router reaches the host, and that has its addresses and default routes, by the bridge or
+/// by the NIC.
+fn is_reached(host: &Host, before: &crate::host::Seen) -> bool {
+    let has = |name: &str| format!("{}{}", host.addresses(name), host.routes()) == before.nic;
+    (has(NIC) || has("br0")) && host.router("ping", &["-c1", "-W1", ADDRESS]).ok
+}
+
+fn is_back(host: &Host, before: &crate::host::Seen) -> bool {
+    let is_forgotten = !Path::new(RECORD).exists() && !Path::new("/sys/class/net/br0").exists();
+    is_forgotten && host.seen() == *before && host.router("ping", &["-c1", "-W1", ADDRESS]).ok
+}
+
+/// What a NIC has that nobody brought up.
+fn by_hand(lab: &Lab) {
+    for words in [
+        "link set lan0 up",
+        "address add 192.0.2.10/24 dev lan0",
+        "route add default via 192.0.2.1 dev lan0",
+    ] {
+        lab.must("ip", &words.split(' ').collect::<Vec<_>>());
+    }
+}
+
+/// Refused before the first effect.
+fn refused(host: &mut Host) {
+    for (what, manager, expected) in [
+        (
+            "NetworkManager leaves it alone",
+            manager::network_manager_elsewhere as fn(&Lab) -> Manager,
+            "NetworkManager does not have lan0 up (10 (unmanaged)), expected it to: its files configure lan0",
+        ),
+        (
+            "NetworkManager does not run",
+            manager::network_manager_stopped,
+            "NetworkManager does not run, expected it to: its files configure lan0",
+        ),
+        (
+            "networkd leaves it alone",
+            manager::networkd_elsewhere,
+            "systemd-networkd does not have lan0 up (unmanaged), expected it to: its files configure lan0",
+        ),
+        (
+            "networkd does not run",
+            manager::networkd_stopped,
+            "systemd-networkd does not run, expected it to: its files configure lan0",
+        ),
+        (
+            "ifupdown has not brought it up",
+            manager::ifupdown_elsewhere,
+            "ifupdown does not have lan0 up (ifquery --state lan0 finds nothing), expected it to: its files configure lan0",
+        ),
+        (
+            "NetworkManager runs, and somebody else has brought it up",
+            manager::ifcfg_not_read,
+            "NetworkManager does not have lan0 up (100 (connected (externally))), expected it to: its files configure lan0",
+        ),
+        (
+            "the file keeps it from NetworkManager, and nobody else reads it",
+            manager::ifcfg_kept,
+            "the scripts of the network service are not installed, expected them: lan0 is configured by an ifcfg file \
+             that keeps it from NetworkManager (NM_CONTROLLED)",
+        ),
+    ] {
+        host.forget();
+        by_hand(&host.lab);
+        host.adopt(manager);
+        let before = host.seen();
+        assert!(before.nic.contains(ADDRESS), "{}", before.nic);
+        let mut connection = host.connect();
+        let ran = host.portero(APPLY);
+        assert!(!ran.ok, "{what}: {ran:?}");
+        let said: Vec<&str> = ran.stderr.lines().filter(|line| !line.starts_with("warning:")).collect();
+        assert_eq!(said, [format!("error: {expected}")], "{what}");
+        assert_eq!(host.seen(), before, "{what}");
+        assert!(!Path::new(RECORD).exists(), "{what}: a record is left");
+        connection.is_heard();
+    }
+}
+
+/// An address and routes that somebody has added by hand: the bridge does not have them, and the NIC
+/// has them again.
+fn of_no_file(host: &mut Host) {
+    host.configure(manager::ifupdown);
+    for words in [
+        "address add 192.0.2.99/32 dev lan0",
+        "route add 203.0.113.64/26 via 192.0.2.1 dev lan0 table 77",
+        "-6 route add 2001:db8:77::/48 via 2001:db8:2::1 dev lan0 metric 77",
+    ] {
+        host.lab.must("ip", &words.split(' ').collect::<Vec<_>>());
+    }
+    let routes = |host: &Host| {
+        let v4 = host
+            .lab
+            .must("ip", &["-4", "route", "show", "dev", NIC, "table", "all"]);
+        let v6 = host
+            .lab
+            .must("ip", &["-6", "route", "show", "dev", NIC, "table", "all"]);
+        let mut lines: Vec<String> = v4
+            .lines()
+            .chain(v6.lines())
+            .map(|line| line.trim().to_owned())
+            .collect();
+        lines.sort();
+        lines
+    };
+    let (before, routes_before) = (host.seen(), routes(host));
+    let ran = host.portero(APPLY);
+    println!("  {}", ran.stderr.trim());
+    assert!(!ran.ok, "{ran:?}");
+    let line = ran.stderr.lines().last().unwrap_or_default();
+    for expected in [
+        "the address 192.0.2.99/32 is missing",
+        "what was there before is back; portero itself put back: 192.0.2.99/32, 203.0.113.64/26 via 192.0.2.1 table 77, \
+         2001:db8:77::/48 via 2001:db8:2::1",
+    ] {
+        assert!(line.contains(expected), "{line}");
+    }
+    host.is_back(&before, Duration::from_secs(1));
+    assert_eq!(routes(host), routes_before);
+    // Without them it works.
+    host.lab
+        .must("ip", &["address", "delete", "192.0.2.99/32", "dev", NIC]);
+    host.must(&format!("{APPLY} --yes"));
+    host.must("bridge remove --bridge br0");
+}
+
+impl Ping {
+    /// Ends them; how long no answer came, at most.
+    fn longest_silence(self) -> Duration {
+        let text = self.answers();
+        let stamp = |line: &str| {
+            line.strip_prefix('[')?
+                .split(']')
+                .next()?
+                .parse::<f64>()
+                .ok()
+        };
+        let times: Vec<f64> = text
+            .lines()
+            .filter(|line| line.contains("time="))
+            .filter_map(stamp)
+            .collect();
+        assert!(!times.is_empty(), "no answers: {text}");
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        Duration::from_secs_f64(gaps.fold(0.0, f64::max))
+    }
+}
