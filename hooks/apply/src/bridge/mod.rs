@@ -4,6 +4,7 @@
 mod change;
 mod error;
 mod guard;
+mod made;
 mod network;
 mod reach;
 mod read;
