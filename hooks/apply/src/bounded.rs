@@ -292,3 +292,44 @@ pub(crate) fn run_starter(
     let program = format!("{name} {}", arguments.join(" "));
     Err(failed(program, &String::from_utf8_lossy(&text), status))
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+mod tests {
+    use super::{run, Started, PIPE_CAPACITY};
+    use crate::{Deadline, KernelError};
+    use std::fmt::Debug;
+    use std::io::ErrorKind;
+    use std::process::Stdio;
+    use std::time::Duration;
+
+    fn deadline() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    fn is_not_told_everything<T: Debug>(result: Result<T, KernelError>) {
+        match result {
+            Err(KernelError::Spawn { program, source }) => {
+                assert_eq!(program, "true");
+                assert_eq!(source.kind(), ErrorKind::BrokenPipe);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// `true` succeeds without a look at its stdin; `cat` reads all.
+    #[test]
+    fn who_does_not_read_its_input_has_failed() {
+        let large = "x".repeat(4 * PIPE_CAPACITY);
+        is_not_told_everything(run("true", &[], &large, deadline()));
+        run("cat", &[], &large, deadline()).expect("all was read");
+
+        // What fits into a pipe is refused by one that has ended.
+        let mut started = Started::new("true", &[], Stdio::null()).expect("started");
+        while started.child.try_wait().expect("a status").is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        is_not_told_everything(started.finish("x", deadline()));
+        run("cat", &[], "x", deadline()).expect("all was read");
+    }
+}

@@ -11,6 +11,7 @@ use portero_event::{InterfaceName, MacAddress};
 use portero_plan::Tap;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 /// The first octet of a tap's MAC address; the others are the guest's
 /// (`virNetDevTapCreateInBridgePort` in src/util/virnetdevtap.c).
@@ -19,11 +20,20 @@ const TAP_FIRST_OCTET: u8 = 0xfe;
 /// The taps of guests with these MAC addresses that are in `bridge` or in no bridge. Where one can
 /// be of several guests, it is given for each.
 pub(crate) fn find(bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+    find_among(Path::new(interfaces::FOLDER), bridge, guests)
+}
+
+/// The same among the interfaces of this folder.
+fn find_among(
+    folder: &Path,
+    bridge: &str,
+    guests: &[MacAddress],
+) -> Result<BTreeSet<Tap>, KernelError> {
     let mut taps = BTreeSet::new();
     if guests.is_empty() {
         return Ok(taps);
     }
-    for entry in fs::read_dir(interfaces::FOLDER).map_err(error)? {
+    for entry in fs::read_dir(folder).map_err(error)? {
         let path = entry.map_err(error)?.path();
         let Ok(address) = fs::read_to_string(path.join("address")) else {
             continue;
@@ -36,7 +46,7 @@ pub(crate) fn find(bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>,
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if interfaces::master(&name).is_some_and(|master| master != bridge) {
+        if interfaces::master_of(&path).is_some_and(|master| master != bridge) {
             continue;
         }
         // Only such a name can be told apart from whatever else nft understands.
@@ -91,4 +101,58 @@ fn error(source: std::io::Error) -> KernelError {
 fn tap_address(guest: MacAddress) -> String {
     let [_, b, c, d, e, f] = guest.octets();
     format!("{TAP_FIRST_OCTET:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::find_among;
+    use portero_event::MacAddress;
+    use portero_plan::Tap;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    /// What an interface is beside its address.
+    enum Is<'a> {
+        TapIn(&'a str),
+        FreeTap,
+        NoTap,
+    }
+
+    /// An interface as sysfs lists it.
+    fn interface(root: &Path, name: &str, address: &str, is: &Is<'_>) {
+        let folder = root.join(name);
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("address"), format!("{address}\n")).expect("a file");
+        if !matches!(is, Is::NoTap) {
+            fs::write(folder.join("tun_flags"), "0x5002\n").expect("a file");
+        }
+        if let Is::TapIn(bridge) = is {
+            symlink(format!("../{bridge}"), folder.join("master")).expect("a link");
+        }
+    }
+
+    #[test]
+    fn taps_of_the_guests_in_this_bridge_or_in_none_are_found() {
+        let root = tempfile::tempdir().expect("a folder");
+        let root = root.path();
+        interface(root, "vnet1", "fe:54:00:77:00:01", &Is::TapIn("br-lan"));
+        interface(root, "vnet2", "fe:54:00:77:00:01", &Is::FreeTap);
+        interface(root, "vnet3", "fe:54:00:77:00:01", &Is::TapIn("br-dmz"));
+        interface(root, "vnet4", "fe:54:00:77:00:04", &Is::TapIn("br-lan"));
+        interface(root, "eth5", "fe:54:00:77:00:01", &Is::NoTap);
+        let mac = "52:54:00:77:00:01";
+        let guests: [MacAddress; 1] = [mac.parse().expect("a MAC address")];
+        let found = |bridge| find_among(root, bridge, &guests).expect("interfaces");
+        let taps = |names: [&str; 2]| {
+            let taps = names.map(|name| Tap {
+                name: name.to_owned(),
+                mac: mac.to_owned(),
+            });
+            taps.into()
+        };
+        assert_eq!(found("br-lan"), taps(["vnet1", "vnet2"]));
+        assert_eq!(found("br-dmz"), taps(["vnet2", "vnet3"]));
+    }
 }

@@ -74,4 +74,14 @@ mod tests {
         assert_eq!(names, ["web", "db"]);
         assert!(!saved.more);
     }
+
+    #[test]
+    fn in_a_folder_that_is_made_later_there_may_be_more() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = root.path().join("qemu");
+        let mut domains = Domains::watch(&folder).expect("a watch");
+        fs::create_dir(&folder).expect("a folder");
+        assert!(domains.drain().expect("events").more);
+        assert!(!domains.drain().expect("events").more);
+    }
 }

@@ -34,3 +34,24 @@ impl AsFd for Files {
         self.folder.as_fd()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::Files;
+    use std::fs;
+
+    #[test]
+    fn a_folder_that_is_made_later_and_files_of_the_kind_are_changes() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = root.path().join("leases");
+        let mut files = Files::watch(&folder, ".status").expect("a watch");
+        assert!(!files.drain().expect("events"));
+        fs::create_dir(&folder).expect("a folder");
+        assert!(files.drain().expect("events"));
+        fs::write(folder.join("br-lan.pid"), "").expect("a file");
+        assert!(!files.drain().expect("events"));
+        fs::write(folder.join("br-lan.status"), "").expect("a file");
+        assert!(files.drain().expect("events"));
+    }
+}

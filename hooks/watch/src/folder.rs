@@ -275,4 +275,31 @@ mod tests {
         fs::write(root.path().join("old/leases/lease"), "").expect("a file");
         is_watched(&mut folder, &path);
     }
+
+    /// Lets more happen in a folder than the kernel keeps for one who does not look, inotify(7).
+    fn overflow(path: &Path) {
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
+        let most: usize = most.expect("a limit").trim().parse().expect("a number");
+        // The same twice in a row is kept once.
+        for file in ["a", "b"].iter().cycle().take(most + 1) {
+            fs::write(path.join(file), "").expect("a file");
+        }
+    }
+
+    #[test]
+    fn what_was_lost_can_be_any_change() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("lib/leases");
+        fs::create_dir_all(&path).expect("folders");
+        let mut folder = Folder::watch(&path).expect("a watch");
+        overflow(&path);
+        assert_eq!(told(&mut folder).last().map(String::as_str), Some("?"));
+        is_watched(&mut folder, &path);
+        // Another folder is there now, and no event says so.
+        overflow(&path);
+        fs::rename(&path, root.path().join("away")).expect("a move");
+        fs::create_dir(&path).expect("a folder");
+        assert_eq!(told(&mut folder).last().map(String::as_str), Some("?"));
+        is_watched(&mut folder, &path);
+    }
 }

@@ -52,20 +52,83 @@ impl Announcements {
         let mut is_news = false;
         let mut buffer = vec![0; BUFFER_SIZE];
         loop {
-            match self.socket.recv(&mut &mut buffer[..], 0) {
-                Ok(_) => is_news = true,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(is_news),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // More was said than we could hear: something has changed.
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => is_news = true,
-                Err(source) => return Err(WatchError::Netlink { of, source }),
+            let received = self.socket.recv(&mut &mut buffer[..], 0);
+            match heard(received).map_err(|source| WatchError::Netlink { of, source })? {
+                Heard::Change => is_news = true,
+                Heard::Nothing => {}
+                Heard::End => return Ok(is_news),
             }
         }
+    }
+}
+
+/// What was heard at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Change,
+    /// A signal came instead.
+    Nothing,
+    /// All has been heard.
+    End,
+}
+
+fn heard(received: std::io::Result<usize>) -> std::io::Result<Heard> {
+    match received {
+        Ok(_) => Ok(Heard::Change),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Heard::End),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Heard::Nothing),
+        // More was said than we could hear: something has changed.
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => Ok(Heard::Change),
+        Err(error) => Err(error),
     }
 }
 
 impl AsFd for Announcements {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::{heard, Announcements, Heard};
+    use netlink_sys::SocketAddr;
+    use nix::errno::Errno;
+    use nix::libc::{NLMSG_NOOP, NLM_F_ACK, NLM_F_REQUEST};
+    use std::io::Error;
+
+    /// A socket to which the kernel has said more than it takes.
+    fn overflown() -> Announcements {
+        let announcements = Announcements::of_interfaces().expect("a socket");
+        let socket = &announcements.socket;
+        socket.set_rx_buf_sz(1_u32).expect("the least room");
+        let kind = u16::try_from(NLMSG_NOOP).expect("a type");
+        let flags = u16::try_from(NLM_F_REQUEST | NLM_F_ACK).expect("flags");
+        let mut request = 16_u32.to_ne_bytes().to_vec();
+        request.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
+        request.resize(16, 0);
+        for _ in 0..100 {
+            let sent = socket.send_to(&request, &SocketAddr::new(0, 0), 0);
+            assert_eq!(sent.expect("a request"), request.len());
+        }
+        announcements
+    }
+
+    #[test]
+    fn what_was_lost_is_a_change() {
+        let lost = overflown().socket.recv(&mut &mut [0; 64][..], 0);
+        let lost = lost.expect_err("an overflow");
+        assert_eq!(lost.raw_os_error(), Some(nix::libc::ENOBUFS));
+        assert_eq!(heard(Err(lost)).expect("no failure"), Heard::Change);
+        assert!(overflown().drain().expect("no failure"));
+    }
+
+    #[test]
+    fn an_end_a_signal_and_a_failure_are_no_change() {
+        let of = |errno: Errno| heard(Err(Error::from(errno)));
+        assert_eq!(of(Errno::EAGAIN).expect("no failure"), Heard::End);
+        assert_eq!(of(Errno::EINTR).expect("no failure"), Heard::Nothing);
+        assert!(of(Errno::EBADF).is_err());
     }
 }

@@ -6,7 +6,7 @@ use super::guard;
 use super::link::{self, Difference};
 use super::owner;
 use super::reach::Reach;
-use super::record::{boot, seconds, Changed, Folder, LockOf, Original, Phase, Record};
+use super::record::{boot, Changed, Folder, LockOf, Original, Phase, Record};
 use crate::bounded::{find_program, run_starter};
 use crate::files::{self, Ownership};
 use crate::lock::Lock;
@@ -171,13 +171,7 @@ impl<'a> Bridges<'a> {
         let made = self.make(&record, bridge.stp);
         match made {
             Ok(outcome) => {
-                record.phase = match confirmation {
-                    Confirmation::Within(time) => {
-                        record.until = seconds() + time.as_secs();
-                        Phase::Applied
-                    }
-                    Confirmation::Verified => Phase::Confirmed,
-                };
+                record.set_made(confirmation);
                 folder.write(&record)?;
                 drop(lock);
                 self.log

@@ -5,6 +5,7 @@ mod change;
 mod error;
 mod guard;
 mod link;
+mod made;
 mod network;
 mod noted;
 mod owner;

@@ -94,21 +94,43 @@ fn of_errno(errno: Errno) -> Answer {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use nix::sys::socket::{getsockname, listen, Backlog, SockaddrIn};
+    use std::os::fd::OwnedFd;
 
-    const LIMIT: Duration = Duration::from_millis(500);
+    /// How long an answer that is sure to come may take on a machine with much to do.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A TCP port that is ours, so that nobody else can listen there, and does not listen yet.
+    fn held() -> (OwnedFd, SocketAddr) {
+        let socket = socket(
+            AddressFamily::Inet,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        );
+        let socket = socket.expect("a socket");
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a port");
+        let to: SockaddrIn = getsockname(socket.as_raw_fd()).expect("its address");
+        (socket, SocketAddr::from((to.ip(), to.port())))
+    }
 
     #[test]
     fn listening_and_not_listening_are_told_apart() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let to = listener.local_addr().expect("its address");
+        let (socket, to) = held();
+        assert_eq!(ask_tcp(None, to, LIMIT), Answer::Refused);
+        assert_eq!(ask_tcp(Some(to.ip()), to, LIMIT), Answer::Refused);
+        listen(&socket, Backlog::MAXCONN).expect("listening");
         assert_eq!(ask_tcp(None, to, LIMIT), Answer::Answered);
         assert_eq!(ask_tcp(Some(to.ip()), to, LIMIT), Answer::Answered);
-        drop(listener);
-        assert_eq!(ask_tcp(None, to, LIMIT), Answer::Refused);
-        assert_eq!(ask_udp(to, LIMIT), Answer::Refused);
-        let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let to = silent.local_addr().expect("its address");
+    }
+
+    #[test]
+    fn who_says_nothing_and_nobody_are_told_apart() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let to = socket.local_addr().expect("its address");
         assert_eq!(ask_udp(to, Duration::from_millis(20)), Answer::Silent);
+        // It now hears one peer alone: for all others nobody is there, and nobody else can be.
+        socket.connect("127.0.0.2:9").expect("a peer");
+        assert_eq!(ask_udp(to, LIMIT), Answer::Refused);
     }
 }
