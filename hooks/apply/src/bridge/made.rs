@@ -38,6 +38,8 @@ mod tests {
             until: 0,
             reach: Reach::default(),
             files: Vec::new(),
+            noted: Vec::new(),
+            was_tried: false,
         }
     }
 
