@@ -288,3 +288,23 @@ pub(crate) fn run_starter(
     let program = format!("{name} {}", arguments.join(" "));
     Err(failed(program, &String::from_utf8_lossy(&text), status))
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+
+    fn deadline() -> Deadline {
+        Deadline::after(Duration::from_secs(30))
+    }
+
+    #[test]
+    fn a_program_that_does_not_read_its_input_has_failed() {
+        // More than a pipe takes without a reader.
+        let script = "a rule\n".repeat(PIPE_CAPACITY);
+        let ran = run("cat", &[], &script, deadline());
+        ran.expect("all of it is read");
+        let error = run("true", &[], &script, deadline()).expect_err("nothing is read");
+        assert!(matches!(error, KernelError::Spawn { .. }), "{error}");
+    }
+}

@@ -18,7 +18,12 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 
 /// The bridge, bond or team that an interface is in.
 pub(crate) fn master(name: &str) -> Option<String> {
-    let link = fs::read_link(folder(name).join("master")).ok()?;
+    master_of(&folder(name))
+}
+
+/// The same of the interface with this folder.
+pub(crate) fn master_of(folder: &Path) -> Option<String> {
+    let link = fs::read_link(folder.join("master")).ok()?;
     Some(link.file_name()?.to_string_lossy().into_owned())
 }
 

@@ -11,6 +11,7 @@ use portero_event::{InterfaceName, MacAddress};
 use portero_plan::Tap;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 /// The first octet of a tap's MAC address; the others are the guest's
 /// (`virNetDevTapCreateInBridgePort` in src/util/virnetdevtap.c).
@@ -19,11 +20,20 @@ const TAP_FIRST_OCTET: u8 = 0xfe;
 /// The taps of guests with these MAC addresses that are in `bridge` or in no bridge. Where one can
 /// be of several guests, it is given for each.
 pub(crate) fn find(bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+    find_in(Path::new(interfaces::FOLDER), bridge, guests)
+}
+
+/// The same where `folder` lists all interfaces.
+fn find_in(
+    folder: &Path,
+    bridge: &str,
+    guests: &[MacAddress],
+) -> Result<BTreeSet<Tap>, KernelError> {
     let mut taps = BTreeSet::new();
     if guests.is_empty() {
         return Ok(taps);
     }
-    for entry in fs::read_dir(interfaces::FOLDER).map_err(error)? {
+    for entry in fs::read_dir(folder).map_err(error)? {
         let path = entry.map_err(error)?.path();
         let Ok(address) = fs::read_to_string(path.join("address")) else {
             continue;
@@ -36,7 +46,7 @@ pub(crate) fn find(bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>,
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if interfaces::master(&name).is_some_and(|master| master != bridge) {
+        if interfaces::master_of(&path).is_some_and(|master| master != bridge) {
             continue;
         }
         // Only such a name can be told apart from whatever else nft understands.
@@ -98,4 +108,51 @@ fn index_of(interface: &str) -> std::io::Result<u32> {
         .trim()
         .parse()
         .map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// Lists an interface as sysfs(5) does.
+    fn list(folder: &Path, name: &str, address: &str, master: Option<&str>) {
+        let path = folder.join(name);
+        fs::create_dir(&path).expect("a folder");
+        fs::write(path.join("address"), format!("{address}\n")).expect("a file");
+        if let Some(master) = master {
+            symlink(format!("../{master}"), path.join("master")).expect("a link");
+        }
+    }
+
+    #[test]
+    fn taps_of_guests_are_those_in_their_bridge_or_in_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let taps = [
+            ("vnet0", "fe:54:00:00:00:01", Some("br-lan")),
+            ("vnet1", "fe:54:00:00:00:01", Some("br-other")),
+            ("vnet2", "fe:54:00:00:00:01", None),
+            ("vnet3", "fe:54:00:00:00:03", Some("br-lan")),
+        ];
+        for (name, address, master) in taps {
+            list(folder, name, address, master);
+            fs::write(folder.join(name).join("tun_flags"), "0x5002\n").expect("a file");
+        }
+        // No tap at all.
+        list(folder, "eth0", "fe:54:00:00:00:01", Some("br-lan"));
+        let guests = ["52:54:00:00:00:01", "52:54:00:00:00:02"];
+        let guests = guests.map(|mac| mac.parse().expect("an address"));
+        let found = find_in(folder, "br-lan", &guests).expect("taps");
+        let found: Vec<(&str, &str)> = found
+            .iter()
+            .map(|tap| (tap.name.as_str(), tap.mac.as_str()))
+            .collect();
+        let expected = [
+            ("vnet0", "52:54:00:00:00:01"),
+            ("vnet2", "52:54:00:00:00:01"),
+        ];
+        assert_eq!(found, expected);
+    }
 }

@@ -263,6 +263,44 @@ mod tests {
         }
     }
 
+    /// Lets more happen in a folder than the kernel tells of: alternately, since what happens twice
+    /// is told once.
+    fn overflow(path: &Path) {
+        let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
+        let limit: usize = limit.expect("a limit").trim().parse().expect("a number");
+        for number in 0..=limit {
+            let name = ["a.new", "b.new"][number % 2];
+            fs::write(path.join(name), "").expect("a file");
+        }
+    }
+
+    #[test]
+    fn more_than_is_told_may_be_anything() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("lib/leases");
+        fs::create_dir_all(&path).expect("folders");
+        let mut folder = Folder::watch(&path).expect("a watch");
+        overflow(&path);
+        fs::write(path.join("lease"), "").expect("a file");
+        let told = told(&mut folder);
+        assert!(!told.contains(&"lease".to_owned()));
+        assert_eq!(told.last().map(String::as_str), Some("?"));
+        is_watched(&mut folder, &path);
+    }
+
+    #[test]
+    fn a_folder_that_is_made_again_while_more_happens_than_is_told_is_watched_again() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("lib/leases");
+        fs::create_dir_all(&path).expect("folders");
+        let mut folder = Folder::watch(&path).expect("a watch");
+        overflow(&path);
+        fs::remove_dir_all(&path).expect("no folder");
+        fs::create_dir(&path).expect("a folder");
+        assert_eq!(told(&mut folder).last().map(String::as_str), Some("?"));
+        is_watched(&mut folder, &path);
+    }
+
     #[test]
     fn another_folder_in_place_of_one_above_is_watched() {
         let root = tempfile::tempdir().expect("a folder");

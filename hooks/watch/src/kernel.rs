@@ -69,3 +69,43 @@ impl AsFd for Announcements {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{getsockopt, sockopt};
+
+    /// A message that the kernel does nothing about but acknowledge it: `NLMSG_NOOP` with
+    /// `NLM_F_REQUEST | NLM_F_ACK`, netlink(7).
+    fn acknowledged() -> Vec<u8> {
+        let (length, kind, flags) = (16_u32, 1_u16, 5_u16);
+        let mut message = Vec::from(length.to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
+        message.extend(flags.to_ne_bytes());
+        message.resize(16, 0);
+        message
+    }
+
+    /// Interfaces, of which more was said than could be heard.
+    fn overflown() -> Announcements {
+        let interfaces = Announcements::of_interfaces().expect("a socket");
+        let room = getsockopt(&interfaces, sockopt::RcvBuf).expect("its room");
+        // Each takes more of it than it is long.
+        for _ in 0..=room / acknowledged().len() {
+            let sent = interfaces.socket.send(&acknowledged(), 0);
+            sent.expect("sent");
+        }
+        interfaces
+    }
+
+    #[test]
+    fn more_than_could_be_heard_is_news() {
+        let control = overflown().socket.recv(&mut &mut [0; 64][..], 0);
+        let error = control.expect_err("something is missing");
+        assert_eq!(error.raw_os_error(), Some(nix::libc::ENOBUFS));
+        let interfaces = overflown();
+        assert!(interfaces.drain().expect("the others"));
+        assert!(!interfaces.drain().expect("nothing"));
+    }
+}

@@ -6,7 +6,7 @@ use portero_fake::Machine;
 use portero_plan::{Firewall, Neighbor, OwnerKind};
 use std::fs;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 const NETWORK: &str = "<network><name>lan</name><uuid>aaaaaaaa-0000-4000-8000-000000000000</uuid>\
@@ -216,5 +216,52 @@ fn what_a_comparison_writes_of_a_network_does_not_outlive_its_end() {
         stopped.join().expect("stopped");
     });
     assert!(!state.has_object(OwnerKind::Network, uuid));
+    assert!(!world.forwards(), "{}", world.machine.rules());
+}
+
+impl World {
+    /// Lets a file of the state be older.
+    fn age(&self, file: &str, seconds: u64) {
+        let path = self.paths().state.join(file);
+        let file = fs::File::options().append(true).open(path).expect("a file");
+        let then = SystemTime::now() - Duration::from_secs(seconds);
+        file.set_modified(then).expect("an older file");
+    }
+}
+
+#[test]
+fn a_guest_that_a_daemon_finds_has_everything_compared_unless_that_was_just_done() {
+    for operation in [QemuOperation::Reconnect, QemuOperation::Attach] {
+        for firewall in [Firewall::Iptables, Firewall::Nftables] {
+            let mut world = World::new(firewall);
+            world.start(Interface::In);
+            // Whatever libvirt has done to the rules meanwhile.
+            world.machine.flush();
+            world.age("compared", 4);
+            world.qemu(operation.clone(), Interface::In);
+            assert!(!world.forwards(), "{}", world.machine.rules());
+            world.age("compared", 6);
+            world.qemu(operation.clone(), Interface::In);
+            assert!(world.forwards(), "{operation:?}, {firewall}");
+        }
+    }
+}
+
+#[test]
+fn a_guest_that_takes_longer_than_any_to_start_has_not_started() {
+    const OBJECT: &str = "domains/bbbbbbbb-0000-4000-8000-000000000001.xml";
+    let mut world = World::new(Firewall::Nftables);
+    world.network(NetworkOperation::Started, "");
+    world.network(NetworkOperation::PortCreated, PORT);
+    world.qemu(QemuOperation::Prepare, Interface::In);
+    world.qemu(QemuOperation::Start, Interface::In);
+    // libvirt has not saved it yet.
+    for age in [0, 290] {
+        world.age(OBJECT, age);
+        world.sync();
+        assert!(world.forwards(), "after {age} s");
+    }
+    world.age(OBJECT, 310);
+    world.sync();
     assert!(!world.forwards(), "{}", world.machine.rules());
 }

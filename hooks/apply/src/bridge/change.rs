@@ -32,6 +32,19 @@ pub enum Confirmation {
     Verified,
 }
 
+impl Confirmation {
+    /// Notes how a bridge that is made stays.
+    fn note(self, record: &mut Record) {
+        record.phase = match self {
+            Self::Within(time) => {
+                record.until = seconds() + time.as_secs();
+                Phase::Applied
+            }
+            Self::Verified => Phase::Confirmed,
+        };
+    }
+}
+
 /// What a change came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -75,13 +88,7 @@ impl<'a> Bridges<'a> {
         let made = self.make(&record);
         match made {
             Ok(outcome) => {
-                record.phase = match confirmation {
-                    Confirmation::Within(time) => {
-                        record.until = seconds() + time.as_secs();
-                        Phase::Applied
-                    }
-                    Confirmation::Verified => Phase::Confirmed,
-                };
+                confirmation.note(&mut record);
                 folder.write(&record)?;
                 drop(lock);
                 self.log
@@ -361,3 +368,6 @@ fn present(bridge: &InterfaceName, phase: Phase) -> ChangeError {
         help,
     }
 }
+
+#[cfg(test)]
+mod tests;

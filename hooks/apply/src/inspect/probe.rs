@@ -94,9 +94,10 @@ fn of_errno(errno: Errno) -> Answer {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use nix::sys::socket::{getsockname, SockaddrIn};
+    use std::net::{SocketAddrV4, TcpListener};
 
-    const LIMIT: Duration = Duration::from_millis(500);
+    const LIMIT: Duration = Duration::from_secs(10);
 
     #[test]
     fn listening_and_not_listening_are_told_apart() {
@@ -104,8 +105,20 @@ mod tests {
         let to = listener.local_addr().expect("its address");
         assert_eq!(ask_tcp(None, to, LIMIT), Answer::Answered);
         assert_eq!(ask_tcp(Some(to.ip()), to, LIMIT), Answer::Answered);
-        drop(listener);
+
+        // A port that nobody else gets, on which nobody listens.
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let bound = socket(AddressFamily::Inet, SockType::Stream, flags, None).expect("a socket");
+        let any = SockaddrIn::new(127, 0, 0, 1, 0);
+        bind(bound.as_raw_fd(), &any).expect("a port");
+        let to: SockaddrIn = getsockname(bound.as_raw_fd()).expect("its address");
+        let to = SocketAddr::V4(SocketAddrV4::from(to));
         assert_eq!(ask_tcp(None, to, LIMIT), Answer::Refused);
+
+        // One that hears only itself.
+        let deaf = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let to = deaf.local_addr().expect("its address");
+        deaf.connect(to).expect("a peer");
         assert_eq!(ask_udp(to, LIMIT), Answer::Refused);
         let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let to = silent.local_addr().expect("its address");

@@ -1,7 +1,7 @@
 //! Whatever is killed at whatever point of its calls, the next comparison or the next event leaves what
 //! an undisturbed machine has.
 
-use crate::world::{is_same, Happening, World, KINDS};
+use crate::world::{is_same, Happening, World};
 use portero_plan::Firewall;
 
 /// A guest that nothing else happens to, and what it forwards.
@@ -25,13 +25,11 @@ const BEFORE: [Happening; 5] = [
 
 /// What is killed.
 fn events() -> Vec<Happening> {
-    let mut events: Vec<Happening> = (0..KINDS)
-        .map(|kind| Happening::Start { guest: 3, kind })
-        .collect();
+    let mut events = Vec::from([1, 3, 4].map(|kind| Happening::Start { guest: 3, kind }));
     events.extend((0..3).map(|guest| Happening::Stop { guest }));
-    events.extend([1, 3, 4, 5, 6].map(|policy| Happening::StartNetwork { network: 2, policy }));
+    events.extend([3, 4, 5, 6].map(|policy| Happening::StartNetwork { network: 2, policy }));
     events.extend((0..2).map(|network| Happening::StopNetwork { network }));
-    events.extend([0, 1, 4].map(|policy| Happening::ChangePolicy { network: 0, policy }));
+    events.extend([0, 4].map(|policy| Happening::ChangePolicy { network: 0, policy }));
     events.extend([0, 5].map(|kind| Happening::Edit { guest: 1, kind }));
     events.extend([
         Happening::Reconnect { guest: 0 },

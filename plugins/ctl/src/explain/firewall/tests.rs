@@ -222,3 +222,19 @@ fn chains_that_lead_to_each_other_end() {
     let rules = ":FORWARD ACCEPT [0:0]\n:A - [0:0]\n-A FORWARD -j A\n-A A -j A\n-A A -j DROP\n";
     stopped(passage(&iptables(rules), &packet()));
 }
+
+#[test]
+fn a_negation_is_of_one_match_and_not_of_the_next() {
+    let judged = |rule: &str| {
+        let rules = format!(":FORWARD ACCEPT [0:0]\n-A FORWARD {rule} -j DROP\n");
+        passage(&iptables(&rules), &packet())
+    };
+    // The packet goes from eth0 to br-lan.
+    stopped(judged("! -i eth1 -o br-lan"));
+    stopped(judged("! -i eth1 ! -o br-far -p tcp -m tcp --dport 80"));
+    assert_eq!(judged("! -i eth1 -o br-far"), Passage::Passes);
+    assert_eq!(judged("-i eth0 ! -o br-lan"), Passage::Passes);
+    // Nor where it cannot be told what is negated.
+    doubtful(judged("! -s 203.0.113.7/32 -o br-lan"));
+    assert_eq!(judged("! -s 203.0.113.7/32 -o br-far"), Passage::Passes);
+}
