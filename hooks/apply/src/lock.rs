@@ -106,6 +106,7 @@ fn failed(path: &Path, source: std::io::Error) -> ApplyError {
 mod tests {
     use super::*;
     use crate::bounded::Started;
+    use crate::{Paths, State};
     use std::os::fd::AsRawFd;
     use std::process::Stdio;
 
@@ -123,9 +124,9 @@ mod tests {
     #[test]
     fn a_program_holds_the_lock_of_an_event_that_was_killed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("lock");
-        let lock = Lock::take(&path, soon()).and_then(|lock| lock.pass_on(&path));
-        let lock = lock.expect("the lock");
+        let paths = Paths::below(folder.path());
+        let path = paths.state.join("lock");
+        let lock = State::new(&paths).lock(soon()).expect("the lock");
         let program = Started::new("cat", &[], Stdio::null()).expect("a program");
         die(lock);
         let other = Lock::try_take(&path).expect("a file");
