@@ -159,3 +159,76 @@ fn local_addresses() -> BTreeSet<IpAddr> {
         .filter_map(|interface| interfaces::ip(interface.address.as_ref()?))
         .collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use portero_plan::{PortRange, Protocol};
+    use std::net::SocketAddr;
+
+    /// The host's address, and another of its own.
+    const HOST: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
+
+    fn port(port: u16) -> PortRange {
+        PortRange::new(port, port).expect("a port")
+    }
+
+    fn flow(address: Option<&str>) -> Flow {
+        Flow {
+            protocol: Protocol::Udp,
+            address: address.map(|address| address.parse().expect("an address")),
+            ports: PortRange::new(5300, 5301).expect("ports"),
+            guest: [10, 77, 1, 1].into(),
+            guest_ports: port(53),
+        }
+    }
+
+    fn direction(protocol: Protocol, source: &str, destination: &str) -> Direction {
+        let [source, destination] =
+            [source, destination].map(|end| end.parse::<SocketAddr>().expect("an end"));
+        Direction {
+            protocol: protocol.number(),
+            source: source.ip(),
+            source_port: source.port(),
+            destination: destination.ip(),
+            destination_port: destination.port(),
+        }
+    }
+
+    /// Whether a connection from a client to `to`, answered by `by`, is a flow's.
+    fn is_forgotten(flow: &Flow, protocol: Protocol, to: &str, by: &str) -> bool {
+        const CLIENT: &str = "198.51.100.1:40000";
+        let local = HOST.map(|address| address.parse().expect("an address"));
+        let original = direction(protocol, CLIENT, to);
+        let reply = direction(protocol, by, CLIENT);
+        is_of(flow, &original, &reply, &local.into())
+    }
+
+    #[test]
+    fn what_stayed_with_the_host_before_a_forward_came_is_forgotten() {
+        let udp = Protocol::Udp;
+        let any = flow(None);
+        for to in ["192.0.2.1:5300", "192.0.2.2:5301"] {
+            assert!(is_forgotten(&any, udp, to, to), "{to}");
+        }
+        let one = flow(Some("192.0.2.2"));
+        assert!(is_forgotten(&one, udp, "192.0.2.2:5300", "192.0.2.2:5300"));
+        assert!(!is_forgotten(&one, udp, "192.0.2.1:5300", "192.0.2.1:5300"));
+        // Another port, another protocol, somebody who is not the host.
+        assert!(!is_forgotten(&any, udp, "192.0.2.1:5302", "192.0.2.1:5302"));
+        let tcp = Protocol::Tcp;
+        assert!(!is_forgotten(&any, tcp, "192.0.2.1:5300", "192.0.2.1:5300"));
+        assert!(!is_forgotten(&any, udp, "192.0.2.3:5300", "192.0.2.3:5300"));
+    }
+
+    #[test]
+    fn what_went_to_the_guest_is_forgotten_and_what_went_to_others_is_not() {
+        let flow = flow(None);
+        let to = "192.0.2.1:5300";
+        assert!(is_forgotten(&flow, Protocol::Udp, to, "10.77.1.1:53"));
+        for by in ["10.77.1.1:54", "10.77.1.2:53"] {
+            assert!(!is_forgotten(&flow, Protocol::Udp, to, by), "{by}");
+        }
+    }
+}

@@ -407,6 +407,8 @@ impl<'a> Engine<'a> {
         let (config, deadline) = self.configure_or_default();
         // Not while a comparison may still write what libvirt's file said before.
         let lock = self.state.lock(deadline);
+        // Whoever is killed from here on leaves rules of a network that is not so any more.
+        self.state.distrust()?;
         match now {
             Now::Active(stdin) => {
                 self.state
@@ -421,7 +423,7 @@ impl<'a> Engine<'a> {
         };
         if is_unconcerned && !self.state.has_records() && !self.state.has_domains() {
             // libvirt may have made the tables that forwards are accepted in.
-            return self.state.distrust();
+            return Ok(());
         }
         self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
     }

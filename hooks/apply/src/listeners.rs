@@ -129,3 +129,48 @@ fn address_of(hex: &str) -> Option<IpAddr> {
     let v6 = <[u8; 16]>::try_from(octets.as_slice()).ok()?;
     Some(IpAddr::V6(Ipv6Addr::from(v6)))
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use portero_plan::PortRange;
+    use std::net::{TcpListener, UdpSocket};
+
+    fn found(protocol: Protocol, port: u16) -> Vec<IpAddr> {
+        let claim = Claim {
+            protocol,
+            family: None,
+            address: None,
+            dev: None,
+            source: None,
+            ports: PortRange::new(port, port).expect("a port"),
+        };
+        let listeners = listeners(&[claim]).expect("listeners").into_iter();
+        listeners
+            .filter(|listener| (listener.protocol, listener.port) == (protocol, port))
+            .map(|listener| listener.address)
+            .collect()
+    }
+
+    #[test]
+    fn whoever_listens_is_found_whatever_family_he_is_of() {
+        for address in ["0.0.0.0", "127.0.0.1", "::", "::1"] {
+            let address: IpAddr = address.parse().expect("an address");
+            let tcp = TcpListener::bind((address, 0)).expect("a port");
+            let port = tcp.local_addr().expect("its address").port();
+            assert_eq!(found(Protocol::Tcp, port), [address]);
+            let udp = UdpSocket::bind((address, 0)).expect("a port");
+            let port = udp.local_addr().expect("its address").port();
+            assert_eq!(found(Protocol::Udp, port), [address]);
+        }
+    }
+
+    #[test]
+    fn a_free_port_is_free() {
+        // 0 is any that is.
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            assert_eq!(is_free(protocol, 0), Ok(true));
+        }
+    }
+}

@@ -100,3 +100,49 @@ fn failed(path: &Path, source: std::io::Error) -> ApplyError {
         source,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use crate::bounded::Started;
+    use crate::{Paths, State};
+    use std::os::fd::AsRawFd;
+    use std::process::Stdio;
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(10))
+    }
+
+    /// Lets a lock be as after the death of its process: its file is closed, and nothing unlocked.
+    fn die(mut lock: Lock) {
+        let flock = lock.0.take().expect("a lock");
+        nix::unistd::close(flock.as_raw_fd()).expect("closed");
+        std::mem::forget(flock);
+    }
+
+    #[test]
+    fn a_program_holds_the_lock_of_an_event_that_was_killed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = Paths::below(folder.path());
+        let path = paths.state.join("lock");
+        let lock = State::new(&paths).lock(soon()).expect("the lock");
+        let program = Started::new("cat", &[], Stdio::null()).expect("a program");
+        die(lock);
+        let other = Lock::try_take(&path).expect("a file");
+        assert!(other.is_none(), "the program still works");
+        // It is killed too.
+        drop(program);
+        Lock::take(&path, soon()).expect("nobody holds it");
+    }
+
+    #[test]
+    fn a_lock_that_is_not_passed_on_ends_with_its_process() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lock");
+        let lock = Lock::take(&path, soon()).expect("the lock");
+        let _program = Started::new("cat", &[], Stdio::null()).expect("a program");
+        die(lock);
+        Lock::take(&path, soon()).expect("nobody holds it");
+    }
+}

@@ -2,8 +2,11 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use portero_event::Element;
-use portero_plan::{Origin, Owner, OwnerKind, Ruleset};
-use portero_port_forward::{check_others, check_own, parse, Forward, Limits};
+use portero_plan::{Origin, Owner, OwnerKind, Protocol, Ruleset};
+use portero_port_forward::{
+    check_listeners, check_others, check_own, parse, Forward, Limits, Listener,
+};
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -185,4 +188,33 @@ fn holes_and_ranges_are_cut_in_time() {
     assert_eq!(forwards[0].mappings.len(), 32_500);
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn whoever_listens_on_all_addresses_of_ipv6_has_the_ports_of_ipv4_too() {
+    let taken = |forward: &str, listening: &str| {
+        let content =
+            format!("<portForward proto='tcp' {forward}><range start='80'/></portForward>");
+        let forwards = in_metadata(&content);
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        let listener = Listener {
+            protocol: Protocol::Tcp,
+            address: listening.parse().expect("an address"),
+            port: 80,
+        };
+        let checked = check_listeners(&forwards, &HashSet::new(), &[listener], &Limits::default());
+        checked.is_err()
+    };
+    let (v4, v6) = ("address='192.0.2.1'", "address='2001:db8::1'");
+    for forward in ["", v4, v6] {
+        assert!(taken(forward, "::"), "{forward}");
+    }
+    // What is of one family is in nobody's way of the other, nor what only the host itself reaches.
+    assert!(taken(v4, "0.0.0.0") && !taken(v6, "0.0.0.0"));
+    assert!(taken(v4, "192.0.2.1") && taken(v4, "::ffff:192.0.2.1"));
+    assert!(taken(v6, "2001:db8::1"));
+    for other in ["192.0.2.2", "2001:db8::1", "127.0.0.1", "::1"] {
+        assert!(!taken(v4, other), "{other}");
+    }
+    assert!(taken("", "192.0.2.2") && !taken("", "127.0.0.1") && !taken("", "::1"));
 }

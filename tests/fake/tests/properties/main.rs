@@ -1,10 +1,15 @@
 //! Whatever happens in whatever order, the firewall ends as if the guests and networks that run now
 //! were the only ones that ever ran; and when none runs, as it began.
 
+mod kills;
 mod world;
 
+use portero_fake::Points;
 use proptest::prelude::*;
 use world::{Happening, World, GUESTS, KINDS, NETWORKS, POLICIES};
+
+/// More points than two of the longest processes have.
+const LONGEST: Points = 100;
 
 fn ordinary() -> impl Strategy<Value = Happening> {
     let policy = 0..POLICIES.len();
@@ -17,6 +22,7 @@ fn ordinary() -> impl Strategy<Value = Happening> {
         2 => (0..NETWORKS, policy).prop_map(|(network, policy)| Happening::ChangePolicy { network, policy }),
         1 => Just(Happening::RestartNetwork),
         1 => Just(Happening::RestartDaemon),
+        1 => (0..GUESTS).prop_map(|guest| Happening::Reconnect { guest }),
     ]
 }
 
@@ -35,7 +41,8 @@ fn any() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => ordinary(),
         1 => Just(Happening::Flush),
-        1 => Just(Happening::Killed),
+        1 => (0..LONGEST).prop_map(|left| Happening::Kill { left }),
+        1 => Just(Happening::Sync),
         1 => fails(),
         1 => Just(Happening::UseNftables),
         1 => Just(Happening::UseIptables),
@@ -71,10 +78,11 @@ proptest! {
         for happening in happenings {
             world.happens(happening);
         }
-        world.machine.failing = 0..0;
-        prop_assert!(world.engine(|engine| engine.sync()).is_ok());
+        world.wait();
+        prop_assert!(world.is_synced());
         world.check();
-        prop_assert!(world.engine(|engine| engine.plan()).is_ok_and(|scripts| scripts.is_empty()));
+        let planned = world.engine(|engine| engine.plan()).expect("nobody is killed");
+        prop_assert!(planned.is_ok_and(|scripts| scripts.is_empty()));
         for guest in 0..GUESTS {
             world.happens(Happening::Stop { guest });
         }
@@ -122,7 +130,7 @@ proptest! {
                     "{happening:?} with {fails:?}: {after:#?} is neither {before:#?} nor {new:#?}"
                 );
             }
-            prop_assert!(world.engine(|engine| engine.sync()).is_ok());
+            prop_assert!(world.is_synced());
             world.check();
         }
     }

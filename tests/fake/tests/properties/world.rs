@@ -2,9 +2,11 @@
 
 use portero_apply::{Engine, Log, LogSink, Paths};
 use portero_event::{DaemonOperation, Event, NetworkOperation, QemuOperation};
-use portero_fake::Machine;
+use portero_fake::{process, Killed, Machine, Points};
 use portero_plan::Firewall;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// How many guests there are.
 pub(crate) const GUESTS: u8 = 5;
@@ -35,7 +37,7 @@ pub(crate) const POLICIES: [&str; 7] = [
 ];
 
 /// One thing that happens.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Happening {
     Start {
         guest: u8,
@@ -62,7 +64,10 @@ pub(crate) enum Happening {
     },
     RestartNetwork,
     Flush,
-    Killed,
+    /// One of the next hooks, or what else works then, is killed.
+    Kill {
+        left: Points,
+    },
     FailCommits {
         first: u8,
         count: u8,
@@ -70,12 +75,19 @@ pub(crate) enum Happening {
     UseIptables,
     UseNftables,
     RestartDaemon,
+    /// A daemon that has just started finds a guest.
+    Reconnect {
+        guest: u8,
+    },
+    Sync,
 }
 
 /// A machine with its state folder and what should be running.
 pub(crate) struct World {
     root: tempfile::TempDir,
     pub(crate) machine: Machine,
+    /// How much the processes to come survive.
+    pub(crate) left: Option<Points>,
     running: BTreeMap<u8, u8>,
     /// Networks that are active, each with its policy.
     active: BTreeMap<u8, usize>,
@@ -101,7 +113,7 @@ fn network(number: u8, policy: usize) -> String {
     )
 }
 
-fn process(guest: u8) -> u32 {
+fn qemu_process(guest: u8) -> u32 {
     1000 + u32::from(guest)
 }
 
@@ -147,51 +159,101 @@ impl World {
         let mut world = Self {
             root: tempfile::tempdir().expect("a folder"),
             machine: Machine::default(),
+            left: None,
             running: BTreeMap::new(),
             active: BTreeMap::new(),
         };
+        for folder in [
+            world.paths().libvirt_domains,
+            world.paths().libvirt_networks,
+        ] {
+            std::fs::create_dir_all(folder).expect("a folder");
+        }
         world.machine.bridges.insert("br-lan".to_owned(), false);
+        world.save_network("lan", NETWORK);
         world
             .network(NetworkOperation::Started, NETWORK)
             .expect("a network");
         world
     }
 
-    pub(crate) fn engine<T>(&mut self, work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
+    pub(crate) fn paths(&self) -> Paths {
+        Paths::below(self.root.path())
+    }
+
+    pub(crate) fn engine<T>(
+        &mut self,
+        work: impl FnOnce(&mut Engine<'_>) -> T,
+    ) -> Result<T, Killed> {
         let mut log = Log::new(LogSink::Memory(Vec::new()));
-        let paths = Paths::below(self.root.path());
-        work(&mut Engine::new(paths, &mut self.machine, &mut log))
+        let paths = self.paths();
+        process(&mut self.machine, &mut self.left, |kernel| {
+            work(&mut Engine::new(paths, kernel, &mut log))
+        })
+    }
+
+    /// A hook's event: what libvirt gets to know of it.
+    fn event(&mut self, event: &Event, stdin: &str) -> Result<(), String> {
+        match self.engine(|engine| engine.handle(event, stdin.as_bytes())) {
+            Ok(handled) => handled.map_err(|error| error.to_string()),
+            Err(Killed) => Err("killed".to_owned()),
+        }
     }
 
     fn network(&mut self, operation: NetworkOperation, stdin: &str) -> Result<(), String> {
         let event = Event::network(operation, stdin.as_bytes()).expect("an event");
-        self.engine(|engine| engine.handle(&event, stdin.as_bytes()))
-            .map_err(|error| error.to_string())
+        self.event(&event, stdin)
     }
 
     fn qemu(&mut self, guest: u8, kind: u8, operation: QemuOperation) -> Result<(), String> {
         let stdin = domain(guest, kind);
         let event = Event::domain(operation, stdin.as_bytes()).expect("an event");
-        self.engine(|engine| engine.handle(&event, stdin.as_bytes()))
-            .map_err(|error| error.to_string())
+        self.event(&event, &stdin)
     }
 
     fn daemon(&mut self) {
         let operation = DaemonOperation::Start;
-        let event = Event::Daemon { operation };
-        let _ = self.engine(|engine| engine.handle(&event, &[]));
+        let _ = self.event(&Event::Daemon { operation }, "");
+    }
+
+    /// Whether everything could be compared, whatever was told to fail before.
+    pub(crate) fn is_synced(&mut self) -> bool {
+        self.machine.failing = 0..0;
+        self.left = None;
+        matches!(self.engine(|engine| engine.sync()), Ok(Ok(())))
     }
 
     /// Lets libvirt keep a running guest in its own state.
     fn save(&self, guest: u8, kind: u8) {
-        let folder = Paths::below(self.root.path()).libvirt_domains;
-        std::fs::create_dir_all(&folder).expect("a folder");
         let status = format!(
             "<domstatus pid='{}'>{}</domstatus>",
-            process(guest),
+            qemu_process(guest),
             domain(guest, kind)
         );
-        std::fs::write(folder.join(format!("g{guest}.xml")), status).expect("libvirt's file");
+        let path = self.paths().libvirt_domains.join(format!("g{guest}.xml"));
+        std::fs::write(path, status).expect("libvirt's file");
+    }
+
+    /// Lets libvirt keep an active network in its own state.
+    fn save_network(&self, name: &str, stdin: &str) {
+        let status = stdin.replace("hookData>", "networkstatus>");
+        let path = self.paths().libvirt_networks.join(format!("{name}.xml"));
+        std::fs::write(path, status).expect("libvirt's file");
+    }
+
+    fn forget_network(&self, name: &str) {
+        let path = self.paths().libvirt_networks.join(format!("{name}.xml"));
+        std::fs::remove_file(path).expect("libvirt's file");
+    }
+
+    /// Lets time go by until nothing counts as just starting or compared.
+    pub(crate) fn wait(&self) {
+        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        for (path, _) in files(&self.paths().state) {
+            let file = std::fs::File::options().append(true).open(path);
+            let aged = file.and_then(|file| file.set_modified(long_ago));
+            aged.expect("an old file");
+        }
     }
 
     /// Lets a guest start as libvirt does: whatever refuses it ends with `release`.
@@ -204,12 +266,28 @@ impl World {
             .and_then(|()| self.qemu(guest, kind, QemuOperation::Start));
         if started.is_ok() {
             self.running.insert(guest, kind);
-            self.machine.ended.remove(&process(guest));
+            self.machine.ended.remove(&qemu_process(guest));
             self.save(guest, kind);
             let _ = self.qemu(guest, kind, QemuOperation::Started);
         } else {
             let _ = self.qemu(guest, kind, QemuOperation::Release);
         }
+    }
+
+    fn stop(&mut self, guest: u8) {
+        let Some(kind) = self.running.remove(&guest) else {
+            return;
+        };
+        self.machine.ended.insert(qemu_process(guest));
+        let _ = self.qemu(guest, kind, QemuOperation::Stopped);
+        // Whoever looks now still finds libvirt's file.
+        let name = format!("g{guest}").parse().expect("a name");
+        if let Ok(settled) = self.engine(|engine| engine.settle_domain(&name)) {
+            assert_eq!(settled.ok(), Some(None));
+        }
+        let path = self.paths().libvirt_domains.join(format!("g{guest}.xml"));
+        std::fs::remove_file(path).expect("libvirt's file");
+        let _ = self.qemu(guest, kind, QemuOperation::Release);
     }
 
     /// Lets a network start as libvirt does: of one that is refused nothing more is heard.
@@ -220,6 +298,7 @@ impl World {
         let stdin = network(number, policy);
         if self.network(NetworkOperation::Start, &stdin).is_ok() {
             self.active.insert(number, policy);
+            self.save_network(&format!("p{number}"), &stdin);
             let _ = self.network(NetworkOperation::Started, &stdin);
         }
     }
@@ -227,22 +306,11 @@ impl World {
     pub(crate) fn happens(&mut self, happening: Happening) {
         match happening {
             Happening::Start { guest, kind } => self.start(guest, kind),
-            Happening::Stop { guest } => {
-                if let Some(kind) = self.running.remove(&guest) {
-                    self.machine.ended.insert(process(guest));
-                    let _ = self.qemu(guest, kind, QemuOperation::Stopped);
-                    // Whoever looks now still finds libvirt's file.
-                    let name = format!("g{guest}").parse().expect("a name");
-                    let settled = self.engine(|engine| engine.settle_domain(&name));
-                    assert_eq!(settled.ok(), Some(None));
-                    let folder = Paths::below(self.root.path()).libvirt_domains;
-                    let _ = std::fs::remove_file(folder.join(format!("g{guest}.xml")));
-                    let _ = self.qemu(guest, kind, QemuOperation::Release);
-                }
-            }
+            Happening::Stop { guest } => self.stop(guest),
             Happening::StartNetwork { network, policy } => self.start_network(network, policy),
             Happening::StopNetwork { network: number } => {
                 if let Some(policy) = self.active.remove(&number) {
+                    self.forget_network(&format!("p{number}"));
                     let _ = self.network(NetworkOperation::Stopped, &network(number, policy));
                 }
             }
@@ -252,7 +320,9 @@ impl World {
             } => {
                 if let Some(present) = self.active.get_mut(&number) {
                     *present = policy;
-                    let _ = self.network(NetworkOperation::Updated, &network(number, policy));
+                    let stdin = network(number, policy);
+                    self.save_network(&format!("p{number}"), &stdin);
+                    let _ = self.network(NetworkOperation::Updated, &stdin);
                 }
             }
             Happening::Edit { guest, kind } => {
@@ -264,14 +334,13 @@ impl World {
                 }
             }
             Happening::RestartNetwork => {
+                self.forget_network("lan");
                 let _ = self.network(NetworkOperation::Stopped, NETWORK);
+                self.save_network("lan", NETWORK);
                 let _ = self.network(NetworkOperation::Started, NETWORK);
             }
             Happening::Flush => self.machine.flush(),
-            Happening::Killed => {
-                let trusted = Paths::below(self.root.path()).state.join("trusted");
-                let _ = std::fs::remove_file(trusted);
-            }
+            Happening::Kill { left } => self.left = Some(left),
             Happening::FailCommits { first, count } => {
                 self.machine.failing = usize::from(first)..usize::from(first + count);
             }
@@ -286,6 +355,14 @@ impl World {
                 self.daemon();
             }
             Happening::RestartDaemon => self.daemon(),
+            Happening::Reconnect { guest } => {
+                if let Some(kind) = self.running.get(&guest) {
+                    let _ = self.qemu(guest, *kind, QemuOperation::Reconnect);
+                }
+            }
+            Happening::Sync => {
+                let _ = self.engine(|engine| engine.sync());
+            }
         }
     }
 
@@ -318,13 +395,92 @@ impl World {
         world
     }
 
-    pub(crate) fn check(&self) {
-        let fresh = self.fresh();
-        let running = (&self.running, &self.active);
-        assert_eq!(running, (&fresh.running, &fresh.active));
-        assert_eq!(self.rules(), fresh.rules(), "with {running:?}");
-        assert_eq!(self.machine.bridges, fresh.machine.bridges);
-        assert_eq!(self.machine.neighbors, fresh.machine.neighbors);
-        assert_eq!(self.machine.proxying, fresh.machine.proxying);
+    /// What runs, and all rules and settings of the machine.
+    pub(crate) fn picture(&self) -> Vec<String> {
+        let machine = &self.machine;
+        let mut picture = vec![
+            format!("guests {:?}", self.running),
+            format!("networks {:?}", self.active),
+            format!("loopback {:?}", machine.bridges),
+            format!("neighbors {:?}", machine.neighbors),
+            format!("proxy_ndp {:?}", machine.proxying),
+        ];
+        picture.extend(self.rules());
+        picture
     }
+
+    pub(crate) fn check(&self) {
+        is_same(&self.picture(), &self.fresh().picture(), "");
+    }
+
+    /// What is noted of all this; of what libvirt wrote only that it is there.
+    pub(crate) fn state(&self) -> Vec<String> {
+        let root = self.paths().state;
+        let files = files(&root).into_iter();
+        let mut state: Vec<String> = files
+            .map(|(path, content)| {
+                let name = path.strip_prefix(&root).expect("a path").display();
+                let is_noted = content.starts_with(b"{");
+                let content = String::from_utf8(content).expect("a text");
+                format!("{name} {}", if is_noted { &content } else { "" })
+            })
+            .collect();
+        state.sort();
+        state
+    }
+
+    /// The same machine once more, to go another way.
+    pub(crate) fn copy(&self) -> Self {
+        let root = tempfile::tempdir().expect("a folder");
+        for (path, content) in files(self.root.path()) {
+            let to = root
+                .path()
+                .join(path.strip_prefix(&self.root).expect("a path"));
+            std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+            std::fs::write(to, content).expect("a file");
+        }
+        Self {
+            root,
+            machine: self.machine.clone(),
+            left: self.left,
+            running: self.running.clone(),
+            active: self.active.clone(),
+        }
+    }
+
+    /// Whether the same runs on another machine with the same firewall.
+    pub(crate) fn runs_as(&self, other: &Self) -> bool {
+        let runs = |world: &Self| (world.running.clone(), world.active.clone());
+        runs(self) == runs(other) && self.machine.libvirt == other.machine.libvirt
+    }
+
+    pub(crate) fn is_active(&self, network: u8) -> bool {
+        self.active.contains_key(&network)
+    }
+}
+
+/// Says what differs, when it does.
+pub(crate) fn is_same(is: &[String], expected: &[String], when: &str) {
+    let without = |all: &[String], others: &[String]| -> Vec<String> {
+        let all = all.iter().filter(|line| !others.contains(line));
+        all.cloned().collect()
+    };
+    let (too_many, missing) = (without(is, expected), without(expected, is));
+    assert!(
+        is == expected,
+        "{when}: too many are {too_many:#?}, missing are {missing:#?}"
+    );
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.expect("a file").path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push((path.clone(), std::fs::read(path).expect("a file"))),
+        }
+    }
+    found
 }

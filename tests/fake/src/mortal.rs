@@ -1,0 +1,225 @@
+//! A process on the machine that is killed at any point of its calls.
+
+use crate::Machine;
+use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
+use portero_event::{InterfaceName, MacAddress};
+use portero_host_bridge::HostBridge;
+use portero_plan::{iptables, nftables, Claim, Family, Neighbor, Script, Tap, Tool};
+use portero_port_forward::Listener;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+
+/// What a process has come to that was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Killed;
+
+/// How many points of its calls a process survives; it is killed at the next one. Points are before
+/// and after each call, and between the tables of iptables that one call changes.
+pub type Points = usize;
+
+/// The machine as a process sees it that may be killed in a call: then nothing has any effect that the
+/// process would have done after.
+#[derive(Debug)]
+pub struct Mortal<'a> {
+    machine: &'a mut Machine,
+    left: &'a mut Option<Points>,
+}
+
+/// Lets a process work until it ends, or is killed because no points are `left`; those that are left
+/// are the next process's.
+///
+/// A panic that nobody hears stands for the kill: what is dropped then are locks, which the kernel
+/// frees too.
+///
+/// # Errors
+/// [`Killed`].
+pub fn process<T>(
+    machine: &mut Machine,
+    left: &mut Option<Points>,
+    work: impl FnOnce(&mut Mortal<'_>) -> T,
+) -> Result<T, Killed> {
+    let mut mortal = Mortal { machine, left };
+    catch_unwind(AssertUnwindSafe(|| work(&mut mortal))).map_err(|why| match why.downcast() {
+        Ok(killed) => *killed,
+        Err(other) => resume_unwind(other),
+    })
+}
+
+impl Mortal<'_> {
+    fn point(&mut self) {
+        match self.left {
+            Some(0) => self.die(),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+    }
+
+    fn die(&mut self) -> ! {
+        *self.left = None;
+        resume_unwind(Box::new(Killed))
+    }
+
+    fn call<T>(&mut self, work: impl FnOnce(&mut Machine) -> T) -> T {
+        self.point();
+        let done = work(self.machine);
+        self.point();
+        done
+    }
+}
+
+impl Kernel for Mortal<'_> {
+    fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError> {
+        self.call(|machine| machine.survey(deadline))
+    }
+
+    fn observe_iptables(
+        &mut self,
+        family: Family,
+        deadline: Deadline,
+    ) -> Result<iptables::Observed, KernelError> {
+        self.call(|machine| machine.observe_iptables(family, deadline))
+    }
+
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+        self.call(|machine| machine.observe_nftables(deadline))
+    }
+
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError> {
+        self.call(|machine| machine.count_iptables(deadline))
+    }
+
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, KernelError> {
+        self.call(|machine| machine.count_forwards(deadline))
+    }
+
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError> {
+        self.call(|machine| machine.count_nftables(deadline))
+    }
+
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+        self.call(|machine| machine.observe_guards(deadline))
+    }
+
+    fn check_guards(&mut self) -> Result<(), KernelError> {
+        self.call(Kernel::check_guards)
+    }
+
+    fn expect(&mut self, tool: Tool) {
+        self.call(|machine| machine.expect(tool));
+    }
+
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError> {
+        self.point();
+        let tables: Vec<&str> = match script.tool {
+            Tool::Restore(_) => script.text.split_inclusive("COMMIT\n").collect(),
+            Tool::Nft => vec![&script.text],
+        };
+        let between = tables.len().saturating_sub(1);
+        match self.left {
+            Some(left) if *left < between => {
+                let some = Script {
+                    text: tables[..=*left].concat(),
+                    ..script.clone()
+                };
+                // Whether it was told to fail makes no difference to the dead.
+                let _ = self.machine.commit(&some, deadline);
+                self.die();
+            }
+            Some(left) => *left -= between,
+            None => {}
+        }
+        let done = self.machine.commit(script, deadline);
+        self.point();
+        done
+    }
+
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+        self.call(|machine| machine.listeners(claims))
+    }
+
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {
+        self.call(|machine| machine.forget(flows, deadline))
+    }
+
+    fn has_process(&mut self, process: u32) -> bool {
+        self.call(|machine| machine.has_process(process))
+    }
+
+    fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
+        self.call(|machine| machine.has_bridge(bridge))
+    }
+
+    fn make_bridge(
+        &mut self,
+        bridge: &InterfaceName,
+        wanted: &HostBridge,
+    ) -> Result<(), KernelError> {
+        self.call(|machine| machine.make_bridge(bridge, wanted))
+    }
+
+    fn localnet(&mut self, bridge: &str) -> Option<bool> {
+        self.call(|machine| machine.localnet(bridge))
+    }
+
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError> {
+        self.call(|machine| machine.set_localnet(bridge, setting))
+    }
+
+    fn check_neighbors(
+        &mut self,
+        neighbors: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError> {
+        self.call(|machine| machine.check_neighbors(neighbors, deadline))
+    }
+
+    fn set_neighbors(
+        &mut self,
+        wanted: &[Neighbor],
+        gone: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError> {
+        self.call(|machine| machine.set_neighbors(wanted, gone, deadline))
+    }
+
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, KernelError> {
+        self.call(|machine| machine.has_proxies(dev, deadline))
+    }
+
+    fn proxy_ndp(&mut self, dev: &str) -> Option<bool> {
+        self.call(|machine| machine.proxy_ndp(dev))
+    }
+
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError> {
+        self.call(|machine| machine.set_proxy_ndp(dev, setting))
+    }
+
+    fn whereabouts(
+        &mut self,
+        address: IpAddr,
+        deadline: Deadline,
+    ) -> Result<Whereabouts, KernelError> {
+        self.call(|machine| machine.whereabouts(address, deadline))
+    }
+
+    fn passes_on(&mut self, family: Family) -> bool {
+        self.call(|machine| machine.passes_on(family))
+    }
+
+    fn judges_bridged(&mut self, family: Family) -> bool {
+        self.call(|machine| machine.judges_bridged(family))
+    }
+
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+        self.call(|machine| machine.taps(bridge, guests))
+    }
+
+    fn reattach(
+        &mut self,
+        bridge: &InterfaceName,
+        guests: &[MacAddress],
+    ) -> Result<Vec<String>, KernelError> {
+        self.call(|machine| machine.reattach(bridge, guests))
+    }
+}

@@ -1,0 +1,168 @@
+//! What others need stays, and what others put in the way does not, on a machine in memory.
+
+use portero_apply::{Deadline, Engine, Kernel, Log, LogSink, Paths};
+use portero_event::{Event, NetworkOperation, QemuOperation};
+use portero_fake::Machine;
+use portero_plan::{Family, Firewall, Neighbor, Script, Tool};
+use std::time::Duration;
+
+const NETWORK: &str = "<hookData><network><name>lan</name>\
+<uuid>aaaaaaaa-0000-4000-8000-000000000000</uuid><metadata><p:network xmlns:p='urn:portero:1'>\
+<p:policy><p:neighbor dev='eth0' ndp='yes'/></p:policy></p:network></metadata><forward mode='open'/>\
+<bridge name='br-lan'/><ip address='10.77.0.1' prefix='16'/>\
+<ip family='ipv6' address='fd00:77::1' prefix='64'><dhcp><host id='0:1' ip='fd00:77::7'/></dhcp></ip>\
+</network></hookData>";
+
+/// A guest whose port of 127.0.0.1 is forwarded.
+fn domain(guest: u8) -> String {
+    format!(
+        "<domain><name>g{guest}</name><uuid>bbbbbbbb-0000-4000-8000-0000000000{guest:02x}</uuid>\
+         <metadata><p:domain xmlns:p='urn:portero:1'>\
+         <p:portForward proto='tcp' address='127.0.0.1' guest='10.77.1.{guest}'>\
+         <p:range start='{}' to='80'/></p:portForward></p:domain></metadata><devices>\
+         <interface type='network'><mac address='52:54:00:77:00:{guest:02x}'/>\
+         <source network='lan'/></interface></devices></domain>",
+        8000 + u16::from(guest)
+    )
+}
+
+struct World {
+    root: tempfile::TempDir,
+    machine: Machine,
+}
+
+impl World {
+    /// A host with an active network.
+    fn new(firewall: Firewall) -> Self {
+        let mut world = Self {
+            root: tempfile::tempdir().expect("a folder"),
+            machine: Machine::default(),
+        };
+        match firewall {
+            Firewall::Nftables => world.machine.use_nftables(),
+            Firewall::Iptables => world.machine.use_iptables(),
+        }
+        world.machine.bridges.insert("br-lan".to_owned(), false);
+        world.network(NetworkOperation::Start);
+        world.network(NetworkOperation::Started);
+        world
+    }
+
+    fn engine<T>(&mut self, work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
+        let mut log = Log::new(LogSink::Memory(Vec::new()));
+        let paths = Paths::below(self.root.path());
+        work(&mut Engine::new(paths, &mut self.machine, &mut log))
+    }
+
+    fn handle(&mut self, event: &Event, stdin: &str) {
+        let handled = self.engine(|engine| engine.handle(event, stdin.as_bytes()));
+        handled.expect("handled");
+    }
+
+    fn network(&mut self, operation: NetworkOperation) {
+        let event = Event::network(operation, NETWORK.as_bytes()).expect("an event");
+        self.handle(&event, NETWORK);
+    }
+
+    fn qemu(&mut self, guest: u8, operations: &[QemuOperation]) {
+        let stdin = domain(guest);
+        for operation in operations {
+            let event = Event::domain(operation.clone(), stdin.as_bytes()).expect("an event");
+            self.handle(&event, &stdin);
+        }
+    }
+
+    fn start(&mut self, guest: u8) {
+        use QemuOperation::{Prepare, Start, Started};
+        self.qemu(guest, &[Prepare, Start, Started]);
+    }
+
+    fn stop(&mut self, guest: u8) {
+        self.qemu(guest, &[QemuOperation::Stopped, QemuOperation::Release]);
+    }
+
+    fn sync(&mut self) {
+        self.engine(|engine| engine.sync()).expect("synced");
+    }
+
+    fn routes_loopback(&self) -> bool {
+        self.machine.bridges["br-lan"]
+    }
+
+    fn planned(&mut self) -> Vec<Script> {
+        self.engine(|engine| engine.plan()).expect("a plan")
+    }
+}
+
+#[test]
+fn loopback_is_routed_as_long_as_any_guest_needs_it() {
+    for firewall in [Firewall::Iptables, Firewall::Nftables] {
+        let mut world = World::new(firewall);
+        world.start(1);
+        world.start(2);
+        assert!(world.routes_loopback());
+        world.stop(1);
+        assert!(world.routes_loopback(), "{firewall}: the other needs it");
+        world.stop(2);
+        assert!(!world.routes_loopback(), "{firewall}: nobody needs it");
+    }
+}
+
+#[test]
+fn a_setting_that_was_there_before_stays() {
+    let mut world = World::new(Firewall::Nftables);
+    world.machine.bridges.insert("br-lan".to_owned(), true);
+    world.start(1);
+    world.stop(1);
+    world.sync();
+    assert!(world.routes_loopback());
+}
+
+#[test]
+fn an_interface_answers_for_ipv6_addresses_as_long_as_others_have_some_there() {
+    for firewall in [Firewall::Iptables, Firewall::Nftables] {
+        let mut world = World::new(firewall);
+        let others = Neighbor {
+            dev: "eth0".to_owned(),
+            address: "2001:db8::9".parse().expect("an address"),
+        };
+        assert_eq!(world.machine.neighbors.len(), 1);
+        world.machine.neighbors.insert(others.clone());
+        world.network(NetworkOperation::Stopped);
+        assert_eq!(world.machine.neighbors, [others].into());
+        assert!(world.machine.proxying.contains("eth0"), "{firewall}");
+        // Theirs are gone, and so nobody needs what portero has set.
+        world.machine.neighbors.clear();
+        world.sync();
+        assert!(world.machine.proxying.is_empty(), "{firewall}");
+    }
+}
+
+#[test]
+fn a_rule_that_libvirt_puts_before_ours_is_behind_it_after_a_comparison() {
+    let nftables = |family: &str| Script {
+        tool: Tool::Nft,
+        text: format!("insert rule {family} libvirt_network forward jump guest_output\n"),
+    };
+    let iptables = |family| Script {
+        tool: Tool::Restore(family),
+        text: "*filter\n-I FORWARD -j LIBVIRT_FWI\nCOMMIT\n".to_owned(),
+    };
+    let scripts = [
+        (Firewall::Nftables, nftables("ip")),
+        (Firewall::Nftables, nftables("ip6")),
+        (Firewall::Iptables, iptables(Family::Ipv4)),
+        (Firewall::Iptables, iptables(Family::Ipv6)),
+    ];
+    for (firewall, script) in scripts {
+        let mut world = World::new(firewall);
+        world.start(1);
+        world.sync();
+        assert_eq!(world.planned(), []);
+        let deadline = Deadline::after(Duration::from_secs(5));
+        world.machine.commit(&script, deadline).expect("a rule");
+        assert!(!world.planned().is_empty(), "before {}", script.text);
+        world.sync();
+        assert_eq!(world.planned(), [], "after {}", script.text);
+    }
+}
