@@ -85,11 +85,6 @@ impl Machine {
         self.ipv6.remove_libvirt_chains();
     }
 
-    /// Puts a rule of libvirt's at the head of its chains of nftables that portero jumps from.
-    pub fn insert_libvirt_rule(&mut self) {
-        self.nftables.insert_libvirt_rule();
-    }
-
     /// Everything in both firewalls, for comparison and for people.
     #[must_use]
     pub fn rules(&self) -> String {

@@ -1,6 +1,6 @@
 //! The tables of nftables, changed by `nft -f`: everything or nothing.
 
-use portero_plan::nftables::{Place, LIBVIRT_CHAIN, LIBVIRT_TABLE};
+use portero_plan::nftables::{Place, LIBVIRT_TABLE};
 use portero_plan::{Counter, Family};
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,18 +52,6 @@ impl Nftables {
             self.tables.insert(name, table);
         }
         self.handles = self.handles.max(1);
-    }
-
-    /// Puts a rule of libvirt's above all others in the chain portero jumps from.
-    pub(crate) fn insert_libvirt_rule(&mut self) {
-        for family in Family::ALL {
-            let handle = self.handle();
-            let table = self.tables.get_mut(&Place::Libvirt(family).to_string());
-            let rules = table.and_then(|table| table.chains.get_mut(LIBVIRT_CHAIN));
-            if let Some(rules) = rules {
-                rules.insert(0, (handle, "jump guest_output".to_owned()));
-            }
-        }
     }
 
     /// Takes libvirt's tables away.

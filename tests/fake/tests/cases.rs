@@ -6,7 +6,6 @@ use portero_event::DaemonOperation;
 use portero_fake::Machine;
 use portero_plan::{Neighbor, Tap};
 use portero_port_forward::Listener;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -68,9 +67,7 @@ fn run(folder: &Path, common: &Path) -> String {
             [first, ..] if first.starts_with('#') => {}
             words => {
                 let _ = writeln!(case.transcript, "> {step}");
-                let before = case.machine.bridges.clone();
                 case.step(words);
-                case.tell_localnet(&before);
             }
         }
     }
@@ -146,7 +143,6 @@ impl Case {
                 self.machine.strangers.push(address);
             }
             ["libvirt", "without", "networks"] => self.machine.forget_libvirt(),
-            ["libvirt", "inserts", "a", "rule"] => self.machine.insert_libvirt_rule(),
             ["flush"] => self.machine.flush(),
             ["without", "nft"] => self.machine.lacks_nft = true,
             ["tap", name, mac, "in", bridge] => self.tap(name, mac, Some(bridge)),
@@ -195,19 +191,6 @@ impl Case {
                 self.event(hook, operation, &stdin);
             }
             other => panic!("{other:?} is no step"),
-        }
-    }
-
-    /// Writes down which bridges route loopback addresses now, or no longer.
-    fn tell_localnet(&mut self, before: &BTreeMap<String, bool>) {
-        for (bridge, now) in &self.machine.bridges {
-            if before.get(bridge).copied().unwrap_or_default() != *now {
-                let _ = writeln!(
-                    self.transcript,
-                    "route_localnet of {bridge} is {}",
-                    if *now { "on" } else { "off" }
-                );
-            }
         }
     }
 
