@@ -159,10 +159,10 @@ mod tests {
             let address: IpAddr = address.parse().expect("an address");
             let tcp = TcpListener::bind((address, 0)).expect("a port");
             let port = tcp.local_addr().expect("its address").port();
-            assert_eq!(found(Protocol::Tcp, port), [address]);
+            assert!(found(Protocol::Tcp, port).contains(&address), "{address}");
             let udp = UdpSocket::bind((address, 0)).expect("a port");
             let port = udp.local_addr().expect("its address").port();
-            assert_eq!(found(Protocol::Udp, port), [address]);
+            assert!(found(Protocol::Udp, port).contains(&address), "{address}");
         }
     }
 

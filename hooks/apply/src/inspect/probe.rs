@@ -5,9 +5,10 @@ use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{
     bind, connect, getsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrStorage,
 };
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a port answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +48,19 @@ fn connected(source: Option<IpAddr>, to: SocketAddr, limit: Duration) -> nix::Re
         Err(Errno::EINPROGRESS) => {}
         Err(errno) => return Ok(of_errno(errno)),
     }
-    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    let end = Instant::now() + limit;
     let mut descriptors = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut descriptors, timeout)? == 0 {
-        return Ok(Answer::Silent);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut descriptors, timeout) {
+            Err(Errno::EINTR) => {}
+            Ok(0) => return Ok(Answer::Silent),
+            ready => {
+                ready?;
+                break;
+            }
+        }
     }
     Ok(match getsockopt(&socket, sockopt::SocketError)? {
         0 => Answer::Answered,
@@ -65,9 +75,16 @@ pub fn ask_udp(to: SocketAddr, limit: Duration) -> Answer {
     let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let asked = UdpSocket::bind(any).and_then(|socket| {
         socket.connect(to)?;
-        socket.set_read_timeout(Some(limit))?;
         socket.send(b"")?;
-        socket.recv(&mut [0; 64])
+        let end = Instant::now() + limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            match socket.recv(&mut [0; 64]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                heard => break heard,
+            }
+        }
     });
     match asked {
         Ok(_) => Answer::Answered,
