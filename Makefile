@@ -11,25 +11,27 @@ EARLY := $(PREFIX)/lib/systemd/system/sysinit.target.wants
 # What is built and installed: `release`, small and fast, or `dev`, which is built sooner and is what `make test` tries.
 PROFILE ?= release
 export PROFILE
-BUILT := $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
+BUILT = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
 # Manual pages that `portero` itself writes, portero(1) and those of its subcommands.
-PAGES := $(BUILT)/man
+PAGES = $(BUILT)/man
 MAN := $(PREFIX)/share/man
 BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 # Debian's zsh looks into a folder of its own.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build docs install uninstall deb rpm vendor setup demo test unit lab test-matrix fuzz deny audit bench fmt clean
+.PHONY: all build docs install uninstall deb rpm vendor setup tree compile demo test test-all unit programs core lab packages fuzz deny audit bench fmt clean
 
-# Where tests/roots keeps the Debian trees whose libvirt is tested, and which cells there are.
+# Where tests/roots keeps the Debian trees whose libvirt is tested, and the cells: a tree and a firewall.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
-CELLS ?= bookworm/iptables trixie/iptables trixie/nftables
-# Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do.
-BRIDGES ?= $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
-# What is run in each cell.
-LABS ?= forwarding faults attack soak policy migration broken packages
-LAB := $(CARGO) test --locked -p portero-lab --test
+# Programs run where the C library is no older than the one they were linked with: what Debian 12 or an older one builds
+# is tried on Debian 12's libvirt, what a newer one builds on Debian 13's.
+GLIBC := $(lastword $(shell getconf GNU_LIBC_VERSION))
+CELL := $(if $(shell printf '%s\n' '$(GLIBC)' 2.36 | sort -V | tail -n 1 | grep -x 2.36),bookworm/iptables,trixie/nftables)
+TREE := $(ROOTS)/$(firstword $(subst /, ,$(CELL)))
+IN_CELL := PORTERO_LAB_ROOT='$(TREE)' PORTERO_LAB_BACKEND='$(lastword $(subst /, ,$(CELL)))'
+CELLS ?= $(filter bookworm/iptables,$(CELL)) trixie/iptables trixie/nftables
+TREES = $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
 
 all: build
 
@@ -88,7 +90,7 @@ uninstall:
 	rm -rf '$(DESTDIR)$(PREFIX)/share/portero'
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-PACKAGES := $(or $(CARGO_TARGET_DIR),target)/packages
+PACKAGES = $(if $(filter dev,$(PROFILE)),$(BUILT),$(or $(CARGO_TARGET_DIR),target))/packages
 
 # target/packages/portero_VERSION_ARCH.deb, from this checkout.
 deb: build
@@ -113,60 +115,97 @@ vendor:
 	mkdir -p .cargo
 	$(CARGO) vendor --locked vendor >.cargo/config.toml
 
-# Debian packages that building, tests, demo and benchmarks need, installed only where they are missing.
+# What is missing to compile and to make Debian trees.
 setup:
 	tests/setup
 
-demo: setup build
-	$(CARGO) build --profile $(PROFILE) --locked -p portero-lab
-	$(BUILT)/portero-demo
+tree: setup
+	tests/roots '$(notdir $(TREE))'
 
-test: setup build deb rpm
+# Everything that tests run, with the features that `cargo test --workspace` gives it: built once.
+compile: setup
+	$(CARGO) build --locked --workspace
+	$(CARGO) test --locked --workspace --no-run --quiet
+	$(CARGO) test --locked --workspace --no-run --quiet --test '*'
+	$(MAKE) docs PROFILE=dev
+
+demo: PROFILE := dev
+demo: setup
+	@echo 'demo: building portero and a Debian tree to run it in; the first time takes about 5 minutes'
+	$(MAKE) -j 2 tree demo-programs
+	$(IN_CELL) $(BUILT)/portero-demo
+
+.PHONY: demo-programs
+demo-programs: build
+	$(CARGO) build --profile $(PROFILE) --locked -p portero-lab
+
+# What every change has to pass: some minutes. The lab's part of it is in tests/core.
+test: PROFILE := dev
+test: setup
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --locked --workspace --exclude portero-lab
-	$(MAKE) deny
-	$(MAKE) fuzz FUZZ_SECONDS=8
-	tests/roots bookworm
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) forwarding
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) faults
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) attack
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) soak
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) policy
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) migration
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) broken
-	tests/packages '$(PACKAGES)' '$(ROOTS)/bookworm'
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) packages
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) bridges
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) firewalls
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' $(LAB) docs
+	$(MAKE) -j 2 tree compile
+	$(CARGO) clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(CARGO) clippy --workspace --test '*' --locked --quiet -- -D warnings
+	$(MAKE) unit programs core
+
+# Every suite in every cell with the programs as they are released, and what needs no cell; three at a time, since they
+# mostly wait. All are run, whichever fails.
+test-all: setup
+	$(MAKE) -j 2 compile trees
+	$(MAKE) build packages
+	$(MAKE) -j 3 -k --output-sync=target $(JOBS) deny fuzz FUZZ_SECONDS=8
+
+.PHONY: trees
+trees: setup
+	tests/roots $(TREES)
 
 # Without a libvirt, but for its headers: seconds, not minutes, and no privileges.
 unit:
-	$(CARGO) test --locked --workspace --exclude portero-lab
+	$(CARGO) test --locked --workspace
+
+# Tests that call programs which hosts have and a machine for development need not.
+programs: tree
+	$(CARGO) test --config 'target."cfg(all())".runner = ["$(CURDIR)/tests/inside", "$(TREE)"]' \
+		--locked --workspace --test completion --test import --test pages --test schema
+
+# One scenario at least of everything that portero does.
+core: PROFILE := dev
+core: tree
+	tests/inside '$(TREE)' $(MAKE) deb CARGO=true
+	$(IN_CELL) PORTERO_PACKAGES='$(abspath $(PACKAGES))' tests/core
 
 TEST ?= forwarding
-# On Debian 12's libvirt; `make lab SCENARIO='part of a name'` runs some of the scenarios, and
-# `TEST=policy` those about policies, `TEST=faults` what fails under portero, `TEST=attack` what somebody may try,
-# `TEST=migration` two hosts, `TEST=broken` set-ups that are broken, `TEST=bridges` bridges of the host, `TEST=packages`
-# the package, `TEST=soak` thousands of random events, `TEST=firewalls` what the firewalls make of rules, `TEST=docs` what
-# is shown in pages with this part in their path.
-lab: setup build deb
-	tests/roots bookworm
-	PORTERO_LAB_ROOT='$(ROOTS)/bookworm' PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
+# One suite in the cell of `make test`; `make lab SCENARIO='part of a name'` runs some of its scenarios. CONTRIBUTING.md names
+# the suites.
+lab: PROFILE := dev
+lab: setup
+	$(MAKE) -j 2 tree compile
+	tests/inside '$(TREE)' $(MAKE) deb CARGO=true
+	$(IN_CELL) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
-# The whole lab on every libvirt and firewall; goes on after a failure and then fails.
-test-matrix: setup build deb
-	tests/roots $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
-	failed=''; for cell in $(CELLS); do for lab in $(LABS); do \
-		echo "== $$cell, $$lab"; \
-		PORTERO_LAB_ROOT="$(ROOTS)/$${cell%/*}" PORTERO_LAB_BACKEND="$${cell#*/}" PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) "$$lab" || failed="$$failed $$cell/$$lab"; \
-	done; done; \
-	for suite in $(BRIDGES); do for lab in bridges firewalls; do \
-		echo "== $$suite, $$lab"; \
-		PORTERO_LAB_ROOT="$(ROOTS)/$$suite" $(LAB) "$$lab" || failed="$$failed $$suite/$$lab"; \
-	done; done; \
-	if [ -n "$$failed" ]; then echo "test-matrix: failed:$$failed" >&2; exit 1; fi
+LAB := $(CARGO) test --locked --quiet --workspace --test
+# What is run in each cell: what takes longest first.
+LABS ?= policy forwarding faults soak attack migration broken packages
+# Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are written for
+# one.
+ONCE := $(foreach tree,$(TREES),$(firstword $(filter $(tree)/%,$(CELLS))))
+JOBS := $(ONCE:%=job/%/bridges) $(foreach lab,$(LABS),$(CELLS:%=job/%/$(lab))) $(ONCE:%=job/%/firewalls) \
+	$(patsubst %,job/%/docs,$(filter bookworm/iptables,$(CELLS)))
+.PHONY: $(JOBS)
+
+# One suite in one cell: job/TREE/FIREWALL/SUITE.
+$(JOBS): words = $(subst /, ,$@)
+$(JOBS):
+	@echo '== $(@:job/%=%)'
+	@start=$$(date +%s); \
+	PORTERO_LAB_ROOT='$(ROOTS)/$(word 2,$(words))' PORTERO_LAB_BACKEND='$(word 3,$(words))' \
+		PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(word 4,$(words))' && \
+	echo "== $(@:job/%=%): passed in $$(($$(date +%s) - start)) s"
+
+# The packages as they are released: made in a tree that has what makes them, and looked at.
+packages:
+	tests/inside '$(TREE)' $(MAKE) deb rpm CARGO=true
+	tests/inside '$(TREE)' tests/packages '$(abspath $(PACKAGES))' '$(TREE)'
 
 # Programs of cargo's that only tests use, and their versions.
 TOOLS := $(ROOTS)/tools
@@ -190,8 +229,9 @@ deny:
 audit: deny
 	'$(TOOLS)/bin/cargo-deny' check advisories
 
-bench: setup build
-	$(CARGO) run --release --locked -p portero-bench --bin portero-bench
+bench: tree build
+	$(CARGO) build --release --locked -p portero-bench
+	tests/inside '$(TREE)' $(BUILT)/portero-bench
 
 fmt:
 	$(CARGO) fmt --all

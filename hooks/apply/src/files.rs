@@ -203,10 +203,8 @@ fn read_open(file: &File, path: &Path) -> Result<Vec<u8>, ApplyError> {
 
 /// A name that is too long for a file is the name of no file.
 fn is_absent(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename
-    )
+    let is_too_long = error.raw_os_error() == Some(nix::errno::Errno::ENAMETOOLONG as i32);
+    is_too_long || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Writes a file (mode 0600) by way of a temporary name in the same folder, synced and renamed.

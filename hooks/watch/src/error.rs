@@ -40,7 +40,7 @@ pub(crate) enum WatchError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotifyError {
     /// systemd's socket takes no message.
-    #[error("cannot tell systemd by {} that the service is up: {source}", socket.display())]
+    #[error("cannot tell systemd by {} that the service is up: {source}", std::path::Path::new(socket).display())]
     Send {
         /// The socket, as systemd names it.
         socket: OsString,

@@ -17,7 +17,7 @@ fn said(shell: &str, arguments: &[&str], script: &str) -> String {
         .env("HOME", "/nonexistent")
         .env("scripts", scripts)
         .output()
-        .unwrap_or_else(|error| panic!("{shell}, which tests/setup installs: {error}"));
+        .unwrap_or_else(|error| panic!("{shell}, which tests/roots puts into its trees: {error}"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(stderr, "", "{shell}");
     String::from_utf8(output.stdout).expect("UTF-8")

@@ -181,7 +181,7 @@ fn virsh_takes_the_command_and_portero_what_comes_of_it() {
         .args(["-q", "-c", "test:///default"])
         .arg(format!("{quoted}; dumpxml test --inactive"))
         .output()
-        .expect("virsh of Debian's libvirt-clients, which tests/setup installs");
+        .expect("virsh of Debian's libvirt-clients, which tests/roots puts into its trees");
     let xml = text(virsh.stdout);
     let start = xml.find("<domain").expect("the domain's XML");
     let xml = &xml[start..];

@@ -22,7 +22,7 @@ fn formatted(name: &str, page: &str) -> String {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("groff of Debian's groff-base, which tests/setup installs");
+        .expect("groff of Debian's groff-base, which tests/roots puts into its trees");
     let mut stdin = groff.stdin.take().expect("a pipe");
     stdin.write_all(page.as_bytes()).expect("groff reads");
     drop(stdin);

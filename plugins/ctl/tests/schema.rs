@@ -33,7 +33,7 @@ fn xmllint(file: &str) -> Output {
         ])
         .current_dir(root().join("tests/schema"))
         .output()
-        .expect("xmllint of Debian's libxml2-utils, which tests/setup installs")
+        .expect("xmllint of Debian's libxml2-utils, which tests/roots puts into its trees")
 }
 
 fn validate(files: &[String]) -> Output {

@@ -84,7 +84,7 @@ impl Process {
         io::Error::other(format!(
             "{} {}: {reason}",
             self.program.display(),
-            arguments.display()
+            arguments.to_string_lossy()
         ))
     }
 }

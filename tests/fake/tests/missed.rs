@@ -1,12 +1,13 @@
-//! What no hook lived to note, or what one notes beside a comparison, on a machine in memory.
+//! What no hook lived to note, what one notes beside a comparison, and what others need still, on a machine in memory.
 
 use portero_apply::{Deadline, Engine, Log, LogSink, Paths, State};
 use portero_event::{Event, NetworkOperation, QemuOperation};
 use portero_fake::Machine;
 use portero_plan::{Firewall, Neighbor, OwnerKind};
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 const NETWORK: &str = "<network><name>lan</name><uuid>aaaaaaaa-0000-4000-8000-000000000000</uuid>\
@@ -69,14 +70,22 @@ impl World {
     }
 
     fn network(&mut self, operation: NetworkOperation, port: &str) {
-        let stdin = format!("<hookData>{NETWORK}{port}</hookData>").into_bytes();
+        self.network_with(operation, NETWORK, port);
+    }
+
+    fn network_with(&mut self, operation: NetworkOperation, network: &str, port: &str) {
+        let stdin = format!("<hookData>{network}{port}</hookData>").into_bytes();
         let event = Event::network(operation, &stdin).expect("an event");
         let handled = self.engine(|engine| engine.handle(&event, &stdin));
         handled.expect("handled");
     }
 
     fn qemu(&mut self, operation: QemuOperation, interface: Interface) {
-        let stdin = domain(interface).into_bytes();
+        self.qemu_with(operation, &domain(interface));
+    }
+
+    fn qemu_with(&mut self, operation: QemuOperation, domain: &str) {
+        let stdin = domain.as_bytes().to_vec();
         let event = Event::domain(operation, &stdin).expect("an event");
         let handled = self.engine(|engine| engine.handle(&event, &stdin));
         handled.expect("handled");
@@ -217,4 +226,86 @@ fn what_a_comparison_writes_of_a_network_does_not_outlive_its_end() {
     });
     assert!(!state.has_object(OwnerKind::Network, uuid));
     assert!(!world.forwards(), "{}", world.machine.rules());
+}
+
+#[test]
+fn a_guest_that_is_found_running_is_compared_after_a_flush() {
+    for firewall in [Firewall::Iptables, Firewall::Nftables] {
+        for operation in [QemuOperation::Reconnect, QemuOperation::Attach] {
+            let mut world = World::new(firewall);
+            world.start(Interface::In);
+            world.machine.flush();
+            assert!(!world.forwards());
+            // The last comparison is long ago.
+            fs::remove_file(world.paths().state.join("compared")).expect("a comparison");
+            world.qemu(operation, Interface::In);
+            assert!(world.forwards(), "{}", world.machine.rules());
+        }
+    }
+}
+
+#[test]
+fn what_may_be_starting_is_not_forgotten() {
+    let world = World::new(Firewall::Nftables);
+    let state = State::new(&world.paths());
+    let uuid = Uuid::from_u128(1);
+    let put = state.put_object(OwnerKind::Domain, uuid, domain(Interface::In).as_bytes());
+    put.expect("written");
+    let forget = || {
+        let forgotten = state.forget_others(OwnerKind::Domain, &HashSet::new());
+        forgotten.expect("looked at");
+        !state.has_object(OwnerKind::Domain, uuid)
+    };
+    let path = world.paths().state.join(format!("domains/{uuid}.xml"));
+    let file = File::options().write(true).open(path).expect("its file");
+    for (seconds, is_forgotten) in [(0, false), (290, false), (310, true)] {
+        let written = SystemTime::now() - Duration::from_secs(seconds);
+        file.set_modified(written).expect("another time");
+        assert_eq!(forget(), is_forgotten, "after {seconds} s");
+    }
+}
+
+#[test]
+fn an_interface_answers_for_others_addresses_still() {
+    let mut world = World::new(Firewall::Nftables);
+    world.start(Interface::In);
+    let note = world.paths().state.join("proxy_ndp/eth0");
+    fs::create_dir_all(note.parent().expect("a folder")).expect("a folder");
+    world.machine.proxying = ["eth0".to_owned()].into();
+    let others = Neighbor {
+        dev: "eth0".to_owned(),
+        address: "fd00:9::10".parse().expect("an address"),
+    };
+    for (neighbors, is_proxying) in [(vec![others], true), (vec![], false)] {
+        fs::write(&note, "").expect("a note");
+        world.machine.neighbors = neighbors.into_iter().collect();
+        world.sync();
+        assert_eq!(world.machine.proxying.contains("eth0"), is_proxying);
+    }
+}
+
+#[test]
+fn loopback_is_routed_as_long_as_one_owner_needs_it() {
+    let local = "<p:portForward proto='tcp' address='127.0.0.1'";
+    let of_domain = domain(Interface::In).replace("<p:portForward proto='tcp'", local);
+    let of_network = NETWORK.replace(
+        "<forward",
+        &format!(
+            "<metadata><p:network xmlns:p='urn:portero:1'>{local} guest='10.77.1.2'>\
+             <p:range start='8081' to='80'/></p:portForward></p:network></metadata><forward"
+        ),
+    );
+    for firewall in [Firewall::Iptables, Firewall::Nftables] {
+        let mut world = World::new(firewall);
+        world.machine.bridges.insert("br-lan".to_owned(), false);
+        world.network_with(NetworkOperation::Started, &of_network, "");
+        for operation in [QemuOperation::Prepare, QemuOperation::Start] {
+            world.qemu_with(operation, &of_domain);
+        }
+        assert!(world.forwards(), "{}", world.machine.rules());
+        world.qemu_with(QemuOperation::Stopped, &of_domain);
+        assert!(world.machine.bridges["br-lan"], "the network needs it");
+        world.network_with(NetworkOperation::Stopped, &of_network, "");
+        assert!(!world.machine.bridges["br-lan"], "nobody needs it");
+    }
 }

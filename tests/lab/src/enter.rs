@@ -20,11 +20,12 @@ pub fn enter() {
         eprintln!("portero-lab: needs root to make namespaces and run a private libvirtd");
         std::process::exit(1);
     }
-    let works = Command::new("unshare")
-        .args(["--mount", "--net", "--pid", "--fork", "true"])
-        .status();
-    if !works.is_ok_and(|status| status.success()) {
-        eprintln!("portero-lab: this machine does not let root make namespaces (unshare fails)");
+    if let Some(refused) = refused_namespace() {
+        eprintln!("portero-lab: {refused}");
+        eprintln!(
+            "portero-lab: a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN and no seccomp filter for it, as with 'docker run \
+             --privileged' or 'systemd-nspawn --capability=all'; on a real or virtual machine root has them"
+        );
         std::process::exit(1);
     }
     let program = std::env::current_exe().expect("the path of this program");
@@ -43,6 +44,28 @@ pub fn enter() {
         .env(INSIDE, "init")
         .exec();
     panic!("cannot run unshare: {error}");
+}
+
+/// The first of the calls that make namespaces and mount in them that is refused, and why; none where all are allowed.
+fn refused_namespace() -> Option<String> {
+    let tries: [(&str, &[&str]); 4] = [
+        ("unshare(CLONE_NEWNS)", &["--mount", "true"]),
+        ("unshare(CLONE_NEWNET)", &["--net", "true"]),
+        ("unshare(CLONE_NEWPID)", &["--pid", "--fork", "true"]),
+        (
+            "mount(\"tmpfs\")",
+            &["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"],
+        ),
+    ];
+    tries.iter().find_map(|(call, arguments)| {
+        let ran = Command::new("unshare").args(*arguments).output();
+        let why = match ran {
+            Ok(output) if output.status.success() => return None,
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => format!("cannot run unshare: {error}"),
+        };
+        Some(format!("this machine refuses root {call}: {why}"))
+    })
 }
 
 /// The first process of a PID namespace: runs the program and buries every orphan, since libvirt

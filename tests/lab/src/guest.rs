@@ -154,7 +154,7 @@ pub(crate) fn make(folder: &Path, agent: &Path) -> Image {
 
 /// The image that [`make`] makes in `folder`.
 pub(crate) fn image(folder: &Path) -> Image {
-    let kernel = PathBuf::from(format!("/boot/vmlinuz-{}", kernel_version()));
+    let kernel = PathBuf::from(format!("/boot/vmlinux-{}", kernel_version()));
     let initrd = folder.join("initrd.cpio");
     Image { kernel, initrd }
 }

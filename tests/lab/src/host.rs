@@ -4,6 +4,7 @@ use crate::{HOST_V4, HOST_V6, OUTSIDE_V4, OUTSIDE_V6};
 use nix::mount::{mount, MsFlags};
 use nix::sys::stat::{makedev, mknod, Mode, SFlag};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -68,6 +69,8 @@ fn files() {
         None::<&str>,
     )
     .expect("sysfs");
+    // On an overlay a folder of the tree's own cannot be renamed, as scenarios do with this one.
+    let _ = fs::remove_dir_all("/etc/libvirt/hooks");
     fs::create_dir_all("/run/libvirt").expect("/run/libvirt");
     fs::create_dir_all("/var/lib/libvirt/dnsmasq").expect("dnsmasq folder");
 }
@@ -99,13 +102,12 @@ fn devices() {
     fs::create_dir_all("/dev/pts").expect("/dev/pts");
     fs::create_dir_all("/dev/shm").expect("/dev/shm");
     for (name, major, minor) in DEVICES {
-        mknod(
-            &Path::new("/dev").join(name),
-            SFlag::S_IFCHR,
-            Mode::from_bits_truncate(0o666),
-            makedev(major, minor),
-        )
-        .unwrap_or_else(|error| panic!("/dev/{name}: {error}"));
+        let path = Path::new("/dev").join(name);
+        let mode = Mode::from_bits_truncate(0o666);
+        mknod(&path, SFlag::S_IFCHR, mode, makedev(major, minor))
+            .unwrap_or_else(|error| panic!("/dev/{name}: {error}"));
+        // Every user of the host may use them, whatever the umask is.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("mode of a device");
     }
     mount(
         Some("devpts"),

@@ -13,17 +13,23 @@ pub struct Scenario<L> {
     pub run: fn(&mut L),
 }
 
-/// Runs the scenarios whose names contain the program's first argument (all without one).
+/// Runs the scenarios whose names contain one of the program's arguments (all without one). An argument that is in no
+/// name fails: what it means is not tried.
 pub fn run_scenarios<L>(lab: &mut L, scenarios: &[Scenario<L>], on_failure: fn(&L)) -> ExitCode {
-    let filter = std::env::args()
-        .nth(1)
-        .filter(|word| !word.starts_with('-'));
+    let words: Vec<String> = std::env::args().skip(1).collect();
     let (mut passed, mut failed) = (0, 0);
+    for word in &words {
+        if scenarios
+            .iter()
+            .all(|scenario| !scenario.name.contains(word.as_str()))
+        {
+            failed += 1;
+            println!("FAILED no scenario's name contains '{word}'");
+        }
+    }
     for scenario in scenarios {
-        let wanted = filter
-            .as_ref()
-            .is_none_or(|filter| scenario.name.contains(filter.as_str()));
-        if !wanted {
+        let is_named = |word: &String| scenario.name.contains(word.as_str());
+        if !words.is_empty() && !words.iter().any(is_named) {
             continue;
         }
         let start = Instant::now();

@@ -76,6 +76,11 @@ pub fn network(network: &NetworkXml<'_>) -> String {
     )
 }
 
+/// What the guests' kernel is told: to leave out what takes an emulated processor long and a guest of the lab needs not.
+const CMDLINE: &str =
+    "console=ttyS0 quiet panic=1 mitigations=off no_timer_check cryptomgr.notests \
+     initcall_blacklist=init_kprobe_trace,load_system_certificate_list";
+
 /// The XML of a domain that boots `kernel` and `initrd` and logs its console to `console`.
 #[must_use]
 pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str) -> String {
@@ -97,7 +102,7 @@ pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str)
         "<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>{}<memory unit='MiB'>128</memory><vcpu>1</vcpu>\
          <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel>\
          <initrd>{initrd}</initrd>\
-         <cmdline>console=ttyS0 quiet panic=1 mitigations=off lab.name={name}{v6} no_timer_check</cmdline></os>\
+         <cmdline>{CMDLINE} lab.name={name}{v6}</cmdline></os>\
          <features><acpi/></features><on_crash>destroy</on_crash><on_reboot>destroy</on_reboot>\
          <devices>{nics}<serial type='file'><source path='{console}'/></serial>\
          <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",

@@ -106,7 +106,7 @@ fn who() -> impl Strategy<Value = Who> {
 fn end(who: Who, family: Family, choice: u8, mac: u8) -> End {
     let (four, six) = OUTSIDE[usize::from(choice) % OUTSIDE.len()];
     let (four, six) = match who {
-        Who::Guest(number) if !choice.is_multiple_of(5) => (
+        Who::Guest(number) if choice % 5 != 0 => (
             format!("10.{number}.0.{}", choice % 3 + 5),
             format!("fd00:{number}::{}", choice % 3 + 5),
         ),

@@ -41,6 +41,12 @@ fn main() {
     lab.answers(From::Outside, Proto::Tcp, HOST_V4, 8080, "web tcp 80");
     say("... and a machine outside asks the host for the guest's page:");
     curl(&lab, Expect::Page);
+    say("Who is where, what leads there, and who may reach whom:");
+    show(&lab, "portero", &["map"]);
+    say("And why the port is reached, hop by hop:");
+    let forward = format!("{HOST_V4}:8080");
+    show(&lab, "portero", &["explain", &forward]);
+    say("When the guest ends, so does its forward:");
     show(&lab, "virsh", &["destroy", "web"]);
     show(&lab, "portero", &["status"]);
     curl(&lab, Expect::Nothing);

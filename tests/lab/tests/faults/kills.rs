@@ -97,7 +97,7 @@ fn was_killed() -> bool {
 /// second case a comparison comes first.
 fn is_healed(world: &World, kind: &Kind, rules: &Rules, at: usize, what: &str) {
     rules.are_made_or_not(&world.tables(), what);
-    if at.is_multiple_of(2) {
+    if at % 2 == 0 {
         assert!(Act::Sync.run(), "{what}, then sync");
         rules.are_whole(&world.tables(), &format!("{what}, then sync"));
     }

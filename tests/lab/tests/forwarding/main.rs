@@ -5,6 +5,7 @@ mod lifecycle;
 mod live;
 mod places;
 mod refusals;
+mod session;
 mod status;
 mod watch;
 mod world;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         watch::SCENARIOS,
         import::SCENARIOS,
         live::SCENARIOS,
+        session::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)

@@ -8,8 +8,8 @@ use Proto::Tcp;
 
 pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
-        name: "watch: flushes, restarts and reloads, ten of each",
-        run: ten_of_each,
+        name: "watch: flushes, restarts and reloads, again and again",
+        run: all_of_them,
     },
     Scenario {
         name: "watch: a real firewalld that reloads",
@@ -25,8 +25,11 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     },
 ];
 
-/// How often each of them happens in a row.
-const TIMES: u32 = 10;
+/// How often each of them happens in a row: `PORTERO_WATCH_TIMES`, 10 without.
+fn times() -> u32 {
+    let times = std::env::var("PORTERO_WATCH_TIMES");
+    times.map_or(10, |times| times.parse().expect("PORTERO_WATCH_TIMES"))
+}
 
 /// Within which time the forward has to be back.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -63,7 +66,7 @@ fn until_served(world: &World) -> Duration {
 
 fn again_and_again(world: &mut World, what: &str, mut happens: impl FnMut(&mut World)) {
     let mut longest = Duration::ZERO;
-    for _ in 0..TIMES {
+    for _ in 0..times() {
         happens(world);
         longest = longest.max(until_served(world));
     }
@@ -74,7 +77,7 @@ fn again_and_again(world: &mut World, what: &str, mut happens: impl FnMut(&mut W
     println!("  {what}: back within {} ms", longest.as_millis());
 }
 
-fn ten_of_each(world: &mut World) {
+fn all_of_them(world: &mut World) {
     world.running_web();
     let watch = start_watch(world);
     again_and_again(world, "nft flush ruleset", |world| {

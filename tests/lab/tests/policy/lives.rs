@@ -2,7 +2,7 @@
 //! host answers for on a LAN.
 
 use crate::world::{named, network, World};
-use portero_lab::{DomainXml, From, Program, Proto, Scenario, OUTSIDE_V4};
+use portero_lab::{wait_until, DomainXml, From, Program, Proto, Scenario, OUTSIDE_V4};
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -151,9 +151,14 @@ fn restarted(world: &mut World) {
     let (route, tcp) = (named("route").v4, Proto::Tcp);
     world.lab.answers(From::Outside, tcp, route, 80, "route ");
     world.give("route", CLOSED);
+    // libvirt answers before it has told its hooks of every guest that runs.
     let closed = |world: &World| {
         world.lab.wait_guest(route);
-        world.is_in_order();
+        wait_until(
+            Duration::from_secs(5),
+            "portero plan would change something",
+            || world.lab.run("portero", &["plan"]).ok,
+        );
         world.lab.refuses(From::Outside, tcp, route, 80);
     };
     closed(world);

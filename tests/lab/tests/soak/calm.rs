@@ -57,7 +57,7 @@ impl Calm {
         self.thread = Some(std::thread::spawn(move || {
             while !shared.is_over.load(Ordering::SeqCst) {
                 let epoch = shared.epoch.load(Ordering::SeqCst);
-                if epoch.is_multiple_of(2) {
+                if epoch % 2 == 0 {
                     let answer = ask();
                     let is_calm = epoch == shared.epoch.load(Ordering::SeqCst);
                     match answer {

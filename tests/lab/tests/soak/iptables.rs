@@ -50,11 +50,7 @@ pub fn read(
             let own = |rule: &&String| rule.contains("-j PORTERO-");
             let others = rules.iter().filter(|rule| !own(rule));
             foreign.extend(others.map(|rule| format!("{family} {chain} {rule}")));
-            if rules
-                .iter()
-                .skip_while(|rule| own(rule))
-                .any(|rule| own(&rule))
-            {
+            if rules.iter().skip_while(&own).any(|rule| own(&rule)) {
                 view.wrong(format!(
                     "{family} {chain}: a jump to portero below another rule"
                 ));

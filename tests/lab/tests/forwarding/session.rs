@@ -1,0 +1,99 @@
+//! A user's own libvirt, which runs the hooks of the host as that user.
+
+use crate::world::World;
+use portero_lab::{Ran, Scenario};
+use std::fs;
+
+pub const SCENARIOS: &[Scenario<World>] = &[Scenario {
+    name: "session: a user's own guest starts, as it does without hooks",
+    run: starts,
+}];
+
+const USER: &str = "ada";
+const HOOKS: &str = "/etc/libvirt/hooks";
+const AWAY: &str = "/etc/libvirt/hooks.away";
+
+/// What the user's guest is: no disk, no kernel, and the network that needs no rights.
+const GUEST: &str = "<domain type='qemu'><name>own</name><memory unit='MiB'>32</memory>\
+    <os><type arch='x86_64' machine='pc'>hvm</type></os>\
+    <devices><interface type='user'/><memballoon model='none'/></devices></domain>";
+
+/// A hook beside portero's that tells who ran it, and for what.
+const WITNESS: &str = "#!/bin/sh\necho \"$(id -u) $1 $2\" >>/run/lab/files/session-hooks\n";
+const SEEN: &str = "/run/lab/files/session-hooks";
+
+fn session(world: &World, arguments: &[&str]) -> Ran {
+    let by_user = [
+        "-u",
+        USER,
+        "--",
+        "env",
+        "HOME=/home/ada",
+        "XDG_RUNTIME_DIR=/run/ada",
+        "virsh",
+        "-q",
+        "-c",
+        "qemu:///session",
+    ];
+    world.lab.run("runuser", &[&by_user, arguments].concat())
+}
+
+/// The guest runs; gives what virsh said on stderr.
+fn runs(world: &World, guest: &str) -> String {
+    let ran = session(world, &["create", guest]);
+    assert!(ran.ok, "{ran:?}");
+    assert_eq!(
+        session(world, &["domstate", "own"]).stdout.trim(),
+        "running"
+    );
+    assert!(session(world, &["destroy", "own"]).ok);
+    ran.stderr
+}
+
+fn starts(world: &mut World) {
+    let lab = &world.lab;
+    lab.must("useradd", &["--create-home", USER]);
+    lab.must("install", &["-d", "-o", USER, "-m", "700", "/run/ada"]);
+    let guest = lab.file("own.xml", GUEST);
+    let witness = format!("{HOOKS}/qemu.d/10-witness");
+    fs::write(&witness, WITNESS).expect("a hook");
+    lab.must("chmod", &["755", &witness]);
+    fs::write(SEEN, "").expect("a file");
+    lab.must("chmod", &["666", SEEN]);
+    let _ = lab.log();
+
+    let said = runs(world, &guest);
+    let seen = fs::read_to_string(SEEN).expect("what the hook saw");
+    let uid = world.lab.must("id", &["-u", USER]);
+    for operation in ["prepare", "start", "started", "stopped", "release"] {
+        let line = format!("{} own {operation}\n", uid.trim());
+        assert!(
+            seen.contains(&line),
+            "the user's libvirt ran no hook for {operation}: {seen}"
+        );
+    }
+    assert_eq!(said, "");
+    let log = world.lab.log();
+    assert!(log.iter().all(|line| !line.contains("portero")), "{log:?}");
+    // Control: the same without any hook.
+    fs::rename(HOOKS, AWAY).expect("hooks");
+    let said = runs(world, &guest);
+    fs::rename(AWAY, HOOKS).expect("hooks");
+    assert_eq!(said, "");
+
+    // What a user types by hand does nothing either, whatever it is given.
+    for hook in ["qemu", "network", "daemon"] {
+        let program = format!("/usr/bin/portero-{hook}-hook");
+        let by_user = ["-u", USER, "--", &program, "x"];
+        let ran = world.lab.run("runuser", &by_user);
+        assert!(
+            ran.ok && ran.stdout.is_empty() && ran.stderr.is_empty(),
+            "{ran:?}"
+        );
+    }
+    // Control: root is told.
+    assert!(!world.lab.run("portero-qemu-hook", &["x"]).ok);
+    let pid = fs::read_to_string("/run/ada/libvirt/libvirtd.pid").expect("the user's libvirtd");
+    world.lab.must("kill", &[pid.trim()]);
+    fs::remove_file(witness).expect("a hook");
+}
