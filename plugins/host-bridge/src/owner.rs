@@ -307,7 +307,7 @@ mod tests {
             );
             assert!(choose(&plan, &[]).is_err(), "{renderer}: nobody has them");
             assert!(
-                choose(&plan, &[first.clone()]).is_err(),
+                choose(&plan, &has_both[..1]).is_err(),
                 "{renderer}: nobody has eth1"
             );
             let left = [first, (owner, "eth1", unmanaged())];
