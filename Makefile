@@ -205,7 +205,7 @@ $(JOBS):
 # The packages as they are released: made in a tree that has what makes them, and looked at.
 packages:
 	tests/inside '$(TREE)' $(MAKE) deb rpm CARGO=true
-	tests/inside '$(TREE)' tests/packages '$(abspath $(PACKAGES))' '$(TREE)'
+	tests/inside '$(TREE)' tests/packages '$(abspath $(PACKAGES))' '$(realpath $(TREE))'
 
 # Programs of cargo's that only tests use, and their versions.
 TOOLS := $(ROOTS)/tools
