@@ -223,6 +223,7 @@ fuzz:
 # the sources of all crates are there.
 deny:
 	tests/tool '$(TOOLS)' $(CARGO_DENY) --no-default-features
+	$(CARGO) fetch --locked --quiet
 	'$(TOOLS)/bin/cargo-deny' --offline check bans licenses sources
 
 # The same and what is known to be wrong with dependencies, which is fetched from https://github.com/rustsec/advisory-db.
