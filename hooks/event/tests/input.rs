@@ -118,6 +118,11 @@ fn what_is_at_a_limit_is_read_and_what_is_beyond_is_not() {
     let deepest = deepest.expect("a limit");
     let message = refused(nested(deepest + 1).as_bytes());
     assert!(message.contains(&format!("{deepest} levels")), "{message}");
+    let many = |elements: usize| format!("<a>{}</a>", "<b/>".repeat(elements - 1));
+    assert!(Element::parse(many(400_000).as_bytes()).is_ok());
+    let error = Element::parse(many(400_001).as_bytes()).err();
+    let message = error.map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("400000 elements"), "{message}");
     let mut longest = b"<a/>".to_vec();
     longest.resize(INPUT_LIMIT, b' ');
     assert!(Element::parse(&longest).is_ok());
