@@ -20,7 +20,7 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build docs install uninstall deb rpm vendor setup tree compile demo test test-all unit programs core lab packages fuzz deny audit bench fmt clean
+.PHONY: all build docs install uninstall deb rpm vendor setup tree compile demo test test-all unit programs core lab packages fuzz deny audit mutants bench fmt clean
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and the cells: a tree and a firewall.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
@@ -211,6 +211,7 @@ packages:
 TOOLS := $(ROOTS)/tools
 CARGO_FUZZ := cargo-fuzz 0.13.2
 CARGO_DENY := cargo-deny 0.20.2
+CARGO_MUTANTS := cargo-mutants 27.1.0
 FUZZ_SECONDS ?= 600
 FUZZ ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 
@@ -229,6 +230,14 @@ deny:
 # The same and what is known to be wrong with dependencies, which is fetched from https://github.com/rustsec/advisory-db.
 audit: deny
 	'$(TOOLS)/bin/cargo-deny' check advisories
+
+# Which mutants: every so many of them, the same each time; `MUTANTS=0/1` all.
+MUTANTS ?= 0/8
+
+# Whether tests notice when the code that plans does something else: tests/mutants says how.
+mutants:
+	tests/tool '$(TOOLS)' $(CARGO_MUTANTS)
+	PATH="$(abspath $(TOOLS))/bin:$$PATH" tests/mutants '$(MUTANTS)'
 
 bench: tree build
 	$(CARGO) build --release --locked -p portero-bench

@@ -459,6 +459,8 @@ impl<'a> Engine<'a> {
 
     fn port_deleted(&mut self, network: &Network, port: &NetworkPort) -> Result<(), ApplyError> {
         let replanned = if self.is_running(port)? {
+            // Whoever is killed from here on leaves rules of an interface that is not there any more.
+            self.state.distrust()?;
             self.state.put_port(network.uuid, port, Plug::Out)?;
             self.replan_running_domain(port)
         } else {

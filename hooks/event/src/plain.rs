@@ -39,13 +39,18 @@ pub fn is_misleading(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Plain;
+    use super::{is_misleading, Plain};
 
     #[test]
     fn what_is_not_plain_is_escaped() {
         let plain = |text| Plain(text).to_string();
         assert_eq!(plain("a\nb\u{1b}[2J\0"), "a\\nb\\u{1b}[2J\\0");
         assert_eq!(plain("\u{202e}txt\u{2028}."), "\\u{202e}txt\\u{2028}.");
+        assert_eq!(
+            plain("a\u{61c}\u{200f}\u{2066}b"),
+            "a\\u{61c}\\u{200f}\\u{2066}b"
+        );
+        assert!(!is_misleading('\u{200d}') && !is_misleading('\u{202f}'));
         assert_eq!(plain("\"Größe\" 'a\\b'"), "\"Größe\" 'a\\b'");
     }
 }

@@ -110,3 +110,72 @@ fn operations_of_other_libvirts_are_kept() {
     assert!(!QemuOperation::from("reconnect").may_refuse());
     assert!(QemuOperation::from("start").may_refuse());
 }
+
+#[test]
+fn what_is_at_a_limit_is_read_and_what_is_beyond_is_not() {
+    let nested = |levels: usize| "<a>".repeat(levels) + &"</a>".repeat(levels);
+    let deepest = (1..).find(|levels| Element::parse(nested(levels + 1).as_bytes()).is_err());
+    let deepest = deepest.expect("a limit");
+    let message = refused(nested(deepest + 1).as_bytes());
+    assert!(message.contains(&format!("{deepest} levels")), "{message}");
+    let many = |elements: usize| format!("<a>{}</a>", "<b/>".repeat(elements - 1));
+    assert!(Element::parse(many(400_000).as_bytes()).is_ok());
+    let error = Element::parse(many(400_001).as_bytes()).err();
+    let message = error.map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("400000 elements"), "{message}");
+    let mut longest = b"<a/>".to_vec();
+    longest.resize(INPUT_LIMIT, b' ');
+    assert!(Element::parse(&longest).is_ok());
+}
+
+#[test]
+fn each_element_knows_its_line_its_text_and_its_children() {
+    let xml = b"<?xml version='1.0'?>\n<!-- \n -->\n<a one='1' xmlns:x='urn:x' two='2'> t \n<b/>\n<x:b/><b\n/> u\n</a>\n";
+    let root = Element::parse(xml).expect("XML");
+    assert_eq!((root.name(), root.line()), ("a", 4));
+    assert_eq!(root.attribute_names().collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(
+        (root.attribute("two"), root.attribute("x")),
+        (Some("2"), None)
+    );
+    let lines: Vec<usize> = root.children().iter().map(Element::line).collect();
+    assert_eq!(lines, [5, 6, 6]);
+    let own: Vec<usize> = root.all("b").map(Element::line).collect();
+    assert_eq!(own, [5, 6]);
+    assert_eq!(root.child("b").map(Element::line), Some(5));
+    assert_eq!(root.children()[1].namespace(), Some("urn:x"));
+    assert!(root.text().starts_with('t') && root.text().ends_with('u'));
+}
+
+#[test]
+fn what_nobody_would_read_is_refused_by_name() {
+    let root = Element::parse(b"<a x='1'><b/>text</a>").expect("XML");
+    let said = |checked: Result<(), portero_event::Problem>| {
+        checked.map_err(|problem| problem.to_string())
+    };
+    assert_eq!(said(root.only_attributes(&["w", "x"])), Ok(()));
+    let one_of = said(root.only_attributes(&["v", "w"])).expect_err("x");
+    assert!(
+        one_of.ends_with("attribute 'x' is not known, expected one of v, w"),
+        "{one_of}"
+    );
+    let none = said(root.only_attributes(&[])).expect_err("x");
+    assert!(
+        none.ends_with("attribute 'x' is not known, expected none"),
+        "{none}"
+    );
+    let child = said(root.expect_text()).expect_err("b");
+    assert!(
+        child.ends_with("<b>: not known in <a>, expected nothing"),
+        "{child}"
+    );
+    let text = said(root.expect_elements()).expect_err("text");
+    assert!(
+        text.ends_with("text 'text' is not known here, expected none"),
+        "{text}"
+    );
+    assert!(root.expect_nothing().is_err());
+    let empty = Element::parse(b"<a> \n </a>").expect("XML");
+    assert_eq!(said(empty.expect_nothing()), Ok(()));
+    assert!(refused(b"<a/>text").contains("text outside of any element"));
+}

@@ -220,6 +220,22 @@ fn what_a_comparison_writes_of_a_network_does_not_outlive_its_end() {
 }
 
 impl World {
+    /// Writes portero.toml.
+    fn configure(&self, text: &str) {
+        let folder = self.paths().config;
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("portero.toml"), text).expect("a file");
+    }
+
+    /// An event of a guest without forwards.
+    fn other(&mut self, operation: QemuOperation) {
+        let stdin =
+            b"<domain><name>db</name><uuid>bbbbbbbb-0000-4000-8000-000000000002</uuid></domain>";
+        let event = Event::domain(operation, stdin).expect("an event");
+        let handled = self.engine(|engine| engine.handle(&event, stdin));
+        handled.expect("handled");
+    }
+
     /// Lets a file of the state be older.
     fn age(&self, file: &str, seconds: u64) {
         let path = self.paths().state.join(file);
@@ -264,4 +280,25 @@ fn a_guest_that_takes_longer_than_any_to_start_has_not_started() {
     world.age(OBJECT, 310);
     world.sync();
     assert!(!world.forwards(), "{}", world.machine.rules());
+}
+
+#[test]
+fn a_hook_that_dies_when_it_has_noted_an_unplugged_interface_leaves_the_rest_to_the_next_event() {
+    for firewall in [Firewall::Iptables, Firewall::Nftables] {
+        let mut world = World::new(firewall);
+        world.start(Interface::In);
+        let state = State::new(&world.paths());
+        // Somebody holds the lock for as long as the hook lives.
+        let lock = state.lock(Deadline::after(Duration::from_secs(5)));
+        let lock = lock.expect("the lock");
+        world.configure("deadline = 1\n");
+        let stdin = format!("<hookData>{NETWORK}{PORT}</hookData>").into_bytes();
+        let event = Event::network(NetworkOperation::PortDeleted, &stdin).expect("an event");
+        let handled = world.engine(|engine| engine.handle(&event, &stdin));
+        assert!(handled.is_err() && world.forwards());
+        drop(lock);
+        // Of another guest, that has no forwards at all.
+        world.other(QemuOperation::Started);
+        assert!(!world.forwards(), "{}", world.machine.rules());
+    }
 }
