@@ -3,7 +3,11 @@
 use crate::{Deadline, KernelError};
 use netlink_packet_core::{
     NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NLM_F_ACK, NLM_F_REQUEST,
 };
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::poll::{poll, PollFd, PollFlags};
 use std::convert::Infallible;
@@ -51,6 +55,23 @@ impl From<Raw> for NetlinkPayload<Raw> {
     fn from(message: Raw) -> Self {
         Self::InnerMessage(message)
     }
+}
+
+/// Changes a link: what `change` writes into the message, and nothing else of it.
+///
+/// # Errors
+/// [`KernelError`] when the kernel refuses, or does not answer until the deadline.
+pub(crate) fn set_link(
+    index: u32,
+    deadline: Deadline,
+    change: impl FnOnce(&mut LinkMessage),
+) -> Result<(), KernelError> {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    change(&mut link);
+    let message = RouteNetlinkMessage::SetLink(link);
+    let flags = NLM_F_REQUEST | NLM_F_ACK;
+    Netlink::open(NETLINK_ROUTE, deadline)?.request(message, flags, |_| {})
 }
 
 /// A netlink socket of one protocol.

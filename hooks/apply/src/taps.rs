@@ -1,12 +1,9 @@
 //! Finds guests' taps, and puts them back into a bridge that libvirt took away under them.
 
 use crate::interfaces;
-use crate::netlink::Netlink;
+use crate::netlink::set_link;
 use crate::{Deadline, KernelError};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_packet_route::link::LinkAttribute;
 use portero_event::{InterfaceName, MacAddress};
 use portero_plan::Tap;
 use std::collections::BTreeSet;
@@ -76,16 +73,11 @@ pub(crate) fn reattach(
         if interfaces::master(&name).is_some() {
             continue;
         }
-        let mut message = LinkMessage::default();
-        message.header.index = interfaces::index(&name).map_err(error)?;
-        message
-            .attributes
-            .push(LinkAttribute::Controller(bridge_index));
-        Netlink::open(NETLINK_ROUTE, deadline)?.request(
-            RouteNetlinkMessage::SetLink(message),
-            NLM_F_REQUEST | NLM_F_ACK,
-            |_| {},
-        )?;
+        let index = interfaces::index(&name).map_err(error)?;
+        set_link(index, deadline, |link| {
+            link.attributes
+                .push(LinkAttribute::Controller(bridge_index));
+        })?;
         back.push(name);
     }
     Ok(back)

@@ -7,7 +7,7 @@ use super::noted::{
 };
 use super::record::seconds;
 use crate::interfaces;
-use crate::netlink::{Netlink, Raw};
+use crate::netlink::{set_link, Netlink, Raw};
 use crate::{Deadline, KernelError};
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST,
@@ -214,12 +214,7 @@ fn add(what: What, payload: Vec<u8>) -> Result<(), KernelError> {
 
 /// Changes a link.
 fn set(index: u32, change: impl FnOnce(&mut LinkMessage)) -> Result<(), KernelError> {
-    let mut link = LinkMessage::default();
-    link.header.index = index;
-    change(&mut link);
-    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
-    let message = RouteNetlinkMessage::SetLink(link);
-    netlink.request(message, NLM_F_REQUEST | NLM_F_ACK, |_| {})
+    set_link(index, Deadline::after(KERNEL), change)
 }
 
 /// Takes a bridge's interface away, if it is there.
