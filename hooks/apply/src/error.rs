@@ -1,9 +1,10 @@
 //! Why something could not be applied; each is one line for the user of virsh.
 
 use crate::KernelError;
-use portero_event::{EventError, ObjectName, Plain, Problem, XmlError};
+use portero_libvirt::{EventError, ObjectName};
 use portero_plan::{Origin, Owner};
 use portero_port_forward::ForwardError;
+use portero_xml::{Plain, Problem, XmlError};
 use std::path::PathBuf;
 
 /// Why something could not be applied.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// Longest configuration or state file that is read, in bytes.
-const FILE_LIMIT: u64 = portero_event::INPUT_LIMIT as u64;
+const FILE_LIMIT: u64 = portero_xml::INPUT_LIMIT as u64;
 
 /// Permission bits that let others than the owner write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;

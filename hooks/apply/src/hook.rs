@@ -2,10 +2,10 @@
 
 use crate::bounded::PROGRAM_FOLDERS;
 use crate::{ApplyError, Engine, Host, Log, LogSink, Paths, Severity};
-use portero_event::{
-    DaemonOperation, Event, EventError, HookArguments, NetworkOperation, QemuOperation, XmlError,
-    INPUT_LIMIT,
+use portero_libvirt::{
+    DaemonOperation, Event, EventError, HookArguments, NetworkOperation, QemuOperation,
 };
+use portero_xml::{XmlError, INPUT_LIMIT};
 use std::io::Read;
 use std::process::ExitCode;
 

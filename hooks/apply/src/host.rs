@@ -8,8 +8,8 @@ use crate::{
     conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Flow, Kernel, KernelError,
     Survey, Whereabouts,
 };
-use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
+use portero_libvirt::{InterfaceName, MacAddress};
 use portero_plan::iptables::{self, Base, Observed, Table};
 use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tap, Tool};

@@ -1,8 +1,8 @@
 //! What the engine asks of the machine it runs on.
 
 use crate::{Deadline, Whereabouts};
-use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
+use portero_libvirt::{InterfaceName, MacAddress};
 use portero_plan::{
     iptables, nftables, Claim, Family, Firewall, Neighbor, PortRange, Protocol, Rule, Script, Tap,
     Tool,

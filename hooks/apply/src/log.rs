@@ -1,7 +1,7 @@
 //! Where messages go: syslog, facility daemon, or stderr when there is no /dev/log.
 
 use crate::LogLevel;
-use portero_event::is_misleading;
+use portero_xml::is_misleading;
 use std::fmt;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;

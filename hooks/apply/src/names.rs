@@ -3,7 +3,7 @@
 
 use crate::bounded::read;
 use crate::{files, interfaces, Deadline, Paths};
-use portero_event::ObjectName;
+use portero_libvirt::ObjectName;
 use portero_plan::OwnerKind;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -4,7 +4,7 @@ use crate::interfaces;
 use crate::netlink::set_link;
 use crate::{Deadline, KernelError};
 use netlink_packet_route::link::LinkAttribute;
-use portero_event::{InterfaceName, MacAddress};
+use portero_libvirt::{InterfaceName, MacAddress};
 use portero_plan::Tap;
 use std::collections::BTreeSet;
 use std::fs;
@@ -99,7 +99,7 @@ fn tap_address(guest: MacAddress) -> String {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::find_among;
-    use portero_event::MacAddress;
+    use portero_libvirt::MacAddress;
     use portero_plan::Tap;
     use std::fs;
     use std::os::unix::fs::symlink;

@@ -21,7 +21,7 @@ pub(crate) use error::Error;
 use guest::Guest;
 use host::{Host, Place};
 use portero_apply::{clean_environment, Record};
-use portero_event::{Domain, MacAddress};
+use portero_libvirt::{Domain, MacAddress};
 use portero_plan::{Claim, Rule};
 use portero_port_forward::Forward;
 pub(crate) use set::{set, Existing, Reach, Wanted};

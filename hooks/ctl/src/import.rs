@@ -5,8 +5,8 @@ use crate::args::ImportArgs;
 use crate::forward::{self, Existing, Reach, Wanted};
 use crate::{input, terminal};
 use portero_apply::ApplyError;
-use portero_event::ObjectName;
 use portero_import::{conflicts, Domain, Imported, Metadata, Remark};
+use portero_libvirt::ObjectName;
 use std::path::Path;
 
 /// Why nothing is imported; each is one line.

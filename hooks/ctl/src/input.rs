@@ -1,7 +1,7 @@
 //! Files that the user names.
 
 use portero_apply::ApplyError;
-use portero_event::INPUT_LIMIT;
+use portero_xml::INPUT_LIMIT;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! The libvirt network of a bridge of the host.
 
-use portero_event::{InterfaceName, NAMESPACE};
+use portero_libvirt::InterfaceName;
+use portero_xml::NAMESPACE;
 use quick_xml::escape::escape;
 
 /// The network's XML; with a NIC it says what the bridge is made of.

@@ -3,7 +3,7 @@
 
 use crate::error::WatchError;
 use crate::folder::{Change, Folder};
-use portero_event::ObjectName;
+use portero_libvirt::ObjectName;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 

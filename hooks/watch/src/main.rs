@@ -29,7 +29,7 @@ use pace::{Pace, Step};
 use portero_apply::{
     clean_environment, ApplyError, Engine, Host, Log, LogLevel, LogSink, Paths, Severity,
 };
-use portero_event::ObjectName;
+use portero_libvirt::ObjectName;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Instant;

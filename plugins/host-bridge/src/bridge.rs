@@ -1,7 +1,7 @@
 //! What is wanted, and what the host has: a bridge, its NICs, and the host's files.
 
 use crate::BridgeError;
-use portero_event::{InterfaceName, MacAddress};
+use portero_libvirt::{InterfaceName, MacAddress};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 

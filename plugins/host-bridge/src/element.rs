@@ -1,7 +1,8 @@
 //! Reads `<hostBridge>`: what a network with forward mode `bridge` says of the bridge it needs.
 
 use crate::{Renderer, RendererError};
-use portero_event::{Element, ForwardMode, InterfaceName, NameError, Network, Problem, NAMESPACE};
+use portero_libvirt::{ForwardMode, InterfaceName, NameError, Network};
+use portero_xml::{Element, Problem, NAMESPACE};
 
 /// Who makes the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

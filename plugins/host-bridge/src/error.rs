@@ -2,7 +2,7 @@
 //! expected.
 
 use crate::SyntaxError;
-use portero_event::Plain;
+use portero_xml::Plain;
 
 /// Why no bridge can be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

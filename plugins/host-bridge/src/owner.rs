@@ -2,7 +2,7 @@
 //! host without its address.
 
 use crate::{Manager, Plan, Renderer};
-use portero_event::Plain;
+use portero_xml::Plain;
 use std::fmt;
 
 /// What brings interfaces up, as far as it can be asked whether it has one.

@@ -2,7 +2,7 @@
 
 use crate::bridge::{fit, Bridge, HostFiles, Nic};
 use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError, Owner, Renderer};
-use portero_event::Plain;
+use portero_xml::Plain;
 use std::collections::BTreeSet;
 
 /// One file that changes.

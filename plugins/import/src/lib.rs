@@ -9,7 +9,7 @@ mod shell_hook;
 
 pub use metadata::{conflicts, Metadata};
 
-use portero_event::ObjectName;
+use portero_libvirt::ObjectName;
 use portero_plan::{PortRange, Protocol};
 
 /// Something to be said of a line.

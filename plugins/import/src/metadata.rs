@@ -1,9 +1,10 @@
 //! The metadata that a domain is to have, checked by the planner that will read it.
 
 use super::{Domain, Ends, Forward, Remark};
-use portero_event::{Element, ObjectName, NAMESPACE};
+use portero_libvirt::ObjectName;
 use portero_plan::{Claim, Origin, OwnerKind};
 use portero_port_forward::{check_own, parse};
+use portero_xml::{Element, NAMESPACE};
 use quick_xml::escape::escape;
 use std::fmt;
 

@@ -5,7 +5,7 @@
 use super::rule::{self, Action, Effect, Rule};
 use super::shell::{self, Comparison, Condition, Expected, Joiner, Part, Statement, Word};
 use super::{Domain, Forward, Imported, Remark};
-use portero_event::ObjectName;
+use portero_libvirt::ObjectName;
 use std::collections::BTreeMap;
 
 /// What libvirt runs the hook for until a domain runs.

@@ -1,6 +1,6 @@
 //! Who a rule belongs to.
 
-use portero_event::ObjectName;
+use portero_libvirt::ObjectName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use crate::Lease;
 use ipnet::IpNet;
-use portero_event::{MacAddress, Network, Subnet};
+use portero_libvirt::{MacAddress, Network, Subnet};
 use portero_plan::Family;
 use std::net::IpAddr;
 

@@ -3,10 +3,9 @@
 
 use crate::ranges::{mappings, Mapping};
 use ipnet::IpNet;
-use portero_event::{
-    check_root, Element, InterfaceName, MacAddress, NameError, Problem, NAMESPACE,
-};
+use portero_libvirt::{InterfaceName, MacAddress, NameError};
 use portero_plan::{Claim, Family, Origin, OwnerKind, Protocol};
+use portero_xml::{check_root, Element, Problem, NAMESPACE};
 use std::fmt;
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
 //! Reads libvirt's lease files, /var/lib/libvirt/dnsmasq/BRIDGE.status
 //! (written by src/network/leaseshelper.c).
 
-use portero_event::MacAddress;
+use portero_libvirt::MacAddress;
 use serde::Deserialize;
 use std::net::IpAddr;
 

@@ -3,8 +3,9 @@
 use crate::address::{address_of, holds, network_of, reserved_for};
 use crate::{Forward, ForwardError, Lease};
 use ipnet::IpNet;
-use portero_event::{ForwardMode, InterfaceName, MacAddress, Network, Plain};
+use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network};
 use portero_plan::{Claim, Family, Origin, Owner, Rule, Ruleset};
+use portero_xml::Plain;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::rc::Rc;

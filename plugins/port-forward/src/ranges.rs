@@ -1,7 +1,7 @@
 //! Reads the `<range>`s of a forward: which ports lead where, in time that grows as their number.
 
-use portero_event::{Element, Problem, NAMESPACE};
 use portero_plan::PortRange;
+use portero_xml::{Element, Problem, NAMESPACE};
 use std::collections::BTreeMap;
 
 /// Ports of the host and the same number of ports of the guest.

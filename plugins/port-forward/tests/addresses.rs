@@ -1,9 +1,10 @@
 //! Whose addresses a domain's metadata may name.
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use portero_event::{Element, MacAddress, Network};
+use portero_libvirt::{MacAddress, Network};
 use portero_plan::{Family, Origin, Owner, OwnerKind};
 use portero_port_forward::{address_of, parse, parse_leases, plan_domain, Attachment, Forward};
+use portero_xml::Element;
 use std::rc::Rc;
 use uuid::Uuid;
 

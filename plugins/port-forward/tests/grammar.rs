@@ -5,9 +5,9 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_event::Element;
 use portero_plan::{Origin, Owner, OwnerKind};
 use portero_port_forward::{parse, Forward};
+use portero_xml::Element;
 use uuid::Uuid;
 
 fn read(content: &str) -> Result<Vec<Forward>, String> {

@@ -1,11 +1,11 @@
 //! What metadata may ask for, and how long it takes to find out.
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use portero_event::Element;
 use portero_plan::{Origin, Owner, OwnerKind, Protocol, Ruleset};
 use portero_port_forward::{
     check_listeners, check_others, check_own, parse, Forward, Limits, Listener,
 };
+use portero_xml::Element;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Reads attributes: each that is there has to be valid.
 
-use portero_event::{Element, Problem};
 use portero_plan::{PortRange, Verdict};
+use portero_xml::{Element, Problem};
 use std::net::IpAddr;
 
 /// Reads an attribute that may be absent.

@@ -4,11 +4,12 @@ use crate::grammar::MAC_OF_RECEIVER;
 use crate::resolve::resolve;
 use crate::{Direction, Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
 use ipnet::IpNet;
-use portero_event::{ForwardMode, InterfaceName, Network, ObjectName, Problem};
+use portero_libvirt::{ForwardMode, InterfaceName, Network, ObjectName};
 use portero_plan::{
     Clause, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
     Protocol, Service, TimeUnit, Verdict, Way,
 };
+use portero_xml::Problem;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

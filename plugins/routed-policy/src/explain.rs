@@ -1,7 +1,7 @@
 //! The verdict on one packet, and who gives it.
 
 use crate::compile::nets_of;
-use portero_event::{ForwardMode, Network, ObjectName};
+use portero_libvirt::{ForwardMode, Network, ObjectName};
 use portero_plan::{Clause, Family, Judged, Peer, Policy, Service, Verdict, Way};
 use std::net::IpAddr;
 

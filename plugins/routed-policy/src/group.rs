@@ -1,7 +1,7 @@
 //! Named groups of peers, /etc/portero/groups/NAME.xml.
 
 use crate::{PeerTarget, WrittenPeer};
-use portero_event::{check_root, Element, Problem, NAMESPACE};
+use portero_xml::{check_root, Element, Problem, NAMESPACE};
 
 /// A group: peers that rules name together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use crate::compile::nets_of;
 use crate::explain::is_for;
 use crate::{explain, At, Course, Decider, Decision, End, Packet, Protocol, Routing};
 use ipnet::IpNet;
-use portero_event::Network;
+use portero_libvirt::Network;
 use portero_plan::{
     Clause, Family, Judged, Named, Nets, Peer, Policy, PortRange, Service, Verdict, Way,
 };

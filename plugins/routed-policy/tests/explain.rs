@@ -8,12 +8,13 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_event::{Element, Network};
+use portero_libvirt::Network;
 use portero_plan::{Policy, Verdict};
 use portero_routed_policy::{
     compile, explain, explain_reply, At, Course, Decider, Decision, End, Packet, Protocol, Refusal,
     Routing, Surroundings, WrittenPolicy,
 };
+use portero_xml::Element;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

@@ -6,11 +6,11 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_event::{Element, Problem};
 use portero_plan::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
 use portero_routed_policy::{
     Antispoof, Direction, Group, Mode, PeerTarget, WrittenPolicy, WrittenRule,
 };
+use portero_xml::{Element, Problem};
 
 fn element(content: &str) -> Element {
     let xml = format!("<p:network xmlns:p='urn:portero:1'>\n{content}\n</p:network>");

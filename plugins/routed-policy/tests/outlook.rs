@@ -6,12 +6,13 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_event::{Element, Network, ObjectName};
+use portero_libvirt::{Network, ObjectName};
 use portero_plan::{Family, Policy, PortRange, Service, Verdict};
 use portero_routed_policy::{
     compile, explain, outlook, At, Course, End, Fate, Group, Outlook, Packet, Place, Protocol,
     Routing, Surroundings, WrittenPolicy,
 };
+use portero_xml::Element;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::net::IpAddr;

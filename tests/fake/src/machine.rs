@@ -3,8 +3,8 @@
 use crate::iptables::Iptables;
 use crate::nftables::Nftables;
 use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
-use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
+use portero_libvirt::{InterfaceName, MacAddress};
 use portero_plan::iptables::{self, Observed, Table};
 use portero_plan::nftables::Place;
 use portero_plan::{nftables, Claim, Counter, Family, Firewall, Neighbor, Script, Tap, Tool};

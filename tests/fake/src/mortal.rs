@@ -2,8 +2,8 @@
 
 use crate::Machine;
 use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
-use portero_event::{InterfaceName, MacAddress};
 use portero_host_bridge::HostBridge;
+use portero_libvirt::{InterfaceName, MacAddress};
 use portero_plan::{iptables, nftables, Claim, Family, Neighbor, Script, Tap, Tool};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;

@@ -1,9 +1,10 @@
 //! Networks with policies, as folders of XML: `NAME.xml` for each network, `groups/NAME.xml` for
 //! each group.
 
-use portero_event::{Element, Network, ObjectName};
+use portero_libvirt::{Network, ObjectName};
 use portero_plan::{Owner, OwnerKind, Ruleset};
 use portero_routed_policy::{compile, Compiled, Group, Surroundings, WrittenPolicy};
+use portero_xml::Element;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,7 @@ pub(crate) fn compile_in(
     networks: &[Network],
     groups: &dyn Fn(&ObjectName) -> Result<Group, String>,
 ) -> Result<Option<Compiled>, String> {
-    let line = |problem: portero_event::Problem| problem.to_string();
+    let line = |problem: portero_xml::Problem| problem.to_string();
     let Some(metadata) = network.metadata().map_err(line)? else {
         return Ok(None);
     };

@@ -2,9 +2,10 @@
 //! packets.
 
 use crate::policies::{compile_in, ruleset};
-use portero_event::{Element, Network, ObjectName};
+use portero_libvirt::{Network, ObjectName};
 use portero_plan::Ruleset;
 use portero_routed_policy::Group;
+use portero_xml::Element;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

@@ -2,8 +2,8 @@
 //! them. `PORTERO_CASES=accept` writes down what comes of them now.
 
 use portero_apply::{Engine, Hook, Log, LogSink, OnFailure, Paths, Severity};
-use portero_event::DaemonOperation;
 use portero_fake::Machine;
+use portero_libvirt::DaemonOperation;
 use portero_plan::{Neighbor, Tap};
 use portero_port_forward::Listener;
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
 //! Which guests run, as libvirt's own state and recorded ports tell it.
 
 use portero_apply::{Engine, Log, LogSink, Paths};
-use portero_event::{Event, NetworkOperation};
 use portero_fake::Machine;
+use portero_libvirt::{Event, NetworkOperation};
 use std::fs;
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! What no hook lived to note, or what one notes beside a comparison, on a machine in memory.
 
 use portero_apply::{Deadline, Engine, Log, LogSink, Paths, State};
-use portero_event::{Event, NetworkOperation, QemuOperation};
 use portero_fake::Machine;
+use portero_libvirt::{Event, NetworkOperation, QemuOperation};
 use portero_plan::{Firewall, Neighbor, OwnerKind};
 use std::fs;
 use std::thread;

@@ -3,8 +3,8 @@
 use portero_apply::{
     ActiveNetwork, ApplyError, Checked, Engine, Log, LogSink, OwnFile, Paths, Subject, Whereabouts,
 };
-use portero_event::{Event, NetworkOperation, ObjectName};
 use portero_fake::Machine;
+use portero_libvirt::{Event, NetworkOperation, ObjectName};
 use portero_plan::{Counter, Family, Firewall, Way};
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};

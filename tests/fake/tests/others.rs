@@ -1,8 +1,8 @@
 //! What others need stays, and what others put in the way does not, on a machine in memory.
 
 use portero_apply::{Deadline, Engine, Kernel, Log, LogSink, Paths};
-use portero_event::{Event, NetworkOperation, QemuOperation};
 use portero_fake::Machine;
+use portero_libvirt::{Event, NetworkOperation, QemuOperation};
 use portero_plan::{Family, Firewall, Neighbor, Script, Tool};
 use std::time::Duration;
 

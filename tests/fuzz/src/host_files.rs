@@ -2,10 +2,10 @@
 
 use crate::one_line::one_line;
 use crate::Reached;
-use portero_event::InterfaceName;
 use portero_host_bridge::{
     plan, Bridge, BridgeError, Change, HostFiles, Ifcfg, Kind, Nic, Plan, Renderer, Stp,
 };
+use portero_libvirt::InterfaceName;
 
 /// What begins a line with the path of the file that follows.
 const PATH: &str = "== ";

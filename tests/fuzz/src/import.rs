@@ -2,10 +2,10 @@
 
 use crate::one_line::one_line;
 use crate::Reached;
-use portero_event::{Element, NAMESPACE};
 use portero_import::{conflicts, Imported, Metadata};
 use portero_plan::{Origin, OwnerKind};
 use portero_port_forward::{check_own, parse, Forward};
+use portero_xml::{Element, NAMESPACE};
 
 /// Any text as hooks.json or as a hook in shell: what is printed of it is what portero reads again, and its
 /// command is one for a shell.

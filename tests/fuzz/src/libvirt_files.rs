@@ -5,9 +5,10 @@ use crate::one_line::one_line;
 use crate::world::{write, World};
 use crate::Reached;
 use portero_apply::Hook;
-use portero_event::{Element, Status};
+use portero_libvirt::Status;
 use portero_plan::Firewall;
 use portero_port_forward::parse_leases;
+use portero_xml::Element;
 
 /// A guest on the network `lan` that has no reservation.
 const DRIFT: &[u8] = b"<domain><name>drift</name><uuid>bbbbbbbb-0000-4000-8000-000000000012</uuid>\

@@ -3,8 +3,8 @@
 use crate::one_line::one_line;
 use crate::{script, Reached};
 use portero_apply::{ApplyError, Engine, Hook, Log, LogSink, OnFailure, Paths, Severity};
-use portero_event::Event;
 use portero_fake::Machine;
+use portero_libvirt::Event;
 use portero_plan::Firewall;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};

@@ -11,8 +11,8 @@ use crate::bounded::{find_program, run_starter};
 use crate::files::{self, Ownership};
 use crate::lock::Lock;
 use crate::{interfaces, Deadline, KernelError, Log, Paths, Severity};
-use portero_event::InterfaceName;
 use portero_host_bridge::{Bridge, Failure, Manager, Plan, Step, Stp};
+use portero_libvirt::InterfaceName;
 use std::fmt;
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@ use super::error::ChangeError;
 use super::record::{all, boot, seconds, Folder, LockOf, Phase};
 use crate::bounded::run_starter;
 use crate::{interfaces, Deadline, Severity};
-use portero_event::InterfaceName;
+use portero_libvirt::InterfaceName;
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -23,8 +23,8 @@ mod tests {
     use super::super::record::{boot, seconds, Folder, Phase, Record};
     use super::super::{Bridges, ChangeError, Confirmation};
     use crate::{Log, LogSink, Paths};
-    use portero_event::InterfaceName;
     use portero_host_bridge::Renderer;
+    use portero_libvirt::InterfaceName;
     use std::time::Duration;
 
     fn record() -> Record {

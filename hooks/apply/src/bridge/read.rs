@@ -1,8 +1,8 @@
 //! Reads what a bridge is planned from: the host's network files and its NICs.
 
 use crate::{files, interfaces, ApplyError, Paths};
-use portero_event::InterfaceName;
 use portero_host_bridge::{HostFiles, Kind, Nic};
+use portero_libvirt::InterfaceName;
 use std::fs;
 use std::path::Path;
 

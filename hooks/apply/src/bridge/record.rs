@@ -8,8 +8,8 @@ use crate::files::{self, Ownership};
 use crate::lock::Lock;
 use crate::{Deadline, Paths};
 use nix::time::{clock_gettime, ClockId};
-use portero_event::InterfaceName;
 use portero_host_bridge::{Manager, Renderer, Running};
+use portero_libvirt::InterfaceName;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,7 @@
 use super::{Engine, LibvirtRules};
 use crate::state::Plug;
 use crate::{ApplyError, Deadline, Frame, Record};
-use portero_event::MacAddress;
+use portero_libvirt::MacAddress;
 use portero_plan::{nftables, Firewall, Guards, Owner, OwnerKind, Ruleset, Script};
 use std::collections::BTreeSet;
 use uuid::Uuid;

@@ -4,14 +4,15 @@ use super::{check_alone, new_claims, Engine, NetworkPolicy};
 use crate::config::{element_in_file, group};
 use crate::state::{Plug, RecordedPort};
 use crate::{files, ApplyError, Config, Paths, Phase, Record, Severity};
-use portero_event::{Domain, Element, InterfaceName, Network, ObjectName, Problem};
 use portero_host_bridge::HostBridge;
+use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
 use portero_plan::{Claim, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_listeners, check_others, parse, parse_leases, plan_domain, plan_network, Attachment,
     Forward, Lease, Plan,
 };
 use portero_routed_policy::{compile, Compiled, Surroundings, WrittenPolicy};
+use portero_xml::{Element, Problem};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;

@@ -4,9 +4,10 @@
 use super::Engine;
 use crate::config::{file_of, parse};
 use crate::{files, ApplyError, Record, Whereabouts};
-use portero_event::{Element, Network, ObjectName, NAMESPACE};
+use portero_libvirt::{Network, ObjectName};
 use portero_plan::{Counters, Family, Firewall, Origin, OwnerKind, Policy, Ruleset};
 use portero_routed_policy::{Compiled, Group, WrittenPolicy};
+use portero_xml::{Element, NAMESPACE};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@
 use super::{Engine, LibvirtRules};
 use crate::state::{OutdatedPort, Plug};
 use crate::{files, ApplyError, Phase, Record};
-use portero_event::{
+use portero_libvirt::{
     Domain, Event, MacAddress, NetworkOperation, ObjectName, QemuOperation, Status,
 };
 use portero_plan::{Owner, OwnerKind};

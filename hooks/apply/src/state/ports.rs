@@ -2,7 +2,7 @@
 
 use super::{write_json, State};
 use crate::{files, ApplyError};
-use portero_event::{MacAddress, NetworkPort};
+use portero_libvirt::{MacAddress, NetworkPort};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::path::PathBuf;

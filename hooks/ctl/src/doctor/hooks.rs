@@ -5,7 +5,7 @@ use super::mend::word;
 use super::{Facts, Finding};
 use portero_apply::inspect::{Daemon, HookLink};
 use portero_apply::{HostFacts, Life, MissingHook, Wish};
-use portero_event::Nic;
+use portero_libvirt::Nic;
 
 /// What restarts libvirt's daemons, of which a host has the first or the others.
 pub(super) const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud";

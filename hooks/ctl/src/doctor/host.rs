@@ -1,7 +1,7 @@
 //! Checks of the host itself.
 
 use super::{Facts, Finding};
-use portero_event::ForwardMode;
+use portero_libvirt::ForwardMode;
 use portero_plan::Family;
 
 /// A host that is no router has guests that reach nobody.

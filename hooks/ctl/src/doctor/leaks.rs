@@ -3,7 +3,7 @@
 use super::mend::plain_policy;
 use super::{Facts, Finding};
 use portero_apply::ActiveNetwork;
-use portero_event::{ForwardMode, Network};
+use portero_libvirt::{ForwardMode, Network};
 use portero_plan::{Family, Verdict};
 use portero_routed_policy::{explain, At, Course, End, Packet, Protocol, Routing};
 

@@ -1,7 +1,7 @@
 //! Commands that mend what was found, as a shell takes them.
 
 use portero_apply::{ActiveNetwork, OwnFile};
-use portero_event::NAMESPACE;
+use portero_xml::NAMESPACE;
 
 /// What brings the firewall to what is wanted.
 pub(super) const SYNC: &str = "portero sync";

@@ -213,8 +213,9 @@ fn text(report: &Report) -> String {
 pub(super) mod tests {
     use super::*;
     use portero_apply::OwnFile;
-    use portero_event::{Element, Network};
+    use portero_libvirt::Network;
     use portero_plan::{Owner, OwnerKind, Policy, Ruleset};
+    use portero_xml::Element;
     use std::collections::BTreeMap;
 
     /// A network of the number, with a subnet of each family unless it is told otherwise.

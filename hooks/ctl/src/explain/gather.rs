@@ -11,7 +11,7 @@ use portero_apply::{
     ActiveNetwork, ApplyError, Deadline, Engine, Guest, Host, Life, OwnerStatus, Paths,
     Whereabouts, Wish,
 };
-use portero_event::{ForwardMode, Subnet};
+use portero_libvirt::{ForwardMode, Subnet};
 use portero_plan::{Family, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, Course, End, Packet, Protocol as Service, Routing};
 use std::net::{IpAddr, SocketAddr};

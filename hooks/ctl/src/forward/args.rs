@@ -3,7 +3,7 @@
 use super::spec::Spec;
 use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use portero_event::InterfaceName;
+use portero_libvirt::InterfaceName;
 use std::net::IpAddr;
 
 /// Forward ports of the host to a domain, at once, in its configuration or both

@@ -9,7 +9,7 @@ use super::host::{Host, Place};
 use super::reserve::Reservation;
 use crate::terminal::warning;
 use portero_apply::{ApplyError, Engine, Log, LogSink, Paths, Record};
-use portero_event::Domain;
+use portero_libvirt::Domain;
 use portero_plan::Claim;
 use portero_port_forward::{check_own, Forward};
 

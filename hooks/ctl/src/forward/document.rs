@@ -2,9 +2,10 @@
 //! back as it was everywhere else, comments and whatever others have put there included.
 
 use ipnet::IpNet;
-use portero_event::{Element, InterfaceName, MacAddress, XmlError, NAMESPACE};
+use portero_libvirt::{InterfaceName, MacAddress};
 use portero_plan::{PortRange, Protocol};
 use portero_port_forward::Mapping;
+use portero_xml::{Element, XmlError, NAMESPACE};
 use quick_xml::events::{BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
 use std::net::IpAddr;
@@ -408,7 +409,7 @@ mod tests {
         }
     }
 
-    fn mappings(element: &portero_event::Element) -> Vec<Mapping> {
+    fn mappings(element: &portero_xml::Element) -> Vec<Mapping> {
         let kind = portero_plan::OwnerKind::Domain;
         let origin = portero_plan::Origin::File("test".to_owned());
         let forwards = portero_port_forward::parse(element, kind, &origin).expect("forwards");

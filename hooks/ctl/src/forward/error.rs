@@ -2,8 +2,9 @@
 
 use super::spec::Spec;
 use portero_apply::ApplyError;
-use portero_event::{EventError, XmlError};
+use portero_libvirt::EventError;
 use portero_port_forward::ForwardError;
+use portero_xml::XmlError;
 
 /// Why a command about forwards failed.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,10 @@ use super::args::{Activity, Target};
 use super::document::Document;
 use super::error::Error;
 use super::host::{failed, Host};
-use portero_event::{Domain, Element, NAMESPACE};
+use portero_libvirt::Domain;
 use portero_plan::{Origin, Owner, OwnerKind};
 use portero_port_forward::{parse, Forward, Lease};
+use portero_xml::{Element, NAMESPACE};
 use virt::error::ErrorNumber;
 use virt::sys;
 
@@ -159,7 +160,7 @@ impl Guest {
         leases
     }
 
-    fn wrong(&self, source: portero_event::XmlError) -> Error {
+    fn wrong(&self, source: portero_xml::XmlError) -> Error {
         Error::Metadata {
             domain: self.name.escape_debug().to_string(),
             source,

@@ -9,7 +9,7 @@ use super::host::Host;
 use super::{changeable, outcome, when};
 use crate::terminal::warning;
 use portero_apply::clean_environment;
-use portero_event::ObjectName;
+use portero_libvirt::ObjectName;
 
 /// What a domain is to have.
 #[derive(Debug, Clone)]

@@ -7,9 +7,10 @@ use portero_apply::{
     ActiveNetwork, Guest, GuestNic, Interface, InterfaceKind, OwnFile, OwnerStatus, Phase, Record,
     Waiting,
 };
-use portero_event::{Element, Network, ObjectName};
+use portero_libvirt::{Network, ObjectName};
 use portero_plan::{Claim, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use portero_routed_policy::{compile, Group, Surroundings, WrittenPolicy};
+use portero_xml::Element;
 use std::net::IpAddr;
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 //! Who may open connections to whom, in few words.
 
 use super::value::{Kind, Sources};
-use portero_event::Network;
+use portero_libvirt::Network;
 use portero_plan::{Family, Service, Verdict};
 use portero_routed_policy::{is_host_service, outlook, Fate, Outlook, Place, Routing};
 use serde::Serialize;

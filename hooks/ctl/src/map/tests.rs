@@ -8,7 +8,7 @@ use super::tree::{Charset, Terminal};
 use super::value::Map;
 use super::{dot, svg, tree};
 use crate::snapshot::compare;
-use portero_event::Element;
+use portero_xml::Element;
 
 const UNICODE: Terminal = Terminal {
     charset: Charset::Unicode,

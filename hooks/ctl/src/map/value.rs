@@ -3,7 +3,7 @@
 use super::passage::{passages, Passage};
 use crate::status::{self, Row};
 use portero_apply::{ActiveNetwork, Interface, InterfaceKind, OwnerStatus};
-use portero_event::{ForwardMode, Network};
+use portero_libvirt::{ForwardMode, Network};
 use portero_plan::{Family, OwnerKind};
 use serde::Serialize;
 use std::net::IpAddr;

@@ -5,7 +5,7 @@ use super::{words, Error};
 use crate::args::CheckedSubject;
 use crate::{status, DONE};
 use portero_apply::{ApplyError, Checked, Engine, Subject};
-use portero_event::Network;
+use portero_libvirt::Network;
 use serde::Serialize;
 use std::path::Path;
 

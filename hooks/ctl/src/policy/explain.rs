@@ -4,7 +4,7 @@ use super::{forward, words, Error};
 use crate::args::{ProtocolName, Question};
 use crate::{status, terminal, DONE};
 use portero_apply::{ActiveNetwork, Engine, Whereabouts};
-use portero_event::{ForwardMode, Network, ObjectName};
+use portero_libvirt::{ForwardMode, Network, ObjectName};
 use portero_plan::{Family, Verdict, Way};
 use portero_routed_policy::{
     explain, explain_reply, rule_of_clause, At, Course, Decider, Decision, End, Packet, Protocol,

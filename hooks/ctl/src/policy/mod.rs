@@ -11,7 +11,7 @@ pub(crate) use explain::{end, rulings, Ruling};
 
 use crate::args::PolicyCommand;
 use portero_apply::{ApplyError, Engine};
-use portero_event::ObjectName;
+use portero_libvirt::ObjectName;
 use std::net::IpAddr;
 
 /// Why a command about policies failed.

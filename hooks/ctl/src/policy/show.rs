@@ -4,7 +4,7 @@ use super::clauses::{rows, table, Columns, Row};
 use super::{words, Error};
 use crate::{status, DONE};
 use portero_apply::{ActiveNetwork, ApplyError, Engine};
-use portero_event::{Network, ObjectName};
+use portero_libvirt::{Network, ObjectName};
 use portero_plan::{Counters, Ruleset};
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! What a clause matches, in words.
 
-use portero_event::Network;
+use portero_libvirt::Network;
 use portero_plan::{
     Clause, Family, Judged, Named, Nat, NatPeer, Neighbor, Nets, Peer, PortRange, Service, Way,
 };
@@ -172,8 +172,8 @@ pub(super) fn of_neighbor(neighbor: &Neighbor) -> String {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
-    use portero_event::Element;
     use portero_plan::{LogRate, Protocol, TimeUnit, Verdict};
+    use portero_xml::Element;
     use std::fmt::Debug;
     use std::str::FromStr;
 

@@ -5,7 +5,7 @@ use super::port::{divide, fold_aliases, has_ip, unfit, Divided, Named};
 use super::routes::{rewrite, zone, KINDS};
 use crate::bridge::{is_backup, Bridge, HostFiles, Nic, Stp};
 use crate::{BridgeError, Owner, Plan, Renderer};
-use portero_event::MacAddress;
+use portero_libvirt::MacAddress;
 
 /// Where the files are, below /etc.
 const FOLDER: &str = "sysconfig/network-scripts";

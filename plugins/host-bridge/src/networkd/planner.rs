@@ -5,7 +5,7 @@ use super::find::{owner_unit, path, Fit, FOLDER};
 use crate::bridge::{Bridge, HostFiles, Kind, Nic, Stp};
 use crate::unit::{Comments, Divide, Fate, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
-use portero_event::InterfaceName;
+use portero_libvirt::InterfaceName;
 
 /// What the names of files of our own begin with, so that they are found before those that match
 /// more than one interface.

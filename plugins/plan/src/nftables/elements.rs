@@ -200,7 +200,7 @@ pub(crate) fn network(network: IpNet) -> String {
     }
 }
 
-/// An interface's name; [`portero_event::InterfaceName`] has no quote in it.
+/// An interface's name; [`portero_libvirt::InterfaceName`] has no quote in it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{name}\"")
 }

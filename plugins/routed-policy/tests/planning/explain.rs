@@ -2,7 +2,7 @@
 //! do as it says is tested in tests/fake, and with real packets in tests/lab.
 
 use crate::networks::{network, Networks};
-use portero_event::{ForwardMode, Network};
+use portero_libvirt::{ForwardMode, Network};
 use portero_plan::{Policy, Verdict, Way};
 use portero_routed_policy::{explain, At, Course, Decider, End, Packet, Protocol, Routing};
 

@@ -1,8 +1,9 @@
 //! Networks for tests: `net`, which has the policy, with `lab` and others beside it.
 
-use portero_event::{Element, Network, ObjectName};
+use portero_libvirt::{Network, ObjectName};
 use portero_plan::Policy;
 use portero_routed_policy::{compile, Compiled, Group, Surroundings, WrittenPolicy};
+use portero_xml::Element;
 use std::collections::BTreeMap;
 
 /// A network of the addresses 10.NUMBER.0.0/24 and fd00:NUMBER::/64 behind the bridge `br-NAME`.

@@ -1,8 +1,8 @@
 //! Guests and networks on a machine in memory, what can happen to them, and what then has to be.
 
 use portero_apply::{Engine, Log, LogSink, Paths};
-use portero_event::{DaemonOperation, Event, NetworkOperation, QemuOperation};
 use portero_fake::{process, Killed, Machine, Points};
+use portero_libvirt::{DaemonOperation, Event, NetworkOperation, QemuOperation};
 use portero_plan::Firewall;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

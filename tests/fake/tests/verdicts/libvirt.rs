@@ -1,7 +1,7 @@
 //! What libvirt itself has in its firewall for networks, as its source writes it
 //! (src/network/network_iptables.c, network_nftables.c).
 
-use portero_event::{ForwardMode, Network};
+use portero_libvirt::{ForwardMode, Network};
 use std::net::IpAddr;
 
 /// What libvirt says of packets to guests of a subnet, or from them.

@@ -10,8 +10,8 @@ mod packet;
 
 use packet::{Connection, Seen};
 use portero_apply::{Deadline, Kernel};
-use portero_event::Network;
 use portero_fake::{random_networks, Machine, RandomNetworks, MACS};
+use portero_libvirt::Network;
 use portero_plan::iptables::Observed;
 use portero_plan::{Family, Policy};
 use portero_routed_policy::{explain, At, Course, Decision, End, Packet, Protocol, Routing};

@@ -1,7 +1,7 @@
 //! Names, addresses, operations and arguments, as libvirt gives them.
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use portero_event::{
+use portero_libvirt::{
     DaemonOperation, Duid, EventError, HookArguments, InterfaceName, MacAddress, NetworkOperation,
     ObjectName, QemuOperation,
 };

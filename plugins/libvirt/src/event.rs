@@ -1,9 +1,7 @@
 //! One invocation of a hook as a value.
 
-use crate::{
-    DaemonOperation, Domain, Element, Network, NetworkOperation, NetworkPort, Problem,
-    QemuOperation, XmlError,
-};
+use crate::{DaemonOperation, Domain, Network, NetworkOperation, NetworkPort, QemuOperation};
+use portero_xml::{Element, Problem, XmlError};
 
 /// What libvirt tells a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,8 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_event::{Element, Event, MacAddress, NetworkOperation, QemuOperation, INPUT_LIMIT};
+use portero_libvirt::{Event, MacAddress, NetworkOperation, QemuOperation};
+use portero_xml::{Element, INPUT_LIMIT};
 
 fn refused(input: &[u8]) -> String {
     let message = Element::parse(input)
@@ -95,7 +96,7 @@ fn names_and_addresses_are_valid_or_refused() {
         "a\nb",
     ] {
         assert!(
-            wrong.parse::<portero_event::InterfaceName>().is_err(),
+            wrong.parse::<portero_libvirt::InterfaceName>().is_err(),
             "{wrong}"
         );
     }
@@ -150,9 +151,8 @@ fn each_element_knows_its_line_its_text_and_its_children() {
 #[test]
 fn what_nobody_would_read_is_refused_by_name() {
     let root = Element::parse(b"<a x='1'><b/>text</a>").expect("XML");
-    let said = |checked: Result<(), portero_event::Problem>| {
-        checked.map_err(|problem| problem.to_string())
-    };
+    let said =
+        |checked: Result<(), portero_xml::Problem>| checked.map_err(|problem| problem.to_string());
     assert_eq!(said(root.only_attributes(&["w", "x"])), Ok(()));
     let one_of = said(root.only_attributes(&["v", "w"])).expect_err("x");
     assert!(

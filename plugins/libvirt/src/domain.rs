@@ -1,6 +1,7 @@
 //! The part of a domain's XML that portero uses.
 
-use crate::{own_metadata, Element, InterfaceName, MacAddress, ObjectName, Problem};
+use crate::{InterfaceName, MacAddress, ObjectName};
+use portero_xml::{own_metadata, Element, Problem};
 use uuid::Uuid;
 
 /// A domain (guest).

@@ -1,25 +1,8 @@
-//! Turns what libvirt passes to a hook (argv and the XML on stdin) into a typed [`Event`].
-//!
-//! Everything here is pure: no file, no process, no clock. The operations are those of
-//! <https://libvirt.org/hooks.html>; operations libvirt may add later are kept as `Unknown`.
+//! The root elements that are portero's own, by their namespace: in an object's `<metadata>` and in the files of
+//! /etc/portero. A later version of the grammar gets another namespace, so that an old portero refuses what it cannot
+//! know instead of leaving half of it out.
 
-mod domain;
-mod event;
-mod names;
-mod network;
-mod operation;
-mod plain;
-mod status;
-mod xml;
-
-pub use domain::{Domain, Nic};
-pub use event::{Event, EventError, HookArguments};
-pub use names::{InterfaceName, MacAddress, NameError, ObjectName};
-pub use network::{Duid, ForwardMode, Network, NetworkPort, Reservation, Subnet};
-pub use operation::{DaemonOperation, NetworkOperation, QemuOperation};
-pub use plain::{is_misleading, Plain};
-pub use status::Status;
-pub use xml::{Element, Problem, XmlError, INPUT_LIMIT};
+use crate::{Element, Problem};
 
 /// The namespace of portero's own elements in libvirt's `<metadata>` and in /etc/portero.
 pub const NAMESPACE: &str = "urn:portero:1";
@@ -31,7 +14,7 @@ const NAMESPACE_FAMILY: &str = "urn:portero:";
 ///
 /// # Errors
 /// [`Problem`] when the element is of another version of the namespace, or is not called `expected`.
-fn own_metadata(object: &Element, expected: &'static str) -> Result<Option<Element>, Problem> {
+pub fn own_metadata(object: &Element, expected: &'static str) -> Result<Option<Element>, Problem> {
     let Some(metadata) = object.child("metadata") else {
         return Ok(None);
     };

@@ -1,7 +1,8 @@
 //! What is read of a network's XML.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use portero_event::{Domain, Element, ForwardMode, Network, NetworkPort};
+use portero_libvirt::{Domain, ForwardMode, Network, NetworkPort};
+use portero_xml::Element;
 
 #[test]
 fn the_one_interface_of_a_network_is_read_as_libvirt_does() {

@@ -1,7 +1,8 @@
 //! The part of a network's and a network port's XML that portero uses.
 
 use crate::domain::{defined_uuid_of, name_of, uuid_of};
-use crate::{own_metadata, Element, InterfaceName, MacAddress, ObjectName, Problem};
+use crate::{InterfaceName, MacAddress, ObjectName};
+use portero_xml::{own_metadata, Element, Problem};
 use std::net::IpAddr;
 use uuid::Uuid;
 

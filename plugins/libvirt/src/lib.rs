@@ -1,0 +1,18 @@
+//! What libvirt passes to a hook and keeps in its state: arguments, XML on stdin and status files, as typed values.
+//!
+//! Everything here is pure: no file, no process, no clock. The operations are those of
+//! <https://libvirt.org/hooks.html>; operations that libvirt may add later are kept as `Unknown`.
+
+mod domain;
+mod event;
+mod names;
+mod network;
+mod operation;
+mod status;
+
+pub use domain::{Domain, Nic};
+pub use event::{Event, EventError, HookArguments};
+pub use names::{InterfaceName, MacAddress, NameError, ObjectName};
+pub use network::{Duid, ForwardMode, Network, NetworkPort, Reservation, Subnet};
+pub use operation::{DaemonOperation, NetworkOperation, QemuOperation};
+pub use status::Status;
