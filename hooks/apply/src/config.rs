@@ -1,8 +1,9 @@
 //! /etc/portero: portero.toml, and a file for each domain or network that has one.
 
 use crate::{files, ApplyError, Paths, Severity};
+use portero_firewall::Firewall;
 use portero_libvirt::ObjectName;
-use portero_plan::{Firewall, Origin, OwnerKind};
+use portero_model::{Origin, OwnerKind};
 use portero_port_forward::Limits;
 use portero_routed_policy::Group;
 use portero_xml::Element;

@@ -164,7 +164,7 @@ fn local_addresses() -> BTreeSet<IpAddr> {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
-    use portero_plan::{PortRange, Protocol};
+    use portero_model::{PortRange, Protocol};
     use std::net::SocketAddr;
 
     /// The host's address, and another of its own.

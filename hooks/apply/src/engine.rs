@@ -22,11 +22,12 @@ pub use wishes::{Backends, Life, Object, Wish};
 use crate::kernel::Kernel;
 use crate::state::Plug;
 use crate::{ApplyError, Config, Deadline, Log, Paths, Phase, Record, Severity, State, Waiting};
+use portero_firewall::{Firewall, Script, Tool};
 use portero_host_bridge::Activation;
 use portero_libvirt::{
     DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
 };
-use portero_plan::{Claim, Firewall, Origin, Owner, OwnerKind, Script, Tool};
+use portero_model::{Claim, Origin, Owner, OwnerKind};
 use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward, Plan};
 use portero_routed_policy::WrittenPolicy;
 use std::collections::{BTreeSet, HashSet};

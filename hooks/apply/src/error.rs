@@ -2,7 +2,7 @@
 
 use crate::KernelError;
 use portero_libvirt::{EventError, ObjectName};
-use portero_plan::{Origin, Owner};
+use portero_model::{Origin, Owner};
 use portero_port_forward::ForwardError;
 use portero_xml::{Plain, Problem, XmlError};
 use std::path::PathBuf;

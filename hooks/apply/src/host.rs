@@ -8,11 +8,12 @@ use crate::{
     conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Flow, Kernel, KernelError,
     Survey, Whereabouts,
 };
+use portero_firewall::iptables::{self, Base, Observed, Table};
+use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
+use portero_firewall::{Firewall, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_plan::iptables::{self, Base, Observed, Table};
-use portero_plan::nftables::{self, Place, LIBVIRT_TABLE};
-use portero_plan::{Claim, Family, Firewall, Neighbor, Script, Tap, Tool};
+use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,12 +1,10 @@
 //! What the engine asks of the machine it runs on.
 
 use crate::{Deadline, Whereabouts};
+use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_plan::{
-    iptables, nftables, Claim, Family, Firewall, Neighbor, PortRange, Protocol, Rule, Script, Tap,
-    Tool,
-};
+use portero_model::{Claim, Family, Neighbor, PortRange, Protocol, Rule, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -4,7 +4,7 @@ use crate::KernelError;
 use nix::sys::socket::{
     bind, setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrIn6,
 };
-use portero_plan::{Claim, Protocol};
+use portero_model::{Claim, Protocol};
 use portero_port_forward::Listener;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
@@ -134,7 +134,7 @@ fn address_of(hex: &str) -> Option<IpAddr> {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
-    use portero_plan::PortRange;
+    use portero_model::PortRange;
     use std::net::{TcpListener, UdpSocket};
 
     fn found(protocol: Protocol, port: u16) -> Vec<IpAddr> {

@@ -4,7 +4,7 @@
 use crate::bounded::read;
 use crate::{files, interfaces, Deadline, Paths};
 use portero_libvirt::ObjectName;
-use portero_plan::OwnerKind;
+use portero_model::OwnerKind;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub fn interface_names() -> Vec<String> {
 mod tests {
     use super::object_names;
     use crate::Paths;
-    use portero_plan::OwnerKind;
+    use portero_model::OwnerKind;
     use std::fs;
 
     #[test]

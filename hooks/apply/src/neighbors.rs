@@ -6,7 +6,7 @@
 use crate::bounded::{read, run};
 use crate::{Deadline, KernelError};
 use nix::sys::socket::{setsockopt, sockopt};
-use portero_plan::Neighbor;
+use portero_model::Neighbor;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -13,8 +13,9 @@ pub(crate) use ports::{OutdatedPort, Plug, RecordedPort};
 
 use crate::lock::Lock;
 use crate::{files, ApplyError, Deadline, Paths};
+use portero_firewall::Firewall;
 use portero_libvirt::{Domain, Event, Network, NetworkOperation, QemuOperation};
-use portero_plan::{Claim, Family, Firewall, Owner, OwnerKind, Ruleset};
+use portero_model::{Claim, Family, Owner, OwnerKind, Ruleset};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;

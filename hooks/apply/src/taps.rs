@@ -5,7 +5,7 @@ use crate::netlink::set_link;
 use crate::{Deadline, KernelError};
 use netlink_packet_route::link::LinkAttribute;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_plan::Tap;
+use portero_model::Tap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -100,7 +100,7 @@ fn tap_address(guest: MacAddress) -> String {
 mod tests {
     use super::find_among;
     use portero_libvirt::MacAddress;
-    use portero_plan::Tap;
+    use portero_model::Tap;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;

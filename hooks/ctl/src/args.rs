@@ -6,7 +6,7 @@ use crate::forward::ForwardArgs;
 use clap::{Parser, Subcommand, ValueHint};
 use portero_host_bridge::Renderer;
 use portero_libvirt::{InterfaceName, MacAddress, ObjectName};
-use portero_plan::OwnerKind;
+use portero_model::OwnerKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
 

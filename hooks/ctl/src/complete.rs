@@ -5,7 +5,7 @@ use crate::args::Args;
 use clap::CommandFactory;
 use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate};
 use portero_apply::{interface_names, object_names, Paths};
-use portero_plan::OwnerKind;
+use portero_model::OwnerKind;
 
 /// The variable.
 const VARIABLE: &str = "PORTERO_COMPLETE";

@@ -22,7 +22,7 @@ use guest::Guest;
 use host::{Host, Place};
 use portero_apply::{clean_environment, Record};
 use portero_libvirt::{Domain, MacAddress};
-use portero_plan::{Claim, Rule};
+use portero_model::{Claim, Rule};
 use portero_port_forward::Forward;
 pub(crate) use set::{set, Existing, Reach, Wanted};
 use spec::Spec;

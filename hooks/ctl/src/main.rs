@@ -21,7 +21,7 @@ mod validate;
 use args::{Args, Command, RulesCommand};
 use clap::Parser;
 use portero_apply::{clean_environment, ApplyError, Engine, Host, Log, LogSink, Paths};
-use portero_plan::Script;
+use portero_firewall::Script;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::Write;

@@ -5,7 +5,7 @@ use crate::{input, terminal, DONE, FAILED};
 use portero_apply::{ApplyError, Config};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, Network};
-use portero_plan::{Origin, Owner, OwnerKind};
+use portero_model::{Origin, Owner, OwnerKind};
 use portero_port_forward::{check_own, parse, plan_network, Forward, ForwardError};
 use portero_routed_policy::{compile, Group, Surroundings, WrittenPolicy};
 use portero_xml::{Element, Problem, NAMESPACE};

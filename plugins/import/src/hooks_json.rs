@@ -5,7 +5,7 @@ use super::{Domain, Ends, Forward, Imported, Remark};
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{parse_to_ast, CollectOptions, ParseOptions};
-use portero_plan::{PortRange, Protocol};
+use portero_model::{PortRange, Protocol};
 
 /// JSON, and comments as the hook allows them.
 const OPTIONS: ParseOptions = ParseOptions {

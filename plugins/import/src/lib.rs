@@ -10,7 +10,7 @@ mod shell_hook;
 pub use metadata::{conflicts, Metadata};
 
 use portero_libvirt::ObjectName;
-use portero_plan::{PortRange, Protocol};
+use portero_model::{PortRange, Protocol};
 
 /// Something to be said of a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use super::{Domain, Ends, Forward, Remark};
 use portero_libvirt::ObjectName;
-use portero_plan::{Claim, Origin, OwnerKind};
+use portero_model::{Claim, Origin, OwnerKind};
 use portero_port_forward::{check_own, parse};
 use portero_xml::{Element, NAMESPACE};
 use quick_xml::escape::escape;

@@ -1,7 +1,7 @@
 //! One rule as it is given to iptables on its command line.
 
 use super::{Ends, Forward, Remark};
-use portero_plan::{PortRange, Protocol};
+use portero_model::{PortRange, Protocol};
 
 /// What one command does.
 #[derive(Debug, Clone, PartialEq, Eq)]

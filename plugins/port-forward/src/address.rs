@@ -3,7 +3,7 @@
 use crate::Lease;
 use ipnet::IpNet;
 use portero_libvirt::{MacAddress, Network, Subnet};
-use portero_plan::Family;
+use portero_model::Family;
 use std::net::IpAddr;
 
 /// The address that a network gives an interface: its reservation, or else its lease. `leases` is

@@ -2,7 +2,7 @@
 
 use crate::index::Index;
 use crate::{Forward, ForwardError, Limits};
-use portero_plan::{Claim, Owner, Protocol, Ruleset};
+use portero_model::{Claim, Owner, Protocol, Ruleset};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -4,7 +4,7 @@
 use crate::ranges::{mappings, Mapping};
 use ipnet::IpNet;
 use portero_libvirt::{InterfaceName, MacAddress, NameError};
-use portero_plan::{Claim, Family, Origin, OwnerKind, Protocol};
+use portero_model::{Claim, Family, Origin, OwnerKind, Protocol};
 use portero_xml::{check_root, Element, Problem, NAMESPACE};
 use std::fmt;
 use std::net::IpAddr;

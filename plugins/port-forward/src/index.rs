@@ -2,7 +2,7 @@
 //! shall not keep others waiting.
 
 use ipnet::IpNet;
-use portero_plan::{Claim, Protocol};
+use portero_model::{Claim, Protocol};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 

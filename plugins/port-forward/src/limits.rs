@@ -3,7 +3,7 @@
 use crate::grammar::network;
 use crate::{Forward, ForwardError};
 use ipnet::IpNet;
-use portero_plan::{Origin, PortRange};
+use portero_model::{Origin, PortRange};
 use serde::de::{self, Deserializer};
 use serde::Deserialize;
 use std::net::IpAddr;

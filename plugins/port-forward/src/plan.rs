@@ -4,7 +4,7 @@ use crate::address::{address_of, holds, network_of, reserved_for};
 use crate::{Forward, ForwardError, Lease};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network};
-use portero_plan::{Claim, Family, Origin, Owner, Rule, Ruleset};
+use portero_model::{Claim, Family, Origin, Owner, Rule, Ruleset};
 use portero_xml::Plain;
 use std::collections::HashSet;
 use std::net::IpAddr;

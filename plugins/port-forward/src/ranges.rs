@@ -1,6 +1,6 @@
 //! Reads the `<range>`s of a forward: which ports lead where, in time that grows as their number.
 
-use portero_plan::PortRange;
+use portero_model::PortRange;
 use portero_xml::{Element, Problem, NAMESPACE};
 use std::collections::BTreeMap;
 

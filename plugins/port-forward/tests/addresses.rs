@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use portero_libvirt::{MacAddress, Network};
-use portero_plan::{Family, Origin, Owner, OwnerKind};
+use portero_model::{Family, Origin, Owner, OwnerKind};
 use portero_port_forward::{address_of, parse, parse_leases, plan_domain, Attachment, Forward};
 use portero_xml::Element;
 use std::rc::Rc;

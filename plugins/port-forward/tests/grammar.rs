@@ -5,7 +5,7 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_plan::{Origin, Owner, OwnerKind};
+use portero_model::{Origin, Owner, OwnerKind};
 use portero_port_forward::{parse, Forward};
 use portero_xml::Element;
 use uuid::Uuid;

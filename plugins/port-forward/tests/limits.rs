@@ -1,7 +1,7 @@
 //! What metadata may ask for, and how long it takes to find out.
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use portero_plan::{Origin, Owner, OwnerKind, Protocol, Ruleset};
+use portero_model::{Origin, Owner, OwnerKind, Protocol, Ruleset};
 use portero_port_forward::{
     check_listeners, check_others, check_own, parse, Forward, Limits, Listener,
 };

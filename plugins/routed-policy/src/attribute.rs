@@ -1,6 +1,6 @@
 //! Reads attributes: each that is there has to be valid.
 
-use portero_plan::{PortRange, Verdict};
+use portero_model::{PortRange, Verdict};
 use portero_xml::{Element, Problem};
 use std::net::IpAddr;
 

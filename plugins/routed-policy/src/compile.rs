@@ -5,7 +5,7 @@ use crate::resolve::resolve;
 use crate::{Direction, Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, Network, ObjectName};
-use portero_plan::{
+use portero_model::{
     Clause, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
     Protocol, Service, TimeUnit, Verdict, Way,
 };
@@ -155,7 +155,7 @@ pub fn is_host_service(service: &Service) -> bool {
 fn host_services() -> impl Iterator<Item = Service> {
     let ports = HOST_SERVICES.map(|(protocol, port)| Service::Ports {
         protocol,
-        ports: portero_plan::PortRange::new(port, port).ok(),
+        ports: portero_model::PortRange::new(port, port).ok(),
     });
     let neighbors = NEIGHBOR_TYPES.map(|kind| Service::Icmp {
         family: Family::Ipv6,

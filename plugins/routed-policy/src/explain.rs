@@ -2,7 +2,7 @@
 
 use crate::compile::nets_of;
 use portero_libvirt::{ForwardMode, Network, ObjectName};
-use portero_plan::{Clause, Family, Judged, Peer, Policy, Service, Verdict, Way};
+use portero_model::{Clause, Family, Judged, Peer, Policy, Service, Verdict, Way};
 use std::net::IpAddr;
 
 /// A packet that opens a connection.
@@ -75,7 +75,7 @@ impl End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// A port of the destination.
-    Port(portero_plan::Protocol, u16),
+    Port(portero_model::Protocol, u16),
     /// ICMP or ICMPv6 by the family of the addresses: type and code.
     Icmp(u8, u8),
     /// Another.

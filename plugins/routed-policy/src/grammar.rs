@@ -4,7 +4,7 @@
 use crate::attribute::{address, is_yes, number, optional, ports, required, verdict, word};
 use crate::{PeerTarget, WrittenPeer};
 use portero_libvirt::InterfaceName;
-use portero_plan::{Family, Judged, PortRange, Protocol, Service, Spoof, TimeUnit, Verdict};
+use portero_model::{Family, Judged, PortRange, Protocol, Service, Spoof, TimeUnit, Verdict};
 use portero_xml::{Element, Problem, NAMESPACE};
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -5,7 +5,7 @@ use crate::explain::is_for;
 use crate::{explain, At, Course, Decider, Decision, End, Packet, Protocol, Routing};
 use ipnet::IpNet;
 use portero_libvirt::Network;
-use portero_plan::{
+use portero_model::{
     Clause, Family, Judged, Named, Nets, Peer, Policy, PortRange, Service, Verdict, Way,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -358,7 +358,7 @@ fn routed(networks: &[Network]) -> impl Iterator<Item = &Network> {
 /// The services between which some clause makes a difference, each with a packet of it.
 fn classes(stages: &[Stage<'_>], family: Family) -> Vec<(Service, Protocol)> {
     // Where ranges of ports begin, and the first port after each.
-    let mut starts: BTreeMap<portero_plan::Protocol, BTreeSet<u32>> = BTreeMap::new();
+    let mut starts: BTreeMap<portero_model::Protocol, BTreeSet<u32>> = BTreeMap::new();
     let mut kinds: BTreeSet<Option<u8>> = BTreeSet::new();
     let clauses = stages.iter().flat_map(|stage| match stage {
         Stage::Policy(clauses) => clauses.as_slice(),

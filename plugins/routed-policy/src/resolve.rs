@@ -4,7 +4,7 @@ use crate::attribute::{address, is_yes, number, optional, word};
 use crate::compile::Surroundings;
 use ipnet::IpNet;
 use portero_libvirt::{MacAddress, ObjectName};
-use portero_plan::{Family, Named, Nets, Peer};
+use portero_model::{Family, Named, Nets, Peer};
 use portero_xml::{Element, Problem};
 
 /// One `<peer>`.

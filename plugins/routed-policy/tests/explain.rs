@@ -9,7 +9,7 @@
 )]
 
 use portero_libvirt::Network;
-use portero_plan::{Policy, Verdict};
+use portero_model::{Policy, Verdict};
 use portero_routed_policy::{
     compile, explain, explain_reply, At, Course, Decider, Decision, End, Packet, Protocol, Refusal,
     Routing, Surroundings, WrittenPolicy,
@@ -133,7 +133,7 @@ fn packet(from: &str, to: &str, v6: bool) -> Packet {
     Packet {
         from: end(from, v6),
         to: end(to, v6),
-        protocol: Protocol::Port(portero_plan::Protocol::Tcp, 80),
+        protocol: Protocol::Port(portero_model::Protocol::Tcp, 80),
         course: Course::Direct,
         routing: Routing::On,
     }

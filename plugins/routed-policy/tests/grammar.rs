@@ -6,7 +6,7 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_plan::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
+use portero_model::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
 use portero_routed_policy::{
     Antispoof, Direction, Group, Mode, PeerTarget, WrittenPolicy, WrittenRule,
 };

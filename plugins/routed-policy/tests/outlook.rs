@@ -7,7 +7,7 @@
 )]
 
 use portero_libvirt::{Network, ObjectName};
-use portero_plan::{Family, Policy, PortRange, Service, Verdict};
+use portero_model::{Family, Policy, PortRange, Service, Verdict};
 use portero_routed_policy::{
     compile, explain, outlook, At, Course, End, Fate, Group, Outlook, Packet, Place, Protocol,
     Routing, Surroundings, WrittenPolicy,
@@ -130,7 +130,7 @@ fn policy(rules: &str) -> String {
 
 fn tcp(start: u16, end: u16) -> Service {
     Service::Ports {
-        protocol: portero_plan::Protocol::Tcp,
+        protocol: portero_model::Protocol::Tcp,
         ports: PortRange::new(start, end).ok(),
     }
 }
@@ -308,7 +308,7 @@ fn portero() -> impl Strategy<Value = String> {
 /// What packets are for.
 fn asked() -> impl Iterator<Item = Protocol> {
     let ports = [1, 19, 20, 21, 22, 23, 30, 31, 53, u16::MAX];
-    let protocols = [portero_plan::Protocol::Tcp, portero_plan::Protocol::Udp];
+    let protocols = [portero_model::Protocol::Tcp, portero_model::Protocol::Udp];
     let with_ports = protocols
         .into_iter()
         .flat_map(move |protocol| ports.map(|port| Protocol::Port(protocol, port)));

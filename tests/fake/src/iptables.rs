@@ -1,7 +1,7 @@
 //! The tables of one family, changed by `iptables-restore --noflush`: each table as a whole or not
 //! at all.
 
-use portero_plan::Counter;
+use portero_model::Counter;
 use std::collections::BTreeMap;
 
 /// Built-in chains of each table.

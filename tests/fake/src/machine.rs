@@ -3,11 +3,12 @@
 use crate::iptables::Iptables;
 use crate::nftables::Nftables;
 use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
+use portero_firewall::iptables::{self, Observed, Table};
+use portero_firewall::nftables::Place;
+use portero_firewall::{nftables, Firewall, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_plan::iptables::{self, Observed, Table};
-use portero_plan::nftables::Place;
-use portero_plan::{nftables, Claim, Counter, Family, Firewall, Neighbor, Script, Tap, Tool};
+use portero_model::{Claim, Counter, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -2,9 +2,10 @@
 
 use crate::Machine;
 use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
+use portero_firewall::{iptables, nftables, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_plan::{iptables, nftables, Claim, Family, Neighbor, Script, Tap, Tool};
+use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! The tables of nftables, changed by `nft -f`: everything or nothing.
 
-use portero_plan::nftables::{Place, LIBVIRT_TABLE};
-use portero_plan::{Counter, Family};
+use portero_firewall::nftables::{Place, LIBVIRT_TABLE};
+use portero_model::{Counter, Family};
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
 

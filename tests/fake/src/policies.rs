@@ -2,7 +2,7 @@
 //! each group.
 
 use portero_libvirt::{Network, ObjectName};
-use portero_plan::{Owner, OwnerKind, Ruleset};
+use portero_model::{Owner, OwnerKind, Ruleset};
 use portero_routed_policy::{compile, Compiled, Group, Surroundings, WrittenPolicy};
 use portero_xml::Element;
 use std::fs;

@@ -3,7 +3,7 @@
 
 use crate::policies::{compile_in, ruleset};
 use portero_libvirt::{Network, ObjectName};
-use portero_plan::Ruleset;
+use portero_model::Ruleset;
 use portero_routed_policy::Group;
 use portero_xml::Element;
 use proptest::prelude::*;

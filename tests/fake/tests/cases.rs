@@ -4,7 +4,7 @@
 use portero_apply::{Engine, Hook, Log, LogSink, OnFailure, Paths, Severity};
 use portero_fake::Machine;
 use portero_libvirt::DaemonOperation;
-use portero_plan::{Neighbor, Tap};
+use portero_model::{Neighbor, Tap};
 use portero_port_forward::Listener;
 use std::fmt::Write as _;
 use std::fs;

@@ -2,8 +2,9 @@
 
 use portero_apply::{Deadline, Engine, Log, LogSink, Paths, State};
 use portero_fake::Machine;
+use portero_firewall::Firewall;
 use portero_libvirt::{Event, NetworkOperation, QemuOperation};
-use portero_plan::{Firewall, Neighbor, OwnerKind};
+use portero_model::{Neighbor, OwnerKind};
 use std::fs;
 use std::thread;
 use std::time::{Duration, SystemTime};

@@ -4,8 +4,9 @@ use portero_apply::{
     ActiveNetwork, ApplyError, Checked, Engine, Log, LogSink, OwnFile, Paths, Subject, Whereabouts,
 };
 use portero_fake::Machine;
+use portero_firewall::Firewall;
 use portero_libvirt::{Event, NetworkOperation, ObjectName};
-use portero_plan::{Counter, Family, Firewall, Way};
+use portero_model::{Counter, Family, Way};
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::Path;

@@ -2,8 +2,9 @@
 
 use portero_apply::{Deadline, Engine, Kernel, Log, LogSink, Paths};
 use portero_fake::Machine;
+use portero_firewall::{Firewall, Script, Tool};
 use portero_libvirt::{Event, NetworkOperation, QemuOperation};
-use portero_plan::{Family, Firewall, Neighbor, Script, Tool};
+use portero_model::{Family, Neighbor};
 use std::time::Duration;
 
 const NETWORK: &str = "<hookData><network><name>lan</name>\

@@ -3,9 +3,9 @@
 //! comes of them now.
 
 use portero_fake::{example_policies, ruleset, Policies};
-use portero_plan::iptables;
-use portero_plan::nftables::{self, PolicyTable};
-use portero_plan::{Family, Ruleset};
+use portero_firewall::iptables;
+use portero_firewall::nftables::{self, PolicyTable};
+use portero_model::{Family, Ruleset};
 use std::fmt::Write as _;
 use std::fs;
 

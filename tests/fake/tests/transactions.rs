@@ -3,11 +3,9 @@
 
 use portero_apply::{Deadline, Kernel};
 use portero_fake::{random_networks, Machine};
-use portero_plan::nftables::PolicyTable;
-use portero_plan::{
-    iptables, nftables, Family, Firewall, Owner, OwnerKind, Policy, PortRange, Protocol, Rule,
-    Ruleset, Script, Tool,
-};
+use portero_firewall::nftables::PolicyTable;
+use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
+use portero_model::{Family, Owner, OwnerKind, Policy, PortRange, Protocol, Rule, Ruleset};
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::time::Duration;

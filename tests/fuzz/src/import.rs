@@ -3,7 +3,7 @@
 use crate::one_line::one_line;
 use crate::Reached;
 use portero_import::{conflicts, Imported, Metadata};
-use portero_plan::{Origin, OwnerKind};
+use portero_model::{Origin, OwnerKind};
 use portero_port_forward::{check_own, parse, Forward};
 use portero_xml::{Element, NAMESPACE};
 

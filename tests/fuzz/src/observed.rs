@@ -3,9 +3,9 @@
 use crate::one_line::one_line;
 use crate::Reached;
 use portero_fake::example_policies;
-use portero_plan::iptables::{self, Counts, Table};
-use portero_plan::nftables::{self, Place};
-use portero_plan::{Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
+use portero_firewall::iptables::{self, Counts, Table};
+use portero_firewall::nftables::{self, Place};
+use portero_model::{Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use std::sync::OnceLock;
 use uuid::Uuid;
 

@@ -2,7 +2,8 @@
 
 use super::{Engine, OwnerStatus};
 use crate::ApplyError;
-use portero_plan::{Carried, Firewall};
+use portero_firewall::Firewall;
+use portero_model::Carried;
 
 impl Engine<'_> {
     /// What was counted of each forward of these owners that leads to a guest, in the order of their

@@ -5,8 +5,9 @@ use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
 use crate::kernel::Kernel;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::nftables::PolicyTable;
-use portero_plan::{iptables, nftables, Firewall, Owner, Ruleset, Script};
+use portero_firewall::nftables::PolicyTable;
+use portero_firewall::{iptables, nftables, Firewall, Script};
+use portero_model::{Owner, Ruleset};
 
 /// What the file of a record is to hold.
 type RecordText = Result<Vec<u8>, ApplyError>;

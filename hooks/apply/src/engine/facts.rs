@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::Hook;
-use portero_plan::Family;
+use portero_model::Family;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,9 @@
 use super::Engine;
 use crate::config::libvirt_firewall;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::iptables::LibvirtChains;
-use portero_plan::{iptables, nftables, Family, Firewall, Ruleset, Script};
+use portero_firewall::iptables::LibvirtChains;
+use portero_firewall::{iptables, nftables, Firewall, Script};
+use portero_model::{Family, Ruleset};
 
 /// Where rules go, and whether there may be some where they no longer belong.
 #[derive(Debug, Clone, Copy)]

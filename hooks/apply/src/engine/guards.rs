@@ -3,8 +3,9 @@
 use super::{Engine, LibvirtRules};
 use crate::state::Plug;
 use crate::{ApplyError, Deadline, Frame, Record};
+use portero_firewall::{nftables, Firewall, Script};
 use portero_libvirt::MacAddress;
-use portero_plan::{nftables, Firewall, Guards, Owner, OwnerKind, Ruleset, Script};
+use portero_model::{Guards, Owner, OwnerKind, Ruleset};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 

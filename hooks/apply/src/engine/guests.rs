@@ -5,7 +5,7 @@ use super::Engine;
 use crate::state::Plug;
 use crate::{files, ApplyError};
 use portero_libvirt::{Domain, InterfaceName, MacAddress, Network, ObjectName};
-use portero_plan::Family;
+use portero_model::Family;
 use portero_port_forward::{address_of, Lease};
 use std::collections::BTreeMap;
 use std::net::IpAddr;

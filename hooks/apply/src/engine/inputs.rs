@@ -6,7 +6,7 @@ use crate::state::{Plug, RecordedPort};
 use crate::{files, ApplyError, Config, Paths, Phase, Record, Severity};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
-use portero_plan::{Claim, Origin, Owner, OwnerKind, Ruleset};
+use portero_model::{Claim, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_listeners, check_others, parse, parse_leases, plan_domain, plan_network, Attachment,
     Forward, Lease, Plan,

@@ -4,8 +4,9 @@
 use super::Engine;
 use crate::config::{file_of, parse};
 use crate::{files, ApplyError, Record, Whereabouts};
+use portero_firewall::Firewall;
 use portero_libvirt::{Network, ObjectName};
-use portero_plan::{Counters, Family, Firewall, Origin, OwnerKind, Policy, Ruleset};
+use portero_model::{Counters, Family, Origin, OwnerKind, Policy, Ruleset};
 use portero_routed_policy::{Compiled, Group, WrittenPolicy};
 use portero_xml::{Element, NAMESPACE};
 use std::net::IpAddr;

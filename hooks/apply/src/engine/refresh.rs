@@ -7,7 +7,7 @@ use crate::{files, ApplyError, Phase, Record};
 use portero_libvirt::{
     Domain, Event, MacAddress, NetworkOperation, ObjectName, QemuOperation, Status,
 };
-use portero_plan::{Owner, OwnerKind};
+use portero_model::{Owner, OwnerKind};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

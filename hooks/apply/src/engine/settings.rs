@@ -6,7 +6,7 @@ use super::Engine;
 use crate::kernel::{Localnet, ProxyNdp};
 use crate::state::Setting;
 use crate::{ApplyError, Deadline};
-use portero_plan::{Neighbor, Ruleset};
+use portero_model::{Neighbor, Ruleset};
 use std::collections::BTreeSet;
 
 impl Engine<'_> {

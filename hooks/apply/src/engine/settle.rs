@@ -6,7 +6,8 @@ use super::inputs::same_owner;
 use super::{Engine, LibvirtRules};
 use crate::kernel::Flow;
 use crate::{ApplyError, Config, Deadline, Frame, Record, Severity};
-use portero_plan::{Firewall, Rule, Ruleset, Tap};
+use portero_firewall::Firewall;
+use portero_model::{Rule, Ruleset, Tap};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 

@@ -3,8 +3,9 @@
 
 use super::{check_alone, Engine};
 use crate::{files, ApplyError};
+use portero_firewall::Firewall;
 use portero_libvirt::{Domain, Event, Network, NetworkOperation, QemuOperation, Status};
-use portero_plan::{Firewall, Owner, OwnerKind};
+use portero_model::{Owner, OwnerKind};
 use portero_port_forward::{plan_network, Forward};
 use portero_xml::Element;
 use std::collections::HashSet;

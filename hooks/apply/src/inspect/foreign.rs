@@ -2,7 +2,7 @@
 
 use crate::bounded::{find_program, read};
 use crate::{files, Deadline, KernelError, Paths};
-use portero_plan::Family;
+use portero_model::Family;
 use std::fs;
 
 /// All rules of the host.

@@ -2,7 +2,7 @@
 
 use super::{Facts, Finding};
 use portero_libvirt::ForwardMode;
-use portero_plan::Family;
+use portero_model::Family;
 
 /// A host that is no router has guests that reach nobody.
 pub(super) fn forwarding(facts: &Facts) -> Vec<Finding> {

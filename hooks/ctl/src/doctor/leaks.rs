@@ -4,7 +4,7 @@ use super::mend::plain_policy;
 use super::{Facts, Finding};
 use portero_apply::ActiveNetwork;
 use portero_libvirt::{ForwardMode, Network};
-use portero_plan::{Family, Verdict};
+use portero_model::{Family, Verdict};
 use portero_routed_policy::{explain, At, Course, End, Packet, Protocol, Routing};
 
 /// Guests of isolated networks send to routed ones: libvirt accepts what comes to these before it

@@ -214,7 +214,7 @@ pub(super) mod tests {
     use super::*;
     use portero_apply::OwnFile;
     use portero_libvirt::Network;
-    use portero_plan::{Owner, OwnerKind, Policy, Ruleset};
+    use portero_model::{Owner, OwnerKind, Policy, Ruleset};
     use portero_xml::Element;
     use std::collections::BTreeMap;
 

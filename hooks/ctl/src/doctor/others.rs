@@ -6,7 +6,7 @@ use super::{Facts, Finding};
 use crate::explain::by;
 use crate::explain::firewall::{self, Packet, Passage, Scope, Way};
 use portero_apply::inspect::Denial;
-use portero_plan::Rule;
+use portero_model::Rule;
 use std::net::IpAddr;
 
 /// Most forwards that are followed through everybody's rules: each meets the same chains.
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::doctor::tests::facts;
     use portero_apply::Backends;
-    use portero_plan::Firewall;
+    use portero_firewall::Firewall;
     use std::time::{Duration, SystemTime};
 
     #[test]

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::doctor::tests::{facts, network};
     use portero_apply::{ApplyError, OwnerStatus, Phase, Record};
-    use portero_plan::{Owner, OwnerKind, Ruleset};
+    use portero_model::{Owner, OwnerKind, Ruleset};
 
     #[test]
     fn what_is_written_wrong_and_what_is_gone_is_found() {

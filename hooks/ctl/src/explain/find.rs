@@ -3,7 +3,7 @@
 use super::value::{Asked, Owner, Wanted, Written};
 use ipnet::IpNet;
 use portero_apply::{Guest, Life, OwnerStatus, Wish};
-use portero_plan::{Claim, Family, Origin, OwnerKind, Rule};
+use portero_model::{Claim, Family, Origin, OwnerKind, Rule};
 use portero_port_forward::Forward;
 use std::net::IpAddr;
 
@@ -74,7 +74,7 @@ pub(super) fn wish<'a>(asked: &Asked, wishes: &'a [Wish]) -> Option<&'a Wish> {
 }
 
 /// Where the port leads, if anybody was given it.
-pub(super) fn lead(asked: &Asked, owners: &[OwnerStatus]) -> Option<(Lead, portero_plan::Owner)> {
+pub(super) fn lead(asked: &Asked, owners: &[OwnerStatus]) -> Option<(Lead, portero_model::Owner)> {
     owners.iter().find_map(|owner| {
         let ruleset = &owner.record.ruleset;
         let mut rules = ruleset.rules.iter();
@@ -189,7 +189,7 @@ fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
 }
 
 /// An object as it is said.
-pub(super) fn owner(owner: &portero_plan::Owner, life: Life) -> Owner {
+pub(super) fn owner(owner: &portero_model::Owner, life: Life) -> Owner {
     Owner {
         kind: owner.kind.name(),
         name: owner.name.clone(),

@@ -12,7 +12,7 @@ use portero_apply::{
     Whereabouts, Wish,
 };
 use portero_libvirt::{ForwardMode, Subnet};
-use portero_plan::{Family, OwnerKind, Protocol, Verdict};
+use portero_model::{Family, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, Course, End, Packet, Protocol as Service, Routing};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -133,7 +133,7 @@ fn unclear(wishes: &[Wish]) -> Wanted {
 fn way(
     asked: &Asked,
     lead: &Lead,
-    owner: &portero_plan::Owner,
+    owner: &portero_model::Owner,
     known: &Known,
     engine: &mut Engine<'_>,
 ) -> Result<Way, ApplyError> {
@@ -328,7 +328,7 @@ fn network(guest: IpAddr, known: &Known) -> Option<Network> {
 /// The owner, or, of a network's forward, the guest that DHCP gives the address.
 fn domain(
     lead: &Lead,
-    owner: &portero_plan::Owner,
+    owner: &portero_model::Owner,
     network: Option<&Network>,
     known: &Known,
 ) -> Option<Domain> {

@@ -1,6 +1,6 @@
 //! A port of the host as it is written on the command line: `[ADDRESS:]PORT[/PROTOCOL]`.
 
-use portero_plan::{PortError, PortRange, Protocol};
+use portero_model::{PortError, PortRange, Protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 

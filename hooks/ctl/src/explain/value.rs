@@ -5,7 +5,7 @@ use super::firewall::{Packet, Passage};
 use crate::policy::Ruling;
 use portero_apply::inspect::{Answer, Heard, Link, Settings};
 use portero_apply::{Life, Whereabouts};
-use portero_plan::Protocol;
+use portero_model::Protocol;
 use std::net::IpAddr;
 
 /// What is asked about.

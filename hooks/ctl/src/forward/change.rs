@@ -10,7 +10,7 @@ use super::reserve::Reservation;
 use crate::terminal::warning;
 use portero_apply::{ApplyError, Engine, Log, LogSink, Paths, Record};
 use portero_libvirt::Domain;
-use portero_plan::Claim;
+use portero_model::Claim;
 use portero_port_forward::{check_own, Forward};
 
 /// portero's element in one state of a domain, as it is and as it shall be.

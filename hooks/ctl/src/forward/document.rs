@@ -3,7 +3,7 @@
 
 use ipnet::IpNet;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_plan::{PortRange, Protocol};
+use portero_model::{PortRange, Protocol};
 use portero_port_forward::Mapping;
 use portero_xml::{Element, XmlError, NAMESPACE};
 use quick_xml::events::{BytesStart, BytesText, Event};
@@ -276,7 +276,7 @@ impl Node {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::{Document, NewForward};
-    use portero_plan::{PortRange, Protocol};
+    use portero_model::{PortRange, Protocol};
     use portero_port_forward::Mapping;
     use proptest::prelude::*;
 
@@ -410,8 +410,8 @@ mod tests {
     }
 
     fn mappings(element: &portero_xml::Element) -> Vec<Mapping> {
-        let kind = portero_plan::OwnerKind::Domain;
-        let origin = portero_plan::Origin::File("test".to_owned());
+        let kind = portero_model::OwnerKind::Domain;
+        let origin = portero_model::Origin::File("test".to_owned());
         let forwards = portero_port_forward::parse(element, kind, &origin).expect("forwards");
         forwards
             .into_iter()

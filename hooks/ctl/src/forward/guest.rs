@@ -5,7 +5,7 @@ use super::document::Document;
 use super::error::Error;
 use super::host::{failed, Host};
 use portero_libvirt::Domain;
-use portero_plan::{Origin, Owner, OwnerKind};
+use portero_model::{Origin, Owner, OwnerKind};
 use portero_port_forward::{parse, Forward, Lease};
 use portero_xml::{Element, NAMESPACE};
 use virt::error::ErrorNumber;

@@ -7,7 +7,7 @@ use super::host::{failed, Host, Place};
 use crate::terminal::warning;
 use portero_apply::{leases, Paths};
 use portero_libvirt::{Domain, EventError, MacAddress, Network};
-use portero_plan::{Family, Owner, OwnerKind, Rule};
+use portero_model::{Family, Owner, OwnerKind, Rule};
 use portero_port_forward::{plan_domain, Attachment, Forward, ForwardError, Lease};
 use portero_xml::Element;
 use std::io::{IsTerminal, Write};

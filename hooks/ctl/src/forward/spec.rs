@@ -1,6 +1,6 @@
 //! A forward as it is written on the command line: `[ADDRESS:]HOSTPORT[-END]:GUESTPORT[/PROTOCOL]`.
 
-use portero_plan::{PortError, PortRange, Protocol};
+use portero_model::{PortError, PortRange, Protocol};
 use portero_port_forward::Mapping;
 use std::fmt;
 use std::net::IpAddr;
@@ -112,7 +112,7 @@ impl fmt::Display for Spec {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::Spec;
-    use portero_plan::{PortRange, Protocol};
+    use portero_model::{PortRange, Protocol};
     use portero_port_forward::Mapping;
     use proptest::prelude::*;
     use std::net::IpAddr;

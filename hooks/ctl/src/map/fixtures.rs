@@ -8,7 +8,7 @@ use portero_apply::{
     Waiting,
 };
 use portero_libvirt::{Network, ObjectName};
-use portero_plan::{Claim, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
+use portero_model::{Claim, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use portero_routed_policy::{compile, Group, Surroundings, WrittenPolicy};
 use portero_xml::Element;
 use std::net::IpAddr;

@@ -14,7 +14,7 @@ mod value;
 use crate::args::MapFormat;
 use crate::{status, DONE};
 use portero_apply::{ApplyError, Engine, Host};
-use portero_plan::Family;
+use portero_model::Family;
 use value::{Map, Sources};
 
 pub(crate) use text::shown;

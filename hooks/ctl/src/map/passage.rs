@@ -2,7 +2,7 @@
 
 use super::value::{Kind, Sources};
 use portero_libvirt::Network;
-use portero_plan::{Family, Service, Verdict};
+use portero_model::{Family, Service, Verdict};
 use portero_routed_policy::{is_host_service, outlook, Fate, Outlook, Place, Routing};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::passage::{passages, Passage};
 use crate::status::{self, Row};
 use portero_apply::{ActiveNetwork, Interface, InterfaceKind, OwnerStatus};
 use portero_libvirt::{ForwardMode, Network};
-use portero_plan::{Family, OwnerKind};
+use portero_model::{Family, OwnerKind};
 use serde::Serialize;
 use std::net::IpAddr;
 

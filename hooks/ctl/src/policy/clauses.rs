@@ -3,7 +3,7 @@
 use super::words;
 use comfy_table::{presets, CellAlignment, Table};
 use portero_libvirt::Network;
-use portero_plan::{Clause, Counters, Judged, Policy, Verdict};
+use portero_model::{Clause, Counters, Judged, Policy, Verdict};
 use portero_routed_policy::{rule_of_clause, WrittenPolicy};
 use serde::Serialize;
 

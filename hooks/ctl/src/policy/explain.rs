@@ -5,7 +5,7 @@ use crate::args::{ProtocolName, Question};
 use crate::{status, terminal, DONE};
 use portero_apply::{ActiveNetwork, Engine, Whereabouts};
 use portero_libvirt::{ForwardMode, Network, ObjectName};
-use portero_plan::{Family, Verdict, Way};
+use portero_model::{Family, Verdict, Way};
 use portero_routed_policy::{
     explain, explain_reply, rule_of_clause, At, Course, Decider, Decision, End, Packet, Protocol,
     Refusal, Routing,
@@ -126,9 +126,9 @@ pub(crate) fn end(address: IpAddr, whereabouts: Whereabouts) -> End {
 
 fn protocol(question: &Question, family: Family) -> Result<Protocol, Error> {
     let with_ports = match question.protocol {
-        ProtocolName::Tcp => portero_plan::Protocol::Tcp,
-        ProtocolName::Udp => portero_plan::Protocol::Udp,
-        ProtocolName::Sctp => portero_plan::Protocol::Sctp,
+        ProtocolName::Tcp => portero_model::Protocol::Tcp,
+        ProtocolName::Udp => portero_model::Protocol::Udp,
+        ProtocolName::Sctp => portero_model::Protocol::Sctp,
         ProtocolName::Icmp => {
             let echo = ECHO_REQUEST.iter().find(|(of, _)| *of == family);
             let kind = match (question.port, echo) {

@@ -3,7 +3,7 @@
 use super::explain::end;
 use super::Error;
 use portero_apply::{Engine, OwnerStatus};
-use portero_plan::Rule;
+use portero_model::Rule;
 use portero_routed_policy::{At, Course, Packet, Protocol};
 use std::net::IpAddr;
 

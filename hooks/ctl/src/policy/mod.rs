@@ -38,7 +38,7 @@ pub(crate) enum Error {
     #[error("expected a port of {protocol} after it, 1 to 65535")]
     Port {
         /// The protocol.
-        protocol: portero_plan::Protocol,
+        protocol: portero_model::Protocol,
     },
     /// ICMP has types.
     #[error("'{found}' is no type of icmp, expected 0 to 255")]

@@ -5,7 +5,7 @@ use super::{words, Error};
 use crate::{status, DONE};
 use portero_apply::{ActiveNetwork, ApplyError, Engine};
 use portero_libvirt::{Network, ObjectName};
-use portero_plan::{Counters, Ruleset};
+use portero_model::{Counters, Ruleset};
 use serde::Serialize;
 
 /// A network with a policy.

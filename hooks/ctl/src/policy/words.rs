@@ -1,7 +1,7 @@
 //! What a clause matches, in words.
 
 use portero_libvirt::Network;
-use portero_plan::{
+use portero_model::{
     Clause, Family, Judged, Named, Nat, NatPeer, Neighbor, Nets, Peer, PortRange, Service, Way,
 };
 use std::fmt::Display;
@@ -172,7 +172,7 @@ pub(super) fn of_neighbor(neighbor: &Neighbor) -> String {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
-    use portero_plan::{LogRate, Protocol, TimeUnit, Verdict};
+    use portero_model::{LogRate, Protocol, TimeUnit, Verdict};
     use portero_xml::Element;
     use std::fmt::Debug;
     use std::str::FromStr;

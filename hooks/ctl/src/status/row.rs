@@ -1,7 +1,7 @@
 //! Forwards as rows: one for each range of ports.
 
 use portero_apply::{OwnerStatus, Phase};
-use portero_plan::{Claim, Family, Rule};
+use portero_model::{Claim, Family, Rule};
 use serde::Serialize;
 
 /// One range of ports of one owner.

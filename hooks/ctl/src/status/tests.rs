@@ -8,7 +8,7 @@ use super::{text, to_json, Form};
 use crate::map::fixtures::{small, Scene};
 use crate::snapshot::compare;
 use crate::terminal::Colors;
-use portero_plan::{Carried, Counter};
+use portero_model::{Carried, Counter};
 
 /// The host of the map, with its first forward in use and its second not yet.
 fn used() -> Status {

@@ -1,7 +1,9 @@
 //! From a policy and the networks around it to clauses, in their order, and what is refused.
 
 use crate::networks::{network, Networks};
-use portero_plan::{Clause, Family, Judged, Named, Nat, NatPeer, Nets, Peer, Policy, Verdict, Way};
+use portero_model::{
+    Clause, Family, Judged, Named, Nat, NatPeer, Nets, Peer, Policy, Verdict, Way,
+};
 use std::net::IpAddr;
 
 /// A clause in few words: name, verdict, and whose addresses it is about.
@@ -187,7 +189,7 @@ fn the_host_as_peer_has_ways_of_its_own() {
         ["in 3: drop", "in default: accept"]
     );
     let peers = &clause(&policy, Way::In, "in 3").peers;
-    assert_eq!(peers.as_slice(), [portero_plan::Peer::default()]);
+    assert_eq!(peers.as_slice(), [portero_model::Peer::default()]);
 }
 
 fn net(text: &str) -> ipnet::IpNet {

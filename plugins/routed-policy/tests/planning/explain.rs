@@ -3,10 +3,10 @@
 
 use crate::networks::{network, Networks};
 use portero_libvirt::{ForwardMode, Network};
-use portero_plan::{Policy, Verdict, Way};
+use portero_model::{Policy, Verdict, Way};
 use portero_routed_policy::{explain, At, Course, Decider, End, Packet, Protocol, Routing};
 
-const WEB: Protocol = Protocol::Port(portero_plan::Protocol::Tcp, 80);
+const WEB: Protocol = Protocol::Port(portero_model::Protocol::Tcp, 80);
 
 /// One with a policy, and one of each of libvirt's modes.
 struct World {
@@ -104,12 +104,12 @@ fn the_clause_that_decides_is_named() {
         world.explain("outside", "net", WEB),
         (Verdict::Accept, says("in 1"))
     );
-    let ssh = Protocol::Port(portero_plan::Protocol::Tcp, 22);
+    let ssh = Protocol::Port(portero_model::Protocol::Tcp, 22);
     assert_eq!(
         world.explain("outside", "net", ssh),
         (Verdict::Drop, says("in default"))
     );
-    let udp = Protocol::Port(portero_plan::Protocol::Udp, 80);
+    let udp = Protocol::Port(portero_model::Protocol::Udp, 80);
     assert_eq!(
         world.explain("outside", "net", udp),
         (Verdict::Drop, says("in default"))
@@ -229,7 +229,7 @@ fn the_host_is_an_end_of_its_own() {
         "<p:policy><p:default host='reject'/>\
          <p:rule action='drop' direction='in'><p:peer host='yes'/><p:tcp dstportstart='22'/></p:rule></p:policy>",
     );
-    let dns = Protocol::Port(portero_plan::Protocol::Udp, 53);
+    let dns = Protocol::Port(portero_model::Protocol::Udp, 53);
     let says = |word: &str| vec![format!("net: {word}")];
     assert_eq!(
         world.explain("net", "host", dns),
@@ -239,7 +239,7 @@ fn the_host_is_an_end_of_its_own() {
         world.explain("net", "host", WEB),
         (Verdict::Reject, says("host default"))
     );
-    let ssh = Protocol::Port(portero_plan::Protocol::Tcp, 22);
+    let ssh = Protocol::Port(portero_model::Protocol::Tcp, 22);
     assert_eq!(
         world.explain("host", "net", ssh),
         (Verdict::Drop, says("fromhost 1"))
@@ -273,6 +273,6 @@ fn services_are_told_apart() {
     assert!(accepts(Protocol::Icmp(8, 0)) && accepts(Protocol::Icmp(8, 9)));
     // Types of ICMPv6 are others: this packet is of IPv4.
     assert!(!accepts(Protocol::Icmp(128, 0)));
-    assert!(accepts(Protocol::Port(portero_plan::Protocol::Sctp, 7)));
+    assert!(accepts(Protocol::Port(portero_model::Protocol::Sctp, 7)));
     assert!(!accepts(Protocol::Other) && !accepts(WEB));
 }

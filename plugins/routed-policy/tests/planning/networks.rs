@@ -1,7 +1,7 @@
 //! Networks for tests: `net`, which has the policy, with `lab` and others beside it.
 
 use portero_libvirt::{Network, ObjectName};
-use portero_plan::Policy;
+use portero_model::Policy;
 use portero_routed_policy::{compile, Compiled, Group, Surroundings, WrittenPolicy};
 use portero_xml::Element;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //! an undisturbed machine has.
 
 use crate::world::{is_same, Happening, World};
-use portero_plan::Firewall;
+use portero_firewall::Firewall;
 
 /// A guest that nothing else happens to, and what it forwards.
 const ANOTHER: Happening = Happening::Start { guest: 4, kind: 2 };

@@ -2,8 +2,8 @@
 
 use portero_apply::{Engine, Log, LogSink, Paths};
 use portero_fake::{process, Killed, Machine, Points};
+use portero_firewall::Firewall;
 use portero_libvirt::{DaemonOperation, Event, NetworkOperation, QemuOperation};
-use portero_plan::Firewall;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

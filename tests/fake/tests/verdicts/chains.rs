@@ -1,7 +1,7 @@
 //! What both firewalls have in common: chains of rules, which jump and return.
 
 use crate::packet::Seen;
-use portero_plan::Verdict;
+use portero_model::Verdict;
 use std::collections::BTreeMap;
 
 /// What a rule does with a packet.

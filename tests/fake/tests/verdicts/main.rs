@@ -11,9 +11,9 @@ mod packet;
 use packet::{Connection, Seen};
 use portero_apply::{Deadline, Kernel};
 use portero_fake::{random_networks, Machine, RandomNetworks, MACS};
+use portero_firewall::iptables::Observed;
 use portero_libvirt::Network;
-use portero_plan::iptables::Observed;
-use portero_plan::{Family, Policy};
+use portero_model::{Family, Policy};
 use portero_routed_policy::{explain, At, Course, Decision, End, Packet, Protocol, Routing};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -34,9 +34,9 @@ impl Firewalls {
         machine.use_iptables();
         let chains = ["-N LIBVIRT_FWI", "-N LIBVIRT_FWO"];
         let mut observed = Observed::default();
-        observed.add(portero_plan::iptables::Table::Filter, chains);
+        observed.add(portero_firewall::iptables::Table::Filter, chains);
         for family in Family::ALL {
-            let script = portero_plan::iptables::reconcile(family, &observed, &rulesets);
+            let script = portero_firewall::iptables::reconcile(family, &observed, &rulesets);
             if let Some(script) = script {
                 machine.commit(&script, deadline).expect("a commit");
             }
@@ -52,7 +52,7 @@ impl Firewalls {
         let mut machine = Machine::default();
         machine.use_nftables();
         let observed = machine.observe_nftables(deadline).expect("tables");
-        if let Some(script) = portero_plan::nftables::reconcile(&observed, &rulesets) {
+        if let Some(script) = portero_firewall::nftables::reconcile(&observed, &rulesets) {
             machine.commit(&script, deadline).expect("a commit");
         }
         let of_nft = machine.rules();
@@ -135,7 +135,7 @@ fn end(who: Who, family: Family, choice: u8, mac: u8) -> End {
 }
 
 fn protocol() -> impl Strategy<Value = Protocol> {
-    use portero_plan::Protocol::{Sctp, Tcp, Udp};
+    use portero_model::Protocol::{Sctp, Tcp, Udp};
     let ports = prop::sample::select(&[22, 53, 80, 443, 547, 5000, 5001][..]);
     let of = prop::sample::select(&[Tcp, Udp, Sctp][..]);
     let types = prop::sample::select(&[0, 3, 8, 128, 135][..]);

@@ -4,7 +4,7 @@
 use crate::chains::{ask, Chains, Outcome};
 use crate::packet::{Connection, Seen};
 use ipnet::IpNet;
-use portero_plan::{Family, Verdict};
+use portero_model::{Family, Verdict};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

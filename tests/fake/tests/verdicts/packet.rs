@@ -1,6 +1,6 @@
 //! A packet as a firewall sees it.
 
-use portero_plan::Family;
+use portero_model::Family;
 use portero_routed_policy::{Packet, Protocol};
 use std::net::IpAddr;
 

@@ -4,7 +4,7 @@
 mod iptables;
 mod nftables;
 
-use portero_plan::{Script, Tool};
+use portero_firewall::{Script, Tool};
 
 /// Checks every line.
 pub(crate) fn check(script: &Script) {

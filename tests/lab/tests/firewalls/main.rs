@@ -5,9 +5,10 @@
 use nix::mount::{mount, MsFlags};
 use portero_apply::{Deadline, Host, Kernel};
 use portero_fake::{example_policies, sample_networks, Policies};
+use portero_firewall::nftables::{self, PolicyTable};
+use portero_firewall::{iptables, Script, Tool};
 use portero_lab::{enter, run_scenarios, take_root, Options, Scenario};
-use portero_plan::nftables::{self, PolicyTable};
-use portero_plan::{iptables, Family, Ruleset, Script, Tool};
+use portero_model::{Family, Ruleset};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;

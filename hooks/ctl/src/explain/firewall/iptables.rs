@@ -2,7 +2,7 @@
 
 use super::{is_interface, Base, Certainty, Doubts, End, Owner, Packet, Passage, Stop, Way, DEPTH};
 use ipnet::IpNet;
-use portero_plan::PortRange;
+use portero_model::PortRange;
 use std::collections::BTreeMap;
 
 /// Chains with their rules, each as its words.

@@ -3,7 +3,7 @@
 use super::{Base, Owner, Packet, Stop};
 use crate::doctor::word;
 use portero_apply::inspect::Settings;
-use portero_plan::Family;
+use portero_model::Family;
 
 /// What shall pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

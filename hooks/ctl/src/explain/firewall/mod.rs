@@ -7,7 +7,7 @@ mod nftables;
 pub(crate) use mend::{mend, Scope, LENIENT};
 
 use portero_apply::inspect::ForeignRules;
-use portero_plan::{Family, Protocol};
+use portero_model::{Family, Protocol};
 use std::net::IpAddr;
 
 /// A packet of a forwarded connection, as it is when the host passes it on.

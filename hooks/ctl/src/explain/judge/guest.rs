@@ -6,7 +6,7 @@ use crate::doctor::word;
 use crate::explain::value::{Domain, Facts, Way};
 use portero_apply::inspect::{Answer, Heard};
 use portero_apply::{Life, Whereabouts};
-use portero_plan::{Protocol, Verdict};
+use portero_model::{Protocol, Verdict};
 
 /// How strictly `rp_filter` has to be set to be in the way.
 const STRICT: u32 = 1;

@@ -6,7 +6,7 @@ use crate::explain::firewall::{mend, Base, Packet, Passage, Scope, Stop, Way as 
 use crate::explain::value::{Facts, Owner, Wanted, Way};
 use crate::policy::Ruling;
 use portero_apply::{Life, Whereabouts};
-use portero_plan::{Family, Verdict};
+use portero_model::{Family, Verdict};
 use std::net::IpAddr;
 
 const SYNC: &str = "portero sync";

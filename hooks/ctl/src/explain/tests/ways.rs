@@ -9,7 +9,7 @@ use crate::explain::value::Facts;
 use crate::policy::Ruling;
 use portero_apply::inspect::{Answer, Heard, Link};
 use portero_apply::{Life, Whereabouts};
-use portero_plan::{Protocol, Verdict};
+use portero_model::{Protocol, Verdict};
 
 /// Every hop behind the forward: its name, the hop that fails first, and what is known.
 pub(super) fn ways() -> Vec<Case> {

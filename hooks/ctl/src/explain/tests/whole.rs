@@ -9,7 +9,7 @@ use crate::explain::value::{
 use crate::policy::Ruling;
 use portero_apply::inspect::{Answer, Heard, Link, Settings};
 use portero_apply::{Life, Whereabouts};
-use portero_plan::{Protocol, Verdict};
+use portero_model::{Protocol, Verdict};
 use std::net::IpAddr;
 
 pub(super) const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));

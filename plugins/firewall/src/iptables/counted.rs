@@ -1,7 +1,7 @@
 //! What the counters of iptables say of the clauses of a policy.
 
 use super::policy::base;
-use crate::{Counter, Counters, Ruleset};
+use portero_model::{Counter, Counters, Ruleset};
 
 /// The counters of both families' table `filter`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

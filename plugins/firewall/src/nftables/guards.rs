@@ -7,7 +7,8 @@ use super::frame::{address_type, empty_table, Chain};
 use super::observed::{Observed, Table};
 use super::transaction::{has, script, write_difference, write_elements, PolicyTable};
 use super::Place;
-use crate::{Family, Ruleset, Script, Spoof};
+use crate::Script;
+use portero_model::{Family, Ruleset, Spoof};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
 //! portero's chains of iptables and the text of each rule.
 
 use super::policy::LibvirtChains;
-use crate::{Family, Owner, Rule, Ruleset};
 use ipnet::IpNet;
+use portero_model::{Family, Owner, Rule, Ruleset};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

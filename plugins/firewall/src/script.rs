@@ -1,6 +1,6 @@
 //! The two firewalls portero can write to, and the scripts that it gives their programs.
 
-use crate::Family;
+use portero_model::Family;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -6,9 +6,9 @@
 
 use super::elements::{network, quoted, Elements, Key};
 use super::Place;
-use crate::policy::{Clause, Judged, Named, Nat, NatPeer, Nets, Peer, Service, Verdict, Way};
-use crate::{Family, Owner, Protocol, Ruleset};
 use ipnet::IpNet;
+use portero_model::{Clause, Judged, Named, Nat, NatPeer, Nets, Peer, Service, Verdict, Way};
+use portero_model::{Family, Owner, Protocol, Ruleset};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;

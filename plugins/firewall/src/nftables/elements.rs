@@ -2,8 +2,8 @@
 
 use super::policy::{objects, Objects};
 use super::{LIBVIRT_TABLE, NAME, POLICY_NAME};
-use crate::{Family, Protocol, Rule, Ruleset};
 use ipnet::IpNet;
+use portero_model::{Family, Protocol, Rule, Ruleset};
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use super::policy::{LibvirtChains, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS};
 use super::render::{chains, Base, Table, CHAIN_PREFIX};
-use crate::{Family, Ruleset};
+use portero_model::{Family, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Both tables of one family.

@@ -1,13 +1,11 @@
-//! The vocabulary of what portero wants: rules as values, their owners, and the transactions that
-//! bring a host's firewall from one set of rules to another. Nothing here has an effect.
+//! The vocabulary of what portero wants of a host's firewall: rules as values, their owners, and what they claim.
+//! Plugins make these values of elements, `plugins/firewall` writes them for a firewall; nothing here knows any
+//! firewall's syntax or has an effect.
 
 mod claim;
 mod counter;
 mod family;
-mod firewall;
 mod guards;
-pub mod iptables;
-pub mod nftables;
 mod owner;
 mod policy;
 mod port;
@@ -16,7 +14,6 @@ mod rule;
 pub use claim::Claim;
 pub use counter::{Carried, Counter, Counters};
 pub use family::Family;
-pub use firewall::{Firewall, Script, Tool};
 pub use guards::{Guards, Spoof, Tap};
 pub use owner::{Origin, Owner, OwnerKind};
 pub use policy::{

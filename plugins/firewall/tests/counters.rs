@@ -6,9 +6,10 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_plan::{
-    iptables, nftables, Carried, Clause, Counter, Family, Judged, Nets, Owner, OwnerKind, Peer,
-    Policy, PortRange, Protocol, Rule, Ruleset, Service, Verdict, Way,
+use portero_firewall::{iptables, nftables};
+use portero_model::{
+    Carried, Clause, Counter, Family, Judged, Nets, Owner, OwnerKind, Peer, Policy, PortRange,
+    Protocol, Rule, Ruleset, Service, Verdict, Way,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -63,7 +64,7 @@ fn ruleset() -> Ruleset {
     }
 }
 
-fn counted(of: &portero_plan::Counters) -> Vec<(&str, u64, u64)> {
+fn counted(of: &portero_model::Counters) -> Vec<(&str, u64, u64)> {
     let counters = of.iter();
     counters
         .map(|((_, name), Counter { packets, bytes })| (name.as_str(), *packets, *bytes))

@@ -3,8 +3,8 @@
 use super::elements::{masquerade_set, prefix, Shape, LOCALNET_SET};
 use super::policy::{nat_map, way_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{Place, LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
-use crate::policy::Way;
-use crate::Family;
+use portero_model::Family;
+use portero_model::Way;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

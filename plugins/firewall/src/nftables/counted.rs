@@ -3,7 +3,7 @@
 use super::observed::items;
 use super::policy::named_chain;
 use super::{Place, ReadError};
-use crate::{Counter, Counters, Ruleset};
+use portero_model::{Counter, Counters, Ruleset};
 use std::collections::BTreeMap;
 
 /// The counters in the table of policies.

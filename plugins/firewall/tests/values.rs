@@ -2,9 +2,10 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use ipnet::IpNet;
-use portero_plan::{
-    Claim, Counter, Family, Firewall, Named, Nets, Origin, Owner, OwnerKind, PortRange, Protocol,
-    Rule, Ruleset, Service, TimeUnit, Tool, Verdict, Way,
+use portero_firewall::{Firewall, Tool};
+use portero_model::{
+    Claim, Counter, Family, Named, Nets, Origin, Owner, OwnerKind, PortRange, Protocol, Rule,
+    Ruleset, Service, TimeUnit, Verdict, Way,
 };
 use std::net::IpAddr;
 use uuid::Uuid;

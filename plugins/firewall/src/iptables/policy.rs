@@ -1,11 +1,11 @@
 //! What policies are in iptables: a chain of each network for each way of its packets.
 
 use super::render::{address, network, Base, Chains};
-use crate::policy::{
+use portero_model::Family;
+use portero_model::{
     Clause, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service, TimeUnit, Verdict,
     Way,
 };
-use crate::Family;
 
 /// libvirt's chain with its verdicts on packets to guests.
 pub(crate) const LIBVIRT_TO_GUESTS: &str = "LIBVIRT_FWI";

@@ -6,7 +6,8 @@ use super::frame::{jump, jump_chain, libvirt_chains, libvirt_sets, own_table, po
 use super::observed::{LibvirtTable, Observed, Table};
 use super::policy::Objects;
 use super::Place;
-use crate::{Family, Ruleset, Script, Tool};
+use crate::{Script, Tool};
+use portero_model::{Family, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 

@@ -38,7 +38,8 @@ impl Family {
     }
 
     /// The loopback addresses of the family.
-    pub(crate) fn loopback(self) -> &'static str {
+    #[must_use]
+    pub fn loopback(self) -> &'static str {
         match self {
             Self::Ipv4 => "127.0.0.0/8",
             Self::Ipv6 => "::1/128",

@@ -7,7 +7,8 @@
 use super::policy::LibvirtChains;
 use super::render::{chains, Base, Chains, Table, CHAIN_PREFIX};
 use super::{Observed, ObservedTable};
-use crate::{Family, Ruleset, Script, Tool};
+use crate::{Script, Tool};
+use portero_model::{Family, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the names of libvirt's own chains start with (src/network/network_iptables.c). Those of FORWARD

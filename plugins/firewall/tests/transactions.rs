@@ -6,8 +6,9 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_plan::iptables::{change_owner, reconcile, Observed, Table};
-use portero_plan::{Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset, Script, Tool};
+use portero_firewall::iptables::{change_owner, reconcile, Observed, Table};
+use portero_firewall::{Script, Tool};
+use portero_model::{Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use uuid::Uuid;
 
 fn ruleset(name: &str, number: u8) -> Ruleset {

@@ -7,8 +7,8 @@ use super::frame::{
 };
 use super::guards::{guard_chains, guard_sets};
 use super::{Place, LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
-use crate::{Counter, Family, Protocol};
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+use portero_model::{Counter, Family, Protocol};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

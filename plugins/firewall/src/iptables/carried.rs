@@ -1,7 +1,7 @@
 //! What the counters of iptables say of forwards.
 
 use super::render::render;
-use crate::{Carried, Counter, Family, Rule, Ruleset};
+use portero_model::{Carried, Counter, Family, Rule, Ruleset};
 use std::collections::{HashMap, HashSet};
 
 /// The counters of portero's rules in the tables of both families.
