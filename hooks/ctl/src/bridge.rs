@@ -2,11 +2,9 @@
 
 use crate::args::{BridgeCommand, Made, Wanted};
 use crate::{network, terminal, CHANGES, DONE};
-use portero_apply::{
-    define_network, host_files, nics, ApplyError, Bridges, ChangeError, Confirmation, KernelError,
-    Log, LogSink, Paths,
-};
+use portero_bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation};
 use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Stp};
+use portero_system::{FileError, KernelError, Log, LogSink, Paths};
 use similar::TextDiff;
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use std::time::Duration;
 pub(crate) enum Error {
     /// A file cannot be read.
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    File(#[from] FileError),
     /// The NICs or their files are not fit for it.
     #[error(transparent)]
     Bridge(#[from] BridgeError),

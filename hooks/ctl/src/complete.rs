@@ -4,8 +4,8 @@
 use crate::args::Args;
 use clap::CommandFactory;
 use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate};
-use portero_apply::{interface_names, object_names, Paths};
 use portero_model::OwnerKind;
+use portero_system::{interface_names, object_names, Paths};
 
 /// The variable.
 const VARIABLE: &str = "PORTERO_COMPLETE";

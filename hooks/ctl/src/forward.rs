@@ -20,10 +20,11 @@ use document::NewForward;
 pub(crate) use error::Error;
 use guest::Guest;
 use host::{Host, Place};
-use portero_apply::{clean_environment, Record};
+use portero_engine::Record;
 use portero_libvirt::{Domain, MacAddress};
 use portero_model::{Claim, Rule};
 use portero_port_forward::Forward;
+use portero_system::clean_environment;
 pub(crate) use set::{set, Existing, Reach, Wanted};
 use spec::Spec;
 

@@ -4,9 +4,9 @@
 use crate::args::ImportArgs;
 use crate::forward::{self, Existing, Reach, Wanted};
 use crate::{input, terminal};
-use portero_apply::ApplyError;
 use portero_import::{conflicts, Domain, Imported, Metadata, Remark};
 use portero_libvirt::ObjectName;
+use portero_system::FileError;
 use std::path::Path;
 
 /// Why nothing is imported; each is one line.
@@ -14,7 +14,7 @@ use std::path::Path;
 pub(crate) enum Error {
     /// The file cannot be read.
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    File(#[from] FileError),
     /// Something in the file is not understood.
     #[error("{file}, {remark}")]
     Line {

@@ -1,6 +1,6 @@
 //! Files that the user names.
 
-use portero_apply::ApplyError;
+use portero_system::FileError;
 use portero_xml::INPUT_LIMIT;
 use std::fs::File;
 use std::io::Read;
@@ -19,7 +19,7 @@ pub(crate) fn name(path: &Path) -> String {
 }
 
 /// Reads a file, or stdin, to one byte beyond the longest that is understood.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ApplyError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut content = Vec::new();
     let limit = INPUT_LIMIT as u64 + 1;
     let read = if path.as_os_str() == STDIN {
@@ -27,7 +27,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ApplyError> {
     } else {
         File::open(path).and_then(|file| file.take(limit).read_to_end(&mut content))
     };
-    read.map_err(|source| ApplyError::File {
+    read.map_err(|source| FileError::Io {
         action: "read",
         path: name(path).into(),
         source,

@@ -20,8 +20,9 @@ mod validate;
 
 use args::{Args, Command, RulesCommand};
 use clap::Parser;
-use portero_apply::{clean_environment, ApplyError, Engine, Host, Log, LogSink, Paths};
+use portero_engine::{ApplyError, Engine};
 use portero_firewall::Script;
+use portero_system::{clean_environment, Host, Log, LogSink, Paths};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::Write;

@@ -2,7 +2,7 @@
 //! terminal, and not where NO_COLOR is set.
 
 use anstyle::{AnsiColor, Style};
-use portero_apply::Severity;
+use portero_system::Severity;
 use std::fmt::Display;
 
 /// Whether what goes to stdout may have colours.

@@ -2,7 +2,7 @@
 //! reads them. What it says is what the planners say.
 
 use crate::{input, terminal, DONE, FAILED};
-use portero_apply::{ApplyError, Config};
+use portero_engine::{ApplyError, Config};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, Network};
 use portero_model::{Origin, Owner, OwnerKind};
@@ -59,7 +59,7 @@ pub(crate) fn run(files: &[PathBuf]) -> (String, u8) {
 }
 
 fn check(path: &Path) -> Result<Found, Error> {
-    let content = input::read(path)?;
+    let content = input::read(path).map_err(ApplyError::from)?;
     let name = input::name(path);
     if path.extension().is_some_and(|end| end == "toml") {
         Config::parse(path, &content)?;

@@ -1,6 +1,7 @@
 //! libvirt's daemon hook: `portero-daemon-hook OBJECT OPERATION SUB-OPERATION EXTRA`.
 
-use portero_apply::{run_hook, Hook};
+use portero_engine::run_hook;
+use portero_libvirt::Hook;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -26,10 +26,9 @@ use news::News;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use notify::{Readiness, NOTIFY_SOCKET};
 use pace::{Pace, Step};
-use portero_apply::{
-    clean_environment, ApplyError, Engine, Host, Log, LogLevel, LogSink, Paths, Severity,
-};
+use portero_engine::{ApplyError, Engine};
 use portero_libvirt::ObjectName;
+use portero_system::{clean_environment, Host, Log, LogLevel, LogSink, Paths, Severity};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Instant;

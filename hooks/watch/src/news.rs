@@ -1,7 +1,7 @@
 //! What is worth a line in the log: comparisons are frequent, and what is broken stays so from one
 //! to the next.
 
-use portero_apply::{Log, Severity};
+use portero_system::{Log, Severity};
 
 /// What the comparison before has logged.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl News {
 #[cfg(test)]
 mod tests {
     use super::News;
-    use portero_apply::{Log, LogSink, Severity};
+    use portero_system::{Log, LogSink, Severity};
 
     fn passed_on(news: &mut News, messages: &[(Severity, &str)]) -> Vec<(Severity, String)> {
         let messages: Vec<(Severity, String)> = messages

@@ -1,7 +1,7 @@
 //! Tells systemd that the service is up, sd_notify(3).
 
 use crate::error::NotifyError;
-use portero_apply::{Log, Severity};
+use portero_system::{Log, Severity};
 use std::ffi::{OsStr, OsString};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -64,7 +64,7 @@ fn send(socket: &OsStr) -> Result<(), NotifyError> {
 #[allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 mod tests {
     use super::Readiness;
-    use portero_apply::{Log, LogSink, Severity};
+    use portero_system::{Log, LogSink, Severity};
     use std::ffi::OsString;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};

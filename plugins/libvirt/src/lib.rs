@@ -5,6 +5,7 @@
 
 mod domain;
 mod event;
+mod hook;
 mod names;
 mod network;
 mod operation;
@@ -12,6 +13,7 @@ mod status;
 
 pub use domain::{Domain, Nic};
 pub use event::{Event, EventError, HookArguments};
+pub use hook::{Hook, OnFailure};
 pub use names::{InterfaceName, MacAddress, NameError, ObjectName};
 pub use network::{Duid, ForwardMode, Network, NetworkPort, Reservation, Subnet};
 pub use operation::{DaemonOperation, NetworkOperation, QemuOperation};

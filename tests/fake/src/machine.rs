@@ -2,7 +2,6 @@
 
 use crate::iptables::Iptables;
 use crate::nftables::Nftables;
-use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
 use portero_firewall::iptables::{self, Observed, Table};
 use portero_firewall::nftables::Place;
 use portero_firewall::{nftables, Firewall, Script, Tool};
@@ -10,6 +9,9 @@ use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Claim, Counter, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
+use portero_system::{
+    Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;

@@ -1,12 +1,14 @@
 //! A process on the machine that is killed at any point of its calls.
 
 use crate::Machine;
-use portero_apply::{Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts};
 use portero_firewall::{iptables, nftables, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
+use portero_system::{
+    Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts,
+};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};

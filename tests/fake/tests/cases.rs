@@ -1,11 +1,12 @@
 //! Runs the cases in tests/cases: a folder for each, with events, their input, and what comes of
 //! them. `PORTERO_CASES=accept` writes down what comes of them now.
 
-use portero_apply::{Engine, Hook, Log, LogSink, OnFailure, Paths, Severity};
+use portero_engine::Engine;
 use portero_fake::Machine;
-use portero_libvirt::DaemonOperation;
+use portero_libvirt::{DaemonOperation, Hook, OnFailure};
 use portero_model::{Neighbor, Tap};
 use portero_port_forward::Listener;
+use portero_system::{Log, LogSink, Paths, Severity};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

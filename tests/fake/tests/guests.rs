@@ -1,8 +1,9 @@
 //! Which guests run, as libvirt's own state and recorded ports tell it.
 
-use portero_apply::{Engine, Log, LogSink, Paths};
+use portero_engine::Engine;
 use portero_fake::Machine;
 use portero_libvirt::{Event, NetworkOperation};
+use portero_system::{Log, LogSink, Paths};
 use std::fs;
 use std::path::Path;
 

@@ -1,10 +1,11 @@
 //! What no hook lived to note, or what one notes beside a comparison, on a machine in memory.
 
-use portero_apply::{Deadline, Engine, Log, LogSink, Paths, State};
+use portero_engine::{Engine, State};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
 use portero_libvirt::{Event, NetworkOperation, QemuOperation};
 use portero_model::{Neighbor, OwnerKind};
+use portero_system::{Deadline, Log, LogSink, Paths};
 use std::fs;
 use std::thread;
 use std::time::{Duration, SystemTime};

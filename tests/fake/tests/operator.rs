@@ -1,12 +1,11 @@
 //! What the operator is told of networks on a machine in memory, with both firewalls.
 
-use portero_apply::{
-    ActiveNetwork, ApplyError, Checked, Engine, Log, LogSink, OwnFile, Paths, Subject, Whereabouts,
-};
+use portero_engine::{ActiveNetwork, ApplyError, Checked, Engine, OwnFile, Subject};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
 use portero_libvirt::{Event, NetworkOperation, ObjectName};
 use portero_model::{Counter, Family, Way};
+use portero_system::{Log, LogSink, Paths, Whereabouts};
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::Path;

@@ -1,10 +1,11 @@
 //! What others need stays, and what others put in the way does not, on a machine in memory.
 
-use portero_apply::{Deadline, Engine, Kernel, Log, LogSink, Paths};
+use portero_engine::Engine;
 use portero_fake::Machine;
 use portero_firewall::{Firewall, Script, Tool};
 use portero_libvirt::{Event, NetworkOperation, QemuOperation};
 use portero_model::{Family, Neighbor};
+use portero_system::{Deadline, Kernel, Log, LogSink, Paths};
 use std::time::Duration;
 
 const NETWORK: &str = "<hookData><network><name>lan</name>\

@@ -1,11 +1,11 @@
 //! Scripts on random rulesets: a comparison gives what is desired from any start, a change and its
 //! inverse are the identity, and changes of different owners may come in any order.
 
-use portero_apply::{Deadline, Kernel};
 use portero_fake::{random_networks, Machine};
 use portero_firewall::nftables::PolicyTable;
 use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
 use portero_model::{Family, Owner, OwnerKind, Policy, PortRange, Protocol, Rule, Ruleset};
+use portero_system::{Deadline, Kernel};
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::time::Duration;

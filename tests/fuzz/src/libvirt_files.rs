@@ -4,9 +4,8 @@
 use crate::one_line::one_line;
 use crate::world::{write, World};
 use crate::Reached;
-use portero_apply::Hook;
 use portero_firewall::Firewall;
-use portero_libvirt::Status;
+use portero_libvirt::{Hook, Status};
 use portero_port_forward::parse_leases;
 use portero_xml::Element;
 

@@ -2,7 +2,7 @@
 
 use crate::world::{choose, World};
 use crate::{written, Reached};
-use portero_apply::Hook;
+use portero_libvirt::Hook;
 
 const OPERATIONS: [&str; 7] = [
     "start",

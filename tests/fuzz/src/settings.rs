@@ -2,7 +2,7 @@
 
 use crate::one_line::one_line;
 use crate::Reached;
-use portero_apply::Config;
+use portero_engine::Config;
 use std::path::Path;
 
 /// Any text as portero.toml: it is read, or refused with the file and a line that is in it.

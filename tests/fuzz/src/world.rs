@@ -2,10 +2,11 @@
 
 use crate::one_line::one_line;
 use crate::{script, Reached};
-use portero_apply::{ApplyError, Engine, Hook, Log, LogSink, OnFailure, Paths, Severity};
+use portero_engine::{ApplyError, Engine};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
-use portero_libvirt::Event;
+use portero_libvirt::{Event, Hook, OnFailure};
+use portero_system::{Log, LogSink, Paths, Severity};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -3,8 +3,8 @@
 
 use super::mend::word;
 use super::{Facts, Finding};
-use portero_apply::inspect::{Daemon, HookLink};
-use portero_apply::{HostFacts, Life, MissingHook, Wish};
+use portero_engine::{HostFacts, Life, MissingHook, Wish};
+use portero_inventory::{Daemon, HookLink};
 use portero_libvirt::Nic;
 
 /// What restarts libvirt's daemons, of which a host has the first or the others.
@@ -60,7 +60,7 @@ fn missing_one(hook: &MissingHook) -> Finding {
 /// Running domains on virtual networks of whose interfaces no hook has told.
 fn untold(wishes: &[Wish]) -> Vec<String> {
     let untold = wishes.iter().filter(|wish| {
-        let portero_apply::Object::Domain(domain) = &wish.object else {
+        let portero_engine::Object::Domain(domain) = &wish.object else {
             return false;
         };
         let is_on_network = |nic: &Nic| nic.network.is_some();

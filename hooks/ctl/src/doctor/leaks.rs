@@ -2,7 +2,7 @@
 
 use super::mend::plain_policy;
 use super::{Facts, Finding};
-use portero_apply::ActiveNetwork;
+use portero_engine::ActiveNetwork;
 use portero_libvirt::{ForwardMode, Network};
 use portero_model::{Family, Verdict};
 use portero_routed_policy::{explain, At, Course, End, Packet, Protocol, Routing};

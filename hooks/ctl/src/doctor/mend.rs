@@ -1,6 +1,6 @@
 //! Commands that mend what was found, as a shell takes them.
 
-use portero_apply::{ActiveNetwork, OwnFile};
+use portero_engine::{ActiveNetwork, OwnFile};
 use portero_xml::NAMESPACE;
 
 /// What brings the firewall to what is wanted.

@@ -13,11 +13,9 @@ pub(crate) use mend::word;
 pub(crate) use others::misplaced;
 
 use crate::{status, DONE};
-use portero_apply::inspect::{self, Daemon, Denial, ForeignRules, HookLink, Settings};
-use portero_apply::{
-    ActiveNetwork, ApplyError, Backends, Deadline, Engine, Host, HostFacts, OwnerStatus, Paths,
-    Wish,
-};
+use portero_engine::{ActiveNetwork, ApplyError, Backends, Engine, HostFacts, OwnerStatus, Wish};
+use portero_inventory::{Daemon, Denial, ForeignRules, HookLink, Settings};
+use portero_system::{Deadline, Host, Paths};
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
 
@@ -78,11 +76,11 @@ impl Facts {
             host: engine.host_facts(),
             wishes: engine.wishes()?,
             backends: engine.backends()?,
-            daemons: inspect::daemons(),
-            hook_links: inspect::hook_links(&paths),
-            rules: inspect::foreign_rules(Deadline::after(RULES)),
-            settings: inspect::settings(&paths),
-            denials: inspect::denials(&paths),
+            daemons: portero_inventory::daemons(),
+            hook_links: portero_inventory::hook_links(&paths),
+            rules: portero_inventory::foreign_rules(Deadline::after(RULES)),
+            settings: portero_inventory::settings(&paths),
+            denials: portero_inventory::denials(&paths),
             profile_since: profile.ok(),
             outer,
             networks,
@@ -212,7 +210,7 @@ fn text(report: &Report) -> String {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 pub(super) mod tests {
     use super::*;
-    use portero_apply::OwnFile;
+    use portero_engine::OwnFile;
     use portero_libvirt::Network;
     use portero_model::{Owner, OwnerKind, Policy, Ruleset};
     use portero_xml::Element;

@@ -5,7 +5,7 @@ use super::mend::{word, SYNC};
 use super::{Facts, Finding};
 use crate::explain::by;
 use crate::explain::firewall::{self, Packet, Passage, Scope, Way};
-use portero_apply::inspect::Denial;
+use portero_inventory::Denial;
 use portero_model::Rule;
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ pub(super) fn backend(facts: &Facts) -> Vec<Finding> {
 }
 
 /// portero's rules where libvirt's are not: what libvirt rejects can be accepted nowhere else.
-pub(crate) fn misplaced(backends: portero_apply::Backends) -> Option<Finding> {
+pub(crate) fn misplaced(backends: portero_engine::Backends) -> Option<Finding> {
     let (configured, libvirt) = (backends.configured?, backends.libvirt?);
     (configured != libvirt).then(|| Finding {
         finding: format!(
@@ -165,7 +165,7 @@ fn permission(denial: &Denial) -> String {
 mod tests {
     use super::*;
     use crate::doctor::tests::facts;
-    use portero_apply::Backends;
+    use portero_engine::Backends;
     use portero_firewall::Firewall;
     use std::time::{Duration, SystemTime};
 

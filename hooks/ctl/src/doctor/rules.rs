@@ -42,7 +42,7 @@ pub(super) fn firewall(facts: &Facts) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::doctor::tests::{facts, network};
-    use portero_apply::{ApplyError, OwnerStatus, Phase, Record};
+    use portero_engine::{ApplyError, OwnerStatus, Phase, Record};
     use portero_model::{Owner, OwnerKind, Ruleset};
 
     #[test]

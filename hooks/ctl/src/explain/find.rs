@@ -2,7 +2,7 @@
 
 use super::value::{Asked, Owner, Wanted, Written};
 use ipnet::IpNet;
-use portero_apply::{Guest, Life, OwnerStatus, Wish};
+use portero_engine::{Guest, Life, OwnerStatus, Wish};
 use portero_model::{Claim, Family, Origin, OwnerKind, Rule};
 use portero_port_forward::Forward;
 use std::net::IpAddr;

@@ -6,14 +6,12 @@ use super::firewall::{passage, Packet as Forwarded, Way as Direction};
 use super::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way};
 use crate::doctor::{misplaced, troubles, Finding};
 use crate::policy::{end, rulings};
-use portero_apply::inspect::{self, Answer, Heard};
-use portero_apply::{
-    ActiveNetwork, ApplyError, Deadline, Engine, Guest, Host, Life, OwnerStatus, Paths,
-    Whereabouts, Wish,
-};
+use portero_engine::{ActiveNetwork, ApplyError, Engine, Guest, Life, OwnerStatus, Wish};
+use portero_inventory::{Answer, Heard};
 use portero_libvirt::{ForwardMode, Subnet};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, Course, End, Packet, Protocol as Service, Routing};
+use portero_system::{Deadline, Host, Paths, Whereabouts};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -91,8 +89,8 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     };
     let troubles = troubles(
         &engine.host_facts(),
-        &inspect::daemons(),
-        &inspect::hook_links(&Paths::default()),
+        &portero_inventory::daemons(),
+        &portero_inventory::hook_links(&Paths::default()),
         &known.wishes,
     );
     let hooks = troubles.into_iter().next().map(trouble);
@@ -173,8 +171,8 @@ fn way(
         mac: None,
     };
     let (to_guest, _) = rulings(&packet(host, Course::Direct), &known.networks);
-    let settings = inspect::settings(&Paths::default());
-    let rules = inspect::foreign_rules(Deadline::after(RULES));
+    let settings = portero_inventory::settings(&Paths::default());
+    let rules = portero_inventory::foreign_rules(Deadline::after(RULES));
     let inside = match (&network, &route) {
         (Some(network), _) => network.bridge.clone(),
         (None, Whereabouts::Behind { interface, .. }) => interface.clone(),
@@ -197,7 +195,9 @@ fn way(
     });
     let to = SocketAddr::new(lead.guest, lead.port);
     let ask = |network: &Option<Network>| match network {
-        Some(network) => inspect::who_has(lead.guest, Some(network.gateway), &network.bridge),
+        Some(network) => {
+            portero_inventory::who_has(lead.guest, Some(network.gateway), &network.bridge)
+        }
         None => Heard::NotAsked,
     };
     // The kernel's own neighbour discovery, which IPv6 is left to, comes with the connection.
@@ -205,14 +205,15 @@ fn way(
     let is_gone = early == Some(Heard::Macs(Vec::new()));
     let answer = match asked.protocol {
         _ if is_gone => Answer::NotAsked,
-        Protocol::Tcp => inspect::ask_tcp(None, to, ANSWER),
-        Protocol::Udp => inspect::ask_udp(to, REFUSAL),
+        Protocol::Tcp => portero_inventory::ask_tcp(None, to, ANSWER),
+        Protocol::Udp => portero_inventory::ask_udp(to, REFUSAL),
         Protocol::Sctp => Answer::NotAsked,
     };
     let is_there =
         asked.protocol == Protocol::Tcp && [Answer::Answered, Answer::Refused].contains(&answer);
     let beyond = source_beyond(asked, lead, known).filter(|_| is_there);
-    let answer_beyond = beyond.map(|beyond| (beyond, inspect::ask_tcp(Some(beyond), to, ANSWER)));
+    let answer_beyond =
+        beyond.map(|beyond| (beyond, portero_inventory::ask_tcp(Some(beyond), to, ANSWER)));
     let heard = early.unwrap_or_else(|| ask(&network));
     let mut macs = Vec::new();
     for guest in &known.guests {
@@ -225,7 +226,7 @@ fn way(
     }
     let wish = known.wishes.iter().find(|one| one.owner.uuid == owner.uuid);
     let reverse_path_filter = match (&outside, family) {
-        (Some(dev), Family::Ipv4) => inspect::reverse_path_filter(dev),
+        (Some(dev), Family::Ipv4) => portero_inventory::reverse_path_filter(dev),
         _ => None,
     };
     Ok(Way {
@@ -317,7 +318,7 @@ fn network(guest: IpAddr, known: &Known) -> Option<Network> {
         let bridge = network.bridge.as_ref()?.to_string();
         Some(Network {
             name: network.name.to_string(),
-            link: inspect::link(&bridge),
+            link: portero_inventory::link(&bridge),
             bridge,
             gateway: subnet.address,
             is_isolated: network.mode == ForwardMode::Isolated,
@@ -356,7 +357,7 @@ fn domain(
                 tap: nic
                     .target
                     .as_ref()
-                    .map(|tap| (tap.to_string(), inspect::link(tap.as_str()))),
+                    .map(|tap| (tap.to_string(), portero_inventory::link(tap.as_str()))),
                 addresses: nic.addresses.clone(),
             })
             .collect(),

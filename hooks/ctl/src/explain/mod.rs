@@ -14,7 +14,7 @@ pub(crate) use target::HostPort;
 use crate::args::Explained;
 use crate::{status, DONE, FAILED};
 use judge::{first_failing, hops, Hop};
-use portero_apply::{ApplyError, Engine};
+use portero_engine::{ApplyError, Engine};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::net::IpAddr;

@@ -3,9 +3,10 @@
 
 use super::firewall::{Packet, Passage};
 use crate::policy::Ruling;
-use portero_apply::inspect::{Answer, Heard, Link, Settings};
-use portero_apply::{Life, Whereabouts};
+use portero_engine::Life;
+use portero_inventory::{Answer, Heard, Link, Settings};
 use portero_model::Protocol;
+use portero_system::Whereabouts;
 use std::net::IpAddr;
 
 /// What is asked about.

@@ -8,10 +8,11 @@ use super::guest::Guest;
 use super::host::{Host, Place};
 use super::reserve::Reservation;
 use crate::terminal::warning;
-use portero_apply::{ApplyError, Engine, Log, LogSink, Paths, Record};
+use portero_engine::{ApplyError, Engine, Record};
 use portero_libvirt::Domain;
 use portero_model::Claim;
 use portero_port_forward::{check_own, Forward};
+use portero_system::{Log, LogSink, Paths};
 
 /// portero's element in one state of a domain, as it is and as it shall be.
 pub(crate) struct Change {
@@ -168,6 +169,6 @@ fn with_engine<T>(
     let mut log = Log::new(LogSink::Syslog {
         program: "portero".to_owned(),
     });
-    let mut host = portero_apply::Host::default();
+    let mut host = portero_system::Host::default();
     work(&mut Engine::new(Paths::default(), &mut host, &mut log))
 }

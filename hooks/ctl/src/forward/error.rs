@@ -1,7 +1,7 @@
 //! Why a forward cannot be added, removed or listed; each is one line.
 
 use super::spec::Spec;
-use portero_apply::ApplyError;
+use portero_engine::ApplyError;
 use portero_libvirt::EventError;
 use portero_port_forward::ForwardError;
 use portero_xml::XmlError;

@@ -8,8 +8,8 @@ use super::guest::Guest;
 use super::host::Host;
 use super::{changeable, outcome, when};
 use crate::terminal::warning;
-use portero_apply::clean_environment;
 use portero_libvirt::ObjectName;
+use portero_system::clean_environment;
 
 /// What a domain is to have.
 #[derive(Debug, Clone)]

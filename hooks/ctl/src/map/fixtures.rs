@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use super::value::{Map, Sources};
-use portero_apply::{
-    ActiveNetwork, Guest, GuestNic, Interface, InterfaceKind, OwnFile, OwnerStatus, Phase, Record,
-    Waiting,
+use portero_engine::{
+    ActiveNetwork, Guest, GuestNic, OwnFile, OwnerStatus, Phase, Record, Waiting,
 };
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Claim, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use portero_routed_policy::{compile, Group, Surroundings, WrittenPolicy};
+use portero_system::{Interface, InterfaceKind};
 use portero_xml::Element;
 use std::net::IpAddr;
 use uuid::Uuid;

@@ -13,8 +13,9 @@ mod value;
 
 use crate::args::MapFormat;
 use crate::{status, DONE};
-use portero_apply::{ApplyError, Engine, Host};
+use portero_engine::{ApplyError, Engine};
 use portero_model::Family;
+use portero_system::Host;
 use value::{Map, Sources};
 
 pub(crate) use text::shown;

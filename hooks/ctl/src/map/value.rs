@@ -2,9 +2,10 @@
 
 use super::passage::{passages, Passage};
 use crate::status::{self, Row};
-use portero_apply::{ActiveNetwork, Interface, InterfaceKind, OwnerStatus};
+use portero_engine::{ActiveNetwork, OwnerStatus};
 use portero_libvirt::{ForwardMode, Network};
 use portero_model::{Family, OwnerKind};
+use portero_system::{Interface, InterfaceKind};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -18,7 +19,7 @@ pub(crate) struct Sources {
     /// All active networks.
     pub(crate) networks: Vec<ActiveNetwork>,
     /// All running guests.
-    pub(crate) guests: Vec<portero_apply::Guest>,
+    pub(crate) guests: Vec<portero_engine::Guest>,
     /// All owners of forwards.
     pub(crate) owners: Vec<OwnerStatus>,
     /// Families whose packets the host passes on.
@@ -345,7 +346,7 @@ impl Places<'_> {
     }
 
     /// Where an interface of a guest's leads: to its network, or to what the host's end is in.
-    fn of_nic(&mut self, nic: &portero_apply::GuestNic) -> &mut Segment {
+    fn of_nic(&mut self, nic: &portero_engine::GuestNic) -> &mut Segment {
         let target = nic.target.as_ref();
         let target = target.and_then(|target| self.interface(target.as_str()));
         let bridge = target.and_then(|target| target.master.as_ref());

@@ -4,7 +4,7 @@ use super::clauses::{rows, table, Columns, Row};
 use super::{words, Error};
 use crate::args::CheckedSubject;
 use crate::{status, DONE};
-use portero_apply::{ApplyError, Checked, Engine, Subject};
+use portero_engine::{ApplyError, Checked, Engine, Subject};
 use portero_libvirt::Network;
 use serde::Serialize;
 use std::path::Path;

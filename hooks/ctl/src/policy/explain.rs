@@ -3,13 +3,14 @@
 use super::{forward, words, Error};
 use crate::args::{ProtocolName, Question};
 use crate::{status, terminal, DONE};
-use portero_apply::{ActiveNetwork, Engine, Whereabouts};
+use portero_engine::{ActiveNetwork, Engine};
 use portero_libvirt::{ForwardMode, Network, ObjectName};
 use portero_model::{Family, Verdict, Way};
 use portero_routed_policy::{
     explain, explain_reply, rule_of_clause, At, Course, Decider, Decision, End, Packet, Protocol,
     Refusal, Routing,
 };
+use portero_system::Whereabouts;
 use serde::Serialize;
 use std::net::IpAddr;
 

@@ -2,7 +2,7 @@
 
 use super::explain::end;
 use super::Error;
-use portero_apply::{Engine, OwnerStatus};
+use portero_engine::{Engine, OwnerStatus};
 use portero_model::Rule;
 use portero_routed_policy::{At, Course, Packet, Protocol};
 use std::net::IpAddr;

@@ -10,7 +10,7 @@ mod words;
 pub(crate) use explain::{end, rulings, Ruling};
 
 use crate::args::PolicyCommand;
-use portero_apply::{ApplyError, Engine};
+use portero_engine::{ApplyError, Engine};
 use portero_libvirt::ObjectName;
 use std::net::IpAddr;
 

@@ -3,7 +3,7 @@
 use super::clauses::{rows, table, Columns, Row};
 use super::{words, Error};
 use crate::{status, DONE};
-use portero_apply::{ActiveNetwork, ApplyError, Engine};
+use portero_engine::{ActiveNetwork, ApplyError, Engine};
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Counters, Ruleset};
 use serde::Serialize;

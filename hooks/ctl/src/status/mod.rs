@@ -10,7 +10,7 @@ mod watch;
 
 use crate::terminal::Colors;
 use crate::DONE;
-use portero_apply::{ApplyError, Engine};
+use portero_engine::{ApplyError, Engine};
 use serde::Serialize;
 use value::Status;
 

@@ -1,6 +1,6 @@
 //! Forwards as rows: one for each range of ports.
 
-use portero_apply::{OwnerStatus, Phase};
+use portero_engine::{OwnerStatus, Phase};
 use portero_model::{Claim, Family, Rule};
 use serde::Serialize;
 

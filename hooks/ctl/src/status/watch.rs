@@ -5,7 +5,7 @@ use super::{text, Form};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use portero_apply::ApplyError;
+use portero_engine::ApplyError;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use terminal_size::{terminal_size_of, Height};

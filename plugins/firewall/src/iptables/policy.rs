@@ -1,10 +1,9 @@
 //! What policies are in iptables: a chain of each network for each way of its packets.
 
 use super::render::{address, network, Base, Chains};
-use portero_model::Family;
 use portero_model::{
-    Clause, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service, TimeUnit, Verdict,
-    Way,
+    Clause, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service, TimeUnit,
+    Verdict, Way,
 };
 
 /// libvirt's chain with its verdicts on packets to guests.

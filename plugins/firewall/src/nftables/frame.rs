@@ -3,8 +3,7 @@
 use super::elements::{masquerade_set, prefix, Shape, LOCALNET_SET};
 use super::policy::{nat_map, way_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{Place, LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
-use portero_model::Family;
-use portero_model::Way;
+use portero_model::{Family, Way};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

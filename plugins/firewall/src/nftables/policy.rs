@@ -7,8 +7,10 @@
 use super::elements::{network, quoted, Elements, Key};
 use super::Place;
 use ipnet::IpNet;
-use portero_model::{Clause, Judged, Named, Nat, NatPeer, Nets, Peer, Service, Verdict, Way};
-use portero_model::{Family, Owner, Protocol, Ruleset};
+use portero_model::{
+    Clause, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol, Ruleset, Service,
+    Verdict, Way,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;

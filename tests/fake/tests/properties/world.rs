@@ -1,9 +1,10 @@
 //! Guests and networks on a machine in memory, what can happen to them, and what then has to be.
 
-use portero_apply::{Engine, Log, LogSink, Paths};
+use portero_engine::Engine;
 use portero_fake::{process, Killed, Machine, Points};
 use portero_firewall::Firewall;
 use portero_libvirt::{DaemonOperation, Event, NetworkOperation, QemuOperation};
+use portero_system::{Log, LogSink, Paths};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

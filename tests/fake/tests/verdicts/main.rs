@@ -9,12 +9,12 @@ mod nftables;
 mod packet;
 
 use packet::{Connection, Seen};
-use portero_apply::{Deadline, Kernel};
 use portero_fake::{random_networks, Machine, RandomNetworks, MACS};
 use portero_firewall::iptables::Observed;
 use portero_libvirt::Network;
 use portero_model::{Family, Policy};
 use portero_routed_policy::{explain, At, Course, Decision, End, Packet, Protocol, Routing};
+use portero_system::{Deadline, Kernel};
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -3,12 +3,12 @@
 //! nothing to mend.
 
 use nix::mount::{mount, MsFlags};
-use portero_apply::{Deadline, Host, Kernel};
 use portero_fake::{example_policies, sample_networks, Policies};
 use portero_firewall::nftables::{self, PolicyTable};
 use portero_firewall::{iptables, Script, Tool};
 use portero_lab::{enter, run_scenarios, take_root, Options, Scenario};
 use portero_model::{Family, Ruleset};
+use portero_system::{Deadline, Host, Kernel};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;

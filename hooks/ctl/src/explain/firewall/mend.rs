@@ -2,7 +2,7 @@
 
 use super::{Base, Owner, Packet, Stop};
 use crate::doctor::word;
-use portero_apply::inspect::Settings;
+use portero_inventory::Settings;
 use portero_model::Family;
 
 /// What shall pass.

@@ -6,7 +6,7 @@ mod nftables;
 
 pub(crate) use mend::{mend, Scope, LENIENT};
 
-use portero_apply::inspect::ForeignRules;
+use portero_inventory::ForeignRules;
 use portero_model::{Family, Protocol};
 use std::net::IpAddr;
 

@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use super::*;
-use portero_apply::inspect::Settings;
+use portero_inventory::Settings;
 
 const BLOCKER: &str = include_str!("../../../../../tests/explain/rules/blocker.json");
 const DEBIAN: &str = include_str!("../../../../../tests/explain/rules/debian.json");

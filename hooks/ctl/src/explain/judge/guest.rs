@@ -4,9 +4,10 @@ use super::host::{of_ruling, with_port};
 use super::Found;
 use crate::doctor::word;
 use crate::explain::value::{Domain, Facts, Way};
-use portero_apply::inspect::{Answer, Heard};
-use portero_apply::{Life, Whereabouts};
+use portero_engine::Life;
+use portero_inventory::{Answer, Heard};
 use portero_model::{Protocol, Verdict};
+use portero_system::Whereabouts;
 
 /// How strictly `rp_filter` has to be set to be in the way.
 const STRICT: u32 = 1;

@@ -5,8 +5,9 @@ use crate::doctor::word;
 use crate::explain::firewall::{mend, Base, Packet, Passage, Scope, Stop, Way as Direction};
 use crate::explain::value::{Facts, Owner, Wanted, Way};
 use crate::policy::Ruling;
-use portero_apply::{Life, Whereabouts};
+use portero_engine::Life;
 use portero_model::{Family, Verdict};
+use portero_system::Whereabouts;
 use std::net::IpAddr;
 
 const SYNC: &str = "portero sync";

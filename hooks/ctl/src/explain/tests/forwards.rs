@@ -3,7 +3,7 @@
 use super::whole::{owner, trouble, wanted, whole, GUEST};
 use super::Case;
 use crate::explain::value::{Facts, Wanted};
-use portero_apply::Life;
+use portero_engine::Life;
 
 /// Forwards that are not there, or cannot be: its name, the hop that fails first, and what is known.
 pub(super) fn forwards() -> Vec<Case> {

@@ -7,9 +7,10 @@ use super::Case;
 use crate::explain::firewall::{Owner as By, Passage};
 use crate::explain::value::Facts;
 use crate::policy::Ruling;
-use portero_apply::inspect::{Answer, Heard, Link};
-use portero_apply::{Life, Whereabouts};
+use portero_engine::Life;
+use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Protocol, Verdict};
+use portero_system::Whereabouts;
 
 /// Every hop behind the forward: its name, the hop that fails first, and what is known.
 pub(super) fn ways() -> Vec<Case> {

@@ -7,9 +7,10 @@ use crate::explain::value::{
     Asked, Domain, Facts, Network, Nic, Owner, Trouble, Wanted, Way, Written,
 };
 use crate::policy::Ruling;
-use portero_apply::inspect::{Answer, Heard, Link, Settings};
-use portero_apply::{Life, Whereabouts};
+use portero_engine::Life;
+use portero_inventory::{Answer, Heard, Link, Settings};
 use portero_model::{Protocol, Verdict};
+use portero_system::Whereabouts;
 use std::net::IpAddr;
 
 pub(super) const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));

@@ -1,0 +1,625 @@
+//! Makes a bridge, confirms it, and takes it back: every step can be the last one that is done,
+//! and what was there before still comes back.
+
+use crate::error::ChangeError;
+use crate::guard;
+use crate::link::{self, Difference};
+use crate::owner;
+use crate::reach::Reach;
+use crate::record::{boot, Changed, Folder, LockOf, Original, Phase, Record};
+use portero_host_bridge::{Bridge, Failure, Manager, Plan, Step, Stp};
+use portero_libvirt::InterfaceName;
+use portero_system::files::{self, Ownership};
+use portero_system::programs::{find_program, run_starter};
+use portero_system::{interfaces, Deadline, KernelError, Lock, Log, Paths, Severity};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// How long the host may be without its addresses while a bridge is made, until it is reached as
+/// before; and how much of that one command may take. With [`DOWN`], [`UP`],
+/// [`SETTLE_AFTER_FAILURE`] and [`PUT_BACK`] it is less than a minute.
+const CHANGE: Duration = Duration::from_secs(32);
+const STEP: Duration = Duration::from_secs(20);
+
+/// How long a bridge that speaks the spanning tree protocol takes until it forwards: twice the delay
+/// of 15 s that the kernel begins with.
+const FORWARD_DELAY: Duration = Duration::from_secs(30);
+
+/// How long the program that brings NICs up may take to take a bridge back: to take it down, and to
+/// bring the NICs up; and how much of that a command may take that is not the last one. Then portero goes
+/// on by itself.
+const DOWN: Duration = Duration::from_secs(6);
+const DOWN_STEP: Duration = Duration::from_secs(4);
+const UP: Duration = Duration::from_secs(11);
+const UP_STEP: Duration = Duration::from_secs(5);
+
+/// Less than this is no time for a command.
+const NO_TIME: Duration = Duration::from_millis(500);
+
+/// How long that program may take to do what it was told, with and without a command that failed, and
+/// how long it has in all.
+const SETTLE: Duration = Duration::from_secs(10);
+const SETTLE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_secs(18);
+
+/// How long portero puts back what somebody else takes away again.
+const PUT_BACK: Duration = Duration::from_secs(4);
+
+/// How often is looked, and how often in a row nothing may be missing until it stays so.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOKS: u32 = 3;
+
+/// How often a bridge is taken away that somebody makes again.
+const MADE_AGAIN: u32 = 2;
+
+/// How long another portero may hold a bridge.
+const LOCK: Duration = Duration::from_secs(90);
+
+/// Who confirms a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The administrator, within this time; otherwise it is taken back.
+    Within(Duration),
+    /// Nobody: what was reached before is reached again, and that is enough.
+    Verified,
+}
+
+/// What a change came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The bridge's addresses, `192.0.2.10/24`.
+    pub addresses: Vec<String>,
+}
+
+/// How what was there before came back; in words it goes on after "is back".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Back {
+    /// What portero itself had to put back, `192.0.2.10/24`.
+    pub by_portero: Vec<String>,
+    /// Which commands of the program that brings NICs up failed.
+    pub failures: Vec<String>,
+}
+
+impl fmt::Display for Back {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.by_portero.is_empty() {
+            return Ok(());
+        }
+        let what = self.by_portero.join(", ");
+        write!(formatter, "; portero itself put back: {what}")?;
+        match self.failures.as_slice() {
+            [] => write!(formatter, " (the files did not bring it back)"),
+            failures => write!(formatter, " (since {})", failures.join("; ")),
+        }
+    }
+}
+
+/// Who takes a bridge back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The program that brings NICs up, and portero what that leaves.
+    Manager,
+    /// portero alone: that program had its turn.
+    Portero,
+}
+
+/// The time that several commands have.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    each: Duration,
+    end: Instant,
+}
+
+impl Limits {
+    fn new(each: Duration, all: Duration) -> Self {
+        let end = Instant::now() + all;
+        Self { each, end }
+    }
+
+    /// The last command has all that is left.
+    fn of_last(self) -> Self {
+        Self {
+            each: self.left(),
+            end: self.end,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.each.min(self.left()))
+    }
+}
+
+/// The bridges of this host that portero makes.
+pub struct Bridges<'a> {
+    pub(super) paths: &'a Paths,
+    pub(super) log: &'a mut Log,
+}
+
+impl<'a> Bridges<'a> {
+    /// Bridges with their records in `paths`.
+    #[must_use]
+    pub fn new(paths: &'a Paths, log: &'a mut Log) -> Self {
+        Self { paths, log }
+    }
+
+    /// Makes a bridge as planned.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; then all is as it was, unless it says that this failed too.
+    pub fn apply(
+        &mut self,
+        bridge: &Bridge,
+        plan: &Plan,
+        confirmation: Confirmation,
+    ) -> Result<Outcome, ChangeError> {
+        let name = &bridge.name;
+        let folder = Folder::of(self.paths, name);
+        let lock = folder.lock(LockOf::Change, Deadline::after(LOCK))?;
+        self.is_free(&folder, name)?;
+        let manager = Manager::choose(plan, |owner, nic| owner::says(self.paths, owner, nic))?;
+        let mut record = self.record_of(bridge, plan, manager)?;
+        for program in record.manager().programs() {
+            find_program(program)?;
+        }
+        guard::start(&folder, name)?;
+        folder.write(&record)?;
+        let made = self.make(&record, bridge.stp);
+        match made {
+            Ok(outcome) => {
+                record.set_made(confirmation);
+                folder.write(&record)?;
+                drop(lock);
+                self.log
+                    .write(Severity::Info, format!("bridge {name} is made"));
+                Ok(outcome)
+            }
+            Err(error) => Err(match self.take_back(&folder, &mut record, By::Manager) {
+                Ok(back) => ChangeError::TakenBack {
+                    source: Box::new(error),
+                    back,
+                },
+                Err(second) => ChangeError::Stuck {
+                    bridge: name.to_string(),
+                    source: Box::new(error),
+                    second: Box::new(second),
+                },
+            }),
+        }
+    }
+
+    /// Keeps a bridge.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub fn confirm(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
+        let folder = Folder::of(self.paths, bridge);
+        let (_lock, mut record) = self.open(&folder, bridge)?;
+        match record.phase {
+            Phase::Confirmed => Ok(()),
+            Phase::Applied => {
+                record.phase = Phase::Confirmed;
+                folder.write(&record)
+            }
+            Phase::Changing => Err(present(bridge, record.phase)),
+        }
+    }
+
+    /// Takes back a bridge that is not confirmed, or that was left half done.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub fn rollback(&mut self, bridge: &InterfaceName) -> Result<Back, ChangeError> {
+        let folder = Folder::of(self.paths, bridge);
+        let (_lock, mut record) = self.open(&folder, bridge)?;
+        if record.phase == Phase::Confirmed {
+            return Err(present(bridge, record.phase));
+        }
+        self.take_back(&folder, &mut record, By::Manager)
+    }
+
+    /// Takes a confirmed bridge away; the files become what they were before, to the byte.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed when a guest is on the bridge or a file was edited.
+    pub fn remove(&mut self, bridge: &InterfaceName) -> Result<Back, ChangeError> {
+        let folder = Folder::of(self.paths, bridge);
+        let (_lock, mut record) = self.open(&folder, bridge)?;
+        if record.phase != Phase::Confirmed {
+            return Err(present(bridge, record.phase));
+        }
+        if let Some(guest) = others_in(&record) {
+            return Err(ChangeError::InUse {
+                bridge: bridge.to_string(),
+                interface: guest,
+            });
+        }
+        for file in &record.files {
+            let now = files::read(&self.paths.etc.join(&file.path))?;
+            if now.as_deref() != file.after.as_deref().map(str::as_bytes) {
+                return Err(ChangeError::Edited {
+                    path: file.path.clone(),
+                    record: folder.record_path().display().to_string(),
+                });
+            }
+        }
+        record.phase = Phase::Changing;
+        record.boot = boot();
+        record.noted.clear();
+        let is_there = interfaces::folder(&record.bridge).exists();
+        for (index, nic) in record.nics.iter().enumerate() {
+            // What the bridge has now goes to its first NIC.
+            let from = if index == 0 && is_there {
+                &record.bridge
+            } else {
+                nic
+            };
+            record.noted.push(link::note(from, nic)?);
+        }
+        folder.write(&record)?;
+        guard::start(&folder, bridge)?;
+        self.take_back(&folder, &mut record, By::Manager)
+    }
+
+    /// The NICs of a bridge of ours.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub fn nics(&self, bridge: &InterfaceName) -> Result<Vec<String>, ChangeError> {
+        let record = Folder::of(self.paths, bridge).read()?;
+        Ok(record.map(|record| record.nics).unwrap_or_default())
+    }
+
+    /// Refuses a bridge that is there in any form.
+    fn is_free(&self, folder: &Folder, bridge: &InterfaceName) -> Result<(), ChangeError> {
+        if let Some(record) = folder.read()? {
+            return Err(present(bridge, record.phase));
+        }
+        if interfaces::folder(bridge.as_str()).exists() {
+            return Err(ChangeError::Taken {
+                bridge: bridge.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    fn open(&self, folder: &Folder, bridge: &InterfaceName) -> Result<(Lock, Record), ChangeError> {
+        let absent = || ChangeError::Absent {
+            bridge: bridge.to_string(),
+        };
+        // Looked at first, so that a wrong name leaves no folder behind.
+        folder.read()?.ok_or_else(absent)?;
+        let lock = folder.lock(LockOf::Change, Deadline::after(LOCK))?;
+        let record = folder.read()?.ok_or_else(absent)?;
+        Ok((lock, record))
+    }
+
+    /// What is to be done, with what the files and the host are now.
+    fn record_of(
+        &self,
+        bridge: &Bridge,
+        plan: &Plan,
+        manager: Manager,
+    ) -> Result<Record, ChangeError> {
+        if plan.changes.is_empty() {
+            return Err(ChangeError::Nothing);
+        }
+        let mut changed = Vec::new();
+        for change in &plan.changes {
+            let before = match &change.before {
+                Some(text) => Some(Original {
+                    text: text.clone(),
+                    ownership: Ownership::at(&self.paths.etc.join(&change.path))?,
+                }),
+                None => None,
+            };
+            changed.push(Changed {
+                path: change.path.clone(),
+                before,
+                after: change.after.clone(),
+            });
+        }
+        let nics = bridge.nics.iter().map(|nic| nic.as_str());
+        let noted: Result<_, KernelError> = nics.map(|nic| link::note(nic, nic)).collect();
+        Ok(Record {
+            bridge: bridge.name.to_string(),
+            nics: bridge.nics.iter().map(ToString::to_string).collect(),
+            renderer: plan.renderer,
+            network_manager: manager == Manager::NetworkManager,
+            phase: Phase::Changing,
+            boot: boot(),
+            until: 0,
+            reach: Reach::of(bridge.nics[0].as_str()),
+            files: changed,
+            noted: noted?,
+            was_tried: false,
+        })
+    }
+
+    /// Writes the files, lets the host follow them, and sees that it is reached as before.
+    fn make(&mut self, record: &Record, stp: Stp) -> Result<Outcome, ChangeError> {
+        let limits = match stp {
+            Stp::Off => Limits::new(STEP, CHANGE),
+            Stp::On => Limits::new(STEP + FORWARD_DELAY, CHANGE + FORWARD_DELAY),
+        };
+        let steps = record
+            .manager()
+            .to_bridge(&record.bridge, &record.nic_names());
+        self.run(&steps.before_files, &record.bridge, limits)?;
+        let new = Ownership::of_root(record.renderer.mode());
+        for file in &record.files {
+            let ownership = file.before.as_ref().map_or(new, |before| before.ownership);
+            self.put(&file.path, file.after.as_deref(), &ownership)?;
+        }
+        self.run(&steps.after_files, &record.bridge, limits)?;
+        self.verify(record, limits)
+    }
+
+    /// Waits until the bridge has what the NIC had.
+    fn verify(&mut self, record: &Record, limits: Limits) -> Result<Outcome, ChangeError> {
+        let bridge = &record.bridge;
+        let start = Instant::now();
+        loop {
+            let outside = record
+                .nics
+                .iter()
+                .find(|nic| interfaces::master(nic).as_ref() != Some(bridge));
+            let now = Reach::of(bridge);
+            let what = match outside {
+                Some(nic) => Some(format!("{nic} is not in the bridge")),
+                None => record.reach.missing_in(&now),
+            };
+            let Some(what) = what else {
+                return Ok(Outcome {
+                    addresses: now.addresses,
+                });
+            };
+            if limits.left().is_zero() {
+                return Err(ChangeError::Lost {
+                    bridge: bridge.clone(),
+                    what,
+                    seconds: start.elapsed().as_secs(),
+                });
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Makes everything what it was before, from wherever it is now. Nothing that fails keeps the rest
+    /// from being done, and in the end it is looked at.
+    pub(super) fn take_back(
+        &mut self,
+        folder: &Folder,
+        record: &mut Record,
+        by: By,
+    ) -> Result<Back, ChangeError> {
+        let start = Instant::now();
+        // From here on nobody can confirm it, and whoever finds it goes on with it.
+        record.phase = Phase::Changing;
+        if let Err(error) = folder.write(record) {
+            self.log.write(Severity::Error, error);
+        }
+        let bridge = record.bridge.clone();
+        let steps = record.manager().to_nic(&bridge, &record.nic_names());
+        let mut failures = Vec::new();
+        if by == By::Manager {
+            self.try_each(&steps.before_files, &bridge, Limits::new(DOWN_STEP, DOWN));
+        }
+        let restored = self.restore(record);
+        let limits = Limits::new(UP_STEP, UP);
+        // With the new files it would bring the bridge up.
+        if by == By::Manager && restored.is_ok() {
+            failures = self.try_each(&steps.after_files, &bridge, limits);
+            if !failures.is_empty() && limits.left() > NO_TIME {
+                failures = self.try_each(&steps.after_files, &bridge, limits);
+            }
+        }
+        let patience = match (by, failures.is_empty() && restored.is_ok()) {
+            (By::Portero, _) => Duration::ZERO,
+            (By::Manager, true) => SETTLE.min(SETTLED.saturating_sub(start.elapsed())),
+            (By::Manager, false) => SETTLE_AFTER_FAILURE,
+        };
+        let mut missing = Vec::new();
+        let mut by_portero = wait_for(record, patience);
+        let is_made_again = record.was_tried && by == By::Manager && !failures.is_empty();
+        if is_made_again {
+            missing = std::mem::take(&mut by_portero);
+        } else if !by_portero.is_empty() {
+            missing = self.put_back(record);
+            by_portero.retain(|what| !missing.contains(what));
+        }
+        let by_portero = in_words(by_portero);
+        let missing = in_words(missing);
+        let back = Back {
+            by_portero,
+            failures,
+        };
+        if restored.is_err() || !missing.is_empty() {
+            record.was_tried = true;
+            if let Err(error) = folder.write(record) {
+                self.log.write(Severity::Error, error);
+            }
+        }
+        restored?;
+        if !missing.is_empty() {
+            let why = match back.failures.as_slice() {
+                [] => String::new(),
+                failures => format!(" ({})", failures.join("; ")),
+            };
+            return Err(ChangeError::NotBack {
+                bridge,
+                what: missing.join(", "),
+                why,
+            });
+        }
+        folder.remove()?;
+        let message = format!("bridge {bridge} is taken back{back}");
+        self.log.write(Severity::Warning, message);
+        Ok(back)
+    }
+
+    /// Puts back what is missing, until it stays; gives what is missing still. A bridge that somebody
+    /// makes again stays: the host is reached by it.
+    fn put_back(&mut self, record: &Record) -> Vec<Difference> {
+        let end = Instant::now() + PUT_BACK;
+        let (mut looks, mut made_again) = (0, 0);
+        loop {
+            let refused = link::put_back(&record.noted, &record.bridge);
+            std::thread::sleep(LOOK);
+            let missing = wait_for(record, Duration::ZERO);
+            looks = if missing.is_empty() { looks + 1 } else { 0 };
+            made_again += u32::from(interfaces::folder(&record.bridge).exists());
+            if made_again >= MADE_AGAIN {
+                let bridge = &record.bridge;
+                let text = format!("{bridge}, taken away, is made again by another program");
+                return vec![Difference::new(text)];
+            }
+            if looks >= LOOKS || Instant::now() > end {
+                for error in refused {
+                    self.log.write(Severity::Error, error);
+                }
+                return missing;
+            }
+        }
+    }
+
+    /// Writes the files as they were: all that can be written.
+    ///
+    /// # Errors
+    /// [`ChangeError`] of the first that cannot.
+    pub(super) fn restore(&self, record: &Record) -> Result<(), ChangeError> {
+        let mut result = Ok(());
+        for file in &record.files {
+            let restored = match &file.before {
+                Some(before) => self.put(&file.path, Some(&before.text), &before.ownership),
+                None => self.put(&file.path, None, &Ownership::of_root(0o600)),
+            };
+            result = result.and(restored);
+        }
+        result
+    }
+
+    /// Writes or removes one file, with the name on the disk too.
+    fn put(
+        &self,
+        path: &str,
+        text: Option<&str>,
+        ownership: &Ownership,
+    ) -> Result<(), ChangeError> {
+        let path = self.paths.etc.join(path);
+        match text {
+            Some(text) => files::write_as(&path, text.as_bytes(), ownership)?,
+            None => files::remove(&path)?,
+        }
+        if let Some(folder) = path.parent() {
+            files::sync_folder(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Does what a boot needs once files were restored.
+    pub(super) fn prepare_boot(&mut self, record: &Record) -> Result<(), KernelError> {
+        let step: Vec<_> = record.manager().at_boot().into_iter().collect();
+        self.run(&step, &record.bridge, Limits::new(STEP, STEP))
+    }
+
+    /// Does one step after the other, until one fails that must not. One that says that there is
+    /// nothing to do may; one that does not end may not.
+    fn run(&mut self, steps: &[Step], bridge: &str, limits: Limits) -> Result<(), KernelError> {
+        for step in steps {
+            match (do_one(step, bridge, limits), step) {
+                (Ok(()), _) => {}
+                (Err(error @ KernelError::Failed { .. }), Step::Run(command))
+                    if command.failure == Failure::Expected =>
+                {
+                    self.log.write(Severity::Info, error);
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Does all steps; gives what failed of those that must not.
+    fn try_each(&mut self, steps: &[Step], bridge: &str, limits: Limits) -> Vec<String> {
+        let mut failures = Vec::new();
+        for (index, step) in steps.iter().enumerate() {
+            let limits = match index + 1 == steps.len() {
+                true => limits.of_last(),
+                false => limits,
+            };
+            if *step == Step::DeleteForgottenBridge && !failures.is_empty() {
+                continue;
+            }
+            let Err(error) = do_one(step, bridge, limits) else {
+                continue;
+            };
+            let is_expected = match step {
+                Step::Run(command) => command.failure == Failure::Expected,
+                Step::DeleteBridge | Step::DeleteForgottenBridge => true,
+            };
+            self.log.write(Severity::Info, &error);
+            if !is_expected || matches!(error, KernelError::Hung { .. }) {
+                failures.push(error.to_string());
+            }
+        }
+        failures
+    }
+}
+
+fn do_one(step: &Step, bridge: &str, limits: Limits) -> Result<(), KernelError> {
+    match step {
+        Step::Run(command) if limits.left() < NO_TIME => Err(KernelError::Failed {
+            program: format!("{} {}", command.program, command.arguments.join(" ")),
+            message: "no time was left for it".to_owned(),
+        }),
+        Step::Run(command) => run_starter(command.program, &command.arguments, limits.deadline()),
+        Step::DeleteBridge | Step::DeleteForgottenBridge => link::delete(bridge),
+    }
+}
+
+fn in_words(differences: Vec<Difference>) -> Vec<String> {
+    let differences = differences.into_iter();
+    let told = differences.filter(|difference| !difference.is_of_link);
+    told.map(|difference| difference.text).collect()
+}
+
+/// Waits until all that was noted is there; gives what is missing when the time is over.
+fn wait_for(record: &Record, patience: Duration) -> Vec<Difference> {
+    let end = Instant::now() + patience;
+    loop {
+        let missing = link::differences(&record.noted, &record.bridge)
+            .unwrap_or_else(|error| vec![Difference::new(error.to_string())]);
+        if missing.iter().all(|what| what.is_of_link) || Instant::now() > end {
+            return missing;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// An interface in the bridge that is none of its NICs: a guest's.
+fn others_in(record: &Record) -> Option<String> {
+    let ports = std::fs::read_dir(interfaces::folder(&record.bridge).join("brif"));
+    let mut names = ports
+        .into_iter()
+        .flatten()
+        .filter_map(|port| port.ok()?.file_name().into_string().ok());
+    names.find(|name| !record.nics.contains(name))
+}
+
+/// What to do about a bridge that is there.
+fn present(bridge: &InterfaceName, phase: Phase) -> ChangeError {
+    let (phase, help) = match phase {
+        Phase::Changing => ("half done", "rollback"),
+        Phase::Applied => ("not confirmed", "confirm"),
+        Phase::Confirmed => ("confirmed", "remove"),
+    };
+    ChangeError::Present {
+        bridge: bridge.to_string(),
+        phase,
+        help,
+    }
+}

@@ -1,0 +1,112 @@
+//! Why a bridge could not be made or taken away; each is one line.
+
+use crate::change::Back;
+use portero_host_bridge::OwnerError;
+use portero_system::{FileError, KernelError};
+
+/// Why a bridge could not be made or taken away.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// A file or a lock.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A program failed.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The program that would be called does not have the NIC up.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// There is a bridge of ours by this name already.
+    #[error("{bridge} was made by portero and is {phase}, expected 'portero bridge {help} --bridge {bridge}' first")]
+    Present {
+        /// The bridge.
+        bridge: String,
+        /// How far it is.
+        phase: &'static str,
+        /// The command that goes on from there.
+        help: &'static str,
+    },
+    /// There is none.
+    #[error("{bridge} was not made by portero, expected the name of a bridge from 'portero bridge apply'")]
+    Absent {
+        /// The bridge.
+        bridge: String,
+    },
+    /// An interface of the bridge's name is there already.
+    #[error("an interface {bridge} is there already, expected the name of none")]
+    Taken {
+        /// The bridge.
+        bridge: String,
+    },
+    /// Nothing is to be changed.
+    #[error("no file would change, expected a NIC that is in no bridge")]
+    Nothing,
+    /// Guests are on it.
+    #[error("{interface} is in {bridge}, expected no guest on it: it would lose its network")]
+    InUse {
+        /// The bridge.
+        bridge: String,
+        /// The host's end of a guest's interface.
+        interface: String,
+    },
+    /// A file was edited since it was written.
+    #[error("/etc/{path} has changed since portero wrote it, expected it as it was written; what was there before is in {record}")]
+    Edited {
+        /// Its path below /etc.
+        path: String,
+        /// The file that has the originals.
+        record: String,
+    },
+    /// The record of a bridge cannot be understood.
+    #[error("{path}: {source}")]
+    Record {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Nobody watches over the change.
+    #[error("the process that takes a change back did not start within {seconds} s")]
+    NoGuard {
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// Not all is as it was.
+    #[error("{what} after {seconds} s with {bridge}")]
+    Lost {
+        /// The bridge.
+        bridge: String,
+        /// What is missing.
+        what: String,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// It failed, and what was before is there again.
+    #[error("{source}; what was there before is back{back}")]
+    TakenBack {
+        /// Why it failed.
+        source: Box<ChangeError>,
+        /// How it came back.
+        back: Back,
+    },
+    /// Neither the program that brings NICs up nor portero could bring back everything.
+    #[error("not back after {bridge}: {what}{why}")]
+    NotBack {
+        /// The bridge.
+        bridge: String,
+        /// What is missing.
+        what: String,
+        /// What failed, in brackets; nothing when nothing did.
+        why: String,
+    },
+    /// It failed, and taking it back failed too.
+    #[error("{source}; and taking it back failed: {second}; 'portero bridge rollback --bridge {bridge}' tries again")]
+    Stuck {
+        /// The bridge.
+        bridge: String,
+        /// Why it failed.
+        source: Box<ChangeError>,
+        /// Why taking it back failed.
+        second: Box<ChangeError>,
+    },
+}

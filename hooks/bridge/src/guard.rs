@@ -1,0 +1,180 @@
+//! Watches over a change from another process: takes it back when whoever makes it dies, when it
+//! is not confirmed in time, and when the gateway stops answering.
+
+use crate::change::{Bridges, By};
+use crate::error::ChangeError;
+use crate::record::{all, boot, seconds, Folder, LockOf, Phase};
+use portero_libvirt::InterfaceName;
+use portero_system::programs::run_starter;
+use portero_system::{interfaces, Deadline, Severity};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a guard may take to start.
+const START: Duration = Duration::from_secs(10);
+
+/// How much of that systemd has.
+const START_OF_UNIT: Duration = Duration::from_secs(4);
+
+/// How often the record is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How often the gateway is asked, and how often it may be silent before the change is taken back.
+const ASK: Duration = Duration::from_secs(3);
+const SILENCES: u32 = 3;
+
+/// How long to wait before taking back is tried again, and how often what is missing is put back. After
+/// that it is a thing of the next boot, whose files are as they were.
+const AGAIN: Duration = Duration::from_secs(5);
+const TRIES: u32 = 12;
+
+/// Where systemd says that it runs the host, sd_booted(3).
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// The guard's unit.
+const UNIT: &str = "/usr/lib/systemd/system/portero-bridge-guard@.service";
+
+/// Starts a guard in a process that outlives this one, and waits until it watches: as a service
+/// where systemd has ours, otherwise, or if that does not come up, as a process of its own.
+pub(super) fn start(folder: &Folder, bridge: &InterfaceName) -> Result<(), ChangeError> {
+    let deadline = Deadline::after(START);
+    let unit = format!("portero-bridge-guard@{bridge}.service");
+    let by_systemd = ["restart", "--no-block", &unit];
+    let words = ["--fork", "portero", "bridge", "guard", "--bridge"];
+    let by_itself = [&words[..], &[bridge.as_str()]].concat();
+    if Path::new(SYSTEMD).exists() && Path::new(UNIT).exists() {
+        let asked = run_starter("systemctl", &owned(&by_systemd), deadline);
+        if asked.is_ok() && watches(folder, Deadline::after(START_OF_UNIT))? {
+            return Ok(());
+        }
+    }
+    run_starter("setsid", &owned(&by_itself), deadline)?;
+    if watches(folder, deadline)? {
+        return Ok(());
+    }
+    Err(ChangeError::NoGuard {
+        seconds: START.as_secs(),
+    })
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Waits until somebody holds the guard's lock.
+fn watches(folder: &Folder, deadline: Deadline) -> Result<bool, ChangeError> {
+    loop {
+        match folder.try_lock(LockOf::Guard)? {
+            None => return Ok(true),
+            Some(lock) => drop(lock),
+        }
+        if deadline.left().is_zero() {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl Bridges<'_> {
+    /// Watches over a bridge until it is confirmed or taken back.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when the record cannot be read; taking back is tried until it works.
+    pub fn guard(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
+        let folder = Folder::of(self.paths, bridge);
+        let _guard = folder.lock(LockOf::Guard, Deadline::after(START))?;
+        let (mut asked, mut silences, mut tries) = (Instant::now(), 0, 0);
+        loop {
+            let Some(record) = folder.read()? else {
+                // Taken back or removed, unless somebody is about to begin.
+                if folder.try_lock(LockOf::Change)?.is_some() && folder.read()?.is_none() {
+                    return Ok(());
+                }
+                std::thread::sleep(LOOK);
+                continue;
+            };
+            let why = match record.phase {
+                Phase::Confirmed => return Ok(()),
+                // Held by whoever works on it; free when that has died.
+                Phase::Changing => Some("it was left half done"),
+                Phase::Applied if seconds() >= record.until => Some("nobody confirmed it in time"),
+                Phase::Applied if record.boot != boot() => Some("the host has booted"),
+                Phase::Applied if asked.elapsed() >= ASK => {
+                    asked = Instant::now();
+                    silences = match record.reach.still_answers(bridge.as_str()) {
+                        true => 0,
+                        false => silences + 1,
+                    };
+                    (silences >= SILENCES).then_some("the gateway has stopped to answer")
+                }
+                Phase::Applied => None,
+            };
+            if let Some(why) = why {
+                if let Some(_lock) = folder.try_lock(LockOf::Change)? {
+                    // It may have been confirmed a moment ago.
+                    match folder.read()? {
+                        Some(now) if now.phase == record.phase => {
+                            let message = format!("bridge {bridge} is taken back: {why}");
+                            self.log.write(Severity::Warning, message);
+                            let mut record = now;
+                            // Who had its turn would only take away again what is there, unless it is
+                            // the one who keeps the bridge.
+                            let has_bridge = interfaces::folder(bridge.as_str()).exists();
+                            let by = match record.was_tried && !has_bridge {
+                                true => By::Portero,
+                                false => By::Manager,
+                            };
+                            if let Err(error) = self.take_back(&folder, &mut record, by) {
+                                self.log.write(Severity::Error, &error);
+                                tries += 1;
+                                if tries >= TRIES && matches!(error, ChangeError::NotBack { .. }) {
+                                    return folder.remove();
+                                }
+                                std::thread::sleep(AGAIN);
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Before interfaces come up: restores the files of bridges that were not confirmed before the
+    /// host went down.
+    ///
+    /// # Errors
+    /// The last [`ChangeError`], after all bridges have been looked at.
+    pub fn recover(&mut self) -> Result<(), ChangeError> {
+        let mut result = Ok(());
+        for bridge in all(self.paths)? {
+            if let Err(error) = self.recover_one(&bridge) {
+                self.log.write(Severity::Error, &error);
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    fn recover_one(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
+        let folder = Folder::of(self.paths, bridge);
+        let Some(record) = folder.read()? else {
+            return Ok(());
+        };
+        if record.phase == Phase::Confirmed || record.boot == boot() {
+            return Ok(());
+        }
+        let Some(_lock) = folder.try_lock(LockOf::Change)? else {
+            return Ok(());
+        };
+        self.restore(&record)?;
+        self.prepare_boot(&record)?;
+        folder.remove()?;
+        let message = format!(
+            "bridge {bridge} was not confirmed before the host went down: its files are taken back"
+        );
+        self.log.write(Severity::Warning, message);
+        Ok(())
+    }
+}

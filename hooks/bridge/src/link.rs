@@ -1,0 +1,234 @@
+//! What portero does to interfaces itself, over rtnetlink(7): notes what they have, and puts it back
+//! where the program that brings them up did not.
+
+use crate::noted::{
+    missing, Entry, Noted, What, ADDRESS_HEAD, ROUTE_HEAD, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR,
+    RTM_NEWROUTE,
+};
+use crate::record::seconds;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST,
+};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use portero_system::netlink::{set_link, Netlink, Raw};
+use portero_system::{interfaces, Deadline, KernelError};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest time for one question to the kernel.
+const KERNEL: Duration = Duration::from_secs(3);
+
+/// The families of `struct rtmsg` that have routes.
+const FAMILIES: [u8; 2] = [2, 10];
+
+/// Settings of IPv6 that whoever puts a NIC into a bridge changes, and without which it has no
+/// addresses again.
+const SETTINGS: [&str; 3] = ["disable_ipv6", "addr_gen_mode", "accept_ra"];
+
+/// What an interface has now, for a NIC to have it again.
+pub(super) fn note(interface: &str, nic: &str) -> Result<Noted, KernelError> {
+    let index = interfaces::index(interface).map_err(|source| KernelError::Kernel {
+        path: interface.to_owned(),
+        source,
+    })?;
+    let setting = |name: &&str| {
+        let value = fs::read_to_string(setting(interface, name)).ok()?;
+        Some(((*name).to_owned(), value.trim().to_owned()))
+    };
+    Ok(Noted {
+        nic: nic.to_owned(),
+        index,
+        at: seconds(),
+        is_up: interfaces::is_up(interface),
+        settings: SETTINGS.iter().filter_map(setting).collect(),
+        entries: entries(index)?,
+    })
+}
+
+/// The addresses and routes of an interface.
+fn entries(index: u32) -> Result<Vec<Entry>, KernelError> {
+    let mut entries = Vec::new();
+    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
+    let flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let all = Raw {
+        kind: RTM_GETADDR,
+        payload: vec![0; ADDRESS_HEAD],
+    };
+    netlink.request(all, flags, |answer: Raw| {
+        entries.extend(Entry::address(&answer.payload, index));
+    })?;
+    for family in FAMILIES {
+        let mut payload = vec![0; ROUTE_HEAD];
+        payload[0] = family;
+        let all = Raw {
+            kind: RTM_GETROUTE,
+            payload,
+        };
+        netlink.request(all, flags, |answer: Raw| {
+            entries.extend(Entry::route(&answer.payload, index));
+        })?;
+    }
+    Ok(entries)
+}
+
+/// Something that is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// What is missing, in words.
+    pub(super) text: String,
+    /// Whether it is what the kernel gives each link, which nobody is told of or waits for.
+    pub(super) is_of_link: bool,
+}
+
+impl Difference {
+    pub(super) fn new(text: String) -> Self {
+        Self {
+            text,
+            is_of_link: false,
+        }
+    }
+}
+
+/// What is not as it was.
+pub(super) fn differences(noted: &[Noted], bridge: &str) -> Result<Vec<Difference>, KernelError> {
+    let mut found = Vec::new();
+    if interfaces::folder(bridge).exists() {
+        found.push(Difference::new(format!("the removal of {bridge}")));
+    }
+    for noted in noted {
+        let nic = &noted.nic;
+        let Ok(index) = interfaces::index(nic) else {
+            found.push(Difference::new(format!("{nic} itself")));
+            continue;
+        };
+        if interfaces::master(nic).as_deref() == Some(bridge) {
+            found.push(Difference::new(format!("{nic} out of {bridge}")));
+        } else if noted.is_up && !interfaces::is_up(nic) {
+            found.push(Difference::new(format!("{nic} up")));
+        }
+        let (wanted, elapsed) = wanted(noted, index);
+        let now = entries(index)?;
+        let missing = missing(&wanted, &now, elapsed);
+        found.extend(missing.into_iter().map(|entry| Difference {
+            text: entry.text.clone(),
+            is_of_link: entry.is_of_link(),
+        }));
+    }
+    Ok(found)
+}
+
+/// What a NIC is to have, and how many seconds ago it had it.
+fn wanted(noted: &Noted, index: u32) -> (Vec<Entry>, u64) {
+    let entries = noted.entries.iter();
+    let moved = entries.map(|entry| entry.moved(noted.index, index));
+    (moved.collect(), seconds().saturating_sub(noted.at))
+}
+
+/// Makes NICs what they were, as far as they are not. What the kernel refuses is seen when they are
+/// looked at again; gives its reasons.
+pub(super) fn put_back(noted: &[Noted], bridge: &str) -> Vec<KernelError> {
+    let mut refused = Vec::new();
+    refused.extend(delete(bridge).err());
+    for noted in noted {
+        refused.extend(put_back_one(noted, bridge).err().into_iter().flatten());
+    }
+    refused
+}
+
+fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<KernelError>> {
+    let nic = &noted.nic;
+    // One that is not there has nothing.
+    let Ok(index) = interfaces::index(nic) else {
+        return Ok(());
+    };
+    let mut refused = Vec::new();
+    if interfaces::master(nic).as_deref() == Some(bridge) {
+        refused.extend(
+            set(index, |link| {
+                link.attributes.push(LinkAttribute::Controller(0))
+            })
+            .err(),
+        );
+    }
+    for (name, value) in &noted.settings {
+        let path = setting(nic, name);
+        let now = fs::read_to_string(&path).unwrap_or_default();
+        if now.trim() != value {
+            let path_text = path.display().to_string();
+            refused.extend(
+                fs::write(&path, value)
+                    .err()
+                    .map(|source| KernelError::Kernel {
+                        path: path_text,
+                        source,
+                    }),
+            );
+        }
+    }
+    if noted.is_up && !interfaces::is_up(nic) {
+        let up = |link: &mut LinkMessage| {
+            link.header.flags = LinkFlags::Up;
+            link.header.change_mask = LinkFlags::Up;
+        };
+        refused.extend(set(index, up).err());
+    }
+    let (wanted, elapsed) = wanted(noted, index);
+    for what in [What::Address, What::Route] {
+        // The kernel makes routes with an address.
+        let now = match entries(index) {
+            Ok(now) => now,
+            Err(error) => {
+                refused.push(error);
+                return Err(refused);
+            }
+        };
+        let mut missing = missing(&wanted, &now, elapsed);
+        missing.retain(|entry| entry.what == what);
+        missing.sort_by_key(|entry| entry.has_gateway());
+        for entry in missing {
+            if let Some(payload) = entry.request(elapsed) {
+                refused.extend(add(what, payload).err());
+            }
+        }
+    }
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(refused),
+    }
+}
+
+/// Adds an address or a route to those that are there.
+fn add(what: What, payload: Vec<u8>) -> Result<(), KernelError> {
+    let (kind, flags) = match what {
+        What::Address => (RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL),
+        What::Route => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND),
+    };
+    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
+    let message = Raw { kind, payload };
+    netlink.request(message, NLM_F_REQUEST | NLM_F_ACK | flags, |_| {})
+}
+
+/// Changes a link.
+fn set(index: u32, change: impl FnOnce(&mut LinkMessage)) -> Result<(), KernelError> {
+    set_link(index, Deadline::after(KERNEL), change)
+}
+
+/// Takes a bridge's interface away, if it is there.
+pub(super) fn delete(bridge: &str) -> Result<(), KernelError> {
+    let Ok(index) = interfaces::index(bridge) else {
+        return Ok(());
+    };
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
+    let message = RouteNetlinkMessage::DelLink(link);
+    netlink.request(message, NLM_F_REQUEST | NLM_F_ACK, |_| {})
+}
+
+fn setting(interface: &str, name: &str) -> PathBuf {
+    let folder = PathBuf::from("/proc/sys/net/ipv6/conf");
+    folder.join(interface).join(name)
+}

@@ -1,0 +1,86 @@
+//! What the record says of a bridge that is made, and of one that is confirmed.
+
+use super::Confirmation;
+use crate::record::{seconds, Phase, Record};
+
+impl Record {
+    /// The bridge is made: it stays, or waits for whoever confirms it.
+    pub(super) fn set_made(&mut self, confirmation: Confirmation) {
+        self.phase = match confirmation {
+            Confirmation::Within(time) => {
+                self.until = seconds() + time.as_secs();
+                Phase::Applied
+            }
+            Confirmation::Verified => Phase::Confirmed,
+        };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+mod tests {
+    use crate::reach::Reach;
+    use crate::record::{boot, seconds, Folder, Phase, Record};
+    use crate::{Bridges, ChangeError, Confirmation};
+    use portero_host_bridge::Renderer;
+    use portero_libvirt::InterfaceName;
+    use portero_system::{Log, LogSink, Paths};
+    use std::time::Duration;
+
+    fn record() -> Record {
+        Record {
+            bridge: "br0".to_owned(),
+            nics: vec!["eth0".to_owned()],
+            renderer: Renderer::Ifupdown,
+            network_manager: false,
+            phase: Phase::Changing,
+            boot: boot(),
+            until: 0,
+            reach: Reach::default(),
+            files: Vec::new(),
+            noted: Vec::new(),
+            was_tried: false,
+        }
+    }
+
+    #[test]
+    fn a_bridge_waits_for_its_confirmation_unless_nobody_gives_one() {
+        let begin = seconds();
+        let mut waiting = record();
+        waiting.set_made(Confirmation::Within(Duration::from_secs(300)));
+        assert_eq!(waiting.phase, Phase::Applied);
+        let until = begin + 300..=seconds() + 300;
+        assert!(until.contains(&waiting.until), "{}", waiting.until);
+        let mut verified = record();
+        verified.set_made(Confirmation::Verified);
+        assert_eq!((verified.phase, verified.until), (Phase::Confirmed, 0));
+    }
+
+    #[test]
+    fn only_what_is_applied_is_confirmed() {
+        let root = tempfile::tempdir().expect("a folder");
+        let paths = Paths::below(root.path());
+        let name: InterfaceName = "br0".parse().expect("a name");
+        let folder = Folder::of(&paths, &name);
+        let mut log = Log::new(LogSink::Memory(Vec::new()));
+        let mut confirm = |phase| {
+            let written = folder.write(&Record { phase, ..record() });
+            written.expect("a record");
+            let confirmed = Bridges::new(&paths, &mut log).confirm(&name);
+            let record = folder.read().expect("a record").expect("a record");
+            (confirmed, record.phase)
+        };
+        match confirm(Phase::Applied) {
+            (Ok(()), Phase::Confirmed) => {}
+            other => panic!("{other:?}"),
+        }
+        match confirm(Phase::Confirmed) {
+            (Ok(()), Phase::Confirmed) => {}
+            other => panic!("{other:?}"),
+        }
+        match confirm(Phase::Changing) {
+            (Err(ChangeError::Present { .. }), Phase::Changing) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What the host is reached by, before and after: addresses, default routes, and gateways that
+//! answer. Read with ip(8), whose JSON is the same on every host.
+
+use nix::net::if_::if_nametoindex;
+use portero_system::{programs, Deadline, KernelError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// How long a gateway may take to answer.
+const ANSWER: Duration = Duration::from_millis(1500);
+
+/// Longest time for ip(8).
+const PROGRAM: Duration = Duration::from_secs(5);
+
+/// The discard protocol, RFC 863: nobody listens, and asking for the way there is enough.
+const DISCARD: u16 = 9;
+
+/// What an interface had.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    /// Addresses that stay when they are given again, `192.0.2.10/24`.
+    pub(crate) addresses: Vec<String>,
+    /// Families that had an address from a server or router.
+    pub(crate) dynamic: Vec<String>,
+    /// Gateways of default routes.
+    pub(crate) gateways: Vec<Gateway>,
+}
+
+/// A gateway of a default route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gateway {
+    pub(crate) address: IpAddr,
+    /// Whether it answered.
+    pub(crate) answered: bool,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(default)]
+    addr_info: Vec<Address>,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    family: Option<String>,
+    local: Option<String>,
+    prefixlen: Option<u8>,
+    scope: Option<String>,
+    #[serde(default)]
+    dynamic: bool,
+    #[serde(default)]
+    tentative: bool,
+}
+
+#[derive(Deserialize)]
+struct Route {
+    gateway: Option<IpAddr>,
+    dev: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Neighbour {
+    #[serde(default)]
+    state: Vec<String>,
+}
+
+/// Asks ip(8); what it cannot say is nothing, since an interface may not be there.
+fn ask<T: DeserializeOwned>(arguments: &[&str]) -> Vec<T> {
+    let output = programs::read("ip", arguments, Deadline::after(PROGRAM)).unwrap_or_default();
+    serde_json::from_slice(&output).unwrap_or_default()
+}
+
+impl Reach {
+    /// What an interface has now. Gateways are asked.
+    pub(crate) fn of(interface: &str) -> Self {
+        let mut reach = Self::default();
+        let links: Vec<Link> = ask(&["-j", "address", "show", "dev", interface]);
+        for address in links.into_iter().flat_map(|link| link.addr_info) {
+            let (Some(local), Some(length)) = (address.local, address.prefixlen) else {
+                continue;
+            };
+            if address.scope.as_deref() != Some("global") || address.tentative {
+                continue;
+            }
+            match address.family {
+                Some(family) if address.dynamic => reach.dynamic.push(family),
+                _ => reach.addresses.push(format!("{local}/{length}")),
+            }
+        }
+        for family in ["-4", "-6"] {
+            let routes: Vec<Route> = ask(&["-j", family, "route", "show", "default"]);
+            for route in routes {
+                if let (Some(address), Some(dev)) = (route.gateway, route.dev) {
+                    if dev == interface {
+                        let answered = answers(interface, address);
+                        reach.gateways.push(Gateway { address, answered });
+                    }
+                }
+            }
+        }
+        reach
+    }
+
+    /// What of this is missing now, in words; nothing when all is there.
+    pub(crate) fn missing_in(&self, now: &Self) -> Option<String> {
+        for address in &self.addresses {
+            if !now.addresses.contains(address) {
+                return Some(format!("the address {address} is missing"));
+            }
+        }
+        for family in &self.dynamic {
+            let has_any = now.dynamic.contains(family);
+            if !has_any {
+                return Some(format!("an address ({family}) from the network is missing"));
+            }
+        }
+        for gateway in &self.gateways {
+            let found = now
+                .gateways
+                .iter()
+                .find(|known| known.address == gateway.address);
+            match found {
+                None => {
+                    return Some(format!(
+                        "the default route via {} is missing",
+                        gateway.address
+                    ))
+                }
+                Some(found) if gateway.answered && !found.answered => {
+                    return Some(format!("the gateway {} does not answer", gateway.address));
+                }
+                Some(_) => {}
+            }
+        }
+        None
+    }
+
+    /// Whether the gateways that answered still do; yes where there was none.
+    pub(crate) fn still_answers(&self, interface: &str) -> bool {
+        let mut answered = self.gateways.iter().filter(|gateway| gateway.answered);
+        answered.all(|gateway| answers(interface, gateway.address))
+    }
+}
+
+/// Whether a neighbour answers ARP or neighbour discovery now.
+fn answers(interface: &str, address: IpAddr) -> bool {
+    let text = address.to_string();
+    let state = || -> Vec<String> {
+        let found: Vec<Neighbour> = ask(&["-j", "neigh", "show", &text, "dev", interface]);
+        found.into_iter().flat_map(|known| known.state).collect()
+    };
+    // What somebody wrote there by hand is not asked for.
+    if state()
+        .iter()
+        .any(|word| word == "PERMANENT" || word == "NOARP")
+    {
+        return true;
+    }
+    let forget = ["neigh", "delete", &text, "dev", interface];
+    let _: Result<Vec<u8>, KernelError> = programs::read("ip", &forget, Deadline::after(PROGRAM));
+    let end = Instant::now() + ANSWER;
+    loop {
+        send(interface, address);
+        std::thread::sleep(Duration::from_millis(100));
+        let known = ["REACHABLE", "STALE", "DELAY", "PROBE"];
+        if state().iter().any(|word| known.contains(&word.as_str())) {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+    }
+}
+
+/// Sends one packet that makes the kernel ask for the neighbour's MAC address.
+fn send(interface: &str, address: IpAddr) {
+    let (from, to): (SocketAddr, SocketAddr) = match address {
+        IpAddr::V4(_) => (
+            SocketAddr::from(([0; 4], 0)),
+            SocketAddr::from((address, DISCARD)),
+        ),
+        IpAddr::V6(address) => {
+            let scope = if_nametoindex(interface).unwrap_or(0);
+            (
+                SocketAddr::from(([0u16; 8], 0)),
+                SocketAddr::V6(SocketAddrV6::new(address, DISCARD, 0, scope)),
+            )
+        }
+    };
+    // No way there is no answer either.
+    if let Ok(socket) = UdpSocket::bind(from) {
+        let _ = socket.send_to(&[0], to);
+    }
+}

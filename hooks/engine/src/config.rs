@@ -1,0 +1,228 @@
+//! /etc/portero: portero.toml, and a file for each domain or network that has one.
+
+use crate::ApplyError;
+use portero_firewall::Firewall;
+use portero_libvirt::ObjectName;
+use portero_model::{Origin, OwnerKind};
+use portero_port_forward::Limits;
+use portero_routed_policy::Group;
+use portero_system::{files, LogLevel, Paths};
+use portero_xml::Element;
+use serde::de::{self, Deserializer};
+use serde::Deserialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The settings of portero.toml.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which firewall to use.
+    pub firewall: FirewallSetting,
+    /// What is logged.
+    pub log_level: LogLevel,
+    /// Longest time an event may take, in seconds: 1 to 300.
+    #[serde(deserialize_with = "deadline")]
+    pub deadline: u64,
+    /// What metadata may claim.
+    pub limits: Limits,
+}
+
+/// Which firewall to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FirewallSetting {
+    /// The one that libvirt uses.
+    Auto,
+    /// iptables.
+    Iptables,
+    /// nftables.
+    Nftables,
+}
+
+impl FirewallSetting {
+    /// The firewall it names, if it names one.
+    #[must_use]
+    pub fn named(self) -> Option<Firewall> {
+        match self {
+            Self::Auto => None,
+            Self::Iptables => Some(Firewall::Iptables),
+            Self::Nftables => Some(Firewall::Nftables),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            firewall: FirewallSetting::Auto,
+            log_level: LogLevel::Info,
+            deadline: 10,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads portero.toml; without the file everything has its default.
+    ///
+    /// # Errors
+    /// [`ApplyError::File`], [`ApplyError::Config`] with the line of what is wrong.
+    pub fn load(paths: &Paths, owner: u32) -> Result<Self, ApplyError> {
+        let path = paths.config.join("portero.toml");
+        match files::read_trusted(&path, &paths.config, owner)? {
+            Some(content) => Self::parse(&path, &content),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Reads the content of a portero.toml; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ApplyError::Config`] with the line of what is wrong.
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, ApplyError> {
+        let wrong = |offset: usize, reason: &dyn fmt::Display| {
+            let before = content.get(..offset).unwrap_or(content);
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            ApplyError::Config {
+                path: path.to_owned(),
+                reason: format!("line {line}: {reason}"),
+            }
+        };
+        let text = std::str::from_utf8(content)
+            .map_err(|error| wrong(error.valid_up_to(), &"not valid UTF-8"))?;
+        toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            wrong(offset, &error.message().replace('\n', ", "))
+        })
+    }
+
+    /// The deadline as a duration.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline)
+    }
+}
+
+fn deadline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let seconds = u64::deserialize(deserializer)?;
+    if (1..=300).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(de::Error::custom(format!(
+            "deadline is {seconds}, expected 1 to 300 seconds"
+        )))
+    }
+}
+
+/// What libvirt's own network.conf says of its firewall (`firewall_backend`, libvirt 10.4 and
+/// later); nothing when it says nothing that can be understood.
+pub(crate) fn libvirt_firewall(paths: &Paths) -> Option<Firewall> {
+    let content = files::read(&paths.libvirt.join("network.conf")).ok()??;
+    let text = String::from_utf8(content).ok()?;
+    let mut named = None;
+    for line in text.lines() {
+        let value = line
+            .trim()
+            .strip_prefix("firewall_backend")
+            .and_then(|rest| rest.trim_start().strip_prefix('='))
+            .map(|value| value.split('#').next().unwrap_or(value).trim());
+        match value.map(|value| value.trim_matches(['"', '\''])) {
+            Some("iptables") => named = Some(Firewall::Iptables),
+            Some("nftables") => named = Some(Firewall::Nftables),
+            _ => {}
+        }
+    }
+    named
+}
+
+/// Where the administrator's file for an object is, if there is one.
+pub(crate) fn file_of(paths: &Paths, kind: OwnerKind, name: &ObjectName) -> PathBuf {
+    let folder = match kind {
+        OwnerKind::Domain => "domains",
+        OwnerKind::Network => "networks",
+    };
+    paths.config.join(folder).join(format!("{name}.xml"))
+}
+
+/// portero's element in the administrator's file for an object, if there is one.
+///
+/// # Errors
+/// [`ApplyError::File`], [`ApplyError::FileXml`].
+pub(crate) fn element_in_file(
+    paths: &Paths,
+    kind: OwnerKind,
+    name: &ObjectName,
+    owner: u32,
+) -> Result<Option<(Element, Origin)>, ApplyError> {
+    let path = file_of(paths, kind, name);
+    Ok(element_of(paths, &path, owner)?
+        .map(|root| (root, Origin::File(path.display().to_string()))))
+}
+
+/// A group of peers that rules name.
+///
+/// # Errors
+/// [`ApplyError::File`], [`ApplyError::FileXml`], [`ApplyError::Policy`].
+pub(crate) fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Group, ApplyError> {
+    let path = paths.config.join("groups").join(format!("{name}.xml"));
+    let Some(root) = element_of(paths, &path, owner)? else {
+        return Err(ApplyError::NoGroup { path });
+    };
+    Group::of(&root).map_err(|source| ApplyError::Policy {
+        origin: Origin::File(path.display().to_string()),
+        source,
+    })
+}
+
+fn element_of(paths: &Paths, path: &Path, owner: u32) -> Result<Option<Element>, ApplyError> {
+    let content = files::read_trusted(path, &paths.config, owner)?;
+    content.map(|content| parse(path, &content)).transpose()
+}
+
+/// Reads the XML of a file.
+///
+/// # Errors
+/// [`ApplyError::FileXml`].
+pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Element, ApplyError> {
+    Element::parse(content).map_err(|source| ApplyError::FileXml {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::Config;
+    use std::path::Path;
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let wrong: [(&[u8], &str); 5] = [
+            (
+                b"log_level = 'info'\ndeadline = 301\n",
+                "line 2: deadline is 301, expected 1 to 300 seconds",
+            ),
+            (
+                b"\n\ndeadline = 0",
+                "line 3: deadline is 0, expected 1 to 300 seconds",
+            ),
+            (b"# \n# \xff\n", "line 2: not valid UTF-8"),
+            (b"\nfirewall = ", "line 2: "),
+            (
+                b"\"\\u001b\" = 1",
+                "line 1: unknown field `\\u{1b}`, expected",
+            ),
+        ];
+        for (content, expected) in wrong {
+            let error = Config::parse(Path::new("/a"), content).expect_err("it is wrong");
+            let text = error.to_string();
+            let expected = format!("/a: {expected}");
+            assert!(text.starts_with(&expected), "expected '{expected}': {text}");
+        }
+        let config = Config::parse(Path::new("/a"), b"deadline = 300").expect("it is right");
+        assert_eq!(config.deadline, 300);
+    }
+}

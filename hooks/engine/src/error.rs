@@ -1,0 +1,103 @@
+//! Why something could not be applied; each is one line for the user of virsh.
+
+use portero_libvirt::{EventError, ObjectName};
+use portero_model::{Origin, Owner};
+use portero_port_forward::ForwardError;
+use portero_system::{FileError, KernelError};
+use portero_xml::{Plain, Problem, XmlError};
+use std::path::PathBuf;
+
+/// Why something could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// libvirt's input cannot be understood.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// A forward is wrong or cannot be had.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// portero's element in an object's metadata is wrong.
+    #[error("metadata of {object}, {source}")]
+    Metadata {
+        /// The object.
+        object: String,
+        /// What is wrong.
+        source: Problem,
+    },
+    /// A network's element about its bridge is wrong, or its bridge is not there.
+    #[error("{origin}, {source}")]
+    HostBridge {
+        /// Where it was written.
+        origin: Origin,
+        /// What is wrong.
+        source: Problem,
+    },
+    /// A network's policy is wrong or cannot be had.
+    #[error("{origin}, {source}")]
+    Policy {
+        /// Where it was written.
+        origin: Origin,
+        /// What is wrong.
+        source: Problem,
+    },
+    /// What a network's guests may not pretend cannot be kept from them.
+    #[error("{object}: antispoof: {source}")]
+    Guards {
+        /// The network.
+        object: String,
+        /// Why not.
+        source: KernelError,
+    },
+    /// A network has a policy in its metadata and another in its file.
+    #[error("{file}, line {line}: <policy>: there is one in {metadata} too, expected one of them")]
+    TwoPolicies {
+        /// The file.
+        file: Origin,
+        /// Line of the one in it.
+        line: usize,
+        /// The other place.
+        metadata: Origin,
+    },
+    /// A rule names a group that is not there.
+    #[error("there is no group {}", path.display())]
+    NoGroup {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// No network of this name is active.
+    #[error("network '{}' is not active", name.as_str().escape_debug())]
+    NoNetwork {
+        /// The name.
+        name: ObjectName,
+    },
+    /// An active object asks for what it cannot have.
+    #[error("{owner} keeps the rules it has: {source}")]
+    Keeps {
+        /// The object.
+        owner: Owner,
+        /// Why it cannot have it.
+        source: Box<ApplyError>,
+    },
+    /// A file of the administrator is no XML.
+    #[error("{}: {source}", path.display())]
+    FileXml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: XmlError,
+    },
+    /// portero.toml is wrong.
+    #[error("{}: {}", path.display(), Plain(reason))]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        reason: String,
+    },
+    /// A file, a folder or a lock.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The firewall or another part of the kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}

@@ -1,0 +1,563 @@
+//! /run/portero: the last known XML of each active object, and what each owner was given.
+//!
+//! Inputs are the state: rules can be planned anew from the XML and the configuration at any time.
+//! The records beside them say what was committed last, and `frame` in which firewall, so that an
+//! event can change one owner without reading the firewall, and so that exactly that can be removed
+//! again. `trusted` is there while the firewall holds what the records say; it goes before each
+//! commit and comes back after, so an event that was killed, or a daemon that may have changed the
+//! order of rules, leaves the next one to compare and mend.
+
+mod ports;
+
+pub(crate) use ports::{OutdatedPort, Plug, RecordedPort};
+
+use portero_firewall::Firewall;
+use portero_libvirt::{Domain, Event, Network, NetworkOperation, QemuOperation};
+use portero_model::{Claim, Family, Owner, OwnerKind, Ruleset};
+
+use portero_system::{files, Deadline, FileError, Lock, Paths};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use uuid::Uuid;
+
+/// How long one comparison serves all guests that a starting daemon finds running.
+const COMPARED_RECENTLY: Duration = Duration::from_secs(5);
+
+/// How long an object may take to start, before it counts as one that failed to.
+const LONGEST_START: Duration = Duration::from_secs(300);
+
+/// What an owner was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// How far the owner is.
+    pub phase: Phase,
+    /// Its claims and rules.
+    pub ruleset: Ruleset,
+    /// Forwards whose rules have to wait.
+    pub pending: Vec<Waiting>,
+}
+
+/// Where the rules of all owners stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The firewall.
+    pub firewall: Firewall,
+    /// Families whose part of libvirt's portero is in: of nftables the table that has portero's sets,
+    /// of iptables the chains that portero jumps to.
+    pub libvirt: Vec<Family>,
+    /// Whether an element of nftables belongs to more than one owner.
+    pub shared: bool,
+    /// Whether any network has a policy.
+    #[serde(default)]
+    pub policies: bool,
+    /// Whether any network has guards.
+    #[serde(default)]
+    pub guards: bool,
+}
+
+/// A setting of the kernel's that portero changes, and changes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// `net.ipv4.conf.BRIDGE.route_localnet`, by the bridge.
+    Localnet,
+    /// `net.ipv6.conf.DEV.proxy_ndp`, by the interface.
+    ProxyNdp,
+    /// An address that the host answers for, by interface and address.
+    Neighbor,
+}
+
+impl Setting {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Localnet => "localnet",
+            Self::ProxyNdp => "proxy_ndp",
+            Self::Neighbor => "neighbors",
+        }
+    }
+}
+
+/// How far an owner is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its ports are claimed; it does not run yet.
+    Prepared,
+    /// Its rules are wanted.
+    Active,
+}
+
+/// A forward whose rules have to wait.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The ports it holds meanwhile.
+    pub claims: Vec<Claim>,
+    /// What is missing.
+    pub reason: String,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports: Vec<String> = self.claims.iter().map(ToString::to_string).collect();
+        let (ports, reason) = (ports.join(", "), &self.reason);
+        write!(formatter, "{ports} is not forwarded yet: {reason}")
+    }
+}
+
+/// What of a record says who holds which ports.
+#[derive(Deserialize)]
+struct ClaimsOfRecord {
+    ruleset: ClaimsOfRuleset,
+}
+
+#[derive(Deserialize)]
+struct ClaimsOfRuleset {
+    owner: Owner,
+    claims: Vec<Claim>,
+}
+
+/// The folder with portero's state.
+#[derive(Debug, Clone)]
+pub struct State {
+    root: PathBuf,
+}
+
+impl State {
+    /// The state below [`Paths::state`]; folders are made when something is written.
+    #[must_use]
+    pub fn new(paths: &Paths) -> Self {
+        Self {
+            root: paths.state.clone(),
+        }
+    }
+
+    /// Makes a folder of the state, if it is not there, in which nobody else can write.
+    fn make(&self, folder: &Path) -> Result<(), FileError> {
+        files::make_folder(folder)?;
+        files::check_own_folder(&self.root)?;
+        files::check_own_folder(folder)
+    }
+
+    /// Takes the lock that is held while one event reads, plans and commits, and by the programs that
+    /// it starts meanwhile.
+    ///
+    /// # Errors
+    /// [`FileError`] when another holds it until the deadline; [`FileError`].
+    pub fn lock(&self, deadline: Deadline) -> Result<Lock, FileError> {
+        self.make(&self.root)?;
+        let path = self.root.join("lock");
+        Lock::take(&path, deadline)?.pass_on(&path)
+    }
+
+    /// Whether the firewall holds what the records say.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.root.join("trusted").exists()
+    }
+
+    /// Says that the firewall holds what the records say.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn trust(&self) -> Result<(), FileError> {
+        files::write(&self.root.join("trusted"), b"")
+    }
+
+    /// Says that the firewall may differ from the records.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn distrust(&self) -> Result<(), FileError> {
+        files::remove(&self.root.join("trusted"))
+    }
+
+    /// Whether the whole firewall was compared with the records within [`COMPARED_RECENTLY`].
+    #[must_use]
+    pub fn was_compared_recently(&self) -> bool {
+        std::fs::metadata(self.root.join("compared"))
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|time| {
+                let age = SystemTime::now().duration_since(time);
+                age.is_ok_and(|age| age < COMPARED_RECENTLY)
+            })
+    }
+
+    /// Notes that the whole firewall was compared with the records.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn note_comparison(&self) -> Result<(), FileError> {
+        files::write(&self.root.join("compared"), b"")
+    }
+
+    /// Where the rules were put last; nothing when that is not known.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn frame(&self) -> Result<Option<Frame>, FileError> {
+        let content = files::read_own(&self.root.join("frame"))?;
+        Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
+    }
+
+    /// Notes where the rules are.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn put_frame(&self, frame: &Frame) -> Result<(), FileError> {
+        if self.frame()?.as_ref() == Some(frame) {
+            return Ok(());
+        }
+        write_json(&self.root.join("frame"), frame)
+    }
+
+    /// Whether there is any record.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        files::names(&self.root.join("records"), ".json").is_ok_and(|names| !names.is_empty())
+    }
+
+    /// Whether the XML of any domain with forwards is kept.
+    #[must_use]
+    pub fn has_domains(&self) -> bool {
+        let folder = self.objects_path(OwnerKind::Domain);
+        files::names(&folder, ".xml").is_ok_and(|names| !names.is_empty())
+    }
+
+    fn record_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
+        let name = format!("{}-{uuid}.json", kind.name());
+        self.root.join("records").join(name)
+    }
+
+    /// An owner's record. One that cannot be understood counts as none, and the state is not
+    /// trusted any more.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn record(&self, kind: OwnerKind, uuid: Uuid) -> Result<Option<Record>, FileError> {
+        self.read_record(&self.record_path(kind, uuid))
+    }
+
+    fn read_record<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, FileError> {
+        let Some(content) = files::read_own(path)? else {
+            return Ok(None);
+        };
+        match serde_json::from_slice(&content) {
+            Ok(record) => Ok(Some(record)),
+            Err(_) => {
+                self.distrust()?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn read_records<T: DeserializeOwned>(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<T, FileError>> + '_, FileError> {
+        let folder = self.root.join("records");
+        let names = files::names(&folder, ".json")?;
+        Ok(names
+            .into_iter()
+            .filter_map(move |name| self.read_record(&folder.join(name)).transpose()))
+    }
+
+    /// All owners with the ports they hold, without their rules: a fraction of the work of
+    /// [`State::records`].
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn claims(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Ruleset, FileError>> + '_, FileError> {
+        let records = self.read_records::<ClaimsOfRecord>()?;
+        Ok(records.map(|record| {
+            let ClaimsOfRuleset { owner, claims } = record?.ruleset;
+            Ok(Ruleset {
+                claims,
+                ..Ruleset::empty(owner)
+            })
+        }))
+    }
+
+    /// All records, in the order of their names, read one by one as they are asked for.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Record, FileError>> + '_, FileError> {
+        self.read_records()
+    }
+
+    /// Writes an owner's record.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn put_record(&self, record: &Record) -> Result<(), FileError> {
+        self.put_record_text(&record.ruleset.owner, &self.record_text(record)?)
+    }
+
+    /// What the file of a record holds.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn record_text(&self, record: &Record) -> Result<Vec<u8>, FileError> {
+        let owner = &record.ruleset.owner;
+        to_json(&self.record_path(owner.kind, owner.uuid), record)
+    }
+
+    /// Writes an owner's record as [`State::record_text`] gives it.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn put_record_text(&self, owner: &Owner, text: &[u8]) -> Result<(), FileError> {
+        self.make(&self.root.join("records"))?;
+        files::write(&self.record_path(owner.kind, owner.uuid), text)
+    }
+
+    /// Removes an owner's record.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn remove_record(&self, kind: OwnerKind, uuid: Uuid) -> Result<(), FileError> {
+        files::remove(&self.record_path(kind, uuid))
+    }
+
+    fn objects_path(&self, kind: OwnerKind) -> PathBuf {
+        self.root.join(match kind {
+            OwnerKind::Domain => "domains",
+            OwnerKind::Network => "networks",
+        })
+    }
+
+    fn object_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
+        self.objects_path(kind).join(object_file(uuid))
+    }
+
+    /// Whether an object's XML is kept.
+    #[must_use]
+    pub fn has_object(&self, kind: OwnerKind, uuid: Uuid) -> bool {
+        self.object_path(kind, uuid).exists()
+    }
+
+    /// Keeps what libvirt said of an object; nothing is written when it says the same again.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn put_object(&self, kind: OwnerKind, uuid: Uuid, stdin: &[u8]) -> Result<(), FileError> {
+        let path = self.object_path(kind, uuid);
+        if files::read_own(&path)?.as_deref() == Some(stdin) {
+            return Ok(());
+        }
+        if let Some(folder) = path.parent() {
+            self.make(folder)?;
+        }
+        files::write(&path, stdin)
+    }
+
+    /// Forgets an object's XML.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn remove_object(&self, kind: OwnerKind, uuid: Uuid) -> Result<(), FileError> {
+        files::remove(&self.object_path(kind, uuid))
+    }
+
+    /// A domain whose XML is kept; nothing when its file cannot be understood.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn domain(&self, uuid: Uuid) -> Result<Option<Domain>, FileError> {
+        let content = files::read_own(&self.object_path(OwnerKind::Domain, uuid))?;
+        Ok(content.and_then(|stdin| domain_of(&stdin)))
+    }
+
+    /// All domains whose XML is kept; files that cannot be understood are passed over.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn domains(&self) -> Result<Vec<Domain>, FileError> {
+        self.objects(OwnerKind::Domain, None, domain_of)
+    }
+
+    /// All active networks; files that cannot be understood are passed over.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn networks(&self) -> Result<Vec<Network>, FileError> {
+        self.objects(OwnerKind::Network, None, network)
+    }
+
+    /// All active networks, `known` among them as it is and not as it was written.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn networks_with(&self, known: &Network) -> Result<Vec<Network>, FileError> {
+        let mut networks = vec![known.clone()];
+        networks.extend(self.objects(OwnerKind::Network, Some(known.uuid), network)?);
+        Ok(networks)
+    }
+
+    /// Forgets objects that are not among the active ones, unless they may be just starting.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn forget_others(&self, kind: OwnerKind, active: &HashSet<Uuid>) -> Result<(), FileError> {
+        for name in files::names(&self.objects_path(kind), ".xml")? {
+            let uuid = name
+                .strip_suffix(".xml")
+                .and_then(|name| Uuid::try_parse(name).ok());
+            let Some(uuid) = uuid.filter(|uuid| !active.contains(uuid)) else {
+                continue;
+            };
+            let path = self.object_path(kind, uuid);
+            let written = std::fs::metadata(&path).and_then(|file| file.modified());
+            let age = written.ok().and_then(|written| written.elapsed().ok());
+            if age.is_some_and(|age| age > LONGEST_START) {
+                self.remove_object(kind, uuid)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All objects of a kind but one.
+    fn objects<T>(
+        &self,
+        kind: OwnerKind,
+        but: Option<Uuid>,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, FileError> {
+        let folder = self.objects_path(kind);
+        let but = but.map(object_file);
+        let mut objects = Vec::new();
+        for name in files::names(&folder, ".xml")? {
+            if Some(&name) == but.as_ref() {
+                continue;
+            }
+            let content = files::read_own(&folder.join(name))?;
+            objects.extend(content.and_then(|content| read(&content)));
+        }
+        Ok(objects)
+    }
+
+    /// Whether portero has changed a setting.
+    #[must_use]
+    pub fn has_changed(&self, setting: Setting, which: &str) -> bool {
+        self.root.join(setting.folder()).join(which).exists()
+    }
+
+    /// All of a kind that portero has changed, or was about to when it was killed.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn changes(&self, setting: Setting) -> Result<Vec<String>, FileError> {
+        files::names(&self.root.join(setting.folder()), "")
+    }
+
+    /// Notes that portero changes a setting.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn note_change(&self, setting: Setting, which: &str) -> Result<(), FileError> {
+        let folder = self.root.join(setting.folder());
+        self.make(&folder)?;
+        files::write(&folder.join(which), b"")
+    }
+
+    /// Notes that a setting is what it was before.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn forget_change(&self, setting: Setting, which: &str) -> Result<(), FileError> {
+        files::remove(&self.root.join(setting.folder()).join(which))
+    }
+
+    /// Removes temporary files that killed events have left.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn sweep(&self) -> Result<(), FileError> {
+        for folder in [
+            "",
+            "records",
+            "domains",
+            "networks",
+            "localnet",
+            "proxy_ndp",
+            "neighbors",
+        ] {
+            let folder = self.root.join(folder);
+            for name in files::names(&folder, ".new")? {
+                files::remove(&folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The domain in what libvirt wrote to a qemu hook.
+fn domain_of(stdin: &[u8]) -> Option<Domain> {
+    match Event::domain(QemuOperation::Started, stdin) {
+        Ok(Event::Domain { domain, .. }) => Some(domain),
+        _ => None,
+    }
+}
+
+/// The name of the file that holds what libvirt wrote of an object.
+fn object_file(uuid: Uuid) -> String {
+    format!("{uuid}.xml")
+}
+
+/// The network in what libvirt wrote.
+fn network(stdin: &[u8]) -> Option<Network> {
+    match Event::network(NetworkOperation::Started, stdin) {
+        Ok(Event::Network { network, .. }) => Some(network),
+        _ => None,
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+    files::write(path, &to_json(path, value)?)
+}
+
+fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, FileError> {
+    serde_json::to_vec(value).map_err(|error| FileError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source: error.into(),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use nix::fcntl::{fcntl, FcntlArg, FdFlag};
+    use std::fs::{self, File};
+
+    /// `portero_system::Lock` has the test of what that does: a program holds the lock of an event that was killed.
+    #[test]
+    fn programs_that_an_event_starts_hold_its_lock_too() {
+        let root = tempfile::tempdir().expect("a folder");
+        let paths = Paths::below(root.path());
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let _lock = State::new(&paths).lock(deadline).expect("the lock");
+        let path = paths.state.join("lock");
+        let descriptors = fs::read_dir("/proc/self/fd").expect("descriptors");
+        let held = descriptors
+            .flatten()
+            .find(|entry| fs::read_link(entry.path()).is_ok_and(|to| to == path))
+            .expect("the lock's file is open");
+        let flags = fs::read_to_string(Path::new("/proc/self/fdinfo").join(held.file_name()));
+        let flags = flags.expect("what the kernel knows of it");
+        let line = flags.lines().find_map(|line| line.strip_prefix("flags:"));
+        let bits = i32::from_str_radix(line.expect("flags").trim(), 8).expect("octal");
+        assert_eq!(bits & nix::libc::O_CLOEXEC, 0, "{flags}");
+        // The control: a file that nobody passes on.
+        let other = File::open(&path).expect("the file");
+        let flag = fcntl(&other, FcntlArg::F_GETFD).expect("its flag");
+        assert_eq!(flag, FdFlag::FD_CLOEXEC.bits());
+    }
+}

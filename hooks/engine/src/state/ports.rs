@@ -1,0 +1,158 @@
+//! The interfaces of guests on virtual networks, as libvirt told of them.
+
+use super::{write_json, State};
+use portero_libvirt::{MacAddress, NetworkPort};
+use portero_system::{files, FileError};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::SystemTime;
+use uuid::Uuid;
+
+/// A guest's interface on a network, as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedPort {
+    /// The domain.
+    pub owner: Uuid,
+    /// The network.
+    pub network: Uuid,
+    /// The guest's MAC address.
+    pub mac: MacAddress,
+    /// Whether the interface is there, or has been taken from the running guest.
+    pub plug: Plug,
+}
+
+/// Whether a guest has an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plug {
+    /// It has.
+    In,
+    /// It had: its XML, which libvirt tells once, still shows it.
+    Out,
+}
+
+/// What is recorded of an interface that is there no more.
+#[derive(Debug)]
+pub(crate) struct OutdatedPort {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// Whether it was there when it was recorded.
+    pub(crate) plug: Plug,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PortFile {
+    network: Uuid,
+    mac: String,
+    plug: Plug,
+}
+
+impl State {
+    fn ports_of(&self, owner: Uuid) -> PathBuf {
+        self.root.join("ports").join(owner.to_string())
+    }
+
+    /// Records a port.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn put_port(&self, network: Uuid, port: &NetworkPort, plug: Plug) -> Result<(), FileError> {
+        let folder = self.ports_of(port.owner);
+        self.make(&folder)?;
+        let path = folder.join(format!("{}.json", port.uuid));
+        let file = PortFile {
+            network,
+            mac: port.mac.to_string(),
+            plug,
+        };
+        write_json(&path, &file)
+    }
+
+    /// Forgets a port.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn remove_port(&self, port: &NetworkPort) -> Result<(), FileError> {
+        files::remove(
+            &self
+                .ports_of(port.owner)
+                .join(format!("{}.json", port.uuid)),
+        )
+    }
+
+    /// Forgets all ports of a domain.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn remove_ports(&self, owner: Uuid) -> Result<(), FileError> {
+        files::remove_folder(&self.ports_of(owner))
+    }
+
+    /// A domain's ports that were recorded no later than it was `known` to have these interfaces and none
+    /// for them. What was recorded later is news.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub(crate) fn outdated_ports(
+        &self,
+        owner: Uuid,
+        has: &HashSet<MacAddress>,
+        known: SystemTime,
+    ) -> Result<Vec<OutdatedPort>, FileError> {
+        let folder = self.ports_of(owner);
+        let mut outdated = Vec::new();
+        for name in files::names(&folder, ".json")? {
+            let path = folder.join(name);
+            // What is somebody else's is said where it is planned with.
+            let Ok(Some((content, recorded))) = files::read_own_dated(&path) else {
+                continue;
+            };
+            let port = serde_json::from_slice::<PortFile>(&content).ok();
+            let mac = port.as_ref().and_then(|port| port.mac.parse().ok());
+            if !mac.is_some_and(|mac| has.contains(&mac)) && recorded <= known {
+                let plug = port.map_or(Plug::In, |port| port.plug);
+                outdated.push(OutdatedPort { path, plug });
+            }
+        }
+        Ok(outdated)
+    }
+
+    /// All recorded ports of one domain.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn ports(&self, owner: Uuid) -> Result<Vec<RecordedPort>, FileError> {
+        let folder = self.ports_of(owner);
+        let mut ports = Vec::new();
+        for name in files::names(&folder, ".json")? {
+            let Some(content) = files::read_own(&folder.join(name))? else {
+                continue;
+            };
+            let Ok(file) = serde_json::from_slice::<PortFile>(&content) else {
+                continue;
+            };
+            ports.extend(file.mac.parse().ok().map(|mac| RecordedPort {
+                owner,
+                network: file.network,
+                mac,
+                plug: file.plug,
+            }));
+        }
+        Ok(ports)
+    }
+
+    /// All recorded ports.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn all_ports(&self) -> Result<Vec<RecordedPort>, FileError> {
+        let mut ports = Vec::new();
+        for name in files::names(&self.root.join("ports"), "")? {
+            if let Ok(owner) = Uuid::try_parse(&name) {
+                ports.extend(self.ports(owner)?);
+            }
+        }
+        Ok(ports)
+    }
+}

@@ -1,0 +1,125 @@
+//! libvirt's daemons and when they started, and since when our hooks are where they look.
+//!
+//! libvirt looks for hook scripts when a daemon starts (`virHookInitialize` in src/util/virhook.c):
+//! a kind of hook that had none then is not run until the next start.
+
+use portero_libvirt::Hook;
+use portero_system::Paths;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Programs that run hooks: one daemon for all, or one for each driver.
+const NAMES: [&str; 3] = ["libvirtd", "virtqemud", "virtnetworkd"];
+
+/// A daemon of libvirt's that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Daemon {
+    /// Its program.
+    pub name: String,
+    /// When it started, to a hundredth of a second.
+    pub started: SystemTime,
+}
+
+/// A hook of ours that libvirt finds at its next start at the latest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookLink {
+    /// Our program.
+    pub program: &'static str,
+    /// The daemons that run it, of which a host has one.
+    pub daemons: [&'static str; 2],
+    /// The folder of hooks it is in.
+    pub folder: PathBuf,
+    /// Since when the folder is there, where the file system tells.
+    pub folder_since: Option<SystemTime>,
+    /// Since when the program or the link to it is in the folder.
+    pub since: SystemTime,
+}
+
+/// The daemons that run.
+#[must_use]
+pub fn daemons() -> Vec<Daemon> {
+    let Some(boot) = boot_time() else {
+        return Vec::new();
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let daemons = processes.filter_map(|process| {
+        let stat = fs::read_to_string(process.path().join("stat")).ok()?;
+        let (name, ticks) = name_and_start(&stat)?;
+        NAMES.contains(&name).then(|| Daemon {
+            name: name.to_owned(),
+            started: boot + Duration::from_millis(ticks * 1000 / TICKS),
+        })
+    });
+    daemons.collect()
+}
+
+/// `USER_HZ`, in which proc(5) counts: 100 on every architecture that libvirt runs on.
+const TICKS: u64 = 100;
+
+/// The name and the start, in ticks since the boot, of proc(5)'s `stat`. libvirt's daemons have
+/// threads with other names, but no parentheses in theirs.
+fn name_and_start(stat: &str) -> Option<(&str, u64)> {
+    let (before, after) = stat.rsplit_once(") ")?;
+    let (_, name) = before.split_once(" (")?;
+    // The twenty-second field; the state is the third.
+    let start = after.split(' ').nth(19)?.parse().ok()?;
+    Some((name, start))
+}
+
+fn boot_time() -> Option<SystemTime> {
+    // `btime` of /proc/stat has whole seconds only: the clock less the time since the boot is exact.
+    let uptime = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+    SystemTime::now().checked_sub(Duration::from(uptime))
+}
+
+/// Our hooks that are in their folders and can be run.
+#[must_use]
+pub fn hook_links(paths: &Paths) -> Vec<HookLink> {
+    let hooks = Hook::ALL.into_iter().filter_map(|hook| {
+        let folder = paths.libvirt.join("hooks").join(hook.folder());
+        let entries = fs::read_dir(&folder).ok()?.flatten();
+        let link = entries
+            .map(|entry| entry.path())
+            .find(|path| is_program(path, hook.program()))?;
+        let daemons = match hook {
+            Hook::Network => ["libvirtd", "virtnetworkd"],
+            Hook::Qemu | Hook::Daemon => ["libvirtd", "virtqemud"],
+        };
+        Some(HookLink {
+            program: hook.program(),
+            daemons,
+            folder_since: fs::metadata(&folder).ok()?.created().ok(),
+            since: changed(&link)?,
+            folder,
+        })
+    });
+    hooks.collect()
+}
+
+fn is_program(path: &Path, program: &str) -> bool {
+    let file = fs::canonicalize(path).unwrap_or_default();
+    file.file_name().is_some_and(|name| name == program)
+}
+
+/// When the entry itself, not what a link leads to, was put there.
+fn changed(link: &Path) -> Option<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::symlink_metadata(link).ok()?;
+    let seconds = u64::try_from(metadata.ctime()).ok()?;
+    let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;
+    Some(UNIX_EPOCH + Duration::new(seconds, nanoseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_and_start;
+
+    #[test]
+    fn a_process_is_read_by_fields() {
+        let stat =
+            "712 (libvirtd) S 1 712 712 0 -1 4194560 12 13 14 15 16 17 18 19 20 0 21 0 4711 99 1";
+        assert_eq!(name_and_start(stat), Some(("libvirtd", 4711)));
+        assert_eq!(name_and_start("712 (a) b) S 1"), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! Everybody's rules as the firewalls list them, for whoever wants to know who else judges a packet.
+
+use portero_model::Family;
+use portero_system::programs::{find_program, read};
+use portero_system::{files, Deadline, KernelError, Paths};
+use std::fs;
+
+/// All rules of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ForeignRules {
+    /// `nft -j list ruleset`; nothing where nft is not installed.
+    pub nftables: Option<String>,
+    /// `iptables-save -t filter` of each family and variant that has rules.
+    pub iptables: Vec<(Family, String)>,
+    /// What could not be read, and why.
+    pub unread: Vec<String>,
+}
+
+/// Reads all rules. Tables of the legacy iptables are read only where the kernel has some, since
+/// reading makes them.
+#[must_use]
+pub fn foreign_rules(deadline: Deadline) -> ForeignRules {
+    let mut rules = ForeignRules::default();
+    let mut listing = |program: &str, arguments: &[&str]| match read(program, arguments, deadline) {
+        Ok(listing) => Some(String::from_utf8_lossy(&listing).into_owned()),
+        Err(KernelError::NoProgram { .. }) => None,
+        Err(error) => {
+            rules.unread.push(error.to_string());
+            None
+        }
+    };
+    let nftables = listing("nft", &["-j", "list", "ruleset"]);
+    let mut iptables = Vec::new();
+    for (family, prefix, tables) in [
+        (Family::Ipv4, "iptables", "/proc/net/ip_tables_names"),
+        (Family::Ipv6, "ip6tables", "/proc/net/ip6_tables_names"),
+    ] {
+        let has_legacy = fs::read_to_string(tables).is_ok_and(|names| names.contains("filter"));
+        let is_there = |program: &String| find_program(program).is_ok();
+        let mut programs: Vec<String> = Vec::new();
+        programs.extend(Some(format!("{prefix}-nft-save")).filter(is_there));
+        programs.extend(
+            Some(format!("{prefix}-legacy-save")).filter(|one| has_legacy && is_there(one)),
+        );
+        if programs.is_empty() {
+            programs.push(format!("{prefix}-save"));
+        }
+        for program in programs {
+            iptables.extend(listing(&program, &["-t", "filter"]).map(|text| (family, text)));
+        }
+    }
+    rules.nftables = nftables;
+    rules.iptables = iptables;
+    rules
+}
+
+/// What other firewalls' own configuration says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether ufw is enabled (`ENABLED=yes` in /etc/ufw/ufw.conf).
+    pub has_ufw: bool,
+    /// Whether firewalld is told to reject what others forward (`StrictForwardPorts=yes`).
+    pub is_firewalld_strict: bool,
+}
+
+/// Reads them.
+#[must_use]
+pub fn settings(paths: &Paths) -> Settings {
+    let says = |file: &str, key: &str| {
+        let text = files::read(&paths.etc.join(file)).ok().flatten();
+        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+        let mut values = text.lines().filter_map(|line| {
+            let (name, value) = line.trim().split_once('=')?;
+            (name.trim() == key).then(|| value.trim().to_owned())
+        });
+        values
+            .next_back()
+            .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    };
+    Settings {
+        has_ufw: says("ufw/ufw.conf", "ENABLED"),
+        is_firewalld_strict: says("firewalld/firewalld.conf", "StrictForwardPorts"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_that_is_no_comment_counts() {
+        let root = tempfile::tempdir().expect("a folder");
+        let paths = Paths::below(root.path());
+        assert_eq!(settings(&paths), Settings::default());
+        for folder in ["ufw", "firewalld"] {
+            fs::create_dir_all(paths.etc.join(folder)).expect("a folder");
+        }
+        fs::write(paths.etc.join("ufw/ufw.conf"), "#ENABLED=no\nENABLED=yes\n").expect("a file");
+        let strict = "StrictForwardPorts=no\nStrictForwardPorts=yes\n";
+        fs::write(paths.etc.join("firewalld/firewalld.conf"), strict).expect("a file");
+        let both = Settings {
+            has_ufw: true,
+            is_firewalld_strict: true,
+        };
+        assert_eq!(settings(&paths), both);
+    }
+}

@@ -1,0 +1,99 @@
+//! Why the machine did not do what it was asked; each is one line.
+
+use portero_firewall::nftables;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Why a file, a folder or a lock cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// A configuration file that somebody else than root can change.
+    #[error("{}: {reason}, expected a file of root's that only root can write", path.display())]
+    Unsafe {
+        /// The file or its folder.
+        path: PathBuf,
+        /// What is unsafe about it.
+        reason: String,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write`, ...
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Another portero works for longer than we may wait.
+    #[error("another portero holds {} for more than {seconds} s", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// How long we waited, in seconds.
+        seconds: u64,
+    },
+}
+
+/// Why the machine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// A program is not installed.
+    #[error("{program} is not installed (looked in {looked_in})")]
+    NoProgram {
+        /// Its name.
+        program: String,
+        /// Where it was looked for.
+        looked_in: String,
+    },
+    /// A program could not be run.
+    #[error("cannot run {program}: {source}")]
+    Spawn {
+        /// Its name.
+        program: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A program failed.
+    #[error("{program} failed: {message}")]
+    Failed {
+        /// Its name.
+        program: String,
+        /// What it said, on one line.
+        message: String,
+    },
+    /// A program did not end in time and was killed.
+    #[error("{program} did not end within {seconds} s")]
+    Hung {
+        /// Its name.
+        program: String,
+        /// The whole time the event had, in seconds.
+        seconds: u64,
+    },
+    /// Somebody else has an address.
+    #[error("{address} is in use on {dev} already, by {mac}")]
+    Taken {
+        /// The address.
+        address: IpAddr,
+        /// The host's interface.
+        dev: String,
+        /// Who answers.
+        mac: String,
+    },
+    /// A program wrote what it never should.
+    #[error("{program}: {source}")]
+    Strange {
+        /// Its name.
+        program: String,
+        /// What cannot be understood.
+        source: nftables::ReadError,
+    },
+    /// A file of the kernel's could not be read or written.
+    #[error("{path}: {source}")]
+    Kernel {
+        /// The file or socket.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}

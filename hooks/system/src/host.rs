@@ -1,0 +1,355 @@
+//! The machine portero runs on, as a [`Kernel`].
+
+use crate::interfaces::Interface;
+use crate::programs::{find_program, read, run, Started};
+use crate::tables::{has_rules, has_table, TableFamily};
+use crate::{
+    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Flow, Kernel, KernelError,
+    Survey, Whereabouts,
+};
+use crate::{Localnet, ProxyNdp};
+use portero_firewall::iptables::{self, Base, Observed, Table};
+use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
+use portero_firewall::{Firewall, Script, Tool};
+use portero_host_bridge::HostBridge;
+use portero_libvirt::{InterfaceName, MacAddress};
+use portero_model::{Claim, Family, Neighbor, Tap};
+use portero_port_forward::Listener;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+/// The real machine.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// An nft that waits for its script.
+    expected: Option<Started>,
+}
+
+impl Host {
+    /// The host's name; empty when the kernel does not tell it.
+    #[must_use]
+    pub fn name() -> String {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+        name.unwrap_or_default().trim().to_owned()
+    }
+
+    /// All interfaces of the host, in the order of their names.
+    #[must_use]
+    pub fn interfaces() -> Vec<Interface> {
+        interfaces::all()
+    }
+}
+
+/// libvirt's chain of nftables that has a rule for every network it filters, and ends in `reject`.
+const LIBVIRT_NFTABLES_CHAIN: &str = "guest_input";
+
+/// The same of iptables.
+const LIBVIRT_IPTABLES_CHAIN: &str = "LIBVIRT_FWI";
+
+/// Longest time to put taps back; netlink answers at once or not at all.
+const REATTACH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Longest time a network may take to make its bridge at its start.
+const BRIDGE: Duration = Duration::from_secs(120);
+
+impl Kernel for Host {
+    fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError> {
+        let mut survey = Survey {
+            has_nftables: has_table(TableFamily::Inet, nftables::NAME, deadline)?
+                || has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)?,
+            can_iptables: find_program(Tool::Restore(Family::Ipv4).program()).is_ok(),
+            ..Survey::default()
+        };
+        let families = [TableFamily::Ipv4, TableFamily::Ipv6];
+        for family in families {
+            if has_rules(family, LIBVIRT_TABLE, LIBVIRT_NFTABLES_CHAIN, deadline)? {
+                survey.libvirt = Some(Firewall::Nftables);
+            }
+        }
+        for family in families {
+            if survey.libvirt.is_none()
+                && has_rules(family, "filter", LIBVIRT_IPTABLES_CHAIN, deadline)?
+            {
+                survey.libvirt = Some(Firewall::Iptables);
+            }
+            for base in Base::ALL {
+                let (table, chain) = (base.table().name(), base.chain());
+                survey.has_iptables |= has_rules(family, table, chain, deadline)?;
+            }
+        }
+        Ok(survey)
+    }
+
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+        let places = [
+            (Place::Own, TableFamily::Inet, nftables::NAME),
+            (Place::Policy, TableFamily::Inet, nftables::POLICY_NAME),
+            (
+                Place::Libvirt(Family::Ipv4),
+                TableFamily::Ipv4,
+                LIBVIRT_TABLE,
+            ),
+            (
+                Place::Libvirt(Family::Ipv6),
+                TableFamily::Ipv6,
+                LIBVIRT_TABLE,
+            ),
+        ];
+        observe_tables(&places, deadline)
+    }
+
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+        let table = (Place::Guards, TableFamily::Bridge, nftables::POLICY_NAME);
+        observe_tables(&[table], deadline)
+    }
+
+    fn check_guards(&mut self) -> Result<(), KernelError> {
+        find_program(Tool::Nft.program()).map(drop)
+    }
+
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError> {
+        if !has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)? {
+            return Ok(nftables::Counted::default());
+        }
+        let listing = list_table(Place::Policy, deadline)?;
+        nftables::Counted::of(&listing).map_err(strange)
+    }
+
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError> {
+        let mut counted = iptables::Counted::default();
+        for program in ["iptables-save", "ip6tables-save"] {
+            let listing = read(program, &["-c", "-t", Table::Filter.name()], deadline)?;
+            counted.add(String::from_utf8_lossy(&listing).lines());
+        }
+        Ok(counted)
+    }
+
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, KernelError> {
+        let mut counts = iptables::Counts::default();
+        for family in Family::ALL {
+            for table in Table::ALL {
+                let words = ["--wait", "-t", table.name(), "-v", "-S"];
+                let listing = read(program_of(family), &words, deadline)?;
+                counts.add(family, String::from_utf8_lossy(&listing).lines());
+            }
+        }
+        Ok(counts)
+    }
+
+    fn observe_iptables(
+        &mut self,
+        family: Family,
+        deadline: Deadline,
+    ) -> Result<Observed, KernelError> {
+        let program = program_of(family);
+        let mut observed = Observed::default();
+        for table in Table::ALL {
+            // As `iptables-save`, but in the words of the rules that were written.
+            let listing = read(program, &["--wait", "-t", table.name(), "-S"], deadline)?;
+            let listing = String::from_utf8_lossy(&listing);
+            observed.add(table, listing.lines());
+        }
+        Ok(observed)
+    }
+
+    fn expect(&mut self, tool: Tool) {
+        // What iptables-restore is to wait for its lock is not known yet.
+        if tool == Tool::Nft && self.expected.is_none() {
+            // Whoever cannot be started now is started, and missed, when it is needed.
+            self.expected = Started::new(tool.program(), tool.arguments(), Stdio::null()).ok();
+        }
+    }
+
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError> {
+        if script.tool == Tool::Nft {
+            if let Some(nft) = self.expected.take() {
+                return nft.finish(&script.text, deadline).map(drop);
+            }
+        }
+        let wait = format!("--wait={}", deadline.left().as_secs().max(1));
+        let mut arguments = script.tool.arguments().to_vec();
+        if let Tool::Restore(_) = script.tool {
+            arguments.push(&wait);
+        }
+        run(script.tool.program(), &arguments, &script.text, deadline)
+    }
+
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+        listeners::listeners(claims)
+    }
+
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {
+        conntrack::forget(flows, deadline)
+    }
+
+    fn has_process(&mut self, process: u32) -> bool {
+        Path::new("/proc").join(process.to_string()).exists()
+    }
+
+    fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
+        interfaces::folder(bridge.as_str()).join("bridge").exists()
+    }
+
+    fn make_bridge(
+        &mut self,
+        bridge: &InterfaceName,
+        wanted: &HostBridge,
+    ) -> Result<(), KernelError> {
+        // Planners of five formats are nothing that every start of a network should load.
+        let mut words = vec!["bridge", "apply", "--yes", "--bridge", bridge.as_str()];
+        words.extend(["--nic", wanted.nic.as_str()]);
+        if let Some(renderer) = wanted.renderer {
+            words.extend(["--renderer", renderer.name()]);
+        }
+        run("portero", &words, "", Deadline::after(BRIDGE))
+    }
+
+    fn localnet(&mut self, bridge: &str) -> Option<bool> {
+        switch(&localnet_path(bridge))
+    }
+
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError> {
+        let value = match setting {
+            Localnet::Routed => "1",
+            Localnet::Refused => "0",
+        };
+        set_switch(&localnet_path(bridge), value)
+    }
+
+    fn check_neighbors(
+        &mut self,
+        neighbors: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError> {
+        neighbors::check(neighbors, deadline)
+    }
+
+    fn set_neighbors(
+        &mut self,
+        wanted: &[Neighbor],
+        gone: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError> {
+        neighbors::set(wanted, gone, deadline)
+    }
+
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, KernelError> {
+        let proxies = neighbors::proxies(deadline)?;
+        let mut of_ipv6 = proxies.iter().filter(|proxy| proxy.address.is_ipv6());
+        Ok(of_ipv6.any(|proxy| proxy.dev == dev))
+    }
+
+    fn proxy_ndp(&mut self, dev: &str) -> Option<bool> {
+        switch(&proxy_ndp_path(dev))
+    }
+
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError> {
+        let value = match setting {
+            ProxyNdp::On => "1",
+            ProxyNdp::Off => "0",
+        };
+        set_switch(&proxy_ndp_path(dev), value)
+    }
+
+    fn whereabouts(
+        &mut self,
+        address: IpAddr,
+        deadline: Deadline,
+    ) -> Result<Whereabouts, KernelError> {
+        routes::whereabouts(address, deadline)
+    }
+
+    fn passes_on(&mut self, family: Family) -> bool {
+        let path = match family {
+            Family::Ipv4 => "/proc/sys/net/ipv4/ip_forward",
+            Family::Ipv6 => "/proc/sys/net/ipv6/conf/all/forwarding",
+        };
+        switch(Path::new(path)).unwrap_or(false)
+    }
+
+    fn judges_bridged(&mut self, family: Family) -> bool {
+        // Without the module there is no such file.
+        let name = match family {
+            Family::Ipv4 => "bridge-nf-call-iptables",
+            Family::Ipv6 => "bridge-nf-call-ip6tables",
+        };
+        switch(&Path::new("/proc/sys/net/bridge").join(name)).unwrap_or(false)
+    }
+
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+        taps::find(bridge, guests)
+    }
+
+    fn reattach(
+        &mut self,
+        bridge: &InterfaceName,
+        guests: &[MacAddress],
+    ) -> Result<Vec<String>, KernelError> {
+        taps::reattach(bridge, guests, Deadline::after(REATTACH_LIMIT))
+    }
+}
+
+/// What nft says of a table that is there.
+fn list_table(place: Place, deadline: Deadline) -> Result<Vec<u8>, KernelError> {
+    let words = place.to_string();
+    let arguments = ["-j", "-a", "list", "table"];
+    let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
+    read(Tool::Nft.program(), &arguments, deadline)
+}
+
+fn strange(source: nftables::ReadError) -> KernelError {
+    KernelError::Strange {
+        program: Tool::Nft.program().to_owned(),
+        source,
+    }
+}
+
+/// Reads those tables that are there.
+fn observe_tables(
+    places: &[(Place, TableFamily, &str)],
+    deadline: Deadline,
+) -> Result<nftables::Observed, KernelError> {
+    let mut observed = nftables::Observed::default();
+    for (place, family, name) in places {
+        if has_table(*family, name, deadline)? {
+            let listing = list_table(*place, deadline)?;
+            observed.add(*place, &listing).map_err(strange)?;
+        }
+    }
+    Ok(observed)
+}
+
+fn localnet_path(bridge: &str) -> PathBuf {
+    PathBuf::from("/proc/sys/net/ipv4/conf")
+        .join(bridge)
+        .join("route_localnet")
+}
+
+fn proxy_ndp_path(dev: &str) -> PathBuf {
+    PathBuf::from("/proc/sys/net/ipv6/conf")
+        .join(dev)
+        .join("proxy_ndp")
+}
+
+/// A sysctl that is on or off; `None` when there is no such one.
+fn switch(path: &Path) -> Option<bool> {
+    let value = std::fs::read_to_string(path).ok()?;
+    Some(value.trim() != "0")
+}
+
+fn set_switch(path: &Path, value: &str) -> Result<(), KernelError> {
+    std::fs::write(path, value).map_err(|source| KernelError::Kernel {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+fn program_of(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "iptables",
+        Family::Ipv6 => "ip6tables",
+    }
+}

@@ -1,0 +1,257 @@
+//! What the engine asks of the machine it runs on.
+
+use crate::{Deadline, KernelError, Whereabouts};
+use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
+use portero_host_bridge::HostBridge;
+use portero_libvirt::{InterfaceName, MacAddress};
+use portero_model::{Claim, Family, Neighbor, PortRange, Protocol, Rule, Tap};
+use portero_port_forward::Listener;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// The machine: its firewall, sockets, connections, processes and bridges.
+pub trait Kernel {
+    /// Looks which firewalls are in use; cheap.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel does not answer in time.
+    fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError>;
+
+    /// Reads portero's part of a family's iptables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn observe_iptables(
+        &mut self,
+        family: Family,
+        deadline: Deadline,
+    ) -> Result<iptables::Observed, KernelError>;
+
+    /// Reads portero's part of nftables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError>;
+
+    /// Reads what the clauses of policies have counted in iptables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError>;
+
+    /// Reads what the rules of forwards have counted in iptables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, KernelError>;
+
+    /// Reads what the clauses of policies have counted in nftables.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the firewall cannot be read in time.
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError>;
+
+    /// Reads the table of what guests may not pretend.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it cannot be read in time.
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError>;
+
+    /// Whether there is a program that such a table can be given to.
+    ///
+    /// # Errors
+    /// [`KernelError::NoProgram`] when there is none.
+    fn check_guards(&mut self) -> Result<(), KernelError>;
+
+    /// A script for this tool is about to be planned, and may then be committed: whatever of it takes
+    /// its time may begin now. Nothing is changed by that.
+    fn expect(&mut self, _tool: Tool) {}
+
+    /// Commits a script; each of its tables is changed as a whole or not at all.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it was refused or did not end in time.
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError>;
+
+    /// The sockets on which the host's own programs wait, at least those on ports of the claims.
+    ///
+    /// # Errors
+    /// [`KernelError`] when they cannot be listed.
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError>;
+
+    /// Forgets what connection tracking knows of these flows, so that the next packet is judged by
+    /// the rules of now.
+    ///
+    /// # Errors
+    /// [`KernelError`] when connection tracking cannot be reached.
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError>;
+
+    /// Whether a process is there, one that has ended but is not waited for yet included.
+    fn has_process(&mut self, process: u32) -> bool;
+
+    /// Whether the host has a bridge of this name.
+    fn has_bridge(&mut self, bridge: &InterfaceName) -> bool;
+
+    /// Makes a bridge of the host as its network says, and waits until the host is reached through
+    /// it as before.
+    ///
+    /// # Errors
+    /// [`KernelError`]; then all is as it was, or becomes so.
+    fn make_bridge(
+        &mut self,
+        bridge: &InterfaceName,
+        wanted: &HostBridge,
+    ) -> Result<(), KernelError>;
+
+    /// Whether loopback addresses are routed by way of a bridge; `None` when there is no such one.
+    fn localnet(&mut self, bridge: &str) -> Option<bool>;
+
+    /// Lets loopback addresses be routed by way of a bridge, or no more.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the setting cannot be written.
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError>;
+
+    /// Refuses addresses that somebody else answers for already on the interface's LAN.
+    ///
+    /// # Errors
+    /// [`KernelError::Taken`]; others when it cannot be found out.
+    fn check_neighbors(
+        &mut self,
+        neighbors: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError>;
+
+    /// Lets the host answer for these addresses on its interfaces (proxy ARP and NDP), and for those
+    /// that are gone no more. What is as it should be stays.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel refuses.
+    fn set_neighbors(
+        &mut self,
+        wanted: &[Neighbor],
+        gone: &[Neighbor],
+        deadline: Deadline,
+    ) -> Result<(), KernelError>;
+
+    /// Whether the host answers for any IPv6 address on an interface.
+    ///
+    /// # Errors
+    /// [`KernelError`] when they cannot be listed.
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, KernelError>;
+
+    /// Whether an interface answers for IPv6 addresses at all; `None` when there is no such one.
+    fn proxy_ndp(&mut self, dev: &str) -> Option<bool>;
+
+    /// Lets an interface answer for IPv6 addresses, or no more.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the setting cannot be written.
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError>;
+
+    /// Where packets to an address go, and so where its own come from.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the routes cannot be read.
+    fn whereabouts(
+        &mut self,
+        address: IpAddr,
+        deadline: Deadline,
+    ) -> Result<Whereabouts, KernelError>;
+
+    /// Whether the host passes packets of a family on.
+    fn passes_on(&mut self, family: Family) -> bool;
+
+    /// Whether iptables judges packets that go from port to port of one bridge (`br_netfilter`).
+    fn judges_bridged(&mut self, family: Family) -> bool;
+
+    /// The host's ends of the interfaces of guests with these MAC addresses, of those that are in the
+    /// bridge or, since libvirt has taken it away under them, in none.
+    ///
+    /// # Errors
+    /// [`KernelError`] when they cannot be listed.
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError>;
+
+    /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
+    /// gives the names of those it put back.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the kernel refuses.
+    fn reattach(
+        &mut self,
+        bridge: &InterfaceName,
+        guests: &[MacAddress],
+    ) -> Result<Vec<String>, KernelError>;
+}
+
+/// Which firewalls are in use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Where libvirt has rules for a network; nothing when it has none, or none that can be seen.
+    pub libvirt: Option<Firewall>,
+    /// Whether portero has a table in nftables.
+    pub has_nftables: bool,
+    /// Whether portero has chains in iptables, as far as can be seen: where iptables writes to
+    /// nftables.
+    pub has_iptables: bool,
+    /// Whether `iptables-restore` is installed.
+    pub can_iptables: bool,
+}
+
+/// The sysctl `net.ipv4.conf.BRIDGE.route_localnet`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Localnet {
+    /// Loopback addresses are routed.
+    Routed,
+    /// They are not: the kernel's default.
+    Refused,
+}
+
+/// The sysctl `net.ipv6.conf.DEV.proxy_ndp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyNdp {
+    /// The interface answers for addresses that it is told.
+    On,
+    /// It does not: the kernel's default.
+    Off,
+}
+
+/// Connections that a UDP rule makes or made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The host's address, any when absent.
+    pub address: Option<IpAddr>,
+    /// The host's ports.
+    pub ports: PortRange,
+    /// The guest's address.
+    pub guest: IpAddr,
+    /// The guest's ports.
+    pub guest_ports: PortRange,
+}
+
+impl Flow {
+    /// The flow of a rule that sends UDP to a guest; other protocols end their connections
+    /// themselves.
+    #[must_use]
+    pub fn of(rule: &Rule) -> Option<Self> {
+        match rule {
+            Rule::Dnat {
+                protocol: Protocol::Udp,
+                address,
+                ports,
+                guest,
+                guest_ports,
+                ..
+            } => Some(Self {
+                protocol: Protocol::Udp,
+                address: *address,
+                ports: *ports,
+                guest: *guest,
+                guest_ports: *guest_ports,
+            }),
+            _ => None,
+        }
+    }
+}

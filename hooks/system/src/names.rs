@@ -1,0 +1,93 @@
+//! The names of what there is on this host, for whoever completes a command line: fast, and nothing
+//! instead of an error.
+
+use crate::programs::read;
+use crate::{files, interfaces, Deadline, Paths};
+use portero_libvirt::ObjectName;
+use portero_model::OwnerKind;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest time virsh may take.
+const VIRSH: Duration = Duration::from_secs(1);
+
+/// How libvirt's files of an object end.
+const SUFFIX: &str = ".xml";
+
+/// The domains or networks that libvirt has, active or not. Its folders tell them; who may not look
+/// into those asks virsh, which may.
+#[must_use]
+pub fn object_names(paths: &Paths, kind: OwnerKind) -> Vec<ObjectName> {
+    let (defined, active) = match kind {
+        OwnerKind::Domain => (paths.libvirt.join("qemu"), &paths.libvirt_domains),
+        OwnerKind::Network => (paths.libvirt.join("qemu/networks"), &paths.libvirt_networks),
+    };
+    let names = match (in_folder(&defined), in_folder(active)) {
+        (Some(defined), Some(active)) => defined.into_iter().chain(active).collect(),
+        _ => of_virsh(kind),
+    };
+    let names: BTreeSet<ObjectName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    names.into_iter().collect()
+}
+
+/// The names of the files in a folder without their ends; nothing when it may not be looked into.
+fn in_folder(folder: &Path) -> Option<Vec<String>> {
+    let names = files::names(folder, SUFFIX).ok()?;
+    let stem = |name: String| name.strip_suffix(SUFFIX).map(str::to_owned);
+    Some(names.into_iter().filter_map(stem).collect())
+}
+
+fn of_virsh(kind: OwnerKind) -> Vec<String> {
+    let list = match kind {
+        OwnerKind::Domain => "list",
+        OwnerKind::Network => "net-list",
+    };
+    let arguments = ["-q", "-r", "-c", "qemu:///system", list, "--all", "--name"];
+    let names = read("virsh", &arguments, Deadline::after(VIRSH)).unwrap_or_default();
+    let names = String::from_utf8_lossy(&names);
+    names.lines().map(|name| name.trim().to_owned()).collect()
+}
+
+/// The host's interfaces.
+#[must_use]
+pub fn interface_names() -> Vec<String> {
+    files::names(Path::new(interfaces::FOLDER), "").unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::object_names;
+    use crate::Paths;
+    use portero_model::OwnerKind;
+    use std::fs;
+
+    #[test]
+    fn defined_and_active_objects_are_named_once() {
+        let root = tempfile::tempdir().expect("a folder");
+        let paths = Paths::below(root.path());
+        assert!(object_names(&paths, OwnerKind::Domain).is_empty());
+        let files = [
+            "etc/libvirt/qemu/web.xml",
+            "etc/libvirt/qemu/my db.xml",
+            "etc/libvirt/qemu/web.xml.new",
+            "etc/libvirt/qemu/networks/default.xml",
+            "run/libvirt/qemu/web.xml",
+            "run/libvirt/qemu/web.pid",
+            "run/libvirt/qemu/transient.xml",
+            "run/libvirt/network/lan.xml",
+        ];
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, "").expect("a file");
+        }
+        let names = |kind| -> Vec<String> {
+            let names = object_names(&paths, kind);
+            names.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(names(OwnerKind::Domain), ["my db", "transient", "web"]);
+        assert_eq!(names(OwnerKind::Network), ["default", "lan"]);
+    }
+}

@@ -1,0 +1,160 @@
+//! One request to the kernel over netlink(7), and its answers.
+
+use crate::{Deadline, KernelError};
+use netlink_packet_core::{
+    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NLM_F_ACK, NLM_F_REQUEST,
+};
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use nix::poll::{poll, PollFd, PollFlags};
+use std::convert::Infallible;
+use std::os::fd::AsFd;
+
+/// Room for one read of answers, in bytes; the kernel fills at most 32 KiB at a time
+/// (`NLMSG_GOODSIZE` in a dump).
+const BUFFER_SIZE: usize = 64 * 1024;
+
+/// A message in the kernel's own bytes, which stay what they are when it is sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raw {
+    /// Its type, `RTM_NEWADDR`.
+    pub kind: u16,
+    /// What stands behind netlink's header.
+    pub payload: Vec<u8>,
+}
+
+impl NetlinkDeserializable for Raw {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self {
+            kind: header.message_type,
+            payload: payload.to_vec(),
+        })
+    }
+}
+
+impl NetlinkSerializable for Raw {
+    fn message_type(&self) -> u16 {
+        self.kind
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.payload.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.payload);
+    }
+}
+
+impl From<Raw> for NetlinkPayload<Raw> {
+    fn from(message: Raw) -> Self {
+        Self::InnerMessage(message)
+    }
+}
+
+/// Changes a link: what `change` writes into the message, and nothing else of it.
+///
+/// # Errors
+/// [`KernelError`] when the kernel refuses, or does not answer until the deadline.
+pub fn set_link(
+    index: u32,
+    deadline: Deadline,
+    change: impl FnOnce(&mut LinkMessage),
+) -> Result<(), KernelError> {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    change(&mut link);
+    let message = RouteNetlinkMessage::SetLink(link);
+    let flags = NLM_F_REQUEST | NLM_F_ACK;
+    Netlink::open(NETLINK_ROUTE, deadline)?.request(message, flags, |_| {})
+}
+
+/// A netlink socket of one protocol.
+pub struct Netlink {
+    socket: Socket,
+    deadline: Deadline,
+    sequence: u32,
+}
+
+fn error(source: std::io::Error) -> KernelError {
+    KernelError::Kernel {
+        path: "netlink".to_owned(),
+        source,
+    }
+}
+
+impl Netlink {
+    /// Opens a socket.
+    pub fn open(protocol: isize, deadline: Deadline) -> Result<Self, KernelError> {
+        let mut socket = Socket::new(protocol).map_err(error)?;
+        socket.bind_auto().map_err(error)?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(error)?;
+        Ok(Self {
+            socket,
+            deadline,
+            sequence: 0,
+        })
+    }
+
+    /// Sends a request and gives every answer to `each`, until the kernel says that it is done or
+    /// acknowledges. A request without answers needs `NLM_F_ACK`.
+    pub fn request<M>(
+        &mut self,
+        message: M,
+        flags: u16,
+        mut each: impl FnMut(M),
+    ) -> Result<(), KernelError>
+    where
+        M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
+    {
+        self.sequence += 1;
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = flags;
+        request.header.sequence_number = self.sequence;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send(&bytes, 0).map_err(error)?;
+        let mut buffer = vec![0; BUFFER_SIZE];
+        loop {
+            self.wait()?;
+            let size = self.socket.recv(&mut &mut buffer[..], 0).map_err(error)?;
+            let mut rest = &buffer[..size.min(BUFFER_SIZE)];
+            while !rest.is_empty() {
+                let answer = NetlinkMessage::<M>::deserialize(rest)
+                    .map_err(|reason| error(std::io::Error::other(reason.to_string())))?;
+                // Answers are padded to four bytes, netlink(7).
+                let length = (answer.header.length as usize).next_multiple_of(4);
+                rest = rest.get(length.max(4)..).unwrap_or(&[]);
+                match answer.payload {
+                    NetlinkPayload::Done(_) => return Ok(()),
+                    NetlinkPayload::Error(answer) => {
+                        return match answer.code {
+                            None => Ok(()),
+                            Some(_) => Err(error(answer.to_io())),
+                        }
+                    }
+                    NetlinkPayload::InnerMessage(inner) => each(inner),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<(), KernelError> {
+        loop {
+            let mut descriptors = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut descriptors, self.deadline.poll_timeout()) {
+                Ok(0) => return Err(error(std::io::ErrorKind::TimedOut.into())),
+                Ok(_) => return Ok(()),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(error(errno.into())),
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Which interface of the host's an address is behind, by the kernel's routes. Read with ip(8).
+
+use crate::programs::read;
+use crate::{Deadline, KernelError};
+use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Where an address is, seen from the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It is one of the host's own, or one that all on a link listen to.
+    Host,
+    /// Behind an interface.
+    Behind {
+        /// The interface.
+        interface: String,
+        /// The MAC address its packets have there, if it was heard of: its own or a router's.
+        mac: Option<String>,
+    },
+    /// No route leads there.
+    Nowhere,
+}
+
+#[derive(Deserialize)]
+struct Route {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    dev: Option<String>,
+    gateway: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Neighbour {
+    lladdr: Option<String>,
+}
+
+/// Asks ip(8) for a list in JSON.
+fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>, KernelError> {
+    let words: Vec<&str> = ["-j"].iter().chain(words).copied().collect();
+    let listing = read("ip", &words, deadline)?;
+    // Older ones print nothing for an empty list.
+    if listing.is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(&listing).map_err(|error| KernelError::Failed {
+        program: "ip".to_owned(),
+        message: error.to_string(),
+    })
+}
+
+/// See [`crate::Kernel::whereabouts`].
+pub(crate) fn whereabouts(address: IpAddr, deadline: Deadline) -> Result<Whereabouts, KernelError> {
+    // For these the kernel may have no route to tell of.
+    let is_to_all = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if is_to_all || address.is_multicast() {
+        return Ok(Whereabouts::Host);
+    }
+    let text = address.to_string();
+    let routes: Vec<Route> = match ask(&["route", "get", &text], deadline) {
+        // It fails where there is no way.
+        Err(KernelError::Failed { .. }) => Vec::new(),
+        other => other?,
+    };
+    let Some(route) = routes.into_iter().next() else {
+        return Ok(Whereabouts::Nowhere);
+    };
+    match (route.kind.as_deref(), route.dev) {
+        // Whoever sends to all on a link sends to the host too, and to nobody beyond.
+        (Some("local" | "broadcast"), _) => Ok(Whereabouts::Host),
+        (Some("unreachable" | "blackhole" | "prohibit"), _) | (_, None) => Ok(Whereabouts::Nowhere),
+        (_, Some(interface)) => {
+            let hop = route.gateway.unwrap_or(text);
+            let words = ["neighbour", "show", "to", &hop, "dev", &interface];
+            let neighbours: Vec<Neighbour> = ask(&words, deadline)?;
+            let mac = neighbours.into_iter().find_map(|one| one.lladdr);
+            Ok(Whereabouts::Behind { interface, mac })
+        }
+    }
+}
