@@ -2,8 +2,9 @@
 //! and what was there before still comes back.
 
 use crate::error::ChangeError;
-use crate::guard;
+use crate::guard_start;
 use crate::link::{self, Difference};
+use crate::outcome::{Back, Confirmation, Outcome};
 use crate::owner;
 use crate::reach::Reach;
 use crate::record::{boot, Changed, Folder, LockOf, Original, Phase, Record};
@@ -12,7 +13,6 @@ use portero_libvirt::InterfaceName;
 use portero_system::files::{self, Ownership};
 use portero_system::programs::{find_program, run_starter};
 use portero_system::{interfaces, Deadline, KernelError, Lock, Log, Paths, Severity};
-use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How long the host may be without its addresses while a bridge is made, until it is reached as
@@ -54,45 +54,6 @@ const MADE_AGAIN: u32 = 2;
 
 /// How long another portero may hold a bridge.
 const LOCK: Duration = Duration::from_secs(90);
-
-/// Who confirms a bridge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Confirmation {
-    /// The administrator, within this time; otherwise it is taken back.
-    Within(Duration),
-    /// Nobody: what was reached before is reached again, and that is enough.
-    Verified,
-}
-
-/// What a change came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The bridge's addresses, `192.0.2.10/24`.
-    pub addresses: Vec<String>,
-}
-
-/// How what was there before came back; in words it goes on after "is back".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Back {
-    /// What portero itself had to put back, `192.0.2.10/24`.
-    pub by_portero: Vec<String>,
-    /// Which commands of the program that brings NICs up failed.
-    pub failures: Vec<String>,
-}
-
-impl fmt::Display for Back {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.by_portero.is_empty() {
-            return Ok(());
-        }
-        let what = self.by_portero.join(", ");
-        write!(formatter, "; portero itself put back: {what}")?;
-        match self.failures.as_slice() {
-            [] => write!(formatter, " (the files did not bring it back)"),
-            failures => write!(formatter, " (since {})", failures.join("; ")),
-        }
-    }
-}
 
 /// Who takes a bridge back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +126,7 @@ impl<'a> Bridges<'a> {
         for program in record.manager().programs() {
             find_program(program)?;
         }
-        guard::start(&folder, name)?;
+        guard_start::start(&folder, name)?;
         folder.write(&record)?;
         let made = self.make(&record, bridge.stp);
         match made {
@@ -260,7 +221,7 @@ impl<'a> Bridges<'a> {
             record.noted.push(link::note(from, nic)?);
         }
         folder.write(&record)?;
-        guard::start(&folder, bridge)?;
+        guard_start::start(&folder, bridge)?;
         self.take_back(&folder, &mut record, By::Manager)
     }
 

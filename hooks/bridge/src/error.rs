@@ -1,6 +1,6 @@
 //! Why a bridge could not be made or taken away; each is one line.
 
-use crate::change::Back;
+use crate::outcome::Back;
 use portero_host_bridge::OwnerError;
 use portero_system::{FileError, KernelError};
 

@@ -4,16 +4,19 @@
 mod change;
 mod error;
 mod guard;
+mod guard_start;
 mod link;
 mod made;
 mod network;
 mod noted;
+mod outcome;
 mod owner;
 mod reach;
 mod read;
 mod record;
 
-pub use change::{Back, Bridges, Confirmation, Outcome};
+pub use change::Bridges;
 pub use error::ChangeError;
 pub use network::define_network;
+pub use outcome::{Back, Confirmation, Outcome};
 pub use read::{host_files, nics};
