@@ -20,7 +20,7 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build docs install uninstall deb rpm vendor setup tree compile demo test test-all unit programs core lab packages fuzz deny audit mutants bench fmt clean
+.PHONY: all build docs install uninstall debian deb rpm vendor setup tree compile demo test test-all unit programs core lab packages fuzz deny audit mutants bench fmt clean
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and the cells: a tree and a firewall.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
@@ -92,13 +92,19 @@ uninstall:
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PACKAGES = $(if $(filter dev,$(PROFILE)),$(BUILT),$(or $(CARGO_TARGET_DIR),target))/packages
 
+# debian/, as dpkg-buildpackage wants it, in FOLDER: `make debian && dpkg-buildpackage --build=binary --no-sign` builds as
+# Debian does, with its own Rust.
+FOLDER ?= .
+debian:
+	rm -rf '$(FOLDER)/debian' && cp -r packaging/debian '$(FOLDER)/debian'
+	printf 'portero (%s) unstable; urgency=medium\n\n  * See /usr/share/doc/portero/changelog.gz.\n\n -- %s  %s\n' \
+		'$(VERSION)' "$$(sed -n 's/^Maintainer: //p' packaging/debian/control)" "$$(date -R -r CHANGELOG.md)" \
+		>'$(FOLDER)/debian/changelog'
+
 # target/packages/portero_VERSION_ARCH.deb, from this checkout.
 deb: build
 	rm -rf '$(PACKAGES)/deb' && mkdir -p '$(PACKAGES)/deb'
-	cp -r packaging/debian '$(PACKAGES)/deb/debian'
-	printf 'portero (%s) unstable; urgency=medium\n\n  * See /usr/share/doc/portero/changelog.gz.\n\n -- %s  %s\n' \
-		'$(VERSION)' "$$(sed -n 's/^Maintainer: //p' packaging/debian/control)" "$$(date -R -r CHANGELOG.md)" \
-		>'$(PACKAGES)/deb/debian/changelog'
+	$(MAKE) debian FOLDER='$(PACKAGES)/deb'
 	cd '$(PACKAGES)/deb' && SOURCE='$(CURDIR)' dpkg-buildpackage --no-check-builddeps --build=binary --no-sign >build.log 2>&1 || { cat build.log >&2; exit 1; }
 
 # target/packages/portero-VERSION-1.ARCH.rpm, from this checkout.
@@ -135,9 +141,11 @@ demo: setup
 	$(MAKE) -j 2 tree demo-programs
 	$(IN_CELL) $(BUILT)/portero-demo
 
+# With the features that tests build them with too: once for both.
 .PHONY: demo-programs
-demo-programs: build
-	$(CARGO) build --profile $(PROFILE) --locked -p portero-lab
+demo-programs:
+	$(CARGO) build --profile $(PROFILE) --locked --workspace
+	$(MAKE) docs
 
 # What every change has to pass: some minutes. The lab's part of it is in tests/core.
 test: PROFILE := dev
