@@ -61,6 +61,7 @@ fn what_is_wrong_is_said_in_one_line_with_its_place() {
         (format!("<p:portForward proto='tcp' address='0.0.0.0'>{range}</p:portForward>"), "not the address of one machine"),
         (format!("<p:portForward proto='tcp' dev='-j'>{range}</p:portForward>"), "dev: '-j' is not an interface name"),
         (format!("<p:portForward proto='tcp' source='10.0.0.0/33'>{range}</p:portForward>"), "is not a network"),
+        (format!("<p:portForward proto='tcp' source='10.0.0.0/+8'>{range}</p:portForward>"), "is not a network"),
         (format!("<p:portForward proto='tcp' address='10.0.0.1' guest='fd00::1'>{range}</p:portForward>"), "mix IPv4 and IPv6"),
         ("<p:portForward proto='tcp'/>".to_owned(), "all ports of the host"),
         ("<p:portForward proto='tcp'><p:range start='1' exclude='yes'/></p:portForward>".to_owned(), "not excluded"),

@@ -164,6 +164,20 @@ fn reconcile(machine: &mut Machine, firewall: Firewall, desired: &[Ruleset]) -> 
     scripts.len()
 }
 
+/// Whether an owner's rules are there, as `portero status` asks.
+fn holds(machine: &mut Machine, firewall: Firewall, ruleset: &Ruleset) -> bool {
+    match firewall {
+        Firewall::Iptables => Family::ALL.into_iter().all(|family| {
+            let observed = machine.observe_iptables(family, deadline());
+            observed.expect("rules").holds(family, ruleset)
+        }),
+        Firewall::Nftables => {
+            let observed = machine.observe_nftables(deadline());
+            observed.expect("tables").holds(ruleset)
+        }
+    }
+}
+
 fn commit(machine: &mut Machine, scripts: &[Script]) {
     for script in scripts {
         let done = machine.commit(script, deadline());
@@ -291,6 +305,12 @@ proptest! {
         reconcile(&mut fresh, firewall, &desired);
         prop_assert_eq!(sorted(&machine), sorted(&fresh));
         prop_assert_eq!(reconcile(&mut machine, firewall, &desired), 0);
+        for ruleset in &desired {
+            prop_assert!(holds(&mut machine, firewall, ruleset), "{ruleset:?}");
+        }
+        let has = desired.iter().find(|ruleset| ruleset.has_rules());
+        let mut empty = self::machine(firewall);
+        prop_assert!(!has.is_some_and(|ruleset| holds(&mut empty, firewall, ruleset)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::passage::{End, Passes};
 use super::sources::Kind;
 use super::text::shown;
 use super::value::{Guest, Map, Segment};
-use crate::status::Row;
+use crate::status::{Row, State};
 use std::fmt::Write as _;
 
 /// Draws the map.
@@ -110,14 +110,18 @@ impl Graph {
     fn forward(&mut self, to: &str, row: &Row) {
         let id = format!("forward{}", self.forwards);
         self.forwards += 1;
-        let source = row.source.iter().map(|source| format!("from {source}"));
+        let source = row
+            .claim
+            .source
+            .iter()
+            .map(|source| format!("from {source}"));
         let label: Vec<String> = [row.host()].into_iter().chain(source).collect();
         self.node(&id, &label.join("\n"), "shape=cds, margin=\"0.25,0.1\"");
         let style = match row.state {
-            "active" => "color=darkgreen",
+            State::Active => "color=darkgreen",
             _ => "color=red, style=dashed",
         };
-        let words = [row.guest(), row.reason.clone()];
+        let words = [row.guest(), row.state.reason().map(str::to_owned)];
         let words: Vec<String> = words.into_iter().flatten().collect();
         self.edge(&id, to, &words.join("\n"), style);
     }

@@ -286,14 +286,14 @@ fn guest(guest: &Guest, width: usize, charset: Charset) -> Branch {
 
 fn forward(row: &Row, charset: Charset) -> String {
     let mut text = row.host();
-    if let Some(source) = &row.source {
+    if let Some(source) = &row.claim.source {
         text += &format!(" from {source}");
     }
     if let Some(guest) = row.guest() {
         text += &format!(" {} {guest}", charset.arrow());
     }
-    match &row.reason {
-        Some(reason) => text + &format!(" ({}: {reason})", row.state),
+    match row.state.reason() {
+        Some(reason) => text + &format!(" ({}: {reason})", row.state.name()),
         None => text,
     }
 }

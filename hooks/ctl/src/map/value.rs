@@ -170,10 +170,7 @@ impl Segment {
         &mut self.guests[index]
     }
 
-    fn holds(&self, address: &str) -> bool {
-        let Ok(address) = address.parse::<IpAddr>() else {
-            return false;
-        };
+    fn holds(&self, address: IpAddr) -> bool {
         let nets = self.addresses.iter().map(|net| net.parse::<ipnet::IpNet>());
         nets.flatten().any(|net| net.contains(&address))
     }
@@ -313,33 +310,32 @@ impl Places<'_> {
     /// A forward is drawn at the guest that has its address; one that waits for an address, at the
     /// guest's first place behind the host.
     fn add_forward(&mut self, row: Row) {
-        if row.owner == OwnerKind::Network.name() {
+        let address = row.guest.map(|(address, _)| address);
+        let written = address.map(|address| address.to_string());
+        let has_it = |guest: &Guest| {
+            let mut addresses = guest.addresses.iter();
+            addresses.any(|address| Some(address) == written.as_ref())
+        };
+        if row.owner.kind == OwnerKind::Network {
             let mut segments = self.segments.iter();
-            let network = segments.position(|(_, segment)| segment.networks.contains(&row.name));
+            let network =
+                segments.position(|(_, segment)| segment.networks.contains(&row.owner.name));
             let segment = match network {
                 Some(index) => &mut self.segments[index].1,
                 None => self.at(Key::Elsewhere, Kind::Elsewhere),
             };
             let mut guests = segment.guests.iter_mut();
-            let has_it = |guest: &&mut Guest| {
-                let mut addresses = guest.addresses.iter();
-                addresses.any(|address| Some(address) == row.guest.as_ref())
-            };
-            match guests.find(has_it) {
+            match guests.find(|guest| has_it(guest)) {
                 Some(guest) => guest.forwards.push(row),
                 None => segment.forwards.push(row),
             }
             return;
         }
-        let address = row.guest.as_deref();
+        let uuid = row.owner.uuid.to_string();
         let fit = |segment: &Segment| {
-            let guest = segment.guests.iter().find(|guest| guest.uuid == row.uuid)?;
-            let has_it = guest
-                .addresses
-                .iter()
-                .any(|known| Some(known.as_str()) == address);
+            let guest = segment.guests.iter().find(|guest| guest.uuid == uuid)?;
             let could = address.is_some_and(|address| segment.holds(address));
-            Some((has_it, could, segment.kind.is_behind_host()))
+            Some((has_it(guest), could, segment.kind.is_behind_host()))
         };
         let fits = self.segments.iter().enumerate();
         let fits = fits.filter_map(|(index, (_, segment))| Some((fit(segment)?, index)));
@@ -349,8 +345,8 @@ impl Places<'_> {
             // It is just starting, or libvirt does not know it any more.
             None => self.at(Key::Elsewhere, Kind::Elsewhere),
         };
-        let name = row.name.clone();
-        let guest = segment.guest(row.uuid.clone(), || name);
+        let name = row.owner.name.clone();
+        let guest = segment.guest(uuid, || name);
         guest.forwards.push(row);
     }
 

@@ -15,7 +15,7 @@ use portero_engine::{ApplyError, Engine};
 use value::Status;
 
 pub(crate) use form::Form;
-pub(crate) use row::{rows, Row};
+pub(crate) use row::{rows, Row, State};
 pub(crate) use watch::WatchError;
 
 /// Says what there is now.

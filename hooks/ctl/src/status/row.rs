@@ -1,50 +1,77 @@
-//! Forwards as rows: one for each range of ports.
+//! Forwards as rows: one for each range of ports, typed until it is printed.
 
 use portero_engine::{OwnerStatus, Phase};
-use portero_model::Claim;
+use portero_model::{Claim, Owner, PortRange};
 use serde::Serialize;
+use std::net::IpAddr;
 
 /// One range of ports of one owner.
 #[derive(Debug, Clone, Serialize)]
+#[serde(into = "Printed")]
 pub(crate) struct Row {
-    /// `domain` or `network`.
-    pub(crate) owner: &'static str,
+    /// Who wants it.
+    pub(crate) owner: Owner,
+    /// The host's side.
+    pub(crate) claim: Claim,
+    /// The guest's address and ports, once the address is known.
+    pub(crate) guest: Option<(IpAddr, PortRange)>,
+    /// What has come of it.
+    pub(crate) state: State,
+}
+
+/// What has come of a forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It is in the firewall and can be reached.
+    Active,
+    /// It was given, and is not in the firewall.
+    Missing,
+    /// Something is missing yet.
+    Pending {
+        /// What.
+        reason: String,
+    },
+    /// Its ports are held for a domain that has not started yet.
+    Claimed,
+}
+
+impl State {
     /// Its name.
-    pub(crate) name: String,
-    /// Its UUID.
-    pub(crate) uuid: String,
-    /// `tcp`, `udp` or `sctp`.
-    protocol: String,
-    /// The host's address; any when absent.
-    address: Option<String>,
-    /// The host's interface; any when absent.
-    pub(crate) dev: Option<String>,
-    /// Who may use it; everybody when absent.
-    pub(crate) source: Option<String>,
-    /// The host's ports, `80` or `2000-2020`.
-    ports: String,
-    /// The guest's address, once it is known.
-    pub(crate) guest: Option<String>,
-    /// The guest's ports, once the address is known.
-    guest_ports: Option<String>,
-    /// `active`, `missing`, `pending` or `claimed`.
-    pub(crate) state: &'static str,
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Missing => "missing",
+            Self::Pending { .. } => "pending",
+            Self::Claimed => "claimed",
+        }
+    }
+
     /// Why it is not active.
-    pub(crate) reason: Option<String>,
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Active => None,
+            Self::Missing => Some("not in the firewall; run 'portero sync'"),
+            Self::Pending { reason } => Some(reason),
+            Self::Claimed => Some("the domain has not started yet"),
+        }
+    }
 }
 
 impl Row {
     /// The host's port in words: `tcp 192.0.2.1:8080`.
     pub(crate) fn port(&self) -> String {
-        match &self.address {
-            Some(address) => format!("{} {}", self.protocol, with_port(address, &self.ports)),
-            None => format!("{} {}", self.protocol, self.ports),
+        let Claim {
+            protocol, ports, ..
+        } = &self.claim;
+        match self.claim.address {
+            Some(address) => format!("{protocol} {}", with_port(address, *ports)),
+            None => format!("{protocol} {ports}"),
         }
     }
 
     /// The same, and by which interface it is reached.
     pub(crate) fn host(&self) -> String {
-        match &self.dev {
+        match &self.claim.dev {
             Some(dev) => format!("{} on {dev}", self.port()),
             None => self.port(),
         }
@@ -52,9 +79,54 @@ impl Row {
 
     /// The guest's side in words, once its address is known.
     pub(crate) fn guest(&self) -> Option<String> {
-        match (&self.guest, &self.guest_ports) {
-            (Some(guest), Some(ports)) => Some(with_port(guest, ports)),
-            _ => None,
+        self.guest.map(|(guest, ports)| with_port(guest, ports))
+    }
+}
+
+/// What `--json` prints of a row.
+#[derive(Serialize)]
+struct Printed {
+    /// `domain` or `network`.
+    owner: &'static str,
+    /// Its name.
+    name: String,
+    /// Its UUID.
+    uuid: String,
+    /// `tcp`, `udp` or `sctp`.
+    protocol: String,
+    /// The host's address; any when absent.
+    address: Option<String>,
+    /// The host's interface; any when absent.
+    dev: Option<String>,
+    /// Who may use it; everybody when absent.
+    source: Option<String>,
+    /// The host's ports, `80` or `2000-2020`.
+    ports: String,
+    /// The guest's address, once it is known.
+    guest: Option<String>,
+    /// The guest's ports, once the address is known.
+    guest_ports: Option<String>,
+    /// `active`, `missing`, `pending` or `claimed`.
+    state: &'static str,
+    /// Why it is not active.
+    reason: Option<String>,
+}
+
+impl From<Row> for Printed {
+    fn from(row: Row) -> Self {
+        Self {
+            owner: row.owner.kind.name(),
+            name: row.owner.name,
+            uuid: row.owner.uuid.to_string(),
+            protocol: row.claim.protocol.to_string(),
+            address: row.claim.address.map(|address| address.to_string()),
+            dev: row.claim.dev,
+            source: row.claim.source.map(|source| source.to_string()),
+            ports: row.claim.ports.to_string(),
+            guest: row.guest.map(|(guest, _)| guest.to_string()),
+            guest_ports: row.guest.map(|(_, ports)| ports.to_string()),
+            state: row.state.name(),
+            reason: row.state.reason().map(str::to_owned),
         }
     }
 }
@@ -69,54 +141,39 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
     } in owners
     {
         let ruleset = &record.ruleset;
-        let row = |claim: &Claim| Row {
-            owner: ruleset.owner.kind.name(),
-            name: ruleset.owner.name.clone(),
-            uuid: ruleset.owner.uuid.to_string(),
-            protocol: claim.protocol.to_string(),
-            address: claim.address.map(|address| address.to_string()),
-            dev: claim.dev.clone(),
-            source: claim.source.map(|source| source.to_string()),
-            ports: claim.ports.to_string(),
-            guest: None,
-            guest_ports: None,
-            state: "pending",
-            reason: None,
+        let row = |claim: Claim, guest, state| Row {
+            owner: ruleset.owner.clone(),
+            claim,
+            guest,
+            state,
         };
         if record.phase == Phase::Prepared {
-            rows.extend(ruleset.claims.iter().map(|claim| Row {
-                state: "claimed",
-                reason: Some("the domain has not started yet".to_owned()),
-                ..row(claim)
-            }));
+            let claims = ruleset.claims.iter().cloned();
+            rows.extend(claims.map(|claim| row(claim, None, State::Claimed)));
             continue;
         }
-        let (state, reason) = if *is_in_firewall {
-            ("active", None)
-        } else {
-            ("missing", Some("not in the firewall; run 'portero sync'"))
-        };
-        rows.extend(ruleset.dnats().map(|dnat| Row {
-            guest: Some(dnat.guest.to_string()),
-            guest_ports: Some(dnat.guest_ports.to_string()),
-            state,
-            reason: reason.map(str::to_owned),
-            ..row(&dnat.claim())
+        rows.extend(ruleset.dnats().map(|dnat| {
+            let state = if *is_in_firewall {
+                State::Active
+            } else {
+                State::Missing
+            };
+            row(dnat.claim(), Some((dnat.guest, dnat.guest_ports)), state)
         }));
-        for waiting in &record.pending {
-            rows.extend(waiting.claims.iter().map(|claim| Row {
-                reason: Some(waiting.reason.clone()),
-                ..row(claim)
+        for pending in &record.pending {
+            let reason = &pending.reason;
+            rows.extend(pending.claims.iter().cloned().map(|claim| {
+                let reason = reason.clone();
+                row(claim, None, State::Pending { reason })
             }));
         }
     }
     rows
 }
 
-fn with_port(address: &str, ports: &str) -> String {
-    if address.contains(':') {
-        format!("[{address}]:{ports}")
-    } else {
-        format!("{address}:{ports}")
+fn with_port(address: IpAddr, ports: PortRange) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}:{ports}"),
+        IpAddr::V6(address) => format!("[{address}]:{ports}"),
     }
 }

@@ -1,5 +1,6 @@
 //! A status as tables for people.
 
+use super::row::State;
 use super::table::{draw as table, Cell};
 use super::value::{Forward, GuestStatus, NetworkStatus, PolicyStatus, Status};
 use crate::map::shown;
@@ -110,19 +111,23 @@ fn forwards(forwards: &[Forward], colors: Colors) -> String {
     let rows = forwards.iter().map(|forward| {
         let row = &forward.row;
         let color = match row.state {
-            "active" => AnsiColor::Green,
-            "missing" => AnsiColor::Red,
-            _ => AnsiColor::Yellow,
+            State::Active => AnsiColor::Green,
+            State::Missing => AnsiColor::Red,
+            State::Pending { .. } | State::Claimed => AnsiColor::Yellow,
         };
-        let state = match &row.reason {
-            Some(reason) => format!("{}: {}", row.state, shown(reason)),
-            None => row.state.to_owned(),
+        let state = match row.state.reason() {
+            Some(reason) => format!("{}: {}", row.state.name(), shown(reason)),
+            None => row.state.name().to_owned(),
         };
         [
-            Cell::plain(format!("{} {}", row.owner, shown(&row.name))),
+            Cell::plain(format!(
+                "{} {}",
+                row.owner.kind.name(),
+                shown(&row.owner.name)
+            )),
             Cell::plain(row.host()),
             Cell::optional(row.guest()),
-            Cell::optional(row.source.clone()),
+            Cell::optional(row.claim.source.map(|source| source.to_string())),
             Cell::optional(forward.connections.map(|count| count.to_string())),
             Cell::optional(forward.bytes.map(|count| count.to_string())),
             Cell::colored(state, color),

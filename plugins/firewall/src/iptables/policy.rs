@@ -326,3 +326,29 @@ fn nat_lines(nat: &Nat, family: Family) -> Vec<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{limit, LogRate, TimeUnit};
+
+    /// As iptables 1.8 prints them, or a comparison would never end.
+    #[test]
+    fn rates_are_in_the_unit_that_iptables_prints() {
+        for (lines, unit, expected) in [
+            (1, TimeUnit::Second, "--limit 1/sec"),
+            (1, TimeUnit::Minute, "--limit 1/min"),
+            (1, TimeUnit::Hour, "--limit 1/hour"),
+            (1, TimeUnit::Day, "--limit 1/day --limit-burst 1"),
+            (60, TimeUnit::Minute, "--limit 1/sec"),
+            (90, TimeUnit::Minute, "--limit 90/min"),
+        ] {
+            let prefix = String::new();
+            let text = limit(&LogRate {
+                prefix,
+                lines,
+                unit,
+            });
+            assert_eq!(text, expected, "{lines} in a {unit:?}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::drawing::{Anchor, Area, Drawing, Face, Style};
 use crate::map::sources::Kind;
 use crate::map::text::counted;
 use crate::map::value::{Guest, Segment};
-use crate::status::Row;
+use crate::status::{Row, State};
 
 /// Height of what stands above guests.
 pub(super) const HEADER: i32 = 48;
@@ -165,25 +165,22 @@ fn forwards(drawing: &mut Drawing, x: i32, y: i32, guest: Option<&Guest>, rows: 
 fn forward(drawing: &mut Drawing, x: i32, y: i32, name: &str, row: &Row) {
     let at = |(left, width): (i32, i32)| Area::new(x + left, y, width, ROW);
     let port = row.port();
-    let conditions = [("on", &row.dev), ("from", &row.source)];
-    let conditions = conditions.into_iter().filter_map(|(word, value)| {
-        let value = value.as_ref()?;
-        Some(format!("{word} {value}"))
-    });
-    let conditions: Vec<String> = conditions.collect();
+    let on = row.claim.dev.iter().map(|dev| format!("on {dev}"));
+    let from = row.claim.source.iter().map(|net| format!("from {net}"));
+    let conditions: Vec<String> = on.chain(from).collect();
     let conditions = conditions.join(" ");
     let host = format!("{port} {conditions}");
     let host = host.trim();
-    let reason = row.reason.as_deref().unwrap_or_default();
+    let (state, reason) = (row.state.name(), row.state.reason().unwrap_or_default());
     let told = match row.guest() {
-        Some(guest) => format!("{host} leads to {name} at {guest}: {} {reason}", row.state),
-        None => format!("{host} is to lead to {name}: {} {reason}", row.state),
+        Some(guest) => format!("{host} leads to {name} at {guest}: {state} {reason}"),
+        None => format!("{host} is to lead to {name}: {state} {reason}"),
     };
     let (line, head, ink) = match row.state {
-        "active" => ("active", "activehead", "good"),
-        "pending" => ("pending", "pendinghead", "wait"),
-        "claimed" => ("claimed", "claimedhead", "wait"),
-        _ => ("missing", "missinghead", "bad"),
+        State::Active => ("active", "activehead", "good"),
+        State::Pending { .. } => ("pending", "pendinghead", "wait"),
+        State::Claimed => ("claimed", "claimedhead", "wait"),
+        State::Missing => ("missing", "missinghead", "bad"),
     };
     drawing.group(told.trim(), |drawing| {
         let pill = at(HOST);
@@ -198,14 +195,14 @@ fn forward(drawing: &mut Drawing, x: i32, y: i32, name: &str, row: &Row) {
         }
         let arrow = at(ARROW);
         let (start, tip, middle) = (arrow.x, arrow.right() - 2, arrow.middle());
-        if row.state == "active" {
+        if row.state == State::Active {
             drawing.line(&[(start, middle), (tip - 8, middle)], line);
         } else {
             let label = Area::new(start + 12, arrow.y, 54, arrow.height);
             drawing.line(&[(start, middle), (label.x - 2, middle)], line);
             drawing.line(&[(label.right() + 2, middle), (tip - 8, middle)], line);
             let style = Style::new(Face::Small, ink).at(Anchor::Middle);
-            drawing.text(label, style, row.state);
+            drawing.text(label, style, state);
         }
         let head_points = [(tip, middle), (tip - 9, middle - 5), (tip - 9, middle + 5)];
         drawing.polygon(&head_points, head);
