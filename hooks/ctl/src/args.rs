@@ -1,6 +1,6 @@
 //! What can be said to `portero`.
 
-use crate::complete::{interfaces, objects};
+use crate::candidates::{interfaces, objects};
 use crate::explain::HostPort;
 use crate::forward::ForwardArgs;
 use clap::{Parser, Subcommand, ValueHint};

@@ -1,7 +1,8 @@
 //! `portero bridge`: shows, makes, keeps and takes away bridges of this host.
 
 use crate::args::{BridgeCommand, Made, Wanted};
-use crate::{network, terminal, CHANGES, DONE};
+use crate::exit::{CHANGES, DONE};
+use crate::{network, terminal};
 use portero_bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation};
 use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Stp};
 use portero_system::{FileError, KernelError, Log, LogSink, Paths};

@@ -11,8 +11,8 @@ mod reserve;
 mod set;
 mod spec;
 
+use crate::exit::DONE;
 use crate::terminal::warning;
-use crate::DONE;
 pub(crate) use args::ForwardArgs;
 use args::{AddArgs, ForwardCommand, ListArgs, RemoveArgs, Target, WhichForward};
 use change::{commit, Change, Expected};

@@ -2,38 +2,34 @@
 
 mod args;
 mod bridge;
+mod candidates;
 mod complete;
 mod doctor;
+mod exit;
 mod explain;
 mod forward;
 mod import;
 mod input;
+mod json;
 mod map;
 mod network;
 mod page;
 mod policy;
+mod rules;
 #[cfg(test)]
 mod snapshot;
 mod status;
 mod terminal;
 mod validate;
 
-use args::{Args, Command, RulesCommand};
+use args::{Args, Command};
 use clap::Parser;
-use portero_engine::{ApplyError, Engine};
-use portero_firewall::Script;
+use exit::{DONE, FAILED};
+use portero_engine::Engine;
 use portero_system::{clean_environment, Host, Log, LogSink, Paths};
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
-
-/// Nothing to do, or done.
-const DONE: u8 = 0;
-/// Not done, or not valid.
-const FAILED: u8 = 1;
-/// `portero plan` found something to change.
-const CHANGES: u8 = 2;
 
 fn main() -> ExitCode {
     complete::answer();
@@ -68,7 +64,7 @@ fn main() -> ExitCode {
         return ExitCode::from(FAILED);
     }
     match &args.command {
-        Command::Rules(command) => finish(with_engine(|engine| run(command, engine))),
+        Command::Rules(command) => finish(with_engine(|engine| rules::run(command, engine))),
         Command::Status { json, watch } => {
             let form = if *json {
                 status::Form::Json
@@ -126,40 +122,4 @@ fn finish<E: std::fmt::Display>(result: Result<(String, u8), E>) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
-}
-
-fn run(command: &RulesCommand, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
-    match command {
-        RulesCommand::Sync => engine.sync().map(|()| (String::new(), DONE)),
-        RulesCommand::Withdraw => engine.withdraw().map(|()| (String::new(), DONE)),
-        RulesCommand::Plan { json } => {
-            let scripts = engine.plan()?;
-            let code = if scripts.is_empty() { DONE } else { CHANGES };
-            let text = if *json {
-                status::to_json(&scripts.iter().map(json_of).collect::<Vec<_>>())
-            } else {
-                plan_text(&scripts)
-            };
-            Ok((text, code))
-        }
-    }
-}
-
-fn json_of(script: &Script) -> serde_json::Value {
-    serde_json::json!({ "program": script.tool.program(), "input": script.text })
-}
-
-fn plan_text(scripts: &[Script]) -> String {
-    let mut text = String::new();
-    for script in scripts {
-        // Writing to a String cannot fail.
-        let arguments = script.tool.arguments().join(" ");
-        let _ = write!(
-            text,
-            "# {} {arguments}\n{}",
-            script.tool.program(),
-            script.text
-        );
-    }
-    text
 }

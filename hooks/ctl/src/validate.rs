@@ -1,13 +1,14 @@
 //! `portero validate`: says of files whether portero understands them, before libvirt or a hook
 //! reads them. What it says is what the planners say.
 
-use crate::{input, terminal, DONE, FAILED};
+use crate::exit::{DONE, FAILED};
+use crate::{input, terminal};
 use portero_engine::{ApplyError, Config};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, Network};
 use portero_model::{Origin, Owner, OwnerKind};
 use portero_port_forward::{check_own, parse, plan_network, Forward, ForwardError};
-use portero_routed_policy::{compile, Group, Surroundings, WrittenPolicy};
+use portero_routed_policy::{compile, Context, Group, WrittenPolicy};
 use portero_xml::{Element, Problem, NAMESPACE};
 use std::path::{Path, PathBuf};
 
@@ -151,7 +152,7 @@ fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
     }
     if let Some(policy) = WrittenPolicy::of(&element).map_err(at)? {
         // Groups are files of their own, and other networks are as they are when it is applied.
-        let around = Surroundings {
+        let around = Context {
             networks: std::slice::from_ref(network),
             groups: &|_| Ok(Group::default()),
         };

@@ -1,17 +1,33 @@
 //! From an event of libvirt's to its effects: what the event means, what the firewall shall hold then, the transaction,
 //! and the record of it in /run/portero. [`Engine`] decides the order; `portero_system` does the work.
 
+mod carried;
+mod check;
+mod commit;
 mod config;
 mod engine;
 mod error;
+mod events;
+mod facts;
+mod firewall;
+mod guards;
+mod guests;
 mod hook;
+mod inputs;
+mod policies;
+mod refresh;
+mod settings;
+mod settle;
 mod state;
+mod wishes;
 
 pub use config::{Config, FirewallSetting};
-pub use engine::{
-    leases, ActiveNetwork, Backends, Checked, Engine, Guest, GuestNic, HostFacts, Life,
-    MissingHook, NetworkPolicy, Object, OwnFile, OwnerStatus, Subject, Wish,
-};
+pub use engine::{Engine, OwnerStatus};
 pub use error::ApplyError;
+pub use facts::{HostFacts, MissingHook};
+pub use guests::{Guest, GuestNic};
 pub use hook::run_hook;
+pub use inputs::leases;
+pub use policies::{ActiveNetwork, Checked, NetworkPolicy, OwnFile, Subject};
 pub use state::{Frame, Phase, Record, State, Waiting};
+pub use wishes::{Backends, Life, Object, Wish};

@@ -3,18 +3,8 @@
 use portero_model::Family;
 use portero_system::programs::{find_program, read};
 use portero_system::{files, Deadline, KernelError, Paths};
+use portero_trace::{ForeignRules, Settings};
 use std::fs;
-
-/// All rules of the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ForeignRules {
-    /// `nft -j list ruleset`; nothing where nft is not installed.
-    pub nftables: Option<String>,
-    /// `iptables-save -t filter` of each family and variant that has rules.
-    pub iptables: Vec<(Family, String)>,
-    /// What could not be read, and why.
-    pub unread: Vec<String>,
-}
 
 /// Reads all rules. Tables of the legacy iptables are read only where the kernel has some, since
 /// reading makes them.
@@ -52,15 +42,6 @@ pub fn foreign_rules(deadline: Deadline) -> ForeignRules {
     rules.nftables = nftables;
     rules.iptables = iptables;
     rules
-}
-
-/// What other firewalls' own configuration says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Whether ufw is enabled (`ENABLED=yes` in /etc/ufw/ufw.conf).
-    pub has_ufw: bool,
-    /// Whether firewalld is told to reject what others forward (`StrictForwardPorts=yes`).
-    pub is_firewalld_strict: bool,
 }
 
 /// Reads them.

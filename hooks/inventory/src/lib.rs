@@ -9,7 +9,7 @@ mod neighbor;
 mod probe;
 
 pub use daemons::{daemons, hook_links, Daemon, HookLink};
-pub use foreign::{foreign_rules, settings, ForeignRules, Settings};
+pub use foreign::{foreign_rules, settings};
 pub use kernel_log::{denials, Denial};
 pub use link::{link, reverse_path_filter, Link};
 pub use neighbor::{who_has, Heard};

@@ -1,16 +1,17 @@
 //! How rules look in iptables: a chain for each owner and purpose, compared and committed as text in
 //! the very form in which `iptables -S` prints it.
 
+mod base;
 mod carried;
 mod counted;
 mod observed;
 mod policy;
 mod render;
 mod transaction;
+mod words;
 
+pub use base::{Base, LibvirtChains, Table};
 pub use carried::Counts;
 pub use counted::Counted;
 pub use observed::{Observed, ObservedTable};
-pub use policy::LibvirtChains;
-pub use render::{Base, Table};
 pub use transaction::{change_owner, reconcile};

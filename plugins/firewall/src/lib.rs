@@ -1,6 +1,7 @@
 //! How the rulesets of the model look in iptables and in nftables: what a firewall holds, read from what its program
 //! prints, and the script that brings it to what is wanted. Nothing here has an effect.
 
+pub mod antispoof;
 pub mod iptables;
 pub mod nftables;
 mod script;

@@ -10,19 +10,20 @@
 //!
 //! Table `bridge portero_policy` has what guests may not pretend; iptables has nothing like it.
 
+pub(crate) mod base;
 mod counted;
-mod elements;
-mod frame;
-mod guards;
-mod observed;
+pub(crate) mod element;
+mod forward;
+pub(crate) mod observed;
 mod policy;
 mod transaction;
+pub(crate) mod write;
 
 pub use counted::Counted;
-pub use elements::Place;
-pub use guards::{change_guards, reconcile_guards, shares_guards};
+pub use element::Place;
 pub use observed::{Observed, ReadError};
-pub use transaction::{change_owner, reconcile, shares_elements, PolicyTable};
+pub use transaction::{change_owner, reconcile, shares_elements};
+pub use write::PolicyTable;
 
 /// The name of portero's table, of its chain and of its set in libvirt's tables.
 pub const NAME: &str = "portero";

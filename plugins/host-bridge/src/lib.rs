@@ -3,6 +3,7 @@
 
 mod activation;
 mod bridge;
+mod choose;
 mod element;
 mod error;
 mod ifcfg;
@@ -18,9 +19,10 @@ mod unit;
 
 pub use activation::{Command, Failure, Manager, Running, Step, Steps};
 pub use bridge::{Bridge, HostFiles, Kind, Nic, Stp};
+pub use choose::OwnerError;
 pub use element::{Activation, HostBridge};
 pub use error::BridgeError;
 pub use ifcfg::{Ifcfg, SyntaxError};
-pub use owner::{read_networkctl, read_nmcli, Owner, OwnerError, Says};
+pub use owner::{read_networkctl, read_nmcli, Owner, Says};
 pub use plan::{plan, Change, Plan};
 pub use renderer::{Renderer, RendererError};

@@ -1,10 +1,11 @@
 //! From a written policy and the networks that are active to clauses for the firewall.
 
+use crate::context::Context;
 use crate::grammar::MAC_OF_RECEIVER;
 use crate::resolve::resolve;
-use crate::{Direction, Group, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
+use crate::{Direction, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
 use ipnet::IpNet;
-use portero_libvirt::{ForwardMode, InterfaceName, Network, ObjectName};
+use portero_libvirt::{ForwardMode, InterfaceName, Network};
 use portero_model::{
     Clause, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
     Protocol, Service, TimeUnit, Verdict, Way,
@@ -12,15 +13,6 @@ use portero_model::{
 use portero_xml::Problem;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// What else there is.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// All active networks.
-    pub networks: &'a [Network],
-    /// Reads a group; the error is one line.
-    pub groups: &'a dyn Fn(&ObjectName) -> Result<Group, String>,
-}
 
 /// A policy that can be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +47,7 @@ const NEIGHBOR_TYPES: [u8; 7] = [130, 131, 132, 133, 135, 136, 143];
 pub fn compile(
     network: &Network,
     written: &WrittenPolicy,
-    around: &Surroundings<'_>,
+    context: &Context<'_>,
 ) -> Result<Compiled, Problem> {
     let problem = |line: usize, element: &str, reason: String| Problem {
         line,
@@ -98,7 +90,7 @@ pub fn compile(
     rules.sort_by_key(|rule| rule.priority);
     for rule in rules {
         compiler
-            .rule(rule, around)
+            .rule(rule, context)
             .map_err(|reason| problem(rule.line, "rule", reason))?;
     }
     compiler.defaults();
@@ -223,9 +215,9 @@ impl Compiler<'_> {
         })
     }
 
-    fn rule(&mut self, rule: &WrittenRule, around: &Surroundings<'_>) -> Result<(), String> {
+    fn rule(&mut self, rule: &WrittenRule, context: &Context<'_>) -> Result<(), String> {
         let mut warnings = Vec::new();
-        let resolved = resolve(&rule.peers, around, &mut warnings)?;
+        let resolved = resolve(&rule.peers, context, &mut warnings)?;
         let news = warnings
             .into_iter()
             .map(|warning| format!("rule in line {}: {warning}", rule.line));
@@ -275,15 +267,11 @@ impl Compiler<'_> {
             let log = self.log(&format!("{} {}", way.name(), rule.number), rule.log);
             self.add(way, clause(way, peers, log));
         }
-        self.keep_sources(rule, around)
+        self.keep_sources(rule, context)
     }
 
     /// `nat='no'`: connections that stay as they are.
-    fn keep_sources(
-        &mut self,
-        rule: &WrittenRule,
-        around: &Surroundings<'_>,
-    ) -> Result<(), String> {
+    fn keep_sources(&mut self, rule: &WrittenRule, context: &Context<'_>) -> Result<(), String> {
         let keeping: Vec<_> = rule
             .peers
             .iter()
@@ -300,7 +288,7 @@ impl Compiler<'_> {
                     .to_owned(),
             );
         }
-        let resolved = resolve(&keeping, around, &mut Vec::new())?;
+        let resolved = resolve(&keeping, context, &mut Vec::new())?;
         let is_meant = |net: &IpNet| {
             rule.family
                 .is_none_or(|only| only == Family::of(net.addr()))

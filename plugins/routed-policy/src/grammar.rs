@@ -2,7 +2,7 @@
 //! (<https://libvirt.org/formatnwfilter.html>), with peers, services and defaults.
 
 use crate::attribute::{address, is_yes, number, optional, ports, required, verdict, word};
-use crate::{PeerTarget, WrittenPeer};
+use crate::peer::{PeerTarget, WrittenPeer};
 use portero_libvirt::InterfaceName;
 use portero_model::{Family, Judged, PortRange, Protocol, Service, Spoof, TimeUnit, Verdict};
 use portero_xml::{Element, Problem, NAMESPACE};

@@ -1,6 +1,6 @@
 //! Named groups of peers, /etc/portero/groups/NAME.xml.
 
-use crate::{PeerTarget, WrittenPeer};
+use crate::peer::{PeerTarget, WrittenPeer};
 use portero_xml::{check_root, Element, Problem, NAMESPACE};
 
 /// A group: peers that rules name together.

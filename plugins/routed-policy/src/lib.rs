@@ -4,13 +4,16 @@
 
 mod attribute;
 mod compile;
+mod context;
 mod explain;
 mod grammar;
 mod group;
 mod outlook;
+mod peer;
 mod resolve;
 
-pub use compile::{compile, is_host_service, rule_of_clause, Compiled, Surroundings};
+pub use compile::{compile, is_host_service, rule_of_clause, Compiled};
+pub use context::Context;
 pub use explain::{
     explain, explain_reply, At, Course, Decider, Decision, End, Packet, Protocol, Refusal, Routing,
 };
@@ -19,4 +22,4 @@ pub use grammar::{
 };
 pub use group::Group;
 pub use outlook::{outlook, Fate, Outlook, Place};
-pub use resolve::{PeerTarget, WrittenPeer};
+pub use peer::{PeerTarget, WrittenPeer};

@@ -11,8 +11,8 @@
 use portero_libvirt::Network;
 use portero_model::{Policy, Verdict};
 use portero_routed_policy::{
-    compile, explain, explain_reply, At, Course, Decider, Decision, End, Packet, Protocol, Refusal,
-    Routing, Surroundings, WrittenPolicy,
+    compile, explain, explain_reply, At, Context, Course, Decider, Decision, End, Packet, Protocol,
+    Refusal, Routing, WrittenPolicy,
 };
 use portero_xml::Element;
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ impl World {
             let root = Element::parse(xml.as_bytes()).unwrap();
             let written = WrittenPolicy::of(&root).unwrap().expect("a policy");
             let network = networks.iter().find(|one| one.name.as_str() == *name);
-            let around = Surroundings {
+            let around = Context {
                 networks: &networks,
                 groups: &|name| Err(format!("no group {name}")),
             };

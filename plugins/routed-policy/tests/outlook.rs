@@ -9,8 +9,8 @@
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Family, Policy, PortRange, Service, Verdict};
 use portero_routed_policy::{
-    compile, explain, outlook, At, Course, End, Fate, Group, Outlook, Packet, Place, Protocol,
-    Routing, Surroundings, WrittenPolicy,
+    compile, explain, outlook, At, Context, Course, End, Fate, Group, Outlook, Packet, Place,
+    Protocol, Routing, WrittenPolicy,
 };
 use portero_xml::Element;
 use proptest::prelude::*;
@@ -90,7 +90,7 @@ fn world(portero: &[String]) -> (Vec<Network>, Vec<Option<Policy>>) {
         .map(|index| network(index, portero.get(index).map_or("", String::as_str)))
         .collect();
     let groups = |_: &ObjectName| -> Result<Group, String> { Err("no groups".to_owned()) };
-    let around = Surroundings {
+    let around = Context {
         networks: &networks,
         groups: &groups,
     };

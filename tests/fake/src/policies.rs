@@ -3,7 +3,7 @@
 
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Owner, OwnerKind, Ruleset};
-use portero_routed_policy::{compile, Compiled, Group, Surroundings, WrittenPolicy};
+use portero_routed_policy::{compile, Compiled, Context, Group, WrittenPolicy};
 use portero_xml::Element;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ pub(crate) fn compile_in(
     let Some(written) = WrittenPolicy::of(&metadata).map_err(line)? else {
         return Ok(None);
     };
-    let around = Surroundings { networks, groups };
+    let around = Context { networks, groups };
     compile(network, &written, &around).map(Some).map_err(line)
 }
 

@@ -1,11 +1,11 @@
 //! Checks of libvirt's hooks: whether they are there, can be run, and have been found by daemons that
 //! run.
 
-use super::mend::word;
-use super::{Facts, Finding};
+use super::value::{Facts, Finding};
 use portero_engine::{HostFacts, Life, MissingHook, Wish};
 use portero_inventory::{Daemon, HookLink};
 use portero_libvirt::Nic;
+use portero_trace::word;
 
 /// What restarts libvirt's daemons, of which a host has the first or the others.
 pub(super) const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud";

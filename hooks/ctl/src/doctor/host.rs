@@ -1,6 +1,6 @@
 //! Checks of the host itself.
 
-use super::{Facts, Finding};
+use super::value::{Facts, Finding};
 use portero_libvirt::ForwardMode;
 use portero_model::Family;
 

@@ -1,7 +1,7 @@
 //! Checks of what libvirt's own rules let through, though nobody said so. A policy closes both.
 
 use super::mend::plain_policy;
-use super::{Facts, Finding};
+use super::value::{Facts, Finding};
 use portero_engine::ActiveNetwork;
 use portero_libvirt::{ForwardMode, Network};
 use portero_model::{Family, Verdict};

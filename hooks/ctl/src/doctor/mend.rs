@@ -1,6 +1,7 @@
 //! Commands that mend what was found, as a shell takes them.
 
 use portero_engine::{ActiveNetwork, OwnFile};
+use portero_trace::word;
 use portero_xml::NAMESPACE;
 
 /// What brings the firewall to what is wanted.
@@ -24,27 +25,5 @@ pub(super) fn plain_policy(network: &ActiveNetwork) -> String {
             "write <portero:policy/> into {}, then {SYNC}",
             path.display()
         ),
-    }
-}
-
-/// A word of a shell's.
-pub(crate) fn word(text: &str) -> String {
-    // Only a NUL cannot be quoted, which neither XML nor a path has.
-    shlex::try_quote(text).map_or_else(|_| text.to_owned(), |word| word.into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_one_word_of_a_shell() {
-        assert_eq!(
-            word("/etc/portero/networks/lan.xml"),
-            "/etc/portero/networks/lan.xml"
-        );
-        assert_eq!(word("my lan"), "'my lan'");
-        assert_eq!(word("it's; rm"), r#""it's; rm""#);
-        assert_eq!(word(""), "''");
     }
 }

@@ -7,95 +7,20 @@ mod leaks;
 mod mend;
 mod others;
 mod rules;
+mod value;
 
 pub(crate) use hooks::troubles;
-pub(crate) use mend::word;
 pub(crate) use others::misplaced;
+pub(crate) use value::Finding;
 
-use crate::{status, DONE};
-use portero_engine::{ActiveNetwork, ApplyError, Backends, Engine, HostFacts, OwnerStatus, Wish};
-use portero_inventory::{Daemon, Denial, ForeignRules, HookLink, Settings};
-use portero_system::{Deadline, Host, Paths};
+use crate::exit::DONE;
+use crate::json::to_json;
+use portero_engine::{ApplyError, Engine};
 use serde::Serialize;
-use std::time::{Duration, SystemTime};
+use value::Facts;
 
 /// Something was found.
 const FOUND: u8 = 2;
-
-/// Longest time to read everybody's rules.
-const RULES: Duration = Duration::from_secs(10);
-
-/// What checks look at.
-#[derive(Default)]
-struct Facts {
-    /// Active networks.
-    networks: Vec<ActiveNetwork>,
-    /// Everybody who has rules, or waits for them.
-    owners: Vec<OwnerStatus>,
-    /// The host itself.
-    host: HostFacts,
-    /// What everybody wants.
-    wishes: Vec<Wish>,
-    /// Which firewall is used by whom.
-    backends: Backends,
-    /// libvirt's daemons.
-    daemons: Vec<Daemon>,
-    /// Our hooks.
-    hook_links: Vec<HookLink>,
-    /// Everybody's rules.
-    rules: ForeignRules,
-    /// What other firewalls are told.
-    settings: Settings,
-    /// Interfaces by which others reach the host.
-    outer: Vec<String>,
-    /// What AppArmor has denied.
-    denials: Vec<Denial>,
-    /// When the administrator has changed AppArmor's profile of libvirtd last.
-    profile_since: Option<SystemTime>,
-}
-
-impl Facts {
-    fn gather(engine: &mut Engine<'_>) -> Result<Self, ApplyError> {
-        let paths = Paths::default();
-        let networks = engine.networks()?;
-        let bridge = |name: &str| {
-            let mut bridges = networks
-                .iter()
-                .filter_map(|one| one.network.bridge.as_ref());
-            bridges.any(|bridge| bridge.as_str() == name)
-        };
-        let outer = Host::interfaces().into_iter().filter(|one| {
-            let mut addresses = one.addresses.iter();
-            addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)
-        });
-        let outer = outer.map(|one| one.name).collect();
-        let profile = paths.etc.join("apparmor.d/local/usr.sbin.libvirtd");
-        let profile = std::fs::metadata(profile).and_then(|file| file.modified());
-        Ok(Self {
-            owners: engine.status()?,
-            host: engine.host_facts(),
-            wishes: engine.wishes()?,
-            backends: engine.backends()?,
-            daemons: portero_inventory::daemons(),
-            hook_links: portero_inventory::hook_links(&paths),
-            rules: portero_inventory::foreign_rules(Deadline::after(RULES)),
-            settings: portero_inventory::settings(&paths),
-            denials: portero_inventory::denials(&paths),
-            profile_since: profile.ok(),
-            outer,
-            networks,
-        })
-    }
-}
-
-/// What a check finds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
-    /// What is wrong, in one line.
-    pub(crate) finding: String,
-    /// The command that mends it, or what to do.
-    pub(crate) mend: String,
-}
 
 /// A check: its name, and what it finds.
 struct Check {
@@ -188,7 +113,7 @@ pub(crate) fn run(json: bool, engine: &mut Engine<'_>) -> Result<(String, u8), A
         FOUND
     };
     let text = if json {
-        status::to_json(&report)
+        to_json(&report)
     } else {
         text(&report)
     };
@@ -210,7 +135,7 @@ fn text(report: &Report) -> String {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 pub(super) mod tests {
     use super::*;
-    use portero_engine::OwnFile;
+    use portero_engine::{ActiveNetwork, OwnFile};
     use portero_libvirt::Network;
     use portero_model::{Owner, OwnerKind, Policy, Ruleset};
     use portero_xml::Element;

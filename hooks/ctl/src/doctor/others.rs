@@ -1,12 +1,13 @@
 //! Checks of what others do to forwarded packets: firewalls beside libvirt's, and AppArmor.
 
 use super::hooks::RESTART;
-use super::mend::{word, SYNC};
-use super::{Facts, Finding};
+use super::mend::SYNC;
+use super::value::{Facts, Finding};
 use crate::explain::by;
-use crate::explain::firewall::{self, Packet, Passage, Scope, Way};
 use portero_inventory::Denial;
 use portero_model::Rule;
+use portero_trace::word;
+use portero_trace::{Packet, Passage, Scope, Way};
 use std::net::IpAddr;
 
 /// Most forwards that are followed through everybody's rules: each meets the same chains.
@@ -53,7 +54,7 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
                 "StrictForwardPorts of /etc/firewalld/firewalld.conf is yes: firewalld rejects \
                       what others forward"
                     .to_owned(),
-            mend: firewall::LENIENT.to_owned(),
+            mend: portero_trace::LENIENT.to_owned(),
         });
     }
     let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
@@ -67,10 +68,11 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
                     outside: Some(outside.clone()),
                     ..packet.clone()
                 };
-                let Passage::Stopped(stop) = firewall::passage(&facts.rules, &packet) else {
+                let Passage::Stopped(stop) = portero_trace::passage(&facts.rules, &packet) else {
                     continue;
                 };
-                if facts.settings.is_firewalld_strict && stop.by == firewall::Owner::Firewalld {
+                if facts.settings.is_firewalld_strict && stop.by == portero_trace::Owner::Firewalld
+                {
                     continue;
                 }
                 let finding = format!(
@@ -80,7 +82,7 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
                     stop.verdict,
                     by(&stop)
                 );
-                let mend = firewall::mend(&stop, &packet, &facts.settings, Scope::Forwards);
+                let mend = portero_trace::mend(&stop, &packet, &facts.settings, Scope::Forwards);
                 if findings.iter().all(|known| known.mend != mend) {
                     findings.push(Finding { finding, mend });
                 }

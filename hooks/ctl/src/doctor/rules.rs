@@ -1,7 +1,8 @@
 //! Checks of what portero wrote into the firewall.
 
-use super::mend::{word, SYNC};
-use super::{Facts, Finding};
+use super::mend::SYNC;
+use super::value::{Facts, Finding};
+use portero_trace::word;
 
 /// Policies that are written wrong, so that others hold or none.
 pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {

@@ -2,7 +2,6 @@
 //! guest is asked for its address and for its port.
 
 use super::find::{self, Lead};
-use super::firewall::{passage, Packet as Forwarded, Way as Direction};
 use super::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way};
 use crate::doctor::{misplaced, troubles, Finding};
 use crate::policy::{end, rulings};
@@ -12,6 +11,7 @@ use portero_libvirt::{ForwardMode, Subnet};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, Course, End, Packet, Protocol as Service, Routing};
 use portero_system::{Deadline, Host, Paths, Whereabouts};
+use portero_trace::{passage, Packet as Forwarded, Way as Direction};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

@@ -2,7 +2,6 @@
 //! first that fails and what mends it.
 
 mod find;
-pub(crate) mod firewall;
 mod gather;
 mod judge;
 mod target;
@@ -12,7 +11,8 @@ pub(crate) use judge::by;
 pub(crate) use target::HostPort;
 
 use crate::args::Explained;
-use crate::{status, DONE, FAILED};
+use crate::exit::{DONE, FAILED};
+use crate::json::to_json;
 use judge::{first_failing, hops, Hop};
 use portero_engine::{ApplyError, Engine};
 use serde::Serialize;
@@ -73,7 +73,7 @@ pub(crate) fn run(explained: &Explained, engine: &mut Engine<'_>) -> Result<(Str
     let failing = first_failing(&hops);
     let code = if failing.is_some() { FAILED } else { DONE };
     let text = if explained.json {
-        status::to_json(&Report {
+        to_json(&Report {
             address,
             port,
             protocol: protocol.to_string(),

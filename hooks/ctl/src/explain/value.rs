@@ -1,12 +1,13 @@
 //! What is known of a port of the host and of the way behind it, as a value: gathered in one place,
 //! judged in another.
 
-use super::firewall::{Packet, Passage};
 use crate::policy::Ruling;
 use portero_engine::Life;
-use portero_inventory::{Answer, Heard, Link, Settings};
+use portero_inventory::{Answer, Heard, Link};
 use portero_model::Protocol;
 use portero_system::Whereabouts;
+use portero_trace::Settings;
+use portero_trace::{Packet, Passage};
 use std::net::IpAddr;
 
 /// What is asked about.

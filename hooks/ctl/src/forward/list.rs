@@ -1,7 +1,7 @@
 //! `portero forward list`: what is written in a domain's metadata, one row for each range of ports.
 
 use super::spec::Spec;
-use crate::status::to_json;
+use crate::json::to_json;
 use comfy_table::{presets, Table};
 use portero_port_forward::Forward;
 use serde::Serialize;

@@ -1,8 +1,9 @@
 //! The map as a graph in the language of graphviz (<https://graphviz.org/doc/info/lang.html>).
 
 use super::passage::{End, Passes};
+use super::sources::Kind;
 use super::text::shown;
-use super::value::{Guest, Kind, Map, Segment};
+use super::value::{Guest, Map, Segment};
 use crate::status::Row;
 use std::fmt::Write as _;
 

@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use super::value::{Map, Sources};
+use super::sources::Sources;
+use super::value::Map;
 use portero_engine::{
     ActiveNetwork, Guest, GuestNic, OwnFile, OwnerStatus, Phase, Record, Waiting,
 };
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Claim, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
-use portero_routed_policy::{compile, Group, Surroundings, WrittenPolicy};
+use portero_routed_policy::{compile, Context, Group, WrittenPolicy};
 use portero_system::{Interface, InterfaceKind};
 use portero_xml::Element;
 use std::net::IpAddr;
@@ -226,7 +227,7 @@ impl Scene {
             .map(|active| active.network.clone())
             .collect();
         let groups = |_: &ObjectName| -> Result<Group, String> { Err("none".to_owned()) };
-        let around = Surroundings {
+        let around = Context {
             networks: &networks,
             groups: &groups,
         };

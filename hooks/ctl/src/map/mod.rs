@@ -4,6 +4,7 @@ mod dot;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod passage;
+mod sources;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -12,15 +13,17 @@ mod tree;
 mod value;
 
 use crate::args::MapFormat;
-use crate::{status, DONE};
+use crate::exit::DONE;
+use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_model::Family;
 use portero_system::Host;
-use value::{Map, Sources};
+use sources::Sources;
+use value::Map;
 
+pub(crate) use sources::{problems, Kind};
 pub(crate) use text::shown;
 pub(crate) use tree::Terminal;
-pub(crate) use value::{problems, Kind};
 
 /// Draws what there is now.
 pub(crate) fn run(
@@ -45,7 +48,7 @@ pub(crate) fn run(
         MapFormat::Tree => tree::draw(&map, terminal),
         MapFormat::Svg => svg::draw(&map),
         MapFormat::Dot => dot::draw(&map),
-        MapFormat::Json => status::to_json(&map),
+        MapFormat::Json => to_json(&map),
     };
     Ok((text, DONE))
 }

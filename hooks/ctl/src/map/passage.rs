@@ -1,6 +1,6 @@
 //! Who may open connections to whom, in few words.
 
-use super::value::{Kind, Sources};
+use super::sources::{Kind, Sources};
 use portero_libvirt::Network;
 use portero_model::{Family, Service, Verdict};
 use portero_routed_policy::{is_host_service, outlook, Fate, Outlook, Place, Routing};

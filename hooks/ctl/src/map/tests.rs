@@ -26,7 +26,7 @@ fn forms(map: &Map) -> [(&'static str, String); 5] {
         ("60.tree", tree::draw(map, NARROW)),
         ("svg", svg::draw(map)),
         ("dot", dot::draw(map)),
-        ("json", crate::status::to_json(map)),
+        ("json", crate::json::to_json(map)),
     ]
 }
 

@@ -1,8 +1,9 @@
 //! The map as a tree for terminals.
 
 use super::passage::{End, Passage, Passes};
+use super::sources::Kind;
 use super::text::{columns, counted, cut, shown, CUT};
-use super::value::{Guest, Kind, Map, Nic, Segment};
+use super::value::{Guest, Map, Nic, Segment};
 use crate::status::Row;
 use terminal_size::{terminal_size_of, Width};
 

@@ -1,30 +1,12 @@
 //! What there is to draw, as a value: made in one place, drawn by others.
 
 use super::passage::{passages, Passage};
-use crate::status::{self, Row};
-use portero_engine::{ActiveNetwork, OwnerStatus};
-use portero_libvirt::{ForwardMode, Network};
+use super::sources::{problems, Kind, Sources};
+use crate::status::{rows, Row};
 use portero_model::{Family, OwnerKind};
 use portero_system::{Interface, InterfaceKind};
 use serde::Serialize;
 use std::net::IpAddr;
-
-/// What is known of a host.
-#[derive(Debug)]
-pub(crate) struct Sources {
-    /// Its name.
-    pub(crate) host: String,
-    /// All its interfaces.
-    pub(crate) interfaces: Vec<Interface>,
-    /// All active networks.
-    pub(crate) networks: Vec<ActiveNetwork>,
-    /// All running guests.
-    pub(crate) guests: Vec<portero_engine::Guest>,
-    /// All owners of forwards.
-    pub(crate) owners: Vec<OwnerStatus>,
-    /// Families whose packets the host passes on.
-    pub(crate) passes_on: Vec<Family>,
-}
 
 /// A host with its networks and who is on them.
 #[derive(Debug, Serialize)]
@@ -54,58 +36,6 @@ pub(super) struct Nic {
     pub(super) addresses: Vec<String>,
     /// A bond's members, a VLAN's interface.
     pub(super) lower: Vec<String>,
-}
-
-/// What joins guests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    /// A bridge of the host.
-    Bridge,
-    /// An interface of the host without a bridge (macvtap, SR-IOV).
-    Direct,
-    /// A network that is masqueraded.
-    Nat,
-    /// A network that is routed.
-    Route,
-    /// A network without rules of libvirt's.
-    Open,
-    /// A network that only the host reaches.
-    Isolated,
-    /// None of these.
-    Elsewhere,
-}
-
-impl Kind {
-    /// What a network is.
-    pub(crate) fn of(network: &Network) -> Self {
-        match network.mode {
-            ForwardMode::Isolated => Self::Isolated,
-            ForwardMode::Nat => Self::Nat,
-            ForwardMode::Route => Self::Route,
-            ForwardMode::Open => Self::Open,
-            ForwardMode::Bridge if network.bridge.is_some() => Self::Bridge,
-            ForwardMode::Bridge | ForwardMode::Direct => Self::Direct,
-        }
-    }
-
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Bridge => "bridge",
-            Self::Direct => "direct",
-            Self::Nat => "nat",
-            Self::Route => "route",
-            Self::Open => "open",
-            Self::Isolated => "isolated",
-            Self::Elsewhere => "elsewhere",
-        }
-    }
-
-    /// Whether guests are behind the host.
-    pub(super) fn is_behind_host(self) -> bool {
-        matches!(self, Self::Nat | Self::Route | Self::Open | Self::Isolated)
-    }
 }
 
 /// Guests that reach each other without the host's help.
@@ -162,7 +92,7 @@ impl Map {
         places.add_networks();
         places.add_bridges();
         places.add_guests();
-        for row in status::rows(&sources.owners) {
+        for row in rows(&sources.owners) {
             places.add_forward(row);
         }
         places.count_ports();
@@ -451,19 +381,6 @@ impl Places<'_> {
             }
         }
     }
-}
-
-/// What is not as it should be of a network.
-pub(crate) fn problems(active: &ActiveNetwork) -> Vec<String> {
-    let mut problems = Vec::new();
-    let name = active.network.name.as_str();
-    if !active.is_in_firewall {
-        problems.push(format!(
-            "what network '{name}' was given is not in the firewall; run 'portero sync'"
-        ));
-    }
-    problems.extend(active.written.as_ref().err().map(ToString::to_string));
-    problems
 }
 
 fn note_other_places(segments: &mut [Segment]) {

@@ -3,7 +3,8 @@
 use super::clauses::{rows, table, Columns, Row};
 use super::{words, Error};
 use crate::args::CheckedSubject;
-use crate::{status, DONE};
+use crate::exit::DONE;
+use crate::json::to_json;
 use portero_engine::{ApplyError, Checked, Engine, Subject};
 use portero_libvirt::Network;
 use serde::Serialize;
@@ -38,14 +39,14 @@ const WRONG: u8 = 1;
 /// Checks a policy.
 pub(super) fn run(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
     match (check(asked, engine), asked.json) {
-        (Ok(found), true) => Ok((status::to_json(&found), DONE)),
+        (Ok(found), true) => Ok((to_json(&found), DONE)),
         (Ok(found), false) => Ok((text(&found), DONE)),
         (Err(error), true) => {
             let found = Found {
                 error: Some(error.to_string()),
                 ..Found::default()
             };
-            Ok((status::to_json(&found), WRONG))
+            Ok((to_json(&found), WRONG))
         }
         (Err(error), false) => Err(error),
     }

@@ -1,18 +1,19 @@
 //! `portero policy explain`: the verdict on one packet, and who gives it.
 
+use super::end::end;
 use super::{forward, words, Error};
 use crate::args::{ProtocolName, Question};
-use crate::{status, terminal, DONE};
+use crate::exit::DONE;
+use crate::json::to_json;
+use crate::terminal;
 use portero_engine::{ActiveNetwork, Engine};
 use portero_libvirt::{ForwardMode, Network, ObjectName};
 use portero_model::{Family, Verdict, Way};
 use portero_routed_policy::{
-    explain, explain_reply, rule_of_clause, At, Course, Decider, Decision, End, Packet, Protocol,
+    explain, explain_reply, rule_of_clause, At, Course, Decider, Decision, Packet, Protocol,
     Refusal, Routing,
 };
-use portero_system::Whereabouts;
 use serde::Serialize;
-use std::net::IpAddr;
 
 /// Type and code of an echo request, of ICMP (RFC 792) and of ICMPv6 (RFC 4443).
 const ECHO_REQUEST: [(Family, u8); 2] = [(Family::Ipv4, 8), (Family::Ipv6, 128)];
@@ -74,7 +75,7 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
         ));
     }
     let text = if question.json {
-        status::to_json(&answer)
+        to_json(&answer)
     } else {
         text(&answer)
     };
@@ -113,16 +114,6 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
         course: Course::Direct,
         routing,
     })
-}
-
-/// Where an address is, as an end of a packet.
-pub(crate) fn end(address: IpAddr, whereabouts: Whereabouts) -> End {
-    let (at, mac) = match whereabouts {
-        Whereabouts::Host => (At::Host, None),
-        Whereabouts::Behind { interface, mac } => (At::Behind(interface), mac),
-        Whereabouts::Nowhere => (At::Nowhere, None),
-    };
-    End { address, at, mac }
 }
 
 fn protocol(question: &Question, family: Family) -> Result<Protocol, Error> {

@@ -1,6 +1,6 @@
 //! Follows packets to ports of the host that are forwarded to guests.
 
-use super::explain::end;
+use super::end::end;
 use super::Error;
 use portero_engine::{Engine, OwnerStatus};
 use portero_model::Rule;

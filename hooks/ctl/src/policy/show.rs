@@ -2,7 +2,8 @@
 
 use super::clauses::{rows, table, Columns, Row};
 use super::{words, Error};
-use crate::{status, DONE};
+use crate::exit::DONE;
+use crate::json::to_json;
 use portero_engine::{ActiveNetwork, ApplyError, Engine};
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Counters, Ruleset};
@@ -62,7 +63,7 @@ pub(super) fn run(
         })
         .collect();
     let text = if json {
-        status::to_json(&shown)
+        to_json(&shown)
     } else if shown.is_empty() {
         "No active network has a policy.\n".to_owned()
     } else {

@@ -1,5 +1,6 @@
 //! `portero status`: networks, guests and forwards, once or again and again.
 
+mod form;
 mod row;
 mod table;
 #[cfg(test)]
@@ -8,23 +9,14 @@ mod text;
 mod value;
 mod watch;
 
-use crate::terminal::Colors;
-use crate::DONE;
+use crate::exit::DONE;
+use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
-use serde::Serialize;
 use value::Status;
 
+pub(crate) use form::Form;
 pub(crate) use row::{rows, Row};
 pub(crate) use watch::WatchError;
-
-/// How a status is said.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Form {
-    /// Tables for people.
-    Tables(Colors),
-    /// JSON for programs.
-    Json,
-}
 
 /// Says what there is now.
 pub(crate) fn once(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
@@ -48,9 +40,4 @@ fn gather(engine: &mut Engine<'_>) -> Result<Status, ApplyError> {
     let owners = engine.status()?;
     let carried = engine.carried(&owners)?;
     Ok(Status::new(&networks, &guests, &owners, &carried))
-}
-
-pub(crate) fn to_json(value: &impl Serialize) -> String {
-    // Strings and options of strings always have a JSON form.
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }

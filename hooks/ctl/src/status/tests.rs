@@ -4,7 +4,8 @@
 
 use super::value::Status;
 use super::watch::{news, redrawn};
-use super::{text, to_json, Form};
+use super::{text, Form};
+use crate::json::to_json;
 use crate::map::fixtures::{small, Scene};
 use crate::snapshot::compare;
 use crate::terminal::Colors;

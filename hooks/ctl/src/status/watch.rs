@@ -1,7 +1,8 @@
 //! `portero status --watch`: a status again and again, until somebody has seen enough.
 
+use super::form::Form;
+use super::text;
 use super::value::Status;
-use super::{text, Form};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};

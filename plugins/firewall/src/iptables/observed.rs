@@ -1,7 +1,9 @@
 //! What `iptables -S` says is in the kernel, reduced to what concerns portero.
 
-use super::policy::{LibvirtChains, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS};
-use super::render::{chains, Base, Table, CHAIN_PREFIX};
+use super::base::{
+    Base, LibvirtChains, Table, CHAIN_PREFIX, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS,
+};
+use super::render::chains;
 use portero_model::{Family, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
 

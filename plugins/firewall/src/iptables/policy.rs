@@ -1,24 +1,11 @@
 //! What policies are in iptables: a chain of each network for each way of its packets.
 
-use super::render::{address, network, Base, Chains};
+use super::base::{Base, Chains, LibvirtChains, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS};
+use super::words::{address, network};
 use portero_model::{
     Clause, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service, TimeUnit,
     Verdict, Way,
 };
-
-/// libvirt's chain with its verdicts on packets to guests.
-pub(crate) const LIBVIRT_TO_GUESTS: &str = "LIBVIRT_FWI";
-/// The same on packets from guests.
-pub(crate) const LIBVIRT_FROM_GUESTS: &str = "LIBVIRT_FWO";
-
-/// Whether libvirt's chains can be jumped to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LibvirtChains {
-    /// They are there.
-    Standing,
-    /// libvirt has not made them yet: it accepts nothing and rejects nothing either.
-    Missing,
-}
 
 /// Adds the chains of a policy in one family.
 pub(crate) fn add(policy: &Policy, family: Family, libvirt: LibvirtChains, chains: &mut Chains) {

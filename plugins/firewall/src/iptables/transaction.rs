@@ -4,8 +4,8 @@
 //! touches only one owner's chains: its cost does not depend on the other owners. [`reconcile`]
 //! compares with what was observed and mends whatever differs.
 
-use super::policy::LibvirtChains;
-use super::render::{chains, Base, Chains, Table, CHAIN_PREFIX};
+use super::base::{Base, Chains, LibvirtChains, Table, CHAIN_PREFIX};
+use super::render::chains;
 use super::{Observed, ObservedTable};
 use crate::{Script, Tool};
 use portero_model::{Family, Ruleset};

@@ -1,8 +1,8 @@
 //! What the counters of nftables say of the clauses of a policy.
 
-use super::observed::items;
+use super::element::Place;
+use super::observed::{items, ReadError};
 use super::policy::named_chain;
-use super::{Place, ReadError};
 use portero_model::{Counter, Counters, Ruleset};
 use std::collections::BTreeMap;
 

@@ -1,12 +1,12 @@
 //! What `nft -j list table` says is in the kernel, reduced to what concerns portero.
 
-use super::elements::{network, quoted, Elements};
-use super::frame::{
+use super::base::{
     jump_comment, libvirt_chains, libvirt_sets, own_chains, own_sets, policy_chains, policy_sets,
     Chain,
 };
-use super::guards::{guard_chains, guard_sets};
-use super::{Place, LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
+use super::element::{network, quoted, Elements, Place};
+use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
+use crate::antispoof::{antispoof_chains, antispoof_sets};
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use portero_model::{Counter, Family, Protocol};
 use serde::Deserialize;
@@ -138,7 +138,7 @@ impl Observed {
                 self.own = Some(Table::fixed(place, items, &own_sets(), &own_chains()));
             }
             Place::Guards => {
-                let table = Table::fixed(place, items, &guard_sets(), &guard_chains());
+                let table = Table::fixed(place, items, &antispoof_sets(), &antispoof_chains());
                 self.guards = Some(table);
             }
             Place::Policy => {

@@ -4,8 +4,7 @@
 //! A chain's name ends in a digest of what is in it. So a changed policy is another chain: it is
 //! put together beside the old one, and the elements that lead to it change in the same commit.
 
-use super::elements::{network, quoted, Elements, Key};
-use super::Place;
+use super::element::{network, prefix, quoted, Elements, Key, Place};
 use ipnet::IpNet;
 use portero_model::{
     Clause, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol, Ruleset, Service,
@@ -60,7 +59,7 @@ pub(crate) fn way_map(way: Way) -> String {
 
 /// The map that leads connections of a family to the chain that changes their addresses.
 pub(crate) fn nat_map(family: Family) -> String {
-    format!("nat_{}", super::elements::prefix(family))
+    format!("nat_{}", prefix(family))
 }
 
 /// Pairs of one bridge and itself: packets that only pass from port to port.

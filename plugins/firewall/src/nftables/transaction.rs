@@ -1,23 +1,25 @@
 //! Scripts for nft that bring the kernel from one set of rules to another; each is committed as a
 //! whole or not at all.
 
-use super::elements::{parts, Elements, Key};
-use super::frame::{jump, jump_chain, libvirt_chains, libvirt_sets, own_table, policy_table};
+use super::base::{jump, jump_chain, libvirt_chains, libvirt_sets, own_table, policy_table};
+use super::element::{Elements, Key, Place};
+use super::forward;
 use super::observed::{LibvirtTable, Observed, Table};
-use super::policy::Objects;
-use super::Place;
-use crate::{Script, Tool};
+use super::policy::{objects, Line, Objects};
+use super::write::{has, script, write_difference, write_elements, PolicyTable};
+use crate::Script;
 use portero_model::{Family, Ruleset};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Whether a table of policies is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PolicyTable {
-    /// It is.
-    Standing,
-    /// It is not, since nobody has had what belongs into it.
-    Missing,
+/// All elements of an owner's rules, and what it has to itself.
+fn parts(ruleset: &Ruleset) -> (Elements, Objects) {
+    let mut elements = Elements::new();
+    for rule in &ruleset.rules {
+        forward::add(rule, &mut elements);
+    }
+    let objects = objects(ruleset, &mut elements);
+    (elements, objects)
 }
 
 /// The script that replaces an owner's rules `old` by `new` in tables that stand and stay: only
@@ -134,9 +136,7 @@ fn reconcile_policies(
                 let wanted = objects.chains.get(name);
                 let comments = |lines: &Vec<_>| -> Vec<String> {
                     let lines = lines.iter();
-                    lines
-                        .map(|line: &super::policy::Line| line.comment.clone())
-                        .collect()
+                    lines.map(|line: &Line| line.comment.clone()).collect()
                 };
                 found.is_some() && found == wanted.map(comments).as_ref()
             };
@@ -268,65 +268,11 @@ impl Observed {
     }
 }
 
-pub(super) fn script(text: String) -> Option<Script> {
-    (!text.is_empty()).then_some(Script {
-        tool: Tool::Nft,
-        text,
-    })
-}
-
-pub(super) fn has(elements: &Elements, (key, data): &(&Key, &Option<String>)) -> bool {
-    elements.get(*key) == Some(*data)
-}
-
 fn is_in(key: &Key, libvirt: &[Family]) -> bool {
     match key.place {
         Place::Own | Place::Policy | Place::Guards => true,
         Place::Libvirt(family) => libvirt.contains(&family),
     }
-}
-
-/// One command for each set; elements come in the order of their sets.
-pub(super) fn write_elements<'a>(
-    verb: &str,
-    elements: impl Iterator<Item = (&'a Key, &'a Option<String>)>,
-    text: &mut String,
-) {
-    let mut open = None;
-    for (Key { place, set, key }, data) in elements {
-        if open == Some((place, set)) {
-            *text += ", ";
-        } else {
-            if open.is_some() {
-                *text += " }\n";
-            }
-            let _ = write!(text, "{verb} element {place} {set} {{ ");
-            open = Some((place, set));
-        }
-        *text += key;
-        if let Some(data) = data {
-            *text += " : ";
-            *text += data;
-        }
-    }
-    if open.is_some() {
-        *text += " }\n";
-    }
-}
-
-/// Turns the elements that were found into those that are wanted.
-pub(super) fn write_difference<'a>(
-    found: &Elements,
-    wanted: impl Iterator<Item = (&'a Key, &'a Option<String>)>,
-    text: &mut String,
-) {
-    let wanted: BTreeMap<&Key, &Option<String>> = wanted.collect();
-    let strange = found
-        .iter()
-        .filter(|(key, data)| wanted.get(key) != Some(data));
-    let missing = wanted.iter().map(|(key, data)| (*key, *data));
-    write_elements("delete", strange, text);
-    write_elements("add", missing.filter(|element| !has(found, element)), text);
 }
 
 /// Puts portero's part of a table of libvirt's right.

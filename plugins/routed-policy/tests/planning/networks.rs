@@ -2,7 +2,7 @@
 
 use portero_libvirt::{Network, ObjectName};
 use portero_model::Policy;
-use portero_routed_policy::{compile, Compiled, Group, Surroundings, WrittenPolicy};
+use portero_routed_policy::{compile, Compiled, Context, Group, WrittenPolicy};
 use portero_xml::Element;
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ impl Networks {
         };
         let own = self.own(mode);
         let networks: Vec<Network> = self.others.iter().cloned().chain([own.clone()]).collect();
-        let around = Surroundings {
+        let around = Context {
             networks: &networks,
             groups: &groups,
         };

@@ -1,13 +1,13 @@
 //! The hops behind the host: the guest's interface, the guest, its service, and the way back.
 
+use super::hop::Found;
 use super::host::{of_ruling, with_port};
-use super::Found;
-use crate::doctor::word;
 use crate::explain::value::{Domain, Facts, Way};
 use portero_engine::Life;
 use portero_inventory::{Answer, Heard};
 use portero_model::{Protocol, Verdict};
 use portero_system::Whereabouts;
+use portero_trace::word;
 
 /// How strictly `rp_filter` has to be set to be in the way.
 const STRICT: u32 = 1;

@@ -1,13 +1,13 @@
 //! The hops on the host: its address, the forward and its rules, routing, and the firewalls.
 
-use super::Found;
-use crate::doctor::word;
-use crate::explain::firewall::{mend, Base, Packet, Passage, Scope, Stop, Way as Direction};
+use super::hop::Found;
 use crate::explain::value::{Facts, Owner, Wanted, Way};
 use crate::policy::Ruling;
 use portero_engine::Life;
 use portero_model::{Family, Verdict};
 use portero_system::Whereabouts;
+use portero_trace::word;
+use portero_trace::{mend, Base, Packet, Passage, Scope, Stop, Way as Direction};
 use std::net::IpAddr;
 
 const SYNC: &str = "portero sync";
@@ -317,7 +317,7 @@ fn which(packet: &Packet) -> &'static str {
 
 /// Who has stopped a packet.
 pub(crate) fn by(stop: &Stop) -> String {
-    use crate::explain::firewall::Owner as By;
+    use portero_trace::Owner as By;
     let whose = match stop.by {
         By::Docker => "docker's ",
         By::Ufw => "ufw's ",

@@ -4,13 +4,13 @@
 
 use super::whole::{broken, stop, tap, trouble, up, whole, HOST, MAC};
 use super::Case;
-use crate::explain::firewall::{Owner as By, Passage};
 use crate::explain::value::Facts;
 use crate::policy::Ruling;
 use portero_engine::Life;
 use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Protocol, Verdict};
 use portero_system::Whereabouts;
+use portero_trace::{Owner as By, Passage};
 
 /// Every hop behind the forward: its name, the hop that fails first, and what is known.
 pub(super) fn ways() -> Vec<Case> {

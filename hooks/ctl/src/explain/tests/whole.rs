@@ -2,15 +2,16 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use crate::explain::firewall::{Base, Owner as By, Packet, Passage, Stop, Way as Direction};
 use crate::explain::value::{
     Asked, Domain, Facts, Network, Nic, Owner, Trouble, Wanted, Way, Written,
 };
 use crate::policy::Ruling;
 use portero_engine::Life;
-use portero_inventory::{Answer, Heard, Link, Settings};
+use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Protocol, Verdict};
 use portero_system::Whereabouts;
+use portero_trace::Settings;
+use portero_trace::{Base, Owner as By, Packet, Passage, Stop, Way as Direction};
 use std::net::IpAddr;
 
 pub(super) const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));

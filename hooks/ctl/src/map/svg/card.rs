@@ -1,8 +1,9 @@
 //! One network or bridge with its guests and the ports that lead to them.
 
 use super::drawing::{Anchor, Area, Drawing, Face, Style};
+use crate::map::sources::Kind;
 use crate::map::text::counted;
-use crate::map::value::{Guest, Kind, Segment};
+use crate::map::value::{Guest, Segment};
 use crate::status::Row;
 
 /// Height of what stands above guests.

@@ -2,6 +2,9 @@
 
 use crate::map::text::{columns, cut, shown, CUT};
 
+/// Free space around everything, in pixels.
+pub(super) const MARGIN: i32 = 24;
+
 /// A rectangle, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Area {

@@ -2,13 +2,12 @@
 //! host as a bar that joins those it routes.
 
 use super::card::{card, HEADER};
-use super::drawing::{Anchor, Area, Drawing, Face, Style};
+use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
 use super::matrix::matrix;
+use crate::map::sources::Kind;
 use crate::map::text::{counted, shown};
-use crate::map::value::{Kind, Map, Nic, Segment};
+use crate::map::value::{Map, Nic, Segment};
 
-/// Free space around everything.
-pub(super) const MARGIN: i32 = 24;
 /// Width of a NIC's box.
 const NIC_WIDTH: i32 = 204;
 /// Where the bar is that stands for the host.

@@ -1,7 +1,6 @@
 //! Who may open connections to whom, as a table: from the left, to the top.
 
-use super::drawing::{Anchor, Area, Drawing, Face, Style};
-use super::layout::MARGIN;
+use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
 use crate::map::passage::{End, Passage, Passes};
 use crate::map::text::shown;
 use crate::map::value::Map;

@@ -1,0 +1,83 @@
+//! What checks look at, and what they find.
+
+use portero_engine::{ActiveNetwork, ApplyError, Backends, Engine, HostFacts, OwnerStatus, Wish};
+use portero_inventory::{Daemon, Denial, HookLink};
+use portero_system::{Deadline, Host, Paths};
+use portero_trace::{ForeignRules, Settings};
+use serde::Serialize;
+use std::time::{Duration, SystemTime};
+
+/// Longest time to read everybody's rules.
+const RULES: Duration = Duration::from_secs(10);
+
+/// What checks look at.
+#[derive(Default)]
+pub(super) struct Facts {
+    /// Active networks.
+    pub(super) networks: Vec<ActiveNetwork>,
+    /// Everybody who has rules, or waits for them.
+    pub(super) owners: Vec<OwnerStatus>,
+    /// The host itself.
+    pub(super) host: HostFacts,
+    /// What everybody wants.
+    pub(super) wishes: Vec<Wish>,
+    /// Which firewall is used by whom.
+    pub(super) backends: Backends,
+    /// libvirt's daemons.
+    pub(super) daemons: Vec<Daemon>,
+    /// Our hooks.
+    pub(super) hook_links: Vec<HookLink>,
+    /// Everybody's rules.
+    pub(super) rules: ForeignRules,
+    /// What other firewalls are told.
+    pub(super) settings: Settings,
+    /// Interfaces by which others reach the host.
+    pub(super) outer: Vec<String>,
+    /// What AppArmor has denied.
+    pub(super) denials: Vec<Denial>,
+    /// When the administrator has changed AppArmor's profile of libvirtd last.
+    pub(super) profile_since: Option<SystemTime>,
+}
+
+impl Facts {
+    pub(super) fn gather(engine: &mut Engine<'_>) -> Result<Self, ApplyError> {
+        let paths = Paths::default();
+        let networks = engine.networks()?;
+        let bridge = |name: &str| {
+            let mut bridges = networks
+                .iter()
+                .filter_map(|one| one.network.bridge.as_ref());
+            bridges.any(|bridge| bridge.as_str() == name)
+        };
+        let outer = Host::interfaces().into_iter().filter(|one| {
+            let mut addresses = one.addresses.iter();
+            addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)
+        });
+        let outer = outer.map(|one| one.name).collect();
+        let profile = paths.etc.join("apparmor.d/local/usr.sbin.libvirtd");
+        let profile = std::fs::metadata(profile).and_then(|file| file.modified());
+        Ok(Self {
+            owners: engine.status()?,
+            host: engine.host_facts(),
+            wishes: engine.wishes()?,
+            backends: engine.backends()?,
+            daemons: portero_inventory::daemons(),
+            hook_links: portero_inventory::hook_links(&paths),
+            rules: portero_inventory::foreign_rules(Deadline::after(RULES)),
+            settings: portero_inventory::settings(&paths),
+            denials: portero_inventory::denials(&paths),
+            profile_since: profile.ok(),
+            outer,
+            networks,
+        })
+    }
+}
+
+/// What a check finds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    /// What is wrong, in one line.
+    pub(crate) finding: String,
+    /// The command that mends it, or what to do.
+    pub(crate) mend: String,
+}

@@ -1,0 +1,8 @@
+//! What `portero` exits with. Clap itself exits with 2 when it does not understand its arguments.
+
+/// Nothing to do, or done.
+pub(crate) const DONE: u8 = 0;
+/// Not done, or not valid.
+pub(crate) const FAILED: u8 = 1;
+/// `portero plan` found something to change.
+pub(crate) const CHANGES: u8 = 2;

@@ -1,0 +1,71 @@
+//! A hop of a packet's way, and what is found of it.
+
+use serde::Serialize;
+
+/// One hop, and whether it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::explain) struct Hop {
+    /// Its name.
+    pub(in crate::explain) hop: &'static str,
+    /// Whether it holds.
+    pub(in crate::explain) state: State,
+    /// Why, in one line.
+    pub(in crate::explain) text: String,
+    /// The command that mends it, or what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::explain) mend: Option<String>,
+}
+
+/// Whether a hop holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::explain) enum State {
+    /// It does.
+    Ok,
+    /// It does not.
+    Fails,
+    /// That cannot be seen from here.
+    Unknown,
+}
+
+impl State {
+    /// As it is printed.
+    pub(in crate::explain) fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Fails => "FAILS",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What is found of a hop, before it has its name.
+#[derive(Debug)]
+pub(super) enum Found {
+    Ok(String),
+    Fails { text: String, mend: String },
+    Unknown(String),
+}
+
+impl Found {
+    pub(super) fn fails(text: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self::Fails {
+            text: text.into(),
+            mend: mend.into(),
+        }
+    }
+
+    pub(super) fn named(self, hop: &'static str) -> Hop {
+        let (state, text, mend) = match self {
+            Self::Ok(text) => (State::Ok, text, None),
+            Self::Fails { text, mend } => (State::Fails, text, Some(mend)),
+            Self::Unknown(text) => (State::Unknown, text, None),
+        };
+        Hop {
+            hop,
+            state,
+            text,
+            mend,
+        }
+    }
+}

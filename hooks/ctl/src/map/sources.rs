@@ -1,0 +1,89 @@
+//! What is known of a host before it is drawn.
+
+use portero_engine::{ActiveNetwork, OwnerStatus};
+use portero_libvirt::{ForwardMode, Network};
+use portero_model::Family;
+use portero_system::Interface;
+use serde::Serialize;
+
+/// What is known of a host.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    /// Its name.
+    pub(crate) host: String,
+    /// All its interfaces.
+    pub(crate) interfaces: Vec<Interface>,
+    /// All active networks.
+    pub(crate) networks: Vec<ActiveNetwork>,
+    /// All running guests.
+    pub(crate) guests: Vec<portero_engine::Guest>,
+    /// All owners of forwards.
+    pub(crate) owners: Vec<OwnerStatus>,
+    /// Families whose packets the host passes on.
+    pub(crate) passes_on: Vec<Family>,
+}
+
+/// What joins guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// A bridge of the host.
+    Bridge,
+    /// An interface of the host without a bridge (macvtap, SR-IOV).
+    Direct,
+    /// A network that is masqueraded.
+    Nat,
+    /// A network that is routed.
+    Route,
+    /// A network without rules of libvirt's.
+    Open,
+    /// A network that only the host reaches.
+    Isolated,
+    /// None of these.
+    Elsewhere,
+}
+
+impl Kind {
+    /// What a network is.
+    pub(crate) fn of(network: &Network) -> Self {
+        match network.mode {
+            ForwardMode::Isolated => Self::Isolated,
+            ForwardMode::Nat => Self::Nat,
+            ForwardMode::Route => Self::Route,
+            ForwardMode::Open => Self::Open,
+            ForwardMode::Bridge if network.bridge.is_some() => Self::Bridge,
+            ForwardMode::Bridge | ForwardMode::Direct => Self::Direct,
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Direct => "direct",
+            Self::Nat => "nat",
+            Self::Route => "route",
+            Self::Open => "open",
+            Self::Isolated => "isolated",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+
+    /// Whether guests are behind the host.
+    pub(super) fn is_behind_host(self) -> bool {
+        matches!(self, Self::Nat | Self::Route | Self::Open | Self::Isolated)
+    }
+}
+
+/// What is not as it should be of a network.
+pub(crate) fn problems(active: &ActiveNetwork) -> Vec<String> {
+    let mut problems = Vec::new();
+    let name = active.network.name.as_str();
+    if !active.is_in_firewall {
+        problems.push(format!(
+            "what network '{name}' was given is not in the firewall; run 'portero sync'"
+        ));
+    }
+    problems.extend(active.written.as_ref().err().map(ToString::to_string));
+    problems
+}

@@ -1,0 +1,48 @@
+//! `portero sync`, `withdraw` and `plan`: everybody's rules at once.
+
+use crate::args::RulesCommand;
+use crate::exit::{CHANGES, DONE};
+use crate::json::to_json;
+use portero_engine::{ApplyError, Engine};
+use portero_firewall::Script;
+use std::fmt::Write as _;
+
+/// Does what a command says; gives what to print and the exit status.
+pub(crate) fn run(
+    command: &RulesCommand,
+    engine: &mut Engine<'_>,
+) -> Result<(String, u8), ApplyError> {
+    match command {
+        RulesCommand::Sync => engine.sync().map(|()| (String::new(), DONE)),
+        RulesCommand::Withdraw => engine.withdraw().map(|()| (String::new(), DONE)),
+        RulesCommand::Plan { json } => {
+            let scripts = engine.plan()?;
+            let code = if scripts.is_empty() { DONE } else { CHANGES };
+            let text = if *json {
+                to_json(&scripts.iter().map(json_of).collect::<Vec<_>>())
+            } else {
+                plan_text(&scripts)
+            };
+            Ok((text, code))
+        }
+    }
+}
+
+fn json_of(script: &Script) -> serde_json::Value {
+    serde_json::json!({ "program": script.tool.program(), "input": script.text })
+}
+
+fn plan_text(scripts: &[Script]) -> String {
+    let mut text = String::new();
+    for script in scripts {
+        // Writing to a String cannot fail.
+        let arguments = script.tool.arguments().join(" ");
+        let _ = write!(
+            text,
+            "# {} {arguments}\n{}",
+            script.tool.program(),
+            script.text
+        );
+    }
+    text
+}

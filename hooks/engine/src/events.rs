@@ -1,0 +1,509 @@
+//! From an event to its effects, in an order that a kill at any point cannot harm.
+
+use crate::check::check_alone;
+use crate::config::Config;
+use crate::engine::{Engine, LibvirtRules, OwnerStatus};
+use crate::error::ApplyError;
+use crate::state::{Phase, Plug, Record, Waiting};
+use portero_firewall::{Firewall, Script, Tool};
+use portero_host_bridge::Activation;
+use portero_libvirt::{
+    DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
+};
+use portero_model::{Origin, Owner, OwnerKind};
+use portero_port_forward::{plan_network, Forward, Plan};
+use portero_routed_policy::WrittenPolicy;
+use portero_system::{Deadline, Severity};
+use std::collections::{BTreeSet, HashSet};
+use std::time::SystemTime;
+
+/// What a network is after an event of it.
+#[derive(Debug, Clone, Copy)]
+enum Now<'a> {
+    /// Active, as libvirt wrote.
+    Active(&'a [u8]),
+    /// Not active.
+    Gone,
+}
+
+impl<'a> Engine<'a> {
+    /// Does what an event asks for; `stdin` is what libvirt wrote.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; whether that may refuse what the user asked for is the caller's to decide.
+    pub fn handle(&mut self, event: &Event, stdin: &[u8]) -> Result<(), ApplyError> {
+        match event {
+            Event::Domain { operation, domain } => match operation {
+                QemuOperation::Prepare => self.prepare(domain, stdin),
+                QemuOperation::Start | QemuOperation::Started => {
+                    self.guard(domain)?;
+                    self.activate(domain, stdin)
+                }
+                QemuOperation::Reconnect | QemuOperation::Attach => {
+                    if !self.state.was_compared_recently() {
+                        self.state.distrust()?;
+                    }
+                    if let Err(error) = self.guard(domain) {
+                        self.log.write(Severity::Error, error);
+                    }
+                    self.activate(domain, stdin)
+                }
+                QemuOperation::Stopped | QemuOperation::Release => {
+                    let networks = self.networks_of(domain.uuid);
+                    let removed = self.remove_domain(domain);
+                    let standing = LibvirtRules::Standing;
+                    let followed = networks.and_then(|of| self.follow_taps(&of, standing));
+                    removed.and(followed)
+                }
+                QemuOperation::Migrate | QemuOperation::Restore | QemuOperation::Unknown(_) => {
+                    Ok(())
+                }
+            },
+            Event::Network {
+                operation,
+                network,
+                port,
+            } => match (operation, port) {
+                (NetworkOperation::Start, _) => self.start_network(network, stdin),
+                (NetworkOperation::Started, _) => {
+                    let changed = self.network_changed(network, Now::Active(stdin));
+                    // Its guests are back when the rules are.
+                    self.reattach(network);
+                    changed
+                }
+                (NetworkOperation::Updated, _) => self.network_changed(network, Now::Active(stdin)),
+                (NetworkOperation::Stopped, _) => self.network_changed(network, Now::Gone),
+                (NetworkOperation::PortCreated, Some(port)) => {
+                    self.port_created(network, port, stdin)
+                }
+                (NetworkOperation::PortDeleted, Some(port)) => self.port_deleted(network, port),
+                _ => Ok(()),
+            },
+            Event::Daemon { operation } => match operation {
+                DaemonOperation::Start | DaemonOperation::Reload => self.daemon_started(),
+                DaemonOperation::Shutdown | DaemonOperation::Unknown(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Compares the firewall with what is wanted and mends what differs.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn sync(&mut self) -> Result<(), ApplyError> {
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        self.refresh()?;
+        self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
+    }
+
+    /// Takes everything of portero's out of the firewall, as before portero is removed. Guests and
+    /// networks go on; the next event of libvirt, or [`Engine::sync`], brings it back.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn withdraw(&mut self) -> Result<(), ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        self.clear(&config, deadline)
+    }
+
+    /// What [`Engine::sync`] would commit.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn plan(&mut self) -> Result<Vec<Script>, ApplyError> {
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        self.refresh()?;
+        let old = self.all_records()?;
+        let desired = self.desired(&config, Vec::new(), &old)?;
+        let choice = self.choose(&config, deadline)?;
+        let (mut scripts, _) =
+            self.scripts_with_guards(choice.firewall, &old, &desired, deadline)?;
+        if choice.withdraw {
+            let (gone, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
+            scripts.extend(gone);
+        }
+        Ok(scripts)
+    }
+
+    /// All owners with what they were given, and whether the firewall has it.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn status(&mut self) -> Result<Vec<OwnerStatus>, ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        // A table that is seen must not go before it is read.
+        let _lock = self.state.lock(deadline)?;
+        let records = self.all_records()?;
+        let firewall = self.choose(&config, deadline)?.firewall;
+        let observed = self.observe(firewall, &records, deadline)?;
+        let guards = self.kernel.observe_guards(deadline)?;
+        Ok(records
+            .into_iter()
+            .map(|record| OwnerStatus {
+                is_in_firewall: observed.holds(&record.ruleset)
+                    && guards.holds_guards(&record.ruleset),
+                record,
+            })
+            .collect())
+    }
+
+    /// Checks what a domain would ask for, as its hooks do; gives what somebody else has of it now.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it can never be had.
+    pub fn check_domain(&mut self, domain: &Domain) -> Result<Option<ApplyError>, ApplyError> {
+        let forwards = self.domain_forwards(domain)?;
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        self.refresh_networks()?;
+        check_alone(&config, &forwards)?;
+        let networks = self.state.networks()?;
+        self.plan_domain(domain, &forwards, &networks)?;
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        Ok(self.check(&config, &owner, &forwards, old.as_ref()).err())
+    }
+
+    /// Everything that can be said about a guest before it starts; claims its ports.
+    fn prepare(&mut self, domain: &Domain, stdin: &[u8]) -> Result<(), ApplyError> {
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let forwards = self.domain_forwards(domain)?;
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        if forwards.is_empty() {
+            return match old {
+                Some(_) => self.remove_domain(domain),
+                None => Ok(()),
+            };
+        }
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        self.check(&config, &owner, &forwards, None)?;
+        let networks = self.state.networks()?;
+        let plan = self.plan_domain(domain, &forwards, &networks)?;
+        self.state
+            .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
+        let mut ruleset = plan.ruleset;
+        ruleset.rules = old.map(|old| old.ruleset.rules).unwrap_or_default();
+        Ok(self.state.put_record(&Record {
+            phase: Phase::Prepared,
+            ruleset,
+            pending: Vec::new(),
+        })?)
+    }
+
+    /// A guest is about to run or runs, so its interfaces are there: whoever guards them shall.
+    fn guard(&mut self, domain: &Domain) -> Result<(), ApplyError> {
+        let networks = self.networks_of(domain.uuid)?;
+        self.follow_taps(&networks, LibvirtRules::Standing)
+    }
+
+    /// A guest is about to run or runs: its rules shall be there.
+    fn activate(&mut self, domain: &Domain, stdin: &[u8]) -> Result<(), ApplyError> {
+        let forwards = self.domain_forwards(domain)?;
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        if forwards.is_empty() && old.is_none() {
+            return self.mend_if_needed();
+        }
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        self.forget_unplugged(domain, SystemTime::now())?;
+        let record = self.domain_record(&config, domain, &forwards, old.as_ref())?;
+        self.state
+            .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
+        self.apply(&config, record, LibvirtRules::Standing, deadline)
+    }
+
+    /// What a running domain is to be given, checked against everything.
+    pub(crate) fn domain_record(
+        &mut self,
+        config: &Config,
+        domain: &Domain,
+        forwards: &[Forward],
+        old: Option<&Record>,
+    ) -> Result<Record, ApplyError> {
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        self.check(config, &owner, &forwards, old)?;
+        let networks = self.state.networks()?;
+        let plan = self.plan_domain(domain, &forwards, &networks)?;
+        Ok(self.record_of(plan, old))
+    }
+
+    /// A guest has ended, or never came to run: nothing of it shall stay.
+    fn remove_domain(&mut self, domain: &Domain) -> Result<(), ApplyError> {
+        self.state.remove_ports(domain.uuid)?;
+        let known = self.state.has_object(OwnerKind::Domain, domain.uuid);
+        if !known && self.state.record(OwnerKind::Domain, domain.uuid)?.is_none() {
+            return self.mend_if_needed();
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        self.state.remove_object(OwnerKind::Domain, domain.uuid)?;
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        self.replace(&config, &owner, None, LibvirtRules::Standing, deadline)
+    }
+
+    /// Refuses the start of a network whose bridge on the host is not there.
+    fn check_host_bridge(&mut self, network: &Network) -> Result<(), ApplyError> {
+        let Some((wanted, origin)) = self.host_bridge(network)? else {
+            return Ok(());
+        };
+        let refused = |source| Err(ApplyError::HostBridge { origin, source });
+        let bridge = match wanted.bridge_of(network) {
+            Ok(bridge) => bridge,
+            Err(problem) => return refused(problem),
+        };
+        if self.kernel.has_bridge(bridge) {
+            return Ok(());
+        }
+        match wanted.activation {
+            Activation::ByHand => refused(wanted.missing(bridge)),
+            Activation::AtStart => Ok(self.kernel.make_bridge(bridge, &wanted)?),
+        }
+    }
+
+    /// Refuses the start of a network whose forwards or policy are wrong or cannot be had. A policy is
+    /// in force before the network's bridge is there, so that no packet can come before it.
+    fn start_network(&mut self, network: &Network, stdin: &[u8]) -> Result<(), ApplyError> {
+        self.check_host_bridge(network)?;
+        let forwards = self.network_forwards(network)?;
+        let written = self.written_policy(network)?;
+        let has_policy = written.is_some();
+        let frame = self.state.frame()?;
+        let has_nft = frame.as_ref().map(|frame| frame.firewall) == Some(Firewall::Nftables);
+        let others_have = frame.is_some_and(|frame| frame.policies);
+        if forwards.is_empty() && !has_policy && !others_have {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        if has_policy && has_nft {
+            // It holds the lock too.
+            self.kernel.expect(Tool::Nft);
+        }
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        self.check(&config, &owner, &forwards, None)?;
+        if !has_policy && !others_have {
+            plan_network(owner, &forwards, network)?;
+            return Ok(());
+        }
+        self.state
+            .put_object(OwnerKind::Network, network.uuid, stdin)?;
+        let applied = self.apply_at_start(&config, network, &forwards, written, deadline);
+        if applied.is_err() {
+            self.state.remove_object(OwnerKind::Network, network.uuid)?;
+        }
+        applied
+    }
+
+    fn apply_at_start(
+        &mut self,
+        config: &Config,
+        network: &Network,
+        forwards: &[&Forward],
+        written: Option<(WrittenPolicy, Origin)>,
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let networks = self.state.networks_with(network)?;
+        let record = self.network_record(network, forwards, written, &networks, None)?;
+        if let Some(policy) = &record.ruleset.policy {
+            self.kernel.check_neighbors(&policy.neighbors, deadline)?;
+        }
+        let mut others = self.all_records()?.into_iter();
+        let concerns_others = others.any(|other| {
+            other.ruleset.policy.is_some() && other.ruleset.owner != record.ruleset.owner
+        });
+        if concerns_others {
+            // Their rules may name this network.
+            let known = (!record.ruleset.is_empty()).then_some(record);
+            let known = known.into_iter().collect();
+            return self.reconcile(config, known, LibvirtRules::Coming, deadline);
+        }
+        self.apply(config, record, LibvirtRules::Coming, deadline)
+    }
+
+    /// A network came, changed or went: its own rules and those of guests on it follow.
+    fn network_changed(&mut self, network: &Network, now: Now<'_>) -> Result<(), ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        // Not while a comparison may still write what libvirt's file said before.
+        let lock = self.state.lock(deadline);
+        // Whoever is killed from here on leaves rules of a network that is not so any more.
+        self.state.distrust()?;
+        match now {
+            Now::Active(stdin) => {
+                self.state
+                    .put_object(OwnerKind::Network, network.uuid, stdin)?;
+            }
+            Now::Gone => self.state.remove_object(OwnerKind::Network, network.uuid)?,
+        }
+        let _lock = lock?;
+        let is_unconcerned = match (self.network_forwards(network), self.written_policy(network)) {
+            (Ok(forwards), Ok(policy)) => forwards.is_empty() && policy.is_none(),
+            _ => false,
+        };
+        if is_unconcerned && !self.state.has_records() && !self.state.has_domains() {
+            // libvirt may have made the tables that forwards are accepted in.
+            return Ok(());
+        }
+        self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
+    }
+
+    /// A guest's interface joins a network, at its start or while it runs.
+    fn port_created(
+        &mut self,
+        network: &Network,
+        port: &NetworkPort,
+        stdin: &[u8],
+    ) -> Result<(), ApplyError> {
+        self.state
+            .put_object(OwnerKind::Network, network.uuid, stdin)?;
+        self.state.put_port(network.uuid, port, Plug::In)?;
+        let forwards = self.network_forwards(network)?;
+        let known = self
+            .state
+            .record(OwnerKind::Network, network.uuid)?
+            .is_some();
+        let written = self.written_policy(network)?;
+        if (written.is_some() || !forwards.is_empty()) && !known {
+            let (config, deadline) = self.configure()?;
+            let _lock = self.state.lock(deadline)?;
+            let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+            let forwards: Vec<&Forward> = forwards.iter().collect();
+            self.check(&config, &owner, &forwards, None)?;
+            let networks = self.state.networks()?;
+            let record = self.network_record(network, &forwards, written, &networks, None)?;
+            self.apply(&config, record, LibvirtRules::Coming, deadline)?;
+        }
+        self.replan_running_domain(port)
+    }
+
+    fn port_deleted(&mut self, network: &Network, port: &NetworkPort) -> Result<(), ApplyError> {
+        let replanned = if self.is_running(port)? {
+            // Whoever is killed from here on leaves rules of an interface that is not there any more.
+            self.state.distrust()?;
+            self.state.put_port(network.uuid, port, Plug::Out)?;
+            self.replan_running_domain(port)
+        } else {
+            self.state.remove_port(port).map_err(ApplyError::from)
+        };
+        let followed = self.follow_taps(&BTreeSet::from([network.uuid]), LibvirtRules::Coming);
+        replanned.and(followed)
+    }
+
+    /// Whether the owner of a port is a running guest with forwards.
+    fn is_running(&self, port: &NetworkPort) -> Result<bool, ApplyError> {
+        let record = self.state.record(OwnerKind::Domain, port.owner)?;
+        Ok(record.is_some_and(|record| record.phase == Phase::Active))
+    }
+
+    /// An interface was plugged into or out of a running guest.
+    fn replan_running_domain(&mut self, port: &NetworkPort) -> Result<(), ApplyError> {
+        if !self.is_running(port)? {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        let Some(domain) = self.state.domain(port.owner)? else {
+            return Ok(());
+        };
+        let forwards = self.domain_forwards(&domain)?;
+        let forwards: Vec<&Forward> = forwards.iter().collect();
+        config.limits.check_all(&forwards)?;
+        let networks = self.state.networks()?;
+        let plan = self.plan_domain(&domain, &forwards, &networks)?;
+        let old = self.state.record(OwnerKind::Domain, port.owner)?;
+        let record = self.record_of(plan, old.as_ref());
+        // A starting daemon tells of every port again before it inserts its rules, and of every
+        // guest after: what has not changed is left for then.
+        if old.as_ref() == Some(&record) {
+            return Ok(());
+        }
+        self.apply(&config, record, LibvirtRules::Coming, deadline)
+    }
+
+    /// The daemon starts or reloads: what is missing comes back, and the first guest it finds
+    /// running checks once more, since libvirt inserts its own rules in between.
+    fn daemon_started(&mut self) -> Result<(), ApplyError> {
+        if !self.state.has_records() && !self.state.has_domains() {
+            // libvirt may use another firewall from now on.
+            return Ok(self.state.distrust()?);
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        // Whatever fails from here on, the next event compares.
+        self.state.distrust()?;
+        self.reconcile(&config, Vec::new(), LibvirtRules::Coming, deadline)
+    }
+
+    /// An event of a guest that has no forwards still mends the others' after a kill or a restart.
+    fn mend_if_needed(&mut self) -> Result<(), ApplyError> {
+        if self.state.is_trusted() || !self.state.has_records() {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        if self.state.is_trusted() {
+            return Ok(());
+        }
+        let mended = self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline);
+        // Somebody else's trouble must not refuse this guest.
+        if let Err(error) = mended {
+            self.log.write(Severity::Error, error);
+        }
+        Ok(())
+    }
+
+    /// An active owner's record; what has to wait is logged when it is news.
+    pub(crate) fn record_of(&mut self, plan: Plan, old: Option<&Record>) -> Record {
+        let pending: Vec<Waiting> = plan
+            .pending
+            .into_iter()
+            .map(|pending| Waiting {
+                claims: pending.claims,
+                reason: pending.reason,
+            })
+            .collect();
+        let known: HashSet<&Waiting> = old.iter().flat_map(|old| &old.pending).collect();
+        let news = pending.iter().filter(|waiting| !known.contains(waiting));
+        let verb = format!("{}:", plan.ruleset.owner);
+        self.log_each(Severity::Warning, &verb, news);
+        Record {
+            phase: Phase::Active,
+            ruleset: plan.ruleset,
+            pending,
+        }
+    }
+
+    /// Puts taps back into the bridge of a network that was stopped and started under its guests.
+    fn reattach(&mut self, network: &Network) {
+        let Some(bridge) = &network.bridge else {
+            return;
+        };
+        let guests = match self.state.all_ports() {
+            Ok(ports) => ports
+                .into_iter()
+                .filter(|port| port.network == network.uuid && port.plug == Plug::In)
+                .map(|port| port.mac)
+                .collect::<Vec<_>>(),
+            Err(error) => return self.log.write(Severity::Error, error),
+        };
+        if guests.is_empty() {
+            return;
+        }
+        match self.kernel.reattach(bridge, &guests) {
+            Ok(taps) => {
+                for tap in taps {
+                    let message = format!("network '{}': {tap} is back in {bridge}", network.name);
+                    self.log.write(Severity::Info, message);
+                }
+            }
+            Err(error) => self.log.write(Severity::Error, error),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What of the host itself matters to virtual networks, for `portero doctor`.
+
+use crate::engine::Engine;
+use portero_libvirt::Hook;
+use portero_model::Family;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// What of the host itself matters to virtual networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Hooks that libvirt does not find.
+    pub missing_hooks: Vec<MissingHook>,
+    /// Families whose packets the host passes on.
+    pub passes_on: Vec<Family>,
+    /// Families of which iptables judges what goes from port to port of one bridge.
+    pub judges_bridged: Vec<Family>,
+}
+
+/// A hook that libvirt does not find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingHook {
+    /// Where libvirt looks.
+    pub folder: PathBuf,
+    /// The program that should be there.
+    pub program: &'static str,
+    /// The file that is there and cannot be run; nothing is there when absent.
+    pub not_executable: Option<PathBuf>,
+}
+
+impl Engine<'_> {
+    /// What of the host itself matters to virtual networks.
+    pub fn host_facts(&mut self) -> HostFacts {
+        let hooks = self.paths.libvirt.join("hooks");
+        let missing = Hook::ALL.into_iter().filter_map(|hook| {
+            let folder = hooks.join(hook.folder());
+            let program = hook.program();
+            let files = files_of(&folder, program);
+            (!files.iter().any(|file| is_executable(file))).then(|| MissingHook {
+                folder,
+                program,
+                not_executable: files.into_iter().next(),
+            })
+        });
+        let families = |is: &mut dyn FnMut(Family) -> bool| -> Vec<Family> {
+            let families = Family::ALL.into_iter();
+            families.filter(|family| is(*family)).collect()
+        };
+        HostFacts {
+            missing_hooks: missing.collect(),
+            passes_on: families(&mut |family| self.kernel.passes_on(family)),
+            judges_bridged: families(&mut |family| self.kernel.judges_bridged(family)),
+        }
+    }
+}
+
+/// The files in a folder of hooks that are this program, under whatever name: itself, or a link to
+/// it.
+fn files_of(folder: &Path, program: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| fs::canonicalize(entry.path()).ok());
+    files
+        .filter(|file| file.file_name().is_some_and(|name| name == program))
+        .collect()
+}
+
+/// libvirt runs what is executable (`virHookCheck` in src/util/virhook.c).
+fn is_executable(file: &Path) -> bool {
+    let mode = fs::metadata(file).map(|file| file.permissions().mode());
+    mode.is_ok_and(|mode| mode & 0o111 != 0)
+}

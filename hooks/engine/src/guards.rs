@@ -1,0 +1,117 @@
+//! Keeps what guests may not pretend to the interfaces that they have now.
+
+use crate::engine::{Engine, LibvirtRules};
+use crate::state::Plug;
+use crate::{ApplyError, Frame, Record};
+use portero_firewall::{antispoof, Firewall, Script};
+use portero_libvirt::MacAddress;
+use portero_model::{Guards, Owner, OwnerKind, Ruleset};
+use portero_system::Deadline;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+impl Engine<'_> {
+    /// A network's guards with the interfaces that its guests have now, by the ports that libvirt
+    /// told of.
+    pub(crate) fn guards_now(
+        &mut self,
+        owner: &Owner,
+        bridge: &str,
+        guards: Guards,
+    ) -> Result<Guards, ApplyError> {
+        let failed = |source| ApplyError::Guards {
+            object: owner.to_string(),
+            source,
+        };
+        self.kernel.check_guards().map_err(failed)?;
+        let ports = self.state.all_ports()?.into_iter();
+        let guests: Vec<MacAddress> = ports
+            .filter(|port| port.network == owner.uuid && port.plug == Plug::In)
+            .map(|port| port.mac)
+            .collect();
+        let taps = self.kernel.taps(bridge, &guests).map_err(failed)?;
+        Ok(Guards { taps, ..guards })
+    }
+
+    /// The networks that a domain has interfaces on.
+    pub(crate) fn networks_of(&self, domain: Uuid) -> Result<BTreeSet<Uuid>, ApplyError> {
+        let ports = self.state.ports(domain)?;
+        Ok(ports.iter().map(|port| port.network).collect())
+    }
+
+    /// Guards the interfaces that guests have now, and compares nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn guard_interfaces(&mut self) -> Result<(), ApplyError> {
+        if !self.state.frame()?.is_some_and(|frame| frame.guards) {
+            return Ok(());
+        }
+        let ports = self.state.all_ports()?;
+        let networks = ports.iter().map(|port| port.network).collect();
+        self.follow_taps(&networks, LibvirtRules::Standing)
+    }
+
+    /// Guests' interfaces on these networks came or went: their guards follow, and nothing else of
+    /// them is planned anew.
+    pub(crate) fn follow_taps(
+        &mut self,
+        networks: &BTreeSet<Uuid>,
+        libvirt: LibvirtRules,
+    ) -> Result<(), ApplyError> {
+        if networks.is_empty() {
+            return Ok(());
+        }
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        if self.state.frame()?.is_some_and(|frame| !frame.guards) {
+            return Ok(());
+        }
+        for network in networks {
+            let Some(mut record) = self.state.record(OwnerKind::Network, *network)? else {
+                continue;
+            };
+            let ruleset = &mut record.ruleset;
+            let (Some(policy), Some(guards)) = (&ruleset.policy, &ruleset.guards) else {
+                continue;
+            };
+            let now = self.guards_now(&ruleset.owner, &policy.bridge, guards.clone())?;
+            if *guards != now {
+                ruleset.guards = Some(now);
+                self.apply(&config, record, libvirt, deadline)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::scripts`], with those for guards: these are nftables' whichever the firewall is.
+    pub(crate) fn scripts_with_guards(
+        &mut self,
+        firewall: Firewall,
+        old: &[Record],
+        new: &[Record],
+        deadline: Deadline,
+    ) -> Result<(Vec<Script>, Frame), ApplyError> {
+        let (mut scripts, mut frame) = self.scripts(firewall, old, new, deadline)?;
+        let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
+        let observed = self.kernel.observe_guards(deadline)?;
+        append(
+            &mut scripts,
+            antispoof::reconcile_guards(&observed, &rulesets),
+        );
+        frame.guards = rulesets.iter().any(|ruleset| ruleset.guards.is_some());
+        frame.shared |= antispoof::shares_guards(&rulesets);
+        Ok((scripts, frame))
+    }
+}
+
+/// Adds a script to others; what is for one program is one transaction.
+pub(crate) fn append(scripts: &mut Vec<Script>, script: Option<Script>) {
+    let Some(script) = script else {
+        return;
+    };
+    match scripts.last_mut() {
+        Some(last) if last.tool == script.tool => last.text += &script.text,
+        _ => scripts.push(script),
+    }
+}

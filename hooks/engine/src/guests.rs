@@ -1,0 +1,124 @@
+//! What the operator is told of running guests, those without forwards included.
+
+use crate::engine::Engine;
+use crate::inputs;
+use crate::state::Plug;
+use crate::ApplyError;
+use portero_libvirt::{Domain, InterfaceName, MacAddress, Network, ObjectName};
+use portero_model::Family;
+use portero_port_forward::{address_of, Lease};
+use portero_system::files;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// A running guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// Its name; not known of one of another driver than QEMU's.
+    pub name: Option<ObjectName>,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Its interfaces.
+    pub nics: Vec<GuestNic>,
+}
+
+/// An interface of a running guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestNic {
+    /// Its MAC address.
+    pub mac: MacAddress,
+    /// The virtual network that it is on.
+    pub network: Option<String>,
+    /// The host's end.
+    pub target: Option<InterfaceName>,
+    /// Addresses that the network's reservations or leases give it.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Engine<'_> {
+    /// All running guests, in the order of their names: those that libvirt's QEMU driver keeps, and
+    /// others of which a port on a virtual network was told.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn guests(&mut self) -> Result<Vec<Guest>, ApplyError> {
+        let networks = self.state.networks()?;
+        let mut guests: Vec<Guest> = self
+            .running_domains()?
+            .into_iter()
+            .map(|domain| Guest {
+                name: Some(domain.name.clone()),
+                uuid: domain.uuid,
+                nics: domain
+                    .nics
+                    .into_iter()
+                    .map(|nic| GuestNic {
+                        mac: nic.mac,
+                        network: nic.network,
+                        target: nic.target,
+                        addresses: Vec::new(),
+                    })
+                    .collect(),
+            })
+            .collect();
+        let known = guests.len();
+        for port in self.state.all_ports()? {
+            if port.plug == Plug::Out || guests[..known].iter().any(|one| one.uuid == port.owner) {
+                continue;
+            }
+            let network = networks.iter().find(|one| one.uuid == port.network);
+            let nic = GuestNic {
+                mac: port.mac,
+                network: network.map(|network| network.name.to_string()),
+                target: None,
+                addresses: Vec::new(),
+            };
+            match guests.iter_mut().find(|guest| guest.uuid == port.owner) {
+                Some(guest) => guest.nics.push(nic),
+                None => guests.push(Guest {
+                    name: None,
+                    uuid: port.owner,
+                    nics: vec![nic],
+                }),
+            }
+        }
+        self.find_addresses(&mut guests, &networks);
+        guests.sort_by_cached_key(|guest| (guest.name.is_none(), guest.name.clone(), guest.uuid));
+        Ok(guests)
+    }
+
+    fn find_addresses(&self, guests: &mut [Guest], networks: &[Network]) {
+        let mut leases: BTreeMap<&InterfaceName, Vec<Lease>> = BTreeMap::new();
+        for nic in guests.iter_mut().flat_map(|guest| &mut guest.nics) {
+            let of_nic = |network: &&Network| Some(network.name.as_str()) == nic.network.as_deref();
+            let Some(network) = networks.iter().find(of_nic) else {
+                continue;
+            };
+            let Some(bridge) = &network.bridge else {
+                continue;
+            };
+            for family in Family::ALL {
+                let address = address_of(network, nic.mac, family, || {
+                    let read = || inputs::leases(&self.paths, bridge);
+                    leases.entry(bridge).or_insert_with(read)
+                });
+                nic.addresses.extend(address);
+            }
+        }
+    }
+
+    /// The domains in libvirt's own state, or, where it keeps none there, those with forwards.
+    fn running_domains(&mut self) -> Result<Vec<Domain>, ApplyError> {
+        let folder = self.paths.libvirt_domains.clone();
+        if !folder.is_dir() {
+            return Ok(self.state.domains()?);
+        }
+        let mut domains = Vec::new();
+        for name in files::names(&folder, ".xml")? {
+            let running = self.running_domain(&folder.join(name))?;
+            domains.extend(running.map(|running| running.domain));
+        }
+        Ok(domains)
+    }
+}

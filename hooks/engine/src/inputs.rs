@@ -1,0 +1,389 @@
+//! Gathers what planning needs: configuration, networks, ports and leases.
+
+use crate::check::{check_alone, new_claims};
+use crate::config::{element_in_file, group};
+use crate::engine::Engine;
+use crate::policies::NetworkPolicy;
+use crate::state::{Plug, RecordedPort};
+use crate::{ApplyError, Config, Phase, Record};
+use portero_host_bridge::HostBridge;
+use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
+use portero_model::{Claim, Origin, Owner, OwnerKind, Ruleset};
+use portero_port_forward::{
+    check_listeners, check_others, parse, parse_leases, plan_domain, plan_network, Attachment,
+    Forward, Lease, Plan,
+};
+use portero_routed_policy::{compile, Compiled, Context, WrittenPolicy};
+use portero_system::{files, Paths, Severity};
+use portero_xml::{Element, Problem};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+impl Engine<'_> {
+    /// A domain's forwards: of its metadata, then of its file.
+    pub(crate) fn domain_forwards(&self, domain: &Domain) -> Result<Vec<Forward>, ApplyError> {
+        forwards(OwnerKind::Domain, &self.domain_elements(domain)?)
+    }
+
+    /// portero's elements for a domain.
+    pub(crate) fn domain_elements(
+        &self,
+        domain: &Domain,
+    ) -> Result<Vec<(Element, Origin)>, ApplyError> {
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        self.elements(owner, &domain.name, domain.metadata())
+    }
+
+    /// A network's forwards: of its metadata, then of its file.
+    pub(crate) fn network_forwards(&self, network: &Network) -> Result<Vec<Forward>, ApplyError> {
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let elements = self.elements(owner, &network.name, network.metadata())?;
+        forwards(OwnerKind::Network, &elements)
+    }
+
+    /// portero's elements for an object: in its metadata, then in its file.
+    fn elements(
+        &self,
+        owner: Owner,
+        name: &ObjectName,
+        metadata: Result<Option<Element>, Problem>,
+    ) -> Result<Vec<(Element, Origin)>, ApplyError> {
+        let kind = owner.kind;
+        let metadata = metadata.map_err(|source| ApplyError::Metadata {
+            object: owner.to_string(),
+            source,
+        })?;
+        let metadata = metadata.map(|element| (element, Origin::Metadata(owner)));
+        let file = element_in_file(&self.paths, kind, name, self.trusted_user)?;
+        Ok(metadata.into_iter().chain(file).collect())
+    }
+
+    /// What a network says of the bridge on the host that it needs.
+    pub(crate) fn host_bridge(
+        &self,
+        network: &Network,
+    ) -> Result<Option<(HostBridge, Origin)>, ApplyError> {
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        for (element, origin) in self.elements(owner, &network.name, network.metadata())? {
+            let wanted = HostBridge::of(&element).map_err(|source| ApplyError::HostBridge {
+                origin: origin.clone(),
+                source,
+            })?;
+            if let Some(wanted) = wanted {
+                return Ok(Some((wanted, origin)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A network's policy as it is written, in its metadata or its file.
+    pub(crate) fn written_policy(
+        &self,
+        network: &Network,
+    ) -> Result<Option<(WrittenPolicy, Origin)>, ApplyError> {
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let mut found: Option<(WrittenPolicy, Origin)> = None;
+        for (element, origin) in self.elements(owner, &network.name, network.metadata())? {
+            let written = WrittenPolicy::of(&element).map_err(|source| ApplyError::Policy {
+                origin: origin.clone(),
+                source,
+            })?;
+            match (written, &found) {
+                (None, _) => {}
+                (Some(written), None) => found = Some((written, origin)),
+                (Some(written), Some((_, metadata))) => {
+                    return Err(ApplyError::TwoPolicies {
+                        file: origin,
+                        line: written.line,
+                        metadata: metadata.clone(),
+                    })
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// A network's policy with every name resolved.
+    pub(crate) fn compiled_policy(
+        &self,
+        network: &Network,
+        networks: &[Network],
+    ) -> Result<Option<NetworkPolicy>, ApplyError> {
+        let Some((written, origin)) = self.written_policy(network)? else {
+            return Ok(None);
+        };
+        self.compile(network, networks, written, origin).map(Some)
+    }
+
+    /// Resolves the names of a policy.
+    pub(crate) fn compile(
+        &self,
+        network: &Network,
+        networks: &[Network],
+        written: WrittenPolicy,
+        origin: Origin,
+    ) -> Result<NetworkPolicy, ApplyError> {
+        let groups = |name: &ObjectName| {
+            group(&self.paths, name, self.trusted_user).map_err(|error| error.to_string())
+        };
+        let around = Context {
+            networks,
+            groups: &groups,
+        };
+        match compile(network, &written, &around) {
+            Ok(compiled) => Ok(NetworkPolicy {
+                written,
+                origin,
+                compiled,
+            }),
+            Err(source) => Err(ApplyError::Policy { origin, source }),
+        }
+    }
+
+    /// What a network is to be given. Warnings about its policy are logged when it is news.
+    pub(crate) fn network_record(
+        &mut self,
+        network: &Network,
+        forwards: &[&Forward],
+        written: Option<(WrittenPolicy, Origin)>,
+        networks: &[Network],
+        old: Option<&Record>,
+    ) -> Result<Record, ApplyError> {
+        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let compiled = match written {
+            Some((written, origin)) => Some(self.compile(network, networks, written, origin)?),
+            None => None,
+        };
+        let mut plan = plan_network(owner, forwards, network)?;
+        if let Some(Compiled {
+            policy,
+            guards,
+            warnings,
+        }) = compiled.map(|policy| policy.compiled)
+        {
+            if old.and_then(|old| old.ruleset.policy.as_ref()) != Some(&policy) {
+                for warning in warnings {
+                    let message = format!("{}: policy: {warning}", plan.ruleset.owner);
+                    self.log.write(Severity::Warning, message);
+                }
+            }
+            let owner = &plan.ruleset.owner;
+            let guards = guards.map(|guards| self.guards_now(owner, &policy.bridge, guards));
+            plan.ruleset.guards = guards.transpose()?;
+            plan.ruleset.policy = Some(policy);
+        }
+        Ok(self.record_of(plan, old))
+    }
+
+    /// Plans one domain's forwards from everything known now.
+    pub(crate) fn plan_domain(
+        &self,
+        domain: &Domain,
+        forwards: &[&Forward],
+        networks: &[Network],
+    ) -> Result<Plan, ApplyError> {
+        let ports = self.state.ports(domain.uuid)?;
+        let attachments = attachments(domain, &ports, networks);
+        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        // One reading for all of a domain's forwards.
+        let known: RefCell<BTreeMap<InterfaceName, Rc<[Lease]>>> = RefCell::default();
+        let leases = |bridge: &InterfaceName| -> Rc<[Lease]> {
+            let mut known = known.borrow_mut();
+            let read = || leases(&self.paths, bridge).into();
+            known.entry(bridge.clone()).or_insert_with(read).clone()
+        };
+        Ok(plan_domain(owner, forwards, &attachments, &leases)?)
+    }
+
+    /// What every owner should have now. `known` are owners that have just been planned. An owner
+    /// whose configuration has become wrong keeps what it had.
+    pub(crate) fn desired(
+        &mut self,
+        config: &Config,
+        known: Vec<Record>,
+        old: &[Record],
+    ) -> Result<Vec<Record>, ApplyError> {
+        let mut desired = known;
+        let networks = self.state.networks()?;
+        for network in &networks {
+            let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+            if is_known(&owner, &desired) {
+                continue;
+            }
+            let before = old
+                .iter()
+                .find(|record| same_owner(&record.ruleset.owner, &owner));
+            let planned = self.network_forwards(network).and_then(|forwards| {
+                let forwards: Vec<&Forward> = forwards.iter().collect();
+                self.check_desired(config, &owner, &forwards, &desired, old)?;
+                let written = self.written_policy(network)?;
+                self.network_record(network, &forwards, written, &networks, before)
+            });
+            self.add_desired(&owner, planned, old, &mut desired);
+        }
+        for domain in &self.state.domains()? {
+            let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+            if is_known(&owner, &desired) {
+                continue;
+            }
+            let is_prepared = |record: &&Record| {
+                same_owner(&record.ruleset.owner, &owner) && record.phase == Phase::Prepared
+            };
+            if let Some(prepared) = old.iter().find(is_prepared) {
+                let mut claimed = prepared.clone();
+                claimed.ruleset.rules.clear();
+                desired.push(claimed);
+                continue;
+            }
+            let planned = self.domain_forwards(domain).and_then(|forwards| {
+                let forwards: Vec<&Forward> = forwards.iter().collect();
+                self.check_desired(config, &owner, &forwards, &desired, old)?;
+                let plan = self.plan_domain(domain, &forwards, &networks)?;
+                let before = old
+                    .iter()
+                    .find(|record| same_owner(&record.ruleset.owner, &owner));
+                Ok(self.record_of(plan, before))
+            });
+            self.add_desired(&owner, planned, old, &mut desired);
+        }
+        Ok(desired)
+    }
+
+    /// Checks an owner against limits, itself, all others, as planned already or else as they were,
+    /// and the host's programs. Nobody can have taken what it held, so an owner that asks for no more
+    /// is not compared with the others again.
+    fn check_desired(
+        &mut self,
+        config: &Config,
+        owner: &Owner,
+        forwards: &[&Forward],
+        desired: &[Record],
+        old: &[Record],
+    ) -> Result<(), ApplyError> {
+        check_alone(config, forwards)?;
+        let held: HashSet<&Claim> = old
+            .iter()
+            .filter(|record| same_owner(&record.ruleset.owner, owner))
+            .flat_map(|record| &record.ruleset.claims)
+            .collect();
+        let new = new_claims(forwards, &held);
+        if new.is_empty() {
+            return Ok(());
+        }
+        let still: Vec<&Ruleset> = old
+            .iter()
+            .map(|record| &record.ruleset)
+            .filter(|ruleset| !is_known(&ruleset.owner, desired))
+            .filter(|ruleset| {
+                self.state
+                    .has_object(ruleset.owner.kind, ruleset.owner.uuid)
+            })
+            .collect();
+        let others = desired.iter().map(|record| &record.ruleset).chain(still);
+        check_others(owner, forwards, others)?;
+        let listeners = self.kernel.listeners(&new)?;
+        Ok(check_listeners(
+            forwards,
+            &held,
+            &listeners,
+            &config.limits,
+        )?)
+    }
+
+    fn add_desired(
+        &mut self,
+        owner: &Owner,
+        planned: Result<Record, ApplyError>,
+        old: &[Record],
+        desired: &mut Vec<Record>,
+    ) {
+        let old = old
+            .iter()
+            .find(|record| same_owner(&record.ruleset.owner, owner));
+        match planned {
+            Ok(record) if record.ruleset.is_empty() => {}
+            Ok(record) => desired.push(record),
+            Err(error) => {
+                let keeps = ApplyError::Keeps {
+                    owner: owner.clone(),
+                    source: Box::new(error),
+                };
+                self.log.write(Severity::Error, keeps);
+                desired.extend(old.cloned());
+            }
+        }
+    }
+}
+
+/// The domain's interfaces on virtual networks: those of its XML, less those that were unplugged
+/// since, and those that were plugged in since.
+fn attachments<'a>(
+    domain: &'a Domain,
+    ports: &[RecordedPort],
+    networks: &'a [Network],
+) -> Vec<Attachment<'a>> {
+    let (there, gone): (Vec<&RecordedPort>, Vec<&RecordedPort>) =
+        ports.iter().partition(|port| port.plug == Plug::In);
+    let has = |ports: &[&RecordedPort], mac| ports.iter().any(|port| port.mac == mac);
+    let mut attachments: Vec<Attachment<'_>> = domain
+        .nics
+        .iter()
+        .filter(|nic| has(&there, nic.mac) || !has(&gone, nic.mac))
+        .filter_map(|nic| {
+            let name = nic.network.as_deref()?;
+            Some(Attachment {
+                mac: nic.mac,
+                network_name: name,
+                network: networks
+                    .iter()
+                    .find(|network| network.name.as_str() == name),
+            })
+        })
+        .collect();
+    for port in there {
+        let plugged_later = attachments.iter().all(|known| known.mac != port.mac);
+        let network = networks.iter().find(|network| network.uuid == port.network);
+        if let (true, Some(network)) = (plugged_later, network) {
+            attachments.push(Attachment {
+                mac: port.mac,
+                network_name: network.name.as_str(),
+                network: Some(network),
+            });
+        }
+    }
+    attachments
+}
+
+fn forwards(kind: OwnerKind, elements: &[(Element, Origin)]) -> Result<Vec<Forward>, ApplyError> {
+    let mut forwards = Vec::new();
+    for (element, origin) in elements {
+        forwards.extend(parse(element, kind, origin)?);
+    }
+    Ok(forwards)
+}
+
+/// Whether an owner is among those that have been planned.
+fn is_known(owner: &Owner, planned: &[Record]) -> bool {
+    let mut planned = planned.iter();
+    planned.any(|record| same_owner(&record.ruleset.owner, owner))
+}
+
+/// Whether two owners are the same object, whatever its name is now.
+pub(crate) fn same_owner(a: &Owner, b: &Owner) -> bool {
+    (a.kind, a.uuid) == (b.kind, b.uuid)
+}
+
+/// The current leases of a bridge; a file that cannot be read holds none.
+#[must_use]
+pub fn leases(paths: &Paths, bridge: &InterfaceName) -> Vec<Lease> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    files::read(&paths.leases.join(format!("{bridge}.status")))
+        .ok()
+        .flatten()
+        .and_then(|json| parse_leases(&json, now).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,283 @@
+//! What the operator is told of networks: their policies as written, as given and as in the
+//! firewall.
+
+use crate::config::{file_of, parse};
+use crate::engine::Engine;
+use crate::{ApplyError, Record};
+use portero_firewall::Firewall;
+use portero_libvirt::{Network, ObjectName};
+use portero_model::{Counters, Family, Origin, OwnerKind, Policy, Ruleset};
+use portero_routed_policy::{Compiled, Group, WrittenPolicy};
+use portero_system::{files, FileError, Whereabouts};
+use portero_xml::{Element, NAMESPACE};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// An active network.
+#[derive(Debug)]
+pub struct ActiveNetwork {
+    /// The network.
+    pub network: Network,
+    /// What it was given.
+    pub given: Option<Ruleset>,
+    /// Whether that is in the firewall and can be reached.
+    pub is_in_firewall: bool,
+    /// Its policy as it is written now.
+    pub written: Result<Option<NetworkPolicy>, ApplyError>,
+    /// The administrator's own file for it.
+    pub file: OwnFile,
+}
+
+/// The administrator's file for a network, /etc/portero/networks/NAME.xml.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnFile {
+    /// It is there.
+    There(PathBuf),
+    /// It is not.
+    Missing(PathBuf),
+}
+
+impl ActiveNetwork {
+    /// The policy that it was given.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        self.given.as_ref()?.policy.as_ref()
+    }
+
+    /// Its policy as it is written, if that is what it was given.
+    #[must_use]
+    pub fn written_as_given(&self) -> Option<&NetworkPolicy> {
+        let written = self.written.as_ref().ok()?.as_ref()?;
+        (Some(&written.compiled.policy) == self.policy()).then_some(written)
+    }
+}
+
+/// A network's policy.
+#[derive(Debug)]
+pub struct NetworkPolicy {
+    /// As it is written.
+    pub written: WrittenPolicy,
+    /// Where that is.
+    pub origin: Origin,
+    /// With every name resolved.
+    pub compiled: Compiled,
+}
+
+/// What can be checked.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// The policy of an active network.
+    Network(&'a ObjectName),
+    /// A file with a `<network>`, or with a `<portero:network>` or a `<portero:group>` as in
+    /// /etc/portero.
+    File {
+        /// The file.
+        path: &'a Path,
+        /// The active network that a `<portero:network>` is for.
+        network: Option<&'a ObjectName>,
+    },
+}
+
+/// What has been found right.
+#[derive(Debug)]
+pub enum Checked {
+    /// A policy, as the network would have it.
+    Policy {
+        /// The network.
+        network: Box<Network>,
+        /// Its policy.
+        policy: Box<NetworkPolicy>,
+    },
+    /// There is no policy in it.
+    NoPolicy,
+    /// A policy of which the network is not known.
+    Written(Box<WrittenPolicy>),
+    /// A group of peers.
+    Group(Group),
+}
+
+/// A bridge's name where libvirt has yet to find one.
+const BRIDGE: &str = "virbrN";
+
+impl Engine<'_> {
+    /// All active networks, in the order of their names.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn networks(&mut self) -> Result<Vec<ActiveNetwork>, ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        let networks = self.active_networks()?;
+        let records = self.all_records()?;
+        let firewall = self.choose(&config, deadline)?.firewall;
+        let seen = self.observe(firewall, &records, deadline)?;
+        let active = networks.iter().map(|network| {
+            let is_its_own = |record: &&Record| {
+                let owner = &record.ruleset.owner;
+                (owner.kind, owner.uuid) == (OwnerKind::Network, network.uuid)
+            };
+            let given = records.iter().find(is_its_own);
+            let given = given.map(|record| record.ruleset.clone());
+            ActiveNetwork {
+                network: network.clone(),
+                is_in_firewall: given.as_ref().is_none_or(|ruleset| seen.holds(ruleset)),
+                given,
+                written: self.compiled_policy(network, &networks),
+                file: self.own_file(network),
+            }
+        });
+        Ok(active.collect())
+    }
+
+    fn own_file(&self, network: &Network) -> OwnFile {
+        let path = file_of(&self.paths, OwnerKind::Network, &network.name);
+        if path.exists() {
+            OwnFile::There(path)
+        } else {
+            OwnFile::Missing(path)
+        }
+    }
+
+    fn active_networks(&self) -> Result<Vec<Network>, ApplyError> {
+        self.refresh_networks()?;
+        let mut networks = self.state.networks()?;
+        networks.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(networks)
+    }
+
+    /// What the clauses of these policies have counted.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the firewall cannot be read.
+    pub fn counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        let rulesets = rulesets.iter();
+        Ok(match self.choose(&config, deadline)?.firewall {
+            Firewall::Iptables => {
+                let counted = self.kernel.count_iptables(deadline)?;
+                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
+            }
+            Firewall::Nftables => {
+                let counted = self.kernel.count_nftables(deadline)?;
+                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
+            }
+        })
+    }
+
+    /// Says what a policy would become; changes nothing in the firewall.
+    ///
+    /// # Errors
+    /// [`ApplyError`] with the file, the element and the line of what is wrong.
+    pub fn check_policy(&mut self, subject: Subject<'_>) -> Result<Checked, ApplyError> {
+        let (_, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        let networks = self.active_networks()?;
+        match subject {
+            Subject::Network(name) => {
+                let network = named(name, &networks)?;
+                let policy = self.compiled_policy(network, &networks)?;
+                Ok(checked(network, policy))
+            }
+            Subject::File { path, network } => self.check_file(path, network, networks),
+        }
+    }
+
+    fn check_file(
+        &self,
+        path: &Path,
+        network: Option<&ObjectName>,
+        mut networks: Vec<Network>,
+    ) -> Result<Checked, ApplyError> {
+        let origin = Origin::File(path.display().to_string());
+        let wrong = |source| ApplyError::Policy {
+            origin: origin.clone(),
+            source,
+        };
+        let content = files::read_named(path)?.ok_or_else(|| FileError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
+        let root = parse(path, &content)?;
+        match (root.namespace(), root.name()) {
+            (None, "network") => {
+                let mut network = Network::from_definition(&root).map_err(wrong)?;
+                if network.bridge.is_none() && network.mode.is_routed_by_host() {
+                    network.bridge = BRIDGE.parse().ok();
+                }
+                let metadata = network.metadata().map_err(wrong)?;
+                networks.retain(|active| active.name != network.name);
+                networks.push(network.clone());
+                self.check_element(metadata.as_ref(), &network, &networks, origin)
+            }
+            (Some(NAMESPACE), "network") => match network.or(self.named_by(path, &networks)) {
+                Some(name) => {
+                    let network = named(name, &networks)?;
+                    self.check_element(Some(&root), network, &networks, origin)
+                }
+                None => Ok(WrittenPolicy::of(&root)
+                    .map_err(wrong)?
+                    .map_or(Checked::NoPolicy, |policy| {
+                        Checked::Written(Box::new(policy))
+                    })),
+            },
+            (Some(NAMESPACE), "group") => Group::of(&root).map(Checked::Group).map_err(wrong),
+            _ => Err(wrong(root.problem(
+                "expected <network>, or <network> or <group> of portero's namespace",
+            ))),
+        }
+    }
+
+    /// The active network whose file in /etc/portero this is.
+    fn named_by<'n>(&self, path: &Path, networks: &'n [Network]) -> Option<&'n ObjectName> {
+        let mut names = networks.iter().map(|network| &network.name);
+        names.find(|name| file_of(&self.paths, OwnerKind::Network, name) == path)
+    }
+
+    fn check_element(
+        &self,
+        element: Option<&Element>,
+        network: &Network,
+        networks: &[Network],
+        origin: Origin,
+    ) -> Result<Checked, ApplyError> {
+        let written = element
+            .map_or(Ok(None), WrittenPolicy::of)
+            .map_err(|source| ApplyError::Policy {
+                origin: origin.clone(),
+                source,
+            })?;
+        let policy = written.map(|written| self.compile(network, networks, written, origin));
+        Ok(checked(network, policy.transpose()?))
+    }
+
+    /// Where an address is, seen from the host.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the routes cannot be read.
+    pub fn whereabouts(&mut self, address: IpAddr) -> Result<Whereabouts, ApplyError> {
+        let (_, deadline) = self.configure_or_default();
+        Ok(self.kernel.whereabouts(address, deadline)?)
+    }
+
+    /// Whether the host passes packets of a family on.
+    pub fn passes_on(&mut self, family: Family) -> bool {
+        self.kernel.passes_on(family)
+    }
+}
+
+fn named<'a>(name: &ObjectName, networks: &'a [Network]) -> Result<&'a Network, ApplyError> {
+    let found = networks.iter().find(|network| network.name == *name);
+    found.ok_or_else(|| ApplyError::NoNetwork { name: name.clone() })
+}
+
+fn checked(network: &Network, policy: Option<NetworkPolicy>) -> Checked {
+    match policy {
+        Some(policy) => Checked::Policy {
+            network: Box::new(network.clone()),
+            policy: Box::new(policy),
+        },
+        None => Checked::NoPolicy,
+    }
+}

@@ -1,0 +1,225 @@
+//! Takes over what libvirt keeps of active domains and networks in its own state: it has the metadata
+//! that was changed while they run, of which no hook is told.
+
+use crate::engine::{Engine, LibvirtRules};
+use crate::state::{OutdatedPort, Plug};
+use crate::{ApplyError, Phase, Record};
+use portero_libvirt::{
+    Domain, Event, MacAddress, NetworkOperation, ObjectName, QemuOperation, Status,
+};
+use portero_model::{Owner, OwnerKind};
+use portero_system::{files, FileError};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A domain as libvirt has saved it while it runs.
+pub(crate) struct Running {
+    pub(crate) domain: Domain,
+    /// In the form in which a hook gets it.
+    stdin: Vec<u8>,
+    /// When that was.
+    saved: SystemTime,
+}
+
+impl Engine<'_> {
+    /// Gives a running domain what it asks for now, if libvirt may have saved another wish of it.
+    ///
+    /// # Errors
+    /// As [`Engine::settle_domain`].
+    pub fn follow_domain(&mut self, name: &ObjectName) -> Result<(), ApplyError> {
+        // libvirt saves a domain for many reasons: none but another wish is worth the lock.
+        match self.running_domain(&self.status_path(name))? {
+            Some(Running { domain, saved, .. })
+                if !self.is_known(&domain)? || !self.unplugged(&domain, saved)?.is_empty() =>
+            {
+                self.settle_domain(name).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a running domain what it asks for now; gives what it has then.
+    ///
+    /// # Errors
+    /// [`ApplyError::Keeps`] when it cannot have what it asks for; others when it cannot be given.
+    pub fn settle_domain(&mut self, name: &ObjectName) -> Result<Option<Record>, ApplyError> {
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        // One that is gone by now was told to the hook, which waits for the lock or had it.
+        let Some(running) = self.running_domain(&self.status_path(name))? else {
+            return Ok(None);
+        };
+        let domain = &running.domain;
+        let is_unplugged = self.forget_unplugged(domain, running.saved)?;
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        if self.is_known(domain)? && !is_unplugged {
+            return Ok(old);
+        }
+        self.refresh_networks()?;
+        self.take_over(&running)?;
+        let record = self
+            .domain_forwards(domain)
+            .and_then(|forwards| self.domain_record(&config, domain, &forwards, old.as_ref()))
+            .map_err(|source| keeps(domain, source))?;
+        self.apply(&config, record, LibvirtRules::Standing, deadline)?;
+        Ok(self.state.record(OwnerKind::Domain, domain.uuid)?)
+    }
+
+    fn status_path(&self, name: &ObjectName) -> PathBuf {
+        self.paths.libvirt_domains.join(format!("{name}.xml"))
+    }
+
+    /// Takes over what libvirt says of all active domains and networks.
+    pub(crate) fn refresh(&mut self) -> Result<(), ApplyError> {
+        self.refresh_networks()?;
+        self.refresh_domains()
+    }
+
+    pub(crate) fn refresh_networks(&self) -> Result<(), ApplyError> {
+        let folder = &self.paths.libvirt_networks;
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let mut active = HashSet::new();
+        for name in files::names(folder, ".xml")? {
+            let Some(file) = files::read(&folder.join(name))? else {
+                continue;
+            };
+            let Some(status) = Status::read(&file, OwnerKind::Network.name()) else {
+                continue;
+            };
+            // As a hook gets it.
+            let stdin = format!("<hookData>\n{}\n</hookData>\n", status.object);
+            if let Ok(Event::Network { network, .. }) =
+                Event::network(NetworkOperation::Started, stdin.as_bytes())
+            {
+                self.state
+                    .put_object(OwnerKind::Network, network.uuid, stdin.as_bytes())?;
+                active.insert(network.uuid);
+            }
+        }
+        Ok(self.state.forget_others(OwnerKind::Network, &active)?)
+    }
+
+    fn refresh_domains(&mut self) -> Result<(), ApplyError> {
+        let folder = self.paths.libvirt_domains.clone();
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let mut active = HashSet::new();
+        for name in files::names(&folder, ".xml")? {
+            let Some(running) = self.running_domain(&folder.join(name))? else {
+                continue;
+            };
+            active.insert(running.domain.uuid);
+            self.forget_unplugged(&running.domain, running.saved)?;
+            if !self.is_known(&running.domain)? {
+                self.take_over(&running)?;
+            }
+        }
+        Ok(self.state.forget_others(OwnerKind::Domain, &active)?)
+    }
+
+    /// The domain in a status file of libvirt's; nothing when its process does not run. libvirt tells
+    /// the hook `stopped` first and removes the file then.
+    pub(crate) fn running_domain(&mut self, path: &Path) -> Result<Option<Running>, ApplyError> {
+        let Some((file, saved)) = files::read_dated(path)? else {
+            return Ok(None);
+        };
+        let running = Status::read(&file, OwnerKind::Domain.name()).filter(|status| {
+            let process = status.process;
+            process.is_some_and(|process| self.kernel.has_process(process))
+        });
+        let Some(Status { object, .. }) = running else {
+            return Ok(None);
+        };
+        let stdin = object.as_bytes();
+        Ok(match Event::domain(QemuOperation::Started, stdin) {
+            Ok(Event::Domain { domain, .. }) => Some(Running {
+                domain,
+                stdin: stdin.to_owned(),
+                saved,
+            }),
+            _ => None,
+        })
+    }
+
+    /// What is recorded of interfaces that libvirt had taken from a running guest by the time of which
+    /// this is known of it, without a hook that lived to note it.
+    fn unplugged(
+        &self,
+        domain: &Domain,
+        known: SystemTime,
+    ) -> Result<Vec<OutdatedPort>, FileError> {
+        let has: HashSet<MacAddress> = domain.nics.iter().map(|nic| nic.mac).collect();
+        self.state.outdated_ports(domain.uuid, &has, known)
+    }
+
+    /// Forgets that; says whether there was any.
+    pub(crate) fn forget_unplugged(
+        &self,
+        domain: &Domain,
+        known: SystemTime,
+    ) -> Result<bool, FileError> {
+        let unplugged = self.unplugged(domain, known)?;
+        if unplugged.iter().any(|port| port.plug == Plug::In) {
+            // Nothing else would say that its rules are to go.
+            self.state.distrust()?;
+        }
+        for port in &unplugged {
+            files::remove(&port.path)?;
+        }
+        Ok(!unplugged.is_empty())
+    }
+
+    /// Whether a running domain asks for nothing else than it did before. One that is just starting
+    /// is the hooks'.
+    fn is_known(&self, domain: &Domain) -> Result<bool, ApplyError> {
+        let record = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        if record.as_ref().is_some_and(is_prepared) {
+            return Ok(true);
+        }
+        Ok(match self.state.domain(domain.uuid)? {
+            Some(known) => {
+                known.metadata() == domain.metadata() && interfaces(&known).eq(interfaces(domain))
+            }
+            None => !self.asks_for_anything(domain),
+        })
+    }
+
+    fn asks_for_anything(&self, domain: &Domain) -> bool {
+        // What is wrong is said when it is planned.
+        self.domain_elements(domain)
+            .map_or(true, |elements| !elements.is_empty())
+    }
+
+    /// Keeps what a running domain asks for; of one that asks for nothing, nothing is kept.
+    fn take_over(&self, running: &Running) -> Result<(), FileError> {
+        let Running { domain, stdin, .. } = running;
+        if self.asks_for_anything(domain) {
+            self.state.put_object(OwnerKind::Domain, domain.uuid, stdin)
+        } else {
+            self.state.remove_object(OwnerKind::Domain, domain.uuid)
+        }
+    }
+}
+
+fn is_prepared(record: &Record) -> bool {
+    record.phase == Phase::Prepared
+}
+
+/// What of a domain's interfaces says where its forwards lead.
+fn interfaces(domain: &Domain) -> impl Iterator<Item = (MacAddress, Option<&str>)> {
+    domain
+        .nics
+        .iter()
+        .map(|nic| (nic.mac, nic.network.as_deref()))
+}
+
+fn keeps(domain: &Domain, source: ApplyError) -> ApplyError {
+    ApplyError::Keeps {
+        owner: Owner::new(OwnerKind::Domain, domain.uuid, &domain.name),
+        source: Box::new(source),
+    }
+}

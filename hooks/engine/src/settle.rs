@@ -1,0 +1,230 @@
+//! Compares the whole firewall with what is wanted, mends what differs, and goes back to what was
+//! when that fails.
+
+use crate::engine::{Engine, LibvirtRules};
+use crate::firewall::Choice;
+use crate::inputs::same_owner;
+use crate::{ApplyError, Config, Frame, Record};
+use portero_firewall::Firewall;
+use portero_model::{Rule, Ruleset, Tap};
+use portero_system::{Deadline, FileError, Flow, Severity};
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+
+/// How many forwards or interfaces of one owner are named in the log when they come or go together.
+const LOGGED_CHANGES: usize = 20;
+
+impl Engine<'_> {
+    /// All records.
+    pub(crate) fn all_records(&self) -> Result<Vec<Record>, FileError> {
+        self.state.records()?.collect()
+    }
+
+    /// Brings the firewall to what all inputs ask for; `known` are owners planned already.
+    pub(crate) fn reconcile(
+        &mut self,
+        config: &Config,
+        known: Vec<Record>,
+        libvirt: LibvirtRules,
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let old = self.all_records()?;
+        let desired = self.desired(config, known, &old)?;
+        self.state.distrust()?;
+        self.state.sweep()?;
+        let choice = self.choose(config, deadline)?;
+        let frame = match self.settle(choice.firewall, &old, &desired, deadline) {
+            Ok(frame) => frame,
+            Err(error) => {
+                if !deadline.left().is_zero() {
+                    if let Err(second) = self.settle(choice.firewall, &desired, &old, deadline) {
+                        let message = format!("cannot go back to the rules before: {second}");
+                        self.log.write(Severity::Error, message);
+                    }
+                }
+                return Err(error);
+            }
+        };
+        let is_clean = !choice.withdraw || self.leave_other(&choice, &old, deadline);
+        let mut noted = self.note_all(&old, &desired);
+        if is_clean {
+            noted = noted.and_then(|()| self.note_comparison(&frame, libvirt));
+        }
+        self.forgive(noted);
+        Ok(())
+    }
+
+    /// Writes what everybody has now, and tells of what has changed.
+    fn note_all(&mut self, old: &[Record], desired: &[Record]) -> Result<(), FileError> {
+        let mut noted = Ok(());
+        for record in old {
+            let owner = &record.ruleset.owner;
+            let is_gone = !desired
+                .iter()
+                .any(|desired| same_owner(&desired.ruleset.owner, owner));
+            if is_gone {
+                noted = noted.and(self.state.remove_record(owner.kind, owner.uuid));
+                self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
+            }
+        }
+        for record in desired {
+            let before = old
+                .iter()
+                .find(|old| same_owner(&old.ruleset.owner, &record.ruleset.owner));
+            if before != Some(record) {
+                noted = noted.and(self.state.put_record(record));
+                let nothing = Ruleset::empty(record.ruleset.owner.clone());
+                self.log_change(before.map_or(&nothing, |old| &old.ruleset), &record.ruleset);
+            }
+        }
+        noted
+    }
+
+    fn note_comparison(&self, frame: &Frame, libvirt: LibvirtRules) -> Result<(), FileError> {
+        self.state.put_frame(frame)?;
+        match libvirt {
+            LibvirtRules::Standing => {
+                self.state.note_comparison()?;
+                self.state.trust()
+            }
+            LibvirtRules::Coming => Ok(()),
+        }
+    }
+
+    /// Takes everything from both firewalls, whoever it was given to.
+    pub(crate) fn clear(&mut self, config: &Config, deadline: Deadline) -> Result<(), ApplyError> {
+        let old = self.all_records()?;
+        self.state.distrust()?;
+        self.state.sweep()?;
+        let choice = self.choose(config, deadline)?;
+        let frame = self.settle(choice.firewall, &old, &[], deadline)?;
+        if choice.withdraw {
+            self.empty(choice.firewall.other(), &old, deadline)?;
+        }
+        for record in &old {
+            let owner = &record.ruleset.owner;
+            self.state.remove_record(owner.kind, owner.uuid)?;
+            self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
+        }
+        Ok(self.state.put_frame(&frame)?)
+    }
+
+    fn settle(
+        &mut self,
+        firewall: Firewall,
+        old: &[Record],
+        new: &[Record],
+        deadline: Deadline,
+    ) -> Result<Frame, ApplyError> {
+        let (scripts, frame) = self.scripts_with_guards(firewall, old, new, deadline)?;
+        self.commit(&scripts, deadline)?;
+        let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
+        let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();
+        self.follow(&before, &after, deadline)?;
+        self.reset_others(&after, deadline)?;
+        Ok(frame)
+    }
+
+    /// Takes everything from the firewall that is no longer used; says whether that is done. The
+    /// rules are right where they belong, so whatever fails here is left for the next event.
+    fn leave_other(&mut self, choice: &Choice, old: &[Record], deadline: Deadline) -> bool {
+        let firewall = choice.firewall.other();
+        let withdrawn = self.empty(firewall, old, deadline);
+        if let Err(error) = &withdrawn {
+            let message = format!("cannot take the rules from {firewall}: {error}");
+            self.log.write(Severity::Error, message);
+        }
+        withdrawn.is_ok()
+    }
+
+    /// Takes everything from a firewall.
+    fn empty(
+        &mut self,
+        firewall: Firewall,
+        old: &[Record],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let (scripts, _) = self.scripts(firewall, old, &[], deadline)?;
+        self.commit(&scripts, deadline)
+    }
+
+    /// What has to follow a commit: the loopback setting of bridges, and UDP connections that were
+    /// tracked under the rules before.
+    pub(crate) fn follow(
+        &mut self,
+        old: &[&Ruleset],
+        new: &[&Ruleset],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        self.set_localnet(old, new)?;
+        self.set_neighbors(old, new, deadline)?;
+        let flows = |rulesets: &[&Ruleset]| -> Vec<Flow> {
+            let rules = rulesets.iter().flat_map(|ruleset| &ruleset.rules);
+            rules.filter_map(Flow::of).collect()
+        };
+        let (before, after) = (flows(old), flows(new));
+        let known: HashSet<&Flow> = before.iter().collect();
+        let wanted: HashSet<&Flow> = after.iter().collect();
+        let appeared = after.iter().filter(|flow| !known.contains(flow));
+        let gone = before.iter().filter(|flow| !wanted.contains(flow));
+        let changed: Vec<Flow> = appeared.chain(gone).cloned().collect();
+        // The rules are right; a connection that lingers is no reason to take them back.
+        if let Err(error) = self.kernel.forget(&changed, deadline) {
+            let message = format!("cannot forget tracked UDP connections: {error}");
+            self.log.write(Severity::Warning, message);
+        }
+        Ok(())
+    }
+
+    /// One line in the log for each forward or guarded interface that came or went, and one for all
+    /// that are too many.
+    pub(crate) fn log_change(&mut self, old: &Ruleset, new: &Ruleset) {
+        if old.policy != new.policy {
+            let verb = match (&old.policy, &new.policy) {
+                (None, _) => "has a policy",
+                (_, None) => "has no policy any more",
+                _ => "has another policy",
+            };
+            let message = format!("{} {verb}", new.owner);
+            self.log.write(Severity::Info, message);
+        }
+        let news = [(new, old, "forwards"), (old, new, "no longer forwards")];
+        for (has, lacks, verb) in news {
+            let known: HashSet<&Rule> = lacks.rules.iter().collect();
+            let dnat = |rule: &&Rule| matches!(rule, Rule::Dnat { .. });
+            let rules = has.rules.iter().filter(dnat);
+            let changed = rules.filter(|rule| !known.contains(rule));
+            self.log_each(Severity::Info, &format!("{} {verb}", has.owner), changed);
+        }
+        let taps = |ruleset: &Ruleset| -> BTreeSet<Tap> {
+            let guards = ruleset.guards.iter();
+            guards.flat_map(|guards| guards.taps.clone()).collect()
+        };
+        let (before, after) = (taps(old), taps(new));
+        let name = |tap: &Tap| format!("{} of {}", tap.name, tap.mac);
+        let came = after.difference(&before).map(name);
+        self.log_each(Severity::Info, &format!("{} guards", new.owner), came);
+        let gone = before.difference(&after).map(name);
+        self.log_each(
+            Severity::Info,
+            &format!("{} no longer guards", new.owner),
+            gone,
+        );
+    }
+
+    /// One line each for the first of them, and one for all that are more.
+    pub(crate) fn log_each(
+        &mut self,
+        severity: Severity,
+        verb: &str,
+        mut changed: impl Iterator<Item = impl fmt::Display>,
+    ) {
+        for item in changed.by_ref().take(LOGGED_CHANGES) {
+            self.log.write(severity, format!("{verb} {item}"));
+        }
+        let more = changed.count();
+        if more > 0 {
+            self.log.write(severity, format!("{verb} {more} more"));
+        }
+    }
+}

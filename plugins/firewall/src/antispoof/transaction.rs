@@ -1,0 +1,102 @@
+//! Scripts for nft that bring the table of antispoof from one set of guards to another.
+
+use super::base::{antispoof_table, net_set, tap_set, GUARDED_SET, MAC_SET};
+use crate::nftables::element::{network, quoted, Elements, Place};
+use crate::nftables::observed::{Observed, Table};
+use crate::nftables::write::{has, script, write_difference, write_elements, PolicyTable};
+use crate::Script;
+use portero_model::{Family, Ruleset, Spoof};
+use std::fmt::Write as _;
+
+/// The elements of a network's guards.
+fn elements(ruleset: &Ruleset) -> Elements {
+    let mut elements = Elements::new();
+    let Some(guards) = &ruleset.guards else {
+        return elements;
+    };
+    let mut add = |set: &str, key: String| {
+        elements.insert(Place::Guards.key(set, key), None);
+    };
+    for tap in &guards.taps {
+        let name = quoted(&tap.name);
+        add(GUARDED_SET, name.clone());
+        for against in &guards.against {
+            add(tap_set(*against), name.clone());
+        }
+        if guards.against.contains(&Spoof::Mac) {
+            add(MAC_SET, format!("{name} . {}", tap.mac));
+        }
+        if guards.against.contains(&Spoof::Ip) {
+            for net in &guards.nets {
+                let set = net_set(Family::of(net.addr()));
+                add(&set, format!("{name} . {}", network(*net)));
+            }
+        }
+    }
+    elements
+}
+
+/// The script that replaces a network's guards `old` by `new` in the table, which is made when it is
+/// missing and stays; see [`crate::nftables::change_owner`].
+#[must_use]
+pub fn change_guards(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Option<Script> {
+    let mut text = String::new();
+    if table == PolicyTable::Missing && new.guards.is_some() {
+        text += &antispoof_table();
+    }
+    let (old, new) = (elements(old), elements(new));
+    let gone = old.iter().filter(|element| !has(&new, element));
+    let came = new.iter().filter(|element| !has(&old, element));
+    write_elements("delete", gone, &mut text);
+    write_elements("create", came, &mut text);
+    script(text)
+}
+
+/// The script that turns what was observed of the table into exactly the desired guards; none when
+/// nothing differs.
+#[must_use]
+pub fn reconcile_guards(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
+    let is_wanted = desired.iter().any(|ruleset| ruleset.guards.is_some());
+    let wanted: Elements = desired.iter().flat_map(elements).collect();
+    let mut text = String::new();
+    match &observed.guards {
+        None if !is_wanted => {}
+        Some(table) if is_wanted && table.is_whole => {
+            write_difference(&table.elements, wanted.iter(), &mut text);
+        }
+        other => {
+            if other.is_some() {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "delete table {}", Place::Guards);
+            }
+            if is_wanted {
+                text += &antispoof_table();
+                write_elements("add", wanted.iter(), &mut text);
+            }
+        }
+    }
+    script(text)
+}
+
+/// Whether two networks guard one interface, as when both were taken from under guests of which two
+/// have the same MAC address; see [`crate::nftables::shares_elements`].
+#[must_use]
+pub fn shares_guards(desired: &[Ruleset]) -> bool {
+    let all = || desired.iter().flat_map(elements);
+    all().count() > all().collect::<Elements>().len()
+}
+
+impl Observed {
+    /// Whether all of a network's guards are there.
+    #[must_use]
+    pub fn holds_guards(&self, ruleset: &Ruleset) -> bool {
+        let whole = |table: &&Table| table.is_whole;
+        match self.guards.as_ref().filter(whole) {
+            None => ruleset.guards.is_none(),
+            Some(table) => {
+                let wanted = elements(ruleset);
+                wanted.iter().all(|element| has(&table.elements, &element))
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! portero's own chains that are there once: which table each is in, what jumps to it, and what it jumps to.
+
+use portero_model::{Family, Owner, Ruleset};
+use std::collections::BTreeMap;
+
+/// An iptables table that portero has chains in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// `filter`.
+    Filter,
+    /// `nat`.
+    Nat,
+}
+
+impl Table {
+    /// Both, in the order of a transaction: what accepts comes before what sends.
+    pub const ALL: [Self; 2] = [Self::Filter, Self::Nat];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Nat => "nat",
+        }
+    }
+}
+
+/// What the names of all chains of portero start with.
+pub(crate) const CHAIN_PREFIX: &str = "PORTERO-";
+
+/// A chain that is there once, to which built-in chains jump and which jumps to every owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Base {
+    /// Judges packets from guests by the policy of their network (filter).
+    Out,
+    /// Judges packets to guests (filter).
+    In,
+    /// Accepts forwarded connections (filter).
+    Forward,
+    /// Accepts what policies have let pass to guests and libvirt may reject (filter).
+    To,
+    /// Accepts what policies have let pass from guests and libvirt may reject (filter).
+    From,
+    /// Accepts packets that come from a network with a policy; jumped to from [`Base::To`] (filter).
+    Known,
+    /// Judges packets from guests to the host (filter).
+    ToHost,
+    /// Judges packets from the host to guests (filter).
+    FromHost,
+    /// Guards 127.0.0.0/8 (filter).
+    Input,
+    /// Sends connections to guests (nat).
+    Dnat,
+    /// Changes their source where the guest could not answer (nat).
+    Snat,
+    /// Changes the source of connections that guests open, or keeps it (nat).
+    Nat,
+}
+
+impl Base {
+    /// All of them; those of one built-in chain in the order in which they have to stand there.
+    pub const ALL: [Self; 12] = [
+        Self::Out,
+        Self::In,
+        Self::Forward,
+        Self::To,
+        Self::From,
+        Self::Known,
+        Self::ToHost,
+        Self::FromHost,
+        Self::Input,
+        Self::Dnat,
+        Self::Snat,
+        Self::Nat,
+    ];
+
+    /// The table it is in.
+    #[must_use]
+    pub fn table(self) -> Table {
+        match self {
+            Self::Dnat | Self::Snat | Self::Nat => Table::Nat,
+            _ => Table::Filter,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn chain(self) -> &'static str {
+        match self {
+            Self::Out => "PORTERO-OUT",
+            Self::In => "PORTERO-IN",
+            Self::Forward => "PORTERO-FORWARD",
+            Self::To => "PORTERO-TO",
+            Self::From => "PORTERO-FROM",
+            Self::Known => "PORTERO-KNOWN",
+            Self::ToHost => "PORTERO-TO-HOST",
+            Self::FromHost => "PORTERO-FROM-HOST",
+            Self::Input => "PORTERO-INPUT",
+            Self::Dnat => "PORTERO-DNAT",
+            Self::Snat => "PORTERO-SNAT",
+            Self::Nat => "PORTERO-NAT",
+        }
+    }
+
+    /// The name of an owner's chain: 27 of the 28 characters iptables takes.
+    #[must_use]
+    pub fn owner_chain(self, owner: &Owner) -> String {
+        let part = match self {
+            Self::Out => "PO",
+            Self::In => "PI",
+            Self::Forward => "FW",
+            Self::To => "TO",
+            Self::From => "FR",
+            Self::Known => "KN",
+            Self::ToHost => "TH",
+            Self::FromHost => "FH",
+            Self::Input => "IN",
+            Self::Dnat => "DN",
+            Self::Snat => "SN",
+            Self::Nat => "NA",
+        };
+        format!("{CHAIN_PREFIX}{part}-{}", owner.hash())
+    }
+
+    /// The built-in chains that jump here.
+    #[must_use]
+    pub fn built_in_chains(self) -> &'static [&'static str] {
+        match self {
+            Self::Out | Self::In | Self::Forward | Self::To | Self::From => &["FORWARD"],
+            Self::Known => &[],
+            Self::Input | Self::ToHost => &["INPUT"],
+            Self::FromHost => &["OUTPUT"],
+            Self::Dnat => &["PREROUTING", "OUTPUT"],
+            Self::Snat | Self::Nat => &["POSTROUTING"],
+        }
+    }
+
+    /// The jump from a built-in chain, without the chain's name.
+    #[must_use]
+    pub fn built_in_jump(self) -> String {
+        let matches = match self {
+            Self::Forward | Self::Snat => "-m conntrack --ctstate DNAT ",
+            Self::Dnat => "-m addrtype --dst-type LOCAL ",
+            _ => "",
+        };
+        format!("{matches}-m comment --comment portero -j {}", self.chain())
+    }
+
+    /// The jump to an owner's chain, without this chain's name.
+    #[must_use]
+    pub fn owner_jump(self, ruleset: &Ruleset) -> String {
+        let bridge = ruleset.policy.as_ref().map(|policy| &policy.bridge);
+        let interface = match (self, bridge) {
+            (Self::Out | Self::From | Self::Known | Self::ToHost, Some(bridge)) => {
+                format!("-i {bridge} ")
+            }
+            (Self::In | Self::To | Self::FromHost, Some(bridge)) => format!("-o {bridge} "),
+            _ => String::new(),
+        };
+        let owner = &ruleset.owner;
+        format!(
+            "{interface}-m comment --comment \"{}\" -j {}",
+            owner.comment(),
+            self.owner_chain(owner)
+        )
+    }
+}
+
+/// libvirt's chain with its verdicts on packets to guests.
+pub(crate) const LIBVIRT_TO_GUESTS: &str = "LIBVIRT_FWI";
+/// The same on packets from guests.
+pub(crate) const LIBVIRT_FROM_GUESTS: &str = "LIBVIRT_FWO";
+
+/// Whether libvirt's chains can be jumped to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LibvirtChains {
+    /// They are there.
+    Standing,
+    /// libvirt has not made them yet: it accepts nothing and rejects nothing either.
+    Missing,
+}
+
+/// The rules of one owner's chains; chains without a rule are left out.
+pub(crate) type Chains = BTreeMap<(Family, Base), Vec<String>>;

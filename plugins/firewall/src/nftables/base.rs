@@ -1,0 +1,333 @@
+//! The base tables: the maps, sets and chains that elements are put into, the same for every host. `base.nft` beside this
+//! file has them as nft reads them, to be read by people.
+
+use super::element::{prefix, Place};
+use super::forward::{masquerade_set, Shape, LOCALNET_SET};
+use super::policy::{nat_map, way_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
+use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
+use portero_model::{Family, Way};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Part of every rule's comment; a rule of another version of the base tables is not taken for ours.
+const VERSION: &str = "portero 2";
+
+/// TCP, UDP and SCTP by number.
+const PROTOCOLS: [u8; 3] = [6, 17, 132];
+
+/// A chain of the base tables.
+pub(crate) struct Chain {
+    pub(crate) name: &'static str,
+    /// Type, hook and priority; absent for a chain that is jumped to.
+    pub(crate) hook: Option<&'static str>,
+    /// Names and texts of its rules.
+    pub(crate) rules: Vec<(String, String)>,
+}
+
+impl Chain {
+    /// The comments of its rules, by which they are known again.
+    pub(crate) fn comments(&self) -> Vec<String> {
+        let comments = self.rules.iter().map(|(name, _)| comment(name));
+        comments.collect()
+    }
+
+    /// Its rules as nft reads them.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = String> + '_ {
+        self.rules
+            .iter()
+            .map(|(name, rule)| format!("{rule} comment \"{}\"", comment(name)))
+    }
+}
+
+fn comment(name: &str) -> String {
+    format!("{VERSION}: {name}")
+}
+
+/// The comment of the jump in libvirt's chain.
+pub(crate) fn jump_comment() -> String {
+    comment("accept")
+}
+
+/// The jump from the head of libvirt's chain.
+pub(crate) fn jump() -> String {
+    format!("jump {NAME} comment \"{}\"", jump_comment())
+}
+
+/// Names of all sets and maps of portero's own table with their definitions.
+pub(crate) fn own_sets() -> BTreeMap<String, String> {
+    let mut sets = BTreeMap::new();
+    for family in Family::ALL {
+        let address = address_type(family);
+        for shape in Shape::all() {
+            let mut key = String::new();
+            if shape.dev {
+                key += "ifname . ";
+            }
+            if shape.source {
+                key += &format!("{address} . ");
+            }
+            if shape.address {
+                key += &format!("{address} . ");
+            }
+            let flags = if shape.source { "; flags interval" } else { "" };
+            let definition = format!(
+                "map {} {{ type {key}inet_proto . inet_service : {address} . inet_service{flags}; }}",
+                shape.map(family)
+            );
+            sets.insert(shape.map(family), definition);
+        }
+        let name = masquerade_set(family);
+        let definition = format!("set {name} {{ type {address} . {address}; flags interval; }}");
+        sets.insert(name, definition);
+    }
+    let definition = format!("set {LOCALNET_SET} {{ type ifname; }}");
+    sets.insert(LOCALNET_SET.to_owned(), definition);
+    sets
+}
+
+/// The chains of portero's own table. They stand a little before those of others at the same
+/// hooks, as the jumps of the iptables variant stand first.
+pub(crate) fn own_chains() -> Vec<Chain> {
+    let protocols = protocols();
+    let local = || {
+        vec![(
+            "local ports".to_owned(),
+            format!("meta l4proto {protocols} fib daddr type local goto to_guests"),
+        )]
+    };
+    let mut forwards = Vec::new();
+    let mut masquerades = Vec::new();
+    for family in Family::ALL {
+        let ip = ip(family);
+        for shape in Shape::all() {
+            let map = shape.map(family);
+            let mut rule = String::new();
+            if !shape.address {
+                let loopback = family.loopback();
+                rule += &format!("{ip} daddr != {loopback} ");
+            }
+            rule += &format!("meta l4proto {protocols} dnat {ip} to ");
+            if shape.dev {
+                rule += "iifname . ";
+            }
+            if shape.source {
+                rule += &format!("{ip} saddr . ");
+            }
+            if shape.address {
+                rule += &format!("{ip} daddr . ");
+            }
+            rule += &format!("meta l4proto . th dport map @{map}");
+            forwards.push((map, rule));
+        }
+        let set = masquerade_set(family);
+        let rule = format!("ct status dnat {ip} saddr . {ip} daddr @{set} masquerade");
+        masquerades.push((set, rule));
+    }
+    let guard = format!("iifname @{LOCALNET_SET} ip daddr 127.0.0.0/8 ct status ! dnat drop",);
+    vec![
+        Chain {
+            name: "to_guests",
+            hook: None,
+            rules: forwards,
+        },
+        Chain {
+            name: "prerouting",
+            hook: Some("type nat hook prerouting priority -101"),
+            rules: local(),
+        },
+        Chain {
+            name: "local_out",
+            hook: Some("type nat hook output priority -101"),
+            rules: local(),
+        },
+        Chain {
+            name: "postrouting",
+            hook: Some("type nat hook postrouting priority 99"),
+            rules: masquerades,
+        },
+        Chain {
+            name: "local_in",
+            hook: Some("type filter hook input priority -1"),
+            rules: vec![("loopback guard".to_owned(), guard)],
+        },
+    ]
+}
+
+/// Names of the sets and maps of the table of policies that all policies share.
+pub(crate) fn policy_sets() -> BTreeMap<String, String> {
+    let mut sets = BTreeMap::new();
+    for way in Way::ALL {
+        let name = way_map(way);
+        let definition = format!("map {name} {{ type ifname : verdict; }}");
+        sets.insert(name, definition);
+    }
+    for family in Family::ALL {
+        let (name, address) = (nat_map(family), address_type(family));
+        let definition = format!("map {name} {{ type {address} : verdict; flags interval; }}");
+        sets.insert(name, definition);
+    }
+    let definition = format!("set {CROSS_SET} {{ type ifname . ifname; }}");
+    sets.insert(CROSS_SET.to_owned(), definition);
+    sets
+}
+
+/// The chains of the table of policies that lead to those of networks. What they let pass, others
+/// still judge; what is between two networks, both judge.
+pub(crate) fn policy_chains() -> Vec<Chain> {
+    let of = |way: Way, side: &str| (way.name().to_owned(), lead(side, &way_map(way)));
+    let same = format!("iifname . oifname @{CROSS_SET} return");
+    let nat = Family::ALL.map(|family| {
+        let (ip, map) = (ip(family), nat_map(family));
+        let rule = lead(&format!("{ip} saddr"), &map);
+        (map, rule)
+    });
+    vec![
+        Chain {
+            name: "forward",
+            hook: Some("type filter hook forward priority -1"),
+            rules: vec![
+                ("same bridge".to_owned(), same),
+                of(Way::Out, "iifname"),
+                of(Way::In, "oifname"),
+            ],
+        },
+        Chain {
+            name: "input",
+            hook: Some("type filter hook input priority -1"),
+            rules: vec![of(Way::ToHost, "iifname")],
+        },
+        Chain {
+            name: "output",
+            hook: Some("type filter hook output priority -1"),
+            rules: vec![of(Way::FromHost, "oifname")],
+        },
+        Chain {
+            name: "postrouting",
+            hook: Some("type nat hook postrouting priority 99"),
+            rules: nat.into(),
+        },
+    ]
+}
+
+fn lead(what: &str, map: &str) -> String {
+    format!("{what} vmap @{map}")
+}
+
+/// A table without elements.
+pub(crate) fn empty_table(
+    place: Place,
+    sets: &BTreeMap<String, String>,
+    chains: &[Chain],
+) -> String {
+    let mut text = format!("table {place} {{\n");
+    for definition in sets.values() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "\t{definition}");
+    }
+    for chain in chains {
+        let _ = writeln!(text, "\tchain {} {{", chain.name);
+        if let Some(hook) = chain.hook {
+            let _ = writeln!(text, "\t\t{hook}; policy accept;");
+        }
+        for rule in chain.rules() {
+            let _ = writeln!(text, "\t\t{rule}");
+        }
+        text += "\t}\n";
+    }
+    text + "}\n"
+}
+
+/// portero's own table without elements.
+pub(crate) fn own_table() -> String {
+    empty_table(Place::Own, &own_sets(), &own_chains())
+}
+
+/// The table of policies without any policy.
+pub(crate) fn policy_table() -> String {
+    empty_table(Place::Policy, &policy_sets(), &policy_chains())
+}
+
+/// portero's sets in a table of libvirt's: connections that are accepted, by guest, protocol, the
+/// guest's port and the host's port; and bridges with a policy.
+pub(crate) fn libvirt_sets(family: Family) -> [(&'static str, String); 3] {
+    let address = address_type(family);
+    let accepted = format!("{{ type {address} . inet_proto . inet_service . inet_service; }}");
+    [
+        (NAME, accepted),
+        (LIBVIRT_SET, "{ type ifname; }".to_owned()),
+        (LIBVIRT_CROSS_SET, "{ type ifname . ifname; }".to_owned()),
+    ]
+}
+
+/// The chain of packets from a network with a policy to one without, or to the outside.
+const FROM_CHAIN: &str = "portero_from";
+/// The chain of packets to a network with a policy.
+const TO_CHAIN: &str = "portero_to";
+
+/// portero's chains in libvirt's table, in the order in which they can be made. The last is reached
+/// from the head of [`LIBVIRT_CHAIN`]. Of forwards there is a rule for each protocol: without that
+/// match nft does not know what kind of ports connection tracking gives.
+pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
+    let ip = ip(family);
+    let accepted = PROTOCOLS.map(|protocol| {
+        let rule = format!(
+            "ct status dnat meta l4proto {protocol} ct reply {ip} saddr . meta l4proto . \
+             ct reply proto-src . ct original proto-dst @{NAME} accept"
+        );
+        (format!("protocol {protocol}"), rule)
+    });
+    let named = |name: &str, rule: String| (name.to_owned(), rule);
+    let verdict_of = |name: &'static str, verdicts: &str| Chain {
+        name,
+        hook: None,
+        rules: vec![
+            named("libvirt", format!("jump {verdicts}")),
+            named("accept", "accept".to_owned()),
+        ],
+    };
+    let [to_guests, from_guests] = LIBVIRT_VERDICTS;
+    let mut rules = Vec::from(accepted);
+    rules.extend([
+        named(
+            "same bridge",
+            format!("iifname . oifname @{LIBVIRT_CROSS_SET} return"),
+        ),
+        named(
+            "both",
+            format!("iifname @{LIBVIRT_SET} oifname @{LIBVIRT_SET} accept"),
+        ),
+        named("from", format!("iifname @{LIBVIRT_SET} goto {FROM_CHAIN}")),
+        named("to", format!("oifname @{LIBVIRT_SET} goto {TO_CHAIN}")),
+    ]);
+    vec![
+        verdict_of(FROM_CHAIN, to_guests),
+        verdict_of(TO_CHAIN, from_guests),
+        Chain {
+            name: NAME,
+            hook: None,
+            rules,
+        },
+    ]
+}
+
+/// Where the jump stands.
+pub(crate) fn jump_chain(family: Family) -> String {
+    format!("{} {LIBVIRT_CHAIN}", Place::Libvirt(family))
+}
+
+fn protocols() -> String {
+    let numbers: Vec<String> = PROTOCOLS.iter().map(ToString::to_string).collect();
+    format!("{{ {} }}", numbers.join(", "))
+}
+
+/// nft's name for addresses of a family.
+pub(crate) fn address_type(family: Family) -> String {
+    format!("ip{}_addr", prefix(family))
+}
+
+fn ip(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ip",
+        Family::Ipv6 => "ip6",
+    }
+}

@@ -1,0 +1,257 @@
+//! Which program brings a bridge up: the one that has its NIC up now, since another one's commands would end in a host
+//! without its address.
+
+use crate::activation::Manager;
+use crate::owner::{Owner, Says};
+use crate::plan::Plan;
+use crate::renderer::Renderer;
+use portero_xml::Plain;
+
+/// Why the program that would be called is not the right one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OwnerError {
+    /// It leaves the NIC alone.
+    #[error(
+        "{owner} does not have {nic} up ({}), expected it to: its files configure {nic}",
+        Plain(word)
+    )]
+    LeavesAlone {
+        /// The program.
+        owner: Owner,
+        /// The NIC.
+        nic: String,
+        /// What it says of the NIC.
+        word: String,
+    },
+    /// It does not run.
+    #[error("{owner} does not run, expected it to: its files configure {nic}")]
+    IsAbsent {
+        /// The program.
+        owner: Owner,
+        /// The NIC.
+        nic: String,
+    },
+    /// Nobody can bring it up by its file.
+    #[error("the scripts of the network service are not installed, expected them: {nic} is configured by an ifcfg file {why}")]
+    NoScripts {
+        /// The NIC.
+        nic: String,
+        /// Why no other program takes it.
+        why: &'static str,
+    },
+    /// One NIC is NetworkManager's, another is not.
+    #[error("{kept} is kept from NetworkManager (NM_CONTROLLED) and {other} is not, expected one program for all NICs of a bridge")]
+    Mixed {
+        /// The NIC that is kept from it.
+        kept: String,
+        /// One that is not.
+        other: String,
+    },
+}
+
+/// Why the network scripts are the only ones left.
+const KEPT: &str = "that keeps it from NetworkManager (NM_CONTROLLED)";
+const STOPPED: &str = "and NetworkManager does not run";
+
+impl Manager {
+    /// The manager that has the NICs of a plan up; `ask` says what an owner says of a NIC.
+    ///
+    /// # Errors
+    /// [`OwnerError`] when it is not the one whose files configure them; what `ask` fails with.
+    pub fn choose<E: From<OwnerError>>(
+        plan: &Plan,
+        mut ask: impl FnMut(Owner, &str) -> Result<Says, E>,
+    ) -> Result<Self, E> {
+        match plan.renderer {
+            Renderer::Keyfile => {
+                expect_all(plan, Owner::NetworkManager, &mut ask)?;
+                Ok(Self::NetworkManager)
+            }
+            Renderer::Networkd => {
+                expect_all(plan, Owner::Networkd, &mut ask)?;
+                Ok(Self::Networkd)
+            }
+            Renderer::Ifupdown => {
+                expect_all(plan, Owner::Ifupdown, &mut ask)?;
+                Ok(Self::Ifupdown)
+            }
+            Renderer::Netplan => {
+                let owner = match plan.owners.first() {
+                    Some((_, Some(owner))) => *owner,
+                    // Its default can be set where netplan's files of /etc do not say it.
+                    Some((nic, None)) if ask(Owner::NetworkManager, nic)? == Says::Has => {
+                        Owner::NetworkManager
+                    }
+                    _ => Owner::Networkd,
+                };
+                expect_all(plan, owner, &mut ask)?;
+                Ok(Self::Netplan)
+            }
+            Renderer::Ifcfg => of_ifcfg(plan, &mut ask),
+        }
+    }
+}
+
+/// ifcfg files are NetworkManager's where it runs, unless they say that they are not.
+fn of_ifcfg<E: From<OwnerError>>(
+    plan: &Plan,
+    ask: &mut impl FnMut(Owner, &str) -> Result<Says, E>,
+) -> Result<Manager, E> {
+    let of = |scripts: bool| {
+        let mut owners = plan.owners.iter();
+        let found = owners.find(|(_, owner)| (*owner == Some(Owner::NetworkScripts)) == scripts);
+        found.map(|(nic, _)| nic.as_str())
+    };
+    let why = match (of(true), of(false)) {
+        (Some(_), None) => KEPT,
+        (kept, other) => {
+            let nic = other.or(kept).unwrap_or_default();
+            match (ask(Owner::NetworkManager, nic)?, kept) {
+                (Says::IsAbsent, _) => STOPPED,
+                (_, None) => {
+                    expect_all(plan, Owner::NetworkManager, ask)?;
+                    return Ok(Manager::NetworkManager);
+                }
+                (_, Some(kept)) => {
+                    return Err(E::from(OwnerError::Mixed {
+                        kept: kept.to_owned(),
+                        other: nic.to_owned(),
+                    }));
+                }
+            }
+        }
+    };
+    for (nic, _) in &plan.owners {
+        if ask(Owner::NetworkScripts, nic)? != Says::Has {
+            let nic = nic.clone();
+            return Err(E::from(OwnerError::NoScripts { nic, why }));
+        }
+    }
+    Ok(Manager::Initscripts)
+}
+
+/// The first NIC's addresses go to the bridge, so it has to be up by this program. A further one need
+/// not have been configured at all.
+fn expect_all<E: From<OwnerError>>(
+    plan: &Plan,
+    owner: Owner,
+    ask: &mut impl FnMut(Owner, &str) -> Result<Says, E>,
+) -> Result<(), E> {
+    for (index, (nic, _)) in plan.owners.iter().enumerate() {
+        let said = ask(owner, nic)?;
+        let nic = nic.clone();
+        match said {
+            Says::Has => {}
+            Says::IsIdle(_) if index > 0 => {}
+            Says::IsIdle(word) | Says::LeavesAlone(word) => {
+                return Err(E::from(OwnerError::LeavesAlone { owner, nic, word }));
+            }
+            Says::IsAbsent => return Err(E::from(OwnerError::IsAbsent { owner, nic })),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Manager, Owner, OwnerError, Plan, Renderer, Says};
+
+    fn plan(renderer: Renderer, owners: &[(&str, Option<Owner>)]) -> Plan {
+        Plan {
+            renderer,
+            changes: Vec::new(),
+            warnings: Vec::new(),
+            owners: owners
+                .iter()
+                .map(|(nic, owner)| ((*nic).to_owned(), *owner))
+                .collect(),
+        }
+    }
+
+    fn choose(plan: &Plan, said: &[(Owner, &str, Says)]) -> Result<Manager, OwnerError> {
+        Manager::choose(plan, |owner, nic| {
+            let mut said = said.iter().filter(|(of, on, _)| *of == owner && *on == nic);
+            Ok(said
+                .next()
+                .map_or(Says::IsAbsent, |(_, _, says)| says.clone()))
+        })
+    }
+
+    fn unmanaged() -> Says {
+        Says::LeavesAlone("unmanaged".to_owned())
+    }
+
+    #[test]
+    fn ifcfg_files_are_of_whoever_takes_them() {
+        use Owner::{NetworkManager, NetworkScripts};
+        let free = plan(Renderer::Ifcfg, &[("eth0", None)]);
+        let kept = plan(Renderer::Ifcfg, &[("eth0", Some(NetworkScripts))]);
+        let mixed = plan(
+            Renderer::Ifcfg,
+            &[("eth0", Some(NetworkScripts)), ("eth1", None)],
+        );
+        let manager = (NetworkManager, "eth0", Says::Has);
+        let of_other = (NetworkManager, "eth1", Says::Has);
+        let scripts = (NetworkScripts, "eth0", Says::Has);
+        let other_scripts = (NetworkScripts, "eth1", Says::Has);
+        for (plan, said, expected) in [
+            (&free, vec![manager.clone()], Ok(Manager::NetworkManager)),
+            (&free, vec![manager.clone(), scripts.clone()], Ok(Manager::NetworkManager)),
+            (&free, vec![scripts.clone()], Ok(Manager::Initscripts)),
+            (&free, vec![], Err("the scripts of the network service are not installed, expected them: eth0 is configured by an ifcfg file and NetworkManager does not run")),
+            (&free, vec![(NetworkManager, "eth0", unmanaged()), scripts.clone()], Err("NetworkManager does not have eth0 up (unmanaged), expected it to: its files configure eth0")),
+            (&kept, vec![manager.clone(), scripts.clone()], Ok(Manager::Initscripts)),
+            (&kept, vec![manager.clone()], Err("the scripts of the network service are not installed, expected them: eth0 is configured by an ifcfg file that keeps it from NetworkManager (NM_CONTROLLED)")),
+            (&mixed, vec![of_other, scripts.clone()], Err("eth0 is kept from NetworkManager (NM_CONTROLLED) and eth1 is not, expected one program for all NICs of a bridge")),
+            (&mixed, vec![scripts, other_scripts], Ok(Manager::Initscripts)),
+        ] {
+            let chosen = choose(plan, &said).map_err(|error| error.to_string());
+            assert_eq!(chosen, expected.map_err(str::to_owned), "{plan:?} {said:?}");
+        }
+    }
+
+    #[test]
+    fn other_files_are_of_one_program_that_has_to_have_every_nic() {
+        use Owner::{Ifupdown, NetworkManager, Networkd};
+        let nics: &[(&str, Option<Owner>)] = &[("eth0", None), ("eth1", None)];
+        for (renderer, owner, manager) in [
+            (Renderer::Keyfile, NetworkManager, Manager::NetworkManager),
+            (Renderer::Networkd, Networkd, Manager::Networkd),
+            (Renderer::Ifupdown, Ifupdown, Manager::Ifupdown),
+            (Renderer::Netplan, Networkd, Manager::Netplan),
+            (Renderer::Netplan, NetworkManager, Manager::Netplan),
+        ] {
+            let plan = plan(renderer, nics);
+            let first = (owner, "eth0", Says::Has);
+            let has_both = [first.clone(), (owner, "eth1", Says::Has)];
+            assert_eq!(choose(&plan, &has_both), Ok(manager));
+            let idle = || Says::IsIdle("disconnected".to_owned());
+            let has_first = [first.clone(), (owner, "eth1", idle())];
+            assert_eq!(choose(&plan, &has_first), Ok(manager));
+            let has_second = [(owner, "eth0", idle()), (owner, "eth1", Says::Has)];
+            assert!(
+                choose(&plan, &has_second).is_err(),
+                "{renderer}: it has not brought eth0 up"
+            );
+            assert!(choose(&plan, &[]).is_err(), "{renderer}: nobody has them");
+            assert!(
+                choose(&plan, &has_both[..1]).is_err(),
+                "{renderer}: nobody has eth1"
+            );
+            let left = [first, (owner, "eth1", unmanaged())];
+            assert!(
+                choose(&plan, &left).is_err(),
+                "{renderer}: eth1 is unmanaged"
+            );
+        }
+    }
+
+    #[test]
+    fn netplan_is_held_to_the_program_that_it_names() {
+        let plan = plan(Renderer::Netplan, &[("eth0", Some(Owner::Networkd))]);
+        let other = [(Owner::NetworkManager, "eth0", Says::Has)];
+        let error = choose(&plan, &other).map_err(|error| error.to_string());
+        let expected = "systemd-networkd does not run, expected it to: its files configure eth0";
+        assert_eq!(error, Err(expected.to_owned()));
+    }
+}

@@ -1,0 +1,86 @@
+//! A packet, as far as it is known before it is sent.
+
+use portero_model::{Family, Protocol};
+use std::net::IpAddr;
+
+/// A packet of a forwarded connection, as it is when the host passes it on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Which way it goes.
+    pub way: Way,
+    /// The interface towards the client; any when absent.
+    pub outside: Option<String>,
+    /// The interface towards the guest.
+    pub inside: String,
+    /// The client; anybody when absent.
+    pub client: Option<IpAddr>,
+    /// The host's address that the client named, if that is known.
+    pub host: Option<IpAddr>,
+    /// The host's port.
+    pub host_port: u16,
+    /// The guest.
+    pub guest: IpAddr,
+    /// The guest's port.
+    pub guest_port: u16,
+}
+
+/// Which way a packet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To the guest; it opens the connection.
+    There,
+    /// Back to the client; the first answer.
+    Back,
+}
+
+impl Packet {
+    pub(crate) fn family(&self) -> Family {
+        Family::of(self.guest)
+    }
+
+    pub(crate) fn in_dev(&self) -> Option<&str> {
+        match self.way {
+            Way::There => self.outside.as_deref(),
+            Way::Back => Some(&self.inside),
+        }
+    }
+
+    pub(crate) fn out_dev(&self) -> Option<&str> {
+        match self.way {
+            Way::There => Some(&self.inside),
+            Way::Back => self.outside.as_deref(),
+        }
+    }
+
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        match self.way {
+            Way::There => self.client,
+            Way::Back => Some(self.guest),
+        }
+    }
+
+    pub(crate) fn destination(&self) -> Option<IpAddr> {
+        match self.way {
+            Way::There => Some(self.guest),
+            Way::Back => self.client,
+        }
+    }
+
+    /// Ports of source and destination, as far as they are known.
+    pub(crate) fn ports(&self) -> (Option<u16>, Option<u16>) {
+        match self.way {
+            Way::There => (None, Some(self.guest_port)),
+            Way::Back => (Some(self.guest_port), None),
+        }
+    }
+
+    /// Its state for connection tracking.
+    pub(crate) fn state(&self) -> &'static str {
+        match self.way {
+            Way::There => "new",
+            Way::Back => "established",
+        }
+    }
+}
