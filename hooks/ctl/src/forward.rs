@@ -22,7 +22,7 @@ use guest::Guest;
 use host::{Host, Place};
 use portero_engine::Record;
 use portero_libvirt::{Domain, MacAddress};
-use portero_model::{Claim, Rule};
+use portero_model::Claim;
 use portero_port_forward::Forward;
 use portero_system::clean_environment;
 pub(crate) use set::{set, Existing, Reach, Wanted};
@@ -195,27 +195,14 @@ fn outcome(host: &Host, guest: &Guest, changes: &[Change], now: &str, at_start: 
 
 /// The guest's addresses that claims lead to, or why there is none yet.
 fn destination(record: Option<&Record>, claims: &[Claim]) -> Result<String, String> {
-    let rules = record.map_or(&[][..], |record| &record.ruleset.rules);
     let mut addresses: Vec<String> = Vec::new();
-    for rule in rules {
-        let Rule::Dnat {
-            protocol,
-            address,
-            dev,
-            source,
-            ports,
-            guest,
-            ..
-        } = rule
-        else {
-            continue;
-        };
+    for dnat in record.iter().flat_map(|record| record.ruleset.dnats()) {
         let is_meant = claims.iter().any(|claim| {
-            (claim.protocol, claim.ports) == (*protocol, *ports)
-                && (claim.address, claim.source) == (*address, *source)
-                && claim.dev == *dev
+            (claim.protocol, claim.ports) == (dnat.protocol, dnat.ports)
+                && (claim.address, claim.source) == (dnat.address, dnat.source)
+                && claim.dev == dnat.dev
         });
-        let guest = guest.to_string();
+        let guest = dnat.guest.to_string();
         if is_meant && !addresses.contains(&guest) {
             addresses.push(guest);
         }

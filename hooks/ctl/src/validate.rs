@@ -107,7 +107,7 @@ fn check(path: &Path) -> Result<Found, Error> {
 /// The forwards in an element of portero's, each of them and all together.
 fn forwards(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<Forward>, Error> {
     let forwards = parse(root, kind, origin)?;
-    check_own(&forwards.iter().collect::<Vec<_>>())?;
+    check_own(&forwards)?;
     Ok(forwards)
 }
 
@@ -146,7 +146,7 @@ fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
     };
     let forwards = forwards(&element, OwnerKind::Network, origin)?;
     let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
-    plan_network(owner, &forwards.iter().collect::<Vec<_>>(), network)?;
+    plan_network(owner, &forwards, network)?;
     if let Some(wanted) = HostBridge::of(&element).map_err(at)? {
         wanted.bridge_of(network).map_err(at)?;
     }

@@ -15,7 +15,7 @@ impl Engine<'_> {
         &mut self,
         config: &Config,
         owner: &Owner,
-        forwards: &[&Forward],
+        forwards: &[Forward],
         old: Option<&Record>,
     ) -> Result<(), ApplyError> {
         check_alone(config, forwards)?;
@@ -34,13 +34,13 @@ impl Engine<'_> {
 }
 
 /// Checks forwards against limits and each other.
-pub(crate) fn check_alone(config: &Config, forwards: &[&Forward]) -> Result<(), ApplyError> {
+pub(crate) fn check_alone(config: &Config, forwards: &[Forward]) -> Result<(), ApplyError> {
     config.limits.check_all(forwards)?;
     Ok(check_own(forwards)?)
 }
 
 /// What forwards claim and did not hold before.
-pub(crate) fn new_claims(forwards: &[&Forward], held: &HashSet<&Claim>) -> Vec<Claim> {
+pub(crate) fn new_claims(forwards: &[Forward], held: &HashSet<&Claim>) -> Vec<Claim> {
     forwards
         .iter()
         .flat_map(|forward| forward.claims())

@@ -4,13 +4,13 @@ use crate::check::check_alone;
 use crate::config::Config;
 use crate::engine::{Engine, LibvirtRules, OwnerStatus};
 use crate::error::ApplyError;
-use crate::state::{Phase, Plug, Record, Waiting};
+use crate::state::{Phase, Plug, Record};
 use portero_firewall::{Firewall, Script, Tool};
 use portero_host_bridge::Activation;
 use portero_libvirt::{
     DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
 };
-use portero_model::{Origin, Owner, OwnerKind};
+use portero_model::{Origin, Owner, OwnerKind, Pending};
 use portero_port_forward::{plan_network, Forward, Plan};
 use portero_routed_policy::WrittenPolicy;
 use portero_system::{Deadline, Severity};
@@ -156,7 +156,6 @@ impl<'a> Engine<'a> {
     /// [`ApplyError`] when it can never be had.
     pub fn check_domain(&mut self, domain: &Domain) -> Result<Option<ApplyError>, ApplyError> {
         let forwards = self.domain_forwards(domain)?;
-        let forwards: Vec<&Forward> = forwards.iter().collect();
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
         self.refresh_networks()?;
@@ -181,7 +180,6 @@ impl<'a> Engine<'a> {
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        let forwards: Vec<&Forward> = forwards.iter().collect();
         self.check(&config, &owner, &forwards, None)?;
         let networks = self.state.networks()?;
         let plan = self.plan_domain(domain, &forwards, &networks)?;
@@ -227,7 +225,6 @@ impl<'a> Engine<'a> {
         old: Option<&Record>,
     ) -> Result<Record, ApplyError> {
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        let forwards: Vec<&Forward> = forwards.iter().collect();
         self.check(config, &owner, &forwards, old)?;
         let networks = self.state.networks()?;
         let plan = self.plan_domain(domain, &forwards, &networks)?;
@@ -287,7 +284,6 @@ impl<'a> Engine<'a> {
             self.kernel.expect(Tool::Nft);
         }
         let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
-        let forwards: Vec<&Forward> = forwards.iter().collect();
         self.check(&config, &owner, &forwards, None)?;
         if !has_policy && !others_have {
             plan_network(owner, &forwards, network)?;
@@ -306,7 +302,7 @@ impl<'a> Engine<'a> {
         &mut self,
         config: &Config,
         network: &Network,
-        forwards: &[&Forward],
+        forwards: &[Forward],
         written: Option<(WrittenPolicy, Origin)>,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
@@ -374,7 +370,6 @@ impl<'a> Engine<'a> {
             let (config, deadline) = self.configure()?;
             let _lock = self.state.lock(deadline)?;
             let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
-            let forwards: Vec<&Forward> = forwards.iter().collect();
             self.check(&config, &owner, &forwards, None)?;
             let networks = self.state.networks()?;
             let record = self.network_record(network, &forwards, written, &networks, None)?;
@@ -413,7 +408,6 @@ impl<'a> Engine<'a> {
             return Ok(());
         };
         let forwards = self.domain_forwards(&domain)?;
-        let forwards: Vec<&Forward> = forwards.iter().collect();
         config.limits.check_all(&forwards)?;
         let networks = self.state.networks()?;
         let plan = self.plan_domain(&domain, &forwards, &networks)?;
@@ -461,22 +455,14 @@ impl<'a> Engine<'a> {
 
     /// An active owner's record; what has to wait is logged when it is news.
     pub(crate) fn record_of(&mut self, plan: Plan, old: Option<&Record>) -> Record {
-        let pending: Vec<Waiting> = plan
-            .pending
-            .into_iter()
-            .map(|pending| Waiting {
-                claims: pending.claims,
-                reason: pending.reason,
-            })
-            .collect();
-        let known: HashSet<&Waiting> = old.iter().flat_map(|old| &old.pending).collect();
-        let news = pending.iter().filter(|waiting| !known.contains(waiting));
+        let known: HashSet<&Pending> = old.iter().flat_map(|old| &old.pending).collect();
+        let news = plan.pending.iter().filter(|one| !known.contains(one));
         let verb = format!("{}:", plan.ruleset.owner);
         self.log_each(Severity::Warning, &verb, news);
         Record {
             phase: Phase::Active,
             ruleset: plan.ruleset,
-            pending,
+            pending: plan.pending,
         }
     }
 

@@ -146,7 +146,7 @@ impl Engine<'_> {
     pub(crate) fn network_record(
         &mut self,
         network: &Network,
-        forwards: &[&Forward],
+        forwards: &[Forward],
         written: Option<(WrittenPolicy, Origin)>,
         networks: &[Network],
         old: Option<&Record>,
@@ -181,7 +181,7 @@ impl Engine<'_> {
     pub(crate) fn plan_domain(
         &self,
         domain: &Domain,
-        forwards: &[&Forward],
+        forwards: &[Forward],
         networks: &[Network],
     ) -> Result<Plan, ApplyError> {
         let ports = self.state.ports(domain.uuid)?;
@@ -216,7 +216,6 @@ impl Engine<'_> {
                 .iter()
                 .find(|record| same_owner(&record.ruleset.owner, &owner));
             let planned = self.network_forwards(network).and_then(|forwards| {
-                let forwards: Vec<&Forward> = forwards.iter().collect();
                 self.check_desired(config, &owner, &forwards, &desired, old)?;
                 let written = self.written_policy(network)?;
                 self.network_record(network, &forwards, written, &networks, before)
@@ -238,7 +237,6 @@ impl Engine<'_> {
                 continue;
             }
             let planned = self.domain_forwards(domain).and_then(|forwards| {
-                let forwards: Vec<&Forward> = forwards.iter().collect();
                 self.check_desired(config, &owner, &forwards, &desired, old)?;
                 let plan = self.plan_domain(domain, &forwards, &networks)?;
                 let before = old
@@ -258,7 +256,7 @@ impl Engine<'_> {
         &mut self,
         config: &Config,
         owner: &Owner,
-        forwards: &[&Forward],
+        forwards: &[Forward],
         desired: &[Record],
         old: &[Record],
     ) -> Result<(), ApplyError> {

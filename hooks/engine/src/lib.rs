@@ -29,5 +29,5 @@ pub use guests::{Guest, GuestNic};
 pub use hook::run_hook;
 pub use inputs::leases;
 pub use policies::{ActiveNetwork, Checked, NetworkPolicy, OwnFile, Subject};
-pub use state::{Frame, Phase, Record, State, Waiting};
+pub use state::{Frame, Phase, Record, State};
 pub use wishes::{Backends, Life, Object, Wish};

@@ -6,7 +6,7 @@ use crate::firewall::Choice;
 use crate::inputs::same_owner;
 use crate::{ApplyError, Config, Frame, Record};
 use portero_firewall::Firewall;
-use portero_model::{Rule, Ruleset, Tap};
+use portero_model::{Dnat, Ruleset, Tap};
 use portero_system::{Deadline, FileError, Flow, Severity};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -159,8 +159,8 @@ impl Engine<'_> {
         self.set_localnet(old, new)?;
         self.set_neighbors(old, new, deadline)?;
         let flows = |rulesets: &[&Ruleset]| -> Vec<Flow> {
-            let rules = rulesets.iter().flat_map(|ruleset| &ruleset.rules);
-            rules.filter_map(Flow::of).collect()
+            let dnats = rulesets.iter().flat_map(|ruleset| ruleset.dnats());
+            dnats.filter_map(Flow::of).collect()
         };
         let (before, after) = (flows(old), flows(new));
         let known: HashSet<&Flow> = before.iter().collect();
@@ -190,10 +190,8 @@ impl Engine<'_> {
         }
         let news = [(new, old, "forwards"), (old, new, "no longer forwards")];
         for (has, lacks, verb) in news {
-            let known: HashSet<&Rule> = lacks.rules.iter().collect();
-            let dnat = |rule: &&Rule| matches!(rule, Rule::Dnat { .. });
-            let rules = has.rules.iter().filter(dnat);
-            let changed = rules.filter(|rule| !known.contains(rule));
+            let known: HashSet<&Dnat> = lacks.dnats().collect();
+            let changed = has.dnats().filter(|dnat| !known.contains(dnat));
             self.log_each(Severity::Info, &format!("{} {verb}", has.owner), changed);
         }
         let taps = |ruleset: &Ruleset| -> BTreeSet<Tap> {

@@ -13,13 +13,12 @@ pub(crate) use ports::{OutdatedPort, Plug, RecordedPort};
 
 use portero_firewall::Firewall;
 use portero_libvirt::{Domain, Event, Network, NetworkOperation, QemuOperation};
-use portero_model::{Claim, Family, Owner, OwnerKind, Ruleset};
+use portero_model::{Claim, Family, Owner, OwnerKind, Pending, Ruleset};
 
 use portero_system::{files, Deadline, FileError, Lock, Paths};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
@@ -38,7 +37,7 @@ pub struct Record {
     /// Its claims and rules.
     pub ruleset: Ruleset,
     /// Forwards whose rules have to wait.
-    pub pending: Vec<Waiting>,
+    pub pending: Vec<Pending>,
 }
 
 /// Where the rules of all owners stand.
@@ -88,23 +87,6 @@ pub enum Phase {
     Prepared,
     /// Its rules are wanted.
     Active,
-}
-
-/// A forward whose rules have to wait.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Waiting {
-    /// The ports it holds meanwhile.
-    pub claims: Vec<Claim>,
-    /// What is missing.
-    pub reason: String,
-}
-
-impl fmt::Display for Waiting {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ports: Vec<String> = self.claims.iter().map(ToString::to_string).collect();
-        let (ports, reason) = (ports.join(", "), &self.reason);
-        write!(formatter, "{ports} is not forwarded yet: {reason}")
-    }
 }
 
 /// What of a record says who holds which ports.

@@ -98,7 +98,6 @@ impl Engine<'_> {
 
     fn check_network(&mut self, network: &Network) -> Result<(), ApplyError> {
         let forwards = self.network_forwards(network)?;
-        let forwards: Vec<&Forward> = forwards.iter().collect();
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
         check_alone(&config, &forwards)?;

@@ -4,7 +4,7 @@ use crate::{Deadline, KernelError, Whereabouts};
 use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_model::{Claim, Family, Neighbor, PortRange, Protocol, Rule, Tap};
+use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -232,26 +232,15 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// The flow of a rule that sends UDP to a guest; other protocols end their connections
-    /// themselves.
+    /// The flow of a forward of UDP; other protocols end their connections themselves.
     #[must_use]
-    pub fn of(rule: &Rule) -> Option<Self> {
-        match rule {
-            Rule::Dnat {
-                protocol: Protocol::Udp,
-                address,
-                ports,
-                guest,
-                guest_ports,
-                ..
-            } => Some(Self {
-                protocol: Protocol::Udp,
-                address: *address,
-                ports: *ports,
-                guest: *guest,
-                guest_ports: *guest_ports,
-            }),
-            _ => None,
-        }
+    pub fn of(dnat: &Dnat) -> Option<Self> {
+        (dnat.protocol == Protocol::Udp).then_some(Self {
+            protocol: dnat.protocol,
+            address: dnat.address,
+            ports: dnat.ports,
+            guest: dnat.guest,
+            guest_ports: dnat.guest_ports,
+        })
     }
 }

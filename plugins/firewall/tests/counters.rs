@@ -8,8 +8,8 @@
 
 use portero_firewall::{iptables, nftables};
 use portero_model::{
-    Carried, Clause, Counter, Family, Judged, Nets, Owner, OwnerKind, Peer, Policy, PortRange,
-    Protocol, Rule, Ruleset, Service, Verdict, Way,
+    Carried, Clause, Counter, Dnat, Family, Judged, Nets, Owner, OwnerKind, Peer, Policy,
+    PortRange, Protocol, Rule, Ruleset, Service, Verdict, Way,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -167,7 +167,7 @@ fn iptables_counts_the_rules_of_a_clause_in_both_families() {
 }
 
 fn forward(ports: u16, guest_ports: u16, source: Option<&str>) -> Rule {
-    Rule::Dnat {
+    Rule::Dnat(Dnat {
         protocol: Protocol::Tcp,
         address: None,
         dev: None,
@@ -175,7 +175,7 @@ fn forward(ports: u16, guest_ports: u16, source: Option<&str>) -> Rule {
         ports: PortRange::new(ports, ports).unwrap(),
         guest: "192.168.50.10".parse().unwrap(),
         guest_ports: PortRange::new(guest_ports, guest_ports).unwrap(),
-    }
+    })
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use portero_firewall::iptables::{change_owner, reconcile, Observed, Table};
 use portero_firewall::{Script, Tool};
-use portero_model::{Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
+use portero_model::{Dnat, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use uuid::Uuid;
 
 fn ruleset(name: &str, number: u8) -> Ruleset {
@@ -20,23 +20,15 @@ fn ruleset(name: &str, number: u8) -> Ruleset {
     };
     let guest = [192, 168, 122, number].into();
     let (host, inside) = (ports(8000 + u16::from(number)), ports(80));
-    let rules = vec![
-        Rule::Dnat {
-            protocol: Protocol::Tcp,
-            address: None,
-            dev: None,
-            source: None,
-            ports: host,
-            guest,
-            guest_ports: inside,
-        },
-        Rule::Accept {
-            protocol: Protocol::Tcp,
-            ports: host,
-            guest,
-            guest_ports: inside,
-        },
-    ];
+    let rules = vec![Rule::Dnat(Dnat {
+        protocol: Protocol::Tcp,
+        address: None,
+        dev: None,
+        source: None,
+        ports: host,
+        guest,
+        guest_ports: inside,
+    })];
     Ruleset {
         rules,
         ..Ruleset::empty(owner)
@@ -179,7 +171,7 @@ fn a_name_cannot_leave_its_comment() {
 fn everybody_as_source_is_no_match_since_iptables_prints_none() {
     let of = |source: &str| {
         let mut a = ruleset("a", 1);
-        let Rule::Dnat { source: from, .. } = &mut a.rules[0] else {
+        let Rule::Dnat(Dnat { source: from, .. }) = &mut a.rules[0] else {
             panic!("no DNAT");
         };
         *from = Some(source.parse().expect("a network"));

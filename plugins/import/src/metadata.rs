@@ -43,7 +43,7 @@ impl<'a> Metadata<'a> {
         let origin = Origin::File(String::new());
         let forwards = parse(&root, OwnerKind::Domain, &origin)
             .map_err(|error| refused(error.problem.line, &error.problem.reason))?;
-        check_own(&forwards.iter().collect::<Vec<_>>())
+        check_own(&forwards)
             .map_err(|error| refused(error.problem.line, &"a port of it is forwarded twice"))?;
         let claims = forwards.iter().flat_map(|forward| {
             let line = line_of(forward.line);

@@ -4,18 +4,22 @@
 
 mod claim;
 mod counter;
+mod dnat;
 mod family;
 mod guards;
 mod owner;
+mod pending;
 mod policy;
 mod port;
 mod rule;
 
 pub use claim::Claim;
 pub use counter::{Carried, Counter, Counters};
+pub use dnat::{Arrives, Dnat, ToHost};
 pub use family::Family;
 pub use guards::{Guards, Spoof, Tap};
 pub use owner::{Origin, Owner, OwnerKind};
+pub use pending::Pending;
 pub use policy::{
     Clause, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Service, TimeUnit,
     Verdict, Way,

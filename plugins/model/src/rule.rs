@@ -1,6 +1,6 @@
 //! The rules portero can ask for, free of any firewall's syntax.
 
-use crate::{Claim, Family, Guards, Owner, Policy, PortRange, Protocol};
+use crate::{Claim, Dnat, Family, Guards, Owner, Policy};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,34 +10,8 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase")]
 pub enum Rule {
-    /// Send what comes for a port of the host to a guest.
-    Dnat {
-        /// Transport protocol.
-        protocol: Protocol,
-        /// The host's address; any local one except loopback when absent.
-        address: Option<IpAddr>,
-        /// The host's interface the packet must arrive by.
-        dev: Option<String>,
-        /// Who may use it.
-        source: Option<IpNet>,
-        /// The host's ports.
-        ports: PortRange,
-        /// The guest's address.
-        guest: IpAddr,
-        /// The guest's ports, as many as the host's.
-        guest_ports: PortRange,
-    },
-    /// Let such a connection pass, in both directions.
-    Accept {
-        /// Transport protocol.
-        protocol: Protocol,
-        /// The host's ports, to which the connection was made.
-        ports: PortRange,
-        /// The guest's address.
-        guest: IpAddr,
-        /// The guest's ports.
-        guest_ports: PortRange,
-    },
+    /// Send what comes for ports of the host to a guest, and let such connections pass in both directions.
+    Dnat(Dnat),
     /// Give connections to a guest that were sent there by DNAT the host's address as source.
     Masquerade {
         /// From whom; everybody when absent.
@@ -58,9 +32,8 @@ impl Rule {
     #[must_use]
     pub fn family(&self) -> Family {
         match self {
-            Self::Dnat { guest, .. }
-            | Self::Accept { guest, .. }
-            | Self::Masquerade { guest, .. } => Family::of(*guest),
+            Self::Dnat(dnat) => dnat.family(),
+            Self::Masquerade { guest, .. } => Family::of(*guest),
             Self::Localnet { .. } => Family::Ipv4,
         }
     }
@@ -69,33 +42,7 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dnat {
-                protocol,
-                address,
-                dev,
-                source,
-                ports,
-                guest,
-                guest_ports,
-            } => {
-                write!(formatter, "{protocol} port {ports}")?;
-                if let Some(address) = address {
-                    write!(formatter, " of {address}")?;
-                }
-                if let Some(dev) = dev {
-                    write!(formatter, " on {dev}")?;
-                }
-                if let Some(source) = source {
-                    write!(formatter, " from {source}")?;
-                }
-                write!(formatter, " to {guest} port {guest_ports}")
-            }
-            Self::Accept {
-                protocol,
-                guest,
-                guest_ports,
-                ..
-            } => write!(formatter, "accept {protocol} to {guest} port {guest_ports}"),
+            Self::Dnat(dnat) => dnat.fmt(formatter),
             Self::Masquerade { source, guest } => match source {
                 Some(source) => write!(formatter, "masquerade {source} to {guest}"),
                 None => write!(formatter, "masquerade all to {guest}"),
@@ -152,6 +99,14 @@ impl Ruleset {
     #[must_use]
     pub fn has_rules_of(&self, other: &Self) -> bool {
         self.rules == other.rules && self.policy == other.policy
+    }
+
+    /// Its forwards, in the order in which they were planned.
+    pub fn dnats(&self) -> impl Iterator<Item = &Dnat> + Clone {
+        self.rules.iter().filter_map(|rule| match rule {
+            Rule::Dnat(dnat) => Some(dnat),
+            _ => None,
+        })
     }
 
     /// Bridges that loopback connections are routed by.

@@ -55,7 +55,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// [`ForwardError`] at the second of two forwards of one port.
-pub fn check_own(forwards: &[&Forward]) -> Result<(), ForwardError> {
+pub fn check_own(forwards: &[Forward]) -> Result<(), ForwardError> {
     let mut earlier = Index::default();
     for (index, forward) in forwards.iter().enumerate() {
         let claims: Vec<Claim> = forward.claims().collect();
@@ -78,7 +78,7 @@ pub fn check_own(forwards: &[&Forward]) -> Result<(), ForwardError> {
 /// [`ForwardError`] at the first forward of a port that somebody else holds.
 pub fn check_others<'a>(
     owner: &Owner,
-    forwards: &[&Forward],
+    forwards: &[Forward],
     others: impl IntoIterator<Item = &'a Ruleset>,
 ) -> Result<(), ForwardError> {
     let mut own = Index::default();
@@ -107,7 +107,7 @@ pub fn check_others<'a>(
 /// # Errors
 /// [`ForwardError`] at the first forward that would take a program's port.
 pub fn check_listeners(
-    forwards: &[&Forward],
+    forwards: &[Forward],
     held: &HashSet<&Claim>,
     listeners: &[Listener],
     limits: &Limits,

@@ -15,5 +15,5 @@ pub use check::{check_listeners, check_others, check_own, Listener, Refusal};
 pub use grammar::{network, parse, Forward, ForwardError};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
-pub use plan::{plan_domain, plan_network, Attachment, Pending, Plan};
+pub use plan::{plan_domain, plan_network, Attachment, Plan};
 pub use ranges::Mapping;

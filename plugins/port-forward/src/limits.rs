@@ -53,7 +53,7 @@ impl Limits {
     ///
     /// # Errors
     /// [`ForwardError`] naming what is not permitted.
-    pub fn check_all(&self, forwards: &[&Forward]) -> Result<(), ForwardError> {
+    pub fn check_all(&self, forwards: &[Forward]) -> Result<(), ForwardError> {
         let (mut ranges, mut ports) = (0, 0);
         for forward in forwards {
             self.check(forward)?;

@@ -4,7 +4,7 @@ use crate::address::{address_of, holds, network_of, reserved_for};
 use crate::{Forward, ForwardError, Lease};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network};
-use portero_model::{Claim, Family, Origin, Owner, Rule, Ruleset};
+use portero_model::{Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
 use portero_xml::Plain;
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -19,15 +19,6 @@ pub struct Attachment<'a> {
     pub network_name: &'a str,
     /// The network, if it is known to be active.
     pub network: Option<&'a Network>,
-}
-
-/// A forward whose rules cannot be made yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
-    /// The host ports it holds meanwhile.
-    pub claims: Vec<Claim>,
-    /// What is missing.
-    pub reason: String,
 }
 
 /// What an owner's forwards come to.
@@ -63,7 +54,7 @@ enum Found<'a> {
 /// a network whose guests the host does not route to.
 pub fn plan_domain(
     owner: Owner,
-    forwards: &[&Forward],
+    forwards: &[Forward],
     attachments: &[Attachment<'_>],
     leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
 ) -> Result<Plan, ForwardError> {
@@ -81,7 +72,7 @@ pub fn plan_domain(
 /// whose guests the host does not route to.
 pub fn plan_network(
     owner: Owner,
-    forwards: &[&Forward],
+    forwards: &[Forward],
     network: &Network,
 ) -> Result<Plan, ForwardError> {
     let mut plan = Plan::empty(owner);
@@ -129,7 +120,7 @@ impl Plan {
 
     fn add_target(&mut self, forward: &Forward, target: &Target<'_>) {
         for mapping in &forward.mappings {
-            self.ruleset.rules.push(Rule::Dnat {
+            self.ruleset.rules.push(Rule::Dnat(Dnat {
                 protocol: forward.protocol,
                 address: forward.address,
                 dev: forward.dev.as_ref().map(|dev| dev.as_str().to_owned()),
@@ -137,13 +128,7 @@ impl Plan {
                 ports: mapping.host,
                 guest: target.guest,
                 guest_ports: mapping.guest,
-            });
-            self.ruleset.rules.push(Rule::Accept {
-                protocol: forward.protocol,
-                ports: mapping.host,
-                guest: target.guest,
-                guest_ports: mapping.guest,
-            });
+            }));
         }
         for source in masqueraded_sources(forward, target) {
             self.add_once(Rule::Masquerade {

@@ -3,7 +3,7 @@
 
 use portero_libvirt::{MacAddress, Network};
 use portero_model::{Family, Origin, Owner, OwnerKind};
-use portero_port_forward::{address_of, parse, parse_leases, plan_domain, Attachment, Forward};
+use portero_port_forward::{address_of, parse, parse_leases, plan_domain, Attachment};
 use portero_xml::Element;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -42,7 +42,6 @@ fn refusal(guest: &str, origin: &Origin) -> Option<String> {
         Ok(forwards) => forwards,
         Err(error) => return Some(error.to_string()),
     };
-    let forwards: Vec<&Forward> = forwards.iter().collect();
     let leases = |_: &_| Rc::from([]);
     let plan = plan_domain(owner(), &forwards, &[attachment], &leases);
     plan.err().map(|error| error.to_string())

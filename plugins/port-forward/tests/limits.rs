@@ -30,7 +30,6 @@ fn in_metadata(content: &str) -> Vec<Forward> {
 }
 
 fn refused(limits: &Limits, forwards: &[Forward]) -> Option<String> {
-    let forwards: Vec<&Forward> = forwards.iter().collect();
     let checked = limits.check_all(&forwards);
     checked.err().map(|error| error.to_string())
 }
@@ -85,7 +84,6 @@ fn as_many_as_are_permitted_are_compared_in_time() {
         .expect("a string");
     }
     let forwards = in_metadata(&content);
-    let forwards: Vec<&Forward> = forwards.iter().collect();
     let begin = Instant::now();
     check_own(&forwards).expect("none is in the way of another");
     let held = |owner: Owner| Ruleset {
@@ -110,7 +108,7 @@ fn as_many_as_are_permitted_are_compared_in_time() {
 fn one_port_may_be_many_forwards_as_long_as_no_packet_is_of_two() {
     let begin = Instant::now();
     let forwards = in_metadata(&sources(10_000));
-    check_own(&forwards.iter().collect::<Vec<_>>()).expect("each from another source");
+    check_own(&forwards).expect("each from another source");
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
@@ -121,7 +119,7 @@ fn conflict(one: &str, other: &str) -> bool {
         format!("<portForward proto='tcp' {attributes}><range start='80'/></portForward>")
     };
     let forwards = in_metadata(&(element(one) + "\n" + &element(other)));
-    let checked = check_own(&forwards.iter().collect::<Vec<_>>());
+    let checked = check_own(&forwards);
     if let Err(error) = &checked {
         let expected = "line 2: <portForward>: tcp port 80";
         assert!(error.to_string().contains(expected), "{error}");
@@ -196,7 +194,6 @@ fn whoever_listens_on_all_addresses_of_ipv6_has_the_ports_of_ipv4_too() {
         let content =
             format!("<portForward proto='tcp' {forward}><range start='80'/></portForward>");
         let forwards = in_metadata(&content);
-        let forwards: Vec<&Forward> = forwards.iter().collect();
         let listener = Listener {
             protocol: Protocol::Tcp,
             address: listening.parse().expect("an address"),

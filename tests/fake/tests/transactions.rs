@@ -4,7 +4,7 @@
 use portero_fake::{random_networks, Machine};
 use portero_firewall::nftables::PolicyTable;
 use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
-use portero_model::{Family, Owner, OwnerKind, Policy, PortRange, Protocol, Rule, Ruleset};
+use portero_model::{Dnat, Family, Owner, OwnerKind, Policy, PortRange, Protocol, Rule, Ruleset};
 use portero_system::{Deadline, Kernel};
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -82,7 +82,7 @@ fn forward(number: u8, port: u16, to: u16, is_ipv6: bool, protocol: u8, kind: u8
     let source = text(kind == 1, source).map(|source| source.parse().expect("a net"));
     let address = (kind == 3 && !is_ipv6).then(|| [127, 0, 0, 1].into());
     let mut rules = vec![
-        Rule::Dnat {
+        Rule::Dnat(Dnat {
             protocol,
             address,
             dev: text(kind == 2, "eth0"),
@@ -90,13 +90,7 @@ fn forward(number: u8, port: u16, to: u16, is_ipv6: bool, protocol: u8, kind: u8
             ports,
             guest,
             guest_ports,
-        },
-        Rule::Accept {
-            protocol,
-            ports,
-            guest,
-            guest_ports,
-        },
+        }),
         Rule::Masquerade { source, guest },
     ];
     if address.is_some() {

@@ -81,6 +81,6 @@ fn forwards(document: &str) -> Vec<Forward> {
     let root = Element::parse(document.as_bytes()).expect("XML");
     let origin = Origin::File(String::new());
     let forwards = parse(&root, OwnerKind::Domain, &origin).expect("what portero takes");
-    check_own(&forwards.iter().collect::<Vec<_>>()).expect("no port twice");
+    check_own(&forwards).expect("no port twice");
     forwards
 }

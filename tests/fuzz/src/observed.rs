@@ -5,7 +5,7 @@ use crate::Reached;
 use portero_fake::example_policies;
 use portero_firewall::iptables::{self, Counts, Table};
 use portero_firewall::nftables::{self, Place};
-use portero_model::{Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
+use portero_model::{Dnat, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use std::sync::OnceLock;
 use uuid::Uuid;
 
@@ -116,23 +116,15 @@ fn wanted() -> &'static [Ruleset] {
         };
         let ports = |port| PortRange::new(port, port).expect("a port");
         let guest = [192, 168, 50, 10].into();
-        let rules = vec![
-            Rule::Dnat {
-                protocol: Protocol::Tcp,
-                address: None,
-                dev: None,
-                source: None,
-                ports: ports(8080),
-                guest,
-                guest_ports: ports(80),
-            },
-            Rule::Accept {
-                protocol: Protocol::Tcp,
-                ports: ports(8080),
-                guest,
-                guest_ports: ports(80),
-            },
-        ];
+        let rules = vec![Rule::Dnat(Dnat {
+            protocol: Protocol::Tcp,
+            address: None,
+            dev: None,
+            source: None,
+            ports: ports(8080),
+            guest,
+            guest_ports: ports(80),
+        })];
         wanted.push(Ruleset {
             rules,
             ..Ruleset::empty(owner)

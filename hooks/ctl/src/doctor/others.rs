@@ -5,7 +5,7 @@ use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use crate::explain::by;
 use portero_inventory::Denial;
-use portero_model::Rule;
+use portero_model::Dnat;
 use portero_trace::word;
 use portero_trace::{Packet, Passage, Scope, Way};
 use std::net::IpAddr;
@@ -58,8 +58,8 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
         });
     }
     let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
-    let rules = given.flat_map(|owner| &owner.record.ruleset.rules);
-    let packets = rules.filter_map(|rule| packet(rule, facts)).take(FORWARDS);
+    let dnats = given.flat_map(|owner| owner.record.ruleset.dnats());
+    let packets = dnats.filter_map(|dnat| packet(dnat, facts)).take(FORWARDS);
     for packet in packets {
         for outside in &facts.outer {
             for way in [Way::There, Way::Back] {
@@ -92,28 +92,17 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn packet(rule: &Rule, facts: &Facts) -> Option<Packet> {
-    let Rule::Dnat {
-        protocol,
-        address,
-        ports,
-        guest,
-        guest_ports,
-        ..
-    } = rule
-    else {
-        return None;
-    };
+fn packet(dnat: &Dnat, facts: &Facts) -> Option<Packet> {
     Some(Packet {
-        protocol: *protocol,
+        protocol: dnat.protocol,
         way: Way::There,
         outside: None,
-        inside: bridge(*guest, facts)?,
+        inside: bridge(dnat.guest, facts)?,
         client: None,
-        host: *address,
-        host_port: ports.start(),
-        guest: *guest,
-        guest_port: guest_ports.start(),
+        host: dnat.address,
+        host_port: dnat.ports.start(),
+        guest: dnat.guest,
+        guest_port: dnat.guest_ports.start(),
     })
 }
 

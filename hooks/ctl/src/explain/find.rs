@@ -3,7 +3,7 @@
 use super::value::{Asked, Owner, Wanted, Written};
 use ipnet::IpNet;
 use portero_engine::{Guest, Life, OwnerStatus, Wish};
-use portero_model::{Claim, Family, Origin, OwnerKind, Rule};
+use portero_model::{Arrives, Claim, Family, Origin, OwnerKind, ToHost};
 use portero_port_forward::Forward;
 use std::net::IpAddr;
 
@@ -75,45 +75,26 @@ pub(super) fn wish<'a>(asked: &Asked, wishes: &'a [Wish]) -> Option<&'a Wish> {
 
 /// Where the port leads, if anybody was given it.
 pub(super) fn lead(asked: &Asked, owners: &[OwnerStatus]) -> Option<(Lead, portero_model::Owner)> {
+    let packet = ToHost {
+        protocol: asked.protocol,
+        port: asked.port,
+        address: asked.address,
+        source: asked.from,
+        arrives: Arrives::Somehow,
+    };
     owners.iter().find_map(|owner| {
         let ruleset = &owner.record.ruleset;
-        let mut rules = ruleset.rules.iter();
-        let lead = rules.find_map(|rule| lead_of(rule, asked, owner.is_in_firewall))?;
+        let lead = ruleset.dnats().find_map(|dnat| {
+            Some(Lead {
+                port: dnat.takes(&packet)?,
+                address: dnat.address,
+                dev: dnat.dev.clone(),
+                source: dnat.source,
+                guest: dnat.guest,
+                is_in_firewall: owner.is_in_firewall,
+            })
+        })?;
         Some((lead, ruleset.owner.clone()))
-    })
-}
-
-fn lead_of(rule: &Rule, asked: &Asked, is_in_firewall: bool) -> Option<Lead> {
-    let Rule::Dnat {
-        protocol,
-        address,
-        dev,
-        source,
-        ports,
-        guest,
-        guest_ports,
-    } = rule
-    else {
-        return None;
-    };
-    let is_client = match (source, asked.from) {
-        (Some(source), Some(from)) => source.contains(&from),
-        _ => true,
-    };
-    let is_family = asked
-        .address
-        .or(asked.from)
-        .is_none_or(|one| one.is_ipv4() == guest.is_ipv4());
-    let fits = *protocol == asked.protocol && is_address(*address, asked) && is_client && is_family;
-    let mut pairs = ports.zip(*guest_ports).filter(|_| fits);
-    let (_, port) = pairs.find(|(host, _)| *host == asked.port)?;
-    Some(Lead {
-        address: *address,
-        dev: dev.clone(),
-        source: *source,
-        guest: *guest,
-        port,
-        is_in_firewall,
     })
 }
 

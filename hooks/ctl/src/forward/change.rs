@@ -76,7 +76,6 @@ impl Change {
     pub(crate) fn check(&self, host: &Host, guest: &Guest) -> Result<Option<ApplyError>, Error> {
         let forwards = self.forwards(guest)?;
         if host.place != Place::Here {
-            let forwards: Vec<&Forward> = forwards.iter().collect();
             check_own(&forwards)?;
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use super::host::{failed, Host, Place};
 use crate::terminal::warning;
 use portero_engine::leases;
 use portero_libvirt::{Domain, EventError, MacAddress, Network};
-use portero_model::{Family, Owner, OwnerKind, Rule};
+use portero_model::{Family, Owner, OwnerKind};
 use portero_port_forward::{plan_domain, Attachment, Forward, ForwardError, Lease};
 use portero_system::Paths;
 use portero_xml::Element;
@@ -213,11 +213,11 @@ impl OnNetwork {
             network_name: self.network.name.as_str(),
             network: Some(&self.network),
         };
-        let plan = plan_domain(owner, &[forward], &[attachment], &|_| leases.into())?;
-        Ok(plan.ruleset.rules.iter().find_map(|rule| match rule {
-            Rule::Dnat { guest, .. } if guest.is_ipv4() => Some(*guest),
-            _ => None,
-        }))
+        let plan = plan_domain(owner, std::slice::from_ref(forward), &[attachment], &|_| {
+            leases.into()
+        })?;
+        let mut guests = plan.ruleset.dnats().map(|dnat| dnat.guest);
+        Ok(guests.find(IpAddr::is_ipv4))
     }
 
     /// Whether it gives IPv4 addresses at all.

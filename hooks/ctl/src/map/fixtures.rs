@@ -4,11 +4,11 @@
 
 use super::sources::Sources;
 use super::value::Map;
-use portero_engine::{
-    ActiveNetwork, Guest, GuestNic, OwnFile, OwnerStatus, Phase, Record, Waiting,
-};
+use portero_engine::{ActiveNetwork, Guest, GuestNic, OwnFile, OwnerStatus, Phase, Record};
 use portero_libvirt::{Network, ObjectName};
-use portero_model::{Claim, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
+use portero_model::{
+    Claim, Dnat, Family, Owner, OwnerKind, Pending, PortRange, Protocol, Rule, Ruleset,
+};
 use portero_routed_policy::{compile, Context, Group, WrittenPolicy};
 use portero_system::{Interface, InterfaceKind};
 use portero_xml::Element;
@@ -173,7 +173,7 @@ impl Scene {
             let dev = word(5).map(str::to_owned);
             let source = word(6).map(|source| source.parse().unwrap());
             match word(2) {
-                Some(guest) => ruleset.rules.push(Rule::Dnat {
+                Some(guest) => ruleset.rules.push(Rule::Dnat(Dnat {
                     protocol,
                     address,
                     dev,
@@ -181,8 +181,8 @@ impl Scene {
                     ports,
                     guest: guest.parse().unwrap(),
                     guest_ports: word(3).unwrap().parse().unwrap(),
-                }),
-                None => pending.push(Waiting {
+                })),
+                None => pending.push(Pending {
                     claims: vec![Claim {
                         protocol,
                         family: None,

@@ -3,7 +3,7 @@
 use super::end::end;
 use super::Error;
 use portero_engine::{Engine, OwnerStatus};
-use portero_model::Rule;
+use portero_model::{Arrives, ToHost};
 use portero_routed_policy::{At, Course, Packet, Protocol};
 use std::net::IpAddr;
 
@@ -29,42 +29,26 @@ pub(super) fn follow(
 
 /// Which of an owner's forwards takes a packet, and to which port of which guest.
 fn sent_by(owner: &OwnerStatus, packet: &Packet) -> Option<(String, IpAddr, u16)> {
-    let Protocol::Port(wanted, port) = packet.protocol else {
+    let Protocol::Port(protocol, port) = packet.protocol else {
         return None;
     };
+    if !owner.is_in_firewall {
+        return None;
+    }
+    let packet = ToHost {
+        protocol,
+        port,
+        address: Some(packet.to.address),
+        source: Some(packet.from.address),
+        arrives: match &packet.from.at {
+            At::Behind(dev) => Arrives::By(dev),
+            At::Host | At::Nowhere => Arrives::FromHost,
+        },
+    };
     let ruleset = &owner.record.ruleset;
-    let mut rules = ruleset.rules.iter().filter(|_| owner.is_in_firewall);
-    rules.find_map(|rule| {
-        let Rule::Dnat {
-            protocol,
-            address,
-            dev,
-            source,
-            ports,
-            guest,
-            guest_ports,
-        } = rule
-        else {
-            return None;
-        };
-        let to = packet.to.address;
-        // Loopback has to be asked for.
-        let is_address = match address {
-            Some(address) => *address == to,
-            None => !to.is_loopback(),
-        };
-        let is_dev = |dev: &String| packet.from.at == At::Behind(dev.clone());
-        let fits = *protocol == wanted
-            && to.is_ipv4() == guest.is_ipv4()
-            && is_address
-            && dev.as_ref().is_none_or(is_dev)
-            && source.is_none_or(|source| source.contains(&packet.from.address));
-        let mut pairs = ports.zip(*guest_ports).filter(|_| fits);
-        let (_, guest_port) = pairs.find(|(host, _)| *host == port)?;
-        Some((
-            format!("{}, which forwards {rule}", ruleset.owner),
-            *guest,
-            guest_port,
-        ))
+    ruleset.dnats().find_map(|dnat| {
+        let port = dnat.takes(&packet)?;
+        let text = format!("{}, which forwards {dnat}", ruleset.owner);
+        Some((text, dnat.guest, port))
     })
 }

@@ -1,7 +1,7 @@
 //! Forwards as rows: one for each range of ports.
 
 use portero_engine::{OwnerStatus, Phase};
-use portero_model::{Claim, Family, Rule};
+use portero_model::Claim;
 use serde::Serialize;
 
 /// One range of ports of one owner.
@@ -91,40 +91,18 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
             }));
             continue;
         }
-        for rule in &ruleset.rules {
-            let Rule::Dnat {
-                protocol,
-                address,
-                dev,
-                source,
-                ports,
-                guest,
-                guest_ports,
-            } = rule
-            else {
-                continue;
-            };
-            let claim = Claim {
-                protocol: *protocol,
-                family: Some(Family::of(*guest)),
-                address: *address,
-                dev: dev.clone(),
-                source: *source,
-                ports: *ports,
-            };
-            let (state, reason) = if *is_in_firewall {
-                ("active", None)
-            } else {
-                ("missing", Some("not in the firewall; run 'portero sync'"))
-            };
-            rows.push(Row {
-                guest: Some(guest.to_string()),
-                guest_ports: Some(guest_ports.to_string()),
-                state,
-                reason: reason.map(str::to_owned),
-                ..row(&claim)
-            });
-        }
+        let (state, reason) = if *is_in_firewall {
+            ("active", None)
+        } else {
+            ("missing", Some("not in the firewall; run 'portero sync'"))
+        };
+        rows.extend(ruleset.dnats().map(|dnat| Row {
+            guest: Some(dnat.guest.to_string()),
+            guest_ports: Some(dnat.guest_ports.to_string()),
+            state,
+            reason: reason.map(str::to_owned),
+            ..row(&dnat.claim())
+        }));
         for waiting in &record.pending {
             rows.extend(waiting.claims.iter().map(|claim| Row {
                 reason: Some(waiting.reason.clone()),

@@ -1,7 +1,8 @@
 //! What the counters of iptables say of forwards.
 
-use super::render::render;
-use portero_model::{Carried, Counter, Family, Rule, Ruleset};
+use super::base::Base;
+use super::render::{accept, send};
+use portero_model::{Carried, Counter, Dnat, Family, Ruleset};
 use std::collections::{HashMap, HashSet};
 
 /// The counters of portero's rules in the tables of both families.
@@ -19,54 +20,28 @@ impl Counts {
         self.rules.extend(counted);
     }
 
-    /// What has been counted of each [`Rule::Dnat`] of an owner, in their order.
+    /// What has been counted of each of an owner's forwards, in their order.
     #[must_use]
     pub fn carried(&self, ruleset: &Ruleset) -> Vec<Carried> {
-        let forwards = ruleset.rules.iter();
-        let forwards = forwards.filter(|rule| matches!(rule, Rule::Dnat { .. }));
         // What several forwards send to the same port by the same port is one there.
-        let mut senders: HashMap<Rule, usize> = HashMap::new();
-        let different: HashSet<&Rule> = forwards.clone().collect();
-        for accept in different.into_iter().filter_map(accepted) {
-            *senders.entry(accept).or_default() += 1;
+        let mut senders: HashMap<String, usize> = HashMap::new();
+        let different: HashSet<&Dnat> = ruleset.dnats().collect();
+        for dnat in different {
+            *senders.entry(accept(dnat)).or_default() += 1;
         }
-        forwards
-            .map(|rule| {
-                let opened = self.counter(ruleset, rule);
-                let accept = accepted(rule).filter(|accept| senders.get(accept) == Some(&1));
-                Carried {
-                    connections: opened.map(|counter| counter.packets),
-                    traffic: accept.and_then(|rule| self.counter(ruleset, &rule)),
-                }
-            })
-            .collect()
-    }
-
-    fn counter(&self, ruleset: &Ruleset, rule: &Rule) -> Option<Counter> {
-        let (family, base, text) = render(rule);
-        let chain = base.owner_chain(&ruleset.owner);
-        self.rules
-            .get(&(family, format!("{chain} {text}")))
-            .copied()
-    }
-}
-
-/// The rule that lets pass what a forward has sent.
-fn accepted(rule: &Rule) -> Option<Rule> {
-    match rule {
-        Rule::Dnat {
-            protocol,
-            ports,
-            guest,
-            guest_ports,
-            ..
-        } => Some(Rule::Accept {
-            protocol: *protocol,
-            ports: *ports,
-            guest: *guest,
-            guest_ports: *guest_ports,
-        }),
-        _ => None,
+        let counter = |base: Base, dnat: &Dnat, text: &str| {
+            let rule = format!("{} {text}", base.owner_chain(&ruleset.owner));
+            self.rules.get(&(dnat.family(), rule)).copied()
+        };
+        let forwards = ruleset.dnats().map(|dnat| {
+            let opened = counter(Base::Dnat, dnat, &send(dnat));
+            let accept = Some(accept(dnat)).filter(|accept| senders.get(accept) == Some(&1));
+            Carried {
+                connections: opened.map(|counter| counter.packets),
+                traffic: accept.and_then(|accept| counter(Base::Forward, dnat, &accept)),
+            }
+        });
+        forwards.collect()
     }
 }
 

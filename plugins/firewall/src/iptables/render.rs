@@ -1,85 +1,81 @@
 //! The text of each rule in portero's chains.
 
 use super::base::{Base, Chains, LibvirtChains};
-use super::policy::add;
+use super::policy;
 use super::words::network;
 use ipnet::IpNet;
-use portero_model::{Family, Rule, Ruleset};
+use portero_model::{Dnat, Family, Rule, Ruleset};
 use std::net::IpAddr;
 
 /// Renders an owner's rules; `libvirt` tells of a family whether libvirt's chains are there.
 pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChains) -> Chains {
     let mut chains = Chains::new();
+    let mut add = |family, base, text| {
+        let lines: &mut Vec<String> = chains.entry((family, base)).or_default();
+        lines.push(text);
+    };
     for rule in &ruleset.rules {
-        let (family, base, text) = render(rule);
-        chains.entry((family, base)).or_default().push(text);
+        match rule {
+            Rule::Dnat(dnat) => {
+                add(dnat.family(), Base::Dnat, send(dnat));
+                add(dnat.family(), Base::Forward, accept(dnat));
+            }
+            Rule::Masquerade { source, guest } => {
+                let guest_only = network((*guest).into());
+                let text = format!("{}-d {guest_only} -j MASQUERADE", from(*source));
+                add(Family::of(*guest), Base::Snat, text);
+            }
+            Rule::Localnet { bridge } => {
+                let text =
+                    format!("-d 127.0.0.0/8 -i {bridge} -m conntrack ! --ctstate DNAT -j DROP");
+                add(Family::Ipv4, Base::Input, text);
+            }
+        }
     }
     if let Some(policy) = &ruleset.policy {
         for family in Family::ALL {
-            add(policy, family, libvirt(family), &mut chains);
+            policy::add(policy, family, libvirt(family), &mut chains);
         }
     }
     chains
 }
 
-/// A rule's family, what kind of chain it stands in, and its text there.
-pub(super) fn render(rule: &Rule) -> (Family, Base, String) {
-    match rule {
-        Rule::Dnat {
-            protocol,
-            address,
-            dev,
-            source,
-            ports,
-            guest,
-            guest_ports,
-        } => {
-            let family = Family::of(*guest);
-            let mut text = from(*source);
-            match address {
-                Some(address) => text += &format!("-d {} ", network((*address).into())),
-                None => text += &format!("! -d {} ", family.loopback()),
-            }
-            if let Some(dev) = dev {
-                text += &format!("-i {dev} ");
-            }
-            let to = if ports == guest_ports {
-                guest.to_string()
-            } else if ports.is_single() {
-                format!("{}:{guest_ports}", bracketed(*guest))
-            } else {
-                format!("{}:{guest_ports}/{}", bracketed(*guest), ports.start())
-            };
-            text += &format!(
-                "-p {protocol} -m {protocol} --dport {} -j DNAT --to-destination {to}",
-                ports.joined(':')
-            );
-            (family, Base::Dnat, text)
-        }
-        Rule::Accept {
-            protocol,
-            ports,
-            guest,
-            guest_ports,
-        } => {
-            let text = format!(
-                "-p {protocol} -m conntrack --ctstate DNAT --ctreplsrc {guest} --ctorigdstport {} \
-                 --ctreplsrcport {} -j ACCEPT",
-                ports.joined(':'),
-                guest_ports.joined(':')
-            );
-            (Family::of(*guest), Base::Forward, text)
-        }
-        Rule::Masquerade { source, guest } => {
-            let guest_only = network((*guest).into());
-            let text = format!("{}-d {guest_only} -j MASQUERADE", from(*source));
-            (Family::of(*guest), Base::Snat, text)
-        }
-        Rule::Localnet { bridge } => {
-            let text = format!("-d 127.0.0.0/8 -i {bridge} -m conntrack ! --ctstate DNAT -j DROP");
-            (Family::Ipv4, Base::Input, text)
-        }
+/// The rule that sends what comes for ports of the host to a guest.
+pub(super) fn send(dnat: &Dnat) -> String {
+    let mut text = from(dnat.source);
+    match dnat.address {
+        Some(address) => text += &format!("-d {} ", network(address.into())),
+        None => text += &format!("! -d {} ", dnat.family().loopback()),
     }
+    if let Some(dev) = &dnat.dev {
+        text += &format!("-i {dev} ");
+    }
+    let (ports, guest_ports) = (dnat.ports, dnat.guest_ports);
+    let to = if ports == guest_ports {
+        dnat.guest.to_string()
+    } else if ports.is_single() {
+        format!("{}:{guest_ports}", bracketed(dnat.guest))
+    } else {
+        format!("{}:{guest_ports}/{}", bracketed(dnat.guest), ports.start())
+    };
+    let protocol = dnat.protocol;
+    text += &format!(
+        "-p {protocol} -m {protocol} --dport {} -j DNAT --to-destination {to}",
+        ports.joined(':')
+    );
+    text
+}
+
+/// The rule that lets such connections pass, and their answers.
+pub(super) fn accept(dnat: &Dnat) -> String {
+    format!(
+        "-p {} -m conntrack --ctstate DNAT --ctreplsrc {} --ctorigdstport {} --ctreplsrcport {} \
+         -j ACCEPT",
+        dnat.protocol,
+        dnat.guest,
+        dnat.ports.joined(':'),
+        dnat.guest_ports.joined(':')
+    )
 }
 
 /// The match of a source; of all addresses iptables prints none.

@@ -2,7 +2,7 @@
 
 use super::element::{network, prefix, quoted, Elements, Key, Place};
 use super::NAME;
-use portero_model::{Family, Protocol, Rule};
+use portero_model::{Dnat, Family, Rule};
 
 /// Which of a forward's restrictions are part of a map's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
         key,
     };
     match rule {
-        Rule::Dnat {
+        Rule::Dnat(Dnat {
             protocol,
             address,
             dev,
@@ -65,7 +65,7 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             ports,
             guest,
             guest_ports,
-        } => {
+        }) => {
             let shape = Shape {
                 dev: dev.is_some(),
                 source: source.is_some(),
@@ -82,27 +82,18 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
                 .flatten()
                 .map(|part| part + " . ")
                 .collect();
+            // Its name would need /etc/protocols, which small systems lack.
+            let number = protocol.number();
             for (port, guest_port) in ports.zip(*guest_ports) {
-                let key = format!("{restrictions}{} . {port}", number(*protocol));
-                elements.insert(
-                    own(map.clone(), key),
-                    Some(format!("{guest} . {guest_port}")),
-                );
-            }
-        }
-        Rule::Accept {
-            protocol,
-            ports,
-            guest,
-            guest_ports,
-        } => {
-            for (port, guest_port) in ports.zip(*guest_ports) {
-                let key = Key {
+                let key = format!("{restrictions}{number} . {port}");
+                let to = format!("{guest} . {guest_port}");
+                elements.insert(own(map.clone(), key), Some(to));
+                let accepted = Key {
                     place: Place::Libvirt(Family::of(*guest)),
                     set: NAME.to_owned(),
-                    key: format!("{guest} . {} . {guest_port} . {port}", number(*protocol)),
+                    key: format!("{guest} . {number} . {guest_port} . {port}"),
                 };
-                elements.insert(key, None);
+                elements.insert(accepted, None);
             }
         }
         Rule::Masquerade { source, guest } => {
@@ -115,9 +106,4 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             elements.insert(own(LOCALNET_SET.to_owned(), quoted(bridge)), None);
         }
     }
-}
-
-/// A protocol's number: its name would need /etc/protocols, which small systems lack.
-fn number(protocol: Protocol) -> u8 {
-    protocol.number()
 }

@@ -1,0 +1,221 @@
+//! One forward that can be had now: which packets it takes, and where it sends them.
+
+use crate::{Claim, Family, PortRange, Protocol};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+
+/// Sends what comes for ports of the host to a guest. That such connections pass, and their answers, follows from it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Dnat {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The host's address; any local one except loopback when absent.
+    pub address: Option<IpAddr>,
+    /// The host's interface the packet must arrive by; any when absent.
+    pub dev: Option<String>,
+    /// Who may use it; everybody when absent.
+    pub source: Option<IpNet>,
+    /// The host's ports.
+    pub ports: PortRange,
+    /// The guest's address.
+    pub guest: IpAddr,
+    /// The guest's ports, as many as the host's.
+    pub guest_ports: PortRange,
+}
+
+/// A packet that comes to a port of the host, as far as it is known; what is not known may be anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToHost<'a> {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The port that it is sent to.
+    pub port: u16,
+    /// The host's address that it is sent to.
+    pub address: Option<IpAddr>,
+    /// Who sends it.
+    pub source: Option<IpAddr>,
+    /// The interface that it arrives by.
+    pub arrives: Arrives<'a>,
+}
+
+/// By which interface a packet arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrives<'a> {
+    /// That is not known.
+    Somehow,
+    /// By this one.
+    By(&'a str),
+    /// By none: the host itself sends it.
+    FromHost,
+}
+
+impl Dnat {
+    /// Its family of addresses.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        Family::of(self.guest)
+    }
+
+    /// The host's ports that it holds.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim {
+            protocol: self.protocol,
+            family: Some(self.family()),
+            address: self.address,
+            dev: self.dev.clone(),
+            source: self.source,
+            ports: self.ports,
+        }
+    }
+
+    /// The guest's port that it sends a packet to; nothing when it does not take it.
+    #[must_use]
+    pub fn takes(&self, packet: &ToHost<'_>) -> Option<u16> {
+        let is_address = match (self.address, packet.address) {
+            (_, None) => true,
+            (Some(own), Some(to)) => own == to,
+            // Loopback has to be asked for.
+            (None, Some(to)) => !to.is_loopback(),
+        };
+        let is_source = match (self.source, packet.source) {
+            (Some(own), Some(from)) => own.contains(&from),
+            _ => true,
+        };
+        let is_dev = match (&self.dev, packet.arrives) {
+            (None, _) | (_, Arrives::Somehow) => true,
+            (Some(own), Arrives::By(dev)) => own == dev,
+            (Some(_), Arrives::FromHost) => false,
+        };
+        let known = packet.address.or(packet.source);
+        let is_family = known.is_none_or(|address| Family::of(address) == self.family());
+        let fits =
+            self.protocol == packet.protocol && is_address && is_source && is_dev && is_family;
+        let mut pairs = self.ports.zip(self.guest_ports).filter(|_| fits);
+        let (_, port) = pairs.find(|(host, _)| *host == packet.port)?;
+        Some(port)
+    }
+}
+
+impl fmt::Display for Dnat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} port {}", self.protocol, self.ports)?;
+        if let Some(address) = self.address {
+            write!(formatter, " of {address}")?;
+        }
+        if let Some(dev) = &self.dev {
+            write!(formatter, " on {dev}")?;
+        }
+        if let Some(source) = self.source {
+            write!(formatter, " from {source}")?;
+        }
+        write!(formatter, " to {} port {}", self.guest, self.guest_ports)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+
+    fn dnat() -> Dnat {
+        Dnat {
+            protocol: Protocol::Tcp,
+            address: None,
+            dev: Some("eth0".to_owned()),
+            source: Some("198.51.100.0/24".parse().expect("a network")),
+            ports: PortRange::new(8000, 8009).expect("ports"),
+            guest: [192, 168, 122, 10].into(),
+            guest_ports: PortRange::new(80, 89).expect("ports"),
+        }
+    }
+
+    fn packet() -> ToHost<'static> {
+        ToHost {
+            protocol: Protocol::Tcp,
+            port: 8003,
+            address: Some([203, 0, 113, 1].into()),
+            source: Some([198, 51, 100, 7].into()),
+            arrives: Arrives::By("eth0"),
+        }
+    }
+
+    #[test]
+    fn a_packet_is_taken_when_all_that_is_known_fits() {
+        let dnat = dnat();
+        assert_eq!(dnat.takes(&packet()), Some(83));
+        let unknown = ToHost {
+            address: None,
+            source: None,
+            arrives: Arrives::Somehow,
+            ..packet()
+        };
+        assert_eq!(dnat.takes(&unknown), Some(83));
+        let v6 = Some(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
+        for other in [
+            ToHost {
+                protocol: Protocol::Udp,
+                ..packet()
+            },
+            ToHost {
+                port: 8010,
+                ..packet()
+            },
+            ToHost {
+                address: Some([127, 0, 0, 1].into()),
+                ..packet()
+            },
+            ToHost {
+                source: Some([198, 51, 101, 7].into()),
+                ..packet()
+            },
+            ToHost {
+                arrives: Arrives::By("eth1"),
+                ..packet()
+            },
+            ToHost {
+                arrives: Arrives::FromHost,
+                ..packet()
+            },
+            ToHost {
+                address: v6,
+                source: None,
+                ..packet()
+            },
+            ToHost {
+                address: None,
+                source: v6,
+                ..packet()
+            },
+        ] {
+            assert_eq!(dnat.takes(&other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_was_asked_for_is_taken_and_no_other() {
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        let dnat = Dnat {
+            address: Some(loopback),
+            dev: None,
+            source: None,
+            ..dnat()
+        };
+        let to = |address| {
+            dnat.takes(&ToHost {
+                address: Some(address),
+                ..packet()
+            })
+        };
+        assert_eq!(to(loopback), Some(83));
+        assert_eq!(to([203, 0, 113, 1].into()), None);
+        let from_host = ToHost {
+            address: Some(loopback),
+            arrives: Arrives::FromHost,
+            ..packet()
+        };
+        assert_eq!(dnat.takes(&from_host), Some(83));
+    }
+}
