@@ -237,7 +237,7 @@ audit: deny
 	'$(TOOLS)/bin/cargo-deny' check advisories
 
 # Which mutants: every so many of them, the same each time; `MUTANTS=0/1` all.
-MUTANTS ?= 0/8
+MUTANTS ?= 0/16
 
 # Whether tests notice when the code that plans does something else: tests/mutants says how.
 mutants:

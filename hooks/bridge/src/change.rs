@@ -12,7 +12,7 @@ use portero_host_bridge::{Bridge, Failure, Manager, Plan, Step, Stp};
 use portero_libvirt::InterfaceName;
 use portero_system::files::{self, Ownership};
 use portero_system::programs::{find_program, run_starter};
-use portero_system::{interfaces, Deadline, KernelError, Lock, Log, Paths, Severity};
+use portero_system::{interfaces, Deadline, Lock, Log, Paths, Severity, SystemError};
 use std::time::{Duration, Instant};
 
 /// How long the host may be without its addresses while a bridge is made, until it is reached as
@@ -284,7 +284,7 @@ impl<'a> Bridges<'a> {
             });
         }
         let nics = bridge.nics.iter().map(|nic| nic.as_str());
-        let noted: Result<_, KernelError> = nics.map(|nic| link::note(nic, nic)).collect();
+        let noted: Result<_, SystemError> = nics.map(|nic| link::note(nic, nic)).collect();
         Ok(Record {
             bridge: bridge.name.to_string(),
             nics: bridge.nics.iter().map(ToString::to_string).collect(),
@@ -482,18 +482,18 @@ impl<'a> Bridges<'a> {
     }
 
     /// Does what a boot needs once files were restored.
-    pub(super) fn prepare_boot(&mut self, record: &Record) -> Result<(), KernelError> {
+    pub(super) fn prepare_boot(&mut self, record: &Record) -> Result<(), SystemError> {
         let step: Vec<_> = record.manager().at_boot().into_iter().collect();
         self.run(&step, &record.bridge, Limits::new(STEP, STEP))
     }
 
     /// Does one step after the other, until one fails that must not. One that says that there is
     /// nothing to do may; one that does not end may not.
-    fn run(&mut self, steps: &[Step], bridge: &str, limits: Limits) -> Result<(), KernelError> {
+    fn run(&mut self, steps: &[Step], bridge: &str, limits: Limits) -> Result<(), SystemError> {
         for step in steps {
             match (do_one(step, bridge, limits), step) {
                 (Ok(()), _) => {}
-                (Err(error @ KernelError::Failed { .. }), Step::Run(command))
+                (Err(error @ SystemError::Failed { .. }), Step::Run(command))
                     if command.failure == Failure::Expected =>
                 {
                     self.log.write(Severity::Info, error);
@@ -523,7 +523,7 @@ impl<'a> Bridges<'a> {
                 Step::DeleteBridge | Step::DeleteForgottenBridge => true,
             };
             self.log.write(Severity::Info, &error);
-            if !is_expected || matches!(error, KernelError::Hung { .. }) {
+            if !is_expected || matches!(error, SystemError::Hung { .. }) {
                 failures.push(error.to_string());
             }
         }
@@ -531,9 +531,9 @@ impl<'a> Bridges<'a> {
     }
 }
 
-fn do_one(step: &Step, bridge: &str, limits: Limits) -> Result<(), KernelError> {
+fn do_one(step: &Step, bridge: &str, limits: Limits) -> Result<(), SystemError> {
     match step {
-        Step::Run(command) if limits.left() < NO_TIME => Err(KernelError::Failed {
+        Step::Run(command) if limits.left() < NO_TIME => Err(SystemError::Failed {
             program: format!("{} {}", command.program, command.arguments.join(" ")),
             message: "no time was left for it".to_owned(),
         }),

@@ -2,7 +2,7 @@
 
 use crate::outcome::Back;
 use portero_host_bridge::OwnerError;
-use portero_system::{FileError, KernelError};
+use portero_system::{FileError, SystemError};
 
 /// Why a bridge could not be made or taken away.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum ChangeError {
     File(#[from] FileError),
     /// A program failed.
     #[error(transparent)]
-    Kernel(#[from] KernelError),
+    System(#[from] SystemError),
     /// The program that would be called does not have the NIC up.
     #[error(transparent)]
     Owner(#[from] OwnerError),

@@ -13,7 +13,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use portero_system::netlink::{set_link, Netlink, Raw};
-use portero_system::{interfaces, Deadline, KernelError};
+use portero_system::{interfaces, Deadline, SystemError};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,8 +29,8 @@ const FAMILIES: [u8; 2] = [2, 10];
 const SETTINGS: [&str; 3] = ["disable_ipv6", "addr_gen_mode", "accept_ra"];
 
 /// What an interface has now, for a NIC to have it again.
-pub(super) fn note(interface: &str, nic: &str) -> Result<Noted, KernelError> {
-    let index = interfaces::index(interface).map_err(|source| KernelError::Kernel {
+pub(super) fn note(interface: &str, nic: &str) -> Result<Noted, SystemError> {
+    let index = interfaces::index(interface).map_err(|source| SystemError::File {
         path: interface.to_owned(),
         source,
     })?;
@@ -49,7 +49,7 @@ pub(super) fn note(interface: &str, nic: &str) -> Result<Noted, KernelError> {
 }
 
 /// The addresses and routes of an interface.
-fn entries(index: u32) -> Result<Vec<Entry>, KernelError> {
+fn entries(index: u32) -> Result<Vec<Entry>, SystemError> {
     let mut entries = Vec::new();
     let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
     let flags = NLM_F_REQUEST | NLM_F_DUMP;
@@ -93,7 +93,7 @@ impl Difference {
 }
 
 /// What is not as it was.
-pub(super) fn differences(noted: &[Noted], bridge: &str) -> Result<Vec<Difference>, KernelError> {
+pub(super) fn differences(noted: &[Noted], bridge: &str) -> Result<Vec<Difference>, SystemError> {
     let mut found = Vec::new();
     if interfaces::folder(bridge).exists() {
         found.push(Difference::new(format!("the removal of {bridge}")));
@@ -129,7 +129,7 @@ fn wanted(noted: &Noted, index: u32) -> (Vec<Entry>, u64) {
 
 /// Makes NICs what they were, as far as they are not. What the kernel refuses is seen when they are
 /// looked at again; gives its reasons.
-pub(super) fn put_back(noted: &[Noted], bridge: &str) -> Vec<KernelError> {
+pub(super) fn put_back(noted: &[Noted], bridge: &str) -> Vec<SystemError> {
     let mut refused = Vec::new();
     refused.extend(delete(bridge).err());
     for noted in noted {
@@ -138,7 +138,7 @@ pub(super) fn put_back(noted: &[Noted], bridge: &str) -> Vec<KernelError> {
     refused
 }
 
-fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<KernelError>> {
+fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<SystemError>> {
     let nic = &noted.nic;
     // One that is not there has nothing.
     let Ok(index) = interfaces::index(nic) else {
@@ -161,7 +161,7 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<KernelError>> {
             refused.extend(
                 fs::write(&path, value)
                     .err()
-                    .map(|source| KernelError::Kernel {
+                    .map(|source| SystemError::File {
                         path: path_text,
                         source,
                     }),
@@ -201,7 +201,7 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<KernelError>> {
 }
 
 /// Adds an address or a route to those that are there.
-fn add(what: What, payload: Vec<u8>) -> Result<(), KernelError> {
+fn add(what: What, payload: Vec<u8>) -> Result<(), SystemError> {
     let (kind, flags) = match what {
         What::Address => (RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL),
         What::Route => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND),
@@ -212,12 +212,12 @@ fn add(what: What, payload: Vec<u8>) -> Result<(), KernelError> {
 }
 
 /// Changes a link.
-fn set(index: u32, change: impl FnOnce(&mut LinkMessage)) -> Result<(), KernelError> {
+fn set(index: u32, change: impl FnOnce(&mut LinkMessage)) -> Result<(), SystemError> {
     set_link(index, Deadline::after(KERNEL), change)
 }
 
 /// Takes a bridge's interface away, if it is there.
-pub(super) fn delete(bridge: &str) -> Result<(), KernelError> {
+pub(super) fn delete(bridge: &str) -> Result<(), SystemError> {
     let Ok(index) = interfaces::index(bridge) else {
         return Ok(());
     };

@@ -1,7 +1,7 @@
 //! Gives libvirt the network of a bridge, by virsh.
 
 use portero_system::programs::run;
-use portero_system::{Deadline, KernelError};
+use portero_system::{Deadline, SystemError};
 use std::time::Duration;
 
 /// Longest time virsh may take.
@@ -19,7 +19,7 @@ const DEFINE: [&str; 5] = [
 /// Defines a network in libvirt's system instance. Not for hooks: libvirt would wait for itself.
 ///
 /// # Errors
-/// [`KernelError`] when virsh is not there, does not end in time, or libvirt refuses.
-pub fn define_network(xml: &str) -> Result<(), KernelError> {
+/// [`SystemError`] when virsh is not there, does not end in time, or libvirt refuses.
+pub fn define_network(xml: &str) -> Result<(), SystemError> {
     run("virsh", &DEFINE, xml, Deadline::after(VIRSH))
 }

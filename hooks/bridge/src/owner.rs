@@ -3,7 +3,7 @@
 use crate::error::ChangeError;
 use portero_host_bridge::{read_networkctl, read_nmcli, Owner, Says};
 use portero_system::programs::{find_program, read};
-use portero_system::{Deadline, KernelError, Paths};
+use portero_system::{Deadline, Paths, SystemError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ pub(super) fn says(paths: &Paths, owner: Owner, nic: &str) -> Result<Says, Chang
         Owner::NetworkManager => {
             match ask("nmcli", &["-g", "GENERAL.STATE", "device", "show", nic]) {
                 Ok(answer) => read_nmcli(&answer),
-                Err(KernelError::NoProgram { .. }) => Says::IsAbsent,
-                Err(KernelError::Failed { message, .. })
+                Err(SystemError::NoProgram { .. }) => Says::IsAbsent,
+                Err(SystemError::Failed { message, .. })
                     // Without a bus it cannot say so itself.
                     if message.contains("is not running") || !Path::new("/run/NetworkManager").exists() =>
                 {
                     Says::IsAbsent
                 }
-                Err(KernelError::Failed { message, .. }) if message.contains("not found") => {
+                Err(SystemError::Failed { message, .. }) if message.contains("not found") => {
                     Says::LeavesAlone(message)
                 }
                 Err(error) => return Err(error.into()),
@@ -35,22 +35,22 @@ pub(super) fn says(paths: &Paths, owner: Owner, nic: &str) -> Result<Says, Chang
         }
         Owner::Networkd => match ask("networkctl", &["list", "--no-legend", "--no-pager"]) {
             Ok(answer) => read_networkctl(&answer, nic),
-            Err(KernelError::NoProgram { .. }) => Says::IsAbsent,
+            Err(SystemError::NoProgram { .. }) => Says::IsAbsent,
             Err(error) => return Err(error.into()),
         },
         // It has no daemon, but a record of what it brought up.
         Owner::Ifupdown => match ask("ifquery", &["--state", nic]) {
-            Err(KernelError::Failed { message, .. }) if message == "exit status: 1" => {
+            Err(SystemError::Failed { message, .. }) if message == "exit status: 1" => {
                 Says::IsIdle(format!("ifquery --state {nic} finds nothing"))
             }
-            Err(error @ KernelError::Hung { .. }) => return Err(error.into()),
+            Err(error @ SystemError::Hung { .. }) => return Err(error.into()),
             // ifupdown's relatives have another way to say it, or none.
             _ => Says::Has,
         },
         Owner::NetworkScripts => {
             let folder = paths.etc.join("sysconfig/network-scripts");
             let ifup = find_program("ifup").and_then(|path| {
-                path.canonicalize().map_err(|source| KernelError::Kernel {
+                path.canonicalize().map_err(|source| SystemError::File {
                     path: path.display().to_string(),
                     source,
                 })

@@ -2,7 +2,7 @@
 //! answer. Read with ip(8), whose JSON is the same on every host.
 
 use nix::net::if_::if_nametoindex;
-use portero_system::{programs, Deadline, KernelError};
+use portero_system::{programs, Deadline, SystemError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
@@ -159,7 +159,7 @@ fn answers(interface: &str, address: IpAddr) -> bool {
         return true;
     }
     let forget = ["neigh", "delete", &text, "dev", interface];
-    let _: Result<Vec<u8>, KernelError> = programs::read("ip", &forget, Deadline::after(PROGRAM));
+    let _: Result<Vec<u8>, SystemError> = programs::read("ip", &forget, Deadline::after(PROGRAM));
     let end = Instant::now() + ANSWER;
     loop {
         send(interface, address);

@@ -5,7 +5,7 @@ use crate::exit::{CHANGES, DONE};
 use crate::{network, terminal};
 use portero_bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation};
 use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Stp};
-use portero_system::{FileError, KernelError, Log, LogSink, Paths};
+use portero_system::{FileError, Log, LogSink, Paths, SystemError};
 use similar::TextDiff;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) enum Error {
     #[error("libvirt does not define the network: {source}")]
     Network {
         /// Why not.
-        source: KernelError,
+        source: SystemError,
     },
 }
 

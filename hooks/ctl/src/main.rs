@@ -26,7 +26,7 @@ use args::{Args, Command};
 use clap::Parser;
 use exit::{DONE, FAILED};
 use portero_engine::Engine;
-use portero_system::{clean_environment, Host, Log, LogSink, Paths};
+use portero_system::{clean_environment, Linux, Log, LogSink, Paths};
 use std::convert::Infallible;
 use std::io::Write;
 use std::process::ExitCode;
@@ -102,7 +102,7 @@ fn with_engine<T>(work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
     let mut log = Log::new(LogSink::Caller {
         tell: terminal::tell,
     });
-    let mut host = Host::default();
+    let mut host = Linux::default();
     work(&mut Engine::new(Paths::default(), &mut host, &mut log))
 }
 

@@ -19,7 +19,7 @@ impl Engine<'_> {
         if !is_counted {
             return Ok(vec![Vec::new(); owners.len()]);
         }
-        let counts = self.kernel.count_forwards(deadline)?;
+        let counts = self.system.count_forwards(deadline)?;
         let owners = owners.iter();
         Ok(owners
             .map(|owner| counts.carried(&owner.record.ruleset))

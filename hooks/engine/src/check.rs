@@ -27,7 +27,7 @@ impl Engine<'_> {
         for other in self.state.claims()? {
             check_others(owner, forwards, [&other?])?;
         }
-        let listeners = self.kernel.listeners(&new)?;
+        let listeners = self.system.listeners(&new)?;
         check_listeners(forwards, &held, &listeners, &config.limits)?;
         Ok(())
     }

@@ -3,11 +3,11 @@
 use crate::engine::{Engine, LibvirtRules};
 use crate::guards::append;
 use crate::inputs::same_owner;
-use crate::{ApplyError, Config, Frame, Record};
+use crate::{ApplyError, BaseTables, Config, Record};
 use portero_firewall::nftables::PolicyTable;
 use portero_firewall::{antispoof, iptables, nftables, Firewall, Script};
 use portero_model::{Owner, Ruleset};
-use portero_system::{Deadline, FileError, Kernel, Severity};
+use portero_system::{Deadline, FileError, Severity, System};
 
 /// What the file of a record is to hold.
 type RecordText = Result<Vec<u8>, FileError>;
@@ -46,15 +46,15 @@ impl Engine<'_> {
         libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
-        let frame = self.state.frame()?;
-        let Some(frame) = frame.filter(|_| self.state.is_trusted()) else {
+        let base = self.state.base()?;
+        let Some(base) = base.filter(|_| self.state.is_clean()) else {
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         };
         let old = self.state.record(owner.kind, owner.uuid)?;
         let nothing = Ruleset::empty(owner.clone());
         let before = old.as_ref().map_or(&nothing, |old| &old.ruleset);
         let after = new.as_ref().map_or(&nothing, |new| &new.ruleset);
-        let way = self.way_to(&frame, before, after)?;
+        let way = self.way_to(&base, before, after)?;
         let scripts = match &way {
             Way::Scripts(scripts) | Way::ScriptsFirst(scripts) => scripts.as_slice(),
             Way::Comparison => &[],
@@ -66,7 +66,7 @@ impl Engine<'_> {
             }
             return Ok(());
         }
-        self.state.distrust()?;
+        self.state.mark_dirty()?;
         let (committed, text) = self.commit_with(scripts, new.as_ref(), deadline);
         if let Err(error) = &committed {
             if deadline.left().is_zero() {
@@ -84,14 +84,14 @@ impl Engine<'_> {
         }
         let noted = self.note(owner, text);
         self.log_change(before, after);
-        let frame = Frame {
-            policies: frame.policies || after.policy.is_some(),
-            guards: frame.guards || after.guards.is_some(),
-            ..frame
+        let base = BaseTables {
+            policies: base.policies || after.policy.is_some(),
+            guards: base.guards || after.guards.is_some(),
+            ..base
         };
         let noted = noted
-            .and_then(|()| self.state.put_frame(&frame))
-            .and_then(|()| self.state.trust());
+            .and_then(|()| self.state.put_base_tables(&base))
+            .and_then(|()| self.state.mark_clean());
         self.forgive(noted);
         Ok(())
     }
@@ -116,11 +116,11 @@ impl Engine<'_> {
         let Some(record) = record else {
             return (self.commit(scripts, deadline), None);
         };
-        let (state, kernel) = (&self.state, &mut *self.kernel);
+        let (state, system) = (&self.state, &mut *self.system);
         std::thread::scope(|scope| {
             let text = std::thread::Builder::new();
             let text = text.spawn_scoped(scope, || state.record_text(record));
-            let committed = commit(kernel, scripts, deadline);
+            let committed = commit(system, scripts, deadline);
             let text = match text.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(text)) => text,
                 // A host without room for another thread has time.
@@ -139,7 +139,7 @@ impl Engine<'_> {
     }
 
     /// How one owner alone is changed.
-    fn way_to(&self, frame: &Frame, old: &Ruleset, new: &Ruleset) -> Result<Way, ApplyError> {
+    fn way_to(&self, base: &BaseTables, old: &Ruleset, new: &Ruleset) -> Result<Way, ApplyError> {
         let table = |stands| match stands {
             true => PolicyTable::Standing,
             false => PolicyTable::Missing,
@@ -151,12 +151,12 @@ impl Engine<'_> {
             .filter_map(|record| record.map_err(|error| failed = Some(error)).ok())
             .map(|record| record.ruleset)
             .filter(|ruleset| !same_owner(&ruleset.owner, &new.owner));
-        let way = match frame.firewall {
+        let way = match base.firewall {
             Firewall::Iptables => {
-                Way::Scripts(iptables::change_owner(old, new, others, &frame.libvirt))
+                Way::Scripts(iptables::change_owner(old, new, others, &base.libvirt))
             }
             Firewall::Nftables if old.has_rules_of(new) => Way::Scripts(Vec::new()),
-            Firewall::Nftables if frame.shared => Way::Comparison,
+            Firewall::Nftables if base.shared => Way::Comparison,
             Firewall::Nftables => {
                 let (mut has_others, mut others_forward) = (false, false);
                 for other in others.by_ref() {
@@ -166,15 +166,15 @@ impl Engine<'_> {
                         break;
                     }
                 }
-                let policies = table(frame.policies);
+                let policies = table(base.policies);
                 let change = || {
-                    let script = nftables::change_owner(old, new, &frame.libvirt, policies);
+                    let script = nftables::change_owner(old, new, &base.libvirt, policies);
                     script.into_iter().collect()
                 };
                 match (old.has_rules(), new.has_rules()) {
                     // With the first rules of anybody the tables come.
                     (false, _) if !has_others => {
-                        let nothing = nftables::Observed::without_rules(&frame.libvirt);
+                        let nothing = nftables::Observed::without_rules(&base.libvirt);
                         let script = nftables::reconcile(&nothing, std::slice::from_ref(new));
                         Way::Scripts(script.into_iter().collect())
                     }
@@ -206,10 +206,10 @@ impl Engine<'_> {
             return Ok(way);
         }
         // The table of guards may have to go.
-        let (Way::Scripts(mut scripts), true) = (way, new.guards.is_some() && !frame.shared) else {
+        let (Way::Scripts(mut scripts), true) = (way, new.guards.is_some() && !base.shared) else {
             return Ok(Way::Comparison);
         };
-        let guards = antispoof::change_guards(old, new, table(frame.guards));
+        let guards = antispoof::change_guards(old, new, table(base.guards));
         append(&mut scripts, guards);
         Ok(Way::Scripts(scripts))
     }
@@ -220,17 +220,17 @@ impl Engine<'_> {
         scripts: &[Script],
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
-        commit(self.kernel, scripts, deadline)
+        commit(self.system, scripts, deadline)
     }
 }
 
 fn commit(
-    kernel: &mut dyn Kernel,
+    system: &mut dyn System,
     scripts: &[Script],
     deadline: Deadline,
 ) -> Result<(), ApplyError> {
     for script in scripts {
-        kernel.commit(script, deadline)?;
+        system.commit(script, deadline)?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! The engine and what it works on. The files beside this one say what it can do: events.rs what libvirt tells,
-//! settle.rs the comparison of everything, the others what the operator asks for.
+//! reconcile.rs the comparison of everything, the others what the operator asks for.
 
 use crate::config::Config;
 use crate::error::ApplyError;
 use crate::state::{Record, State};
-use portero_system::{Deadline, Kernel, Log, Paths, Severity};
+use portero_system::{Deadline, Log, Paths, Severity, System};
 use std::time::Duration;
 
 /// How long an event may take when portero.toml does not say or cannot be read.
@@ -14,7 +14,7 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Engine<'a> {
     pub(crate) paths: Paths,
     pub(crate) state: State,
-    pub(crate) kernel: &'a mut dyn Kernel,
+    pub(crate) system: &'a mut dyn System,
     pub(crate) log: &'a mut Log,
     /// Who has to own the files in /etc/portero: root.
     pub(crate) trusted_user: u32,
@@ -41,11 +41,11 @@ pub(crate) enum LibvirtRules {
 impl<'a> Engine<'a> {
     /// An engine for the machine's own folders, or for others in a test.
     #[must_use]
-    pub fn new(paths: Paths, kernel: &'a mut dyn Kernel, log: &'a mut Log) -> Self {
+    pub fn new(paths: Paths, system: &'a mut dyn System, log: &'a mut Log) -> Self {
         Self {
             state: State::new(&paths),
             paths,
-            kernel,
+            system,
             log,
             trusted_user: nix::unistd::geteuid().as_raw(),
         }

@@ -3,8 +3,8 @@
 use portero_libvirt::{EventError, ObjectName};
 use portero_model::{Origin, Owner};
 use portero_port_forward::ForwardError;
-use portero_system::{FileError, KernelError};
-use portero_xml::{Plain, Problem, XmlError};
+use portero_system::{FileError, SystemError};
+use portero_xml::{Problem, Sanitised, XmlError};
 use std::path::PathBuf;
 
 /// Why something could not be applied.
@@ -46,7 +46,7 @@ pub enum ApplyError {
         /// The network.
         object: String,
         /// Why not.
-        source: KernelError,
+        source: SystemError,
     },
     /// A network has a policy in its metadata and another in its file.
     #[error("{file}, line {line}: <policy>: there is one in {metadata} too, expected one of them")]
@@ -87,7 +87,7 @@ pub enum ApplyError {
         source: XmlError,
     },
     /// portero.toml is wrong.
-    #[error("{}: {}", path.display(), Plain(reason))]
+    #[error("{}: {}", path.display(), Sanitised(reason))]
     Config {
         /// The file.
         path: PathBuf,
@@ -99,5 +99,5 @@ pub enum ApplyError {
     File(#[from] FileError),
     /// The firewall or another part of the kernel refused.
     #[error(transparent)]
-    Kernel(#[from] KernelError),
+    System(#[from] SystemError),
 }

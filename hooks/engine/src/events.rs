@@ -4,7 +4,7 @@ use crate::check::check_alone;
 use crate::config::Config;
 use crate::engine::{Engine, LibvirtRules, OwnerStatus};
 use crate::error::ApplyError;
-use crate::state::{Phase, Plug, Record};
+use crate::state::{Phase, PortState, Record};
 use portero_firewall::{Firewall, Script, Tool};
 use portero_host_bridge::Activation;
 use portero_libvirt::{
@@ -26,7 +26,7 @@ enum Now<'a> {
     Gone,
 }
 
-impl<'a> Engine<'a> {
+impl Engine<'_> {
     /// Does what an event asks for; `stdin` is what libvirt wrote.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl<'a> Engine<'a> {
                 }
                 QemuOperation::Reconnect | QemuOperation::Attach => {
                     if !self.state.was_compared_recently() {
-                        self.state.distrust()?;
+                        self.state.mark_dirty()?;
                     }
                     if let Err(error) = self.guard(domain) {
                         self.log.write(Severity::Error, error);
@@ -139,7 +139,7 @@ impl<'a> Engine<'a> {
         let records = self.all_records()?;
         let firewall = self.choose(&config, deadline)?.firewall;
         let observed = self.observe(firewall, &records, deadline)?;
-        let guards = self.kernel.observe_guards(deadline)?;
+        let guards = self.system.observe_guards(deadline)?;
         Ok(records
             .into_iter()
             .map(|record| OwnerStatus {
@@ -225,9 +225,9 @@ impl<'a> Engine<'a> {
         old: Option<&Record>,
     ) -> Result<Record, ApplyError> {
         let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        self.check(config, &owner, &forwards, old)?;
+        self.check(config, &owner, forwards, old)?;
         let networks = self.state.networks()?;
-        let plan = self.plan_domain(domain, &forwards, &networks)?;
+        let plan = self.plan_domain(domain, forwards, &networks)?;
         Ok(self.record_of(plan, old))
     }
 
@@ -255,12 +255,12 @@ impl<'a> Engine<'a> {
             Ok(bridge) => bridge,
             Err(problem) => return refused(problem),
         };
-        if self.kernel.has_bridge(bridge) {
+        if self.system.has_bridge(bridge) {
             return Ok(());
         }
         match wanted.activation {
             Activation::ByHand => refused(wanted.missing(bridge)),
-            Activation::AtStart => Ok(self.kernel.make_bridge(bridge, &wanted)?),
+            Activation::AtStart => Ok(self.system.make_bridge(bridge, &wanted)?),
         }
     }
 
@@ -271,9 +271,9 @@ impl<'a> Engine<'a> {
         let forwards = self.network_forwards(network)?;
         let written = self.written_policy(network)?;
         let has_policy = written.is_some();
-        let frame = self.state.frame()?;
-        let has_nft = frame.as_ref().map(|frame| frame.firewall) == Some(Firewall::Nftables);
-        let others_have = frame.is_some_and(|frame| frame.policies);
+        let base = self.state.base()?;
+        let has_nft = base.as_ref().map(|base| base.firewall) == Some(Firewall::Nftables);
+        let others_have = base.is_some_and(|base| base.policies);
         if forwards.is_empty() && !has_policy && !others_have {
             return Ok(());
         }
@@ -281,7 +281,7 @@ impl<'a> Engine<'a> {
         let _lock = self.state.lock(deadline)?;
         if has_policy && has_nft {
             // It holds the lock too.
-            self.kernel.expect(Tool::Nft);
+            self.system.prespawn(Tool::Nft);
         }
         let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
         self.check(&config, &owner, &forwards, None)?;
@@ -309,7 +309,7 @@ impl<'a> Engine<'a> {
         let networks = self.state.networks_with(network)?;
         let record = self.network_record(network, forwards, written, &networks, None)?;
         if let Some(policy) = &record.ruleset.policy {
-            self.kernel.check_neighbors(&policy.neighbors, deadline)?;
+            self.system.check_neighbors(&policy.neighbors, deadline)?;
         }
         let mut others = self.all_records()?.into_iter();
         let concerns_others = others.any(|other| {
@@ -330,7 +330,7 @@ impl<'a> Engine<'a> {
         // Not while a comparison may still write what libvirt's file said before.
         let lock = self.state.lock(deadline);
         // Whoever is killed from here on leaves rules of a network that is not so any more.
-        self.state.distrust()?;
+        self.state.mark_dirty()?;
         match now {
             Now::Active(stdin) => {
                 self.state
@@ -359,7 +359,8 @@ impl<'a> Engine<'a> {
     ) -> Result<(), ApplyError> {
         self.state
             .put_object(OwnerKind::Network, network.uuid, stdin)?;
-        self.state.put_port(network.uuid, port, Plug::In)?;
+        self.state
+            .put_port(network.uuid, port, PortState::Attached)?;
         let forwards = self.network_forwards(network)?;
         let known = self
             .state
@@ -381,8 +382,9 @@ impl<'a> Engine<'a> {
     fn port_deleted(&mut self, network: &Network, port: &NetworkPort) -> Result<(), ApplyError> {
         let replanned = if self.is_running(port)? {
             // Whoever is killed from here on leaves rules of an interface that is not there any more.
-            self.state.distrust()?;
-            self.state.put_port(network.uuid, port, Plug::Out)?;
+            self.state.mark_dirty()?;
+            self.state
+                .put_port(network.uuid, port, PortState::Detached)?;
             self.replan_running_domain(port)
         } else {
             self.state.remove_port(port).map_err(ApplyError::from)
@@ -426,23 +428,23 @@ impl<'a> Engine<'a> {
     fn daemon_started(&mut self) -> Result<(), ApplyError> {
         if !self.state.has_records() && !self.state.has_domains() {
             // libvirt may use another firewall from now on.
-            return Ok(self.state.distrust()?);
+            return Ok(self.state.mark_dirty()?);
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
         // Whatever fails from here on, the next event compares.
-        self.state.distrust()?;
+        self.state.mark_dirty()?;
         self.reconcile(&config, Vec::new(), LibvirtRules::Coming, deadline)
     }
 
     /// An event of a guest that has no forwards still mends the others' after a kill or a restart.
     fn mend_if_needed(&mut self) -> Result<(), ApplyError> {
-        if self.state.is_trusted() || !self.state.has_records() {
+        if self.state.is_clean() || !self.state.has_records() {
             return Ok(());
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
-        if self.state.is_trusted() {
+        if self.state.is_clean() {
             return Ok(());
         }
         let mended = self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline);
@@ -474,7 +476,7 @@ impl<'a> Engine<'a> {
         let guests = match self.state.all_ports() {
             Ok(ports) => ports
                 .into_iter()
-                .filter(|port| port.network == network.uuid && port.plug == Plug::In)
+                .filter(|port| port.network == network.uuid && port.state == PortState::Attached)
                 .map(|port| port.mac)
                 .collect::<Vec<_>>(),
             Err(error) => return self.log.write(Severity::Error, error),
@@ -482,7 +484,7 @@ impl<'a> Engine<'a> {
         if guests.is_empty() {
             return;
         }
-        match self.kernel.reattach(bridge, &guests) {
+        match self.system.reattach(bridge, &guests) {
             Ok(taps) => {
                 for tap in taps {
                     let message = format!("network '{}': {tap} is back in {bridge}", network.name);

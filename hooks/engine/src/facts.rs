@@ -49,8 +49,8 @@ impl Engine<'_> {
         };
         HostFacts {
             missing_hooks: missing.collect(),
-            passes_on: families(&mut |family| self.kernel.passes_on(family)),
-            judges_bridged: families(&mut |family| self.kernel.judges_bridged(family)),
+            passes_on: families(&mut |family| self.system.passes_on(family)),
+            judges_bridged: families(&mut |family| self.system.judges_bridged(family)),
         }
     }
 }

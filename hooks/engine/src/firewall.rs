@@ -2,7 +2,7 @@
 
 use crate::config::libvirt_firewall;
 use crate::engine::Engine;
-use crate::{ApplyError, Config, Frame, Record};
+use crate::{ApplyError, BaseTables, Config, Record};
 use portero_firewall::iptables::LibvirtChains;
 use portero_firewall::{iptables, nftables, Firewall, Script};
 use portero_model::{Family, Ruleset};
@@ -44,9 +44,9 @@ impl Engine<'_> {
         config: &Config,
         deadline: Deadline,
     ) -> Result<Choice, ApplyError> {
-        let survey = self.kernel.survey(deadline)?;
-        let last = self.state.frame()?.map(|frame| frame.firewall);
-        let installed = if survey.can_iptables {
+        let detect_backend = self.system.detect_backend(deadline)?;
+        let last = self.state.base()?.map(|base| base.firewall);
+        let installed = if detect_backend.can_iptables {
             Firewall::Iptables
         } else {
             Firewall::Nftables
@@ -54,13 +54,13 @@ impl Engine<'_> {
         let firewall = config
             .firewall
             .named()
-            .or(survey.libvirt)
+            .or(detect_backend.libvirt)
             .or_else(|| libvirt_firewall(&self.paths))
             .or(last)
             .unwrap_or(installed);
         let elsewhere = match firewall {
-            Firewall::Iptables => survey.has_nftables,
-            Firewall::Nftables => survey.has_iptables,
+            Firewall::Iptables => detect_backend.has_nftables,
+            Firewall::Nftables => detect_backend.has_iptables,
         };
         Ok(Choice {
             firewall,
@@ -76,11 +76,11 @@ impl Engine<'_> {
         deadline: Deadline,
     ) -> Result<Seen, ApplyError> {
         Ok(match firewall {
-            Firewall::Nftables => Seen::Nftables(Box::new(self.kernel.observe_nftables(deadline)?)),
+            Firewall::Nftables => Seen::Nftables(Box::new(self.system.observe_nftables(deadline)?)),
             Firewall::Iptables => {
                 let mut families = Vec::new();
                 for family in Family::ALL {
-                    match self.kernel.observe_iptables(family, deadline) {
+                    match self.system.observe_iptables(family, deadline) {
                         Ok(observed) => families.push((family, observed)),
                         Err(error) if concerns(family, records) => return Err(error.into()),
                         Err(error) => self.log.write(Severity::Debug, error),
@@ -98,9 +98,9 @@ impl Engine<'_> {
         old: &[Record],
         new: &[Record],
         deadline: Deadline,
-    ) -> Result<(Vec<Script>, Frame), ApplyError> {
+    ) -> Result<(Vec<Script>, BaseTables), ApplyError> {
         let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
-        let mut frame = Frame {
+        let mut base = BaseTables {
             firewall,
             libvirt: Vec::new(),
             shared: false,
@@ -111,7 +111,7 @@ impl Engine<'_> {
         let scripts = match self.observe(firewall, &all, deadline)? {
             Seen::Iptables(families) => {
                 let standing = families.iter();
-                frame.libvirt = standing
+                base.libvirt = standing
                     .filter(|(_, observed)| observed.libvirt() == LibvirtChains::Standing)
                     .map(|(family, _)| *family)
                     .collect();
@@ -123,14 +123,14 @@ impl Engine<'_> {
                     .collect()
             }
             Seen::Nftables(observed) => {
-                frame.libvirt = observed.libvirt_families().collect();
-                frame.shared = nftables::shares_elements(&rulesets);
+                base.libvirt = observed.libvirt_families().collect();
+                base.shared = nftables::shares_elements(&rulesets);
                 nftables::reconcile(&observed, &rulesets)
                     .into_iter()
                     .collect()
             }
         };
-        Ok((scripts, frame))
+        Ok((scripts, base))
     }
 }
 

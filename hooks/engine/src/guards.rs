@@ -1,8 +1,8 @@
 //! Keeps what guests may not pretend to the interfaces that they have now.
 
 use crate::engine::{Engine, LibvirtRules};
-use crate::state::Plug;
-use crate::{ApplyError, Frame, Record};
+use crate::state::PortState;
+use crate::{ApplyError, BaseTables, Record};
 use portero_firewall::{antispoof, Firewall, Script};
 use portero_libvirt::MacAddress;
 use portero_model::{Guards, Owner, OwnerKind, Ruleset};
@@ -23,13 +23,13 @@ impl Engine<'_> {
             object: owner.to_string(),
             source,
         };
-        self.kernel.check_guards().map_err(failed)?;
+        self.system.check_guards().map_err(failed)?;
         let ports = self.state.all_ports()?.into_iter();
         let guests: Vec<MacAddress> = ports
-            .filter(|port| port.network == owner.uuid && port.plug == Plug::In)
+            .filter(|port| port.network == owner.uuid && port.state == PortState::Attached)
             .map(|port| port.mac)
             .collect();
-        let taps = self.kernel.taps(bridge, &guests).map_err(failed)?;
+        let taps = self.system.taps(bridge, &guests).map_err(failed)?;
         Ok(Guards { taps, ..guards })
     }
 
@@ -44,7 +44,7 @@ impl Engine<'_> {
     /// # Errors
     /// [`ApplyError`].
     pub fn guard_interfaces(&mut self) -> Result<(), ApplyError> {
-        if !self.state.frame()?.is_some_and(|frame| frame.guards) {
+        if !self.state.base()?.is_some_and(|base| base.guards) {
             return Ok(());
         }
         let ports = self.state.all_ports()?;
@@ -64,7 +64,7 @@ impl Engine<'_> {
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
-        if self.state.frame()?.is_some_and(|frame| !frame.guards) {
+        if self.state.base()?.is_some_and(|base| !base.guards) {
             return Ok(());
         }
         for network in networks {
@@ -91,17 +91,17 @@ impl Engine<'_> {
         old: &[Record],
         new: &[Record],
         deadline: Deadline,
-    ) -> Result<(Vec<Script>, Frame), ApplyError> {
-        let (mut scripts, mut frame) = self.scripts(firewall, old, new, deadline)?;
+    ) -> Result<(Vec<Script>, BaseTables), ApplyError> {
+        let (mut scripts, mut base) = self.scripts(firewall, old, new, deadline)?;
         let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
-        let observed = self.kernel.observe_guards(deadline)?;
+        let observed = self.system.observe_guards(deadline)?;
         append(
             &mut scripts,
             antispoof::reconcile_guards(&observed, &rulesets),
         );
-        frame.guards = rulesets.iter().any(|ruleset| ruleset.guards.is_some());
-        frame.shared |= antispoof::shares_guards(&rulesets);
-        Ok((scripts, frame))
+        base.guards = rulesets.iter().any(|ruleset| ruleset.guards.is_some());
+        base.shared |= antispoof::shares_guards(&rulesets);
+        Ok((scripts, base))
     }
 }
 

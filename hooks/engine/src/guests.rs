@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::inputs;
-use crate::state::Plug;
+use crate::state::PortState;
 use crate::ApplyError;
 use portero_libvirt::{Domain, InterfaceName, MacAddress, Network, ObjectName};
 use portero_model::Family;
@@ -64,7 +64,9 @@ impl Engine<'_> {
             .collect();
         let known = guests.len();
         for port in self.state.all_ports()? {
-            if port.plug == Plug::Out || guests[..known].iter().any(|one| one.uuid == port.owner) {
+            if port.state == PortState::Detached
+                || guests[..known].iter().any(|one| one.uuid == port.owner)
+            {
                 continue;
             }
             let network = networks.iter().find(|one| one.uuid == port.network);

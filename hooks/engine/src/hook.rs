@@ -2,7 +2,7 @@
 
 use crate::{ApplyError, Engine};
 use portero_libvirt::{EventError, Hook, HookArguments, OnFailure};
-use portero_system::{clean_environment, FileError, Host, Log, LogSink, Paths, Severity};
+use portero_system::{clean_environment, FileError, Linux, Log, LogSink, Paths, Severity};
 use portero_xml::{XmlError, INPUT_LIMIT};
 use std::io::Read;
 use std::process::ExitCode;
@@ -53,7 +53,7 @@ fn handle(hook: Hook, arguments: &HookArguments, log: &mut Log) -> Result<(), Ap
         log.write(Severity::Debug, format!("operation {word} is not known"));
         return Ok(());
     };
-    Engine::new(Paths::default(), &mut Host::default(), log).handle(&event, &stdin)
+    Engine::new(Paths::default(), &mut Linux::default(), log).handle(&event, &stdin)
 }
 
 /// Reads what libvirt writes, up to the limit. What is beyond is left unread: libvirt's write then

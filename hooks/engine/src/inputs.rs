@@ -4,7 +4,7 @@ use crate::check::{check_alone, new_claims};
 use crate::config::{element_in_file, group};
 use crate::engine::Engine;
 use crate::policies::NetworkPolicy;
-use crate::state::{Plug, RecordedPort};
+use crate::state::{PortState, RecordedPort};
 use crate::{ApplyError, Config, Phase, Record};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
@@ -281,7 +281,7 @@ impl Engine<'_> {
             .collect();
         let others = desired.iter().map(|record| &record.ruleset).chain(still);
         check_others(owner, forwards, others)?;
-        let listeners = self.kernel.listeners(&new)?;
+        let listeners = self.system.listeners(&new)?;
         Ok(check_listeners(
             forwards,
             &held,
@@ -322,8 +322,9 @@ fn attachments<'a>(
     ports: &[RecordedPort],
     networks: &'a [Network],
 ) -> Vec<Attachment<'a>> {
-    let (there, gone): (Vec<&RecordedPort>, Vec<&RecordedPort>) =
-        ports.iter().partition(|port| port.plug == Plug::In);
+    let (there, gone): (Vec<&RecordedPort>, Vec<&RecordedPort>) = ports
+        .iter()
+        .partition(|port| port.state == PortState::Attached);
     let has = |ports: &[&RecordedPort], mac| ports.iter().any(|port| port.mac == mac);
     let mut attachments: Vec<Attachment<'_>> = domain
         .nics

@@ -8,7 +8,7 @@ use portero_firewall::Firewall;
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Counters, Family, Origin, OwnerKind, Policy, Ruleset};
 use portero_routed_policy::{Compiled, Group, WrittenPolicy};
-use portero_system::{files, FileError, Whereabouts};
+use portero_system::{files, FileError, RouteLookup};
 use portero_xml::{Element, NAMESPACE};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -155,11 +155,11 @@ impl Engine<'_> {
         let rulesets = rulesets.iter();
         Ok(match self.choose(&config, deadline)?.firewall {
             Firewall::Iptables => {
-                let counted = self.kernel.count_iptables(deadline)?;
+                let counted = self.system.count_iptables(deadline)?;
                 rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
             }
             Firewall::Nftables => {
-                let counted = self.kernel.count_nftables(deadline)?;
+                let counted = self.system.count_nftables(deadline)?;
                 rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
             }
         })
@@ -256,14 +256,14 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// [`ApplyError`] when the routes cannot be read.
-    pub fn whereabouts(&mut self, address: IpAddr) -> Result<Whereabouts, ApplyError> {
+    pub fn route_lookup(&mut self, address: IpAddr) -> Result<RouteLookup, ApplyError> {
         let (_, deadline) = self.configure_or_default();
-        Ok(self.kernel.whereabouts(address, deadline)?)
+        Ok(self.system.route_lookup(address, deadline)?)
     }
 
     /// Whether the host passes packets of a family on.
     pub fn passes_on(&mut self, family: Family) -> bool {
-        self.kernel.passes_on(family)
+        self.system.passes_on(family)
     }
 }
 

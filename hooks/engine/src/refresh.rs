@@ -2,7 +2,7 @@
 //! that was changed while they run, of which no hook is told.
 
 use crate::engine::{Engine, LibvirtRules};
-use crate::state::{OutdatedPort, Plug};
+use crate::state::{OutdatedPort, PortState};
 use crate::{ApplyError, Phase, Record};
 use portero_libvirt::{
     Domain, Event, MacAddress, NetworkOperation, ObjectName, QemuOperation, Status,
@@ -26,14 +26,14 @@ impl Engine<'_> {
     /// Gives a running domain what it asks for now, if libvirt may have saved another wish of it.
     ///
     /// # Errors
-    /// As [`Engine::settle_domain`].
+    /// As [`Engine::reconcile_domain`].
     pub fn follow_domain(&mut self, name: &ObjectName) -> Result<(), ApplyError> {
         // libvirt saves a domain for many reasons: none but another wish is worth the lock.
         match self.running_domain(&self.status_path(name))? {
             Some(Running { domain, saved, .. })
                 if !self.is_known(&domain)? || !self.unplugged(&domain, saved)?.is_empty() =>
             {
-                self.settle_domain(name).map(drop)
+                self.reconcile_domain(name).map(drop)
             }
             _ => Ok(()),
         }
@@ -43,7 +43,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// [`ApplyError::Keeps`] when it cannot have what it asks for; others when it cannot be given.
-    pub fn settle_domain(&mut self, name: &ObjectName) -> Result<Option<Record>, ApplyError> {
+    pub fn reconcile_domain(&mut self, name: &ObjectName) -> Result<Option<Record>, ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
         // One that is gone by now was told to the hook, which waits for the lock or had it.
@@ -129,7 +129,7 @@ impl Engine<'_> {
         };
         let running = Status::read(&file, OwnerKind::Domain.name()).filter(|status| {
             let process = status.process;
-            process.is_some_and(|process| self.kernel.has_process(process))
+            process.is_some_and(|process| self.system.has_process(process))
         });
         let Some(Status { object, .. }) = running else {
             return Ok(None);
@@ -163,9 +163,12 @@ impl Engine<'_> {
         known: SystemTime,
     ) -> Result<bool, FileError> {
         let unplugged = self.unplugged(domain, known)?;
-        if unplugged.iter().any(|port| port.plug == Plug::In) {
+        if unplugged
+            .iter()
+            .any(|port| port.state == PortState::Attached)
+        {
             // Nothing else would say that its rules are to go.
-            self.state.distrust()?;
+            self.state.mark_dirty()?;
         }
         for port in &unplugged {
             files::remove(&port.path)?;

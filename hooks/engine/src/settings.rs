@@ -18,9 +18,9 @@ impl Engine<'_> {
         let (before, after) = (bridges(old), bridges(new));
         let concerned: Vec<&Ruleset> = old.iter().chain(new).copied().collect();
         for bridge in &after {
-            if self.kernel.localnet(bridge) == Some(false) {
+            if self.system.localnet(bridge) == Some(false) {
                 self.state.note_change(Setting::Localnet, bridge)?;
-                self.kernel.set_localnet(bridge, Localnet::Routed)?;
+                self.system.set_localnet(bridge, Localnet::Routed)?;
             }
         }
         for bridge in before.difference(&after) {
@@ -34,8 +34,8 @@ impl Engine<'_> {
     }
 
     fn reset_localnet(&mut self, bridge: &str) -> Result<(), ApplyError> {
-        if self.kernel.localnet(bridge) == Some(true) {
-            self.kernel.set_localnet(bridge, Localnet::Refused)?;
+        if self.system.localnet(bridge) == Some(true) {
+            self.system.set_localnet(bridge, Localnet::Refused)?;
         }
         Ok(self.state.forget_change(Setting::Localnet, bridge)?)
     }
@@ -57,13 +57,13 @@ impl Engine<'_> {
             self.state
                 .note_change(Setting::Neighbor, &note_of(neighbor))?;
         }
-        self.kernel.set_neighbors(&wanted, &gone, deadline)?;
+        self.system.set_neighbors(&wanted, &gone, deadline)?;
         self.forget_neighbors(&gone)?;
         let wanted = ipv6_devs(&wanted);
         for dev in &wanted {
-            if self.kernel.proxy_ndp(dev) == Some(false) {
+            if self.system.proxy_ndp(dev) == Some(false) {
                 self.state.note_change(Setting::ProxyNdp, dev)?;
-                self.kernel.set_proxy_ndp(dev, ProxyNdp::On)?;
+                self.system.set_proxy_ndp(dev, ProxyNdp::On)?;
             }
         }
         for dev in ipv6_devs(&gone).difference(&wanted) {
@@ -83,11 +83,11 @@ impl Engine<'_> {
 
     /// Unless somebody else has the host answer there.
     fn reset_proxy_ndp(&mut self, dev: &str, deadline: Deadline) -> Result<(), ApplyError> {
-        if self.kernel.has_proxies(dev, deadline)? {
+        if self.system.has_proxies(dev, deadline)? {
             return Ok(());
         }
-        if self.kernel.proxy_ndp(dev) == Some(true) {
-            self.kernel.set_proxy_ndp(dev, ProxyNdp::Off)?;
+        if self.system.proxy_ndp(dev) == Some(true) {
+            self.system.set_proxy_ndp(dev, ProxyNdp::Off)?;
         }
         Ok(self.state.forget_change(Setting::ProxyNdp, dev)?)
     }
@@ -110,7 +110,7 @@ impl Engine<'_> {
         let noted = noted.iter().filter_map(|note| neighbor_of(note));
         let gone: Vec<Neighbor> = noted.filter(|one| !wanted.contains(one)).collect();
         if !gone.is_empty() {
-            self.kernel.set_neighbors(&[], &gone, deadline)?;
+            self.system.set_neighbors(&[], &gone, deadline)?;
             self.forget_neighbors(&gone)?;
         }
         let wanted = ipv6_devs(&wanted);

@@ -1,15 +1,15 @@
 //! /run/portero: the last known XML of each active object, and what each owner was given.
 //!
 //! Inputs are the state: rules can be planned anew from the XML and the configuration at any time.
-//! The records beside them say what was committed last, and `frame` in which firewall, so that an
+//! The records beside them say what was committed last, and `base` in which firewall, so that an
 //! event can change one owner without reading the firewall, and so that exactly that can be removed
-//! again. `trusted` is there while the firewall holds what the records say; it goes before each
+//! again. `clean` is there while the firewall holds what the records say; it goes before each
 //! commit and comes back after, so an event that was killed, or a daemon that may have changed the
 //! order of rules, leaves the next one to compare and mend.
 
 mod ports;
 
-pub(crate) use ports::{OutdatedPort, Plug, RecordedPort};
+pub(crate) use ports::{OutdatedPort, PortState, RecordedPort};
 
 use portero_firewall::Firewall;
 use portero_libvirt::{Domain, Event, Network, NetworkOperation, QemuOperation};
@@ -42,7 +42,7 @@ pub struct Record {
 
 /// Where the rules of all owners stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Frame {
+pub struct BaseTables {
     /// The firewall.
     pub firewall: Firewall,
     /// Families whose part of libvirt's portero is in: of nftables the table that has portero's sets,
@@ -136,24 +136,24 @@ impl State {
 
     /// Whether the firewall holds what the records say.
     #[must_use]
-    pub fn is_trusted(&self) -> bool {
-        self.root.join("trusted").exists()
+    pub fn is_clean(&self) -> bool {
+        self.root.join("clean").exists()
     }
 
     /// Says that the firewall holds what the records say.
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn trust(&self) -> Result<(), FileError> {
-        files::write(&self.root.join("trusted"), b"")
+    pub fn mark_clean(&self) -> Result<(), FileError> {
+        files::write(&self.root.join("clean"), b"")
     }
 
     /// Says that the firewall may differ from the records.
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn distrust(&self) -> Result<(), FileError> {
-        files::remove(&self.root.join("trusted"))
+    pub fn mark_dirty(&self) -> Result<(), FileError> {
+        files::remove(&self.root.join("clean"))
     }
 
     /// Whether the whole firewall was compared with the records within [`COMPARED_RECENTLY`].
@@ -179,8 +179,8 @@ impl State {
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn frame(&self) -> Result<Option<Frame>, FileError> {
-        let content = files::read_own(&self.root.join("frame"))?;
+    pub fn base(&self) -> Result<Option<BaseTables>, FileError> {
+        let content = files::read_own(&self.root.join("base"))?;
         Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
     }
 
@@ -188,11 +188,11 @@ impl State {
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn put_frame(&self, frame: &Frame) -> Result<(), FileError> {
-        if self.frame()?.as_ref() == Some(frame) {
+    pub fn put_base_tables(&self, base: &BaseTables) -> Result<(), FileError> {
+        if self.base()?.as_ref() == Some(base) {
             return Ok(());
         }
-        write_json(&self.root.join("frame"), frame)
+        write_json(&self.root.join("base"), base)
     }
 
     /// Whether there is any record.
@@ -229,7 +229,7 @@ impl State {
         match serde_json::from_slice(&content) {
             Ok(record) => Ok(Some(record)),
             Err(_) => {
-                self.distrust()?;
+                self.mark_dirty()?;
                 Ok(None)
             }
         }

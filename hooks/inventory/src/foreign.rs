@@ -2,7 +2,7 @@
 
 use portero_model::Family;
 use portero_system::programs::{find_program, read};
-use portero_system::{files, Deadline, KernelError, Paths};
+use portero_system::{files, Deadline, Paths, SystemError};
 use portero_trace::{ForeignRules, Settings};
 use std::fs;
 
@@ -13,7 +13,7 @@ pub fn foreign_rules(deadline: Deadline) -> ForeignRules {
     let mut rules = ForeignRules::default();
     let mut listing = |program: &str, arguments: &[&str]| match read(program, arguments, deadline) {
         Ok(listing) => Some(String::from_utf8_lossy(&listing).into_owned()),
-        Err(KernelError::NoProgram { .. }) => None,
+        Err(SystemError::NoProgram { .. }) => None,
         Err(error) => {
             rules.unread.push(error.to_string());
             None

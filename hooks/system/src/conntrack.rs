@@ -5,7 +5,7 @@
 //! an old one not end.
 
 use crate::netlink::Netlink;
-use crate::{interfaces, Deadline, Flow, KernelError};
+use crate::{interfaces, Deadline, Flow, SystemError};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Tuple,
@@ -29,7 +29,7 @@ struct Direction {
 }
 
 /// Deletes the tracked connections of `flows`.
-pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {
+pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<(), SystemError> {
     if flows.is_empty() {
         return Ok(());
     }
@@ -62,7 +62,7 @@ pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<(), KernelErr
             let deleted = netlink.request(delete, NLM_F_REQUEST | NLM_F_ACK, |_| {});
             match deleted {
                 // It ended by itself meanwhile.
-                Err(KernelError::Kernel { source, .. })
+                Err(SystemError::File { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound => {}
                 other => other?,
             }

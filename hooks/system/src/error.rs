@@ -37,7 +37,7 @@ pub enum FileError {
 
 /// Why the machine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum KernelError {
+pub enum SystemError {
     /// A program is not installed.
     #[error("{program} is not installed (looked in {looked_in})")]
     NoProgram {
@@ -82,7 +82,7 @@ pub enum KernelError {
     },
     /// A program wrote what it never should.
     #[error("{program}: {source}")]
-    Strange {
+    UnexpectedOutput {
         /// Its name.
         program: String,
         /// What cannot be understood.
@@ -90,7 +90,7 @@ pub enum KernelError {
     },
     /// A file of the kernel's could not be read or written.
     #[error("{path}: {source}")]
-    Kernel {
+    File {
         /// The file or socket.
         path: String,
         /// The system's reason.

@@ -1,5 +1,5 @@
 //! The machine portero runs on: its programs, files, locks, interfaces, sockets, connections and log. All effects on the
-//! kernel go through [`Kernel`], which tests put another machine in place of; [`Host`] is the real one.
+//! kernel go through [`System`], which tests put another machine in place of; [`Host`] is the real one.
 //!
 //! Whatever is called here has a deadline, or cannot wait: a hook that hangs hangs libvirt.
 
@@ -7,9 +7,8 @@ mod conntrack;
 mod deadline;
 mod error;
 pub mod files;
-mod host;
 pub mod interfaces;
-mod kernel;
+mod linux;
 mod listeners;
 mod lock;
 mod log;
@@ -19,17 +18,18 @@ pub mod netlink;
 mod paths;
 pub mod programs;
 mod routes;
+mod system;
 mod tables;
 mod taps;
 
 pub use deadline::Deadline;
-pub use error::{FileError, KernelError};
-pub use host::Host;
+pub use error::{FileError, SystemError};
 pub use interfaces::{Interface, InterfaceKind};
-pub use kernel::{Flow, Kernel, Localnet, ProxyNdp, Survey};
+pub use linux::Linux;
 pub use lock::Lock;
 pub use log::{Log, LogLevel, LogSink, Severity};
 pub use names::{interface_names, object_names};
 pub use paths::Paths;
 pub use programs::clean_environment;
-pub use routes::Whereabouts;
+pub use routes::RouteLookup;
+pub use system::{Detected, Flow, Localnet, ProxyNdp, System};

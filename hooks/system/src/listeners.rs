@@ -1,6 +1,6 @@
 //! Finds the sockets on which the host's own programs wait.
 
-use crate::KernelError;
+use crate::SystemError;
 use nix::sys::socket::{
     bind, setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrIn6,
 };
@@ -29,7 +29,7 @@ const TRY_LIMIT: usize = 4096;
 ///
 /// The tables in /proc/net take the kernel some milliseconds to write out, however few sockets there
 /// are; trying to bind a port takes microseconds. So the tables are read only if a port is taken.
-pub(crate) fn listeners(claims: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+pub(crate) fn listeners(claims: &[Claim]) -> Result<Vec<Listener>, SystemError> {
     let ports = |claim: &Claim| usize::from(claim.ports.end() - claim.ports.start()) + 1;
     let few = claims.iter().map(ports).sum::<usize>() <= TRY_LIMIT;
     if few && claims.iter().all(all_free) {
@@ -62,7 +62,7 @@ fn is_free(protocol: Protocol, port: u16) -> nix::Result<bool> {
 }
 
 /// All waiting sockets. Tables of protocols that the kernel does not have are passed over.
-fn all_listeners() -> Result<Vec<Listener>, KernelError> {
+fn all_listeners() -> Result<Vec<Listener>, SystemError> {
     let mut found = Vec::new();
     for (path, protocol, state) in TABLES {
         for_each_line(path, |line| {
@@ -99,8 +99,8 @@ fn all_listeners() -> Result<Vec<Listener>, KernelError> {
     Ok(found)
 }
 
-fn for_each_line(path: &str, mut read: impl FnMut(&str) -> Option<()>) -> Result<(), KernelError> {
-    let error = |source| KernelError::Kernel {
+fn for_each_line(path: &str, mut read: impl FnMut(&str) -> Option<()>) -> Result<(), SystemError> {
+    let error = |source| SystemError::File {
         path: path.to_owned(),
         source,
     };

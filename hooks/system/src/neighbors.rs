@@ -4,7 +4,7 @@
 //! IPv4 needs no sysctl for that; IPv6 needs `proxy_ndp` of the interface.
 
 use crate::programs::{read, run};
-use crate::{Deadline, KernelError};
+use crate::{Deadline, SystemError};
 use nix::sys::socket::{setsockopt, sockopt};
 use portero_model::Neighbor;
 use std::collections::BTreeSet;
@@ -23,8 +23,8 @@ const DISCARD: u16 = 9;
 /// States of a neighbour (ip-neighbour(8)) that say somebody has answered.
 const ANSWERED: [&str; 4] = ["REACHABLE", "DELAY", "STALE", "PROBE"];
 
-/// See [`crate::Kernel::check_neighbors`].
-pub(crate) fn check(neighbors: &[Neighbor], deadline: Deadline) -> Result<(), KernelError> {
+/// See [`crate::System::check_neighbors`].
+pub(crate) fn check(neighbors: &[Neighbor], deadline: Deadline) -> Result<(), SystemError> {
     if neighbors.is_empty() {
         return Ok(());
     }
@@ -48,7 +48,7 @@ pub(crate) fn check(neighbors: &[Neighbor], deadline: Deadline) -> Result<(), Ke
         let mac = lines.by_ref().skip_while(|word| *word != "lladdr").nth(1);
         let has_answered = lines.any(|word| ANSWERED.contains(&word));
         if let (Some(mac), true) = (mac, has_answered) {
-            return Err(KernelError::Taken {
+            return Err(SystemError::Taken {
                 address: neighbor.address,
                 dev: neighbor.dev.clone(),
                 mac: mac.to_owned(),
@@ -59,7 +59,7 @@ pub(crate) fn check(neighbors: &[Neighbor], deadline: Deadline) -> Result<(), Ke
 }
 
 /// `ip neighbour VERB ADDRESS dev DEV`; what it prints.
-fn ip(verb: &str, neighbor: &Neighbor, deadline: Deadline) -> Result<String, KernelError> {
+fn ip(verb: &str, neighbor: &Neighbor, deadline: Deadline) -> Result<String, SystemError> {
     let address = neighbor.address.to_string();
     let words = ["neighbour", verb, &address, "dev", &neighbor.dev];
     let listing = read("ip", &words, deadline)?;
@@ -67,8 +67,8 @@ fn ip(verb: &str, neighbor: &Neighbor, deadline: Deadline) -> Result<String, Ker
 }
 
 /// Makes the kernel look for an address on a LAN.
-fn ask(neighbor: &Neighbor) -> Result<(), KernelError> {
-    let failed = |source: std::io::Error| KernelError::Kernel {
+fn ask(neighbor: &Neighbor) -> Result<(), SystemError> {
+    let failed = |source: std::io::Error| SystemError::File {
         path: format!("{} on {}", neighbor.address, neighbor.dev),
         source,
     };
@@ -86,7 +86,7 @@ fn ask(neighbor: &Neighbor) -> Result<(), KernelError> {
 }
 
 /// The addresses that the host answers for already.
-pub(crate) fn proxies(deadline: Deadline) -> Result<BTreeSet<Neighbor>, KernelError> {
+pub(crate) fn proxies(deadline: Deadline) -> Result<BTreeSet<Neighbor>, SystemError> {
     let listing = read("ip", &["neighbour", "show", "proxy"], deadline)?;
     let listing = String::from_utf8_lossy(&listing);
     let entries = listing.lines().filter_map(|line| {
@@ -98,12 +98,12 @@ pub(crate) fn proxies(deadline: Deadline) -> Result<BTreeSet<Neighbor>, KernelEr
     Ok(entries.collect())
 }
 
-/// See [`crate::Kernel::set_neighbors`].
+/// See [`crate::System::set_neighbors`].
 pub(crate) fn set(
     wanted: &[Neighbor],
     gone: &[Neighbor],
     deadline: Deadline,
-) -> Result<(), KernelError> {
+) -> Result<(), SystemError> {
     let there = proxies(deadline)?;
     let mut commands = String::new();
     let gone: Vec<&Neighbor> = gone.iter().filter(|gone| there.contains(gone)).collect();

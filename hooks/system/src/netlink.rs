@@ -1,6 +1,6 @@
 //! One request to the kernel over netlink(7), and its answers.
 
-use crate::{Deadline, KernelError};
+use crate::{Deadline, SystemError};
 use netlink_packet_core::{
     NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
     NLM_F_ACK, NLM_F_REQUEST,
@@ -60,12 +60,12 @@ impl From<Raw> for NetlinkPayload<Raw> {
 /// Changes a link: what `change` writes into the message, and nothing else of it.
 ///
 /// # Errors
-/// [`KernelError`] when the kernel refuses, or does not answer until the deadline.
+/// [`SystemError`] when the kernel refuses, or does not answer until the deadline.
 pub fn set_link(
     index: u32,
     deadline: Deadline,
     change: impl FnOnce(&mut LinkMessage),
-) -> Result<(), KernelError> {
+) -> Result<(), SystemError> {
     let mut link = LinkMessage::default();
     link.header.index = index;
     change(&mut link);
@@ -81,8 +81,8 @@ pub struct Netlink {
     sequence: u32,
 }
 
-fn error(source: std::io::Error) -> KernelError {
-    KernelError::Kernel {
+fn error(source: std::io::Error) -> SystemError {
+    SystemError::File {
         path: "netlink".to_owned(),
         source,
     }
@@ -90,7 +90,7 @@ fn error(source: std::io::Error) -> KernelError {
 
 impl Netlink {
     /// Opens a socket.
-    pub fn open(protocol: isize, deadline: Deadline) -> Result<Self, KernelError> {
+    pub fn open(protocol: isize, deadline: Deadline) -> Result<Self, SystemError> {
         let mut socket = Socket::new(protocol).map_err(error)?;
         socket.bind_auto().map_err(error)?;
         socket.connect(&SocketAddr::new(0, 0)).map_err(error)?;
@@ -108,7 +108,7 @@ impl Netlink {
         message: M,
         flags: u16,
         mut each: impl FnMut(M),
-    ) -> Result<(), KernelError>
+    ) -> Result<(), SystemError>
     where
         M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
     {
@@ -146,7 +146,7 @@ impl Netlink {
         }
     }
 
-    fn wait(&self) -> Result<(), KernelError> {
+    fn wait(&self) -> Result<(), SystemError> {
         loop {
             let mut descriptors = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             match poll(&mut descriptors, self.deadline.poll_timeout()) {

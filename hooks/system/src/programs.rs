@@ -1,6 +1,6 @@
 //! Runs a program with input, for no longer than until a deadline.
 
-use crate::{Deadline, KernelError};
+use crate::{Deadline, SystemError};
 use nix::poll::{poll, PollFd, PollFlags};
 use nix::sys::memfd::{memfd_create, MFdFlags};
 use nix::sys::signal::{killpg, Signal};
@@ -31,13 +31,13 @@ const UNTIL_KILLED: Duration = Duration::from_secs(1);
 /// Finds a program in the fixed folders.
 ///
 /// # Errors
-/// [`KernelError::NoProgram`].
-pub fn find_program(name: &str) -> Result<PathBuf, KernelError> {
+/// [`SystemError::NoProgram`].
+pub fn find_program(name: &str) -> Result<PathBuf, SystemError> {
     PROGRAM_FOLDERS
         .iter()
         .map(|folder| PathBuf::from(folder).join(name))
         .find(|path| path.exists())
-        .ok_or_else(|| KernelError::NoProgram {
+        .ok_or_else(|| SystemError::NoProgram {
             program: name.to_owned(),
             looked_in: PROGRAM_FOLDERS.join(", "),
         })
@@ -46,13 +46,13 @@ pub fn find_program(name: &str) -> Result<PathBuf, KernelError> {
 /// Runs a program with `input` on stdin and nothing of our environment.
 ///
 /// # Errors
-/// [`KernelError`] when it cannot be run, fails, or is killed because the deadline has passed.
+/// [`SystemError`] when it cannot be run, fails, or is killed because the deadline has passed.
 pub fn run(
     name: &str,
     arguments: &[&str],
     input: &str,
     deadline: Deadline,
-) -> Result<(), KernelError> {
+) -> Result<(), SystemError> {
     Started::new(name, arguments, Stdio::null())?
         .finish(input, deadline)
         .map(drop)
@@ -62,7 +62,7 @@ pub fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub fn read(name: &str, arguments: &[&str], deadline: Deadline) -> Result<Vec<u8>, KernelError> {
+pub fn read(name: &str, arguments: &[&str], deadline: Deadline) -> Result<Vec<u8>, SystemError> {
     Started::new(name, arguments, Stdio::piped())?.finish("", deadline)
 }
 
@@ -77,15 +77,15 @@ impl Started {
     /// Starts a program with nothing of our environment.
     ///
     /// # Errors
-    /// [`KernelError`] when it cannot be run.
-    pub fn new(name: &str, arguments: &[&str], stdout: Stdio) -> Result<Self, KernelError> {
+    /// [`SystemError`] when it cannot be run.
+    pub fn new(name: &str, arguments: &[&str], stdout: Stdio) -> Result<Self, SystemError> {
         let child = command(name)?
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|source| KernelError::Spawn {
+            .map_err(|source| SystemError::Spawn {
                 program: name.to_owned(),
                 source,
             })?;
@@ -96,8 +96,8 @@ impl Started {
     /// Gives it its input and waits for its end; gives what it wrote on stdout.
     ///
     /// # Errors
-    /// [`KernelError`] when it fails, or is killed because the deadline has passed.
-    pub fn finish(mut self, input: &str, deadline: Deadline) -> Result<Vec<u8>, KernelError> {
+    /// [`SystemError`] when it fails, or is killed because the deadline has passed.
+    pub fn finish(mut self, input: &str, deadline: Deadline) -> Result<Vec<u8>, SystemError> {
         finish(&self.name, &mut self.child, input, deadline)
     }
 }
@@ -115,8 +115,8 @@ fn finish(
     child: &mut Child,
     input: &str,
     deadline: Deadline,
-) -> Result<Vec<u8>, KernelError> {
-    let spawn_error = |source| KernelError::Spawn {
+) -> Result<Vec<u8>, SystemError> {
+    let spawn_error = |source| SystemError::Spawn {
         program: name.to_owned(),
         source,
     };
@@ -168,7 +168,7 @@ fn finish(
 }
 
 /// A program of the fixed folders with nothing of our environment.
-fn command(name: &str) -> Result<Command, KernelError> {
+fn command(name: &str) -> Result<Command, SystemError> {
     let mut command = Command::new(find_program(name)?);
     command
         .env_clear()
@@ -178,18 +178,18 @@ fn command(name: &str) -> Result<Command, KernelError> {
     Ok(command)
 }
 
-fn hung(name: &str, deadline: Deadline) -> KernelError {
-    KernelError::Hung {
+fn hung(name: &str, deadline: Deadline) -> SystemError {
+    SystemError::Hung {
         program: name.to_owned(),
         seconds: deadline.length().as_secs(),
     }
 }
 
 /// What a program said when it failed, in one line; its status when it said nothing.
-fn failed(program: String, message: &str, status: ExitStatus) -> KernelError {
+fn failed(program: String, message: &str, status: ExitStatus) -> SystemError {
     let message = message.split('\n').map(str::trim).collect::<Vec<_>>();
     let message = message.join(" ").trim().to_owned();
-    KernelError::Failed {
+    SystemError::Failed {
         program,
         message: if message.is_empty() {
             status.to_string()
@@ -250,8 +250,8 @@ pub fn run_starter(
     name: &str,
     arguments: &[String],
     deadline: Deadline,
-) -> Result<(), KernelError> {
-    let spawn_error = |source| KernelError::Spawn {
+) -> Result<(), SystemError> {
+    let spawn_error = |source| SystemError::Spawn {
         program: name.to_owned(),
         source,
     };
@@ -298,7 +298,7 @@ pub fn clean_environment() {
 #[allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 mod tests {
     use super::{run, Started, PIPE_CAPACITY};
-    use crate::{Deadline, KernelError};
+    use crate::{Deadline, SystemError};
     use std::fmt::Debug;
     use std::io::ErrorKind;
     use std::process::Stdio;
@@ -308,9 +308,9 @@ mod tests {
         Deadline::after(Duration::from_secs(20))
     }
 
-    fn is_not_told_everything<T: Debug>(result: Result<T, KernelError>) {
+    fn is_not_told_everything<T: Debug>(result: Result<T, SystemError>) {
         match result {
-            Err(KernelError::Spawn { program, source }) => {
+            Err(SystemError::Spawn { program, source }) => {
                 assert_eq!(program, "true");
                 assert_eq!(source.kind(), ErrorKind::BrokenPipe);
             }

@@ -1,14 +1,14 @@
 //! Which interface of the host's an address is behind, by the kernel's routes. Read with ip(8).
 
 use crate::programs::read;
-use crate::{Deadline, KernelError};
+use crate::{Deadline, SystemError};
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Where an address is, seen from the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whereabouts {
+pub enum RouteLookup {
     /// It is one of the host's own, or one that all on a link listen to.
     Host,
     /// Behind an interface.
@@ -36,45 +36,48 @@ struct Neighbour {
 }
 
 /// Asks ip(8) for a list in JSON.
-fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>, KernelError> {
+fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>, SystemError> {
     let words: Vec<&str> = ["-j"].iter().chain(words).copied().collect();
     let listing = read("ip", &words, deadline)?;
     // Older ones print nothing for an empty list.
     if listing.is_empty() {
         return Ok(Vec::new());
     }
-    serde_json::from_slice(&listing).map_err(|error| KernelError::Failed {
+    serde_json::from_slice(&listing).map_err(|error| SystemError::Failed {
         program: "ip".to_owned(),
         message: error.to_string(),
     })
 }
 
-/// See [`crate::Kernel::whereabouts`].
-pub(crate) fn whereabouts(address: IpAddr, deadline: Deadline) -> Result<Whereabouts, KernelError> {
+/// See [`crate::System::route_lookup`].
+pub(crate) fn route_lookup(
+    address: IpAddr,
+    deadline: Deadline,
+) -> Result<RouteLookup, SystemError> {
     // For these the kernel may have no route to tell of.
     let is_to_all = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     if is_to_all || address.is_multicast() {
-        return Ok(Whereabouts::Host);
+        return Ok(RouteLookup::Host);
     }
     let text = address.to_string();
     let routes: Vec<Route> = match ask(&["route", "get", &text], deadline) {
         // It fails where there is no way.
-        Err(KernelError::Failed { .. }) => Vec::new(),
+        Err(SystemError::Failed { .. }) => Vec::new(),
         other => other?,
     };
     let Some(route) = routes.into_iter().next() else {
-        return Ok(Whereabouts::Nowhere);
+        return Ok(RouteLookup::Nowhere);
     };
     match (route.kind.as_deref(), route.dev) {
         // Whoever sends to all on a link sends to the host too, and to nobody beyond.
-        (Some("local" | "broadcast"), _) => Ok(Whereabouts::Host),
-        (Some("unreachable" | "blackhole" | "prohibit"), _) | (_, None) => Ok(Whereabouts::Nowhere),
+        (Some("local" | "broadcast"), _) => Ok(RouteLookup::Host),
+        (Some("unreachable" | "blackhole" | "prohibit"), _) | (_, None) => Ok(RouteLookup::Nowhere),
         (_, Some(interface)) => {
             let hop = route.gateway.unwrap_or(text);
             let words = ["neighbour", "show", "to", &hop, "dev", &interface];
             let neighbours: Vec<Neighbour> = ask(&words, deadline)?;
             let mac = neighbours.into_iter().find_map(|one| one.lladdr);
-            Ok(Whereabouts::Behind { interface, mac })
+            Ok(RouteLookup::Behind { interface, mac })
         }
     }
 }

@@ -2,7 +2,7 @@
 //! program has to be started for that.
 
 use crate::netlink::Netlink;
-use crate::{Deadline, KernelError};
+use crate::{Deadline, SystemError};
 use netlink_packet_core::{
     NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable, NLM_F_ACK,
     NLM_F_DUMP, NLM_F_REQUEST,
@@ -94,12 +94,12 @@ impl From<Raw> for NetlinkPayload<Raw> {
 /// Whether a table is there; where the kernel has no nftables there is none.
 ///
 /// # Errors
-/// [`KernelError`] when the kernel does not answer.
+/// [`SystemError`] when the kernel does not answer.
 pub(crate) fn has_table(
     family: TableFamily,
     name: &str,
     deadline: Deadline,
-) -> Result<bool, KernelError> {
+) -> Result<bool, SystemError> {
     let message = Raw::new(GET_TABLE, family, &[(TABLE, name)]);
     Ok(ask(message, NLM_F_REQUEST | NLM_F_ACK, deadline)? > 0)
 }
@@ -107,13 +107,13 @@ pub(crate) fn has_table(
 /// Whether a chain of a table has any rule.
 ///
 /// # Errors
-/// [`KernelError`] when the kernel does not answer.
+/// [`SystemError`] when the kernel does not answer.
 pub(crate) fn has_rules(
     family: TableFamily,
     table: &str,
     chain: &str,
     deadline: Deadline,
-) -> Result<bool, KernelError> {
+) -> Result<bool, SystemError> {
     let message = Raw::new(GET_RULE, family, &[(TABLE, table), (CHAIN, chain)]);
     Ok(ask(message, NLM_F_REQUEST | NLM_F_DUMP, deadline)? > 0)
 }
@@ -130,12 +130,12 @@ const NOT_THERE: [Errno; 5] = [
 ];
 
 /// The number of answers; none when the kernel does not know what it is asked for.
-fn ask(message: Raw, flags: u16, deadline: Deadline) -> Result<usize, KernelError> {
+fn ask(message: Raw, flags: u16, deadline: Deadline) -> Result<usize, SystemError> {
     let mut answers = 0;
     let asked = Netlink::open(NETLINK_NETFILTER, deadline)
         .and_then(|mut netlink| netlink.request(message, flags, |_: Raw| answers += 1));
     match asked {
-        Err(KernelError::Kernel { source, .. }) if is_not_there(&source) => Ok(0),
+        Err(SystemError::File { source, .. }) if is_not_there(&source) => Ok(0),
         other => other.map(|()| answers),
     }
 }

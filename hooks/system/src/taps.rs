@@ -2,7 +2,7 @@
 
 use crate::interfaces;
 use crate::netlink::set_link;
-use crate::{Deadline, KernelError};
+use crate::{Deadline, SystemError};
 use netlink_packet_route::link::LinkAttribute;
 use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::Tap;
@@ -16,7 +16,7 @@ const TAP_FIRST_OCTET: u8 = 0xfe;
 
 /// The taps of guests with these MAC addresses that are in `bridge` or in no bridge. Where one can
 /// be of several guests, it is given for each.
-pub(crate) fn find(bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+pub(crate) fn find(bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError> {
     find_among(Path::new(interfaces::FOLDER), bridge, guests)
 }
 
@@ -25,7 +25,7 @@ fn find_among(
     folder: &Path,
     bridge: &str,
     guests: &[MacAddress],
-) -> Result<BTreeSet<Tap>, KernelError> {
+) -> Result<BTreeSet<Tap>, SystemError> {
     let mut taps = BTreeSet::new();
     if guests.is_empty() {
         return Ok(taps);
@@ -64,7 +64,7 @@ pub(crate) fn reattach(
     bridge: &InterfaceName,
     guests: &[MacAddress],
     deadline: Deadline,
-) -> Result<Vec<String>, KernelError> {
+) -> Result<Vec<String>, SystemError> {
     let bridge_index = interfaces::index(bridge.as_str()).map_err(error)?;
     let taps = find(bridge.as_str(), guests)?;
     let names: BTreeSet<String> = taps.into_iter().map(|tap| tap.name).collect();
@@ -83,8 +83,8 @@ pub(crate) fn reattach(
     Ok(back)
 }
 
-fn error(source: std::io::Error) -> KernelError {
-    KernelError::Kernel {
+fn error(source: std::io::Error) -> SystemError {
+    SystemError::File {
         path: interfaces::FOLDER.to_owned(),
         source,
     }

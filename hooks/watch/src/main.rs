@@ -28,7 +28,7 @@ use notify::{Readiness, NOTIFY_SOCKET};
 use pace::{Pace, Step};
 use portero_engine::{ApplyError, Engine};
 use portero_libvirt::ObjectName;
-use portero_system::{clean_environment, Host, Log, LogLevel, LogSink, Paths, Severity};
+use portero_system::{clean_environment, Linux, Log, LogLevel, LogSink, Paths, Severity};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -151,7 +151,7 @@ fn run(paths: &Paths, work: impl FnOnce(&mut Engine<'_>) -> Result<(), ApplyErro
     let mut kept = Log::new(LogSink::Memory(Vec::new()));
     if let Err(error) = work(&mut Engine::new(
         paths.clone(),
-        &mut Host::default(),
+        &mut Linux::default(),
         &mut kept,
     )) {
         kept.write(Severity::Error, error);

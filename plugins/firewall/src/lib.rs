@@ -4,6 +4,8 @@
 pub mod antispoof;
 pub mod iptables;
 pub mod nftables;
+#[cfg(test)]
+mod readable;
 mod script;
 
 pub use script::{Firewall, Script, Tool};

@@ -5,7 +5,7 @@ use crate::activation::Manager;
 use crate::owner::{Owner, Says};
 use crate::plan::Plan;
 use crate::renderer::Renderer;
-use portero_xml::Plain;
+use portero_xml::Sanitised;
 
 /// Why the program that would be called is not the right one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +13,7 @@ pub enum OwnerError {
     /// It leaves the NIC alone.
     #[error(
         "{owner} does not have {nic} up ({}), expected it to: its files configure {nic}",
-        Plain(word)
+        Sanitised(word)
     )]
     LeavesAlone {
         /// The program.

@@ -2,13 +2,13 @@
 //! expected.
 
 use crate::SyntaxError;
-use portero_xml::Plain;
+use portero_xml::Sanitised;
 
 /// Why no bridge can be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BridgeError {
     /// A file cannot be read safely.
-    #[error("{}, {source}", Plain(file))]
+    #[error("{}, {source}", Sanitised(file))]
     Syntax {
         /// The file's name.
         file: String,
@@ -16,7 +16,7 @@ pub enum BridgeError {
         source: SyntaxError,
     },
     /// A value in a file does not fit what is wanted.
-    #[error("{}{}: {}", Plain(file), line.map(|line| format!(", line {line}")).unwrap_or_default(), Plain(reason))]
+    #[error("{}{}: {}", Sanitised(file), line.map(|line| format!(", line {line}")).unwrap_or_default(), Sanitised(reason))]
     Value {
         /// The file's name.
         file: String,
@@ -32,7 +32,7 @@ pub enum BridgeError {
         nic: String,
     },
     /// The NIC cannot be put into a bridge.
-    #[error("{nic} {}", Plain(reason))]
+    #[error("{nic} {}", Sanitised(reason))]
     Unfit {
         /// Its name.
         nic: String,
@@ -51,7 +51,7 @@ pub enum BridgeError {
     /// A file is there that would be written.
     #[error(
         "{} is there already, expected no configuration of {name}",
-        Plain(file)
+        Sanitised(file)
     )]
     Exists {
         /// The file.
@@ -62,8 +62,8 @@ pub enum BridgeError {
     /// Files of two formats configure the NIC.
     #[error(
         "both {} and {} configure {nic}, expected one of them, or --renderer to say which counts",
-        Plain(first),
-        Plain(second)
+        Sanitised(first),
+        Sanitised(second)
     )]
     Formats {
         /// The NIC.
@@ -76,8 +76,8 @@ pub enum BridgeError {
     /// Two files configure the NIC.
     #[error(
         "both {} and {} configure {nic}, expected one of them",
-        Plain(first),
-        Plain(second)
+        Sanitised(first),
+        Sanitised(second)
     )]
     Ambiguous {
         /// The NIC.

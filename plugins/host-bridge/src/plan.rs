@@ -2,7 +2,7 @@
 
 use crate::bridge::{fit, Bridge, HostFiles, Nic};
 use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError, Owner, Renderer};
-use portero_xml::Plain;
+use portero_xml::Sanitised;
 use std::collections::BTreeSet;
 
 /// One file that changes.
@@ -52,8 +52,9 @@ impl Plan {
             .filter(|change| change.before != change.after)
             .collect();
         let warnings = warnings.iter();
-        let mut warnings: Vec<String> =
-            warnings.map(|warning| Plain(warning).to_string()).collect();
+        let mut warnings: Vec<String> = warnings
+            .map(|warning| Sanitised(warning).to_string())
+            .collect();
         warnings.dedup();
         Self {
             renderer,

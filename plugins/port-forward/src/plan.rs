@@ -5,7 +5,7 @@ use crate::{Forward, ForwardError, Lease};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network};
 use portero_model::{Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
-use portero_xml::Plain;
+use portero_xml::Sanitised;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -320,6 +320,6 @@ fn outside(guest: IpAddr, networks: &[&Network]) -> String {
 fn inactive(attachment: &Attachment<'_>) -> String {
     format!(
         "network '{}' is not known to be active",
-        Plain(attachment.network_name)
+        Sanitised(attachment.network_name)
     )
 }

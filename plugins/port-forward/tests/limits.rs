@@ -30,7 +30,7 @@ fn in_metadata(content: &str) -> Vec<Forward> {
 }
 
 fn refused(limits: &Limits, forwards: &[Forward]) -> Option<String> {
-    let checked = limits.check_all(&forwards);
+    let checked = limits.check_all(forwards);
     checked.err().map(|error| error.to_string())
 }
 

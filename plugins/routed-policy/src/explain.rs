@@ -15,14 +15,14 @@ pub struct Packet {
     /// What for.
     pub protocol: Protocol,
     /// Whether it was sent to where it goes.
-    pub course: Course,
+    pub course: PacketPath,
     /// Whether the host passes packets of the family on.
     pub routing: Routing,
 }
 
 /// How a packet came by its destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Course {
+pub enum PacketPath {
     /// It was sent there.
     Direct,
     /// It was sent to the host, which forwards that port.
@@ -236,7 +236,7 @@ fn decide<'a>(
         }
     }
     // What was forwarded is accepted before libvirt is asked.
-    if packet.course == Course::Direct {
+    if packet.course == PacketPath::Direct {
         ask_libvirt(from.as_ref(), to.as_ref(), packet, stage, &mut decision);
     }
     decision
@@ -276,7 +276,8 @@ fn judge(side: &Side<'_>, policy: &Policy, packet: &Packet, stage: Stage, decisi
     };
     // Replies pass once the clauses that look at each packet have been asked; so do forwards to
     // guests.
-    let passes = stage == Stage::Reply || (way == Way::In && packet.course == Course::Forwarded);
+    let passes =
+        stage == Stage::Reply || (way == Way::In && packet.course == PacketPath::Forwarded);
     let openers = judged(Judged::Opener).filter(|_| !passes);
     let mut in_order = judged(Judged::EveryPacket).chain(openers);
     let decider = match in_order.find(|clause| fits(clause, guest, peer, packet)) {

@@ -8,18 +8,19 @@ mod context;
 mod explain;
 mod grammar;
 mod group;
-mod outlook;
 mod peer;
+mod reachability;
 mod resolve;
 
 pub use compile::{compile, is_host_service, rule_of_clause, Compiled};
 pub use context::Context;
 pub use explain::{
-    explain, explain_reply, At, Course, Decider, Decision, End, Packet, Protocol, Refusal, Routing,
+    explain, explain_reply, At, Decider, Decision, End, Packet, PacketPath, Protocol, Refusal,
+    Routing,
 };
 pub use grammar::{
     Antispoof, Direction, Mode, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
 };
 pub use group::Group;
-pub use outlook::{outlook, Fate, Outlook, Place};
 pub use peer::{PeerTarget, WrittenPeer};
+pub use reachability::{reachability, Fate, Place, Reachability};

@@ -11,8 +11,8 @@
 use portero_libvirt::Network;
 use portero_model::{Policy, Verdict};
 use portero_routed_policy::{
-    compile, explain, explain_reply, At, Context, Course, Decider, Decision, End, Packet, Protocol,
-    Refusal, Routing, WrittenPolicy,
+    compile, explain, explain_reply, At, Context, Decider, Decision, End, Packet, PacketPath,
+    Protocol, Refusal, Routing, WrittenPolicy,
 };
 use portero_xml::Element;
 use std::collections::BTreeMap;
@@ -134,7 +134,7 @@ fn packet(from: &str, to: &str, v6: bool) -> Packet {
         from: end(from, v6),
         to: end(to, v6),
         protocol: Protocol::Port(portero_model::Protocol::Tcp, 80),
-        course: Course::Direct,
+        course: PacketPath::Direct,
         routing: Routing::On,
     }
 }
@@ -274,7 +274,7 @@ fn replies_are_judged_by_what_looks_at_each_packet() {
 fn forwards_pass_what_is_closed() {
     let closed = "<p:policy><p:default in='drop' host='drop'/></p:policy>";
     let forwarded = |from, to| Packet {
-        course: Course::Forwarded,
+        course: PacketPath::Forwarded,
         ..packet(from, to, false)
     };
     let passes = (Accept, Some(Accept));

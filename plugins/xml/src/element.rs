@@ -1,6 +1,6 @@
 //! A small, bounded XML tree that remembers the line of every element.
 
-use crate::Plain;
+use crate::Sanitised;
 use quick_xml::events::{BytesStart, Event as XmlEvent};
 use quick_xml::name::ResolveResult;
 use quick_xml::NsReader;
@@ -33,7 +33,7 @@ struct Node {
 
 /// Something wrong with one element, without the name of the file it stands in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: <{}>: {}", Plain(element), Plain(reason))]
+#[error("line {line}: <{}>: {}", Sanitised(element), Sanitised(reason))]
 pub struct Problem {
     /// Line of the element, counted from 1.
     pub line: usize,
@@ -62,7 +62,7 @@ pub enum XmlError {
     #[error("the XML is empty, expected an element")]
     Empty,
     /// Not well-formed.
-    #[error("line {line}: the XML is not well-formed: {}", Plain(reason))]
+    #[error("line {line}: the XML is not well-formed: {}", Sanitised(reason))]
     Malformed {
         /// Line at which the reader gave up.
         line: usize,
@@ -80,7 +80,7 @@ pub enum XmlError {
         limit: usize,
     },
     /// A document type or an entity that XML does not predefine: neither is ever expanded.
-    #[error("line {line}: {} is not accepted", Plain(what))]
+    #[error("line {line}: {} is not accepted", Sanitised(what))]
     Forbidden {
         /// Line of the construct.
         line: usize,

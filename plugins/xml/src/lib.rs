@@ -6,8 +6,8 @@
 
 mod element;
 mod own;
-mod plain;
+mod sanitised;
 
 pub use element::{Element, Problem, XmlError, INPUT_LIMIT};
 pub use own::{check_root, own_metadata, NAMESPACE};
-pub use plain::{is_misleading, Plain};
+pub use sanitised::{is_misleading, Sanitised};

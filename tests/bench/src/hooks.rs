@@ -149,10 +149,10 @@ impl Life {
     pub fn gain_trust(&self) -> io::Result<()> {
         self.begin()?;
         self.end()?;
-        if Path::new("/run/portero/trusted").exists() {
+        if Path::new("/run/portero/clean").exists() {
             Ok(())
         } else {
-            Err(io::Error::other("the hooks left no /run/portero/trusted"))
+            Err(io::Error::other("the hooks left no /run/portero/clean"))
         }
     }
 }

@@ -64,7 +64,7 @@ fn committed_rules(hooks: &Hooks, life: &Life) -> io::Result<String> {
     Process::new("iptables-restore", ["--noflush"])
         .reading(&clear)
         .run()?;
-    std::fs::remove_file("/run/portero/trusted")?;
+    std::fs::remove_file("/run/portero/clean")?;
     let rules = Process::new(hooks.operator_command(), ["plan"]).output()?;
     if !rules.contains("COMMIT") || rules.contains("ip6tables") {
         return Err(io::Error::other(format!(

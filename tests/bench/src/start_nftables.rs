@@ -64,7 +64,7 @@ fn committed_rules(hooks: &Hooks, life: &Life, undo: &Process) -> io::Result<Str
         )));
     }
     // The hooks notice that the rules are gone, and trust their records again.
-    std::fs::remove_file("/run/portero/trusted")?;
+    std::fs::remove_file("/run/portero/clean")?;
     life.end()?;
     Ok(rules)
 }

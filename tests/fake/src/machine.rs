@@ -10,7 +10,7 @@ use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Claim, Counter, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use portero_system::{
-    Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts,
+    Deadline, Detected, Flow, Localnet, ProxyNdp, RouteLookup, System, SystemError,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -51,7 +51,7 @@ pub struct Machine {
     /// Interfaces that answer for IPv6 addresses.
     pub proxying: BTreeSet<String>,
     /// Where addresses are.
-    pub whereabouts: BTreeMap<IpAddr, Whereabouts>,
+    pub route_lookup: BTreeMap<IpAddr, RouteLookup>,
     /// Whether packets are passed on.
     pub passes_on: bool,
     /// Whether what goes from port to port of a bridge is judged.
@@ -113,11 +113,11 @@ impl Machine {
         }
     }
 
-    fn observe_tables(&self, places: &[Place]) -> Result<nftables::Observed, KernelError> {
+    fn observe_tables(&self, places: &[Place]) -> Result<nftables::Observed, SystemError> {
         let mut observed = nftables::Observed::default();
         for (place, json) in self.nftables.list(places) {
             let added = observed.add(place, json.to_string().as_bytes());
-            added.map_err(|source| KernelError::Strange {
+            added.map_err(|source| SystemError::UnexpectedOutput {
                 program: "nft".to_owned(),
                 source,
             })?;
@@ -133,16 +133,16 @@ impl Machine {
     }
 }
 
-fn strange(source: nftables::ReadError) -> KernelError {
-    KernelError::Strange {
+fn strange(source: nftables::ReadError) -> SystemError {
+    SystemError::UnexpectedOutput {
         program: "nft".to_owned(),
         source,
     }
 }
 
-impl Kernel for Machine {
-    fn survey(&mut self, _: Deadline) -> Result<Survey, KernelError> {
-        Ok(Survey {
+impl System for Machine {
+    fn detect_backend(&mut self, _: Deadline) -> Result<Detected, SystemError> {
+        Ok(Detected {
             libvirt: self.libvirt,
             has_nftables: self.nftables.has_own_table(),
             has_iptables: self.ipv4.has_portero() || self.ipv6.has_portero(),
@@ -150,7 +150,7 @@ impl Kernel for Machine {
         })
     }
 
-    fn observe_iptables(&mut self, family: Family, _: Deadline) -> Result<Observed, KernelError> {
+    fn observe_iptables(&mut self, family: Family, _: Deadline) -> Result<Observed, SystemError> {
         let mut observed = Observed::default();
         for table in Table::ALL {
             let lines = self.tables(family).list(table.name());
@@ -159,17 +159,17 @@ impl Kernel for Machine {
         Ok(observed)
     }
 
-    fn observe_nftables(&mut self, _: Deadline) -> Result<nftables::Observed, KernelError> {
+    fn observe_nftables(&mut self, _: Deadline) -> Result<nftables::Observed, SystemError> {
         self.observe_tables(&PLACES)
     }
 
-    fn observe_guards(&mut self, _: Deadline) -> Result<nftables::Observed, KernelError> {
+    fn observe_guards(&mut self, _: Deadline) -> Result<nftables::Observed, SystemError> {
         self.observe_tables(&[Place::Guards])
     }
 
-    fn check_guards(&mut self) -> Result<(), KernelError> {
+    fn check_guards(&mut self) -> Result<(), SystemError> {
         if self.lacks_nft {
-            return Err(KernelError::NoProgram {
+            return Err(SystemError::NoProgram {
                 program: "nft".to_owned(),
                 looked_in: "nowhere".to_owned(),
             });
@@ -177,7 +177,7 @@ impl Kernel for Machine {
         Ok(())
     }
 
-    fn count_iptables(&mut self, _: Deadline) -> Result<iptables::Counted, KernelError> {
+    fn count_iptables(&mut self, _: Deadline) -> Result<iptables::Counted, SystemError> {
         let mut counted = iptables::Counted::default();
         for tables in [&self.ipv4, &self.ipv6] {
             let lines = tables.list_counted(Table::Filter.name(), &self.counters);
@@ -186,7 +186,7 @@ impl Kernel for Machine {
         Ok(counted)
     }
 
-    fn count_forwards(&mut self, _: Deadline) -> Result<iptables::Counts, KernelError> {
+    fn count_forwards(&mut self, _: Deadline) -> Result<iptables::Counts, SystemError> {
         let mut counts = iptables::Counts::default();
         for family in Family::ALL {
             for table in Table::ALL {
@@ -201,15 +201,15 @@ impl Kernel for Machine {
         Ok(counts)
     }
 
-    fn count_nftables(&mut self, _: Deadline) -> Result<nftables::Counted, KernelError> {
+    fn count_nftables(&mut self, _: Deadline) -> Result<nftables::Counted, SystemError> {
         match self.nftables.list_counted(&self.counters) {
             Some(json) => nftables::Counted::of(json.to_string().as_bytes()).map_err(strange),
             None => Ok(nftables::Counted::default()),
         }
     }
 
-    fn commit(&mut self, script: &Script, _: Deadline) -> Result<(), KernelError> {
-        let failed = |message: String| KernelError::Failed {
+    fn commit(&mut self, script: &Script, _: Deadline) -> Result<(), SystemError> {
+        let failed = |message: String| SystemError::Failed {
             program: script.tool.program().to_owned(),
             message,
         };
@@ -228,11 +228,11 @@ impl Kernel for Machine {
         Ok(())
     }
 
-    fn listeners(&mut self, _: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+    fn listeners(&mut self, _: &[Claim]) -> Result<Vec<Listener>, SystemError> {
         Ok(self.listeners.clone())
     }
 
-    fn forget(&mut self, flows: &[Flow], _: Deadline) -> Result<(), KernelError> {
+    fn forget(&mut self, flows: &[Flow], _: Deadline) -> Result<(), SystemError> {
         self.forgotten.extend(flows.iter().cloned());
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Kernel for Machine {
         &mut self,
         bridge: &InterfaceName,
         _wanted: &HostBridge,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), SystemError> {
         self.bridges.insert(bridge.to_string(), false);
         Ok(())
     }
@@ -258,16 +258,16 @@ impl Kernel for Machine {
         self.bridges.get(bridge).copied()
     }
 
-    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError> {
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), SystemError> {
         self.bridges
             .insert(bridge.to_owned(), setting == Localnet::Routed);
         Ok(())
     }
 
-    fn check_neighbors(&mut self, neighbors: &[Neighbor], _: Deadline) -> Result<(), KernelError> {
+    fn check_neighbors(&mut self, neighbors: &[Neighbor], _: Deadline) -> Result<(), SystemError> {
         let mut wanted = neighbors.iter();
         match wanted.find(|neighbor| self.strangers.contains(&neighbor.address)) {
-            Some(Neighbor { dev, address }) => Err(KernelError::Taken {
+            Some(Neighbor { dev, address }) => Err(SystemError::Taken {
                 address: *address,
                 dev: dev.clone(),
                 mac: "02:00:00:00:00:01".to_owned(),
@@ -281,13 +281,13 @@ impl Kernel for Machine {
         wanted: &[Neighbor],
         gone: &[Neighbor],
         _: Deadline,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), SystemError> {
         self.neighbors.retain(|neighbor| !gone.contains(neighbor));
         self.neighbors.extend(wanted.iter().cloned());
         Ok(())
     }
 
-    fn has_proxies(&mut self, dev: &str, _: Deadline) -> Result<bool, KernelError> {
+    fn has_proxies(&mut self, dev: &str, _: Deadline) -> Result<bool, SystemError> {
         let mut of_ipv6 = self
             .neighbors
             .iter()
@@ -299,7 +299,7 @@ impl Kernel for Machine {
         Some(self.proxying.contains(dev))
     }
 
-    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError> {
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), SystemError> {
         match setting {
             ProxyNdp::On => self.proxying.insert(dev.to_owned()),
             ProxyNdp::Off => self.proxying.remove(dev),
@@ -307,9 +307,9 @@ impl Kernel for Machine {
         Ok(())
     }
 
-    fn whereabouts(&mut self, address: IpAddr, _: Deadline) -> Result<Whereabouts, KernelError> {
-        let found = self.whereabouts.get(&address).cloned();
-        Ok(found.unwrap_or(Whereabouts::Nowhere))
+    fn route_lookup(&mut self, address: IpAddr, _: Deadline) -> Result<RouteLookup, SystemError> {
+        let found = self.route_lookup.get(&address).cloned();
+        Ok(found.unwrap_or(RouteLookup::Nowhere))
     }
 
     fn passes_on(&mut self, _: Family) -> bool {
@@ -320,7 +320,7 @@ impl Kernel for Machine {
         self.judges_bridged
     }
 
-    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError> {
         let guests: Vec<String> = guests.iter().map(ToString::to_string).collect();
         let taps = self.taps.iter();
         let is_there = |of: &Option<String>| of.as_ref().is_none_or(|of| of == bridge);
@@ -332,7 +332,7 @@ impl Kernel for Machine {
         &mut self,
         bridge: &InterfaceName,
         guests: &[MacAddress],
-    ) -> Result<Vec<String>, KernelError> {
+    ) -> Result<Vec<String>, SystemError> {
         let mut back = Vec::new();
         for tap in self.taps(bridge.as_str(), guests)? {
             let of = self.taps.entry(tap.clone()).or_default();

@@ -7,7 +7,7 @@ use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use portero_system::{
-    Deadline, Flow, Kernel, KernelError, Localnet, ProxyNdp, Survey, Whereabouts,
+    Deadline, Detected, Flow, Localnet, ProxyNdp, RouteLookup, System, SystemError,
 };
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -71,48 +71,48 @@ impl Mortal<'_> {
     }
 }
 
-impl Kernel for Mortal<'_> {
-    fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError> {
-        self.call(|machine| machine.survey(deadline))
+impl System for Mortal<'_> {
+    fn detect_backend(&mut self, deadline: Deadline) -> Result<Detected, SystemError> {
+        self.call(|machine| machine.detect_backend(deadline))
     }
 
     fn observe_iptables(
         &mut self,
         family: Family,
         deadline: Deadline,
-    ) -> Result<iptables::Observed, KernelError> {
+    ) -> Result<iptables::Observed, SystemError> {
         self.call(|machine| machine.observe_iptables(family, deadline))
     }
 
-    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
         self.call(|machine| machine.observe_nftables(deadline))
     }
 
-    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError> {
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, SystemError> {
         self.call(|machine| machine.count_iptables(deadline))
     }
 
-    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, KernelError> {
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, SystemError> {
         self.call(|machine| machine.count_forwards(deadline))
     }
 
-    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError> {
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, SystemError> {
         self.call(|machine| machine.count_nftables(deadline))
     }
 
-    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
         self.call(|machine| machine.observe_guards(deadline))
     }
 
-    fn check_guards(&mut self) -> Result<(), KernelError> {
-        self.call(Kernel::check_guards)
+    fn check_guards(&mut self) -> Result<(), SystemError> {
+        self.call(System::check_guards)
     }
 
-    fn expect(&mut self, tool: Tool) {
-        self.call(|machine| machine.expect(tool));
+    fn prespawn(&mut self, tool: Tool) {
+        self.call(|machine| machine.prespawn(tool));
     }
 
-    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError> {
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), SystemError> {
         self.point();
         let tables: Vec<&str> = match script.tool {
             Tool::Restore(_) => script.text.split_inclusive("COMMIT\n").collect(),
@@ -137,11 +137,11 @@ impl Kernel for Mortal<'_> {
         done
     }
 
-    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, SystemError> {
         self.call(|machine| machine.listeners(claims))
     }
 
-    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), SystemError> {
         self.call(|machine| machine.forget(flows, deadline))
     }
 
@@ -157,7 +157,7 @@ impl Kernel for Mortal<'_> {
         &mut self,
         bridge: &InterfaceName,
         wanted: &HostBridge,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), SystemError> {
         self.call(|machine| machine.make_bridge(bridge, wanted))
     }
 
@@ -165,7 +165,7 @@ impl Kernel for Mortal<'_> {
         self.call(|machine| machine.localnet(bridge))
     }
 
-    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError> {
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), SystemError> {
         self.call(|machine| machine.set_localnet(bridge, setting))
     }
 
@@ -173,7 +173,7 @@ impl Kernel for Mortal<'_> {
         &mut self,
         neighbors: &[Neighbor],
         deadline: Deadline,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), SystemError> {
         self.call(|machine| machine.check_neighbors(neighbors, deadline))
     }
 
@@ -182,11 +182,11 @@ impl Kernel for Mortal<'_> {
         wanted: &[Neighbor],
         gone: &[Neighbor],
         deadline: Deadline,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), SystemError> {
         self.call(|machine| machine.set_neighbors(wanted, gone, deadline))
     }
 
-    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, KernelError> {
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, SystemError> {
         self.call(|machine| machine.has_proxies(dev, deadline))
     }
 
@@ -194,16 +194,16 @@ impl Kernel for Mortal<'_> {
         self.call(|machine| machine.proxy_ndp(dev))
     }
 
-    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError> {
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), SystemError> {
         self.call(|machine| machine.set_proxy_ndp(dev, setting))
     }
 
-    fn whereabouts(
+    fn route_lookup(
         &mut self,
         address: IpAddr,
         deadline: Deadline,
-    ) -> Result<Whereabouts, KernelError> {
-        self.call(|machine| machine.whereabouts(address, deadline))
+    ) -> Result<RouteLookup, SystemError> {
+        self.call(|machine| machine.route_lookup(address, deadline))
     }
 
     fn passes_on(&mut self, family: Family) -> bool {
@@ -214,7 +214,7 @@ impl Kernel for Mortal<'_> {
         self.call(|machine| machine.judges_bridged(family))
     }
 
-    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError> {
         self.call(|machine| machine.taps(bridge, guests))
     }
 
@@ -222,7 +222,7 @@ impl Kernel for Mortal<'_> {
         &mut self,
         bridge: &InterfaceName,
         guests: &[MacAddress],
-    ) -> Result<Vec<String>, KernelError> {
+    ) -> Result<Vec<String>, SystemError> {
         self.call(|machine| machine.reattach(bridge, guests))
     }
 }

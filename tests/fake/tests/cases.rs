@@ -178,7 +178,7 @@ impl Case {
                 }
             }
             ["killed"] => {
-                let _ = fs::remove_file(self.paths().state.join("trusted"));
+                let _ = fs::remove_file(self.paths().state.join("clean"));
             }
             ["portero", command] => self.command(command),
             ["daemon", operation] => self.event(Hook::Daemon, operation, &[]),
@@ -245,7 +245,7 @@ impl Case {
         let name = name.parse().expect("a name");
         let followed = self.with_engine(|engine| {
             engine.follow_domain(&name)?;
-            engine.settle_domain(&name)
+            engine.reconcile_domain(&name)
         });
         self.transcript += &match followed {
             Ok(None) => "has nothing\n".to_owned(),

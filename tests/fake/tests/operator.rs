@@ -5,7 +5,7 @@ use portero_fake::Machine;
 use portero_firewall::Firewall;
 use portero_libvirt::{Event, NetworkOperation, ObjectName};
 use portero_model::{Counter, Family, Way};
-use portero_system::{Log, LogSink, Paths, Whereabouts};
+use portero_system::{Log, LogSink, Paths, RouteLookup};
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::Path;
@@ -321,13 +321,13 @@ fn the_host_is_told_as_it_is() {
 fn addresses_are_where_the_kernel_says() {
     let mut world = World::new(Firewall::Nftables);
     let address = "10.1.0.5".parse().expect("an address");
-    let behind = Whereabouts::Behind {
+    let behind = RouteLookup::Behind {
         interface: "br-web".to_owned(),
         mac: Some("52:54:00:00:00:05".to_owned()),
     };
-    let nowhere = world.engine(|engine| engine.whereabouts(address));
-    assert_eq!(nowhere.expect("an answer"), Whereabouts::Nowhere);
-    world.machine.whereabouts.insert(address, behind.clone());
-    let found = world.engine(|engine| engine.whereabouts(address));
+    let nowhere = world.engine(|engine| engine.route_lookup(address));
+    assert_eq!(nowhere.expect("an answer"), RouteLookup::Nowhere);
+    world.machine.route_lookup.insert(address, behind.clone());
+    let found = world.engine(|engine| engine.route_lookup(address));
     assert_eq!(found.expect("an answer"), behind);
 }

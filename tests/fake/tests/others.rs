@@ -5,7 +5,7 @@ use portero_fake::Machine;
 use portero_firewall::{Firewall, Script, Tool};
 use portero_libvirt::{Event, NetworkOperation, QemuOperation};
 use portero_model::{Family, Neighbor};
-use portero_system::{Deadline, Kernel, Log, LogSink, Paths};
+use portero_system::{Deadline, Log, LogSink, Paths, System};
 use std::time::Duration;
 
 const NETWORK: &str = "<hookData><network><name>lan</name>\

@@ -5,7 +5,7 @@ use portero_fake::{random_networks, Machine};
 use portero_firewall::nftables::PolicyTable;
 use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
 use portero_model::{Dnat, Family, Owner, OwnerKind, Policy, PortRange, Protocol, Rule, Ruleset};
-use portero_system::{Deadline, Kernel};
+use portero_system::{Deadline, System};
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::time::Duration;

@@ -245,7 +245,7 @@ impl World {
 
     fn handle(&mut self, event: &Event, stdin: &[u8]) -> Result<(), ApplyError> {
         let handled = self.engine(|engine| engine.handle(event, stdin));
-        if let Err(ApplyError::Kernel(error)) = &handled {
+        if let Err(ApplyError::System(error)) = &handled {
             panic!("the firewall did not take it: {error}");
         }
         handled

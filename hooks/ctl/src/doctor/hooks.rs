@@ -2,7 +2,7 @@
 //! run.
 
 use super::value::{Facts, Finding};
-use portero_engine::{HostFacts, Life, MissingHook, Wish};
+use portero_engine::{DesiredForwards, HostFacts, MissingHook, ObjectState};
 use portero_inventory::{Daemon, HookLink};
 use portero_libvirt::Nic;
 use portero_trace::word;
@@ -25,7 +25,7 @@ pub(crate) fn troubles(
     host: &HostFacts,
     daemons: &[Daemon],
     links: &[HookLink],
-    wishes: &[Wish],
+    wishes: &[DesiredForwards],
 ) -> Vec<Finding> {
     let mut findings = missing(host);
     findings.extend(stale(daemons, links, &untold(wishes)));
@@ -58,13 +58,13 @@ fn missing_one(hook: &MissingHook) -> Finding {
 }
 
 /// Running domains on virtual networks of whose interfaces no hook has told.
-fn untold(wishes: &[Wish]) -> Vec<String> {
+fn untold(wishes: &[DesiredForwards]) -> Vec<String> {
     let untold = wishes.iter().filter(|wish| {
         let portero_engine::Object::Domain(domain) = &wish.object else {
             return false;
         };
         let is_on_network = |nic: &Nic| nic.network.is_some();
-        wish.life != Life::Off && !wish.was_told && domain.nics.iter().any(is_on_network)
+        wish.life != ObjectState::Off && !wish.was_told && domain.nics.iter().any(is_on_network)
     });
     untold.map(|wish| wish.owner.to_string()).collect()
 }

@@ -5,7 +5,7 @@ use super::value::{Facts, Finding};
 use portero_engine::ActiveNetwork;
 use portero_libvirt::{ForwardMode, Network};
 use portero_model::{Family, Verdict};
-use portero_routed_policy::{explain, At, Course, End, Packet, Protocol, Routing};
+use portero_routed_policy::{explain, At, End, Packet, PacketPath, Protocol, Routing};
 
 /// Guests of isolated networks send to routed ones: libvirt accepts what comes to these before it
 /// rejects what comes from those. No answer comes back, but a datagram needs none.
@@ -54,7 +54,7 @@ fn reaches(from: &Network, to: &Network, networks: &[Network]) -> bool {
             from,
             to,
             protocol: Protocol::Other,
-            course: Course::Direct,
+            course: PacketPath::Direct,
             routing: Routing::On,
         };
         explain(&packet, networks, &|_| None).verdict == Verdict::Accept

@@ -1,8 +1,10 @@
 //! What checks look at, and what they find.
 
-use portero_engine::{ActiveNetwork, ApplyError, Backends, Engine, HostFacts, OwnerStatus, Wish};
+use portero_engine::{
+    ActiveNetwork, ApplyError, Backends, DesiredForwards, Engine, HostFacts, OwnerStatus,
+};
 use portero_inventory::{Daemon, Denial, HookLink};
-use portero_system::{Deadline, Host, Paths};
+use portero_system::{Deadline, Linux, Paths};
 use portero_trace::{ForeignRules, Settings};
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
@@ -20,7 +22,7 @@ pub(super) struct Facts {
     /// The host itself.
     pub(super) host: HostFacts,
     /// What everybody wants.
-    pub(super) wishes: Vec<Wish>,
+    pub(super) wishes: Vec<DesiredForwards>,
     /// Which firewall is used by whom.
     pub(super) backends: Backends,
     /// libvirt's daemons.
@@ -49,7 +51,7 @@ impl Facts {
                 .filter_map(|one| one.network.bridge.as_ref());
             bridges.any(|bridge| bridge.as_str() == name)
         };
-        let outer = Host::interfaces().into_iter().filter(|one| {
+        let outer = Linux::interfaces().into_iter().filter(|one| {
             let mut addresses = one.addresses.iter();
             addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)
         });
@@ -59,7 +61,7 @@ impl Facts {
         Ok(Self {
             owners: engine.status()?,
             host: engine.host_facts(),
-            wishes: engine.wishes()?,
+            wishes: engine.desired_forwards()?,
             backends: engine.backends()?,
             daemons: portero_inventory::daemons(),
             hook_links: portero_inventory::hook_links(&paths),

@@ -2,14 +2,14 @@
 
 use super::value::{Asked, Owner, Wanted, Written};
 use ipnet::IpNet;
-use portero_engine::{Guest, Life, OwnerStatus, Wish};
+use portero_engine::{DesiredForwards, Guest, ObjectState, OwnerStatus};
 use portero_model::{Arrives, Claim, Family, Origin, OwnerKind, ToHost};
 use portero_port_forward::Forward;
 use std::net::IpAddr;
 
 /// Where rules send a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lead {
+pub(super) struct DnatMatch {
     /// The host's address in the rule.
     pub(super) address: Option<IpAddr>,
     /// The host's interface in the rule.
@@ -52,21 +52,24 @@ fn takes_client(forward: &Forward, asked: &Asked) -> bool {
 }
 
 /// The wish that is about the port: of those that could have it now, if there are any.
-pub(super) fn wish<'a>(asked: &Asked, wishes: &'a [Wish]) -> Option<&'a Wish> {
-    let wants = |wish: &&Wish| {
+pub(super) fn wish<'a>(
+    asked: &Asked,
+    wishes: &'a [DesiredForwards],
+) -> Option<&'a DesiredForwards> {
+    let wants = |wish: &&DesiredForwards| {
         let now = wish.written.as_deref().unwrap_or_default().iter();
         let mut all = now.chain(&wish.from_next_start);
         all.any(|forward| is_about(forward, asked))
     };
-    let serves = |wish: &&Wish| {
+    let serves = |wish: &&DesiredForwards| {
         let mut now = wish.written.as_deref().unwrap_or_default().iter();
         now.any(|forward| is_about(forward, asked) && takes_client(forward, asked))
     };
-    let rank = |wish: &&Wish| {
+    let rank = |wish: &&DesiredForwards| {
         let life = match wish.life {
-            Life::Running => 0,
-            Life::Paused => 1,
-            Life::Off => 2,
+            ObjectState::Running => 0,
+            ObjectState::Paused => 1,
+            ObjectState::Off => 2,
         };
         (!serves(wish), life)
     };
@@ -74,7 +77,10 @@ pub(super) fn wish<'a>(asked: &Asked, wishes: &'a [Wish]) -> Option<&'a Wish> {
 }
 
 /// Where the port leads, if anybody was given it.
-pub(super) fn lead(asked: &Asked, owners: &[OwnerStatus]) -> Option<(Lead, portero_model::Owner)> {
+pub(super) fn lead(
+    asked: &Asked,
+    owners: &[OwnerStatus],
+) -> Option<(DnatMatch, portero_model::Owner)> {
     let packet = ToHost {
         protocol: asked.protocol,
         port: asked.port,
@@ -85,7 +91,7 @@ pub(super) fn lead(asked: &Asked, owners: &[OwnerStatus]) -> Option<(Lead, porte
     owners.iter().find_map(|owner| {
         let ruleset = &owner.record.ruleset;
         let lead = ruleset.dnats().find_map(|dnat| {
-            Some(Lead {
+            Some(DnatMatch {
                 port: dnat.takes(&packet)?,
                 address: dnat.address,
                 dev: dnat.dev.clone(),
@@ -101,7 +107,7 @@ pub(super) fn lead(asked: &Asked, owners: &[OwnerStatus]) -> Option<(Lead, porte
 /// What has come of a wish that has no rules; `refusal` is why the hooks would refuse it.
 pub(super) fn wanted(
     asked: &Asked,
-    wish: &Wish,
+    wish: &DesiredForwards,
     owners: &[OwnerStatus],
     guests: &[Guest],
     networks: &[&str],
@@ -114,14 +120,14 @@ pub(super) fn wanted(
         let mut later = wish.from_next_start.iter();
         let spec = later.find(|one| is_about(one, asked)).map(spec);
         return match (wish.life, spec) {
-            (Life::Off, _) => Wanted::Off { owner, refusal },
+            (ObjectState::Off, _) => Wanted::Off { owner, refusal },
             (_, spec) => Wanted::Later {
                 owner,
                 spec: spec.unwrap_or_default(),
             },
         };
     }
-    if wish.life == Life::Off {
+    if wish.life == ObjectState::Off {
         return Wanted::Off { owner, refusal };
     }
     if let (false, Some(source)) = (
@@ -170,7 +176,7 @@ fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
 }
 
 /// An object as it is said.
-pub(super) fn owner(owner: &portero_model::Owner, life: Life) -> Owner {
+pub(super) fn owner(owner: &portero_model::Owner, life: ObjectState) -> Owner {
     Owner {
         kind: owner.kind.name(),
         name: owner.name.clone(),
@@ -179,7 +185,7 @@ pub(super) fn owner(owner: &portero_model::Owner, life: Life) -> Owner {
 }
 
 /// The forward that is about the port, where `portero forward` can change it.
-pub(super) fn written(asked: &Asked, wish: &Wish) -> Option<Written> {
+pub(super) fn written(asked: &Asked, wish: &DesiredForwards) -> Option<Written> {
     let now = wish.written.as_deref().unwrap_or_default();
     let forward = now.iter().find(|one| is_about(one, asked))?;
     let is_simple = forward.mappings.len() == 1 && forward.interface.is_none();

@@ -1,16 +1,18 @@
 //! Gathers what is known of a port of the host and of the way behind it. Nothing is changed; the
 //! guest is asked for its address and for its port.
 
-use super::find::{self, Lead};
+use super::find::{self, DnatMatch};
 use super::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way};
 use crate::doctor::{misplaced, troubles, Finding};
 use crate::policy::{end, rulings};
-use portero_engine::{ActiveNetwork, ApplyError, Engine, Guest, Life, OwnerStatus, Wish};
+use portero_engine::{
+    ActiveNetwork, ApplyError, DesiredForwards, Engine, Guest, ObjectState, OwnerStatus,
+};
 use portero_inventory::{Answer, Heard};
 use portero_libvirt::{ForwardMode, Subnet};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
-use portero_routed_policy::{At, Course, End, Packet, Protocol as Service, Routing};
-use portero_system::{Deadline, Host, Paths, Whereabouts};
+use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
+use portero_system::{Deadline, Linux, Paths, RouteLookup};
 use portero_trace::{passage, Packet as Forwarded, Way as Direction};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -38,7 +40,7 @@ const ANYBODY: [(Family, IpAddr); 2] = [
 
 /// What the host has, whatever is asked.
 struct Known {
-    wishes: Vec<Wish>,
+    wishes: Vec<DesiredForwards>,
     owners: Vec<OwnerStatus>,
     networks: Vec<ActiveNetwork>,
     guests: Vec<Guest>,
@@ -47,7 +49,7 @@ struct Known {
 
 /// Gathers everything.
 pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, ApplyError> {
-    let addresses = Host::interfaces().into_iter().flat_map(|one| {
+    let addresses = Linux::interfaces().into_iter().flat_map(|one| {
         let name = one.name;
         let addresses = one.addresses.into_iter();
         addresses.map(move |net| (name.clone(), net.addr()))
@@ -56,7 +58,7 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         own: addresses.collect(),
         networks: engine.networks()?,
         owners: engine.status()?,
-        wishes: engine.wishes()?,
+        wishes: engine.desired_forwards()?,
         guests: engine.guests()?,
     };
     let wish = find::wish(&asked, &known.wishes);
@@ -64,7 +66,7 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     let wanted = match (&lead, wish) {
         (Some((_, owner)), _) => {
             let wish = known.wishes.iter().find(|one| one.owner.uuid == owner.uuid);
-            let life = wish.map_or(Life::Running, |wish| wish.life);
+            let life = wish.map_or(ObjectState::Running, |wish| wish.life);
             Wanted::Given {
                 owner: find::owner(owner, life),
             }
@@ -120,8 +122,8 @@ fn trouble(finding: Finding) -> Trouble {
 }
 
 /// Nobody wants the port, unless it is somebody whose metadata is wrong.
-fn unclear(wishes: &[Wish]) -> Wanted {
-    let mut wishes = wishes.iter().filter(|wish| wish.life != Life::Off);
+fn unclear(wishes: &[DesiredForwards]) -> Wanted {
+    let mut wishes = wishes.iter().filter(|wish| wish.life != ObjectState::Off);
     let problem = wishes.find_map(|wish| wish.written.as_ref().err());
     problem.map_or(Wanted::Nobody, |problem| Wanted::Unclear {
         problem: problem.to_string(),
@@ -130,15 +132,15 @@ fn unclear(wishes: &[Wish]) -> Wanted {
 
 fn way(
     asked: &Asked,
-    lead: &Lead,
+    lead: &DnatMatch,
     owner: &portero_model::Owner,
     known: &Known,
     engine: &mut Engine<'_>,
 ) -> Result<Way, ApplyError> {
     let family = Family::of(lead.guest);
-    let route = engine.whereabouts(lead.guest)?;
+    let route = engine.route_lookup(lead.guest)?;
     let back = match asked.from {
-        Some(from) => Some(engine.whereabouts(from)?),
+        Some(from) => Some(engine.route_lookup(from)?),
         None => None,
     };
     let outside = outside(asked, lead, known, back.as_ref(), engine)?;
@@ -170,12 +172,12 @@ fn way(
         at: At::Host,
         mac: None,
     };
-    let (to_guest, _) = rulings(&packet(host, Course::Direct), &known.networks);
+    let (to_guest, _) = rulings(&packet(host, PacketPath::Direct), &known.networks);
     let settings = portero_inventory::settings(&Paths::default());
     let rules = portero_inventory::foreign_rules(Deadline::after(RULES));
     let inside = match (&network, &route) {
         (Some(network), _) => network.bridge.clone(),
-        (None, Whereabouts::Behind { interface, .. }) => interface.clone(),
+        (None, RouteLookup::Behind { interface, .. }) => interface.clone(),
         (None, _) => String::new(),
     };
     let others = [Direction::There, Direction::Back].map(|way| {
@@ -236,7 +238,7 @@ fn way(
         port: lead.port,
         is_in_firewall: lead.is_in_firewall,
         passes_on,
-        rulings: rulings(&packet(from, Course::Forwarded), &known.networks),
+        rulings: rulings(&packet(from, PacketPath::Forwarded), &known.networks),
         others: others.to_vec(),
         settings,
         unread: rules.unread,
@@ -258,15 +260,15 @@ fn way(
 /// host's address, or the way to everybody.
 fn outside(
     asked: &Asked,
-    lead: &Lead,
+    lead: &DnatMatch,
     known: &Known,
-    back: Option<&Whereabouts>,
+    back: Option<&RouteLookup>,
     engine: &mut Engine<'_>,
 ) -> Result<Option<String>, ApplyError> {
     if lead.dev.is_some() {
         return Ok(lead.dev.clone());
     }
-    if let Some(Whereabouts::Behind { interface, .. }) = back {
+    if let Some(RouteLookup::Behind { interface, .. }) = back {
         return Ok(Some(interface.clone()));
     }
     let address = asked.address.or(lead.address);
@@ -277,7 +279,7 @@ fn outside(
     }
     let family = Family::of(lead.guest);
     for (_, anybody) in ANYBODY.iter().filter(|(of, _)| *of == family) {
-        if let Whereabouts::Behind { interface, .. } = engine.whereabouts(*anybody)? {
+        if let RouteLookup::Behind { interface, .. } = engine.route_lookup(*anybody)? {
             return Ok(Some(interface));
         }
     }
@@ -298,7 +300,7 @@ fn outer(known: &Known, family: Family) -> impl Iterator<Item = &(String, IpAddr
 }
 
 /// An address of the host that the guest answers by its router alone.
-fn source_beyond(asked: &Asked, lead: &Lead, known: &Known) -> Option<IpAddr> {
+fn source_beyond(asked: &Asked, lead: &DnatMatch, known: &Known) -> Option<IpAddr> {
     let all: Vec<IpAddr> = outer(known, Family::of(lead.guest))
         .map(|(_, address)| *address)
         .collect();
@@ -328,7 +330,7 @@ fn network(guest: IpAddr, known: &Known) -> Option<Network> {
 
 /// The owner, or, of a network's forward, the guest that DHCP gives the address.
 fn domain(
-    lead: &Lead,
+    lead: &DnatMatch,
     owner: &portero_model::Owner,
     network: Option<&Network>,
     known: &Known,
@@ -350,7 +352,7 @@ fn domain(
     });
     Some(Domain {
         name: guest.name.as_ref()?.to_string(),
-        life: wish.map_or(Life::Running, |wish| wish.life),
+        life: wish.map_or(ObjectState::Running, |wish| wish.life),
         nics: nics
             .map(|nic| Nic {
                 mac: nic.mac.to_string(),

@@ -2,10 +2,10 @@
 //! judged in another.
 
 use crate::policy::Ruling;
-use portero_engine::Life;
+use portero_engine::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
 use portero_model::Protocol;
-use portero_system::Whereabouts;
+use portero_system::RouteLookup;
 use portero_trace::Settings;
 use portero_trace::{Packet, Passage};
 use std::net::IpAddr;
@@ -111,7 +111,7 @@ pub(super) struct Owner {
     /// Its name.
     pub(super) name: String,
     /// Whether it is active.
-    pub(super) life: Life,
+    pub(super) life: ObjectState,
 }
 
 /// Something wrong with the host, as `portero doctor` finds it.
@@ -143,7 +143,7 @@ pub(super) struct Way {
     /// The virtual network.
     pub(super) network: Option<Network>,
     /// Where the host sends packets to the guest.
-    pub(super) route: Whereabouts,
+    pub(super) route: RouteLookup,
     /// What libvirt's rules and policies say of the packet and of its reply.
     pub(super) rulings: (Ruling, Option<Ruling>),
     /// What everybody else says of both.
@@ -165,7 +165,7 @@ pub(super) struct Way {
     /// Whether a policy keeps the host itself from the guest.
     pub(super) host_is_kept_out: bool,
     /// Where answers to the client go; nothing when no client is named.
-    pub(super) back: Option<Whereabouts>,
+    pub(super) back: Option<RouteLookup>,
     /// `rp_filter` of the interface that packets come by.
     pub(super) reverse_path_filter: Option<u32>,
 }
@@ -200,7 +200,7 @@ pub(super) struct Domain {
     /// Its name.
     pub(super) name: String,
     /// Whether it runs.
-    pub(super) life: Life,
+    pub(super) life: ObjectState,
     /// Its interfaces on the network.
     pub(super) nics: Vec<Nic>,
 }

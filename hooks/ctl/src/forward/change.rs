@@ -111,7 +111,7 @@ pub(crate) fn commit(
     });
     let is_live = changes.iter().any(|change| change.target == Target::Live);
     let applied = written.and_then(|()| {
-        let record = settle(host, changes)?;
+        let record = reconcile(host, changes)?;
         if is_live && host.place == Place::Here && !expected.is_met(record.as_ref()) {
             // portero-watch heard of it first, and its log says what is wrong.
             let domain = guest.name.escape_debug().to_string();
@@ -126,7 +126,7 @@ pub(crate) fn commit(
             warning(format_args!("cannot take back what was done: {failure}"));
         }
         // It has what it had, or says why it has not.
-        let _ = settle(host, changes);
+        let _ = reconcile(host, changes);
     }
     applied
 }
@@ -137,18 +137,18 @@ pub(crate) fn take_back(host: &Host, guest: &Guest, changes: &[Change]) {
     for failure in undone.filter_map(Result::err) {
         warning(format_args!("cannot take back what was done: {failure}"));
     }
-    if let Err(failure) = settle(host, changes) {
+    if let Err(failure) = reconcile(host, changes) {
         warning(format_args!("cannot take back what was done: {failure}"));
     }
 }
 
 /// Gives the running domain of this host what it asks for after changes.
-fn settle(host: &Host, changes: &[Change]) -> Result<Option<Record>, Error> {
+fn reconcile(host: &Host, changes: &[Change]) -> Result<Option<Record>, Error> {
     let mut live = changes.iter();
     match live.find(|change| change.target == Target::Live) {
         Some(change) if host.place == Place::Here => {
             let name = &change.domain.name;
-            Ok(with_engine(|engine| engine.settle_domain(name))?)
+            Ok(with_engine(|engine| engine.reconcile_domain(name))?)
         }
         _ => Ok(None),
     }
@@ -168,6 +168,6 @@ fn with_engine<T>(
     let mut log = Log::new(LogSink::Syslog {
         program: "portero".to_owned(),
     });
-    let mut host = portero_system::Host::default();
+    let mut host = portero_system::Linux::default();
     work(&mut Engine::new(Paths::default(), &mut host, &mut log))
 }

@@ -17,7 +17,7 @@ use crate::exit::DONE;
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_model::Family;
-use portero_system::Host;
+use portero_system::Linux;
 use sources::Sources;
 use value::Map;
 
@@ -34,8 +34,8 @@ pub(crate) fn run(
     let networks = engine.networks()?;
     let passes_on = Family::ALL.into_iter();
     let sources = Sources {
-        host: Host::name(),
-        interfaces: Host::interfaces(),
+        host: Linux::name(),
+        interfaces: Linux::interfaces(),
         networks,
         guests: engine.guests()?,
         owners: engine.status()?,

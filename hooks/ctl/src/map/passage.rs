@@ -3,7 +3,7 @@
 use super::sources::{Kind, Sources};
 use portero_libvirt::Network;
 use portero_model::{Family, Service, Verdict};
-use portero_routed_policy::{is_host_service, outlook, Fate, Outlook, Place, Routing};
+use portero_routed_policy::{is_host_service, reachability, Fate, Place, Reachability, Routing};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -122,7 +122,7 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
                 } else {
                     Routing::Off
                 };
-                let told = outlook(
+                let told = reachability(
                     *from_place,
                     *to_place,
                     family,
@@ -132,7 +132,7 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
                 )?;
                 Some((family, told))
             });
-            let outlooks: BTreeMap<Family, Outlook> = outlooks.collect();
+            let outlooks: BTreeMap<Family, Reachability> = outlooks.collect();
             let all = outlooks.values().map(passes).reduce(Passes::with);
             let Some(all) = all else { continue };
             let families = outlooks.iter();
@@ -141,7 +141,7 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
                 to: to.clone(),
                 passes: all,
                 families: families
-                    .map(|(family, outlook)| (*family, of_family(outlook, to)))
+                    .map(|(family, reachability)| (*family, of_family(reachability, to)))
                     .collect(),
             });
         }
@@ -159,16 +159,16 @@ impl Passes {
     }
 }
 
-fn of_family(outlook: &Outlook, to: &End) -> OfFamily {
+fn of_family(reachability: &Reachability, to: &End) -> OfFamily {
     OfFamily {
-        passes: passes(outlook),
-        words: words(outlook, to),
+        passes: passes(reachability),
+        words: words(reachability, to),
     }
 }
 
-fn passes(outlook: &Outlook) -> Passes {
-    let services = outlook.services.iter().map(|(_, fate)| *fate);
-    let fates = [outlook.anything].into_iter().chain(services);
+fn passes(reachability: &Reachability) -> Passes {
+    let services = reachability.services.iter().map(|(_, fate)| *fate);
+    let fates = [reachability.anything].into_iter().chain(services);
     let passes = fates.map(|fate| match fate {
         Fate::Always(Verdict::Accept) => Passes::All,
         Fate::Always(_) => Passes::None,
@@ -178,9 +178,9 @@ fn passes(outlook: &Outlook) -> Passes {
 }
 
 /// `reject`, `tcp 22, 80, some udp 53`, `all but tcp 25`: what passes, or else what becomes of it.
-fn words(outlook: &Outlook, to: &End) -> String {
+fn words(reachability: &Reachability, to: &End) -> String {
     let list = |wanted: &dyn Fn(Fate) -> Option<&'static str>| {
-        let services = outlook.services.iter();
+        let services = reachability.services.iter();
         let named = services.filter_map(|(service, fate)| Some((wanted(*fate)?, *service)));
         listed(named, to)
     };
@@ -196,7 +196,7 @@ fn words(outlook: &Outlook, to: &End) -> String {
         Fate::Mostly(_) => Some("most "),
         Fate::Always(_) => Some(""),
     });
-    match outlook.anything {
+    match reachability.anything {
         Fate::Always(Verdict::Accept) if failing.is_empty() => "accept".to_owned(),
         Fate::Always(Verdict::Accept) => format!("all but {failing}"),
         Fate::Mostly(Verdict::Accept) if failing.is_empty() => "most".to_owned(),

@@ -10,7 +10,7 @@ use portero_engine::{ActiveNetwork, Engine};
 use portero_libvirt::{ForwardMode, Network, ObjectName};
 use portero_model::{Family, Verdict, Way};
 use portero_routed_policy::{
-    explain, explain_reply, rule_of_clause, At, Course, Decider, Decision, Packet, Protocol,
+    explain, explain_reply, rule_of_clause, At, Decider, Decision, Packet, PacketPath, Protocol,
     Refusal, Routing,
 };
 use serde::Serialize;
@@ -88,7 +88,7 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
     if family != Family::of(to) {
         return Err(Error::TwoFamilies { from, to });
     }
-    let mut from = end(from, engine.whereabouts(from)?);
+    let mut from = end(from, engine.route_lookup(from)?);
     if let Some(dev) = &question.dev {
         let at = At::Behind(dev.to_string());
         from.mac = from.mac.filter(|_| from.at == at);
@@ -109,9 +109,9 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
     };
     Ok(Packet {
         from,
-        to: end(to, engine.whereabouts(to)?),
+        to: end(to, engine.route_lookup(to)?),
         protocol: protocol(question, family)?,
-        course: Course::Direct,
+        course: PacketPath::Direct,
         routing,
     })
 }

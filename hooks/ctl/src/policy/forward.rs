@@ -4,7 +4,7 @@ use super::end::end;
 use super::Error;
 use portero_engine::{Engine, OwnerStatus};
 use portero_model::{Arrives, ToHost};
-use portero_routed_policy::{At, Course, Packet, Protocol};
+use portero_routed_policy::{At, Packet, PacketPath, Protocol};
 use std::net::IpAddr;
 
 /// Sends a packet where a forward sends it; says by which, if there is one.
@@ -19,8 +19,8 @@ pub(super) fn follow(
     let Some((text, guest, port)) = owners.iter().find_map(|owner| sent_by(owner, packet)) else {
         return Ok(None);
     };
-    packet.to = end(guest, engine.whereabouts(guest)?);
-    packet.course = Course::Forwarded;
+    packet.to = end(guest, engine.route_lookup(guest)?);
+    packet.course = PacketPath::Forwarded;
     if let Protocol::Port(_, of_packet) = &mut packet.protocol {
         *of_packet = port;
     }

@@ -19,17 +19,19 @@ pub struct RecordedPort {
     /// The guest's MAC address.
     pub mac: MacAddress,
     /// Whether the interface is there, or has been taken from the running guest.
-    pub plug: Plug,
+    pub state: PortState,
 }
 
 /// Whether a guest has an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Plug {
+pub enum PortState {
     /// It has.
-    In,
+    #[serde(alias = "in")]
+    Attached,
     /// It had: its XML, which libvirt tells once, still shows it.
-    Out,
+    #[serde(alias = "out")]
+    Detached,
 }
 
 /// What is recorded of an interface that is there no more.
@@ -38,14 +40,15 @@ pub(crate) struct OutdatedPort {
     /// Its file.
     pub(crate) path: PathBuf,
     /// Whether it was there when it was recorded.
-    pub(crate) plug: Plug,
+    pub(crate) state: PortState,
 }
 
 #[derive(Serialize, Deserialize)]
 struct PortFile {
     network: Uuid,
     mac: String,
-    plug: Plug,
+    #[serde(alias = "plug")]
+    state: PortState,
 }
 
 impl State {
@@ -57,14 +60,19 @@ impl State {
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn put_port(&self, network: Uuid, port: &NetworkPort, plug: Plug) -> Result<(), FileError> {
+    pub fn put_port(
+        &self,
+        network: Uuid,
+        port: &NetworkPort,
+        state: PortState,
+    ) -> Result<(), FileError> {
         let folder = self.ports_of(port.owner);
         self.make(&folder)?;
         let path = folder.join(format!("{}.json", port.uuid));
         let file = PortFile {
             network,
             mac: port.mac.to_string(),
-            plug,
+            state,
         };
         write_json(&path, &file)
     }
@@ -111,8 +119,8 @@ impl State {
             let port = serde_json::from_slice::<PortFile>(&content).ok();
             let mac = port.as_ref().and_then(|port| port.mac.parse().ok());
             if !mac.is_some_and(|mac| has.contains(&mac)) && recorded <= known {
-                let plug = port.map_or(Plug::In, |port| port.plug);
-                outdated.push(OutdatedPort { path, plug });
+                let state = port.map_or(PortState::Attached, |port| port.state);
+                outdated.push(OutdatedPort { path, state });
             }
         }
         Ok(outdated)
@@ -136,7 +144,7 @@ impl State {
                 owner,
                 network: file.network,
                 mac,
-                plug: file.plug,
+                state: file.state,
             }));
         }
         Ok(ports)

@@ -107,3 +107,14 @@ pub(crate) fn antispoof_chains() -> [Chain; 2] {
 pub(super) fn antispoof_table() -> String {
     empty_table(Place::Guards, &antispoof_sets(), &antispoof_chains())
 }
+
+#[cfg(test)]
+mod tests {
+    /// `base.nft` is for people; `PORTERO_CASES=accept cargo test` writes it anew.
+    #[test]
+    fn the_readable_text_is_what_is_written() {
+        let head = "# The base table of antispoof, without any network's elements: written by base.rs.\n\n";
+        let text = head.to_owned() + &super::antispoof_table();
+        crate::readable::compare("src/antispoof/base.nft", &text);
+    }
+}

@@ -331,3 +331,32 @@ fn ip(family: Family) -> &'static str {
         Family::Ipv6 => "ip6",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `base.nft` is for people; `PORTERO_CASES=accept cargo test` writes it anew.
+    #[test]
+    fn the_readable_text_is_what_is_written() {
+        let mut text = "# The base tables of portero in nftables, without any owner's elements: written by base.rs.\n\n\
+                        # Forwards.\n"
+            .to_owned();
+        text += &own_table();
+        text += "\n# Policies. What they let pass, others still judge.\n";
+        text += &policy_table();
+        text += "\n# What stands in libvirt's table of IPv4; that of IPv6 has the same.\n";
+        let place = Place::Libvirt(Family::Ipv4);
+        for (name, definition) in libvirt_sets(Family::Ipv4) {
+            let _ = writeln!(text, "add set {place} {name} {definition}");
+        }
+        for chain in libvirt_chains(Family::Ipv4) {
+            let _ = writeln!(text, "add chain {place} {}", chain.name);
+            for rule in chain.rules() {
+                let _ = writeln!(text, "add rule {place} {} {rule}", chain.name);
+            }
+        }
+        let _ = writeln!(text, "insert rule {} {}", jump_chain(Family::Ipv4), jump());
+        crate::readable::compare("src/nftables/base.nft", &text);
+    }
+}

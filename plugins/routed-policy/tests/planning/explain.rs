@@ -4,7 +4,7 @@
 use crate::networks::{network, Networks};
 use portero_libvirt::{ForwardMode, Network};
 use portero_model::{Policy, Verdict, Way};
-use portero_routed_policy::{explain, At, Course, Decider, End, Packet, Protocol, Routing};
+use portero_routed_policy::{explain, At, Decider, End, Packet, PacketPath, Protocol, Routing};
 
 const WEB: Protocol = Protocol::Port(portero_model::Protocol::Tcp, 80);
 
@@ -55,7 +55,7 @@ impl World {
             from,
             to,
             protocol,
-            course: Course::Direct,
+            course: PacketPath::Direct,
             routing: Routing::On,
         })
     }
@@ -201,7 +201,7 @@ fn without_policies_it_is_libvirt_alone_with_its_leaks() {
         from: six("outside", "2001:db8::7"),
         to: six("net", "fd00:1::7"),
         protocol: WEB,
-        course: Course::Direct,
+        course: PacketPath::Direct,
         routing: Routing::On,
     };
     assert_eq!(world.explain_packet(&packet).0, Verdict::Accept);

@@ -283,7 +283,7 @@ impl World {
         let _ = self.qemu(guest, kind, QemuOperation::Stopped);
         // Whoever looks now still finds libvirt's file.
         let name = format!("g{guest}").parse().expect("a name");
-        if let Ok(settled) = self.engine(|engine| engine.settle_domain(&name)) {
+        if let Ok(settled) = self.engine(|engine| engine.reconcile_domain(&name)) {
             assert_eq!(settled.ok(), Some(None));
         }
         let path = self.paths().libvirt_domains.join(format!("g{guest}.xml"));

@@ -13,8 +13,8 @@ use portero_fake::{random_networks, Machine, RandomNetworks, MACS};
 use portero_firewall::iptables::Observed;
 use portero_libvirt::Network;
 use portero_model::{Family, Policy};
-use portero_routed_policy::{explain, At, Course, Decision, End, Packet, Protocol, Routing};
-use portero_system::{Deadline, Kernel};
+use portero_routed_policy::{explain, At, Decision, End, Packet, PacketPath, Protocol, Routing};
+use portero_system::{Deadline, System};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -159,7 +159,7 @@ fn packet() -> impl Strategy<Value = Packet> {
                 from: end(from, family, here, mac),
                 to: end(to, family, there, other),
                 protocol,
-                course: Course::Direct,
+                course: PacketPath::Direct,
                 routing: Routing::On,
             },
         )

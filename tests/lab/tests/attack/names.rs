@@ -55,7 +55,7 @@ fn served_names(world: &mut World) {
         "`touch pwned`",
         "..",
         "lock",
-        "trusted",
+        "clean",
         "PORTERO-0123456789abcdef",
         "%s%n%100000d",
         "\u{202e}gnp.exe",

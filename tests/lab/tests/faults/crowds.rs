@@ -113,7 +113,7 @@ fn hung(world: &mut World) {
         });
     });
     assert!(qemu(1, "prepare").run() && qemu(1, "start").run());
-    fs::remove_file("/run/portero/trusted").expect("the state was trusted");
+    fs::remove_file("/run/portero/clean").expect("the state was trusted");
     replaced(reader, hang, || {
         hangs("a reader that hangs, reconnect", || {
             assert!(qemu(1, "reconnect").run())

@@ -8,7 +8,7 @@ use portero_firewall::nftables::{self, PolicyTable};
 use portero_firewall::{iptables, Script, Tool};
 use portero_lab::{enter, run_scenarios, take_root, Options, Scenario};
 use portero_model::{Family, Ruleset};
-use portero_system::{Deadline, Host, Kernel};
+use portero_system::{Deadline, Linux, System};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -73,7 +73,7 @@ fn deadline() -> Deadline {
 }
 
 fn commit(script: &Script) {
-    if let Err(error) = Host::default().commit(script, deadline()) {
+    if let Err(error) = Linux::default().commit(script, deadline()) {
         panic!("{error}\n{}", script.text);
     }
 }
@@ -148,7 +148,7 @@ fn make_libvirt_chains(family: Family) {
 fn nftables_holds(examples: &mut Examples) {
     make_libvirt_tables();
     let observed = || {
-        Host::default()
+        Linux::default()
             .observe_nftables(deadline())
             .expect("tables")
     };
@@ -204,7 +204,7 @@ fn nftables_holds(examples: &mut Examples) {
 fn nftables_holds_random_ones(_: &mut Examples) {
     make_libvirt_tables();
     let observed = || {
-        Host::default()
+        Linux::default()
             .observe_nftables(deadline())
             .expect("tables")
     };
@@ -235,7 +235,7 @@ fn iptables_holds(examples: &mut Examples) {
         make_libvirt_chains(family);
         let tool = Tool::Restore(family);
         let observed = || {
-            Host::default()
+            Linux::default()
                 .observe_iptables(family, deadline())
                 .expect("tables")
         };
@@ -285,7 +285,7 @@ fn iptables_holds_random_ones(_: &mut Examples) {
         let rulesets = all.with_policy();
         for family in Family::ALL {
             let observed = || {
-                Host::default()
+                Linux::default()
                     .observe_iptables(family, deadline())
                     .expect("tables")
             };

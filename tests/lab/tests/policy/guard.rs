@@ -504,7 +504,7 @@ fn rogue(world: &mut World) {
             world.lab.restart_libvirtd()
         }),
         ("a comparison", |world| {
-            fs::remove_file("/run/portero/trusted").expect("trust");
+            fs::remove_file("/run/portero/clean").expect("trust");
             world.lab.must("portero", &["sync"]);
         }),
         ("a neighbour that comes and goes", |world| {

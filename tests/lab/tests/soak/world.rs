@@ -258,7 +258,7 @@ impl World {
         let found = self.lab.run("find", &["/run/portero", "-type", "f"]);
         // These say where the rules are and since when; they stay.
         let is_kept = |file: &&str| {
-            !["frame", "trusted", "compared", "lock"]
+            !["base", "clean", "compared", "lock"]
                 .contains(&file.rsplit('/').next().unwrap_or_default())
         };
         let files = found.stdout.lines().filter(is_kept);

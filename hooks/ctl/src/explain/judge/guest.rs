@@ -3,10 +3,10 @@
 use super::hop::Found;
 use super::host::{of_ruling, with_port};
 use crate::explain::value::{Domain, Facts, Way};
-use portero_engine::Life;
+use portero_engine::ObjectState;
 use portero_inventory::{Answer, Heard};
 use portero_model::{Protocol, Verdict};
-use portero_system::Whereabouts;
+use portero_system::RouteLookup;
 use portero_trace::word;
 
 /// How strictly `rp_filter` has to be set to be in the way.
@@ -56,7 +56,7 @@ pub(super) fn guest(way: &Way) -> Found {
     if let Some(domain) = way
         .domain
         .as_ref()
-        .filter(|domain| domain.life == Life::Paused)
+        .filter(|domain| domain.life == ObjectState::Paused)
     {
         return Found::fails(
             format!("domain '{}' is paused", domain.name.escape_debug()),
@@ -163,13 +163,13 @@ pub(super) fn service(facts: &Facts, way: &Way) -> Found {
 
 /// The answer has to come back.
 pub(super) fn back(facts: &Facts, way: &Way) -> Found {
-    if let (Some(from), Some(Whereabouts::Nowhere)) = (facts.asked.from, &way.back) {
+    if let (Some(from), Some(RouteLookup::Nowhere)) = (facts.asked.from, &way.back) {
         return Found::fails(
             format!("the host has no route back to {from}"),
             format!("ip route add {from} dev INTERFACE, or via the router that leads there"),
         );
     }
-    if let (Some(Whereabouts::Behind { interface, .. }), Some(outside), Some(STRICT)) =
+    if let (Some(RouteLookup::Behind { interface, .. }), Some(outside), Some(STRICT)) =
         (&way.back, &way.outside, way.reverse_path_filter)
     {
         if interface != outside {

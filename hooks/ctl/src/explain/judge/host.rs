@@ -3,9 +3,9 @@
 use super::hop::Found;
 use crate::explain::value::{Facts, Owner, Wanted, Way};
 use crate::policy::Ruling;
-use portero_engine::Life;
+use portero_engine::ObjectState;
 use portero_model::{Family, Verdict};
-use portero_system::Whereabouts;
+use portero_system::RouteLookup;
 use portero_trace::word;
 use portero_trace::{mend, Base, Packet, Passage, Scope, Stop, Way as Direction};
 use std::net::IpAddr;
@@ -102,7 +102,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
             }
         }
         Wanted::Untold { owner } => Found::Ok(format!("{} wants it", said(owner))),
-        Wanted::Given { owner } if owner.life == Life::Off => off(owner, None),
+        Wanted::Given { owner } if owner.life == ObjectState::Off => off(owner, None),
         Wanted::Given { owner } => match &facts.way {
             Some(way) => Found::Ok(format!(
                 "{} wants it, to {}",
@@ -225,17 +225,17 @@ pub(super) fn route(way: &Way) -> Found {
         None => "virsh net-list --all, and start the guest's network".to_owned(),
     };
     match (&way.route, bridge) {
-        (Whereabouts::Behind { interface, .. }, Some(bridge)) if interface == bridge => {
+        (RouteLookup::Behind { interface, .. }, Some(bridge)) if interface == bridge => {
             Found::Ok(format!("{guest} is behind {bridge}"))
         }
-        (Whereabouts::Behind { interface, .. }, _) => Found::fails(
+        (RouteLookup::Behind { interface, .. }, _) => Found::fails(
             format!("the host's route to {guest} leads to {interface}"),
             mend,
         ),
-        (Whereabouts::Nowhere, _) => {
+        (RouteLookup::Nowhere, _) => {
             Found::fails(format!("the host has no route to {guest}"), mend)
         }
-        (Whereabouts::Host, _) => Found::fails(
+        (RouteLookup::Host, _) => Found::fails(
             format!("{guest} is an address of the host itself"),
             format!("ip address delete {guest}/{length} dev INTERFACE, whichever has it"),
         ),

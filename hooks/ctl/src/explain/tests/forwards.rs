@@ -3,21 +3,21 @@
 use super::whole::{owner, trouble, wanted, whole, GUEST};
 use super::Case;
 use crate::explain::value::{Facts, Wanted};
-use portero_engine::Life;
+use portero_engine::ObjectState;
 
 /// Forwards that are not there, or cannot be: its name, the hop that fails first, and what is known.
 pub(super) fn forwards() -> Vec<Case> {
     let pending = |known, inactive: Option<&str>| Wanted::Pending {
-        owner: owner(Life::Running),
+        owner: owner(ObjectState::Running),
         reason: "network 'lan' has neither a DHCP reservation nor a lease".to_owned(),
         known,
         inactive: inactive.map(str::to_owned),
     };
     let off = |refusal: Option<&str>| Wanted::Off {
-        owner: owner(Life::Off),
+        owner: owner(ObjectState::Off),
         refusal: refusal.map(str::to_owned),
     };
-    let running = || owner(Life::Running);
+    let running = || owner(ObjectState::Running);
     vec![
         ("whole", None, whole()),
         ("nobody", Some("forward"), wanted(Wanted::Nobody)),
@@ -76,7 +76,7 @@ pub(super) fn forwards() -> Vec<Case> {
             Some("forward"),
             Facts {
                 wanted: Wanted::Given {
-                    owner: owner(Life::Off),
+                    owner: owner(ObjectState::Off),
                 },
                 ..whole()
             },

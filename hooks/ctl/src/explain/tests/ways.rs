@@ -6,10 +6,10 @@ use super::whole::{broken, stop, tap, trouble, up, whole, HOST, MAC};
 use super::Case;
 use crate::explain::value::Facts;
 use crate::policy::Ruling;
-use portero_engine::Life;
+use portero_engine::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Protocol, Verdict};
-use portero_system::Whereabouts;
+use portero_system::RouteLookup;
 use portero_trace::{Owner as By, Passage};
 
 /// Every hop behind the forward: its name, the hop that fails first, and what is known.
@@ -58,7 +58,7 @@ pub(super) fn ways() -> Vec<Case> {
             "route elsewhere",
             Some("route"),
             broken(|_, way| {
-                way.route = Whereabouts::Behind {
+                way.route = RouteLookup::Behind {
                     interface: "eth0".to_owned(),
                     mac: None,
                 }
@@ -67,7 +67,7 @@ pub(super) fn ways() -> Vec<Case> {
         (
             "no route",
             Some("route"),
-            broken(|_, way| way.route = Whereabouts::Nowhere),
+            broken(|_, way| way.route = RouteLookup::Nowhere),
         ),
         (
             "policy",
@@ -146,7 +146,7 @@ pub(super) fn ways() -> Vec<Case> {
         (
             "paused",
             Some("guest"),
-            broken(|_, way| way.domain.as_mut().expect("a domain").life = Life::Paused),
+            broken(|_, way| way.domain.as_mut().expect("a domain").life = ObjectState::Paused),
         ),
         (
             "nobody answers",
@@ -234,7 +234,7 @@ pub(super) fn ways() -> Vec<Case> {
             Some("back"),
             broken(|facts, way| {
                 facts.asked.from = Some([198, 51, 100, 7].into());
-                way.back = Some(Whereabouts::Nowhere);
+                way.back = Some(RouteLookup::Nowhere);
             }),
         ),
         (
@@ -242,7 +242,7 @@ pub(super) fn ways() -> Vec<Case> {
             Some("back"),
             broken(|facts, way| {
                 facts.asked.from = Some([198, 51, 100, 7].into());
-                way.back = Some(Whereabouts::Behind {
+                way.back = Some(RouteLookup::Behind {
                     interface: "eth1".to_owned(),
                     mac: None,
                 });
@@ -254,7 +254,7 @@ pub(super) fn ways() -> Vec<Case> {
             None,
             broken(|facts, way| {
                 facts.asked.from = Some([198, 51, 100, 7].into());
-                way.back = Some(Whereabouts::Behind {
+                way.back = Some(RouteLookup::Behind {
                     interface: "eth1".to_owned(),
                     mac: None,
                 });

@@ -6,10 +6,10 @@ use crate::explain::value::{
     Asked, Domain, Facts, Network, Nic, Owner, Trouble, Wanted, Way, Written,
 };
 use crate::policy::Ruling;
-use portero_engine::Life;
+use portero_engine::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Protocol, Verdict};
-use portero_system::Whereabouts;
+use portero_system::RouteLookup;
 use portero_trace::Settings;
 use portero_trace::{Base, Owner as By, Packet, Passage, Stop, Way as Direction};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub(super) const GUEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 50
 pub(super) const GATEWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 50, 1));
 pub(super) const MAC: &str = "52:54:00:00:50:10";
 
-pub(super) fn owner(life: Life) -> Owner {
+pub(super) fn owner(life: ObjectState) -> Owner {
     Owner {
         kind: "domain",
         name: "my web".to_owned(),
@@ -71,7 +71,7 @@ pub(super) fn whole() -> Facts {
         own: vec![("eth0".to_owned(), HOST), ("br-lan".to_owned(), GATEWAY)],
         outer: Some("eth0".to_owned()),
         wanted: Wanted::Given {
-            owner: owner(Life::Running),
+            owner: owner(ObjectState::Running),
         },
         hooks: None,
         backend: None,
@@ -93,7 +93,7 @@ pub(super) fn whole() -> Facts {
                 gateway: GATEWAY,
                 is_isolated: false,
             }),
-            route: Whereabouts::Behind {
+            route: RouteLookup::Behind {
                 interface: "br-lan".to_owned(),
                 mac: None,
             },
@@ -108,7 +108,7 @@ pub(super) fn whole() -> Facts {
             unread: Vec::new(),
             domain: Some(Domain {
                 name: "my web".to_owned(),
-                life: Life::Running,
+                life: ObjectState::Running,
                 nics: vec![Nic {
                     mac: MAC.to_owned(),
                     tap: Some(("vnet3".to_owned(), up(Some("br-lan")))),

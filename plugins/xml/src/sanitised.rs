@@ -4,9 +4,9 @@ use std::fmt;
 
 /// Text on one line, in which nothing is left that a terminal acts on or that makes it read as another.
 #[derive(Debug, Clone, Copy)]
-pub struct Plain<'a>(pub &'a str);
+pub struct Sanitised<'a>(pub &'a str);
 
-impl fmt::Display for Plain<'_> {
+impl fmt::Display for Sanitised<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut characters = self.0.chars();
         characters.try_for_each(|character| match character {
@@ -39,11 +39,11 @@ pub fn is_misleading(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_misleading, Plain};
+    use super::{is_misleading, Sanitised};
 
     #[test]
     fn what_is_not_plain_is_escaped() {
-        let plain = |text| Plain(text).to_string();
+        let plain = |text| Sanitised(text).to_string();
         assert_eq!(plain("a\nb\u{1b}[2J\0"), "a\\nb\\u{1b}[2J\\0");
         assert_eq!(plain("\u{202e}txt\u{2028}."), "\\u{202e}txt\\u{2028}.");
         assert_eq!(

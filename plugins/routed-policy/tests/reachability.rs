@@ -9,8 +9,8 @@
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Family, Policy, PortRange, Service, Verdict};
 use portero_routed_policy::{
-    compile, explain, outlook, At, Context, Course, End, Fate, Group, Outlook, Packet, Place,
-    Protocol, Routing, WrittenPolicy,
+    compile, explain, reachability, At, Context, End, Fate, Group, Packet, PacketPath, Place,
+    Protocol, Reachability, Routing, WrittenPolicy,
 };
 use portero_xml::Element;
 use proptest::prelude::*;
@@ -110,7 +110,7 @@ fn outlook_of(
     from: Option<usize>,
     to: Option<usize>,
     family: Family,
-) -> Option<Outlook> {
+) -> Option<Reachability> {
     let (networks, policies) = world(portero);
     let policy_of = |network: &Network| {
         let index = networks.iter().position(|one| one == network)?;
@@ -121,7 +121,7 @@ fn outlook_of(
         None => Place::Outside,
     };
     let (from, to) = (place(from), place(to));
-    outlook(from, to, family, Routing::On, &networks, &policy_of)
+    reachability(from, to, family, Routing::On, &networks, &policy_of)
 }
 
 fn policy(rules: &str) -> String {
@@ -138,7 +138,7 @@ fn tcp(start: u16, end: u16) -> Service {
 #[test]
 fn without_policies_libvirts_modes_decide() {
     let always = |verdict| {
-        Some(Outlook {
+        Some(Reachability {
             anything: Fate::Always(verdict),
             services: Vec::new(),
         })
@@ -155,7 +155,7 @@ fn without_policies_libvirts_modes_decide() {
     assert_eq!(of(nat, bound, Family::Ipv4), reject);
     assert_eq!(of(None, None, Family::Ipv4), None);
     assert_eq!(of(nat, nat, Family::Ipv4), None);
-    let bound = of(None, bound, Family::Ipv4).expect("an outlook");
+    let bound = of(None, bound, Family::Ipv4).expect("an reachability");
     assert_eq!(bound.anything, Fate::Mostly(Verdict::Accept));
 }
 
@@ -170,7 +170,7 @@ fn services_are_told_apart_as_far_as_they_differ() {
     };
     let of = |services: &str| {
         let portero = [String::new(), accept(services)];
-        let found = outlook_of(&portero, None, Some(1), Family::Ipv4).expect("an outlook");
+        let found = outlook_of(&portero, None, Some(1), Family::Ipv4).expect("an reachability");
         assert_eq!(found.anything, Fate::Always(Verdict::Drop));
         found.services
     };
@@ -205,7 +205,7 @@ fn addresses_of_some_make_it_most() {
     };
     let of = |peer: &str, from| {
         let found = outlook_of(&rule(peer), from, Some(1), Family::Ipv4);
-        found.expect("an outlook").anything
+        found.expect("an reachability").anything
     };
     let some = "address='198.51.100.0' prefix='24'";
     assert_eq!(of(some, None), Fate::Mostly(Verdict::Reject));
@@ -241,7 +241,7 @@ fn at(address: IpAddr, outside: &str) -> (At, Option<usize>) {
     (At::Behind(interface), index)
 }
 
-fn fate(outlook: &Outlook, asked: Protocol) -> Fate {
+fn fate(reachability: &Reachability, asked: Protocol) -> Fate {
     let is_for = |service: Service| match (service, asked) {
         (Service::Ports { protocol, ports }, Protocol::Port(wanted, port)) => {
             protocol == wanted && ports.is_none_or(|ports| ports.contains(port))
@@ -252,9 +252,9 @@ fn fate(outlook: &Outlook, asked: Protocol) -> Fate {
         _ => false,
     };
     // A type stands after all types.
-    let mut services = outlook.services.iter().rev();
+    let mut services = reachability.services.iter().rev();
     let found = services.find(|(service, _)| is_for(*service));
-    found.map_or(outlook.anything, |(_, fate)| *fate)
+    found.map_or(reachability.anything, |(_, fate)| *fate)
 }
 
 fn rule() -> impl Strategy<Value = String> {
@@ -349,11 +349,11 @@ proptest! {
             if Family::of(to.address) != family {
                 continue;
             }
-            let told = outlook(*from_place, *to_place, family, routing, &networks, &policy_of);
+            let told = reachability(*from_place, *to_place, family, routing, &networks, &policy_of);
             let Some(told) = told else { continue };
             for protocol in asked() {
                 let (from, to) = (from.clone(), to.clone());
-                let packet = Packet { from, to, protocol, course: Course::Direct, routing };
+                let packet = Packet { from, to, protocol, course: PacketPath::Direct, routing };
                 let seen = explain(&packet, &networks, &policy_of).verdict;
                 if let Fate::Always(verdict) = fate(&told, protocol) {
                     let (is_told, is_seen) = (verdict == Verdict::Accept, seen == Verdict::Accept);

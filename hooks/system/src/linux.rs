@@ -1,11 +1,11 @@
-//! The machine portero runs on, as a [`Kernel`].
+//! The machine portero runs on, as a [`System`].
 
 use crate::interfaces::Interface;
 use crate::programs::{find_program, read, run, Started};
 use crate::tables::{has_rules, has_table, TableFamily};
 use crate::{
-    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Flow, Kernel, KernelError,
-    Survey, Whereabouts,
+    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Detected, Flow,
+    RouteLookup, System, SystemError,
 };
 use crate::{Localnet, ProxyNdp};
 use portero_firewall::iptables::{self, Base, Observed, Table};
@@ -23,12 +23,12 @@ use std::time::Duration;
 
 /// The real machine.
 #[derive(Debug, Default)]
-pub struct Host {
+pub struct Linux {
     /// An nft that waits for its script.
     expected: Option<Started>,
 }
 
-impl Host {
+impl Linux {
     /// The host's name; empty when the kernel does not tell it.
     #[must_use]
     pub fn name() -> String {
@@ -55,35 +55,35 @@ const REATTACH_LIMIT: Duration = Duration::from_secs(5);
 /// Longest time a network may take to make its bridge at its start.
 const BRIDGE: Duration = Duration::from_secs(120);
 
-impl Kernel for Host {
-    fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError> {
-        let mut survey = Survey {
+impl System for Linux {
+    fn detect_backend(&mut self, deadline: Deadline) -> Result<Detected, SystemError> {
+        let mut detected = Detected {
             has_nftables: has_table(TableFamily::Inet, nftables::NAME, deadline)?
                 || has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)?,
             can_iptables: find_program(Tool::Restore(Family::Ipv4).program()).is_ok(),
-            ..Survey::default()
+            ..Detected::default()
         };
         let families = [TableFamily::Ipv4, TableFamily::Ipv6];
         for family in families {
             if has_rules(family, LIBVIRT_TABLE, LIBVIRT_NFTABLES_CHAIN, deadline)? {
-                survey.libvirt = Some(Firewall::Nftables);
+                detected.libvirt = Some(Firewall::Nftables);
             }
         }
         for family in families {
-            if survey.libvirt.is_none()
+            if detected.libvirt.is_none()
                 && has_rules(family, "filter", LIBVIRT_IPTABLES_CHAIN, deadline)?
             {
-                survey.libvirt = Some(Firewall::Iptables);
+                detected.libvirt = Some(Firewall::Iptables);
             }
             for base in Base::ALL {
                 let (table, chain) = (base.table().name(), base.chain());
-                survey.has_iptables |= has_rules(family, table, chain, deadline)?;
+                detected.has_iptables |= has_rules(family, table, chain, deadline)?;
             }
         }
-        Ok(survey)
+        Ok(detected)
     }
 
-    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
         let places = [
             (Place::Own, TableFamily::Inet, nftables::NAME),
             (Place::Policy, TableFamily::Inet, nftables::POLICY_NAME),
@@ -101,16 +101,16 @@ impl Kernel for Host {
         observe_tables(&places, deadline)
     }
 
-    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError> {
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
         let table = (Place::Guards, TableFamily::Bridge, nftables::POLICY_NAME);
         observe_tables(&[table], deadline)
     }
 
-    fn check_guards(&mut self) -> Result<(), KernelError> {
+    fn check_guards(&mut self) -> Result<(), SystemError> {
         find_program(Tool::Nft.program()).map(drop)
     }
 
-    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError> {
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, SystemError> {
         if !has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)? {
             return Ok(nftables::Counted::default());
         }
@@ -118,7 +118,7 @@ impl Kernel for Host {
         nftables::Counted::of(&listing).map_err(strange)
     }
 
-    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError> {
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, SystemError> {
         let mut counted = iptables::Counted::default();
         for program in ["iptables-save", "ip6tables-save"] {
             let listing = read(program, &["-c", "-t", Table::Filter.name()], deadline)?;
@@ -127,7 +127,7 @@ impl Kernel for Host {
         Ok(counted)
     }
 
-    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, KernelError> {
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, SystemError> {
         let mut counts = iptables::Counts::default();
         for family in Family::ALL {
             for table in Table::ALL {
@@ -143,7 +143,7 @@ impl Kernel for Host {
         &mut self,
         family: Family,
         deadline: Deadline,
-    ) -> Result<Observed, KernelError> {
+    ) -> Result<Observed, SystemError> {
         let program = program_of(family);
         let mut observed = Observed::default();
         for table in Table::ALL {
@@ -155,7 +155,7 @@ impl Kernel for Host {
         Ok(observed)
     }
 
-    fn expect(&mut self, tool: Tool) {
+    fn prespawn(&mut self, tool: Tool) {
         // What iptables-restore is to wait for its lock is not known yet.
         if tool == Tool::Nft && self.expected.is_none() {
             // Whoever cannot be started now is started, and missed, when it is needed.
@@ -163,7 +163,7 @@ impl Kernel for Host {
         }
     }
 
-    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError> {
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), SystemError> {
         if script.tool == Tool::Nft {
             if let Some(nft) = self.expected.take() {
                 return nft.finish(&script.text, deadline).map(drop);
@@ -177,11 +177,11 @@ impl Kernel for Host {
         run(script.tool.program(), &arguments, &script.text, deadline)
     }
 
-    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError> {
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, SystemError> {
         listeners::listeners(claims)
     }
 
-    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError> {
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), SystemError> {
         conntrack::forget(flows, deadline)
     }
 
@@ -197,7 +197,7 @@ impl Kernel for Host {
         &mut self,
         bridge: &InterfaceName,
         wanted: &HostBridge,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), SystemError> {
         // Planners of five formats are nothing that every start of a network should load.
         let mut words = vec!["bridge", "apply", "--yes", "--bridge", bridge.as_str()];
         words.extend(["--nic", wanted.nic.as_str()]);
@@ -211,7 +211,7 @@ impl Kernel for Host {
         switch(&localnet_path(bridge))
     }
 
-    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError> {
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), SystemError> {
         let value = match setting {
             Localnet::Routed => "1",
             Localnet::Refused => "0",
@@ -223,7 +223,7 @@ impl Kernel for Host {
         &mut self,
         neighbors: &[Neighbor],
         deadline: Deadline,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), SystemError> {
         neighbors::check(neighbors, deadline)
     }
 
@@ -232,11 +232,11 @@ impl Kernel for Host {
         wanted: &[Neighbor],
         gone: &[Neighbor],
         deadline: Deadline,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), SystemError> {
         neighbors::set(wanted, gone, deadline)
     }
 
-    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, KernelError> {
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, SystemError> {
         let proxies = neighbors::proxies(deadline)?;
         let mut of_ipv6 = proxies.iter().filter(|proxy| proxy.address.is_ipv6());
         Ok(of_ipv6.any(|proxy| proxy.dev == dev))
@@ -246,7 +246,7 @@ impl Kernel for Host {
         switch(&proxy_ndp_path(dev))
     }
 
-    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError> {
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), SystemError> {
         let value = match setting {
             ProxyNdp::On => "1",
             ProxyNdp::Off => "0",
@@ -254,12 +254,12 @@ impl Kernel for Host {
         set_switch(&proxy_ndp_path(dev), value)
     }
 
-    fn whereabouts(
+    fn route_lookup(
         &mut self,
         address: IpAddr,
         deadline: Deadline,
-    ) -> Result<Whereabouts, KernelError> {
-        routes::whereabouts(address, deadline)
+    ) -> Result<RouteLookup, SystemError> {
+        routes::route_lookup(address, deadline)
     }
 
     fn passes_on(&mut self, family: Family) -> bool {
@@ -279,7 +279,7 @@ impl Kernel for Host {
         switch(&Path::new("/proc/sys/net/bridge").join(name)).unwrap_or(false)
     }
 
-    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError> {
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError> {
         taps::find(bridge, guests)
     }
 
@@ -287,21 +287,21 @@ impl Kernel for Host {
         &mut self,
         bridge: &InterfaceName,
         guests: &[MacAddress],
-    ) -> Result<Vec<String>, KernelError> {
+    ) -> Result<Vec<String>, SystemError> {
         taps::reattach(bridge, guests, Deadline::after(REATTACH_LIMIT))
     }
 }
 
 /// What nft says of a table that is there.
-fn list_table(place: Place, deadline: Deadline) -> Result<Vec<u8>, KernelError> {
+fn list_table(place: Place, deadline: Deadline) -> Result<Vec<u8>, SystemError> {
     let words = place.to_string();
     let arguments = ["-j", "-a", "list", "table"];
     let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
     read(Tool::Nft.program(), &arguments, deadline)
 }
 
-fn strange(source: nftables::ReadError) -> KernelError {
-    KernelError::Strange {
+fn strange(source: nftables::ReadError) -> SystemError {
+    SystemError::UnexpectedOutput {
         program: Tool::Nft.program().to_owned(),
         source,
     }
@@ -311,7 +311,7 @@ fn strange(source: nftables::ReadError) -> KernelError {
 fn observe_tables(
     places: &[(Place, TableFamily, &str)],
     deadline: Deadline,
-) -> Result<nftables::Observed, KernelError> {
+) -> Result<nftables::Observed, SystemError> {
     let mut observed = nftables::Observed::default();
     for (place, family, name) in places {
         if has_table(*family, name, deadline)? {
@@ -340,8 +340,8 @@ fn switch(path: &Path) -> Option<bool> {
     Some(value.trim() != "0")
 }
 
-fn set_switch(path: &Path, value: &str) -> Result<(), KernelError> {
-    std::fs::write(path, value).map_err(|source| KernelError::Kernel {
+fn set_switch(path: &Path, value: &str) -> Result<(), SystemError> {
+    std::fs::write(path, value).map_err(|source| SystemError::File {
         path: path.display().to_string(),
         source,
     })

@@ -4,7 +4,7 @@
 use crate::engine::{Engine, LibvirtRules};
 use crate::firewall::Choice;
 use crate::inputs::same_owner;
-use crate::{ApplyError, Config, Frame, Record};
+use crate::{ApplyError, BaseTables, Config, Record};
 use portero_firewall::Firewall;
 use portero_model::{Dnat, Ruleset, Tap};
 use portero_system::{Deadline, FileError, Flow, Severity};
@@ -30,14 +30,16 @@ impl Engine<'_> {
     ) -> Result<(), ApplyError> {
         let old = self.all_records()?;
         let desired = self.desired(config, known, &old)?;
-        self.state.distrust()?;
+        self.state.mark_dirty()?;
         self.state.sweep()?;
         let choice = self.choose(config, deadline)?;
-        let frame = match self.settle(choice.firewall, &old, &desired, deadline) {
-            Ok(frame) => frame,
+        let base = match self.reconcile_firewall(choice.firewall, &old, &desired, deadline) {
+            Ok(base) => base,
             Err(error) => {
                 if !deadline.left().is_zero() {
-                    if let Err(second) = self.settle(choice.firewall, &desired, &old, deadline) {
+                    if let Err(second) =
+                        self.reconcile_firewall(choice.firewall, &desired, &old, deadline)
+                    {
                         let message = format!("cannot go back to the rules before: {second}");
                         self.log.write(Severity::Error, message);
                     }
@@ -48,7 +50,7 @@ impl Engine<'_> {
         let is_clean = !choice.withdraw || self.leave_other(&choice, &old, deadline);
         let mut noted = self.note_all(&old, &desired);
         if is_clean {
-            noted = noted.and_then(|()| self.note_comparison(&frame, libvirt));
+            noted = noted.and_then(|()| self.note_comparison(&base, libvirt));
         }
         self.forgive(noted);
         Ok(())
@@ -80,12 +82,12 @@ impl Engine<'_> {
         noted
     }
 
-    fn note_comparison(&self, frame: &Frame, libvirt: LibvirtRules) -> Result<(), FileError> {
-        self.state.put_frame(frame)?;
+    fn note_comparison(&self, base: &BaseTables, libvirt: LibvirtRules) -> Result<(), FileError> {
+        self.state.put_base_tables(base)?;
         match libvirt {
             LibvirtRules::Standing => {
                 self.state.note_comparison()?;
-                self.state.trust()
+                self.state.mark_clean()
             }
             LibvirtRules::Coming => Ok(()),
         }
@@ -94,10 +96,10 @@ impl Engine<'_> {
     /// Takes everything from both firewalls, whoever it was given to.
     pub(crate) fn clear(&mut self, config: &Config, deadline: Deadline) -> Result<(), ApplyError> {
         let old = self.all_records()?;
-        self.state.distrust()?;
+        self.state.mark_dirty()?;
         self.state.sweep()?;
         let choice = self.choose(config, deadline)?;
-        let frame = self.settle(choice.firewall, &old, &[], deadline)?;
+        let base = self.reconcile_firewall(choice.firewall, &old, &[], deadline)?;
         if choice.withdraw {
             self.empty(choice.firewall.other(), &old, deadline)?;
         }
@@ -106,23 +108,23 @@ impl Engine<'_> {
             self.state.remove_record(owner.kind, owner.uuid)?;
             self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
         }
-        Ok(self.state.put_frame(&frame)?)
+        Ok(self.state.put_base_tables(&base)?)
     }
 
-    fn settle(
+    fn reconcile_firewall(
         &mut self,
         firewall: Firewall,
         old: &[Record],
         new: &[Record],
         deadline: Deadline,
-    ) -> Result<Frame, ApplyError> {
-        let (scripts, frame) = self.scripts_with_guards(firewall, old, new, deadline)?;
+    ) -> Result<BaseTables, ApplyError> {
+        let (scripts, base) = self.scripts_with_guards(firewall, old, new, deadline)?;
         self.commit(&scripts, deadline)?;
         let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
         let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();
         self.follow(&before, &after, deadline)?;
         self.reset_others(&after, deadline)?;
-        Ok(frame)
+        Ok(base)
     }
 
     /// Takes everything from the firewall that is no longer used; says whether that is done. The
@@ -169,7 +171,7 @@ impl Engine<'_> {
         let gone = before.iter().filter(|flow| !wanted.contains(flow));
         let changed: Vec<Flow> = appeared.chain(gone).cloned().collect();
         // The rules are right; a connection that lingers is no reason to take them back.
-        if let Err(error) = self.kernel.forget(&changed, deadline) {
+        if let Err(error) = self.system.forget(&changed, deadline) {
             let message = format!("cannot forget tracked UDP connections: {error}");
             self.log.write(Severity::Warning, message);
         }

@@ -2,7 +2,7 @@
 
 use crate::compile::nets_of;
 use crate::explain::is_for;
-use crate::{explain, At, Course, Decider, Decision, End, Packet, Protocol, Routing};
+use crate::{explain, At, Decider, Decision, End, Packet, PacketPath, Protocol, Routing};
 use ipnet::IpNet;
 use portero_libvirt::Network;
 use portero_model::{
@@ -24,7 +24,7 @@ pub enum Place<'a> {
 
 /// What becomes of connections of one family from one place to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlook {
+pub struct Reachability {
     /// What becomes of those that are for nothing that is named below.
     pub anything: Fate,
     /// Services with another fate, in the order of protocols and ports.
@@ -60,14 +60,14 @@ enum Stage<'a> {
 /// Says what becomes of everything of a family that can go from one place to another, as far as
 /// libvirt and portero have a say. Nothing where that is none of their business: within one place,
 /// between the host and the outside, and where one of the places has no address of the family.
-pub fn outlook<'a>(
+pub fn reachability<'a>(
     from: Place<'a>,
     to: Place<'a>,
     family: Family,
     routing: Routing,
     networks: &'a [Network],
     policy_of: &dyn Fn(&Network) -> Option<&'a Policy>,
-) -> Option<Outlook> {
+) -> Option<Reachability> {
     if from == to {
         return None;
     }
@@ -75,12 +75,12 @@ pub fn outlook<'a>(
         from: end(from, to, family)?,
         to: end(to, from, family)?,
         protocol: Protocol::Other,
-        course: Course::Direct,
+        course: PacketPath::Direct,
         routing,
     };
     let is_local = [from, to].contains(&Place::Host);
     if routing == Routing::Off && !is_local {
-        return Some(Outlook {
+        return Some(Reachability {
             anything: Fate::Always(Verdict::Drop),
             services: Vec::new(),
         });
@@ -118,7 +118,7 @@ pub fn outlook<'a>(
         *fate != anything
             || (others_differ && matches!(service, Service::Icmp { kind: Some(_), .. }))
     });
-    Some(Outlook { anything, services })
+    Some(Reachability { anything, services })
 }
 
 /// One end of the packet by which libvirt is asked. It knows guests by their network's addresses, and

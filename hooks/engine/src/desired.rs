@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Whether an object is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
+pub enum ObjectState {
     /// It runs.
     Running,
     /// It is there and does nothing (`virsh suspend`).
@@ -35,11 +35,11 @@ pub enum Object {
 
 /// What an object wants forwarded.
 #[derive(Debug)]
-pub struct Wish {
+pub struct DesiredForwards {
     /// Who.
     pub owner: Owner,
     /// Whether it is active.
-    pub life: Life,
+    pub life: ObjectState,
     /// What is written for it now, in its metadata and its file.
     pub written: Result<Vec<Forward>, ApplyError>,
     /// What will be written from its next start on, where that is more.
@@ -66,14 +66,14 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// [`ApplyError`] when libvirt's folders cannot be read.
-    pub fn wishes(&mut self) -> Result<Vec<Wish>, ApplyError> {
+    pub fn desired_forwards(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
         let mut wishes = self.domain_wishes()?;
         wishes.extend(self.network_wishes()?);
         Ok(wishes)
     }
 
     /// Why an object cannot have what it wants; nothing when it can.
-    pub fn refusal(&mut self, wish: &Wish) -> Option<ApplyError> {
+    pub fn refusal(&mut self, wish: &DesiredForwards) -> Option<ApplyError> {
         match &wish.object {
             Object::Domain(domain) => match self.check_domain(domain) {
                 Ok(held) => held,
@@ -92,7 +92,7 @@ impl Engine<'_> {
         Ok(Backends {
             configured: config.firewall.named(),
             told: crate::config::libvirt_firewall(&self.paths),
-            libvirt: self.kernel.survey(deadline)?.libvirt,
+            libvirt: self.system.detect_backend(deadline)?.libvirt,
         })
     }
 
@@ -107,7 +107,7 @@ impl Engine<'_> {
         self.check(&config, &owner, &forwards, old.as_ref())
     }
 
-    fn domain_wishes(&mut self) -> Result<Vec<Wish>, ApplyError> {
+    fn domain_wishes(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
         let active = self.paths.libvirt_domains.clone();
         let defined = self.paths.libvirt.join("qemu");
         let told: HashSet<_> = self
@@ -116,7 +116,7 @@ impl Engine<'_> {
             .iter()
             .map(|port| port.owner)
             .collect();
-        let mut wishes: Vec<Wish> = Vec::new();
+        let mut wishes: Vec<DesiredForwards> = Vec::new();
         for name in files::names(&active, ".xml")? {
             let Some(file) = files::read(&active.join(name))? else {
                 continue;
@@ -126,15 +126,15 @@ impl Engine<'_> {
             };
             let runs = status
                 .process
-                .is_some_and(|one| self.kernel.has_process(one));
+                .is_some_and(|one| self.system.has_process(one));
             let event = Event::domain(QemuOperation::Started, status.object.as_bytes());
             if let (true, Ok(Event::Domain { domain, .. })) = (runs, event) {
                 let life = if is_paused(&file) {
-                    Life::Paused
+                    ObjectState::Paused
                 } else {
-                    Life::Running
+                    ObjectState::Running
                 };
-                wishes.push(Wish {
+                wishes.push(DesiredForwards {
                     owner: Owner::new(OwnerKind::Domain, domain.uuid, &domain.name),
                     life,
                     written: self.domain_forwards(&domain),
@@ -150,9 +150,9 @@ impl Engine<'_> {
             let written = self.domain_forwards(&domain);
             match wishes.iter_mut().find(|one| one.owner.uuid == domain.uuid) {
                 Some(wish) => wish.add_later(written),
-                None => wishes.push(Wish {
+                None => wishes.push(DesiredForwards {
                     owner: Owner::new(OwnerKind::Domain, domain.uuid, &domain.name),
-                    life: Life::Off,
+                    life: ObjectState::Off,
                     written,
                     from_next_start: Vec::new(),
                     was_told: false,
@@ -163,10 +163,10 @@ impl Engine<'_> {
         Ok(wishes)
     }
 
-    fn network_wishes(&mut self) -> Result<Vec<Wish>, ApplyError> {
+    fn network_wishes(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
         let active = self.paths.libvirt_networks.clone();
         let defined = self.paths.libvirt.join("qemu/networks");
-        let mut wishes: Vec<Wish> = Vec::new();
+        let mut wishes: Vec<DesiredForwards> = Vec::new();
         for name in files::names(&active, ".xml")? {
             let Some(file) = files::read(&active.join(name))? else {
                 continue;
@@ -177,14 +177,14 @@ impl Engine<'_> {
             let stdin = format!("<hookData>\n{}\n</hookData>\n", status.object);
             let event = Event::network(NetworkOperation::Started, stdin.as_bytes());
             if let Ok(Event::Network { network, .. }) = event {
-                wishes.push(self.network_wish(network, Life::Running));
+                wishes.push(self.network_wish(network, ObjectState::Running));
             }
         }
         for name in files::names(&defined, ".xml")? {
             let root = element(&defined.join(name))?;
             let network = root.map(|root| Network::from_definition(&root));
             let Some(Ok(network)) = network else { continue };
-            let wish = self.network_wish(network, Life::Off);
+            let wish = self.network_wish(network, ObjectState::Off);
             match wishes
                 .iter_mut()
                 .find(|one| one.owner.uuid == wish.owner.uuid)
@@ -196,8 +196,8 @@ impl Engine<'_> {
         Ok(wishes)
     }
 
-    fn network_wish(&self, network: Network, life: Life) -> Wish {
-        Wish {
+    fn network_wish(&self, network: Network, life: ObjectState) -> DesiredForwards {
+        DesiredForwards {
             owner: Owner::new(OwnerKind::Network, network.uuid, &network.name),
             life,
             written: self.network_forwards(&network),
@@ -208,7 +208,7 @@ impl Engine<'_> {
     }
 }
 
-impl Wish {
+impl DesiredForwards {
     /// Notes what the configuration asks for and the running object does not.
     fn add_later(&mut self, written: Result<Vec<Forward>, ApplyError>) {
         let now = self.written.as_deref().unwrap_or_default();

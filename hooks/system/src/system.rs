@@ -1,6 +1,6 @@
 //! What the engine asks of the machine it runs on.
 
-use crate::{Deadline, KernelError, Whereabouts};
+use crate::{Deadline, RouteLookup, SystemError};
 use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress};
@@ -10,81 +10,81 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// The machine: its firewall, sockets, connections, processes and bridges.
-pub trait Kernel {
+pub trait System {
     /// Looks which firewalls are in use; cheap.
     ///
     /// # Errors
-    /// [`KernelError`] when the kernel does not answer in time.
-    fn survey(&mut self, deadline: Deadline) -> Result<Survey, KernelError>;
+    /// [`SystemError`] when the kernel does not answer in time.
+    fn detect_backend(&mut self, deadline: Deadline) -> Result<Detected, SystemError>;
 
     /// Reads portero's part of a family's iptables.
     ///
     /// # Errors
-    /// [`KernelError`] when the firewall cannot be read in time.
+    /// [`SystemError`] when the firewall cannot be read in time.
     fn observe_iptables(
         &mut self,
         family: Family,
         deadline: Deadline,
-    ) -> Result<iptables::Observed, KernelError>;
+    ) -> Result<iptables::Observed, SystemError>;
 
     /// Reads portero's part of nftables.
     ///
     /// # Errors
-    /// [`KernelError`] when the firewall cannot be read in time.
-    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError>;
+    /// [`SystemError`] when the firewall cannot be read in time.
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError>;
 
     /// Reads what the clauses of policies have counted in iptables.
     ///
     /// # Errors
-    /// [`KernelError`] when the firewall cannot be read in time.
-    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, KernelError>;
+    /// [`SystemError`] when the firewall cannot be read in time.
+    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, SystemError>;
 
     /// Reads what the rules of forwards have counted in iptables.
     ///
     /// # Errors
-    /// [`KernelError`] when the firewall cannot be read in time.
-    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, KernelError>;
+    /// [`SystemError`] when the firewall cannot be read in time.
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, SystemError>;
 
     /// Reads what the clauses of policies have counted in nftables.
     ///
     /// # Errors
-    /// [`KernelError`] when the firewall cannot be read in time.
-    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, KernelError>;
+    /// [`SystemError`] when the firewall cannot be read in time.
+    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, SystemError>;
 
     /// Reads the table of what guests may not pretend.
     ///
     /// # Errors
-    /// [`KernelError`] when it cannot be read in time.
-    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, KernelError>;
+    /// [`SystemError`] when it cannot be read in time.
+    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError>;
 
     /// Whether there is a program that such a table can be given to.
     ///
     /// # Errors
-    /// [`KernelError::NoProgram`] when there is none.
-    fn check_guards(&mut self) -> Result<(), KernelError>;
+    /// [`SystemError::NoProgram`] when there is none.
+    fn check_guards(&mut self) -> Result<(), SystemError>;
 
     /// A script for this tool is about to be planned, and may then be committed: whatever of it takes
     /// its time may begin now. Nothing is changed by that.
-    fn expect(&mut self, _tool: Tool) {}
+    fn prespawn(&mut self, _tool: Tool) {}
 
     /// Commits a script; each of its tables is changed as a whole or not at all.
     ///
     /// # Errors
-    /// [`KernelError`] when it was refused or did not end in time.
-    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), KernelError>;
+    /// [`SystemError`] when it was refused or did not end in time.
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), SystemError>;
 
     /// The sockets on which the host's own programs wait, at least those on ports of the claims.
     ///
     /// # Errors
-    /// [`KernelError`] when they cannot be listed.
-    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, KernelError>;
+    /// [`SystemError`] when they cannot be listed.
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, SystemError>;
 
     /// Forgets what connection tracking knows of these flows, so that the next packet is judged by
     /// the rules of now.
     ///
     /// # Errors
-    /// [`KernelError`] when connection tracking cannot be reached.
-    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), KernelError>;
+    /// [`SystemError`] when connection tracking cannot be reached.
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), SystemError>;
 
     /// Whether a process is there, one that has ended but is not waited for yet included.
     fn has_process(&mut self, process: u32) -> bool;
@@ -96,12 +96,12 @@ pub trait Kernel {
     /// it as before.
     ///
     /// # Errors
-    /// [`KernelError`]; then all is as it was, or becomes so.
+    /// [`SystemError`]; then all is as it was, or becomes so.
     fn make_bridge(
         &mut self,
         bridge: &InterfaceName,
         wanted: &HostBridge,
-    ) -> Result<(), KernelError>;
+    ) -> Result<(), SystemError>;
 
     /// Whether loopback addresses are routed by way of a bridge; `None` when there is no such one.
     fn localnet(&mut self, bridge: &str) -> Option<bool>;
@@ -109,36 +109,36 @@ pub trait Kernel {
     /// Lets loopback addresses be routed by way of a bridge, or no more.
     ///
     /// # Errors
-    /// [`KernelError`] when the setting cannot be written.
-    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), KernelError>;
+    /// [`SystemError`] when the setting cannot be written.
+    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), SystemError>;
 
     /// Refuses addresses that somebody else answers for already on the interface's LAN.
     ///
     /// # Errors
-    /// [`KernelError::Taken`]; others when it cannot be found out.
+    /// [`SystemError::Taken`]; others when it cannot be found out.
     fn check_neighbors(
         &mut self,
         neighbors: &[Neighbor],
         deadline: Deadline,
-    ) -> Result<(), KernelError>;
+    ) -> Result<(), SystemError>;
 
     /// Lets the host answer for these addresses on its interfaces (proxy ARP and NDP), and for those
     /// that are gone no more. What is as it should be stays.
     ///
     /// # Errors
-    /// [`KernelError`] when the kernel refuses.
+    /// [`SystemError`] when the kernel refuses.
     fn set_neighbors(
         &mut self,
         wanted: &[Neighbor],
         gone: &[Neighbor],
         deadline: Deadline,
-    ) -> Result<(), KernelError>;
+    ) -> Result<(), SystemError>;
 
     /// Whether the host answers for any IPv6 address on an interface.
     ///
     /// # Errors
-    /// [`KernelError`] when they cannot be listed.
-    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, KernelError>;
+    /// [`SystemError`] when they cannot be listed.
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, SystemError>;
 
     /// Whether an interface answers for IPv6 addresses at all; `None` when there is no such one.
     fn proxy_ndp(&mut self, dev: &str) -> Option<bool>;
@@ -146,18 +146,18 @@ pub trait Kernel {
     /// Lets an interface answer for IPv6 addresses, or no more.
     ///
     /// # Errors
-    /// [`KernelError`] when the setting cannot be written.
-    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), KernelError>;
+    /// [`SystemError`] when the setting cannot be written.
+    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), SystemError>;
 
     /// Where packets to an address go, and so where its own come from.
     ///
     /// # Errors
-    /// [`KernelError`] when the routes cannot be read.
-    fn whereabouts(
+    /// [`SystemError`] when the routes cannot be read.
+    fn route_lookup(
         &mut self,
         address: IpAddr,
         deadline: Deadline,
-    ) -> Result<Whereabouts, KernelError>;
+    ) -> Result<RouteLookup, SystemError>;
 
     /// Whether the host passes packets of a family on.
     fn passes_on(&mut self, family: Family) -> bool;
@@ -169,24 +169,24 @@ pub trait Kernel {
     /// bridge or, since libvirt has taken it away under them, in none.
     ///
     /// # Errors
-    /// [`KernelError`] when they cannot be listed.
-    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, KernelError>;
+    /// [`SystemError`] when they cannot be listed.
+    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError>;
 
     /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
     /// gives the names of those it put back.
     ///
     /// # Errors
-    /// [`KernelError`] when the kernel refuses.
+    /// [`SystemError`] when the kernel refuses.
     fn reattach(
         &mut self,
         bridge: &InterfaceName,
         guests: &[MacAddress],
-    ) -> Result<Vec<String>, KernelError>;
+    ) -> Result<Vec<String>, SystemError>;
 }
 
 /// Which firewalls are in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Survey {
+pub struct Detected {
     /// Where libvirt has rules for a network; nothing when it has none, or none that can be seen.
     pub libvirt: Option<Firewall>,
     /// Whether portero has a table in nftables.
