@@ -602,3 +602,79 @@ fn protocol_family(family: Family) -> &'static str {
         Family::Ipv6 => "ipv6",
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::{only_nets, Clause, Family, Judged, Nets, Peer, Verdict};
+    use portero_model::{LogRate, Named, TimeUnit};
+
+    /// A set has one verdict for all: what is logged, or is of some guests only, has a rule to itself.
+    #[test]
+    fn only_what_says_nothing_but_addresses_shares_a_set() {
+        let nets = |nets: &[&str]| {
+            let nets = nets.iter().map(|net| net.parse().expect("a network"));
+            Nets::In(nets.collect())
+        };
+        let of = |nets| Peer {
+            nets,
+            ..Peer::default()
+        };
+        let plain = Clause {
+            name: "in 1".to_owned(),
+            families: Family::ALL.to_vec(),
+            guests: Nets::Any,
+            peers: vec![of(nets(&["10.3.0.0/24", "10.5.0.5/32"]))],
+            services: Vec::new(),
+            judged: Judged::Opener,
+            verdict: Verdict::Accept,
+            log: None,
+        };
+        assert_eq!(only_nets(&plain), Some(Family::Ipv4));
+        let rate = LogRate {
+            prefix: "lan".to_owned(),
+            lines: 1,
+            unit: TimeUnit::Second,
+        };
+        let peer = of(nets(&["10.3.0.0/24"]));
+        let named = Peer {
+            interface: Some(Named::Is("virbr1".to_owned())),
+            ..peer.clone()
+        };
+        let families = vec![Family::Ipv6];
+        let both = of(nets(&["10.3.0.0/24", "fd00::/8"]));
+        let all = of(nets(&["0.0.0.0/0"]));
+        for other in [
+            Clause {
+                log: Some(rate),
+                ..plain.clone()
+            },
+            Clause {
+                guests: nets(&["10.9.0.7/32"]),
+                ..plain.clone()
+            },
+            Clause {
+                families,
+                ..plain.clone()
+            },
+            Clause {
+                peers: vec![named],
+                ..plain.clone()
+            },
+            Clause {
+                peers: vec![peer.clone(), peer],
+                ..plain.clone()
+            },
+            Clause {
+                peers: vec![both],
+                ..plain.clone()
+            },
+            Clause {
+                peers: vec![all],
+                ..plain.clone()
+            },
+        ] {
+            assert_eq!(only_nets(&other), None, "{other:?}");
+        }
+    }
+}
