@@ -181,7 +181,7 @@ unit:
 
 # Tests that call programs which hosts have and a machine for development need not.
 programs: tree
-	for test in completion import pages schema; do \
+	for test in completion import manual schema; do \
 		tests/inside '$(TREE)' "$$(tests/suite '$(SUITES)' $$test)" || exit 1; \
 	done
 
