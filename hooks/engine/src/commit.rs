@@ -1,26 +1,14 @@
 //! Changes one owner's rules, trusting that the firewall holds what the records say.
 
 use crate::engine::{Engine, LibvirtRules};
-use crate::guards::append;
 use crate::inputs::same_owner;
-use crate::{ApplyError, BaseTables, Config, Record};
-use portero_firewall::nftables::PolicyTable;
-use portero_firewall::{antispoof, iptables, nftables, Firewall, Script};
+use crate::{ApplyError, Config, Record};
+use portero_firewall::{change_owner, BaseTables, Change, Script};
 use portero_model::{Owner, Ruleset};
 use portero_system::{Deadline, FileError, Severity, System};
 
 /// What the file of a record is to hold.
 type RecordText = Result<Vec<u8>, FileError>;
-
-/// How one owner's rules are changed.
-enum Way {
-    /// By these scripts; by none when nothing differs.
-    Scripts(Vec<Script>),
-    /// By these, and then by a comparison.
-    ScriptsFirst(Vec<Script>),
-    /// By a comparison, since nothing else can tell how.
-    Comparison,
-}
 
 impl Engine<'_> {
     /// Gives an owner what its new record says; a record without claims takes everything from it.
@@ -54,12 +42,12 @@ impl Engine<'_> {
         let nothing = Ruleset::empty(owner.clone());
         let before = old.as_ref().map_or(&nothing, |old| &old.ruleset);
         let after = new.as_ref().map_or(&nothing, |new| &new.ruleset);
-        let way = self.way_to(&base, before, after)?;
-        let scripts = match &way {
-            Way::Scripts(scripts) | Way::ScriptsFirst(scripts) => scripts.as_slice(),
-            Way::Comparison => &[],
+        let change = self.change(&base, before, after)?;
+        let scripts = match &change {
+            Change::Scripts(scripts) | Change::ScriptsFirst(scripts) => scripts.as_slice(),
+            Change::Comparison => &[],
         };
-        if matches!(&way, Way::Scripts(scripts) if scripts.is_empty()) {
+        if matches!(&change, Change::Scripts(scripts) if scripts.is_empty()) {
             if old != new {
                 let text = new.as_ref().map(|record| self.state.record_text(record));
                 self.note(owner, text)?;
@@ -75,8 +63,8 @@ impl Engine<'_> {
             self.log
                 .write(Severity::Info, format!("comparing all rules: {error}"));
         }
-        let followed = match (&committed, &way) {
-            (Ok(()), Way::Scripts(_)) => self.follow(&[before], &[after], deadline).is_ok(),
+        let followed = match (&committed, &change) {
+            (Ok(()), Change::Scripts(_)) => self.follow(&[before], &[after], deadline).is_ok(),
             _ => false,
         };
         if !followed {
@@ -139,11 +127,7 @@ impl Engine<'_> {
     }
 
     /// How one owner alone is changed.
-    fn way_to(&self, base: &BaseTables, old: &Ruleset, new: &Ruleset) -> Result<Way, ApplyError> {
-        let table = |stands| match stands {
-            true => PolicyTable::Standing,
-            false => PolicyTable::Missing,
-        };
+    fn change(&self, base: &BaseTables, old: &Ruleset, new: &Ruleset) -> Result<Change, FileError> {
         let mut failed = None;
         let mut others = self
             .state
@@ -151,67 +135,9 @@ impl Engine<'_> {
             .filter_map(|record| record.map_err(|error| failed = Some(error)).ok())
             .map(|record| record.ruleset)
             .filter(|ruleset| !same_owner(&ruleset.owner, &new.owner));
-        let way = match base.firewall {
-            Firewall::Iptables => {
-                Way::Scripts(iptables::change_owner(old, new, others, &base.libvirt))
-            }
-            Firewall::Nftables if old.has_rules_of(new) => Way::Scripts(Vec::new()),
-            Firewall::Nftables if base.shared => Way::Comparison,
-            Firewall::Nftables => {
-                let (mut has_others, mut others_forward) = (false, false);
-                for other in others.by_ref() {
-                    has_others |= other.has_rules();
-                    others_forward |= !other.rules.is_empty();
-                    if others_forward {
-                        break;
-                    }
-                }
-                let policies = table(base.policies);
-                let change = || {
-                    let script = nftables::change_owner(old, new, &base.libvirt, policies);
-                    script.into_iter().collect()
-                };
-                match (old.has_rules(), new.has_rules()) {
-                    // With the first rules of anybody the tables come.
-                    (false, _) if !has_others => {
-                        let nothing = nftables::Observed::without_rules(&base.libvirt);
-                        let script = nftables::reconcile(&nothing, std::slice::from_ref(new));
-                        Way::Scripts(script.into_iter().collect())
-                    }
-                    // Others have nothing but policies: the table of forwards has to come.
-                    _ if !others_forward && old.rules.is_empty() && !new.rules.is_empty() => {
-                        Way::Comparison
-                    }
-                    // Or it has to go.
-                    _ if !others_forward
-                        && has_others
-                        && !old.rules.is_empty()
-                        && new.rules.is_empty() =>
-                    {
-                        Way::ScriptsFirst(change())
-                    }
-                    // The table of policies may have to go.
-                    _ if old.policy.is_some() && new.policy.is_none() => Way::Comparison,
-                    // With the last they go, and the jumps in libvirt's have to be looked for; what
-                    // is forwarded no more shall not wait for that.
-                    (_, false) if !has_others => Way::ScriptsFirst(change()),
-                    _ => Way::Scripts(change()),
-                }
-            }
-        };
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        if old.guards == new.guards {
-            return Ok(way);
-        }
-        // The table of guards may have to go.
-        let (Way::Scripts(mut scripts), true) = (way, new.guards.is_some() && !base.shared) else {
-            return Ok(Way::Comparison);
-        };
-        let guards = antispoof::change_guards(old, new, table(base.guards));
-        append(&mut scripts, guards);
-        Ok(Way::Scripts(scripts))
+        let change = change_owner(base, old, new, &mut others);
+        drop(others);
+        failed.map_or(Ok(change), Err)
     }
 
     /// Commits scripts one after the other.

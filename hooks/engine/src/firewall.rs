@@ -2,9 +2,8 @@
 
 use crate::config::libvirt_firewall;
 use crate::engine::Engine;
-use crate::{ApplyError, BaseTables, Config, Record};
-use portero_firewall::iptables::LibvirtChains;
-use portero_firewall::{iptables, nftables, Firewall, Script};
+use crate::{ApplyError, Config, Record};
+use portero_firewall::{iptables, BaseTables, Driver, Firewall, Script};
 use portero_model::{Family, Ruleset};
 use portero_system::{Deadline, Severity};
 
@@ -17,24 +16,6 @@ pub(crate) struct Choice {
     pub(crate) withdraw: bool,
 }
 
-/// portero's part of a firewall.
-pub(crate) enum Seen {
-    Iptables(Vec<(Family, iptables::Observed)>),
-    Nftables(Box<nftables::Observed>),
-}
-
-impl Seen {
-    /// Whether all of an owner's rules are there and can be reached.
-    pub(crate) fn holds(&self, ruleset: &Ruleset) -> bool {
-        match self {
-            Self::Iptables(families) => families
-                .iter()
-                .all(|(family, observed)| observed.holds(*family, ruleset)),
-            Self::Nftables(observed) => observed.holds(ruleset),
-        }
-    }
-}
-
 impl Engine<'_> {
     /// The firewall of portero.toml; else the one libvirt has its rules in, since only there can
     /// be accepted what it rejects; else the one libvirt is told to use; else the last; else
@@ -44,9 +25,9 @@ impl Engine<'_> {
         config: &Config,
         deadline: Deadline,
     ) -> Result<Choice, ApplyError> {
-        let detect_backend = self.system.detect_backend(deadline)?;
+        let detected = self.system.detect_backend(deadline)?;
         let last = self.state.base()?.map(|base| base.firewall);
-        let installed = if detect_backend.can_iptables {
+        let installed = if detected.can_iptables {
             Firewall::Iptables
         } else {
             Firewall::Nftables
@@ -54,13 +35,13 @@ impl Engine<'_> {
         let firewall = config
             .firewall
             .named()
-            .or(detect_backend.libvirt)
+            .or(detected.libvirt)
             .or_else(|| libvirt_firewall(&self.paths))
             .or(last)
             .unwrap_or(installed);
         let elsewhere = match firewall {
-            Firewall::Iptables => detect_backend.has_nftables,
-            Firewall::Nftables => detect_backend.has_iptables,
+            Firewall::Iptables => detected.has_nftables,
+            Firewall::Nftables => detected.has_iptables,
         };
         Ok(Choice {
             firewall,
@@ -74,9 +55,9 @@ impl Engine<'_> {
         firewall: Firewall,
         records: &[Record],
         deadline: Deadline,
-    ) -> Result<Seen, ApplyError> {
+    ) -> Result<Box<dyn Driver>, ApplyError> {
         Ok(match firewall {
-            Firewall::Nftables => Seen::Nftables(Box::new(self.system.observe_nftables(deadline)?)),
+            Firewall::Nftables => Box::new(self.system.observe_nftables(deadline)?),
             Firewall::Iptables => {
                 let mut families = Vec::new();
                 for family in Family::ALL {
@@ -86,7 +67,7 @@ impl Engine<'_> {
                         Err(error) => self.log.write(Severity::Debug, error),
                     }
                 }
-                Seen::Iptables(families)
+                Box::new(iptables::Families(families))
             }
         })
     }
@@ -100,36 +81,16 @@ impl Engine<'_> {
         deadline: Deadline,
     ) -> Result<(Vec<Script>, BaseTables), ApplyError> {
         let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
-        let mut base = BaseTables {
+        let all: Vec<Record> = old.iter().chain(new).cloned().collect();
+        let observed = self.observe(firewall, &all, deadline)?;
+        let base = BaseTables {
             firewall,
-            libvirt: Vec::new(),
-            shared: false,
+            libvirt: observed.libvirt(),
+            shared: observed.shares(&rulesets),
             policies: rulesets.iter().any(|ruleset| ruleset.policy.is_some()),
             guards: false,
         };
-        let all: Vec<Record> = old.iter().chain(new).cloned().collect();
-        let scripts = match self.observe(firewall, &all, deadline)? {
-            Seen::Iptables(families) => {
-                let standing = families.iter();
-                base.libvirt = standing
-                    .filter(|(_, observed)| observed.libvirt() == LibvirtChains::Standing)
-                    .map(|(family, _)| *family)
-                    .collect();
-                let scripts = families.iter();
-                scripts
-                    .filter_map(|(family, observed)| {
-                        iptables::reconcile(*family, observed, &rulesets)
-                    })
-                    .collect()
-            }
-            Seen::Nftables(observed) => {
-                base.libvirt = observed.libvirt_families().collect();
-                base.shared = nftables::shares_elements(&rulesets);
-                nftables::reconcile(&observed, &rulesets)
-                    .into_iter()
-                    .collect()
-            }
-        };
+        let scripts = observed.reconcile(&rulesets);
         Ok((scripts, base))
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::engine::{Engine, LibvirtRules};
 use crate::state::PortState;
-use crate::{ApplyError, BaseTables, Record};
-use portero_firewall::{antispoof, Firewall, Script};
+use crate::{ApplyError, Record};
+use portero_firewall::{antispoof, append, BaseTables, Firewall, Script};
 use portero_libvirt::MacAddress;
 use portero_model::{Guards, Owner, OwnerKind, Ruleset};
 use portero_system::Deadline;
@@ -102,16 +102,5 @@ impl Engine<'_> {
         base.guards = rulesets.iter().any(|ruleset| ruleset.guards.is_some());
         base.shared |= antispoof::shares_guards(&rulesets);
         Ok((scripts, base))
-    }
-}
-
-/// Adds a script to others; what is for one program is one transaction.
-pub(crate) fn append(scripts: &mut Vec<Script>, script: Option<Script>) {
-    let Some(script) = script else {
-        return;
-    };
-    match scripts.last_mut() {
-        Some(last) if last.tool == script.tool => last.text += &script.text,
-        _ => scripts.push(script),
     }
 }

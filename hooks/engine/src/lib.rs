@@ -30,4 +30,4 @@ pub use guests::{Guest, GuestNic};
 pub use hook::run_hook;
 pub use inputs::leases;
 pub use policies::{ActiveNetwork, Checked, NetworkPolicy, OwnFile, Subject};
-pub use state::{BaseTables, Phase, Record, State};
+pub use state::{Phase, Record, State};

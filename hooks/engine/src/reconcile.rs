@@ -4,8 +4,8 @@
 use crate::engine::{Engine, LibvirtRules};
 use crate::firewall::Choice;
 use crate::inputs::same_owner;
-use crate::{ApplyError, BaseTables, Config, Record};
-use portero_firewall::Firewall;
+use crate::{ApplyError, Config, Record};
+use portero_firewall::{BaseTables, Firewall};
 use portero_model::{Dnat, Ruleset, Tap};
 use portero_system::{Deadline, FileError, Flow, Severity};
 use std::collections::{BTreeSet, HashSet};

@@ -11,9 +11,9 @@ mod ports;
 
 pub(crate) use ports::{OutdatedPort, PortState, RecordedPort};
 
-use portero_firewall::Firewall;
+use portero_firewall::BaseTables;
 use portero_libvirt::{Domain, Event, Network, NetworkOperation, QemuOperation};
-use portero_model::{Claim, Family, Owner, OwnerKind, Pending, Ruleset};
+use portero_model::{Claim, Owner, OwnerKind, Pending, Ruleset};
 
 use portero_system::{files, Deadline, FileError, Lock, Paths};
 use serde::de::DeserializeOwned;
@@ -38,24 +38,6 @@ pub struct Record {
     pub ruleset: Ruleset,
     /// Forwards whose rules have to wait.
     pub pending: Vec<Pending>,
-}
-
-/// Where the rules of all owners stand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BaseTables {
-    /// The firewall.
-    pub firewall: Firewall,
-    /// Families whose part of libvirt's portero is in: of nftables the table that has portero's sets,
-    /// of iptables the chains that portero jumps to.
-    pub libvirt: Vec<Family>,
-    /// Whether an element of nftables belongs to more than one owner.
-    pub shared: bool,
-    /// Whether any network has a policy.
-    #[serde(default)]
-    pub policies: bool,
-    /// Whether any network has guards.
-    #[serde(default)]
-    pub guards: bool,
 }
 
 /// A setting of the kernel's that portero changes, and changes back.

@@ -4,6 +4,7 @@
 mod base;
 mod carried;
 mod counted;
+mod driver;
 mod observed;
 mod policy;
 mod render;
@@ -13,5 +14,6 @@ mod words;
 pub use base::{Base, LibvirtChains, Table};
 pub use carried::Counts;
 pub use counted::Counted;
+pub use driver::Families;
 pub use observed::{Observed, ObservedTable};
 pub use transaction::{change_owner, reconcile};

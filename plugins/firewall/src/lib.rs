@@ -2,10 +2,14 @@
 //! prints, and the script that brings it to what is wanted. Nothing here has an effect.
 
 pub mod antispoof;
+mod change;
+mod driver;
 pub mod iptables;
 pub mod nftables;
 #[cfg(test)]
 mod readable;
 mod script;
 
-pub use script::{Firewall, Script, Tool};
+pub use change::{change_owner, Change};
+pub use driver::{BaseTables, Driver};
+pub use script::{append, Firewall, Script, Tool};

@@ -12,6 +12,7 @@
 
 pub(crate) mod base;
 mod counted;
+mod driver;
 pub(crate) mod element;
 mod forward;
 pub(crate) mod observed;

@@ -73,3 +73,14 @@ pub struct Script {
     /// The whole input.
     pub text: String,
 }
+
+/// Adds a script to others; what is for one program is one transaction.
+pub fn append(scripts: &mut Vec<Script>, script: Option<Script>) {
+    let Some(script) = script else {
+        return;
+    };
+    match scripts.last_mut() {
+        Some(last) if last.tool == script.tool => last.text += &script.text,
+        _ => scripts.push(script),
+    }
+}

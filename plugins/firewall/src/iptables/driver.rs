@@ -1,0 +1,39 @@
+//! iptables as a driver: a chain for each owner and purpose.
+
+use super::base::LibvirtChains;
+use super::observed::Observed;
+use super::transaction::reconcile;
+use crate::driver::Driver;
+use crate::script::Script;
+use portero_model::{Family, Ruleset};
+
+/// Both families, as far as they could be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Families(pub Vec<(Family, Observed)>);
+
+impl Driver for Families {
+    fn holds(&self, ruleset: &Ruleset) -> bool {
+        let mut families = self.0.iter();
+        families.all(|(family, observed)| observed.holds(*family, ruleset))
+    }
+
+    fn reconcile(&self, desired: &[Ruleset]) -> Vec<Script> {
+        let families = self.0.iter();
+        families
+            .filter_map(|(family, observed)| reconcile(*family, observed, desired))
+            .collect()
+    }
+
+    fn libvirt(&self) -> Vec<Family> {
+        let standing = self.0.iter();
+        standing
+            .filter(|(_, observed)| observed.libvirt() == LibvirtChains::Standing)
+            .map(|(family, _)| *family)
+            .collect()
+    }
+
+    /// Each owner has chains of its own.
+    fn shares(&self, _desired: &[Ruleset]) -> bool {
+        false
+    }
+}

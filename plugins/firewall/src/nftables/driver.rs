@@ -1,0 +1,25 @@
+//! nftables as a driver: elements of sets and maps that all owners share.
+
+use super::observed::Observed;
+use super::transaction::{reconcile, shares_elements};
+use crate::driver::Driver;
+use crate::script::Script;
+use portero_model::{Family, Ruleset};
+
+impl Driver for Observed {
+    fn holds(&self, ruleset: &Ruleset) -> bool {
+        self.holds(ruleset)
+    }
+
+    fn reconcile(&self, desired: &[Ruleset]) -> Vec<Script> {
+        reconcile(self, desired).into_iter().collect()
+    }
+
+    fn libvirt(&self) -> Vec<Family> {
+        self.libvirt_families().collect()
+    }
+
+    fn shares(&self, desired: &[Ruleset]) -> bool {
+        shares_elements(desired)
+    }
+}
