@@ -1,5 +1,5 @@
 //! The machine portero runs on: its programs, files, locks, interfaces, sockets, connections and log. All effects on the
-//! kernel go through [`System`], which tests put another machine in place of; [`Host`] is the real one.
+//! kernel go through [`System`], which tests put another machine in place of; [`Linux`] is the real one.
 //!
 //! Whatever is called here has a deadline, or cannot wait: a hook that hangs hangs libvirt.
 
