@@ -319,7 +319,7 @@ fn read_elements(place: Place, set: &Set, elements: &mut Elements) -> bool {
     all_known
 }
 
-/// The parts of a key or of what a map gives, in the form of [`super::elements::elements`].
+/// The parts of a key or of what a map gives, in the form in which `super::forward` and `super::policy` write them.
 fn joined(value: &Value, types: &[&str]) -> Option<String> {
     let parts: Vec<&Value> = match value.get("concat") {
         Some(Value::Array(parts)) => parts.iter().collect(),
