@@ -41,7 +41,16 @@ impl Manager {
 fn write(path: &str, text: &str) {
     let folder = std::path::Path::new(path).parent().expect("a folder");
     fs::create_dir_all(folder).expect("a folder");
-    fs::write(path, text).expect("a file");
+    // A program of the scenario before may still run for a moment.
+    if let Err(error) = fs::write(path, text) {
+        assert_eq!(
+            error.kind(),
+            std::io::ErrorKind::ExecutableFileBusy,
+            "{path}: {error}"
+        );
+        fs::remove_file(path).expect("the file");
+        fs::write(path, text).expect("a file");
+    }
 }
 
 /// Debian's ifupdown with a static address.

@@ -335,6 +335,8 @@ fn of_no_file(host: &mut Host) {
             .lines()
             .chain(v6.lines())
             .map(|line| line.trim().to_owned())
+            // It comes when nobody else was found to have the NIC's own address of IPv6.
+            .filter(|line| !line.starts_with("local fe80::"))
             .collect();
         lines.sort();
         lines
