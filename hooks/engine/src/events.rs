@@ -138,7 +138,7 @@ impl Engine<'_> {
         let _lock = self.state.lock(deadline)?;
         let records = self.all_records()?;
         let firewall = self.choose(&config, deadline)?.firewall;
-        let observed = self.observe(firewall, &records, deadline)?;
+        let observed = self.observe(firewall, records.iter(), deadline)?;
         let guards = self.system.observe_guards(deadline)?;
         Ok(records
             .into_iter()

@@ -50,10 +50,10 @@ impl Engine<'_> {
     }
 
     /// Reads portero's part of a firewall, as far as it concerns these owners.
-    pub(crate) fn observe(
+    pub(crate) fn observe<'r>(
         &mut self,
         firewall: Firewall,
-        records: &[Record],
+        records: impl Iterator<Item = &'r Record> + Clone,
         deadline: Deadline,
     ) -> Result<Box<dyn Driver>, ApplyError> {
         Ok(match firewall {
@@ -63,7 +63,9 @@ impl Engine<'_> {
                 for family in Family::ALL {
                     match self.system.observe_iptables(family, deadline) {
                         Ok(observed) => families.push((family, observed)),
-                        Err(error) if concerns(family, records) => return Err(error.into()),
+                        Err(error) if records.clone().any(|record| concerns(family, record)) => {
+                            return Err(error.into());
+                        }
                         Err(error) => self.log.write(Severity::Debug, error),
                     }
                 }
@@ -81,8 +83,7 @@ impl Engine<'_> {
         deadline: Deadline,
     ) -> Result<(Vec<Script>, BaseTables), ApplyError> {
         let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
-        let all: Vec<Record> = old.iter().chain(new).cloned().collect();
-        let observed = self.observe(firewall, &all, deadline)?;
+        let observed = self.observe(firewall, old.iter().chain(new), deadline)?;
         let base = BaseTables {
             firewall,
             libvirt: observed.libvirt(),
@@ -95,9 +96,7 @@ impl Engine<'_> {
     }
 }
 
-fn concerns(family: Family, records: &[Record]) -> bool {
-    records.iter().any(|record| {
-        let mut rules = record.ruleset.rules.iter();
-        record.ruleset.policy.is_some() || rules.any(|rule| rule.family() == family)
-    })
+fn concerns(family: Family, record: &Record) -> bool {
+    let mut rules = record.ruleset.rules.iter();
+    record.ruleset.policy.is_some() || rules.any(|rule| rule.family() == family)
 }

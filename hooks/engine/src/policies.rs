@@ -110,7 +110,7 @@ impl Engine<'_> {
         let networks = self.active_networks()?;
         let records = self.all_records()?;
         let firewall = self.choose(&config, deadline)?.firewall;
-        let seen = self.observe(firewall, &records, deadline)?;
+        let seen = self.observe(firewall, records.iter(), deadline)?;
         let active = networks.iter().map(|network| {
             let is_its_own = |record: &&Record| {
                 let owner = &record.ruleset.owner;

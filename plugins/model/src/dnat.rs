@@ -51,6 +51,28 @@ pub enum Arrives<'a> {
     FromHost,
 }
 
+impl ToHost<'_> {
+    /// Whether it may be sent to this address of the host, any when absent.
+    #[must_use]
+    pub fn is_to(&self, own: Option<IpAddr>) -> bool {
+        match (own, self.address) {
+            (_, None) => true,
+            (Some(own), Some(to)) => own == to,
+            // Loopback has to be asked for.
+            (None, Some(to)) => !to.is_loopback(),
+        }
+    }
+
+    /// Whether it may come from this network, any when absent.
+    #[must_use]
+    pub fn is_from(&self, network: Option<IpNet>) -> bool {
+        match (network, self.source) {
+            (Some(network), Some(from)) => network.contains(&from),
+            _ => true,
+        }
+    }
+}
+
 impl Dnat {
     /// Its family of addresses.
     #[must_use]
@@ -74,16 +96,6 @@ impl Dnat {
     /// The guest's port that it sends a packet to; nothing when it does not take it.
     #[must_use]
     pub fn takes(&self, packet: &ToHost<'_>) -> Option<u16> {
-        let is_address = match (self.address, packet.address) {
-            (_, None) => true,
-            (Some(own), Some(to)) => own == to,
-            // Loopback has to be asked for.
-            (None, Some(to)) => !to.is_loopback(),
-        };
-        let is_source = match (self.source, packet.source) {
-            (Some(own), Some(from)) => own.contains(&from),
-            _ => true,
-        };
         let is_dev = match (&self.dev, packet.arrives) {
             (None, _) | (_, Arrives::Somehow) => true,
             (Some(own), Arrives::By(dev)) => own == dev,
@@ -91,8 +103,11 @@ impl Dnat {
         };
         let known = packet.address.or(packet.source);
         let is_family = known.is_none_or(|address| Family::of(address) == self.family());
-        let fits =
-            self.protocol == packet.protocol && is_address && is_source && is_dev && is_family;
+        let fits = self.protocol == packet.protocol
+            && packet.is_to(self.address)
+            && packet.is_from(self.source)
+            && is_dev
+            && is_family;
         let mut pairs = self.ports.zip(self.guest_ports).filter(|_| fits);
         let (_, port) = pairs.find(|(host, _)| *host == packet.port)?;
         Some(port)
@@ -101,13 +116,7 @@ impl Dnat {
 
 impl fmt::Display for Dnat {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} port {}", self.protocol, self.ports)?;
-        if let Some(address) = self.address {
-            write!(formatter, " of {address}")?;
-        }
-        if let Some(dev) = &self.dev {
-            write!(formatter, " on {dev}")?;
-        }
+        self.claim().fmt(formatter)?;
         if let Some(source) = self.source {
             write!(formatter, " from {source}")?;
         }

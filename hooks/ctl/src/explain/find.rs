@@ -29,25 +29,24 @@ fn is_about(forward: &Forward, asked: &Asked) -> bool {
     let mut mappings = forward.mappings.iter();
     forward.protocol == asked.protocol
         && mappings.any(|mapping| mapping.host.contains(asked.port))
-        && is_address(forward.address, asked)
+        && packet(asked).is_to(forward.address)
         && asked
             .address
             .is_none_or(|address| forward.takes(Family::of(address)))
 }
 
-/// Loopback has to be asked for.
-fn is_address(given: Option<IpAddr>, asked: &Asked) -> bool {
-    match (given, asked.address) {
-        (Some(given), Some(asked)) => given == asked,
-        (None, Some(asked)) => !asked.is_loopback(),
-        (_, None) => true,
-    }
+fn takes_client(forward: &Forward, asked: &Asked) -> bool {
+    packet(asked).is_from(forward.source)
 }
 
-fn takes_client(forward: &Forward, asked: &Asked) -> bool {
-    match (forward.source, asked.from) {
-        (Some(source), Some(from)) => source.contains(&from),
-        _ => true,
+/// What a client would send.
+fn packet(asked: &Asked) -> ToHost<'static> {
+    ToHost {
+        protocol: asked.protocol,
+        port: asked.port,
+        address: asked.address,
+        source: asked.from,
+        arrives: Arrives::Somehow,
     }
 }
 
@@ -81,13 +80,7 @@ pub(super) fn lead(
     asked: &Asked,
     owners: &[OwnerStatus],
 ) -> Option<(DnatMatch, portero_model::Owner)> {
-    let packet = ToHost {
-        protocol: asked.protocol,
-        port: asked.port,
-        address: asked.address,
-        source: asked.from,
-        arrives: Arrives::Somehow,
-    };
+    let packet = packet(asked);
     owners.iter().find_map(|owner| {
         let ruleset = &owner.record.ruleset;
         let lead = ruleset.dnats().find_map(|dnat| {
@@ -172,7 +165,7 @@ pub(super) fn wanted(
 fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
     claim.protocol == asked.protocol
         && claim.ports.contains(asked.port)
-        && is_address(claim.address, asked)
+        && packet(asked).is_to(claim.address)
 }
 
 /// An object as it is said.

@@ -24,21 +24,23 @@ impl Counts {
     #[must_use]
     pub fn carried(&self, ruleset: &Ruleset) -> Vec<Carried> {
         // What several forwards send to the same port by the same port is one there.
-        let mut senders: HashMap<String, usize> = HashMap::new();
-        let different: HashSet<&Dnat> = ruleset.dnats().collect();
-        for dnat in different {
-            *senders.entry(accept(dnat)).or_default() += 1;
+        let accepts: Vec<String> = ruleset.dnats().map(accept).collect();
+        let mut senders: HashMap<&str, HashSet<&Dnat>> = HashMap::new();
+        for (accept, dnat) in accepts.iter().zip(ruleset.dnats()) {
+            senders.entry(accept).or_default().insert(dnat);
         }
         let counter = |base: Base, dnat: &Dnat, text: &str| {
             let rule = format!("{} {text}", base.owner_chain(&ruleset.owner));
             self.rules.get(&(dnat.family(), rule)).copied()
         };
-        let forwards = ruleset.dnats().map(|dnat| {
+        let forwards = accepts.iter().zip(ruleset.dnats()).map(|(accept, dnat)| {
             let opened = counter(Base::Dnat, dnat, &send(dnat));
-            let accept = Some(accept(dnat)).filter(|accept| senders.get(accept) == Some(&1));
+            let is_alone = senders[accept.as_str()].len() == 1;
             Carried {
                 connections: opened.map(|counter| counter.packets),
-                traffic: accept.and_then(|accept| counter(Base::Forward, dnat, &accept)),
+                traffic: is_alone
+                    .then(|| counter(Base::Forward, dnat, accept))
+                    .flatten(),
             }
         });
         forwards.collect()
