@@ -364,7 +364,13 @@ impl<'a> Bridges<'a> {
             self.log.write(Severity::Error, error);
         }
         let bridge = record.bridge.clone();
-        let steps = record.manager().to_nic(&bridge, &record.nic_names());
+        let mut steps = record.manager().to_nic(&bridge, &record.nic_names());
+        if record.was_tried {
+            // The host may be reached by it. What is over of it goes in the end, if nobody makes it again.
+            let keeps = |steps: &mut Vec<Step>| steps.retain(|step| *step != Step::DeleteBridge);
+            keeps(&mut steps.before_files);
+            keeps(&mut steps.after_files);
+        }
         let mut failures = Vec::new();
         if by == By::Manager {
             self.try_each(&steps.before_files, &bridge, Limits::new(DOWN_STEP, DOWN));
@@ -385,10 +391,7 @@ impl<'a> Bridges<'a> {
         };
         let mut missing = Vec::new();
         let mut by_portero = wait_for(record, patience);
-        let is_made_again = record.was_tried && by == By::Manager && !failures.is_empty();
-        if is_made_again {
-            missing = std::mem::take(&mut by_portero);
-        } else if !by_portero.is_empty() {
+        if !by_portero.is_empty() {
             missing = self.put_back(record);
             by_portero.retain(|what| !missing.contains(what));
         }
@@ -423,7 +426,7 @@ impl<'a> Bridges<'a> {
     }
 
     /// Puts back what is missing, until it stays; gives what is missing still. A bridge that somebody
-    /// makes again stays: the host is reached by it.
+    /// makes again stays, with all that the NICs had: the host is reached by it.
     fn put_back(&mut self, record: &Record) -> Vec<Difference> {
         let end = Instant::now() + PUT_BACK;
         let (mut looks, mut made_again) = (0, 0);
@@ -435,6 +438,7 @@ impl<'a> Bridges<'a> {
             made_again += u32::from(interfaces::folder(&record.bridge).exists());
             if made_again >= MADE_AGAIN {
                 let bridge = &record.bridge;
+                self.hand_over(record, end);
                 let text = format!("{bridge}, taken away, is made again by another program");
                 return vec![Difference::new(text)];
             }
@@ -443,6 +447,23 @@ impl<'a> Bridges<'a> {
                     self.log.write(Severity::Error, error);
                 }
                 return missing;
+            }
+        }
+    }
+
+    /// Lets the host be reached by a bridge that another program keeps making again, until it stays so.
+    fn hand_over(&mut self, record: &Record, end: Instant) {
+        let mut looks = 0;
+        while looks < LOOKS {
+            let refused = link::hand_over(&record.noted, &record.bridge);
+            std::thread::sleep(LOOK);
+            let is_done = link::is_handed_over(&record.noted, &record.bridge);
+            looks = if is_done { looks + 1 } else { 0 };
+            if Instant::now() > end {
+                for error in refused {
+                    self.log.write(Severity::Error, error);
+                }
+                return;
             }
         }
     }

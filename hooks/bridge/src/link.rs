@@ -2,8 +2,8 @@
 //! where the program that brings them up did not.
 
 use crate::noted::{
-    missing, Entry, Noted, What, ADDRESS_HEAD, ROUTE_HEAD, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR,
-    RTM_NEWROUTE,
+    missing, Entry, Noted, What, ADDRESS_HEAD, ROUTE_HEAD, RTM_DELADDR, RTM_DELROUTE, RTM_GETADDR,
+    RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE,
 };
 use crate::record::seconds;
 use netlink_packet_core::{
@@ -175,6 +175,17 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<SystemError>> {
         };
         refused.extend(set(index, up).err());
     }
+    refused.extend(add_missing(noted, index));
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(refused),
+    }
+}
+
+/// Adds the noted addresses and routes that an interface does not have, the NIC or the bridge; gives
+/// what the kernel refused.
+fn add_missing(noted: &Noted, index: u32) -> Vec<SystemError> {
+    let mut refused = Vec::new();
     let (wanted, elapsed) = wanted(noted, index);
     for what in [What::Address, What::Route] {
         // The kernel makes routes with an address.
@@ -182,7 +193,7 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<SystemError>> {
             Ok(now) => now,
             Err(error) => {
                 refused.push(error);
-                return Err(refused);
+                return refused;
             }
         };
         let mut missing = missing(&wanted, &now, elapsed);
@@ -194,10 +205,68 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<SystemError>> {
             }
         }
     }
-    match refused.is_empty() {
-        true => Ok(()),
-        false => Err(refused),
+    refused
+}
+
+/// Gives a bridge that another program keeps making again what the NICs had, and the NICs to the
+/// bridge: with the addresses on both, the host would answer by neither.
+pub(super) fn hand_over(noted: &[Noted], bridge: &str) -> Vec<SystemError> {
+    let mut refused = Vec::new();
+    let Ok(to) = interfaces::index(bridge) else {
+        return refused;
+    };
+    let up = |link: &mut LinkMessage| {
+        link.header.flags = LinkFlags::Up;
+        link.header.change_mask = LinkFlags::Up;
+    };
+    refused.extend(set(to, up).err());
+    for noted in noted {
+        let Ok(nic) = interfaces::index(&noted.nic) else {
+            continue;
+        };
+        if interfaces::master(&noted.nic).as_deref() != Some(bridge) {
+            refused.extend(remove_all(nic));
+            let into_bridge = |link: &mut LinkMessage| {
+                up(link);
+                link.attributes.push(LinkAttribute::Controller(to));
+            };
+            refused.extend(set(nic, into_bridge).err());
+        }
+        refused.extend(add_missing(noted, to));
     }
+    refused
+}
+
+/// Whether a bridge has the NICs, and all that these had.
+pub(super) fn is_handed_over(noted: &[Noted], bridge: &str) -> bool {
+    let Ok(index) = interfaces::index(bridge) else {
+        return false;
+    };
+    let Ok(now) = entries(index) else {
+        return false;
+    };
+    noted.iter().all(|noted| {
+        let (wanted, elapsed) = wanted(noted, index);
+        let mut missing = missing(&wanted, &now, elapsed).into_iter();
+        interfaces::master(&noted.nic).as_deref() == Some(bridge) && missing.all(Entry::is_of_link)
+    })
+}
+
+/// Takes an interface's routes away, then its addresses; not what the kernel gives each link.
+fn remove_all(index: u32) -> Vec<SystemError> {
+    let entries = match entries(index) {
+        Ok(entries) => entries,
+        Err(error) => return vec![error],
+    };
+    let mut refused = Vec::new();
+    for (what, kind) in [(What::Route, RTM_DELROUTE), (What::Address, RTM_DELADDR)] {
+        for entry in &entries {
+            if entry.what == what && !entry.is_of_link() {
+                refused.extend(change(kind, entry.message(), 0).err());
+            }
+        }
+    }
+    refused
 }
 
 /// Adds an address or a route to those that are there.
@@ -206,6 +275,11 @@ fn add(what: What, payload: Vec<u8>) -> Result<(), SystemError> {
         What::Address => (RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL),
         What::Route => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND),
     };
+    change(kind, payload, flags)
+}
+
+/// Changes an address or a route.
+fn change(kind: u16, payload: Vec<u8>, flags: u16) -> Result<(), SystemError> {
     let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
     let message = Raw { kind, payload };
     netlink.request(message, NLM_F_REQUEST | NLM_F_ACK | flags, |_| {})

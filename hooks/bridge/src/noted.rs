@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// linux/rtnetlink.h: types of messages.
 pub(super) const RTM_NEWADDR: u16 = 20;
+pub(super) const RTM_DELADDR: u16 = 21;
 pub(super) const RTM_GETADDR: u16 = 22;
 pub(super) const RTM_NEWROUTE: u16 = 24;
+pub(super) const RTM_DELROUTE: u16 = 25;
 pub(super) const RTM_GETROUTE: u16 = 26;
 
 /// Lengths of `struct ifaddrmsg`, `struct rtmsg` and `struct rtnexthop`, in bytes.
@@ -347,6 +349,11 @@ impl Entry {
             message: Hex(parts.message()),
             ..self.clone()
         }
+    }
+
+    /// The kernel's message, as it told of it.
+    pub(super) fn message(&self) -> Vec<u8> {
+        self.message.0.clone()
     }
 
     /// The message that makes it again, this many seconds later; nothing once its time is over.

@@ -3,7 +3,7 @@
 
 use crate::host::{Host, Ping, ADDRESS, NIC};
 use crate::manager::{self, Manager};
-use portero_lab::{wait_until, Lab, Scenario};
+use portero_lab::{wait_until, Lab, Program, Scenario};
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::Path;
@@ -59,6 +59,10 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
                 &[&["netplan", "apply"]],
             );
         },
+    },
+    Scenario {
+        name: "a bridge that another program makes again keeps the host reached",
+        run: made_again,
     },
     Scenario {
         name: "a NIC that another program has up is refused",
@@ -232,6 +236,34 @@ fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], 
         tried.len(),
         longest.as_secs_f64()
     );
+}
+
+/// The manager fails, and the bridge is made again whenever it is gone: the host is reached by it, and
+/// is as it was once that ends.
+fn made_again(host: &mut Host) {
+    host.configure(manager::ifupdown);
+    let before = host.seen();
+    host.must(&format!("{APPLY} --timeout 600"));
+    let maker =
+        "while sleep 0.02; do ip link add br0 type bridge 2>/dev/null && ip link set br0 up; done";
+    let maker = Program::start("sh", &["-c", maker]);
+    let wrapped = Wrapped::new(&host.lab, &["ifup", "ifdown", "ifquery"]);
+    Wrapped::set(1, 999, "fails");
+    let ping = host.ping();
+    let ran = host.portero("bridge rollback --bridge br0");
+    println!("  {}", ran.stderr.trim());
+    assert!(
+        !ran.ok && ran.stderr.contains("is made again by another program"),
+        "{ran:?}"
+    );
+    wait_until(SILENCE, "not reached", || is_reached(host, &before));
+    let silence = ping.longest_silence();
+    assert!(silence < SILENCE, "silent for {silence:?}");
+    assert!(host.addresses("br0").contains(ADDRESS), "by the bridge");
+    drop(maker);
+    drop(wrapped);
+    // Whoever watches over the change tries again by itself.
+    host.is_back(&before, SILENCE);
 }
 
 /// Whether the router reaches the host, and that has its addresses and default routes, by the bridge or
