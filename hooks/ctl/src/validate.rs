@@ -7,7 +7,7 @@ use portero_engine::{ApplyError, Config};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, Network};
 use portero_model::{Origin, Owner, OwnerKind};
-use portero_port_forward::{check_own, parse, plan_network, Forward, ForwardError};
+use portero_port_forward::{check_own, parse, plan_network, ErrorKind, Forward, ForwardError};
 use portero_routed_policy::{compile, Context, Group, WrittenPolicy};
 use portero_xml::{Element, Problem, NAMESPACE};
 use std::path::{Path, PathBuf};
@@ -128,7 +128,7 @@ fn domain(domain: &Domain, origin: &Origin) -> Result<Found, Error> {
         };
         if let Some(mac) = forward.interface.filter(|mac| !has(*mac)) {
             let reason = format!("the domain has no interface {mac} on a virtual network");
-            terminal::warning(forward.error(reason));
+            terminal::warning(forward.error(ErrorKind::Invalid, reason));
         }
     }
     Ok(Found::Something)
@@ -145,7 +145,7 @@ fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
         return Ok(Found::Nothing);
     };
     let forwards = forwards(&element, OwnerKind::Network, origin)?;
-    let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+    let owner = Owner::from(network);
     plan_network(owner, &forwards, network)?;
     if let Some(wanted) = HostBridge::of(&element).map_err(at)? {
         wanted.bridge_of(network).map_err(at)?;

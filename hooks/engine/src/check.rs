@@ -4,11 +4,57 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::ApplyError;
 use crate::state::Record;
-use portero_model::{Claim, Owner};
-use portero_port_forward::{check_listeners, check_others, check_own, Forward};
+use portero_libvirt::{Domain, Network};
+use portero_model::{Claim, Owner, OwnerKind};
+use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward};
 use std::collections::HashSet;
 
 impl Engine<'_> {
+    /// Checks what a domain would ask for, as its hooks do; gives what somebody else has of it now.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it can never be had.
+    pub fn check_domain(&mut self, domain: &Domain) -> Result<Option<ApplyError>, ApplyError> {
+        let (config, deadline) = self.configure()?;
+        let _lock = self.state.lock(deadline)?;
+        self.refresh_networks()?;
+        self.domain_conflict(&config, domain)
+    }
+
+    /// The same for whoever holds the lock.
+    ///
+    /// # Errors
+    /// As [`Engine::check_domain`].
+    pub fn domain_conflict(
+        &mut self,
+        config: &Config,
+        domain: &Domain,
+    ) -> Result<Option<ApplyError>, ApplyError> {
+        let forwards = self.domain_forwards(domain)?;
+        check_alone(config, &forwards)?;
+        let networks = self.state.networks()?;
+        let owner = self
+            .plan_domain(domain, &forwards, &networks)?
+            .ruleset
+            .owner;
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        Ok(self.check(config, &owner, &forwards, old.as_ref()).err())
+    }
+
+    /// Checks what a network asks for, for whoever holds the lock.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it cannot have it.
+    pub fn check_network(&mut self, config: &Config, network: &Network) -> Result<(), ApplyError> {
+        let forwards = self.network_forwards(network)?;
+        check_alone(config, &forwards)?;
+        let owner = plan_network(Owner::from(network), &forwards, network)?
+            .ruleset
+            .owner;
+        let old = self.state.record(OwnerKind::Network, network.uuid)?;
+        self.check(config, &owner, &forwards, old.as_ref())
+    }
+
     /// Checks an owner's forwards against limits, each other, other owners and the host's programs.
     /// What the owner already holds is not checked against others again.
     pub(crate) fn check(

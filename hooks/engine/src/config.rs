@@ -118,7 +118,7 @@ fn deadline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error>
 
 /// What libvirt's own network.conf says of its firewall (`firewall_backend`, libvirt 10.4 and
 /// later); nothing when it says nothing that can be understood.
-pub(crate) fn libvirt_firewall(paths: &Paths) -> Option<Firewall> {
+pub fn libvirt_firewall(paths: &Paths) -> Option<Firewall> {
     let content = files::read(&paths.libvirt.join("network.conf")).ok()??;
     let text = String::from_utf8(content).ok()?;
     let mut named = None;
@@ -138,7 +138,7 @@ pub(crate) fn libvirt_firewall(paths: &Paths) -> Option<Firewall> {
 }
 
 /// Where the administrator's file for an object is, if there is one.
-pub(crate) fn file_of(paths: &Paths, kind: OwnerKind, name: &ObjectName) -> PathBuf {
+pub fn file_of(paths: &Paths, kind: OwnerKind, name: &ObjectName) -> PathBuf {
     let folder = match kind {
         OwnerKind::Domain => "domains",
         OwnerKind::Network => "networks",
@@ -185,7 +185,7 @@ fn element_of(paths: &Paths, path: &Path, owner: u32) -> Result<Option<Element>,
 ///
 /// # Errors
 /// [`ApplyError::FileXml`].
-pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Element, ApplyError> {
+pub fn parse(path: &Path, content: &[u8]) -> Result<Element, ApplyError> {
     Element::parse(content).map_err(|source| ApplyError::FileXml {
         path: path.to_owned(),
         source,

@@ -3,8 +3,9 @@
 
 use crate::config::Config;
 use crate::error::ApplyError;
-use crate::state::{Record, State};
-use portero_system::{Deadline, Log, Paths, Severity, System};
+use crate::state::State;
+use portero_system::{Deadline, Log, Paths, RouteLookup, Severity, System};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long an event may take when portero.toml does not say or cannot be read.
@@ -12,21 +13,15 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Handles events on one machine.
 pub struct Engine<'a> {
-    pub(crate) paths: Paths,
-    pub(crate) state: State,
-    pub(crate) system: &'a mut dyn System,
+    /// Its folders.
+    pub paths: Paths,
+    /// What is kept in /run/portero.
+    pub state: State,
+    /// The machine.
+    pub system: &'a mut dyn System,
     pub(crate) log: &'a mut Log,
     /// Who has to own the files in /etc/portero: root.
     pub(crate) trusted_user: u32,
-}
-
-/// An owner, for `portero status`.
-#[derive(Debug, Clone)]
-pub struct OwnerStatus {
-    /// What it was given.
-    pub record: Record,
-    /// Whether all of its rules are in the firewall and can be reached.
-    pub is_in_firewall: bool,
 }
 
 /// Whether libvirt may still insert its own rules after this event, above ours.
@@ -51,6 +46,15 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Where an address is, seen from the host.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the routes cannot be read.
+    pub fn route_lookup(&mut self, address: IpAddr) -> Result<RouteLookup, ApplyError> {
+        let (_, deadline) = self.configure_or_default();
+        Ok(self.system.route_lookup(address, deadline)?)
+    }
+
     /// Reads portero.toml and starts the clock.
     pub(crate) fn configure(&mut self) -> Result<(Config, Deadline), ApplyError> {
         let config = Config::load(&self.paths, self.trusted_user)?;
@@ -60,7 +64,7 @@ impl<'a> Engine<'a> {
     }
 
     /// As [`Self::configure`], for events that have to go on without: with the defaults.
-    pub(crate) fn configure_or_default(&mut self) -> (Config, Deadline) {
+    pub fn configure_or_default(&mut self) -> (Config, Deadline) {
         self.configure().unwrap_or_else(|error| {
             self.log.write(Severity::Error, error);
             (Config::default(), Deadline::after(DEFAULT_DEADLINE))

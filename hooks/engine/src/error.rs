@@ -2,7 +2,7 @@
 
 use portero_libvirt::{EventError, ObjectName};
 use portero_model::{Origin, Owner};
-use portero_port_forward::ForwardError;
+use portero_port_forward::{ErrorKind, ForwardError};
 use portero_system::{FileError, SystemError};
 use portero_xml::{Problem, Sanitised, XmlError};
 use std::path::PathBuf;
@@ -100,4 +100,16 @@ pub enum ApplyError {
     /// The firewall or another part of the kernel refused.
     #[error(transparent)]
     System(#[from] SystemError),
+}
+
+impl ApplyError {
+    /// Whether `[limits]` of portero.toml can permit what is refused.
+    #[must_use]
+    pub fn can_be_permitted(&self) -> bool {
+        match self {
+            Self::Forward(error) => error.kind == ErrorKind::Unpermitted,
+            Self::Keeps { source, .. } => source.can_be_permitted(),
+            _ => false,
+        }
+    }
 }

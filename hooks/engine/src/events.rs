@@ -1,8 +1,7 @@
 //! From an event to its effects, in an order that a kill at any point cannot harm.
 
-use crate::check::check_alone;
 use crate::config::Config;
-use crate::engine::{Engine, LibvirtRules, OwnerStatus};
+use crate::engine::{Engine, LibvirtRules};
 use crate::error::ApplyError;
 use crate::state::{Phase, PortState, Record};
 use portero_firewall::{Firewall, Script, Tool};
@@ -128,48 +127,9 @@ impl Engine<'_> {
         Ok(scripts)
     }
 
-    /// All owners with what they were given, and whether the firewall has it.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
-    pub fn status(&mut self) -> Result<Vec<OwnerStatus>, ApplyError> {
-        let (config, deadline) = self.configure_or_default();
-        // A table that is seen must not go before it is read.
-        let _lock = self.state.lock(deadline)?;
-        let records = self.all_records()?;
-        let firewall = self.choose(&config, deadline)?.firewall;
-        let observed = self.observe(firewall, records.iter(), deadline)?;
-        let guards = self.system.observe_guards(deadline)?;
-        Ok(records
-            .into_iter()
-            .map(|record| OwnerStatus {
-                is_in_firewall: observed.holds(&record.ruleset)
-                    && guards.holds_guards(&record.ruleset),
-                record,
-            })
-            .collect())
-    }
-
-    /// Checks what a domain would ask for, as its hooks do; gives what somebody else has of it now.
-    ///
-    /// # Errors
-    /// [`ApplyError`] when it can never be had.
-    pub fn check_domain(&mut self, domain: &Domain) -> Result<Option<ApplyError>, ApplyError> {
-        let forwards = self.domain_forwards(domain)?;
-        let (config, deadline) = self.configure()?;
-        let _lock = self.state.lock(deadline)?;
-        self.refresh_networks()?;
-        check_alone(&config, &forwards)?;
-        let networks = self.state.networks()?;
-        self.plan_domain(domain, &forwards, &networks)?;
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
-        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
-        Ok(self.check(&config, &owner, &forwards, old.as_ref()).err())
-    }
-
     /// Everything that can be said about a guest before it starts; claims its ports.
     fn prepare(&mut self, domain: &Domain, stdin: &[u8]) -> Result<(), ApplyError> {
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let owner = Owner::from(domain);
         let forwards = self.domain_forwards(domain)?;
         let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
         if forwards.is_empty() {
@@ -224,7 +184,7 @@ impl Engine<'_> {
         forwards: &[Forward],
         old: Option<&Record>,
     ) -> Result<Record, ApplyError> {
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let owner = Owner::from(domain);
         self.check(config, &owner, forwards, old)?;
         let networks = self.state.networks()?;
         let plan = self.plan_domain(domain, forwards, &networks)?;
@@ -241,7 +201,7 @@ impl Engine<'_> {
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
         self.state.remove_object(OwnerKind::Domain, domain.uuid)?;
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let owner = Owner::from(domain);
         self.replace(&config, &owner, None, LibvirtRules::Standing, deadline)
     }
 
@@ -283,7 +243,7 @@ impl Engine<'_> {
             // It holds the lock too.
             self.system.prespawn(Tool::Nft);
         }
-        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let owner = Owner::from(network);
         self.check(&config, &owner, &forwards, None)?;
         if !has_policy && !others_have {
             plan_network(owner, &forwards, network)?;
@@ -370,7 +330,7 @@ impl Engine<'_> {
         if (written.is_some() || !forwards.is_empty()) && !known {
             let (config, deadline) = self.configure()?;
             let _lock = self.state.lock(deadline)?;
-            let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+            let owner = Owner::from(network);
             self.check(&config, &owner, &forwards, None)?;
             let networks = self.state.networks()?;
             let record = self.network_record(network, &forwards, written, &networks, None)?;

@@ -9,22 +9,18 @@ use portero_system::{Deadline, Severity};
 
 /// Where rules go, and whether there may be some where they no longer belong.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Choice {
+pub struct Choice {
     /// The firewall.
-    pub(crate) firewall: Firewall,
+    pub firewall: Firewall,
     /// Whether the other one has to be looked through.
-    pub(crate) withdraw: bool,
+    pub withdraw: bool,
 }
 
 impl Engine<'_> {
     /// The firewall of portero.toml; else the one libvirt has its rules in, since only there can
     /// be accepted what it rejects; else the one libvirt is told to use; else the last; else
     /// whichever is installed.
-    pub(crate) fn choose(
-        &mut self,
-        config: &Config,
-        deadline: Deadline,
-    ) -> Result<Choice, ApplyError> {
+    pub fn choose(&mut self, config: &Config, deadline: Deadline) -> Result<Choice, ApplyError> {
         let detected = self.system.detect_backend(deadline)?;
         let last = self.state.base()?.map(|base| base.firewall);
         let installed = if detected.can_iptables {
@@ -50,7 +46,7 @@ impl Engine<'_> {
     }
 
     /// Reads portero's part of a firewall, as far as it concerns these owners.
-    pub(crate) fn observe<'r>(
+    pub fn observe<'r>(
         &mut self,
         firewall: Firewall,
         records: impl Iterator<Item = &'r Record> + Clone,

@@ -3,7 +3,6 @@
 use crate::check::{check_alone, new_claims};
 use crate::config::{element_in_file, group};
 use crate::engine::Engine;
-use crate::policies::NetworkPolicy;
 use crate::state::{PortState, RecordedPort};
 use crate::{ApplyError, Config, Phase, Record};
 use portero_host_bridge::HostBridge;
@@ -21,9 +20,20 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// A network's policy.
+#[derive(Debug)]
+pub struct NetworkPolicy {
+    /// As it is written.
+    pub written: WrittenPolicy,
+    /// Where that is.
+    pub origin: Origin,
+    /// With every name resolved.
+    pub compiled: Compiled,
+}
+
 impl Engine<'_> {
     /// A domain's forwards: of its metadata, then of its file.
-    pub(crate) fn domain_forwards(&self, domain: &Domain) -> Result<Vec<Forward>, ApplyError> {
+    pub fn domain_forwards(&self, domain: &Domain) -> Result<Vec<Forward>, ApplyError> {
         forwards(OwnerKind::Domain, &self.domain_elements(domain)?)
     }
 
@@ -32,13 +42,13 @@ impl Engine<'_> {
         &self,
         domain: &Domain,
     ) -> Result<Vec<(Element, Origin)>, ApplyError> {
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let owner = Owner::from(domain);
         self.elements(owner, &domain.name, domain.metadata())
     }
 
     /// A network's forwards: of its metadata, then of its file.
-    pub(crate) fn network_forwards(&self, network: &Network) -> Result<Vec<Forward>, ApplyError> {
-        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+    pub fn network_forwards(&self, network: &Network) -> Result<Vec<Forward>, ApplyError> {
+        let owner = Owner::from(network);
         let elements = self.elements(owner, &network.name, network.metadata())?;
         forwards(OwnerKind::Network, &elements)
     }
@@ -65,7 +75,7 @@ impl Engine<'_> {
         &self,
         network: &Network,
     ) -> Result<Option<(HostBridge, Origin)>, ApplyError> {
-        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let owner = Owner::from(network);
         for (element, origin) in self.elements(owner, &network.name, network.metadata())? {
             let wanted = HostBridge::of(&element).map_err(|source| ApplyError::HostBridge {
                 origin: origin.clone(),
@@ -83,7 +93,7 @@ impl Engine<'_> {
         &self,
         network: &Network,
     ) -> Result<Option<(WrittenPolicy, Origin)>, ApplyError> {
-        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let owner = Owner::from(network);
         let mut found: Option<(WrittenPolicy, Origin)> = None;
         for (element, origin) in self.elements(owner, &network.name, network.metadata())? {
             let written = WrittenPolicy::of(&element).map_err(|source| ApplyError::Policy {
@@ -106,7 +116,7 @@ impl Engine<'_> {
     }
 
     /// A network's policy with every name resolved.
-    pub(crate) fn compiled_policy(
+    pub fn compiled_policy(
         &self,
         network: &Network,
         networks: &[Network],
@@ -118,7 +128,7 @@ impl Engine<'_> {
     }
 
     /// Resolves the names of a policy.
-    pub(crate) fn compile(
+    pub fn compile(
         &self,
         network: &Network,
         networks: &[Network],
@@ -151,7 +161,7 @@ impl Engine<'_> {
         networks: &[Network],
         old: Option<&Record>,
     ) -> Result<Record, ApplyError> {
-        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+        let owner = Owner::from(network);
         let compiled = match written {
             Some((written, origin)) => Some(self.compile(network, networks, written, origin)?),
             None => None,
@@ -186,7 +196,7 @@ impl Engine<'_> {
     ) -> Result<Plan, ApplyError> {
         let ports = self.state.ports(domain.uuid)?;
         let attachments = attachments(domain, &ports, networks);
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let owner = Owner::from(domain);
         // One reading for all of a domain's forwards.
         let known: RefCell<BTreeMap<InterfaceName, Rc<[Lease]>>> = RefCell::default();
         let leases = |bridge: &InterfaceName| -> Rc<[Lease]> {
@@ -208,7 +218,7 @@ impl Engine<'_> {
         let mut desired = known;
         let networks = self.state.networks()?;
         for network in &networks {
-            let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+            let owner = Owner::from(network);
             if is_known(&owner, &desired) {
                 continue;
             }
@@ -223,7 +233,7 @@ impl Engine<'_> {
             self.add_desired(&owner, planned, old, &mut desired);
         }
         for domain in &self.state.domains()? {
-            let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+            let owner = Owner::from(domain);
             if is_known(&owner, &desired) {
                 continue;
             }

@@ -16,7 +16,7 @@ const LOGGED_CHANGES: usize = 20;
 
 impl Engine<'_> {
     /// All records.
-    pub(crate) fn all_records(&self) -> Result<Vec<Record>, FileError> {
+    pub fn all_records(&self) -> Result<Vec<Record>, FileError> {
         self.state.records()?.collect()
     }
 

@@ -4,9 +4,7 @@
 use crate::engine::{Engine, LibvirtRules};
 use crate::state::{OutdatedPort, PortState};
 use crate::{ApplyError, Phase, Record};
-use portero_libvirt::{
-    Domain, Event, MacAddress, NetworkOperation, ObjectName, QemuOperation, Status,
-};
+use portero_libvirt::{Domain, MacAddress, Network, ObjectName, Status};
 use portero_model::{Owner, OwnerKind};
 use portero_system::{files, FileError};
 use std::collections::HashSet;
@@ -14,21 +12,24 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// A domain as libvirt has saved it while it runs.
-pub(crate) struct Running {
-    pub(crate) domain: Domain,
-    /// In the form in which a hook gets it.
-    stdin: Vec<u8>,
-    /// When that was.
+pub struct Running {
+    /// The domain.
+    pub domain: Domain,
+    /// Whether it is paused (`virsh suspend`).
+    pub is_paused: bool,
+    /// Its element.
+    xml: Vec<u8>,
+    /// When that was saved.
     saved: SystemTime,
 }
 
 impl Engine<'_> {
-    /// Gives a running domain what it asks for now, if libvirt may have saved another wish of it.
+    /// Gives a running domain what it asks for now, if libvirt may have saved that it asks for something else.
     ///
     /// # Errors
     /// As [`Engine::reconcile_domain`].
     pub fn follow_domain(&mut self, name: &ObjectName) -> Result<(), ApplyError> {
-        // libvirt saves a domain for many reasons: none but another wish is worth the lock.
+        // libvirt saves a domain for many reasons: none but that is worth the lock.
         match self.running_domain(&self.status_path(name))? {
             Some(Running { domain, saved, .. })
                 if !self.is_known(&domain)? || !self.unplugged(&domain, saved)?.is_empty() =>
@@ -76,7 +77,11 @@ impl Engine<'_> {
         self.refresh_domains()
     }
 
-    pub(crate) fn refresh_networks(&self) -> Result<(), ApplyError> {
+    /// Takes over what libvirt says of all active networks.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when files cannot be read or written.
+    pub fn refresh_networks(&self) -> Result<(), ApplyError> {
         let folder = &self.paths.libvirt_networks;
         if !folder.is_dir() {
             return Ok(());
@@ -89,13 +94,10 @@ impl Engine<'_> {
             let Some(status) = Status::read(&file, OwnerKind::Network.name()) else {
                 continue;
             };
-            // As a hook gets it.
-            let stdin = format!("<hookData>\n{}\n</hookData>\n", status.object);
-            if let Ok(Event::Network { network, .. }) =
-                Event::network(NetworkOperation::Started, stdin.as_bytes())
-            {
+            let xml = status.object.as_bytes();
+            if let Some(network) = Network::read(xml) {
                 self.state
-                    .put_object(OwnerKind::Network, network.uuid, stdin.as_bytes())?;
+                    .put_object(OwnerKind::Network, network.uuid, xml)?;
                 active.insert(network.uuid);
             }
         }
@@ -123,7 +125,10 @@ impl Engine<'_> {
 
     /// The domain in a status file of libvirt's; nothing when its process does not run. libvirt tells
     /// the hook `stopped` first and removes the file then.
-    pub(crate) fn running_domain(&mut self, path: &Path) -> Result<Option<Running>, ApplyError> {
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the file cannot be read.
+    pub fn running_domain(&mut self, path: &Path) -> Result<Option<Running>, ApplyError> {
         let Some((file, saved)) = files::read_dated(path)? else {
             return Ok(None);
         };
@@ -131,18 +136,15 @@ impl Engine<'_> {
             let process = status.process;
             process.is_some_and(|process| self.system.has_process(process))
         });
-        let Some(Status { object, .. }) = running else {
-            return Ok(None);
-        };
-        let stdin = object.as_bytes();
-        Ok(match Event::domain(QemuOperation::Started, stdin) {
-            Ok(Event::Domain { domain, .. }) => Some(Running {
-                domain,
-                stdin: stdin.to_owned(),
+        Ok(running.and_then(|status| {
+            let xml = status.object.as_bytes();
+            Some(Running {
+                domain: Domain::read(xml)?,
+                is_paused: status.is_paused,
+                xml: xml.to_owned(),
                 saved,
-            }),
-            _ => None,
-        })
+            })
+        }))
     }
 
     /// What is recorded of interfaces that libvirt had taken from a running guest by the time of which
@@ -199,9 +201,9 @@ impl Engine<'_> {
 
     /// Keeps what a running domain asks for; of one that asks for nothing, nothing is kept.
     fn take_over(&self, running: &Running) -> Result<(), FileError> {
-        let Running { domain, stdin, .. } = running;
+        let Running { domain, xml, .. } = running;
         if self.asks_for_anything(domain) {
-            self.state.put_object(OwnerKind::Domain, domain.uuid, stdin)
+            self.state.put_object(OwnerKind::Domain, domain.uuid, xml)
         } else {
             self.state.remove_object(OwnerKind::Domain, domain.uuid)
         }
@@ -222,7 +224,7 @@ fn interfaces(domain: &Domain) -> impl Iterator<Item = (MacAddress, Option<&str>
 
 fn keeps(domain: &Domain, source: ApplyError) -> ApplyError {
     ApplyError::Keeps {
-        owner: Owner::new(OwnerKind::Domain, domain.uuid, &domain.name),
+        owner: Owner::from(domain),
         source: Box::new(source),
     }
 }

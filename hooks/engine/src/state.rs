@@ -9,10 +9,12 @@
 
 mod ports;
 
-pub(crate) use ports::{OutdatedPort, PortState, RecordedPort};
+pub use ports::{PortState, RecordedPort};
+
+pub(crate) use ports::OutdatedPort;
 
 use portero_firewall::BaseTables;
-use portero_libvirt::{Domain, Event, Network, NetworkOperation, QemuOperation};
+use portero_libvirt::{Domain, Network, Status};
 use portero_model::{Claim, Owner, OwnerKind, Pending, Ruleset};
 
 use portero_system::{files, Deadline, FileError, Lock, Paths};
@@ -310,15 +312,17 @@ impl State {
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn put_object(&self, kind: OwnerKind, uuid: Uuid, stdin: &[u8]) -> Result<(), FileError> {
+    pub fn put_object(&self, kind: OwnerKind, uuid: Uuid, xml: &[u8]) -> Result<(), FileError> {
+        // A network hook gets the network within `<hookData>`.
+        let xml = Status::read(xml, kind.name()).map_or(xml, |status| status.object.as_bytes());
         let path = self.object_path(kind, uuid);
-        if files::read_own(&path)?.as_deref() == Some(stdin) {
+        if files::read_own(&path)?.as_deref() == Some(xml) {
             return Ok(());
         }
         if let Some(folder) = path.parent() {
             self.make(folder)?;
         }
-        files::write(&path, stdin)
+        files::write(&path, xml)
     }
 
     /// Forgets an object's XML.
@@ -335,7 +339,7 @@ impl State {
     /// [`FileError`].
     pub fn domain(&self, uuid: Uuid) -> Result<Option<Domain>, FileError> {
         let content = files::read_own(&self.object_path(OwnerKind::Domain, uuid))?;
-        Ok(content.and_then(|stdin| domain_of(&stdin)))
+        Ok(content.and_then(|xml| Domain::read(&xml)))
     }
 
     /// All domains whose XML is kept; files that cannot be understood are passed over.
@@ -343,7 +347,7 @@ impl State {
     /// # Errors
     /// [`FileError`].
     pub fn domains(&self) -> Result<Vec<Domain>, FileError> {
-        self.objects(OwnerKind::Domain, None, domain_of)
+        self.objects(OwnerKind::Domain, None, Domain::read)
     }
 
     /// All active networks; files that cannot be understood are passed over.
@@ -351,7 +355,7 @@ impl State {
     /// # Errors
     /// [`FileError`].
     pub fn networks(&self) -> Result<Vec<Network>, FileError> {
-        self.objects(OwnerKind::Network, None, network)
+        self.objects(OwnerKind::Network, None, Network::read)
     }
 
     /// All active networks, `known` among them as it is and not as it was written.
@@ -360,7 +364,7 @@ impl State {
     /// [`FileError`].
     pub fn networks_with(&self, known: &Network) -> Result<Vec<Network>, FileError> {
         let mut networks = vec![known.clone()];
-        networks.extend(self.objects(OwnerKind::Network, Some(known.uuid), network)?);
+        networks.extend(self.objects(OwnerKind::Network, Some(known.uuid), Network::read)?);
         Ok(networks)
     }
 
@@ -461,25 +465,9 @@ impl State {
     }
 }
 
-/// The domain in what libvirt wrote to a qemu hook.
-fn domain_of(stdin: &[u8]) -> Option<Domain> {
-    match Event::domain(QemuOperation::Started, stdin) {
-        Ok(Event::Domain { domain, .. }) => Some(domain),
-        _ => None,
-    }
-}
-
 /// The name of the file that holds what libvirt wrote of an object.
 fn object_file(uuid: Uuid) -> String {
     format!("{uuid}.xml")
-}
-
-/// The network in what libvirt wrote.
-fn network(stdin: &[u8]) -> Option<Network> {
-    match Event::network(NetworkOperation::Started, stdin) {
-        Ok(Event::Network { network, .. }) => Some(network),
-        _ => None,
-    }
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {

@@ -1,28 +1,43 @@
-//! What the firewall has counted of forwards.
+//! What the firewall has counted.
 
-use crate::engine::{Engine, OwnerStatus};
-use crate::ApplyError;
+use crate::{OwnerStatus, Snapshot};
+use portero_engine::ApplyError;
 use portero_firewall::Firewall;
-use portero_model::Carried;
+use portero_model::{Carried, Counters, Ruleset};
 
-impl Engine<'_> {
+impl Snapshot<'_, '_> {
     /// What was counted of each forward of these owners that leads to a guest, in the order of their
     /// rules; nftables does not count forwards.
     ///
     /// # Errors
     /// [`ApplyError`] when the firewall cannot be read.
     pub fn carried(&mut self, owners: &[OwnerStatus]) -> Result<Vec<Vec<Carried>>, ApplyError> {
-        let (config, deadline) = self.configure_or_default();
         let has_rules = |owner: &OwnerStatus| !owner.record.ruleset.rules.is_empty();
-        let is_counted = owners.iter().any(has_rules)
-            && self.choose(&config, deadline)?.firewall == Firewall::Iptables;
-        if !is_counted {
+        if self.firewall == Firewall::Nftables || !owners.iter().any(has_rules) {
             return Ok(vec![Vec::new(); owners.len()]);
         }
-        let counts = self.system.count_forwards(deadline)?;
+        let counts = self.engine.system.count_forwards(self.deadline)?;
         let owners = owners.iter();
         Ok(owners
             .map(|owner| counts.carried(&owner.record.ruleset))
             .collect())
+    }
+
+    /// What the clauses of these policies have counted.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the firewall cannot be read.
+    pub fn counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
+        let rulesets = rulesets.iter();
+        Ok(match self.firewall {
+            Firewall::Iptables => {
+                let counted = self.engine.system.count_iptables(self.deadline)?;
+                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
+            }
+            Firewall::Nftables => {
+                let counted = self.engine.system.count_nftables(self.deadline)?;
+                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
+            }
+        })
     }
 }

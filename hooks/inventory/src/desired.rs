@@ -1,17 +1,15 @@
 //! What domains and networks want forwarded, those that do not run included, and why they cannot
 //! have it. For `portero explain`.
 
-use crate::check::check_alone;
-use crate::engine::Engine;
-use crate::ApplyError;
+use crate::Snapshot;
+use portero_engine::{libvirt_firewall, ApplyError};
 use portero_firewall::Firewall;
-use portero_libvirt::{Domain, Event, Network, NetworkOperation, QemuOperation, Status};
-use portero_model::{Owner, OwnerKind};
-use portero_port_forward::{plan_network, Forward};
+use portero_libvirt::{Domain, Network};
+use portero_model::Owner;
+use portero_port_forward::Forward;
 use portero_system::files;
 use portero_xml::Element;
 use std::collections::HashSet;
-use std::path::Path;
 
 /// Whether an object is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +37,7 @@ pub struct DesiredForwards {
     /// Who.
     pub owner: Owner,
     /// Whether it is active.
-    pub life: ObjectState,
+    pub state: ObjectState,
     /// What is written for it now, in its metadata and its file.
     pub written: Result<Vec<Forward>, ApplyError>,
     /// What will be written from its next start on, where that is more.
@@ -61,25 +59,28 @@ pub struct Backends {
     pub libvirt: Option<Firewall>,
 }
 
-impl Engine<'_> {
-    /// What every domain and network wants forwarded, those without a wish included.
+impl Snapshot<'_, '_> {
+    /// What every domain and network wants forwarded, those that want nothing included.
     ///
     /// # Errors
     /// [`ApplyError`] when libvirt's folders cannot be read.
     pub fn desired_forwards(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
-        let mut wishes = self.domain_wishes()?;
-        wishes.extend(self.network_wishes()?);
-        Ok(wishes)
+        let mut desired = self.of_domains()?;
+        desired.extend(self.of_networks()?);
+        Ok(desired)
     }
 
     /// Why an object cannot have what it wants; nothing when it can.
-    pub fn refusal(&mut self, wish: &DesiredForwards) -> Option<ApplyError> {
-        match &wish.object {
-            Object::Domain(domain) => match self.check_domain(domain) {
+    pub fn refusal(&mut self, desired: &DesiredForwards) -> Option<ApplyError> {
+        match &desired.object {
+            Object::Domain(domain) => match self.engine.domain_conflict(&self.config, domain) {
                 Ok(held) => held,
                 Err(error) => Some(error),
             },
-            Object::Network(network) => self.check_network(network).err(),
+            Object::Network(network) => {
+                let refused = self.engine.check_network(&self.config, network);
+                refused.err()
+            }
         }
     }
 
@@ -88,123 +89,85 @@ impl Engine<'_> {
     /// # Errors
     /// [`ApplyError`] when the kernel does not tell.
     pub fn backends(&mut self) -> Result<Backends, ApplyError> {
-        let (config, deadline) = self.configure_or_default();
         Ok(Backends {
-            configured: config.firewall.named(),
-            told: crate::config::libvirt_firewall(&self.paths),
-            libvirt: self.system.detect_backend(deadline)?.libvirt,
+            configured: self.config.firewall.named(),
+            told: libvirt_firewall(&self.engine.paths),
+            libvirt: self.engine.system.detect_backend(self.deadline)?.libvirt,
         })
     }
 
-    fn check_network(&mut self, network: &Network) -> Result<(), ApplyError> {
-        let forwards = self.network_forwards(network)?;
-        let (config, deadline) = self.configure()?;
-        let _lock = self.state.lock(deadline)?;
-        check_alone(&config, &forwards)?;
-        let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
-        plan_network(owner.clone(), &forwards, network)?;
-        let old = self.state.record(OwnerKind::Network, network.uuid)?;
-        self.check(&config, &owner, &forwards, old.as_ref())
-    }
-
-    fn domain_wishes(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
-        let active = self.paths.libvirt_domains.clone();
-        let defined = self.paths.libvirt.join("qemu");
-        let told: HashSet<_> = self
-            .state
-            .all_ports()?
-            .iter()
-            .map(|port| port.owner)
-            .collect();
-        let mut wishes: Vec<DesiredForwards> = Vec::new();
+    fn of_domains(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
+        let active = self.engine.paths.libvirt_domains.clone();
+        let defined = self.engine.paths.libvirt.join("qemu");
+        let ports = self.engine.state.all_ports()?;
+        let told: HashSet<_> = ports.iter().map(|port| port.owner).collect();
+        let mut all: Vec<DesiredForwards> = Vec::new();
         for name in files::names(&active, ".xml")? {
-            let Some(file) = files::read(&active.join(name))? else {
-                continue;
-            };
-            let Some(status) = Status::read(&file, OwnerKind::Domain.name()) else {
-                continue;
-            };
-            let runs = status
-                .process
-                .is_some_and(|one| self.system.has_process(one));
-            let event = Event::domain(QemuOperation::Started, status.object.as_bytes());
-            if let (true, Ok(Event::Domain { domain, .. })) = (runs, event) {
-                let life = if is_paused(&file) {
+            if let Some(running) = self.engine.running_domain(&active.join(name))? {
+                let state = if running.is_paused {
                     ObjectState::Paused
                 } else {
                     ObjectState::Running
                 };
-                wishes.push(DesiredForwards {
-                    owner: Owner::new(OwnerKind::Domain, domain.uuid, &domain.name),
-                    life,
-                    written: self.domain_forwards(&domain),
-                    from_next_start: Vec::new(),
-                    was_told: told.contains(&domain.uuid),
-                    object: Object::Domain(domain),
-                });
+                let was_told = told.contains(&running.domain.uuid);
+                all.push(self.of_domain(running.domain, state, was_told));
             }
         }
         for name in files::names(&defined, ".xml")? {
-            let domain = element(&defined.join(name))?.map(|root| Domain::from_element(&root));
-            let Some(Ok(domain)) = domain else { continue };
-            let written = self.domain_forwards(&domain);
-            match wishes.iter_mut().find(|one| one.owner.uuid == domain.uuid) {
-                Some(wish) => wish.add_later(written),
-                None => wishes.push(DesiredForwards {
-                    owner: Owner::new(OwnerKind::Domain, domain.uuid, &domain.name),
-                    life: ObjectState::Off,
-                    written,
-                    from_next_start: Vec::new(),
-                    was_told: false,
-                    object: Object::Domain(domain),
-                }),
+            let file = files::read(&defined.join(name))?;
+            if let Some(domain) = file.and_then(|file| Domain::read(&file)) {
+                add(&mut all, self.of_domain(domain, ObjectState::Off, false));
             }
         }
-        Ok(wishes)
+        Ok(all)
     }
 
-    fn network_wishes(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
-        let active = self.paths.libvirt_networks.clone();
-        let defined = self.paths.libvirt.join("qemu/networks");
-        let mut wishes: Vec<DesiredForwards> = Vec::new();
-        for name in files::names(&active, ".xml")? {
-            let Some(file) = files::read(&active.join(name))? else {
-                continue;
-            };
-            let Some(status) = Status::read(&file, OwnerKind::Network.name()) else {
-                continue;
-            };
-            let stdin = format!("<hookData>\n{}\n</hookData>\n", status.object);
-            let event = Event::network(NetworkOperation::Started, stdin.as_bytes());
-            if let Ok(Event::Network { network, .. }) = event {
-                wishes.push(self.network_wish(network, ObjectState::Running));
-            }
-        }
-        for name in files::names(&defined, ".xml")? {
-            let root = element(&defined.join(name))?;
-            let network = root.map(|root| Network::from_definition(&root));
-            let Some(Ok(network)) = network else { continue };
-            let wish = self.network_wish(network, ObjectState::Off);
-            match wishes
-                .iter_mut()
-                .find(|one| one.owner.uuid == wish.owner.uuid)
-            {
-                Some(known) => known.add_later(wish.written),
-                None => wishes.push(wish),
-            }
-        }
-        Ok(wishes)
-    }
-
-    fn network_wish(&self, network: Network, life: ObjectState) -> DesiredForwards {
+    fn of_domain(&self, domain: Domain, state: ObjectState, was_told: bool) -> DesiredForwards {
         DesiredForwards {
-            owner: Owner::new(OwnerKind::Network, network.uuid, &network.name),
-            life,
-            written: self.network_forwards(&network),
+            owner: Owner::from(&domain),
+            state,
+            written: self.engine.domain_forwards(&domain),
+            from_next_start: Vec::new(),
+            was_told,
+            object: Object::Domain(domain),
+        }
+    }
+
+    fn of_networks(&self) -> Result<Vec<DesiredForwards>, ApplyError> {
+        let defined = self.engine.paths.libvirt.join("qemu/networks");
+        let active = self.networks.iter();
+        let mut all: Vec<DesiredForwards> = active
+            .map(|network| self.of_network(network.clone(), ObjectState::Running))
+            .collect();
+        for name in files::names(&defined, ".xml")? {
+            let file = files::read(&defined.join(name))?;
+            let root = file.and_then(|file| Element::parse(&file).ok());
+            let network = root.and_then(|root| Network::from_definition(&root).ok());
+            if let Some(network) = network {
+                add(&mut all, self.of_network(network, ObjectState::Off));
+            }
+        }
+        Ok(all)
+    }
+
+    fn of_network(&self, network: Network, state: ObjectState) -> DesiredForwards {
+        DesiredForwards {
+            owner: Owner::from(&network),
+            state,
+            written: self.engine.network_forwards(&network),
             from_next_start: Vec::new(),
             was_told: true,
             object: Object::Network(network),
         }
+    }
+}
+
+/// Adds what is defined to what is active.
+fn add(all: &mut Vec<DesiredForwards>, defined: DesiredForwards) {
+    let mut active = all.iter_mut();
+    match active.find(|one| one.owner.uuid == defined.owner.uuid) {
+        Some(active) => active.add_later(defined.written),
+        None => all.push(defined),
     }
 }
 
@@ -225,17 +188,4 @@ fn same(one: &Forward, other: &Forward) -> bool {
         ..forward.clone()
     };
     here(one) == here(other)
-}
-
-/// Whether the file of a domain says that it is paused.
-fn is_paused(file: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(file);
-    let root = text.find("<domstatus").map(|start| &text[start..]);
-    let root = root.and_then(|text| text.split('>').next());
-    root.is_some_and(|root| root.contains("state='paused'"))
-}
-
-fn element(path: &Path) -> Result<Option<Element>, ApplyError> {
-    let file = files::read(path)?;
-    Ok(file.and_then(|file| Element::parse(&file).ok()))
 }

@@ -1,9 +1,7 @@
 //! What the operator is told of running guests, those without forwards included.
 
-use crate::engine::Engine;
-use crate::inputs;
-use crate::state::PortState;
-use crate::ApplyError;
+use crate::Snapshot;
+use portero_engine::{leases, ApplyError, PortState};
 use portero_libvirt::{Domain, InterfaceName, MacAddress, Network, ObjectName};
 use portero_model::Family;
 use portero_port_forward::{address_of, Lease};
@@ -36,14 +34,13 @@ pub struct GuestNic {
     pub addresses: Vec<IpAddr>,
 }
 
-impl Engine<'_> {
+impl Snapshot<'_, '_> {
     /// All running guests, in the order of their names: those that libvirt's QEMU driver keeps, and
     /// others of which a port on a virtual network was told.
     ///
     /// # Errors
     /// [`ApplyError`].
     pub fn guests(&mut self) -> Result<Vec<Guest>, ApplyError> {
-        let networks = self.state.networks()?;
         let mut guests: Vec<Guest> = self
             .running_domains()?
             .into_iter()
@@ -63,13 +60,13 @@ impl Engine<'_> {
             })
             .collect();
         let known = guests.len();
-        for port in self.state.all_ports()? {
+        for port in self.engine.state.all_ports()? {
             if port.state == PortState::Detached
                 || guests[..known].iter().any(|one| one.uuid == port.owner)
             {
                 continue;
             }
-            let network = networks.iter().find(|one| one.uuid == port.network);
+            let network = self.networks.iter().find(|one| one.uuid == port.network);
             let nic = GuestNic {
                 mac: port.mac,
                 network: network.map(|network| network.name.to_string()),
@@ -85,16 +82,16 @@ impl Engine<'_> {
                 }),
             }
         }
-        self.find_addresses(&mut guests, &networks);
+        self.find_addresses(&mut guests);
         guests.sort_by_cached_key(|guest| (guest.name.is_none(), guest.name.clone(), guest.uuid));
         Ok(guests)
     }
 
-    fn find_addresses(&self, guests: &mut [Guest], networks: &[Network]) {
-        let mut leases: BTreeMap<&InterfaceName, Vec<Lease>> = BTreeMap::new();
+    fn find_addresses(&self, guests: &mut [Guest]) {
+        let mut known: BTreeMap<&InterfaceName, Vec<Lease>> = BTreeMap::new();
         for nic in guests.iter_mut().flat_map(|guest| &mut guest.nics) {
             let of_nic = |network: &&Network| Some(network.name.as_str()) == nic.network.as_deref();
-            let Some(network) = networks.iter().find(of_nic) else {
+            let Some(network) = self.networks.iter().find(of_nic) else {
                 continue;
             };
             let Some(bridge) = &network.bridge else {
@@ -102,8 +99,8 @@ impl Engine<'_> {
             };
             for family in Family::ALL {
                 let address = address_of(network, nic.mac, family, || {
-                    let read = || inputs::leases(&self.paths, bridge);
-                    leases.entry(bridge).or_insert_with(read)
+                    let read = || leases(&self.engine.paths, bridge);
+                    known.entry(bridge).or_insert_with(read)
                 });
                 nic.addresses.extend(address);
             }
@@ -112,13 +109,13 @@ impl Engine<'_> {
 
     /// The domains in libvirt's own state, or, where it keeps none there, those with forwards.
     fn running_domains(&mut self) -> Result<Vec<Domain>, ApplyError> {
-        let folder = self.paths.libvirt_domains.clone();
+        let folder = self.engine.paths.libvirt_domains.clone();
         if !folder.is_dir() {
-            return Ok(self.state.domains()?);
+            return Ok(self.engine.state.domains()?);
         }
         let mut domains = Vec::new();
         for name in files::names(&folder, ".xml")? {
-            let running = self.running_domain(&folder.join(name))?;
+            let running = self.engine.running_domain(&folder.join(name))?;
             domains.extend(running.map(|running| running.domain));
         }
         Ok(domains)

@@ -1,6 +1,6 @@
 //! What of the host itself matters to virtual networks, for `portero doctor`.
 
-use crate::engine::Engine;
+use crate::Snapshot;
 use portero_libvirt::Hook;
 use portero_model::Family;
 use std::fs;
@@ -29,10 +29,10 @@ pub struct MissingHook {
     pub not_executable: Option<PathBuf>,
 }
 
-impl Engine<'_> {
+impl Snapshot<'_, '_> {
     /// What of the host itself matters to virtual networks.
     pub fn host_facts(&mut self) -> HostFacts {
-        let hooks = self.paths.libvirt.join("hooks");
+        let hooks = self.engine.paths.libvirt.join("hooks");
         let missing = Hook::ALL.into_iter().filter_map(|hook| {
             let folder = hooks.join(hook.folder());
             let program = hook.program();
@@ -49,8 +49,8 @@ impl Engine<'_> {
         };
         HostFacts {
             missing_hooks: missing.collect(),
-            passes_on: families(&mut |family| self.system.passes_on(family)),
-            judges_bridged: families(&mut |family| self.system.judges_bridged(family)),
+            passes_on: families(&mut |family| self.engine.system.passes_on(family)),
+            judges_bridged: families(&mut |family| self.engine.system.judges_bridged(family)),
         }
     }
 }

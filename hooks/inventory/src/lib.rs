@@ -1,16 +1,27 @@
-//! What `portero explain` and `portero doctor` look at beyond the engine: whether a guest answers,
-//! what else judges packets, and what libvirt's daemons are. Nothing is changed.
+//! What is on this host now: a [`Snapshot`] of what libvirt has, portero gave and the firewall holds, and
+//! beside it whether a guest answers, what else judges packets, and what libvirt's daemons are. Nothing is changed.
 
+mod counters;
 mod daemons;
+mod desired;
 mod foreign;
+mod guests;
+mod host;
 mod kernel_log;
 mod link;
 mod neighbor;
+mod networks;
 mod probe;
+mod snapshot;
 
 pub use daemons::{daemons, hook_links, Daemon, HookLink};
+pub use desired::{Backends, DesiredForwards, Object, ObjectState};
 pub use foreign::{foreign_rules, settings};
+pub use guests::{Guest, GuestNic};
+pub use host::{HostFacts, MissingHook};
 pub use kernel_log::{denials, Denial};
 pub use link::{link, reverse_path_filter, Link};
 pub use neighbor::{who_has, Heard};
+pub use networks::{ActiveNetwork, Checked, OwnFile, Subject};
 pub use probe::{ask_tcp, ask_udp, Answer};
+pub use snapshot::{OwnerStatus, Snapshot};

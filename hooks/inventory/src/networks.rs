@@ -1,16 +1,13 @@
 //! What the operator is told of networks: their policies as written, as given and as in the
 //! firewall.
 
-use crate::config::{file_of, parse};
-use crate::engine::Engine;
-use crate::{ApplyError, Record};
-use portero_firewall::Firewall;
+use crate::Snapshot;
+use portero_engine::{file_of, parse, ApplyError, NetworkPolicy, Record};
 use portero_libvirt::{Network, ObjectName};
-use portero_model::{Counters, Family, Origin, OwnerKind, Policy, Ruleset};
-use portero_routed_policy::{Compiled, Group, WrittenPolicy};
-use portero_system::{files, FileError, RouteLookup};
+use portero_model::{Origin, OwnerKind, Policy, Ruleset};
+use portero_routed_policy::{Group, WrittenPolicy};
+use portero_system::{files, FileError, Paths};
 use portero_xml::{Element, NAMESPACE};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// An active network.
@@ -52,17 +49,6 @@ impl ActiveNetwork {
     }
 }
 
-/// A network's policy.
-#[derive(Debug)]
-pub struct NetworkPolicy {
-    /// As it is written.
-    pub written: WrittenPolicy,
-    /// Where that is.
-    pub origin: Origin,
-    /// With every name resolved.
-    pub compiled: Compiled,
-}
-
 /// What can be checked.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
@@ -99,87 +85,42 @@ pub enum Checked {
 /// A bridge's name where libvirt has yet to find one.
 const BRIDGE: &str = "virbrN";
 
-impl Engine<'_> {
+impl Snapshot<'_, '_> {
     /// All active networks, in the order of their names.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
-    pub fn networks(&mut self) -> Result<Vec<ActiveNetwork>, ApplyError> {
-        let (config, deadline) = self.configure_or_default();
-        let _lock = self.state.lock(deadline)?;
-        let networks = self.active_networks()?;
-        let records = self.all_records()?;
-        let firewall = self.choose(&config, deadline)?.firewall;
-        let seen = self.observe(firewall, records.iter(), deadline)?;
-        let active = networks.iter().map(|network| {
+    #[must_use]
+    pub fn networks(&self) -> Vec<ActiveNetwork> {
+        let active = self.networks.iter().map(|network| {
             let is_its_own = |record: &&Record| {
                 let owner = &record.ruleset.owner;
                 (owner.kind, owner.uuid) == (OwnerKind::Network, network.uuid)
             };
-            let given = records.iter().find(is_its_own);
+            let given = self.records.iter().find(is_its_own);
             let given = given.map(|record| record.ruleset.clone());
+            let holds = |ruleset| self.observed.holds(ruleset);
             ActiveNetwork {
                 network: network.clone(),
-                is_in_firewall: given.as_ref().is_none_or(|ruleset| seen.holds(ruleset)),
+                is_in_firewall: given.as_ref().is_none_or(holds),
                 given,
-                written: self.compiled_policy(network, &networks),
-                file: self.own_file(network),
+                written: self.engine.compiled_policy(network, &self.networks),
+                file: own_file(&self.engine.paths, network),
             }
         });
-        Ok(active.collect())
-    }
-
-    fn own_file(&self, network: &Network) -> OwnFile {
-        let path = file_of(&self.paths, OwnerKind::Network, &network.name);
-        if path.exists() {
-            OwnFile::There(path)
-        } else {
-            OwnFile::Missing(path)
-        }
-    }
-
-    fn active_networks(&self) -> Result<Vec<Network>, ApplyError> {
-        self.refresh_networks()?;
-        let mut networks = self.state.networks()?;
-        networks.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(networks)
-    }
-
-    /// What the clauses of these policies have counted.
-    ///
-    /// # Errors
-    /// [`ApplyError`] when the firewall cannot be read.
-    pub fn counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
-        let (config, deadline) = self.configure_or_default();
-        let _lock = self.state.lock(deadline)?;
-        let rulesets = rulesets.iter();
-        Ok(match self.choose(&config, deadline)?.firewall {
-            Firewall::Iptables => {
-                let counted = self.system.count_iptables(deadline)?;
-                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
-            }
-            Firewall::Nftables => {
-                let counted = self.system.count_nftables(deadline)?;
-                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
-            }
-        })
+        active.collect()
     }
 
     /// Says what a policy would become; changes nothing in the firewall.
     ///
     /// # Errors
     /// [`ApplyError`] with the file, the element and the line of what is wrong.
-    pub fn check_policy(&mut self, subject: Subject<'_>) -> Result<Checked, ApplyError> {
-        let (_, deadline) = self.configure_or_default();
-        let _lock = self.state.lock(deadline)?;
-        let networks = self.active_networks()?;
+    pub fn check_policy(&self, subject: Subject<'_>) -> Result<Checked, ApplyError> {
+        let networks = &self.networks;
         match subject {
             Subject::Network(name) => {
-                let network = named(name, &networks)?;
-                let policy = self.compiled_policy(network, &networks)?;
+                let network = named(name, networks)?;
+                let policy = self.engine.compiled_policy(network, networks)?;
                 Ok(checked(network, policy))
             }
-            Subject::File { path, network } => self.check_file(path, network, networks),
+            Subject::File { path, network } => self.check_file(path, network, networks.clone()),
         }
     }
 
@@ -232,7 +173,7 @@ impl Engine<'_> {
     /// The active network whose file in /etc/portero this is.
     fn named_by<'n>(&self, path: &Path, networks: &'n [Network]) -> Option<&'n ObjectName> {
         let mut names = networks.iter().map(|network| &network.name);
-        names.find(|name| file_of(&self.paths, OwnerKind::Network, name) == path)
+        names.find(|name| file_of(&self.engine.paths, OwnerKind::Network, name) == path)
     }
 
     fn check_element(
@@ -248,22 +189,17 @@ impl Engine<'_> {
                 origin: origin.clone(),
                 source,
             })?;
-        let policy = written.map(|written| self.compile(network, networks, written, origin));
+        let policy = written.map(|written| self.engine.compile(network, networks, written, origin));
         Ok(checked(network, policy.transpose()?))
     }
+}
 
-    /// Where an address is, seen from the host.
-    ///
-    /// # Errors
-    /// [`ApplyError`] when the routes cannot be read.
-    pub fn route_lookup(&mut self, address: IpAddr) -> Result<RouteLookup, ApplyError> {
-        let (_, deadline) = self.configure_or_default();
-        Ok(self.system.route_lookup(address, deadline)?)
-    }
-
-    /// Whether the host passes packets of a family on.
-    pub fn passes_on(&mut self, family: Family) -> bool {
-        self.system.passes_on(family)
+fn own_file(paths: &Paths, network: &Network) -> OwnFile {
+    let path = file_of(paths, OwnerKind::Network, &network.name);
+    if path.exists() {
+        OwnFile::There(path)
+    } else {
+        OwnFile::Missing(path)
     }
 }
 

@@ -37,6 +37,12 @@ impl Domain {
         Self::with_uuid(root, uuid_of)
     }
 
+    /// Reads a file with a `<domain>` of libvirt's; nothing when it cannot be understood.
+    #[must_use]
+    pub fn read(xml: &[u8]) -> Option<Self> {
+        Self::from_element(&Element::parse(xml).ok()?).ok()
+    }
+
     /// Reads a `<domain>` as it is given to `virsh define`: libvirt finds a UUID, here the nil one,
     /// where there is none.
     ///

@@ -113,14 +113,14 @@ impl Event {
     /// [`EventError`] when the XML holds no network.
     pub fn network(operation: NetworkOperation, stdin: &[u8]) -> Result<Self, EventError> {
         let root = Element::parse(stdin)?;
-        let network = root
-            .child("network")
-            .ok_or_else(|| root.problem("expected <hookData> with a <network>"))?;
-        let port = root.child("networkport");
+        let problem = root.problem("expected <hookData> with a <network>");
+        let port = root.child("networkport").map(NetworkPort::from_element);
+        // A line is told as `virsh net-dumpxml` shows it.
+        let network = root.into_child("network").ok_or(problem)?;
         Ok(Self::Network {
             operation,
-            network: Network::from_element(network)?,
-            port: port.map(NetworkPort::from_element).transpose()?.flatten(),
+            network: Network::from_element(&network)?,
+            port: port.transpose()?.flatten(),
         })
     }
 }

@@ -124,6 +124,18 @@ impl Network {
         Self::with(root, uuid_of(root)?, bridge)
     }
 
+    /// Reads a file with a `<network>` of libvirt's, or with the `<hookData>` that portero kept up to 0.1.0;
+    /// nothing when it cannot be understood.
+    #[must_use]
+    pub fn read(xml: &[u8]) -> Option<Self> {
+        let root = Element::parse(xml).ok()?;
+        let network = match root.name() {
+            "hookData" => root.child("network")?,
+            _ => &root,
+        };
+        Self::from_element(network).ok()
+    }
+
     /// Reads a `<network>` as it is given to `virsh net-define`: libvirt finds a UUID, here the nil
     /// one, where there is none, and a bridge, here `virbr0`, where there is none or `virbr%d`.
     ///

@@ -9,6 +9,8 @@ use quick_xml::Reader;
 pub struct Status<'a> {
     /// The domain's process, once there is one.
     pub process: Option<u32>,
+    /// Whether the domain is paused (`virsh suspend`).
+    pub is_paused: bool,
     /// The object's own element, as it stands in the file.
     pub object: &'a str,
 }
@@ -34,8 +36,11 @@ impl<'a> Status<'a> {
                     reader.read_to_end(child.name()).ok()?;
                     if child.name().as_ref() == object.as_bytes() {
                         let object = text.get(start..position(&reader)?)?;
-                        let process = process(&root);
-                        return Some(Self { process, object });
+                        return Some(Self {
+                            process: process(&root),
+                            is_paused: attribute(&root, "state").as_deref() == Some("paused"),
+                            object,
+                        });
                     }
                 }
                 XmlEvent::End(_) | XmlEvent::Eof => return None,
@@ -51,9 +56,12 @@ fn position(reader: &Reader<&[u8]>) -> Option<usize> {
 
 /// libvirt writes 0 for a process that is not there yet.
 fn process(root: &BytesStart<'_>) -> Option<u32> {
-    let pid = root.try_get_attribute("pid").ok()??;
-    let pid = std::str::from_utf8(&pid.value).ok()?;
-    pid.parse().ok().filter(|pid| *pid > 0)
+    attribute(root, "pid")?.parse().ok().filter(|pid| *pid > 0)
+}
+
+fn attribute(root: &BytesStart<'_>, name: &str) -> Option<String> {
+    let attribute = root.try_get_attribute(name).ok()??;
+    String::from_utf8(attribute.value.into_owned()).ok()
 }
 
 #[cfg(test)]
@@ -68,9 +76,15 @@ mod tests {
              <job/>{domain}\n<more/></domstatus>"
         );
         let status = Status::read(file.as_bytes(), "domain");
-        let process = Some(42);
-        let object = domain;
-        assert_eq!(status, Some(Status { process, object }));
+        let expected = Status {
+            process: Some(42),
+            is_paused: false,
+            object: domain,
+        };
+        assert_eq!(status, Some(expected));
+        let paused = file.replace("running", "paused");
+        let status = Status::read(paused.as_bytes(), "domain");
+        assert!(status.is_some_and(|status| status.is_paused));
     }
 
     #[test]

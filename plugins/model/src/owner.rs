@@ -1,6 +1,6 @@
 //! Who a rule belongs to.
 
-use portero_libvirt::ObjectName;
+use portero_libvirt::{Domain, Network, ObjectName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
@@ -39,6 +39,18 @@ pub struct Owner {
     pub uuid: Uuid,
     /// The object's name, for people.
     pub name: String,
+}
+
+impl From<&Domain> for Owner {
+    fn from(domain: &Domain) -> Self {
+        Self::new(OwnerKind::Domain, domain.uuid, &domain.name)
+    }
+}
+
+impl From<&Network> for Owner {
+    fn from(network: &Network) -> Self {
+        Self::new(OwnerKind::Network, network.uuid, &network.name)
+    }
 }
 
 impl Owner {

@@ -1,7 +1,7 @@
 //! Refuses host ports that are somebody else's: another forward's, or a program's on the host.
 
 use crate::index::Index;
-use crate::{Forward, ForwardError, Limits};
+use crate::{ErrorKind, Forward, ForwardError, Limits};
 use portero_model::{Claim, Owner, Protocol, Ruleset};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -62,7 +62,7 @@ pub fn check_own(forwards: &[Forward]) -> Result<(), ForwardError> {
         for claim in &claims {
             if let Some((other, _)) = earlier.first_in_conflict(claim) {
                 let (claim, line) = (claim.clone(), forwards[other].line);
-                return Err(forward.error(Refusal::Twice { claim, line }));
+                return Err(forward.error(ErrorKind::Invalid, Refusal::Twice { claim, line }));
             }
         }
         for claim in claims {
@@ -94,7 +94,9 @@ pub fn check_others<'a>(
         for held in &other.claims {
             if let Some((index, claim)) = own.first_in_conflict(held) {
                 let (claim, holder) = (claim.clone(), other.owner.clone());
-                return Err(forwards[index].error(Refusal::Held { claim, holder }));
+                return Err(
+                    forwards[index].error(ErrorKind::Taken, Refusal::Held { claim, holder })
+                );
             }
         }
     }
@@ -118,11 +120,14 @@ pub fn check_listeners(
                 would_take(&claim, listener) && !limits.may_take_from_listener(listener.port)
             });
             if let Some(Listener { address, port, .. }) = taken.copied() {
-                return Err(forward.error(Refusal::Listening {
-                    claim,
-                    address,
-                    port,
-                }));
+                return Err(forward.error(
+                    ErrorKind::Unpermitted,
+                    Refusal::Listening {
+                        claim,
+                        address,
+                        port,
+                    },
+                ));
             }
         }
     }

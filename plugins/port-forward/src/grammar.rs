@@ -32,6 +32,17 @@ pub struct Forward {
     pub line: usize,
 }
 
+/// Whose turn it is when a forward cannot be had: advice goes by this, never by the words of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Whoever wrote it: it is not as it has to be.
+    Invalid,
+    /// The administrator: `[limits]` of portero.toml can permit it.
+    Unpermitted,
+    /// Nobody, while another forward has the port.
+    Taken,
+}
+
 /// Something wrong with a forward: where, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{origin}, {problem}")]
@@ -40,6 +51,8 @@ pub struct ForwardError {
     pub origin: Origin,
     /// The element and what is wrong with it.
     pub problem: Problem,
+    /// Who can do something about it.
+    pub kind: ErrorKind,
 }
 
 impl Forward {
@@ -56,7 +69,7 @@ impl Forward {
     }
 
     /// An error at this element.
-    pub fn error(&self, reason: impl fmt::Display) -> ForwardError {
+    pub fn error(&self, kind: ErrorKind, reason: impl fmt::Display) -> ForwardError {
         ForwardError {
             origin: self.origin.clone(),
             problem: Problem {
@@ -64,6 +77,7 @@ impl Forward {
                 element: "portForward".to_owned(),
                 reason: reason.to_string(),
             },
+            kind,
         }
     }
 
@@ -96,6 +110,7 @@ pub fn parse(
     parse_all(root, kind, origin).map_err(|problem| ForwardError {
         origin: origin.clone(),
         problem,
+        kind: ErrorKind::Invalid,
     })
 }
 

@@ -12,7 +12,7 @@ mod ranges;
 
 pub use address::address_of;
 pub use check::{check_listeners, check_others, check_own, Listener, Refusal};
-pub use grammar::{network, parse, Forward, ForwardError};
+pub use grammar::{network, parse, ErrorKind, Forward, ForwardError};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
 pub use plan::{plan_domain, plan_network, Attachment, Plan};

@@ -1,7 +1,7 @@
 //! What forwards may claim: the `[limits]` of /etc/portero/portero.toml.
 
 use crate::grammar::network;
-use crate::{Forward, ForwardError};
+use crate::{ErrorKind, Forward, ForwardError};
 use ipnet::IpNet;
 use portero_model::{Origin, PortRange};
 use serde::de::{self, Deserializer};
@@ -69,10 +69,13 @@ impl Limits {
             ];
             for (count, most, what, setting) in too_many {
                 if count > most {
-                    return Err(forward.error(format!(
-                        "with this one it is {count} {what}, expected at most {most} in all \
+                    return Err(forward.error(
+                        ErrorKind::Unpermitted,
+                        format!(
+                            "with this one it is {count} {what}, expected at most {most} in all \
                          (permit more as '{setting}' under [limits] in portero.toml)"
-                    )));
+                        ),
+                    ));
                 }
             }
         }
@@ -96,22 +99,30 @@ impl Limits {
                     .collect();
             }
             if let Some(refused) = left.first() {
-                return Err(forward.error(format!(
-                    "host port {refused} is not among the ports that [limits] in portero.toml \
+                return Err(forward.error(
+                    ErrorKind::Unpermitted,
+                    format!(
+                        "host port {refused} is not among the ports that [limits] in portero.toml \
                      permits"
-                )));
+                    ),
+                ));
             }
         }
         let open = everything().iter().all(|net| self.addresses.contains(net));
         match forward.address {
             Some(address) if !self.addresses.iter().any(|net| net.contains(&address)) => {
-                Err(forward.error(format!(
-                    "host address {address} is not among the addresses that [limits] in \
+                Err(forward.error(
+                    ErrorKind::Unpermitted,
+                    format!(
+                        "host address {address} is not among the addresses that [limits] in \
                      portero.toml permits"
-                )))
+                    ),
+                ))
             }
-            None if !open => Err(forward
-                .error("address is missing, expected one that [limits] in portero.toml permits")),
+            None if !open => Err(forward.error(
+                ErrorKind::Unpermitted,
+                "address is missing, expected one that [limits] in portero.toml permits",
+            )),
             _ => Ok(()),
         }
     }

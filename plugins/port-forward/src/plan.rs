@@ -1,7 +1,7 @@
 //! From forwards to rules: finds each guest's address and says what is still missing.
 
 use crate::address::{address_of, holds, network_of, reserved_for};
-use crate::{Forward, ForwardError, Lease};
+use crate::{ErrorKind, Forward, ForwardError, Lease};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network};
 use portero_model::{Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
@@ -78,11 +78,14 @@ pub fn plan_network(
     let mut plan = Plan::empty(owner);
     for forward in forwards {
         let Some(guest) = forward.guest else {
-            return Err(forward.error("guest is missing, expected the guest's address"));
+            return Err(forward.error(
+                ErrorKind::Invalid,
+                "guest is missing, expected the guest's address",
+            ));
         };
         let bridge = routed_bridge(forward, network)?;
         if !holds(network, guest) {
-            return Err(forward.error(outside(guest, &[network])));
+            return Err(forward.error(ErrorKind::Invalid, outside(guest, &[network])));
         }
         let target = Target {
             guest,
@@ -219,7 +222,7 @@ fn find_given<'a>(
         .find(|candidate| candidate.network.is_none())
     {
         Some(unknown) => Ok(Found::Nothing(inactive(unknown))),
-        None => Err(forward.error(outside(guest, &known))),
+        None => Err(forward.error(ErrorKind::Invalid, outside(guest, &known))),
     }
 }
 
@@ -242,10 +245,13 @@ fn refuse_others(
     let is_own = |mac: &MacAddress| attachments.iter().any(|own| own.mac == *mac);
     match holders.flatten().find(|holder| !is_own(holder)) {
         None => Ok(()),
-        Some(holder) => Err(forward.error(format!(
+        Some(holder) => Err(forward.error(
+            ErrorKind::Invalid,
+            format!(
             "guest address {guest} is reserved for {holder}, expected one of this domain's own \
              (metadata of its network, or a file in /etc/portero, may name any guest's)"
-        ))),
+        ),
+        )),
     }
 }
 
@@ -289,15 +295,21 @@ fn routed_bridge<'a>(
     network: &'a Network,
 ) -> Result<&'a InterfaceName, ForwardError> {
     if !network.mode.is_routed_by_host() {
-        return Err(forward.error(format!(
+        return Err(forward.error(
+            ErrorKind::Invalid,
+            format!(
             "guests of network '{}' are not behind this host, expected a network with forward mode \
              nat, route or open, or an isolated one",
             network.name.as_str().escape_debug()
-        )));
+        ),
+        ));
     }
     network.bridge.as_ref().ok_or_else(|| {
         let name = network.name.as_str().escape_debug();
-        forward.error(format!("network '{name}' has no bridge"))
+        forward.error(
+            ErrorKind::Invalid,
+            format!("network '{name}' has no bridge"),
+        )
     })
 }
 

@@ -205,6 +205,28 @@ impl Element {
             .find(|child| child.namespace().is_none() && child.name() == name)
     }
 
+    /// That child as a document of its own, with its lines counted from 1.
+    #[must_use]
+    pub fn into_child(mut self, name: &str) -> Option<Element> {
+        let mut child = self.child(name)?.clone();
+        let before = child.line() - 1;
+        // Nobody else has it now, so that it can be changed in place.
+        if let Some(node) = Arc::get_mut(&mut self.0) {
+            node.children.clear();
+        }
+        child.count_without(before);
+        Some(child)
+    }
+
+    fn count_without(&mut self, lines: usize) {
+        if let Some(node) = Arc::get_mut(&mut self.0) {
+            node.line -= lines;
+            for child in &mut node.children {
+                child.count_without(lines);
+            }
+        }
+    }
+
     /// All children of libvirt's own (no namespace) with this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> + 'a {
         self.0

@@ -2,7 +2,7 @@
 //! each group.
 
 use portero_libvirt::{Network, ObjectName};
-use portero_model::{Owner, OwnerKind, Ruleset};
+use portero_model::{Owner, Ruleset};
 use portero_routed_policy::{compile, Compiled, Context, Group, WrittenPolicy};
 use portero_xml::Element;
 use std::fs;
@@ -105,7 +105,7 @@ pub(crate) fn compile_in(
 /// A network's ruleset with nothing but its policy.
 #[must_use]
 pub fn ruleset(network: &Network, compiled: Compiled) -> Ruleset {
-    let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+    let owner = Owner::from(network);
     Ruleset {
         policy: Some(compiled.policy),
         ..Ruleset::empty(owner)

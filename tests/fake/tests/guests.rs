@@ -2,6 +2,7 @@
 
 use portero_engine::Engine;
 use portero_fake::Machine;
+use portero_inventory::Snapshot;
 use portero_libvirt::{Event, NetworkOperation};
 use portero_system::{Log, LogSink, Paths};
 use std::fs;
@@ -38,7 +39,9 @@ fn write(root: &Path, path: &str, content: &str) {
 fn guests(root: &Path, machine: &mut Machine) -> Vec<String> {
     let mut log = Log::new(LogSink::Memory(Vec::new()));
     let mut engine = Engine::new(Paths::below(root), machine, &mut log);
-    let guests = engine.guests().expect("guests");
+    let guests = Snapshot::take(&mut engine)
+        .and_then(|mut snapshot| snapshot.guests())
+        .expect("guests");
     let texts = guests.iter().map(|guest| {
         let name = guest.name.as_ref().map_or("-", |name| name.as_str());
         let mut text = format!("{name} {:02x}", guest.uuid.as_bytes()[15]);

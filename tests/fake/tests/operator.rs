@@ -1,8 +1,9 @@
 //! What the operator is told of networks on a machine in memory, with both firewalls.
 
-use portero_engine::{ActiveNetwork, ApplyError, Checked, Engine, OwnFile, Subject};
+use portero_engine::{ApplyError, Engine};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
+use portero_inventory::{ActiveNetwork, Checked, OwnFile, Snapshot, Subject};
 use portero_libvirt::{Event, NetworkOperation, ObjectName};
 use portero_model::{Counter, Family, Way};
 use portero_system::{Log, LogSink, Paths, RouteLookup};
@@ -70,7 +71,7 @@ impl World {
     }
 
     fn networks(&mut self) -> Vec<ActiveNetwork> {
-        self.engine(|engine| engine.networks()).expect("networks")
+        self.engine(|engine| snapshot(engine).networks())
     }
 
     fn write(&self, path: &str, text: &str) -> std::path::PathBuf {
@@ -81,7 +82,7 @@ impl World {
     }
 
     fn check(&mut self, subject: Subject<'_>) -> Result<Checked, String> {
-        let checked = self.engine(|engine| engine.check_policy(subject));
+        let checked = self.engine(|engine| snapshot(engine).check_policy(subject));
         let root = self.root.path().display().to_string();
         checked.map_err(|error| error.to_string().replace(&root, ""))
     }
@@ -92,6 +93,10 @@ impl World {
             network: None,
         })
     }
+}
+
+fn snapshot<'s, 'a>(engine: &'s mut Engine<'a>) -> Snapshot<'s, 'a> {
+    Snapshot::take(engine).expect("a snapshot")
 }
 
 fn name(text: &str) -> ObjectName {
@@ -113,7 +118,7 @@ fn networks_are_told_with_what_they_were_given() {
         let written = web.written_as_given().expect("as given");
         assert_eq!(written.written.rules.len(), 3);
         assert_eq!(written.origin.to_string(), "metadata of network 'web'");
-        let warning = "rule in line 4: network 'gone' is not active, so nobody is of it";
+        let warning = "rule in line 3: network 'gone' is not active, so nobody is of it";
         assert_eq!(written.compiled.warnings, [warning]);
         let file = world.paths().config.join("networks/web.xml");
         assert_eq!(web.file, OwnFile::Missing(file));
@@ -159,7 +164,7 @@ fn clauses_are_told_with_what_they_counted() {
             .collect();
         let networks = world.networks();
         let given = networks[0].given.as_ref().expect("what was given");
-        let counters = world.engine(|engine| engine.counters(&[given]));
+        let counters = world.engine(|engine| snapshot(engine).counters(&[given]));
         let counters = counters.expect("counters").pop().expect("of one");
         let of = |clause: &str| counters.get(&(Way::In, clause.to_owned())).copied();
         // Both families' rules of iptables count the same here.
@@ -169,7 +174,7 @@ fn clauses_are_told_with_what_they_counted() {
         assert_eq!(of("in 2"), Some(counter(0, 0)));
         assert_eq!(of("replies"), None);
         world.machine.flush();
-        let counters = world.engine(|engine| engine.counters(&[given]));
+        let counters = world.engine(|engine| snapshot(engine).counters(&[given]));
         assert!(counters.expect("counters")[0].is_empty());
     }
 }
@@ -269,7 +274,7 @@ fn a_policy_is_checked_without_being_given() {
 #[test]
 fn the_host_is_told_as_it_is() {
     let mut world = World::new(Firewall::Nftables);
-    let facts = world.engine(|engine| engine.host_facts());
+    let facts = world.engine(|engine| snapshot(engine).host_facts());
     let missing: Vec<&str> = facts
         .missing_hooks
         .iter()
@@ -297,7 +302,7 @@ fn the_host_is_told_as_it_is() {
     set_mode(0o644);
     assert_eq!(
         world
-            .engine(|engine| engine.host_facts())
+            .engine(|engine| snapshot(engine).host_facts())
             .missing_hooks
             .len(),
         3
@@ -305,7 +310,7 @@ fn the_host_is_told_as_it_is() {
     set_mode(0o755);
     world.machine.passes_on = true;
     world.machine.judges_bridged = true;
-    let facts = world.engine(|engine| engine.host_facts());
+    let facts = world.engine(|engine| snapshot(engine).host_facts());
     let missing: Vec<&str> = facts
         .missing_hooks
         .iter()

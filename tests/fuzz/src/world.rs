@@ -5,6 +5,7 @@ use crate::{script, Reached};
 use portero_engine::{ApplyError, Engine};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
+use portero_inventory::Snapshot;
 use portero_libvirt::{Event, Hook, OnFailure};
 use portero_system::{Log, LogSink, Paths, Severity};
 use std::cell::RefCell;
@@ -267,7 +268,9 @@ impl World {
 
     /// A comparison would change nothing, and what is shown of the state are lines.
     fn is_settled(&mut self) {
-        let owners = self.engine(|engine| engine.status()).expect("a status");
+        let owners = self
+            .engine(|engine| Snapshot::take(engine)?.owners())
+            .expect("a status");
         for waiting in owners.iter().flat_map(|owner| &owner.record.pending) {
             one_line(&waiting.reason);
         }

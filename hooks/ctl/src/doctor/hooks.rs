@@ -2,8 +2,8 @@
 //! run.
 
 use super::value::{Facts, Finding};
-use portero_engine::{DesiredForwards, HostFacts, MissingHook, ObjectState};
 use portero_inventory::{Daemon, HookLink};
+use portero_inventory::{DesiredForwards, HostFacts, MissingHook, ObjectState};
 use portero_libvirt::Nic;
 use portero_trace::word;
 
@@ -17,7 +17,7 @@ pub(super) fn hooks(facts: &Facts) -> Vec<Finding> {
 
 /// Daemons that have looked for hooks before ours were there.
 pub(super) fn daemons(facts: &Facts) -> Vec<Finding> {
-    stale(&facts.daemons, &facts.hook_links, &untold(&facts.wishes))
+    stale(&facts.daemons, &facts.hook_links, &untold(&facts.desired))
 }
 
 /// Everything that keeps libvirt from running the hooks.
@@ -25,10 +25,10 @@ pub(crate) fn troubles(
     host: &HostFacts,
     daemons: &[Daemon],
     links: &[HookLink],
-    wishes: &[DesiredForwards],
+    desired: &[DesiredForwards],
 ) -> Vec<Finding> {
     let mut findings = missing(host);
-    findings.extend(stale(daemons, links, &untold(wishes)));
+    findings.extend(stale(daemons, links, &untold(desired)));
     findings
 }
 
@@ -58,15 +58,17 @@ fn missing_one(hook: &MissingHook) -> Finding {
 }
 
 /// Running domains on virtual networks of whose interfaces no hook has told.
-fn untold(wishes: &[DesiredForwards]) -> Vec<String> {
-    let untold = wishes.iter().filter(|wish| {
-        let portero_engine::Object::Domain(domain) = &wish.object else {
+fn untold(desired: &[DesiredForwards]) -> Vec<String> {
+    let untold = desired.iter().filter(|forwards| {
+        let portero_inventory::Object::Domain(domain) = &forwards.object else {
             return false;
         };
         let is_on_network = |nic: &Nic| nic.network.is_some();
-        wish.life != ObjectState::Off && !wish.was_told && domain.nics.iter().any(is_on_network)
+        forwards.state != ObjectState::Off
+            && !forwards.was_told
+            && domain.nics.iter().any(is_on_network)
     });
-    untold.map(|wish| wish.owner.to_string()).collect()
+    untold.map(|forwards| forwards.owner.to_string()).collect()
 }
 
 /// Daemons that run since before a hook was there. A hook that was replaced is as new, so that is not

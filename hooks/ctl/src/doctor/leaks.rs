@@ -2,7 +2,7 @@
 
 use super::mend::plain_policy;
 use super::value::{Facts, Finding};
-use portero_engine::ActiveNetwork;
+use portero_inventory::ActiveNetwork;
 use portero_libvirt::{ForwardMode, Network};
 use portero_model::{Family, Verdict};
 use portero_routed_policy::{explain, At, End, Packet, PacketPath, Protocol, Routing};

@@ -1,6 +1,6 @@
 //! Commands that mend what was found, as a shell takes them.
 
-use portero_engine::{ActiveNetwork, OwnFile};
+use portero_inventory::{ActiveNetwork, OwnFile};
 use portero_trace::word;
 use portero_xml::NAMESPACE;
 

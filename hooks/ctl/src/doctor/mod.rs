@@ -135,9 +135,9 @@ fn text(report: &Report) -> String {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 pub(super) mod tests {
     use super::*;
-    use portero_engine::{ActiveNetwork, OwnFile};
+    use portero_inventory::{ActiveNetwork, OwnFile};
     use portero_libvirt::Network;
-    use portero_model::{Owner, OwnerKind, Policy, Ruleset};
+    use portero_model::{Owner, Policy, Ruleset};
     use portero_xml::Element;
     use std::collections::BTreeMap;
 
@@ -167,7 +167,7 @@ pub(super) mod tests {
 
     /// The same network with a policy that says nothing.
     pub(in crate::doctor) fn with_policy(mut one: ActiveNetwork) -> ActiveNetwork {
-        let owner = Owner::new(OwnerKind::Network, one.network.uuid, &one.network.name);
+        let owner = Owner::from(&one.network);
         one.given = Some(Ruleset {
             policy: Some(Policy {
                 bridge: "br".to_owned(),

@@ -32,7 +32,7 @@ pub(super) fn backend(facts: &Facts) -> Vec<Finding> {
 }
 
 /// portero's rules where libvirt's are not: what libvirt rejects can be accepted nowhere else.
-pub(crate) fn misplaced(backends: portero_engine::Backends) -> Option<Finding> {
+pub(crate) fn misplaced(backends: portero_inventory::Backends) -> Option<Finding> {
     let (configured, libvirt) = (backends.configured?, backends.libvirt?);
     (configured != libvirt).then(|| Finding {
         finding: format!(
@@ -156,8 +156,8 @@ fn permission(denial: &Denial) -> String {
 mod tests {
     use super::*;
     use crate::doctor::tests::facts;
-    use portero_engine::Backends;
     use portero_firewall::Firewall;
+    use portero_inventory::Backends;
     use std::time::{Duration, SystemTime};
 
     #[test]

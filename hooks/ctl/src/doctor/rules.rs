@@ -43,13 +43,14 @@ pub(super) fn firewall(facts: &Facts) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::doctor::tests::{facts, network};
-    use portero_engine::{ApplyError, OwnerStatus, Phase, Record};
-    use portero_model::{Owner, OwnerKind, Ruleset};
+    use portero_engine::{ApplyError, Phase, Record};
+    use portero_inventory::OwnerStatus;
+    use portero_model::{Owner, Ruleset};
 
     #[test]
     fn what_is_written_wrong_and_what_is_gone_is_found() {
         let mut lan = network("my lan", 1, "");
-        let owner = Owner::new(OwnerKind::Network, lan.network.uuid, &lan.network.name);
+        let owner = Owner::from(&lan.network);
         lan.written = Err(ApplyError::NoGroup {
             path: "/etc/portero/groups/us.xml".into(),
         });

@@ -1,7 +1,8 @@
 //! What checks look at, and what they find.
 
-use portero_engine::{
-    ActiveNetwork, ApplyError, Backends, DesiredForwards, Engine, HostFacts, OwnerStatus,
+use portero_engine::{ApplyError, Engine};
+use portero_inventory::{
+    ActiveNetwork, Backends, DesiredForwards, HostFacts, OwnerStatus, Snapshot,
 };
 use portero_inventory::{Daemon, Denial, HookLink};
 use portero_system::{Deadline, Linux, Paths};
@@ -22,7 +23,7 @@ pub(super) struct Facts {
     /// The host itself.
     pub(super) host: HostFacts,
     /// What everybody wants.
-    pub(super) wishes: Vec<DesiredForwards>,
+    pub(super) desired: Vec<DesiredForwards>,
     /// Which firewall is used by whom.
     pub(super) backends: Backends,
     /// libvirt's daemons.
@@ -44,7 +45,11 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn gather(engine: &mut Engine<'_>) -> Result<Self, ApplyError> {
         let paths = Paths::default();
-        let networks = engine.networks()?;
+        let mut snapshot = Snapshot::take(engine)?;
+        let networks = snapshot.networks();
+        let (owners, host) = (snapshot.owners()?, snapshot.host_facts());
+        let (desired, backends) = (snapshot.desired_forwards()?, snapshot.backends()?);
+        drop(snapshot);
         let bridge = |name: &str| {
             let mut bridges = networks
                 .iter()
@@ -59,10 +64,10 @@ impl Facts {
         let profile = paths.etc.join("apparmor.d/local/usr.sbin.libvirtd");
         let profile = std::fs::metadata(profile).and_then(|file| file.modified());
         Ok(Self {
-            owners: engine.status()?,
-            host: engine.host_facts(),
-            wishes: engine.desired_forwards()?,
-            backends: engine.backends()?,
+            owners,
+            host,
+            desired,
+            backends,
             daemons: portero_inventory::daemons(),
             hook_links: portero_inventory::hook_links(&paths),
             rules: portero_inventory::foreign_rules(Deadline::after(RULES)),

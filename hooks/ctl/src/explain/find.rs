@@ -1,8 +1,8 @@
-//! Finds who wants a port and where it leads, among everybody's wishes and rules.
+//! Finds who wants a port and where it leads, among what everybody wants and was given.
 
-use super::value::{Asked, Owner, Wanted, Written};
+use super::value::{Asked, Owner, Refusal, Wanted, Written};
 use ipnet::IpNet;
-use portero_engine::{DesiredForwards, Guest, ObjectState, OwnerStatus};
+use portero_inventory::{DesiredForwards, Guest, ObjectState, OwnerStatus};
 use portero_model::{Arrives, Claim, Family, Origin, OwnerKind, ToHost};
 use portero_port_forward::Forward;
 use std::net::IpAddr;
@@ -50,33 +50,33 @@ fn packet(asked: &Asked) -> ToHost<'static> {
     }
 }
 
-/// The wish that is about the port: of those that could have it now, if there are any.
-pub(super) fn wish<'a>(
+/// Who wants the port: one that could have it now, if there is any.
+pub(super) fn who_wants<'a>(
     asked: &Asked,
-    wishes: &'a [DesiredForwards],
+    desired: &'a [DesiredForwards],
 ) -> Option<&'a DesiredForwards> {
-    let wants = |wish: &&DesiredForwards| {
-        let now = wish.written.as_deref().unwrap_or_default().iter();
-        let mut all = now.chain(&wish.from_next_start);
+    let wants = |forwards: &&DesiredForwards| {
+        let now = forwards.written.as_deref().unwrap_or_default().iter();
+        let mut all = now.chain(&forwards.from_next_start);
         all.any(|forward| is_about(forward, asked))
     };
-    let serves = |wish: &&DesiredForwards| {
-        let mut now = wish.written.as_deref().unwrap_or_default().iter();
+    let serves = |forwards: &&DesiredForwards| {
+        let mut now = forwards.written.as_deref().unwrap_or_default().iter();
         now.any(|forward| is_about(forward, asked) && takes_client(forward, asked))
     };
-    let rank = |wish: &&DesiredForwards| {
-        let life = match wish.life {
+    let rank = |forwards: &&DesiredForwards| {
+        let state = match forwards.state {
             ObjectState::Running => 0,
             ObjectState::Paused => 1,
             ObjectState::Off => 2,
         };
-        (!serves(wish), life)
+        (!serves(forwards), state)
     };
-    wishes.iter().filter(wants).min_by_key(rank)
+    desired.iter().filter(wants).min_by_key(rank)
 }
 
 /// Where the port leads, if anybody was given it.
-pub(super) fn lead(
+pub(super) fn dnat_match(
     asked: &Asked,
     owners: &[OwnerStatus],
 ) -> Option<(DnatMatch, portero_model::Owner)> {
@@ -97,22 +97,22 @@ pub(super) fn lead(
     })
 }
 
-/// What has come of a wish that has no rules; `refusal` is why the hooks would refuse it.
+/// What has come of forwards that have no rules; `refusal` is why the hooks would refuse it.
 pub(super) fn wanted(
     asked: &Asked,
-    wish: &DesiredForwards,
+    forwards: &DesiredForwards,
     owners: &[OwnerStatus],
     guests: &[Guest],
     networks: &[&str],
-    refusal: Option<String>,
+    refusal: Option<Refusal>,
 ) -> Wanted {
-    let owner = owner(&wish.owner, wish.life);
-    let now = wish.written.as_deref().unwrap_or_default();
+    let owner = owner(&forwards.owner, forwards.state);
+    let now = forwards.written.as_deref().unwrap_or_default();
     let about: Vec<&Forward> = now.iter().filter(|one| is_about(one, asked)).collect();
     if about.is_empty() {
-        let mut later = wish.from_next_start.iter();
+        let mut later = forwards.from_next_start.iter();
         let spec = later.find(|one| is_about(one, asked)).map(spec);
-        return match (wish.life, spec) {
+        return match (forwards.state, spec) {
             (ObjectState::Off, _) => Wanted::Off { owner, refusal },
             (_, spec) => Wanted::Later {
                 owner,
@@ -120,7 +120,7 @@ pub(super) fn wanted(
             },
         };
     }
-    if wish.life == ObjectState::Off {
+    if forwards.state == ObjectState::Off {
         return Wanted::Off { owner, refusal };
     }
     if let (false, Some(source)) = (
@@ -134,14 +134,16 @@ pub(super) fn wanted(
     }
     let status = owners.iter().find(|status| {
         let known = &status.record.ruleset.owner;
-        (known.kind, known.uuid) == (wish.owner.kind, wish.owner.uuid)
+        (known.kind, known.uuid) == (forwards.owner.kind, forwards.owner.uuid)
     });
     let waiting = status.and_then(|status| {
         let mut pending = status.record.pending.iter();
         pending.find(|waiting| waiting.claims.iter().any(|claim| is_claimed(claim, asked)))
     });
     if let Some(waiting) = waiting {
-        let guest = guests.iter().find(|guest| guest.uuid == wish.owner.uuid);
+        let guest = guests
+            .iter()
+            .find(|guest| guest.uuid == forwards.owner.uuid);
         let nics = guest.map_or(&[][..], |guest| &guest.nics);
         let names = nics.iter().filter_map(|nic| nic.network.as_deref());
         let mut inactive = names.filter(|name| !networks.contains(name));
@@ -152,11 +154,11 @@ pub(super) fn wanted(
             inactive: inactive.next().map(str::to_owned),
         };
     }
-    match (refusal, &wish.written) {
-        (Some(reason), _) => Wanted::Refused { owner, reason },
+    match (refusal, &forwards.written) {
+        (Some(refusal), _) => Wanted::Refused { owner, refusal },
         (None, Err(error)) => Wanted::Refused {
             owner,
-            reason: error.to_string(),
+            refusal: error.into(),
         },
         (None, Ok(_)) => Wanted::Untold { owner },
     }
@@ -169,21 +171,21 @@ fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
 }
 
 /// An object as it is said.
-pub(super) fn owner(owner: &portero_model::Owner, life: ObjectState) -> Owner {
+pub(super) fn owner(owner: &portero_model::Owner, state: ObjectState) -> Owner {
     Owner {
         kind: owner.kind.name(),
         name: owner.name.clone(),
-        life,
+        state,
     }
 }
 
 /// The forward that is about the port, where `portero forward` can change it.
-pub(super) fn written(asked: &Asked, wish: &DesiredForwards) -> Option<Written> {
-    let now = wish.written.as_deref().unwrap_or_default();
+pub(super) fn written(asked: &Asked, forwards: &DesiredForwards) -> Option<Written> {
+    let now = forwards.written.as_deref().unwrap_or_default();
     let forward = now.iter().find(|one| is_about(one, asked))?;
     let is_simple = forward.mappings.len() == 1 && forward.interface.is_none();
     let is_metadata = matches!(forward.origin, Origin::Metadata(_));
-    let is_domain = wish.owner.kind == OwnerKind::Domain;
+    let is_domain = forwards.owner.kind == OwnerKind::Domain;
     (is_simple && is_metadata && is_domain).then(|| Written {
         spec: spec(forward),
         without_guest: spec(&Forward {

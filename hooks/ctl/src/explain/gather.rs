@@ -5,8 +5,9 @@ use super::find::{self, DnatMatch};
 use super::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way};
 use crate::doctor::{misplaced, troubles, Finding};
 use crate::policy::{end, rulings};
-use portero_engine::{
-    ActiveNetwork, ApplyError, DesiredForwards, Engine, Guest, ObjectState, OwnerStatus,
+use portero_engine::{ApplyError, Engine};
+use portero_inventory::{
+    ActiveNetwork, DesiredForwards, Guest, ObjectState, OwnerStatus, Snapshot,
 };
 use portero_inventory::{Answer, Heard};
 use portero_libvirt::{ForwardMode, Subnet};
@@ -40,7 +41,7 @@ const ANYBODY: [(Family, IpAddr); 2] = [
 
 /// What the host has, whatever is asked.
 struct Known {
-    wishes: Vec<DesiredForwards>,
+    desired: Vec<DesiredForwards>,
     owners: Vec<OwnerStatus>,
     networks: Vec<ActiveNetwork>,
     guests: Vec<Guest>,
@@ -54,25 +55,29 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         let addresses = one.addresses.into_iter();
         addresses.map(move |net| (name.clone(), net.addr()))
     });
+    let mut snapshot = Snapshot::take(engine)?;
     let known = Known {
         own: addresses.collect(),
-        networks: engine.networks()?,
-        owners: engine.status()?,
-        wishes: engine.desired_forwards()?,
-        guests: engine.guests()?,
+        networks: snapshot.networks(),
+        owners: snapshot.owners()?,
+        desired: snapshot.desired_forwards()?,
+        guests: snapshot.guests()?,
     };
-    let wish = find::wish(&asked, &known.wishes);
-    let lead = find::lead(&asked, &known.owners);
-    let wanted = match (&lead, wish) {
+    let forwards = find::who_wants(&asked, &known.desired);
+    let lead = find::dnat_match(&asked, &known.owners);
+    let wanted = match (&lead, forwards) {
         (Some((_, owner)), _) => {
-            let wish = known.wishes.iter().find(|one| one.owner.uuid == owner.uuid);
-            let life = wish.map_or(ObjectState::Running, |wish| wish.life);
+            let forwards = known
+                .desired
+                .iter()
+                .find(|one| one.owner.uuid == owner.uuid);
+            let state = forwards.map_or(ObjectState::Running, |forwards| forwards.state);
             Wanted::Given {
-                owner: find::owner(owner, life),
+                owner: find::owner(owner, state),
             }
         }
-        (None, Some(wish)) => {
-            let refusal = engine.refusal(wish).map(|error| error.to_string());
+        (None, Some(forwards)) => {
+            let refusal = snapshot.refusal(forwards);
             let networks: Vec<&str> = known
                 .networks
                 .iter()
@@ -80,23 +85,26 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
                 .collect();
             find::wanted(
                 &asked,
-                wish,
+                forwards,
                 &known.owners,
                 &known.guests,
                 &networks,
-                refusal,
+                refusal.as_ref().map(Into::into),
             )
         }
-        (None, None) => unclear(&known.wishes),
+        (None, None) => unclear(&known.desired),
     };
+    let (host, backends) = (snapshot.host_facts(), snapshot.backends()?);
+    // Events of libvirt's wait for it, and the guest may take seconds to answer.
+    drop(snapshot);
     let troubles = troubles(
-        &engine.host_facts(),
+        &host,
         &portero_inventory::daemons(),
         &portero_inventory::hook_links(&Paths::default()),
-        &known.wishes,
+        &known.desired,
     );
     let hooks = troubles.into_iter().next().map(trouble);
-    let backend = misplaced(engine.backends()?).map(trouble);
+    let backend = misplaced(backends).map(trouble);
     let way = match lead {
         Some((lead, owner)) => Some(way(&asked, &lead, &owner, &known, engine)?),
         None => None,
@@ -122,9 +130,11 @@ fn trouble(finding: Finding) -> Trouble {
 }
 
 /// Nobody wants the port, unless it is somebody whose metadata is wrong.
-fn unclear(wishes: &[DesiredForwards]) -> Wanted {
-    let mut wishes = wishes.iter().filter(|wish| wish.life != ObjectState::Off);
-    let problem = wishes.find_map(|wish| wish.written.as_ref().err());
+fn unclear(desired: &[DesiredForwards]) -> Wanted {
+    let mut desired = desired
+        .iter()
+        .filter(|forwards| forwards.state != ObjectState::Off);
+    let problem = desired.find_map(|forwards| forwards.written.as_ref().err());
     problem.map_or(Wanted::Nobody, |problem| Wanted::Unclear {
         problem: problem.to_string(),
     })
@@ -152,7 +162,7 @@ fn way(
         .from
         .or(somebody)
         .or(anybody.map(|(_, address)| *address));
-    let passes_on = engine.passes_on(family);
+    let passes_on = engine.system.passes_on(family);
     let packet = |from: End, course| Packet {
         from,
         to: end(lead.guest, route.clone()),
@@ -226,14 +236,17 @@ fn way(
         let nics = guest.nics.iter();
         macs.extend(nics.map(|nic| (nic.mac.to_string(), name.clone())));
     }
-    let wish = known.wishes.iter().find(|one| one.owner.uuid == owner.uuid);
+    let forwards = known
+        .desired
+        .iter()
+        .find(|one| one.owner.uuid == owner.uuid);
     let reverse_path_filter = match (&outside, family) {
         (Some(dev), Family::Ipv4) => portero_inventory::reverse_path_filter(dev),
         _ => None,
     };
     Ok(Way {
         address: lead.address,
-        written: wish.and_then(|wish| find::written(asked, wish)),
+        written: forwards.and_then(|forwards| find::written(asked, forwards)),
         guest: lead.guest,
         port: lead.port,
         is_in_firewall: lead.is_in_firewall,
@@ -343,16 +356,16 @@ fn domain(
         OwnerKind::Domain => known.guests.iter().find(|guest| guest.uuid == owner.uuid),
         OwnerKind::Network => known.guests.iter().find(has_address),
     }?;
-    let wish = known
-        .wishes
+    let forwards = known
+        .desired
         .iter()
-        .find(|wish| wish.owner.uuid == guest.uuid);
+        .find(|forwards| forwards.owner.uuid == guest.uuid);
     let nics = guest.nics.iter().filter(|nic| {
         network.is_none_or(|network| nic.network.as_deref() == Some(network.name.as_str()))
     });
     Some(Domain {
         name: guest.name.as_ref()?.to_string(),
-        life: wish.map_or(ObjectState::Running, |wish| wish.life),
+        state: forwards.map_or(ObjectState::Running, |forwards| forwards.state),
         nics: nics
             .map(|nic| Nic {
                 mac: nic.mac.to_string(),

@@ -2,8 +2,8 @@
 //! judged in another.
 
 use crate::policy::Ruling;
-use portero_engine::ObjectState;
-use portero_inventory::{Answer, Heard, Link};
+use portero_engine::ApplyError;
+use portero_inventory::{Answer, Heard, Link, ObjectState};
 use portero_model::Protocol;
 use portero_system::RouteLookup;
 use portero_trace::Settings;
@@ -64,7 +64,7 @@ pub(super) enum Wanted {
         /// The domain or network.
         owner: Owner,
         /// Why its start would be refused, if it would.
-        refusal: Option<String>,
+        refusal: Option<Refusal>,
     },
     /// Somebody, from its next start on.
     Later {
@@ -78,7 +78,7 @@ pub(super) enum Wanted {
         /// The domain or network.
         owner: Owner,
         /// Why.
-        reason: String,
+        refusal: Refusal,
     },
     /// Somebody of whom portero was not told.
     Untold {
@@ -103,6 +103,24 @@ pub(super) enum Wanted {
     },
 }
 
+/// Why somebody cannot have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// In words.
+    pub(super) reason: String,
+    /// Whether `[limits]` of portero.toml can permit it.
+    pub(super) can_be_permitted: bool,
+}
+
+impl From<&ApplyError> for Refusal {
+    fn from(error: &ApplyError) -> Self {
+        Self {
+            reason: error.to_string(),
+            can_be_permitted: error.can_be_permitted(),
+        }
+    }
+}
+
 /// A domain or network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
@@ -111,7 +129,7 @@ pub(super) struct Owner {
     /// Its name.
     pub(super) name: String,
     /// Whether it is active.
-    pub(super) life: ObjectState,
+    pub(super) state: ObjectState,
 }
 
 /// Something wrong with the host, as `portero doctor` finds it.
@@ -200,7 +218,7 @@ pub(super) struct Domain {
     /// Its name.
     pub(super) name: String,
     /// Whether it runs.
-    pub(super) life: ObjectState,
+    pub(super) state: ObjectState,
     /// Its interfaces on the network.
     pub(super) nics: Vec<Nic>,
 }

@@ -131,7 +131,7 @@ impl Guest {
         domain: &Domain,
         document: &Document,
     ) -> Result<Vec<Forward>, Error> {
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let owner = Owner::from(domain);
         let element = self.element(document)?;
         Ok(parse(
             &element,

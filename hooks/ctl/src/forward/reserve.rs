@@ -7,7 +7,7 @@ use super::host::{failed, Host, Place};
 use crate::terminal::warning;
 use portero_engine::leases;
 use portero_libvirt::{Domain, EventError, MacAddress, Network};
-use portero_model::{Family, Owner, OwnerKind};
+use portero_model::{Family, Owner};
 use portero_port_forward::{plan_domain, Attachment, Forward, ForwardError, Lease};
 use portero_system::Paths;
 use portero_xml::Element;
@@ -42,7 +42,7 @@ pub(crate) fn decide(
     guest: &Guest,
     domain: &Domain,
     forward: &Forward,
-    wish: Option<Reserve>,
+    forwards: Option<Reserve>,
 ) -> Result<Option<Reservation>, Error> {
     let nic = domain.nics.iter().find(|nic| {
         let is_meant = forward.interface.is_none_or(|mac| mac == nic.mac);
@@ -84,7 +84,7 @@ pub(crate) fn decide(
         "{mac} of {guest} has no DHCP reservation on network '{}'",
         name.escape_debug()
     );
-    let wanted = match (wish, &found) {
+    let wanted = match (forwards, &found) {
         (Some(Reserve::Yes), _) => true,
         (Some(Reserve::No), _) => false,
         (Some(Reserve::Ask), Ok(address)) => ask(&format!("{has_none}. Reserve {address} for it?")),
@@ -207,7 +207,7 @@ impl OnNetwork {
         mac: MacAddress,
         leases: &[Lease],
     ) -> Result<Option<IpAddr>, ForwardError> {
-        let owner = Owner::new(OwnerKind::Domain, domain.uuid, &domain.name);
+        let owner = Owner::from(domain);
         let attachment = Attachment {
             mac,
             network_name: self.network.name.as_str(),

@@ -4,7 +4,8 @@
 
 use super::sources::Sources;
 use super::value::Map;
-use portero_engine::{ActiveNetwork, Guest, GuestNic, OwnFile, OwnerStatus, Phase, Record};
+use portero_engine::{Phase, Record};
+use portero_inventory::{ActiveNetwork, Guest, GuestNic, OwnFile, OwnerStatus};
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{
     Claim, Dnat, Family, Owner, OwnerKind, Pending, PortRange, Protocol, Rule, Ruleset,
@@ -236,7 +237,7 @@ impl Scene {
             if let Some(written) = WrittenPolicy::of(&metadata).unwrap() {
                 let compiled = compile(&active.network, &written, &around).unwrap();
                 let network = &active.network;
-                let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
+                let owner = Owner::from(network);
                 active.given = Some(Ruleset {
                     policy: Some(compiled.policy),
                     ..Ruleset::empty(owner)

@@ -16,7 +16,7 @@ use crate::args::MapFormat;
 use crate::exit::DONE;
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
-use portero_model::Family;
+use portero_inventory::Snapshot;
 use portero_system::Linux;
 use sources::Sources;
 use value::Map;
@@ -31,18 +31,16 @@ pub(crate) fn run(
     terminal: Terminal,
     engine: &mut Engine<'_>,
 ) -> Result<(String, u8), ApplyError> {
-    let networks = engine.networks()?;
-    let passes_on = Family::ALL.into_iter();
+    let mut snapshot = Snapshot::take(engine)?;
     let sources = Sources {
         host: Linux::name(),
         interfaces: Linux::interfaces(),
-        networks,
-        guests: engine.guests()?,
-        owners: engine.status()?,
-        passes_on: passes_on
-            .filter(|family| engine.passes_on(*family))
-            .collect(),
+        networks: snapshot.networks(),
+        guests: snapshot.guests()?,
+        owners: snapshot.owners()?,
+        passes_on: snapshot.host_facts().passes_on,
     };
+    drop(snapshot);
     let map = Map::new(&sources);
     let text = match format {
         MapFormat::Tree => tree::draw(&map, terminal),

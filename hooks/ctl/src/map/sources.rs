@@ -1,6 +1,6 @@
 //! What is known of a host before it is drawn.
 
-use portero_engine::{ActiveNetwork, OwnerStatus};
+use portero_inventory::{ActiveNetwork, OwnerStatus};
 use portero_libvirt::{ForwardMode, Network};
 use portero_model::Family;
 use portero_system::Interface;
@@ -16,7 +16,7 @@ pub(crate) struct Sources {
     /// All active networks.
     pub(crate) networks: Vec<ActiveNetwork>,
     /// All running guests.
-    pub(crate) guests: Vec<portero_engine::Guest>,
+    pub(crate) guests: Vec<portero_inventory::Guest>,
     /// All owners of forwards.
     pub(crate) owners: Vec<OwnerStatus>,
     /// Families whose packets the host passes on.

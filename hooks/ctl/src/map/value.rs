@@ -273,7 +273,7 @@ impl Places<'_> {
     }
 
     /// Where an interface of a guest's leads: to its network, or to what the host's end is in.
-    fn of_nic(&mut self, nic: &portero_engine::GuestNic) -> &mut Segment {
+    fn of_nic(&mut self, nic: &portero_inventory::GuestNic) -> &mut Segment {
         let target = nic.target.as_ref();
         let target = target.and_then(|target| self.interface(target.as_str()));
         let bridge = target.and_then(|target| target.master.as_ref());

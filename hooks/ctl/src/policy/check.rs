@@ -5,7 +5,8 @@ use super::{words, Error};
 use crate::args::CheckedSubject;
 use crate::exit::DONE;
 use crate::json::to_json;
-use portero_engine::{ApplyError, Checked, Engine, Subject};
+use portero_engine::{ApplyError, Engine};
+use portero_inventory::{Checked, Snapshot, Subject};
 use portero_libvirt::Network;
 use serde::Serialize;
 use std::path::Path;
@@ -53,8 +54,9 @@ pub(super) fn run(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<(St
 }
 
 fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error> {
-    let active = engine.networks()?;
-    let networks: Vec<Network> = active.into_iter().map(|one| one.network).collect();
+    let snapshot = Snapshot::take(engine)?;
+    let active = snapshot.networks().into_iter();
+    let networks: Vec<Network> = active.map(|one| one.network).collect();
     // A file has a slash in its name, or is no network's name and is there.
     let name = asked.subject.parse().ok();
     let name = name.filter(|name| {
@@ -68,12 +70,14 @@ fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error
             network: asked.network.as_ref(),
         },
     };
-    let checked = engine.check_policy(subject).map_err(|error| match error {
-        ApplyError::NoNetwork { name } if name.as_str() == asked.subject => {
-            Error::NothingToCheck { name }
-        }
-        error => error.into(),
-    })?;
+    let checked = snapshot
+        .check_policy(subject)
+        .map_err(|error| match error {
+            ApplyError::NoNetwork { name } if name.as_str() == asked.subject => {
+                Error::NothingToCheck { name }
+            }
+            error => error.into(),
+        })?;
     Ok(found(checked, networks))
 }
 

@@ -6,7 +6,8 @@ use crate::args::{ProtocolName, Question};
 use crate::exit::DONE;
 use crate::json::to_json;
 use crate::terminal;
-use portero_engine::{ActiveNetwork, Engine};
+use portero_engine::Engine;
+use portero_inventory::{ActiveNetwork, Snapshot};
 use portero_libvirt::{ForwardMode, Network, ObjectName};
 use portero_model::{Family, Verdict, Way};
 use portero_routed_policy::{
@@ -64,8 +65,10 @@ struct Said {
 /// Answers a question.
 pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
     let mut packet = packet(question, engine)?;
-    let forward = forward::follow(&mut packet, engine)?;
-    let active = engine.networks()?;
+    let mut snapshot = Snapshot::take(engine)?;
+    let (active, owners) = (snapshot.networks(), snapshot.owners()?);
+    drop(snapshot);
+    let forward = forward::follow(&mut packet, &owners, engine)?;
     let mut answer = answer(&packet, &active);
     answer.deciders.splice(0..0, forward.map(Said::forward));
     for network in active.iter().filter(|network| !network.is_in_firewall) {
@@ -102,7 +105,7 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
             address: from.address,
         });
     }
-    let routing = if engine.passes_on(family) {
+    let routing = if engine.system.passes_on(family) {
         Routing::On
     } else {
         Routing::Off

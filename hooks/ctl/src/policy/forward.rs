@@ -2,7 +2,8 @@
 
 use super::end::end;
 use super::Error;
-use portero_engine::{Engine, OwnerStatus};
+use portero_engine::Engine;
+use portero_inventory::OwnerStatus;
 use portero_model::{Arrives, ToHost};
 use portero_routed_policy::{At, Packet, PacketPath, Protocol};
 use std::net::IpAddr;
@@ -10,12 +11,12 @@ use std::net::IpAddr;
 /// Sends a packet where a forward sends it; says by which, if there is one.
 pub(super) fn follow(
     packet: &mut Packet,
+    owners: &[OwnerStatus],
     engine: &mut Engine<'_>,
 ) -> Result<Option<String>, Error> {
     if packet.to.at != At::Host {
         return Ok(None);
     }
-    let owners = engine.status()?;
     let Some((text, guest, port)) = owners.iter().find_map(|owner| sent_by(owner, packet)) else {
         return Ok(None);
     };

@@ -4,7 +4,8 @@ use super::clauses::{rows, table, Columns, Row};
 use super::{words, Error};
 use crate::exit::DONE;
 use crate::json::to_json;
-use portero_engine::{ActiveNetwork, ApplyError, Engine};
+use portero_engine::{ApplyError, Engine};
+use portero_inventory::{ActiveNetwork, Snapshot};
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Counters, Ruleset};
 use serde::Serialize;
@@ -40,7 +41,8 @@ pub(super) fn run(
     json: bool,
     engine: &mut Engine<'_>,
 ) -> Result<(String, u8), Error> {
-    let active = engine.networks()?;
+    let mut snapshot = Snapshot::take(engine)?;
+    let active = snapshot.networks();
     let networks: Vec<Network> = active.iter().map(|one| one.network.clone()).collect();
     if let Some(name) = wanted.filter(|name| networks.iter().all(|one| one.name != **name)) {
         return Err(ApplyError::NoNetwork { name: name.clone() }.into());
@@ -51,7 +53,7 @@ pub(super) fn run(
     };
     let active: Vec<&ActiveNetwork> = active.iter().filter(concerned).collect();
     let given: Vec<&Ruleset> = active.iter().filter_map(|one| one.given.as_ref()).collect();
-    let counters = engine.counters(&given)?;
+    let counters = snapshot.counters(&given)?;
     let shown: Vec<Shown> = active
         .iter()
         .map(|one| {

@@ -12,6 +12,7 @@ mod watch;
 use crate::exit::DONE;
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
+use portero_inventory::Snapshot;
 use value::Status;
 
 pub(crate) use form::Form;
@@ -35,9 +36,14 @@ pub(crate) fn again(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8),
 }
 
 fn gather(engine: &mut Engine<'_>) -> Result<Status, ApplyError> {
-    let networks = engine.networks()?;
-    let guests = engine.guests()?;
-    let owners = engine.status()?;
-    let carried = engine.carried(&owners)?;
-    Ok(Status::new(&networks, &guests, &owners, &carried))
+    let mut snapshot = Snapshot::take(engine)?;
+    let owners = snapshot.owners()?;
+    let carried = snapshot.carried(&owners)?;
+    let guests = snapshot.guests()?;
+    Ok(Status::new(
+        &snapshot.networks(),
+        &guests,
+        &owners,
+        &carried,
+    ))
 }

@@ -1,6 +1,7 @@
 //! Forwards as rows: one for each range of ports, typed until it is printed.
 
-use portero_engine::{OwnerStatus, Phase};
+use portero_engine::Phase;
+use portero_inventory::OwnerStatus;
 use portero_model::{Claim, Owner, PortRange};
 use serde::Serialize;
 use std::net::IpAddr;

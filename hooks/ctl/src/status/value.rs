@@ -2,7 +2,7 @@
 
 use super::row::{rows, Row};
 use crate::map::{problems, Kind};
-use portero_engine::{ActiveNetwork, Guest, OwnerStatus};
+use portero_inventory::{ActiveNetwork, Guest, OwnerStatus};
 use portero_model::{Carried, Policy, Ruleset, Spoof, Verdict, Way};
 use portero_routed_policy::{rule_of_clause, Mode};
 use serde::Serialize;

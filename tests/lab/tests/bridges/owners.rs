@@ -245,7 +245,7 @@ fn made_again(host: &mut Host) {
     let before = host.seen();
     host.must(&format!("{APPLY} --timeout 600"));
     let maker =
-        "while sleep 0.02; do ip link add br0 type bridge 2>/dev/null && ip link set br0 up; done";
+        "while sleep 0.02; do ip link add br0 type bridge 2>/dev/null && ip link set br0 up && ip address add 192.0.2.10/24 dev br0; done";
     let maker = Program::start("sh", &["-c", maker]);
     let wrapped = Wrapped::new(&host.lab, &["ifup", "ifdown", "ifquery"]);
     Wrapped::set(1, 999, "fails");

@@ -3,7 +3,7 @@
 use super::hop::Found;
 use super::host::{of_ruling, with_port};
 use crate::explain::value::{Domain, Facts, Way};
-use portero_engine::ObjectState;
+use portero_inventory::ObjectState;
 use portero_inventory::{Answer, Heard};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
@@ -56,7 +56,7 @@ pub(super) fn guest(way: &Way) -> Found {
     if let Some(domain) = way
         .domain
         .as_ref()
-        .filter(|domain| domain.life == ObjectState::Paused)
+        .filter(|domain| domain.state == ObjectState::Paused)
     {
         return Found::fails(
             format!("domain '{}' is paused", domain.name.escape_debug()),

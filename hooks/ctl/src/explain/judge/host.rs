@@ -1,9 +1,9 @@
 //! The hops on the host: its address, the forward and its rules, routing, and the firewalls.
 
 use super::hop::Found;
-use crate::explain::value::{Facts, Owner, Wanted, Way};
+use crate::explain::value::{Facts, Owner, Refusal, Wanted, Way};
 use crate::policy::Ruling;
-use portero_engine::ObjectState;
+use portero_inventory::ObjectState;
 use portero_model::{Family, Verdict};
 use portero_system::RouteLookup;
 use portero_trace::word;
@@ -68,7 +68,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
                 word(&owner.name)
             ),
         ),
-        Wanted::Off { owner, refusal } => off(owner, refusal.as_deref()),
+        Wanted::Off { owner, refusal } => off(owner, refusal.as_ref()),
         Wanted::Later { owner, spec } => Found::fails(
             format!("{} wants it from its next start on", said(owner)),
             match owner.kind {
@@ -76,9 +76,9 @@ pub(super) fn forward(facts: &Facts) -> Found {
                 _ => restart_network(&owner.name),
             },
         ),
-        Wanted::Refused { owner, reason } => Found::fails(
-            format!("{} cannot have it: {reason}", said(owner)),
-            format!("{}, then: {SYNC}", permission(reason)),
+        Wanted::Refused { owner, refusal } => Found::fails(
+            format!("{} cannot have it: {}", said(owner), refusal.reason),
+            format!("{}, then: {SYNC}", permission(refusal)),
         ),
         Wanted::Pending {
             owner,
@@ -102,7 +102,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
             }
         }
         Wanted::Untold { owner } => Found::Ok(format!("{} wants it", said(owner))),
-        Wanted::Given { owner } if owner.life == ObjectState::Off => off(owner, None),
+        Wanted::Given { owner } if owner.state == ObjectState::Off => off(owner, None),
         Wanted::Given { owner } => match &facts.way {
             Some(way) => Found::Ok(format!(
                 "{} wants it, to {}",
@@ -114,7 +114,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
     }
 }
 
-fn off(owner: &Owner, refusal: Option<&str>) -> Found {
+fn off(owner: &Owner, refusal: Option<&Refusal>) -> Found {
     let name = word(&owner.name);
     let (state, start) = match owner.kind {
         "domain" => ("is shut off", format!("virsh start {name}")),
@@ -122,22 +122,22 @@ fn off(owner: &Owner, refusal: Option<&str>) -> Found {
     };
     match refusal {
         None => Found::fails(format!("{} wants it and {state}", said(owner)), start),
-        Some(reason) => Found::fails(
+        Some(refusal) => Found::fails(
             format!(
-                "{} wants it, {state}, and its start is refused: {reason}",
-                said(owner)
+                "{} wants it, {state}, and its start is refused: {}",
+                said(owner),
+                refusal.reason
             ),
-            format!("{}, then: {start}", permission(reason)),
+            format!("{}, then: {start}", permission(refusal)),
         ),
     }
 }
 
 /// What has to be done about a refusal.
-fn permission(reason: &str) -> String {
-    if reason.contains("[limits]") {
-        "permit it in [limits] of /etc/portero/portero.toml".to_owned()
-    } else {
-        "correct what is named there".to_owned()
+fn permission(refusal: &Refusal) -> &'static str {
+    match refusal.can_be_permitted {
+        true => "permit it in [limits] of /etc/portero/portero.toml",
+        false => "correct what is named there",
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::whole::{owner, trouble, wanted, whole, GUEST};
 use super::Case;
+use crate::explain::value::Refusal;
 use crate::explain::value::{Facts, Wanted};
-use portero_engine::ObjectState;
+use portero_inventory::ObjectState;
 
 /// Forwards that are not there, or cannot be: its name, the hop that fails first, and what is known.
 pub(super) fn forwards() -> Vec<Case> {
@@ -15,7 +16,10 @@ pub(super) fn forwards() -> Vec<Case> {
     };
     let off = |refusal: Option<&str>| Wanted::Off {
         owner: owner(ObjectState::Off),
-        refusal: refusal.map(str::to_owned),
+        refusal: refusal.map(|reason| Refusal {
+            reason: reason.to_owned(),
+            can_be_permitted: true,
+        }),
     };
     let running = || owner(ObjectState::Running);
     vec![
@@ -57,7 +61,10 @@ pub(super) fn forwards() -> Vec<Case> {
             Some("forward"),
             wanted(Wanted::Refused {
                 owner: running(),
-                reason: "tcp port 8080 is held by domain 'other'".to_owned(),
+                refusal: Refusal {
+                    reason: "tcp port 8080 is held by domain 'other'".to_owned(),
+                    can_be_permitted: false,
+                },
             }),
         ),
         ("no lease", Some("forward"), wanted(pending(None, None))),

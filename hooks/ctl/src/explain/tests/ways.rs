@@ -6,7 +6,7 @@ use super::whole::{broken, stop, tap, trouble, up, whole, HOST, MAC};
 use super::Case;
 use crate::explain::value::Facts;
 use crate::policy::Ruling;
-use portero_engine::ObjectState;
+use portero_inventory::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
@@ -146,7 +146,7 @@ pub(super) fn ways() -> Vec<Case> {
         (
             "paused",
             Some("guest"),
-            broken(|_, way| way.domain.as_mut().expect("a domain").life = ObjectState::Paused),
+            broken(|_, way| way.domain.as_mut().expect("a domain").state = ObjectState::Paused),
         ),
         (
             "nobody answers",

@@ -6,7 +6,7 @@ use crate::explain::value::{
     Asked, Domain, Facts, Network, Nic, Owner, Trouble, Wanted, Way, Written,
 };
 use crate::policy::Ruling;
-use portero_engine::ObjectState;
+use portero_inventory::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
@@ -19,11 +19,11 @@ pub(super) const GUEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 50
 pub(super) const GATEWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 50, 1));
 pub(super) const MAC: &str = "52:54:00:00:50:10";
 
-pub(super) fn owner(life: ObjectState) -> Owner {
+pub(super) fn owner(state: ObjectState) -> Owner {
     Owner {
         kind: "domain",
         name: "my web".to_owned(),
-        life,
+        state,
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn whole() -> Facts {
             unread: Vec::new(),
             domain: Some(Domain {
                 name: "my web".to_owned(),
-                life: ObjectState::Running,
+                state: ObjectState::Running,
                 nics: vec![Nic {
                     mac: MAC.to_owned(),
                     tap: Some(("vnet3".to_owned(), up(Some("br-lan")))),
