@@ -3,7 +3,7 @@
 use crate::{OwnerStatus, Snapshot};
 use portero_engine::ApplyError;
 use portero_firewall::Firewall;
-use portero_model::{Carried, Counters, Ruleset};
+use portero_model::{Counters, ForwardCounter, Ruleset};
 
 impl Snapshot<'_, '_> {
     /// What was counted of each forward of these owners that leads to a guest, in the order of their
@@ -11,7 +11,10 @@ impl Snapshot<'_, '_> {
     ///
     /// # Errors
     /// [`ApplyError`] when the firewall cannot be read.
-    pub fn carried(&mut self, owners: &[OwnerStatus]) -> Result<Vec<Vec<Carried>>, ApplyError> {
+    pub fn forward_counters(
+        &mut self,
+        owners: &[OwnerStatus],
+    ) -> Result<Vec<Vec<ForwardCounter>>, ApplyError> {
         let has_rules = |owner: &OwnerStatus| !owner.record.ruleset.rules.is_empty();
         if self.firewall == Firewall::Nftables || !owners.iter().any(has_rules) {
             return Ok(vec![Vec::new(); owners.len()]);
@@ -19,7 +22,7 @@ impl Snapshot<'_, '_> {
         let counts = self.engine.system.count_forwards(self.deadline)?;
         let owners = owners.iter();
         Ok(owners
-            .map(|owner| counts.carried(&owner.record.ruleset))
+            .map(|owner| counts.of_forwards(&owner.record.ruleset))
             .collect())
     }
 
@@ -27,7 +30,7 @@ impl Snapshot<'_, '_> {
     ///
     /// # Errors
     /// [`ApplyError`] when the firewall cannot be read.
-    pub fn counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
+    pub fn clause_counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
         let rulesets = rulesets.iter();
         Ok(match self.firewall {
             Firewall::Iptables => {

@@ -110,16 +110,22 @@ impl System for Linux {
         find_program(Tool::Nft.program()).map(drop)
     }
 
-    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, SystemError> {
+    fn count_nftables(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<nftables::ClauseCounters, SystemError> {
         if !has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)? {
-            return Ok(nftables::Counted::default());
+            return Ok(nftables::ClauseCounters::default());
         }
         let listing = list_table(Place::Policy, deadline)?;
-        nftables::Counted::of(&listing).map_err(strange)
+        nftables::ClauseCounters::of(&listing).map_err(strange)
     }
 
-    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, SystemError> {
-        let mut counted = iptables::Counted::default();
+    fn count_iptables(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<iptables::ClauseCounters, SystemError> {
+        let mut counted = iptables::ClauseCounters::default();
         for program in ["iptables-save", "ip6tables-save"] {
             let listing = read(program, &["-c", "-t", Table::Filter.name()], deadline)?;
             counted.add(String::from_utf8_lossy(&listing).lines());
@@ -127,8 +133,11 @@ impl System for Linux {
         Ok(counted)
     }
 
-    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, SystemError> {
-        let mut counts = iptables::Counts::default();
+    fn count_forwards(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<iptables::ForwardCounters, SystemError> {
+        let mut counts = iptables::ForwardCounters::default();
         for family in Family::ALL {
             for table in Table::ALL {
                 let words = ["--wait", "-t", table.name(), "-v", "-S"];

@@ -37,19 +37,28 @@ pub trait System {
     ///
     /// # Errors
     /// [`SystemError`] when the firewall cannot be read in time.
-    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, SystemError>;
+    fn count_iptables(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<iptables::ClauseCounters, SystemError>;
 
     /// Reads what the rules of forwards have counted in iptables.
     ///
     /// # Errors
     /// [`SystemError`] when the firewall cannot be read in time.
-    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, SystemError>;
+    fn count_forwards(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<iptables::ForwardCounters, SystemError>;
 
     /// Reads what the clauses of policies have counted in nftables.
     ///
     /// # Errors
     /// [`SystemError`] when the firewall cannot be read in time.
-    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, SystemError>;
+    fn count_nftables(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<nftables::ClauseCounters, SystemError>;
 
     /// Reads the table of what guests may not pretend.
     ///

@@ -2,9 +2,9 @@
 //! the very form in which `iptables -S` prints it.
 
 mod base;
-mod carried;
-mod counted;
+mod clause_counters;
 mod driver;
+mod forward_counters;
 mod observed;
 mod policy;
 mod render;
@@ -12,8 +12,8 @@ mod transaction;
 mod words;
 
 pub use base::{Base, LibvirtChains, Table};
-pub use carried::Counts;
-pub use counted::Counted;
+pub use clause_counters::ClauseCounters;
 pub use driver::Families;
+pub use forward_counters::ForwardCounters;
 pub use observed::{Observed, ObservedTable};
 pub use transaction::{change_owner, reconcile};

@@ -11,7 +11,7 @@
 //! Table `bridge portero_policy` has what guests may not pretend; iptables has nothing like it.
 
 pub(crate) mod base;
-mod counted;
+mod clause_counters;
 mod driver;
 pub(crate) mod element;
 mod forward;
@@ -20,7 +20,7 @@ mod policy;
 mod transaction;
 pub(crate) mod write;
 
-pub use counted::Counted;
+pub use clause_counters::ClauseCounters;
 pub use element::Place;
 pub use observed::{Observed, ReadError};
 pub use transaction::{change_owner, reconcile, shares_elements};

@@ -8,7 +8,7 @@
 
 use portero_firewall::{iptables, nftables};
 use portero_model::{
-    Carried, Clause, Counter, Dnat, Family, Judged, Nets, Owner, OwnerKind, Peer, Policy,
+    Clause, Counter, Dnat, Family, ForwardCounter, Judged, Nets, Owner, OwnerKind, Peer, Policy,
     PortRange, Protocol, Rule, Ruleset, Service, Verdict, Way,
 };
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
       {"rule": {"chain": "in_strange", "handle": 9, "comment": "in default", "expr": [
         {"counter": {"packets": 7, "bytes": 7}}, {"drop": null}]}}]}"#
         .replace("CHAIN", &chain);
-    let found = nftables::Counted::of(listing.as_bytes()).unwrap();
+    let found = nftables::ClauseCounters::of(listing.as_bytes()).unwrap();
     assert_eq!(
         counted(&found.clauses(&ruleset)),
         [
@@ -118,7 +118,7 @@ fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
         ]
     );
     // Where the chain is not, nothing is known.
-    let found = nftables::Counted::of(br#"{"nftables": []}"#).unwrap();
+    let found = nftables::ClauseCounters::of(br#"{"nftables": []}"#).unwrap();
     assert!(found.clauses(&ruleset).is_empty());
 }
 
@@ -151,7 +151,7 @@ fn iptables_counts_the_rules_of_a_clause_in_both_families() {
          COMMIT\n"
     );
     let v6 = format!("[1:72] -A {chain} -m comment --comment \"in default\" -j DROP\n");
-    let mut found = iptables::Counted::default();
+    let mut found = iptables::ClauseCounters::default();
     found.add(v4.lines());
     found.add(v6.lines());
     assert_eq!(
@@ -163,7 +163,9 @@ fn iptables_counts_the_rules_of_a_clause_in_both_families() {
             ("in default", 6, 372)
         ]
     );
-    assert!(iptables::Counted::default().clauses(&ruleset).is_empty());
+    assert!(iptables::ClauseCounters::default()
+        .clauses(&ruleset)
+        .is_empty());
 }
 
 fn forward(ports: u16, guest_ports: u16, source: Option<&str>) -> Rule {
@@ -206,19 +208,19 @@ fn iptables_counts_connections_and_what_goes_by_them() {
         "-A {accept} -p tcp -m conntrack {from} 8080 --ctreplsrcport 80 -c 20 1500 -j ACCEPT\n\
          -A {accept} -p tcp -m conntrack {from} 8081 --ctreplsrcport 80 -c 30 2500 -j ACCEPT\n"
     );
-    let mut counts = iptables::Counts::default();
+    let mut counts = iptables::ForwardCounters::default();
     counts.add(Family::Ipv4, nat.lines());
     counts.add(Family::Ipv4, filter.lines());
     let traffic = Counter {
         packets: 20,
         bytes: 1500,
     };
-    let carried = |connections, traffic| Carried {
+    let carried = |connections, traffic| ForwardCounter {
         connections,
         traffic,
     };
     assert_eq!(
-        counts.carried(&ruleset),
+        counts.of_forwards(&ruleset),
         [
             carried(Some(2), Some(traffic)),
             // The two share a rule.

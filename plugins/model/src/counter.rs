@@ -21,7 +21,7 @@ pub type Counters = BTreeMap<(Way, String), Counter>;
 
 /// What was counted of a forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Carried {
+pub struct ForwardCounter {
     /// Connections that were opened by it; unknown where nothing counts them.
     pub connections: Option<u64>,
     /// What has gone through the host both ways since; unknown where it is not counted by itself.

@@ -14,7 +14,7 @@ mod port;
 mod rule;
 
 pub use claim::Claim;
-pub use counter::{Carried, Counter, Counters};
+pub use counter::{Counter, Counters, ForwardCounter};
 pub use dnat::{Arrives, Dnat, ToHost};
 pub use family::Family;
 pub use guards::{Guards, Spoof, Tap};

@@ -177,8 +177,8 @@ impl System for Machine {
         Ok(())
     }
 
-    fn count_iptables(&mut self, _: Deadline) -> Result<iptables::Counted, SystemError> {
-        let mut counted = iptables::Counted::default();
+    fn count_iptables(&mut self, _: Deadline) -> Result<iptables::ClauseCounters, SystemError> {
+        let mut counted = iptables::ClauseCounters::default();
         for tables in [&self.ipv4, &self.ipv6] {
             let lines = tables.list_counted(Table::Filter.name(), &self.counters);
             counted.add(lines.iter().map(String::as_str));
@@ -186,8 +186,8 @@ impl System for Machine {
         Ok(counted)
     }
 
-    fn count_forwards(&mut self, _: Deadline) -> Result<iptables::Counts, SystemError> {
-        let mut counts = iptables::Counts::default();
+    fn count_forwards(&mut self, _: Deadline) -> Result<iptables::ForwardCounters, SystemError> {
+        let mut counts = iptables::ForwardCounters::default();
         for family in Family::ALL {
             for table in Table::ALL {
                 let lines = self.tables(family).list(table.name());
@@ -201,10 +201,12 @@ impl System for Machine {
         Ok(counts)
     }
 
-    fn count_nftables(&mut self, _: Deadline) -> Result<nftables::Counted, SystemError> {
+    fn count_nftables(&mut self, _: Deadline) -> Result<nftables::ClauseCounters, SystemError> {
         match self.nftables.list_counted(&self.counters) {
-            Some(json) => nftables::Counted::of(json.to_string().as_bytes()).map_err(strange),
-            None => Ok(nftables::Counted::default()),
+            Some(json) => {
+                nftables::ClauseCounters::of(json.to_string().as_bytes()).map_err(strange)
+            }
+            None => Ok(nftables::ClauseCounters::default()),
         }
     }
 

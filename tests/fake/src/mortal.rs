@@ -88,15 +88,24 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.observe_nftables(deadline))
     }
 
-    fn count_iptables(&mut self, deadline: Deadline) -> Result<iptables::Counted, SystemError> {
+    fn count_iptables(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<iptables::ClauseCounters, SystemError> {
         self.call(|machine| machine.count_iptables(deadline))
     }
 
-    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, SystemError> {
+    fn count_forwards(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<iptables::ForwardCounters, SystemError> {
         self.call(|machine| machine.count_forwards(deadline))
     }
 
-    fn count_nftables(&mut self, deadline: Deadline) -> Result<nftables::Counted, SystemError> {
+    fn count_nftables(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<nftables::ClauseCounters, SystemError> {
         self.call(|machine| machine.count_nftables(deadline))
     }
 

@@ -164,7 +164,7 @@ fn clauses_are_told_with_what_they_counted() {
             .collect();
         let networks = world.networks();
         let given = networks[0].given.as_ref().expect("what was given");
-        let counters = world.engine(|engine| snapshot(engine).counters(&[given]));
+        let counters = world.engine(|engine| snapshot(engine).clause_counters(&[given]));
         let counters = counters.expect("counters").pop().expect("of one");
         let of = |clause: &str| counters.get(&(Way::In, clause.to_owned())).copied();
         // Both families' rules of iptables count the same here.
@@ -174,7 +174,7 @@ fn clauses_are_told_with_what_they_counted() {
         assert_eq!(of("in 2"), Some(counter(0, 0)));
         assert_eq!(of("replies"), None);
         world.machine.flush();
-        let counters = world.engine(|engine| snapshot(engine).counters(&[given]));
+        let counters = world.engine(|engine| snapshot(engine).clause_counters(&[given]));
         assert!(counters.expect("counters")[0].is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use crate::one_line::one_line;
 use crate::Reached;
 use portero_fake::example_policies;
-use portero_firewall::iptables::{self, Counts, Table};
+use portero_firewall::iptables::{self, ForwardCounters, Table};
 use portero_firewall::nftables::{self, Place};
 use portero_model::{Dnat, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use std::sync::OnceLock;
@@ -43,14 +43,14 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
     for table in Table::ALL {
         observed.add(table, output.lines());
     }
-    let mut counts = Counts::default();
+    let mut counts = ForwardCounters::default();
     counts.add(family, output.lines());
-    let mut counted = iptables::Counted::default();
+    let mut counted = iptables::ClauseCounters::default();
     counted.add(output.lines());
     let mut is_there = false;
     for ruleset in wanted {
         is_there |= observed.holds(family, ruleset) && ruleset.has_rules();
-        let of_rules = counts.carried(ruleset).len();
+        let of_rules = counts.of_forwards(ruleset).len();
         assert!(of_rules <= ruleset.rules.len());
         let of_clauses = counted.clauses(ruleset);
         let clauses = ruleset.policy.iter().flat_map(|policy| &policy.ways);
@@ -81,10 +81,10 @@ fn of_nftables(place: Place, output: &[u8], wanted: &[Ruleset]) -> Reached {
     let mut observed = nftables::Observed::default();
     if let Err(error) = observed.add(place, output) {
         one_line(&error);
-        assert!(nftables::Counted::of(output).is_err());
+        assert!(nftables::ClauseCounters::of(output).is_err());
         return Reached::Refused;
     }
-    let counted = nftables::Counted::of(output).expect("the same listing");
+    let counted = nftables::ClauseCounters::of(output).expect("the same listing");
     for ruleset in wanted {
         let _ = observed.holds_guards(ruleset);
         let _ = observed.holds(ruleset);

@@ -53,7 +53,7 @@ pub(super) fn run(
     };
     let active: Vec<&ActiveNetwork> = active.iter().filter(concerned).collect();
     let given: Vec<&Ruleset> = active.iter().filter_map(|one| one.given.as_ref()).collect();
-    let counters = snapshot.counters(&given)?;
+    let counters = snapshot.clause_counters(&given)?;
     let shown: Vec<Shown> = active
         .iter()
         .map(|one| {

@@ -38,12 +38,12 @@ pub(crate) fn again(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8),
 fn gather(engine: &mut Engine<'_>) -> Result<Status, ApplyError> {
     let mut snapshot = Snapshot::take(engine)?;
     let owners = snapshot.owners()?;
-    let carried = snapshot.carried(&owners)?;
+    let counters = snapshot.forward_counters(&owners)?;
     let guests = snapshot.guests()?;
     Ok(Status::new(
         &snapshot.networks(),
         &guests,
         &owners,
-        &carried,
+        &counters,
     ))
 }

@@ -9,16 +9,16 @@ use crate::json::to_json;
 use crate::map::fixtures::{small, Scene};
 use crate::snapshot::compare;
 use crate::terminal::Colors;
-use portero_model::{Carried, Counter};
+use portero_model::{Counter, ForwardCounter};
 
 /// The host of the map, with its first forward in use and its second not yet.
 fn used() -> Status {
     let sources = small().sources();
-    let counted = |connections, packets, bytes| Carried {
+    let counted = |connections, packets, bytes| ForwardCounter {
         connections: Some(connections),
         traffic: Some(Counter { packets, bytes }),
     };
-    let carried: Vec<Vec<Carried>> = sources
+    let counters: Vec<Vec<ForwardCounter>> = sources
         .owners
         .iter()
         .map(|owner| match owner.record.ruleset.owner.name.as_str() {
@@ -30,7 +30,7 @@ fn used() -> Status {
         &sources.networks,
         &sources.guests,
         &sources.owners,
-        &carried,
+        &counters,
     )
 }
 

@@ -3,7 +3,7 @@
 use super::row::{rows, Row};
 use crate::map::{problems, Kind};
 use portero_inventory::{ActiveNetwork, Guest, OwnerStatus};
-use portero_model::{Carried, Policy, Ruleset, Spoof, Verdict, Way};
+use portero_model::{ForwardCounter, Policy, Ruleset, Spoof, Verdict, Way};
 use portero_routed_policy::{rule_of_clause, Mode};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -100,24 +100,24 @@ pub(super) struct Forward {
 }
 
 impl Status {
-    /// Puts together what is known; `carried` has for each owner what was counted of its rules.
+    /// Puts together what is known; `counters` has those of each owner's rules.
     pub(super) fn new(
         networks: &[ActiveNetwork],
         guests: &[Guest],
         owners: &[OwnerStatus],
-        carried: &[Vec<Carried>],
+        counters: &[Vec<ForwardCounter>],
     ) -> Self {
         let forwards = owners.iter().enumerate().flat_map(|(index, owner)| {
-            let counted = carried.get(index).into_iter().flatten().copied();
+            let counted = counters.get(index).into_iter().flatten().copied();
             // Those that lead to a guest come first, and only they are counted.
-            let counted = counted.chain(std::iter::repeat(Carried::default()));
+            let counted = counted.chain(std::iter::repeat(ForwardCounter::default()));
             rows(std::slice::from_ref(owner)).into_iter().zip(counted)
         });
-        let forwards = forwards.map(|(row, carried)| Forward {
+        let forwards = forwards.map(|(row, counters)| Forward {
             row,
-            connections: carried.connections,
-            packets: carried.traffic.map(|counter| counter.packets),
-            bytes: carried.traffic.map(|counter| counter.bytes),
+            connections: counters.connections,
+            packets: counters.traffic.map(|counter| counter.packets),
+            bytes: counters.traffic.map(|counter| counter.bytes),
         });
         Self {
             networks: networks.iter().map(|one| network(one, guests)).collect(),

@@ -2,17 +2,17 @@
 
 use super::base::Base;
 use super::render::{accept, send};
-use portero_model::{Carried, Counter, Dnat, Family, Ruleset};
+use portero_model::{Counter, Dnat, Family, ForwardCounter, Ruleset};
 use std::collections::{HashMap, HashSet};
 
 /// The counters of portero's rules in the tables of both families.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ForwardCounters {
     /// By family, and chain and rule as they were written.
     rules: HashMap<(Family, String), Counter>,
 }
 
-impl Counts {
+impl ForwardCounters {
     /// Adds a table of a family from the lines of `iptables -t TABLE -v -S`.
     pub fn add<'a>(&mut self, family: Family, lines: impl IntoIterator<Item = &'a str>) {
         let counted = lines.into_iter().filter_map(rule);
@@ -22,7 +22,7 @@ impl Counts {
 
     /// What has been counted of each of an owner's forwards, in their order.
     #[must_use]
-    pub fn carried(&self, ruleset: &Ruleset) -> Vec<Carried> {
+    pub fn of_forwards(&self, ruleset: &Ruleset) -> Vec<ForwardCounter> {
         // What several forwards send to the same port by the same port is one there.
         let accepts: Vec<String> = ruleset.dnats().map(accept).collect();
         let mut senders: HashMap<&str, HashSet<&Dnat>> = HashMap::new();
@@ -36,7 +36,7 @@ impl Counts {
         let forwards = accepts.iter().zip(ruleset.dnats()).map(|(accept, dnat)| {
             let opened = counter(Base::Dnat, dnat, &send(dnat));
             let is_alone = senders[accept.as_str()].len() == 1;
-            Carried {
+            ForwardCounter {
                 connections: opened.map(|counter| counter.packets),
                 traffic: is_alone
                     .then(|| counter(Base::Forward, dnat, accept))

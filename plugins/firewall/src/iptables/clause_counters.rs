@@ -5,12 +5,12 @@ use portero_model::{Counter, Counters, Ruleset};
 
 /// The counters of both families' table `filter`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counted {
+pub struct ClauseCounters {
     /// Of rules: chain, comment and counter.
     rules: Vec<(String, String, Counter)>,
 }
 
-impl Counted {
+impl ClauseCounters {
     /// Adds a family from the lines of `iptables-save -c -t filter`; rules without a comment are
     /// nobody's clause.
     pub fn add<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) {

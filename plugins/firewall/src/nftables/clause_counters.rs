@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 /// The counters in the table of policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counted {
+pub struct ClauseCounters {
     /// Of rules: chain, comment and counter.
     rules: Vec<(String, String, Counter)>,
     /// Of elements, by set and key.
     elements: BTreeMap<(String, String), Counter>,
 }
 
-impl Counted {
+impl ClauseCounters {
     /// Reads the output of `nft -j list table` of [`Place::Policy`].
     ///
     /// # Errors
