@@ -118,7 +118,7 @@ impl<'a> Bridges<'a> {
         confirmation: Confirmation,
     ) -> Result<Outcome, ChangeError> {
         let name = &bridge.name;
-        let folder = Folder::of(self.paths, name);
+        let folder = Folder::locate(self.paths, name);
         let lock = folder.lock(LockOf::Change, Deadline::after(LOCK))?;
         self.is_free(&folder, name)?;
         let manager = Manager::choose(plan, |owner, nic| owner::says(self.paths, owner, nic))?;
@@ -157,7 +157,7 @@ impl<'a> Bridges<'a> {
     /// # Errors
     /// [`ChangeError`].
     pub fn confirm(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
-        let folder = Folder::of(self.paths, bridge);
+        let folder = Folder::locate(self.paths, bridge);
         let (_lock, mut record) = self.open(&folder, bridge)?;
         match record.phase {
             Phase::Confirmed => Ok(()),
@@ -174,7 +174,7 @@ impl<'a> Bridges<'a> {
     /// # Errors
     /// [`ChangeError`].
     pub fn rollback(&mut self, bridge: &InterfaceName) -> Result<Back, ChangeError> {
-        let folder = Folder::of(self.paths, bridge);
+        let folder = Folder::locate(self.paths, bridge);
         let (_lock, mut record) = self.open(&folder, bridge)?;
         if record.phase == Phase::Confirmed {
             return Err(present(bridge, record.phase));
@@ -187,7 +187,7 @@ impl<'a> Bridges<'a> {
     /// # Errors
     /// [`ChangeError`]; nothing has changed when a guest is on the bridge or a file was edited.
     pub fn remove(&mut self, bridge: &InterfaceName) -> Result<Back, ChangeError> {
-        let folder = Folder::of(self.paths, bridge);
+        let folder = Folder::locate(self.paths, bridge);
         let (_lock, mut record) = self.open(&folder, bridge)?;
         if record.phase != Phase::Confirmed {
             return Err(present(bridge, record.phase));
@@ -230,7 +230,7 @@ impl<'a> Bridges<'a> {
     /// # Errors
     /// [`ChangeError`].
     pub fn nics(&self, bridge: &InterfaceName) -> Result<Vec<String>, ChangeError> {
-        let record = Folder::of(self.paths, bridge).read()?;
+        let record = Folder::locate(self.paths, bridge).read()?;
         Ok(record.map(|record| record.nics).unwrap_or_default())
     }
 
@@ -273,7 +273,7 @@ impl<'a> Bridges<'a> {
             let before = match &change.before {
                 Some(text) => Some(Original {
                     text: text.clone(),
-                    ownership: Ownership::at(&self.paths.etc.join(&change.path))?,
+                    ownership: Ownership::read(&self.paths.etc.join(&change.path))?,
                 }),
                 None => None,
             };
@@ -293,7 +293,7 @@ impl<'a> Bridges<'a> {
             phase: Phase::Changing,
             boot: boot(),
             until: 0,
-            reach: Reach::of(bridge.nics[0].as_str()),
+            reach: Reach::read(bridge.nics[0].as_str()),
             files: changed,
             noted: noted?,
             was_tried: false,
@@ -328,7 +328,7 @@ impl<'a> Bridges<'a> {
                 .nics
                 .iter()
                 .find(|nic| interfaces::master(nic).as_ref() != Some(bridge));
-            let now = Reach::of(bridge);
+            let now = Reach::read(bridge);
             let what = match outside {
                 Some(nic) => Some(format!("{nic} is not in the bridge")),
                 None => record.reach.missing_in(&now),

@@ -27,7 +27,7 @@ impl Bridges<'_> {
     /// # Errors
     /// [`ChangeError`] when the record cannot be read; taking back is tried until it works.
     pub fn guard(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
-        let folder = Folder::of(self.paths, bridge);
+        let folder = Folder::locate(self.paths, bridge);
         let _guard = folder.lock(LockOf::Guard, Deadline::after(START))?;
         let (mut asked, mut silences, mut tries) = (Instant::now(), 0, 0);
         loop {
@@ -104,7 +104,7 @@ impl Bridges<'_> {
     }
 
     fn recover_one(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
-        let folder = Folder::of(self.paths, bridge);
+        let folder = Folder::locate(self.paths, bridge);
         let Some(record) = folder.read()? else {
             return Ok(());
         };

@@ -61,7 +61,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let paths = Paths::below(root.path());
         let name: InterfaceName = "br0".parse().expect("a name");
-        let folder = Folder::of(&paths, &name);
+        let folder = Folder::locate(&paths, &name);
         let mut log = Log::new(LogSink::Memory(Vec::new()));
         let mut confirm = |phase| {
             let written = folder.write(&Record { phase, ..record() });

@@ -136,7 +136,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn of(message: &[u8], head: usize) -> Option<Self> {
+    fn split(message: &[u8], head: usize) -> Option<Self> {
         let (head, rest) = message.split_at_checked(head)?;
         Some(Self {
             head: head.to_vec(),
@@ -237,7 +237,7 @@ impl Entry {
     /// An address of an interface; nothing for those of others, and for those that the kernel makes
     /// and changes by itself (RFC 8981).
     pub(super) fn address(message: &[u8], interface: u32) -> Option<Self> {
-        let parts = Parts::of(message, ADDRESS_HEAD)?;
+        let parts = Parts::split(message, ADDRESS_HEAD)?;
         let flags = address_flags(&parts);
         let is_temporary = parts.head[0] == AF_INET6 && flags & IFA_F_TEMPORARY != 0;
         if number(&parts.head, 4)? != interface || is_temporary || flags & IFA_F_DADFAILED != 0 {
@@ -254,7 +254,7 @@ impl Entry {
     /// A route by an interface; nothing for those of others and for those that the kernel makes with
     /// each address.
     pub(super) fn route(message: &[u8], interface: u32) -> Option<Self> {
-        let parts = Parts::of(message, ROUTE_HEAD)?;
+        let parts = Parts::split(message, ROUTE_HEAD)?;
         let (family, kind, flags) = (parts.head[0], parts.head[7], number(&parts.head, 8)?);
         let table = table(&parts);
         let is_of = route_hops(&parts)
@@ -293,7 +293,7 @@ impl Entry {
             What::Address => ADDRESS_HEAD,
             What::Route => ROUTE_HEAD,
         };
-        Parts::of(&self.message.0, head)
+        Parts::split(&self.message.0, head)
     }
 
     fn key(&self) -> Option<Key> {
@@ -637,7 +637,8 @@ mod tests {
         let hops = route_hops(&moved.parts().expect("parts"));
         assert_eq!(hops, [(9, gateway.clone()), (NIC, gateway)]);
         // A hop that was down is not made so.
-        let request = Parts::of(&moved.request(0).expect("a request"), ROUTE_HEAD).expect("parts");
+        let request =
+            Parts::split(&moved.request(0).expect("a request"), ROUTE_HEAD).expect("parts");
         assert_eq!(request.get(RTA_MULTIPATH).expect("hops")[2], 0);
     }
 
@@ -645,14 +646,14 @@ mod tests {
     fn what_is_put_back_has_no_more_time_than_it_had() {
         let entry = read_address(OWN, NIC, 600);
         let request = entry.request(400).expect("a request");
-        let parts = Parts::of(&request, ADDRESS_HEAD).expect("parts");
+        let parts = Parts::split(&request, ADDRESS_HEAD).expect("parts");
         let times = parts.get(IFA_CACHEINFO).expect("times");
         assert_eq!((number(times, 0), number(times, 4)), (Some(0), Some(200)));
         assert_eq!(entry.request(600), None);
         let forever = read_address(OWN, NIC, FOREVER)
             .request(600)
             .expect("a request");
-        let parts = Parts::of(&forever, ADDRESS_HEAD).expect("parts");
+        let parts = Parts::split(&forever, ADDRESS_HEAD).expect("parts");
         assert_eq!(
             number(parts.get(IFA_CACHEINFO).expect("times"), 4),
             Some(FOREVER)

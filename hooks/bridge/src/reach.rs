@@ -74,7 +74,7 @@ fn ask<T: DeserializeOwned>(arguments: &[&str]) -> Vec<T> {
 
 impl Reach {
     /// What an interface has now. Gateways are asked.
-    pub(crate) fn of(interface: &str) -> Self {
+    pub(crate) fn read(interface: &str) -> Self {
         let mut reach = Self::default();
         let links: Vec<Link> = ask(&["-j", "address", "show", "dev", interface]);
         for address in links.into_iter().flat_map(|link| link.addr_info) {

@@ -97,7 +97,7 @@ pub(crate) enum LockOf {
 
 impl Folder {
     /// The folder of a bridge.
-    pub(crate) fn of(paths: &Paths, bridge: &InterfaceName) -> Self {
+    pub(crate) fn locate(paths: &Paths, bridge: &InterfaceName) -> Self {
         Self(paths.bridges.join(bridge.as_str()))
     }
 

@@ -64,7 +64,9 @@ impl Engine<'_> {
                 .write(Severity::Info, format!("comparing all rules: {error}"));
         }
         let followed = match (&committed, &change) {
-            (Ok(()), Change::Scripts(_)) => self.follow(&[before], &[after], deadline).is_ok(),
+            (Ok(()), Change::Scripts(_)) => {
+                self.after_commit(&[before], &[after], deadline).is_ok()
+            }
             _ => false,
         };
         if !followed {

@@ -122,7 +122,7 @@ impl Engine<'_> {
         self.commit(&scripts, deadline)?;
         let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
         let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();
-        self.follow(&before, &after, deadline)?;
+        self.after_commit(&before, &after, deadline)?;
         self.reset_others(&after, deadline)?;
         Ok(base)
     }
@@ -152,7 +152,7 @@ impl Engine<'_> {
 
     /// What has to follow a commit: the loopback setting of bridges, and UDP connections that were
     /// tracked under the rules before.
-    pub(crate) fn follow(
+    pub(crate) fn after_commit(
         &mut self,
         old: &[&Ruleset],
         new: &[&Ruleset],
@@ -162,7 +162,7 @@ impl Engine<'_> {
         self.set_neighbors(old, new, deadline)?;
         let flows = |rulesets: &[&Ruleset]| -> Vec<Flow> {
             let dnats = rulesets.iter().flat_map(|ruleset| ruleset.dnats());
-            dnats.filter_map(Flow::of).collect()
+            dnats.filter_map(Flow::from_dnat).collect()
         };
         let (before, after) = (flows(old), flows(new));
         let known: HashSet<&Flow> = before.iter().collect();

@@ -86,8 +86,8 @@ fn concerned(
         }
     }
     let tuple = original?;
-    let original = Direction::of(tuple)?;
-    let reply = Direction::of(reply?)?;
+    let original = Direction::read(tuple)?;
+    let reply = Direction::read(reply?)?;
     flows
         .iter()
         .any(|flow| is_of(flow, &original, &reply, local))
@@ -113,7 +113,7 @@ fn is_of(flow: &Flow, original: &Direction, reply: &Direction, local: &BTreeSet<
 }
 
 impl Direction {
-    fn of(tuple: &[Tuple]) -> Option<Self> {
+    fn read(tuple: &[Tuple]) -> Option<Self> {
         let (mut source, mut destination) = (None, None);
         let (mut protocol, mut source_port, mut destination_port) = (None, None, None);
         for part in tuple {

@@ -239,7 +239,7 @@ impl Ownership {
     ///
     /// # Errors
     /// [`FileError::Io`].
-    pub fn at(path: &Path) -> Result<Self, FileError> {
+    pub fn read(path: &Path) -> Result<Self, FileError> {
         let metadata = fs::metadata(path).map_err(failed("read", path))?;
         Ok(Self {
             mode: metadata.mode() & 0o7777,

@@ -118,7 +118,7 @@ impl System for Linux {
             return Ok(nftables::ClauseCounters::default());
         }
         let listing = list_table(Place::Policy, deadline)?;
-        nftables::ClauseCounters::of(&listing).map_err(strange)
+        nftables::ClauseCounters::read(&listing).map_err(unexpected_output)
     }
 
     fn count_iptables(
@@ -309,7 +309,7 @@ fn list_table(place: Place, deadline: Deadline) -> Result<Vec<u8>, SystemError> 
     read(Tool::Nft.program(), &arguments, deadline)
 }
 
-fn strange(source: nftables::ReadError) -> SystemError {
+fn unexpected_output(source: nftables::ReadError) -> SystemError {
     SystemError::UnexpectedOutput {
         program: Tool::Nft.program().to_owned(),
         source,
@@ -325,7 +325,7 @@ fn observe_tables(
     for (place, family, name) in places {
         if has_table(*family, name, deadline)? {
             let listing = list_table(*place, deadline)?;
-            observed.add(*place, &listing).map_err(strange)?;
+            observed.add(*place, &listing).map_err(unexpected_output)?;
         }
     }
     Ok(observed)

@@ -243,7 +243,7 @@ pub struct Flow {
 impl Flow {
     /// The flow of a forward of UDP; other protocols end their connections themselves.
     #[must_use]
-    pub fn of(dnat: &Dnat) -> Option<Self> {
+    pub fn from_dnat(dnat: &Dnat) -> Option<Self> {
         (dnat.protocol == Protocol::Udp).then_some(Self {
             protocol: dnat.protocol,
             address: dnat.address,

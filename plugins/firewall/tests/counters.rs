@@ -107,7 +107,7 @@ fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
       {"rule": {"chain": "in_strange", "handle": 9, "comment": "in default", "expr": [
         {"counter": {"packets": 7, "bytes": 7}}, {"drop": null}]}}]}"#
         .replace("CHAIN", &chain);
-    let found = nftables::ClauseCounters::of(listing.as_bytes()).unwrap();
+    let found = nftables::ClauseCounters::read(listing.as_bytes()).unwrap();
     assert_eq!(
         counted(&found.clauses(&ruleset)),
         [
@@ -118,7 +118,7 @@ fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
         ]
     );
     // Where the chain is not, nothing is known.
-    let found = nftables::ClauseCounters::of(br#"{"nftables": []}"#).unwrap();
+    let found = nftables::ClauseCounters::read(br#"{"nftables": []}"#).unwrap();
     assert!(found.clauses(&ruleset).is_empty());
 }
 

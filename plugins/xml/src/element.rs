@@ -100,7 +100,7 @@ impl Element {
             return Err(XmlError::TooLong { limit: INPUT_LIMIT });
         }
         let text = std::str::from_utf8(input).map_err(|error| XmlError::NotUtf8 {
-            line: Lines::of(input).at(error.valid_up_to()),
+            line: Lines::count(input).line_of(error.valid_up_to()),
         })?;
         TreeBuilder::new(text).build()
     }
@@ -259,7 +259,7 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn of(input: &'a [u8]) -> Self {
+    fn count(input: &'a [u8]) -> Self {
         Self {
             input,
             position: 0,
@@ -268,7 +268,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The line of a byte offset; offsets must not decrease from call to call.
-    fn at(&mut self, offset: usize) -> usize {
+    fn line_of(&mut self, offset: usize) -> usize {
         let offset = offset.min(self.input.len());
         if offset > self.position {
             let passed = &self.input[self.position..offset];
@@ -298,7 +298,7 @@ impl<'a> TreeBuilder<'a> {
         reader.config_mut().enable_all_checks(true);
         Self {
             reader,
-            lines: Lines::of(text.as_bytes()),
+            lines: Lines::count(text.as_bytes()),
             open: Vec::new(),
             root: None,
             elements: 0,
@@ -310,7 +310,7 @@ impl<'a> TreeBuilder<'a> {
     fn build(mut self) -> Result<Element, XmlError> {
         loop {
             let start = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX);
-            let line = self.lines.at(start);
+            let line = self.lines.line_of(start);
             let event = match self.reader.read_event() {
                 Ok(event) => event,
                 Err(error) => {

@@ -133,7 +133,7 @@ impl Machine {
     }
 }
 
-fn strange(source: nftables::ReadError) -> SystemError {
+fn unexpected_output(source: nftables::ReadError) -> SystemError {
     SystemError::UnexpectedOutput {
         program: "nft".to_owned(),
         source,
@@ -203,9 +203,8 @@ impl System for Machine {
 
     fn count_nftables(&mut self, _: Deadline) -> Result<nftables::ClauseCounters, SystemError> {
         match self.nftables.list_counted(&self.counters) {
-            Some(json) => {
-                nftables::ClauseCounters::of(json.to_string().as_bytes()).map_err(strange)
-            }
+            Some(json) => nftables::ClauseCounters::read(json.to_string().as_bytes())
+                .map_err(unexpected_output),
             None => Ok(nftables::ClauseCounters::default()),
         }
     }

@@ -81,10 +81,10 @@ fn of_nftables(place: Place, output: &[u8], wanted: &[Ruleset]) -> Reached {
     let mut observed = nftables::Observed::default();
     if let Err(error) = observed.add(place, output) {
         one_line(&error);
-        assert!(nftables::ClauseCounters::of(output).is_err());
+        assert!(nftables::ClauseCounters::read(output).is_err());
         return Reached::Refused;
     }
-    let counted = nftables::ClauseCounters::of(output).expect("the same listing");
+    let counted = nftables::ClauseCounters::read(output).expect("the same listing");
     for ruleset in wanted {
         let _ = observed.holds_guards(ruleset);
         let _ = observed.holds(ruleset);

@@ -20,7 +20,7 @@ impl ClauseCounters {
     ///
     /// # Errors
     /// [`ReadError`] when it is not what nft writes.
-    pub fn of(json: &[u8]) -> Result<Self, ReadError> {
+    pub fn read(json: &[u8]) -> Result<Self, ReadError> {
         let mut counted = Self::default();
         for item in items(Place::Policy, json)? {
             if let Some(set) = item.set {
