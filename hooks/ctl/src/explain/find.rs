@@ -1,9 +1,9 @@
 //! Finds who wants a port and where it leads, among what everybody wants and was given.
 
-use super::value::{Asked, Owner, Refusal, Wanted, Written};
+use super::value::{Asked, Refusal, Wanted, Written};
 use ipnet::IpNet;
 use portero_inventory::{DesiredForwards, Guest, ObjectState, OwnerStatus};
-use portero_model::{Arrives, Claim, Family, Origin, OwnerKind, ToHost};
+use portero_model::{Arrives, Claim, Family, Origin, Owner, OwnerKind, ToHost};
 use portero_port_forward::Forward;
 use std::net::IpAddr;
 
@@ -76,10 +76,7 @@ pub(super) fn who_wants<'a>(
 }
 
 /// Where the port leads, if anybody was given it.
-pub(super) fn dnat_match(
-    asked: &Asked,
-    owners: &[OwnerStatus],
-) -> Option<(DnatMatch, portero_model::Owner)> {
+pub(super) fn dnat_match(asked: &Asked, owners: &[OwnerStatus]) -> Option<(DnatMatch, Owner)> {
     let packet = packet(asked);
     owners.iter().find_map(|owner| {
         let ruleset = &owner.record.ruleset;
@@ -106,7 +103,7 @@ pub(super) fn wanted(
     networks: &[&str],
     refusal: Option<Refusal>,
 ) -> Wanted {
-    let owner = owner(&forwards.owner, forwards.state);
+    let owner = forwards.owner.clone();
     let now = forwards.written.as_deref().unwrap_or_default();
     let about: Vec<&Forward> = now.iter().filter(|one| is_about(one, asked)).collect();
     if about.is_empty() {
@@ -168,15 +165,6 @@ fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
     claim.protocol == asked.protocol
         && claim.ports.contains(asked.port)
         && packet(asked).is_to(claim.address)
-}
-
-/// An object as it is said.
-pub(super) fn owner(owner: &portero_model::Owner, state: ObjectState) -> Owner {
-    Owner {
-        kind: owner.kind.name(),
-        name: owner.name.clone(),
-        state,
-    }
 }
 
 /// The forward that is about the port, where `portero forward` can change it.

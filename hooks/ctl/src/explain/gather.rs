@@ -11,7 +11,7 @@ use portero_inventory::{
 };
 use portero_inventory::{Answer, Heard};
 use portero_libvirt::{ForwardMode, Subnet};
-use portero_model::{Family, OwnerKind, Protocol, Verdict};
+use portero_model::{Family, Owner, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
 use portero_trace::{passage, Packet as Forwarded, Way as Direction};
@@ -71,9 +71,9 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
                 .desired
                 .iter()
                 .find(|one| one.owner.uuid == owner.uuid);
-            let state = forwards.map_or(ObjectState::Running, |forwards| forwards.state);
             Wanted::Given {
-                owner: find::owner(owner, state),
+                owner: owner.clone(),
+                state: forwards.map_or(ObjectState::Running, |forwards| forwards.state),
             }
         }
         (None, Some(forwards)) => {
@@ -143,7 +143,7 @@ fn unclear(desired: &[DesiredForwards]) -> Wanted {
 fn way(
     asked: &Asked,
     lead: &DnatMatch,
-    owner: &portero_model::Owner,
+    owner: &Owner,
     known: &Known,
     engine: &mut Engine<'_>,
 ) -> Result<Way, ApplyError> {
@@ -344,7 +344,7 @@ fn network(guest: IpAddr, known: &Known) -> Option<Network> {
 /// The owner, or, of a network's forward, the guest that DHCP gives the address.
 fn domain(
     lead: &DnatMatch,
-    owner: &portero_model::Owner,
+    owner: &Owner,
     network: Option<&Network>,
     known: &Known,
 ) -> Option<Domain> {

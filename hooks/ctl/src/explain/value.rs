@@ -4,7 +4,7 @@
 use crate::policy::Ruling;
 use portero_engine::ApplyError;
 use portero_inventory::{Answer, Heard, Link, ObjectState};
-use portero_model::Protocol;
+use portero_model::{Owner, Protocol};
 use portero_system::RouteLookup;
 use portero_trace::Settings;
 use portero_trace::{Packet, Passage};
@@ -100,6 +100,8 @@ pub(super) enum Wanted {
     Given {
         /// The domain or network.
         owner: Owner,
+        /// Whether it is active.
+        state: ObjectState,
     },
 }
 
@@ -119,17 +121,6 @@ impl From<&ApplyError> for Refusal {
             can_be_permitted: error.can_be_permitted(),
         }
     }
-}
-
-/// A domain or network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner {
-    /// `domain` or `network`.
-    pub(super) kind: &'static str,
-    /// Its name.
-    pub(super) name: String,
-    /// Whether it is active.
-    pub(super) state: ObjectState,
 }
 
 /// Something wrong with the host, as `portero doctor` finds it.

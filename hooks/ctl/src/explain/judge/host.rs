@@ -1,10 +1,10 @@
 //! The hops on the host: its address, the forward and its rules, routing, and the firewalls.
 
 use super::hop::Found;
-use crate::explain::value::{Facts, Owner, Refusal, Wanted, Way};
+use crate::explain::value::{Facts, Refusal, Wanted, Way};
 use crate::policy::Ruling;
 use portero_inventory::ObjectState;
-use portero_model::{Family, Verdict};
+use portero_model::{Family, Owner, OwnerKind, Verdict};
 use portero_system::RouteLookup;
 use portero_trace::word;
 use portero_trace::{mend, Base, Packet, Passage, Scope, Stop, Way as Direction};
@@ -39,10 +39,6 @@ pub(super) fn address(facts: &Facts) -> Found {
     )
 }
 
-fn said(owner: &Owner) -> String {
-    format!("{} '{}'", owner.kind, owner.name.escape_debug())
-}
-
 /// Somebody has to want the port, and be able to have it.
 pub(super) fn forward(facts: &Facts) -> Found {
     let port = facts.asked.port;
@@ -62,7 +58,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
             format!("correct what is named there, then: {SYNC}"),
         ),
         Wanted::ForOthers { owner, whom } => Found::fails(
-            format!("{} wants it for {whom} only", said(owner)),
+            format!("{} wants it for {whom} only", owner),
             format!(
                 "give its forward another source, or none: virsh edit {}",
                 word(&owner.name)
@@ -70,14 +66,16 @@ pub(super) fn forward(facts: &Facts) -> Found {
         ),
         Wanted::Off { owner, refusal } => off(owner, refusal.as_ref()),
         Wanted::Later { owner, spec } => Found::fails(
-            format!("{} wants it from its next start on", said(owner)),
+            format!("{} wants it from its next start on", owner),
             match owner.kind {
-                "domain" => format!("portero forward add {} {spec} --live", word(&owner.name)),
-                _ => restart_network(&owner.name),
+                OwnerKind::Domain => {
+                    format!("portero forward add {} {spec} --live", word(&owner.name))
+                }
+                OwnerKind::Network => restart_network(&owner.name),
             },
         ),
         Wanted::Refused { owner, refusal } => Found::fails(
-            format!("{} cannot have it: {}", said(owner), refusal.reason),
+            format!("{} cannot have it: {}", owner, refusal.reason),
             format!("{}, then: {SYNC}", permission(refusal)),
         ),
         Wanted::Pending {
@@ -86,7 +84,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
             known,
             inactive,
         } => {
-            let text = format!("{} waits for it: {reason}", said(owner));
+            let text = format!("{} waits for it: {reason}", owner);
             match (inactive, known) {
                 (Some(network), _) => Found::fails(text, format!("virsh net-start {}", word(network))),
                 (None, Some(address)) => {
@@ -101,15 +99,18 @@ pub(super) fn forward(facts: &Facts) -> Found {
                 ),
             }
         }
-        Wanted::Untold { owner } => Found::Ok(format!("{} wants it", said(owner))),
-        Wanted::Given { owner } if owner.state == ObjectState::Off => off(owner, None),
-        Wanted::Given { owner } => match &facts.way {
+        Wanted::Untold { owner } => Found::Ok(format!("{} wants it", owner)),
+        Wanted::Given {
+            owner,
+            state: ObjectState::Off,
+        } => off(owner, None),
+        Wanted::Given { owner, .. } => match &facts.way {
             Some(way) => Found::Ok(format!(
                 "{} wants it, to {}",
-                said(owner),
+                owner,
                 with_port(way.guest, way.port)
             )),
-            None => Found::Ok(format!("{} wants it", said(owner))),
+            None => Found::Ok(format!("{} wants it", owner)),
         },
     }
 }
@@ -117,16 +118,15 @@ pub(super) fn forward(facts: &Facts) -> Found {
 fn off(owner: &Owner, refusal: Option<&Refusal>) -> Found {
     let name = word(&owner.name);
     let (state, start) = match owner.kind {
-        "domain" => ("is shut off", format!("virsh start {name}")),
-        _ => ("is not active", format!("virsh net-start {name}")),
+        OwnerKind::Domain => ("is shut off", format!("virsh start {name}")),
+        OwnerKind::Network => ("is not active", format!("virsh net-start {name}")),
     };
     match refusal {
-        None => Found::fails(format!("{} wants it and {state}", said(owner)), start),
+        None => Found::fails(format!("{} wants it and {state}", owner), start),
         Some(refusal) => Found::fails(
             format!(
                 "{} wants it, {state}, and its start is refused: {}",
-                said(owner),
-                refusal.reason
+                owner, refusal.reason
             ),
             format!("{}, then: {start}", permission(refusal)),
         ),
@@ -156,7 +156,7 @@ pub(super) fn hooks(facts: &Facts) -> Found {
         )),
         (Some(trouble), _) => Found::fails(&trouble.what, &trouble.mend),
         (None, Wanted::Untold { owner }) => Found::fails(
-            format!("no hook has told portero what {} wants now", said(owner)),
+            format!("no hook has told portero what {} wants now", owner),
             SYNC,
         ),
         (None, _) => Found::Ok("libvirt runs them".to_owned()),

@@ -9,19 +9,18 @@ use portero_inventory::ObjectState;
 /// Forwards that are not there, or cannot be: its name, the hop that fails first, and what is known.
 pub(super) fn forwards() -> Vec<Case> {
     let pending = |known, inactive: Option<&str>| Wanted::Pending {
-        owner: owner(ObjectState::Running),
+        owner: owner(),
         reason: "network 'lan' has neither a DHCP reservation nor a lease".to_owned(),
         known,
         inactive: inactive.map(str::to_owned),
     };
     let off = |refusal: Option<&str>| Wanted::Off {
-        owner: owner(ObjectState::Off),
+        owner: owner(),
         refusal: refusal.map(|reason| Refusal {
             reason: reason.to_owned(),
             can_be_permitted: true,
         }),
     };
-    let running = || owner(ObjectState::Running);
     vec![
         ("whole", None, whole()),
         ("nobody", Some("forward"), wanted(Wanted::Nobody)),
@@ -36,7 +35,7 @@ pub(super) fn forwards() -> Vec<Case> {
             "for others",
             Some("forward"),
             wanted(Wanted::ForOthers {
-                owner: running(),
+                owner: owner(),
                 whom: "clients in 198.51.100.0/24".to_owned(),
             }),
         ),
@@ -52,7 +51,7 @@ pub(super) fn forwards() -> Vec<Case> {
             "from its next start",
             Some("forward"),
             wanted(Wanted::Later {
-                owner: running(),
+                owner: owner(),
                 spec: "8080:80/tcp".to_owned(),
             }),
         ),
@@ -60,7 +59,7 @@ pub(super) fn forwards() -> Vec<Case> {
             "refused",
             Some("forward"),
             wanted(Wanted::Refused {
-                owner: running(),
+                owner: owner(),
                 refusal: Refusal {
                     reason: "tcp port 8080 is held by domain 'other'".to_owned(),
                     can_be_permitted: false,
@@ -83,7 +82,8 @@ pub(super) fn forwards() -> Vec<Case> {
             Some("forward"),
             Facts {
                 wanted: Wanted::Given {
-                    owner: owner(ObjectState::Off),
+                    owner: owner(),
+                    state: ObjectState::Off,
                 },
                 ..whole()
             },
@@ -91,14 +91,14 @@ pub(super) fn forwards() -> Vec<Case> {
         (
             "untold",
             Some("hooks"),
-            wanted(Wanted::Untold { owner: running() }),
+            wanted(Wanted::Untold { owner: owner() }),
         ),
         (
             "untold for a reason",
             Some("hooks"),
             Facts {
                 hooks: Some(trouble("libvirtd is older")),
-                ..wanted(Wanted::Untold { owner: running() })
+                ..wanted(Wanted::Untold { owner: owner() })
             },
         ),
         (

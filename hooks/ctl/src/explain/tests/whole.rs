@@ -2,13 +2,11 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use crate::explain::value::{
-    Asked, Domain, Facts, Network, Nic, Owner, Trouble, Wanted, Way, Written,
-};
+use crate::explain::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way, Written};
 use crate::policy::Ruling;
 use portero_inventory::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
-use portero_model::{Protocol, Verdict};
+use portero_model::{Owner, OwnerKind, Protocol, Verdict};
 use portero_system::RouteLookup;
 use portero_trace::Settings;
 use portero_trace::{Base, Owner as By, Packet, Passage, Stop, Way as Direction};
@@ -19,11 +17,11 @@ pub(super) const GUEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 50
 pub(super) const GATEWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 50, 1));
 pub(super) const MAC: &str = "52:54:00:00:50:10";
 
-pub(super) fn owner(state: ObjectState) -> Owner {
+pub(super) fn owner() -> Owner {
     Owner {
-        kind: "domain",
+        kind: OwnerKind::Domain,
+        uuid: uuid::Uuid::nil(),
         name: "my web".to_owned(),
-        state,
     }
 }
 
@@ -71,7 +69,8 @@ pub(super) fn whole() -> Facts {
         own: vec![("eth0".to_owned(), HOST), ("br-lan".to_owned(), GATEWAY)],
         outer: Some("eth0".to_owned()),
         wanted: Wanted::Given {
-            owner: owner(ObjectState::Running),
+            owner: owner(),
+            state: ObjectState::Running,
         },
         hooks: None,
         backend: None,
