@@ -4,6 +4,7 @@
 mod activation;
 mod bridge;
 mod choose;
+mod disposition;
 mod element;
 mod error;
 mod ifcfg;
@@ -12,7 +13,6 @@ mod keyfile;
 mod netplan;
 mod networkd;
 mod owner;
-mod pattern;
 mod plan;
 mod renderer;
 mod unit;

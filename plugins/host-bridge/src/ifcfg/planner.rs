@@ -5,7 +5,7 @@ use super::port::{divide, fold_aliases, has_ip, unfit, Divided, Named};
 use super::routes::{rewrite, zone, KINDS};
 use crate::bridge::{is_backup, Bridge, HostFiles, Nic, Stp};
 use crate::{BridgeError, Owner, Plan, Renderer};
-use portero_libvirt::MacAddress;
+use portero_libvirt::{InterfaceName, MacAddress};
 
 /// Where the files are, below /etc.
 const FOLDER: &str = "sysconfig/network-scripts";
@@ -51,7 +51,7 @@ pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<
         if index > 0 && has_ip(&named.file) {
             return Err(named.error("BOOTPROTO", bridge.has_ip_already(nic.as_str())));
         }
-        let divided = planner.make_port(nic.as_str(), bridge, named)?;
+        let divided = planner.make_port(nic, bridge, named)?;
         if divided.port.is_false("ONBOOT") {
             planner.warnings.push(format!(
                 "{nic} is not brought up at boot (ONBOOT=no), so {name} is without it then"
@@ -261,7 +261,7 @@ impl Planner<'_> {
     /// Makes a NIC the bridge's port, with all files that belong to it.
     fn make_port(
         &mut self,
-        nic: &str,
+        nic: &InterfaceName,
         bridge: &Bridge,
         mut named: Named,
     ) -> Result<Divided, BridgeError> {
@@ -293,7 +293,8 @@ impl Planner<'_> {
         for name in names {
             self.after.remove(&path(&name));
         }
-        let mut divided = divide(&named, nic, name);
+        let mut divided = divide(&named, nic, &bridge.name)?;
+        let nic = nic.as_str();
         self.warnings.append(&mut divided.warnings);
         if divided.port.get("DEVICE").is_none() {
             divided.port.set("DEVICE", nic);

@@ -1,10 +1,11 @@
 //! Divides one NIC's file into what stays with the NIC and what goes to the bridge.
 
-use super::fate::{fate, Fate};
 use super::file::{Assignment, Ifcfg};
 use super::number::{next, numbered, numbers, OF_AN_ADDRESS};
 use super::routes::zone;
+use super::table::TABLE;
 use crate::BridgeError;
+use portero_libvirt::InterfaceName;
 
 /// A file by its name in the folder.
 #[derive(Debug, Clone)]
@@ -148,36 +149,33 @@ pub(crate) fn fold_aliases(
 }
 
 /// Divides a NIC's file; `bridge` is the name that takes the NIC's place.
-pub(crate) fn divide(nic: &Named, device: &str, bridge: &str) -> Divided {
+pub(crate) fn divide(
+    nic: &Named,
+    device: &InterfaceName,
+    bridge: &InterfaceName,
+) -> Result<Divided, BridgeError> {
     let mut divided = Divided::default();
     let name = &nic.name;
     for assignment in nic.file.assignments() {
         let Assignment { key, value, line } = assignment;
-        let moved = || (key.clone(), zone_or_name(key, value, device, bridge));
-        match fate(key) {
-            Fate::Stays => {}
-            Fate::Moves | Fate::Both => {
-                if let Some((key, value)) = normalised(nic, moved(), &mut divided.warnings) {
-                    divided.bridge.push((key, value));
-                }
-            }
-            Fate::Dropped(why) => {
-                let warning = format!("{name}, line {line}: {key} is left out: {why}");
-                divided.warnings.push(warning);
-            }
-            Fate::Unknown => divided.warnings.push(format!(
-                "{name}, line {line}: {key} is not known; it stays with {device}"
-            )),
+        let disposition = TABLE.find(key);
+        let remark = disposition.remark(key, device, bridge);
+        if let Some(remark) = remark.map_err(|reason| nic.error(key, reason))? {
+            divided
+                .warnings
+                .push(format!("{name}, line {line}: {remark}"));
+        }
+        if disposition.moves() {
+            let value = zone_or_name(key, value, device.as_str(), bridge.as_str());
+            let moved = normalised(nic, (key.clone(), value), &mut divided.warnings);
+            divided.bridge.extend(moved);
         }
     }
     check_dns(nic, &mut divided.warnings);
     divided.port = nic.file.clone();
-    divided.port.retain(|assignment| {
-        matches!(
-            fate(&assignment.key),
-            Fate::Stays | Fate::Both | Fate::Unknown
-        )
-    });
+    divided
+        .port
+        .retain(|assignment| TABLE.find(&assignment.key).stays());
     let misleading = divided.port.remove_misleading_comments();
     if misleading > 0 {
         divided.warnings.push(format!(
@@ -185,8 +183,8 @@ pub(crate) fn divide(nic: &Named, device: &str, bridge: &str) -> Divided {
         ));
     }
     divided.port.set("BOOTPROTO", "none");
-    divided.port.set("BRIDGE", bridge);
-    divided
+    divided.port.set("BRIDGE", bridge.as_str());
+    Ok(divided)
 }
 
 fn zone_or_name(key: &str, value: &str, device: &str, bridge: &str) -> String {

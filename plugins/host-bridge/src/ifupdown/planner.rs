@@ -1,8 +1,9 @@
 //! From the stanzas of a NIC to those of a bridge with the NIC in it.
 
 use super::file::{stanzas, text, Stanza};
-use super::option::{fate, is_about_link, Fate};
+use super::table::{is_about_link, TABLE};
 use crate::bridge::{Bridge, HostFiles, Nic, Stp};
+use crate::disposition::Disposition;
 use crate::{BridgeError, Plan, Renderer};
 
 /// The file, below /etc.
@@ -246,30 +247,31 @@ impl Planner<'_> {
             let (option, value) = trimmed
                 .split_once(char::is_whitespace)
                 .unwrap_or((trimmed, ""));
-            match fate(option) {
-                Fate::Stays => divided.port.push(line.clone()),
-                Fate::Moves => divided.bridge.push(line.clone()),
-                Fate::Both => {
-                    divided.port.push(line.clone());
-                    divided.bridge.push(line.clone());
-                }
-                Fate::Refused(why) => return Err(error(format!("{option}: {why}"))),
-                Fate::Command if is_about_link(value) => divided.port.push(line.clone()),
-                Fate::Command => {
-                    let rewritten = with_device(line, &nic, &name);
-                    if rewritten.split_whitespace().any(|word| word == nic) {
+            let mut line = line.clone();
+            let disposition = match TABLE.find(&option.replace('_', "-")) {
+                Disposition::Command if is_about_link(value) => Disposition::Stays,
+                Disposition::Command => {
+                    line = with_device(&line, &nic, &name);
+                    if line.split_whitespace().any(|word| word == nic) {
                         self.warnings.push(format!(
                             "{path}, line {number}: the command names {nic} and goes to {name} as it is"
                         ));
                     }
-                    divided.bridge.push(rewritten);
+                    Disposition::Moves
                 }
-                Fate::Unknown => {
-                    self.warnings.push(format!(
-                        "{path}, line {number}: {option} is not known; it stays with {nic}"
-                    ));
-                    divided.port.push(line.clone());
-                }
+                other => other,
+            };
+            let bridge = self.bridge;
+            let remark = disposition.remark(option, &bridge.nics[0], &bridge.name);
+            if let Some(remark) = remark.map_err(error)? {
+                self.warnings
+                    .push(format!("{path}, line {number}: {remark}"));
+            }
+            if disposition.stays() {
+                divided.port.push(line.clone());
+            }
+            if disposition.moves() {
+                divided.bridge.push(line);
             }
         }
         Ok(divided)

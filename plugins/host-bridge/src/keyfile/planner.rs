@@ -1,8 +1,9 @@
 //! From a NIC's keyfile to those of a bridge and of the NIC in it.
 
-use super::fate::TABLE;
+use super::table::TABLE;
 use crate::bridge::{is_backup, Bridge, HostFiles, Nic, Stp};
-use crate::unit::{Comments, Divide, Fate, Line, Section, Unit};
+use crate::disposition::Disposition;
+use crate::unit::{Comments, Divide, Line, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
 
 /// Where the files are, below /etc.
@@ -229,7 +230,7 @@ impl Planner<'_> {
                     ));
                 }
             }
-            if let Fate::Refused(why) = TABLE.of_section(&section.name) {
+            if let Disposition::Refused(why) = TABLE.find(&format!("[{}]", section.name)) {
                 return Err(profile.error(None, format!("[{}]: {why}", section.name)));
             }
         }
@@ -262,27 +263,25 @@ impl Planner<'_> {
         };
         let mut own = Vec::new();
         for section in &profile.unit.sections {
-            match TABLE.of_section(&section.name) {
-                Fate::Moves => own.push(self.renamed(section, nic)),
-                Fate::Both => {
+            match TABLE.find(&format!("[{}]", section.name)) {
+                Disposition::Moves => own.push(self.renamed(section, nic)),
+                Disposition::Both => {
                     own.push(section.clone());
                     port.sections.push(section.clone());
                 }
-                Fate::Divided => {
+                Disposition::Divided => {
                     let (stays, moves) = divide.section(section, &mut self.warnings)?;
                     port.sections.push(stays);
                     own.push(moves);
                 }
-                Fate::Unknown => {
+                Disposition::Unknown => {
                     self.warnings.push(format!(
                         "{}: [{}] is not known; it stays with {}",
                         profile.file, section.name, nic.name
                     ));
                     port.sections.push(section.clone());
                 }
-                Fate::Stays | Fate::Stacked | Fate::Refused(_) => {
-                    port.sections.push(section.clone())
-                }
+                _ => port.sections.push(section.clone()),
             }
         }
         let section = port

@@ -1,8 +1,9 @@
 //! From a NIC's entry to those of a bridge and of the NIC in it.
 
-use super::fate::{fate, Fate};
+use super::table::TABLE;
 use super::tree::{fit_of, read, Fit, Tree, FOLDER, KINDS};
 use crate::bridge::{Bridge, HostFiles, Nic, Stp};
+use crate::disposition::Disposition;
 use crate::{BridgeError, Owner, Plan, Renderer};
 use serde_yaml_ng::{Mapping, Value};
 
@@ -208,21 +209,22 @@ impl Planner<'_> {
         let (mut port, mut moved) = (Mapping::new(), Mapping::new());
         for (key, value) in &entry {
             let name = key.as_str().unwrap_or_default();
-            match fate(name) {
-                Fate::Moves => drop(moved.insert(key.clone(), value.clone())),
-                Fate::Both => {
-                    moved.insert(key.clone(), value.clone());
-                    port.insert(key.clone(), value.clone());
+            let disposition = TABLE.find(name);
+            match disposition {
+                Disposition::Refused(why) => {
+                    return Err(self.error(place, format!("{name}: {why}")));
                 }
-                Fate::Refused(why) => return Err(self.error(place, format!("{name}: {why}"))),
-                Fate::Stays => drop(port.insert(key.clone(), value.clone())),
-                Fate::Unknown => {
-                    self.warnings.push(format!(
-                        "{}: {name} of {} is not known; it stays there",
-                        self.trees[place.tree].path, place.id
-                    ));
-                    port.insert(key.clone(), value.clone());
-                }
+                Disposition::Unknown => self.warnings.push(format!(
+                    "{}: {name} of {} is not known; it stays there",
+                    self.trees[place.tree].path, place.id
+                )),
+                _ => {}
+            }
+            if disposition.moves() {
+                moved.insert(key.clone(), value.clone());
+            }
+            if disposition.stays() {
+                port.insert(key.clone(), value.clone());
             }
         }
         let mac = entry.get("macaddress").and_then(Value::as_str);

@@ -1,9 +1,10 @@
 //! From a NIC's .network file to those of a bridge and of the NIC in it.
 
-use super::fate::TABLE;
 use super::find::{owner_unit, path, Fit, FOLDER};
+use super::table::TABLE;
 use crate::bridge::{Bridge, HostFiles, Kind, Nic, Stp};
-use crate::unit::{Comments, Divide, Fate, Section, Unit};
+use crate::disposition::Disposition;
+use crate::unit::{Comments, Divide, Section, Unit};
 use crate::{BridgeError, Plan, Renderer};
 use portero_libvirt::InterfaceName;
 
@@ -152,9 +153,9 @@ impl Planner<'_> {
             file,
         };
         for section in &unit.sections {
-            match TABLE.of_section(&section.name) {
-                Fate::Moves => divided.bridge.sections.push(section.clone()),
-                Fate::Divided => {
+            match TABLE.find(&format!("[{}]", section.name)) {
+                Disposition::Moves => divided.bridge.sections.push(section.clone()),
+                Disposition::Divided => {
                     let (stays, moves) = divide.section(section, &mut self.warnings)?;
                     if !stays.is_empty() {
                         port.sections.push(stays);
@@ -163,7 +164,7 @@ impl Planner<'_> {
                         divided.bridge.sections.push(moves);
                     }
                 }
-                Fate::Unknown => {
+                Disposition::Unknown => {
                     self.warnings.push(format!(
                         "{file}: [{}] is not known; it stays with {}",
                         section.name, nic.name

@@ -1,8 +1,8 @@
 //! Divides a section, key by key, into what stays with a NIC and what goes to its bridge.
 
-use super::fate::{Fate, Table};
 use super::file::{Line, Section};
 use crate::bridge::{Bridge, Nic};
+use crate::disposition::Table;
 use crate::BridgeError;
 
 /// Where the comments of a section go.
@@ -51,34 +51,22 @@ impl Divide<'_> {
                 continue;
             };
             let (file, bridge) = (self.file, &self.bridge.name);
-            match self.table.of_key(&section.name, key) {
-                Fate::Moves => moves.lines.push(line.clone()),
-                Fate::Both => {
-                    moves.lines.push(line.clone());
-                    stays.lines.push(line.clone());
-                }
-                Fate::Refused(why) => {
-                    return Err(BridgeError::Value {
-                        file: format!("{}/{file}", self.folder),
-                        line: Some(*number),
-                        reason: format!("{key}: {why}"),
-                    });
-                }
-                Fate::Stacked => {
-                    warnings.push(format!(
-                        "{file}, line {number}: {key} is on a NIC whose packets {bridge} takes: put it on \
-                         {bridge}"
-                    ));
-                    stays.lines.push(line.clone());
-                }
-                Fate::Unknown => {
-                    warnings.push(format!(
-                        "{file}, line {number}: {key} is not known; it stays with {}",
-                        self.nic.name
-                    ));
-                    stays.lines.push(line.clone());
-                }
-                Fate::Stays | Fate::Divided => stays.lines.push(line.clone()),
+            let disposition = self.table.find(&format!("{}.{key}", section.name));
+            let remark = disposition
+                .remark(key, &self.nic.name, bridge)
+                .map_err(|reason| BridgeError::Value {
+                    file: format!("{}/{file}", self.folder),
+                    line: Some(*number),
+                    reason,
+                })?;
+            if let Some(remark) = remark {
+                warnings.push(format!("{file}, line {number}: {remark}"));
+            }
+            if disposition.moves() {
+                moves.lines.push(line.clone());
+            }
+            if disposition.stays() {
+                stays.lines.push(line.clone());
             }
         }
         Ok((stays, moves))
