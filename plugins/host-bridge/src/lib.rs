@@ -7,6 +7,8 @@ mod choose;
 mod disposition;
 mod element;
 mod error;
+mod fit;
+mod format;
 mod ifcfg;
 mod ifupdown;
 mod keyfile;
@@ -14,6 +16,7 @@ mod netplan;
 mod networkd;
 mod owner;
 mod plan;
+mod rename;
 mod renderer;
 mod unit;
 

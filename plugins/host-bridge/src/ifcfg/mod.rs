@@ -8,4 +8,4 @@ mod routes;
 mod table;
 
 pub use file::{Ifcfg, SyntaxError};
-pub(crate) use planner::{left_to, owner, plan};
+pub(crate) use planner::Scripts;

@@ -4,4 +4,4 @@ mod file;
 mod planner;
 mod table;
 
-pub(crate) use planner::{owner, plan};
+pub(crate) use planner::Interfaces;

@@ -3,4 +3,4 @@
 mod planner;
 mod table;
 
-pub(crate) use planner::{owner, plan};
+pub(crate) use planner::Profiles;

@@ -4,4 +4,4 @@ mod planner;
 mod table;
 mod tree;
 
-pub(crate) use planner::{left_to, owner, plan};
+pub(crate) use planner::Trees;

@@ -4,5 +4,4 @@ mod find;
 mod planner;
 mod table;
 
-pub(crate) use find::owner;
-pub(crate) use planner::plan;
+pub(crate) use planner::Units;
