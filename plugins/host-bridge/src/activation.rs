@@ -61,7 +61,7 @@ impl Manager {
     /// The manager of a format's files; ifcfg files are NetworkManager's where it is the one that has
     /// the NIC up.
     #[must_use]
-    pub fn of(renderer: Renderer, network_manager: Running) -> Self {
+    pub fn pick(renderer: Renderer, network_manager: Running) -> Self {
         match renderer {
             Renderer::Keyfile => Self::NetworkManager,
             Renderer::Networkd => Self::Networkd,
