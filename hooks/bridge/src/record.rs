@@ -74,7 +74,7 @@ impl Record {
         } else {
             Running::No
         };
-        Manager::of(self.renderer, running)
+        Manager::pick(self.renderer, running)
     }
 
     pub(crate) fn nic_names(&self) -> Vec<&str> {

@@ -89,7 +89,7 @@ fn check(path: &Path) -> Result<Found, Error> {
         }
         (_, "network") => {
             forwards(&root, OwnerKind::Network, &origin)?;
-            HostBridge::of(&root).map_err(at)?;
+            HostBridge::read(&root).map_err(at)?;
             WrittenPolicy::of(&root).map_err(at)?;
             Ok(Found::Something)
         }
@@ -147,7 +147,7 @@ fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
     let forwards = forwards(&element, OwnerKind::Network, origin)?;
     let owner = Owner::from(network);
     plan_network(owner, &forwards, network)?;
-    if let Some(wanted) = HostBridge::of(&element).map_err(at)? {
+    if let Some(wanted) = HostBridge::read(&element).map_err(at)? {
         wanted.bridge_of(network).map_err(at)?;
     }
     if let Some(policy) = WrittenPolicy::of(&element).map_err(at)? {

@@ -77,7 +77,7 @@ impl Engine<'_> {
     ) -> Result<Option<(HostBridge, Origin)>, ApplyError> {
         let owner = Owner::from(network);
         for (element, origin) in self.elements(owner, &network.name, network.metadata())? {
-            let wanted = HostBridge::of(&element).map_err(|source| ApplyError::HostBridge {
+            let wanted = HostBridge::read(&element).map_err(|source| ApplyError::HostBridge {
                 origin: origin.clone(),
                 source,
             })?;

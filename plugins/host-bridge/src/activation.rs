@@ -61,7 +61,7 @@ impl Manager {
     /// The manager of a format's files; ifcfg files are NetworkManager's where it is the one that has
     /// the NIC up.
     #[must_use]
-    pub fn of(renderer: Renderer, network_manager: Running) -> Self {
+    pub fn pick(renderer: Renderer, network_manager: Running) -> Self {
         match renderer {
             Renderer::Keyfile => Self::NetworkManager,
             Renderer::Networkd => Self::Networkd,
@@ -89,79 +89,65 @@ impl Manager {
     /// The way from the NIC to the bridge.
     #[must_use]
     pub fn to_bridge(self, bridge: &str, nics: &[&str]) -> Steps {
-        let force = self.force();
-        match self {
-            Self::Ifupdown | Self::Initscripts => Steps {
-                before_files: each("ifdown", &[], nics, Failure::Expected),
-                after_files: [
+        let none = Vec::new();
+        let (before_files, after_files) = match self {
+            Self::Ifupdown | Self::Initscripts => (
+                each("ifdown", &[], nics, Failure::Expected),
+                [
                     each("ifup", &[], nics, Failure::Expected),
-                    each("ifup", force, &[bridge], Failure::Fatal),
+                    each("ifup", self.force(), &[bridge], Failure::Fatal),
                 ]
                 .concat(),
-            },
-            Self::NetworkManager => Steps {
-                before_files: Vec::new(),
-                after_files: [
-                    vec![step("nmcli", &["connection", "reload"], Failure::Fatal)],
-                    each("nmcli", CONNECT, nics, Failure::Fatal),
-                ]
-                .concat(),
-            },
-            Self::Networkd => Steps {
-                before_files: Vec::new(),
-                after_files: vec![step("networkctl", &["reload"], Failure::Fatal)],
-            },
-            Self::Netplan => Steps {
-                before_files: Vec::new(),
-                after_files: vec![step("netplan", &["apply"], Failure::Fatal)],
-            },
+            ),
+            Self::NetworkManager => {
+                let reload = step("nmcli", &["connection", "reload"], Failure::Fatal);
+                let connect = each("nmcli", CONNECT, nics, Failure::Fatal);
+                (none, [vec![reload], connect].concat())
+            }
+            Self::Networkd => (none, vec![step("networkctl", &["reload"], Failure::Fatal)]),
+            Self::Netplan => (none, vec![step("netplan", &["apply"], Failure::Fatal)]),
+        };
+        Steps {
+            before_files,
+            after_files,
         }
     }
 
     /// The way back from wherever the first one has come to.
     #[must_use]
     pub fn to_nic(self, bridge: &str, nics: &[&str]) -> Steps {
+        let none = Vec::new();
         let force = self.force();
-        match self {
-            Self::Ifupdown | Self::Initscripts => Steps {
-                before_files: [
+        let (before_files, after_files) = match self {
+            Self::Ifupdown | Self::Initscripts => (
+                [
                     each("ifdown", force, &[bridge], Failure::Expected),
                     each("ifdown", force, nics, Failure::Expected),
                     vec![Step::DeleteBridge],
                 ]
                 .concat(),
-                after_files: each("ifup", force, nics, Failure::Fatal),
-            },
-            Self::NetworkManager => Steps {
-                before_files: Vec::new(),
-                after_files: [
-                    vec![
-                        step("nmcli", &["connection", "reload"], Failure::Fatal),
-                        Step::DeleteForgottenBridge,
-                    ],
-                    each("nmcli", CONNECT_BACK, nics, Failure::Fatal),
-                ]
-                .concat(),
-            },
-            Self::Networkd => Steps {
-                before_files: Vec::new(),
-                after_files: [
-                    vec![
-                        step("networkctl", &["reload"], Failure::Fatal),
-                        Step::DeleteBridge,
-                    ],
-                    each("networkctl", &["reconfigure"], nics, Failure::Fatal),
-                ]
-                .concat(),
-            },
-            Self::Netplan => Steps {
-                before_files: Vec::new(),
-                after_files: vec![
-                    step("netplan", &["apply"], Failure::Expected),
-                    Step::DeleteBridge,
-                    step("netplan", &["apply"], Failure::Fatal),
-                ],
-            },
+                each("ifup", force, nics, Failure::Fatal),
+            ),
+            Self::NetworkManager => {
+                let reload = step("nmcli", &["connection", "reload"], Failure::Fatal);
+                let connect = each("nmcli", CONNECT_BACK, nics, Failure::Fatal);
+                let all = [vec![reload, Step::DeleteForgottenBridge], connect];
+                (none, all.concat())
+            }
+            Self::Networkd => {
+                let reload = step("networkctl", &["reload"], Failure::Fatal);
+                let configure = each("networkctl", &["reconfigure"], nics, Failure::Fatal);
+                (none, [vec![reload, Step::DeleteBridge], configure].concat())
+            }
+            Self::Netplan => {
+                let apply = |failure| step("netplan", &["apply"], failure);
+                let (first, second) = (apply(Failure::Expected), apply(Failure::Fatal));
+                (none, vec![first, Step::DeleteBridge, second])
+            }
+        };
+        Steps {
+            before_files,
+            after_files,
         }
     }
 

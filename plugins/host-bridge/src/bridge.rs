@@ -32,14 +32,6 @@ impl Bridge {
         )
     }
 
-    /// What to know of a VLAN on a NIC: one that is in a bridge gets it no more packets.
-    pub(crate) fn takes_packets_of(&self, vlan: &str, nic: &str) -> String {
-        format!(
-            "{vlan} is a VLAN on {nic}, whose packets {} takes: put the VLAN on {}",
-            self.name, self.name
-        )
-    }
-
     /// What is wrong with what configures two of its NICs at once.
     pub(crate) fn is_for_two(&self, first: usize, second: usize) -> String {
         format!(
@@ -75,6 +67,16 @@ pub enum Stp {
     Off,
 }
 
+impl Stp {
+    /// The word of a format that says it.
+    pub(crate) fn pick(self, on: &'static str, off: &'static str) -> &'static str {
+        match self {
+            Self::On => on,
+            Self::Off => off,
+        }
+    }
+}
+
 /// What the host says of a NIC that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {
@@ -86,6 +88,13 @@ pub struct Nic {
     pub master: Option<String>,
     /// Whether it is wireless.
     pub kind: Kind,
+}
+
+impl Nic {
+    /// Whether its MAC address is the one written here.
+    pub(crate) fn has_mac(&self, text: &str) -> bool {
+        self.mac.is_some() && text.parse().ok() == self.mac
+    }
 }
 
 /// Kinds of NICs, as far as it matters here.
@@ -149,7 +158,7 @@ impl HostFiles {
 }
 
 /// The NIC as the host has it, if it can be in a bridge.
-pub(crate) fn fit<'a>(nic: &InterfaceName, nics: &'a [Nic]) -> Result<&'a Nic, BridgeError> {
+pub(crate) fn find_nic<'a>(nic: &InterfaceName, nics: &'a [Nic]) -> Result<&'a Nic, BridgeError> {
     let live = nics
         .iter()
         .find(|live| live.name == *nic)

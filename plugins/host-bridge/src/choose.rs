@@ -62,19 +62,10 @@ impl Manager {
         plan: &Plan,
         mut ask: impl FnMut(Owner, &str) -> Result<Says, E>,
     ) -> Result<Self, E> {
-        match plan.renderer {
-            Renderer::Keyfile => {
-                expect_all(plan, Owner::NetworkManager, &mut ask)?;
-                Ok(Self::NetworkManager)
-            }
-            Renderer::Networkd => {
-                expect_all(plan, Owner::Networkd, &mut ask)?;
-                Ok(Self::Networkd)
-            }
-            Renderer::Ifupdown => {
-                expect_all(plan, Owner::Ifupdown, &mut ask)?;
-                Ok(Self::Ifupdown)
-            }
+        let (manager, owner) = match plan.renderer {
+            Renderer::Keyfile => (Self::NetworkManager, Owner::NetworkManager),
+            Renderer::Networkd => (Self::Networkd, Owner::Networkd),
+            Renderer::Ifupdown => (Self::Ifupdown, Owner::Ifupdown),
             Renderer::Netplan => {
                 let owner = match plan.owners.first() {
                     Some((_, Some(owner))) => *owner,
@@ -84,25 +75,26 @@ impl Manager {
                     }
                     _ => Owner::Networkd,
                 };
-                expect_all(plan, owner, &mut ask)?;
-                Ok(Self::Netplan)
+                (Self::Netplan, owner)
             }
-            Renderer::Ifcfg => of_ifcfg(plan, &mut ask),
-        }
+            Renderer::Ifcfg => return choose_for_ifcfg(plan, &mut ask),
+        };
+        expect_all(plan, owner, &mut ask)?;
+        Ok(manager)
     }
 }
 
 /// ifcfg files are NetworkManager's where it runs, unless they say that they are not.
-fn of_ifcfg<E: From<OwnerError>>(
+fn choose_for_ifcfg<E: From<OwnerError>>(
     plan: &Plan,
     ask: &mut impl FnMut(Owner, &str) -> Result<Says, E>,
 ) -> Result<Manager, E> {
-    let of = |scripts: bool| {
+    let find = |scripts: bool| {
         let mut owners = plan.owners.iter();
         let found = owners.find(|(_, owner)| (*owner == Some(Owner::NetworkScripts)) == scripts);
         found.map(|(nic, _)| nic.as_str())
     };
-    let why = match (of(true), of(false)) {
+    let why = match (find(true), find(false)) {
         (Some(_), None) => KEPT,
         (kept, other) => {
             let nic = other.or(kept).unwrap_or_default();

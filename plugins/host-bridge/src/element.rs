@@ -31,7 +31,7 @@ impl HostBridge {
     ///
     /// # Errors
     /// [`Problem`] when it is not as the grammar has it, or asks for what this version cannot do.
-    pub fn of(root: &Element) -> Result<Option<Self>, Problem> {
+    pub fn read(root: &Element) -> Result<Option<Self>, Problem> {
         let is_ours = |element: &&Element| {
             (element.namespace(), element.name()) == (Some(NAMESPACE), "hostBridge")
         };

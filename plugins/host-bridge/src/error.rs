@@ -2,6 +2,7 @@
 //! expected.
 
 use crate::SyntaxError;
+use portero_libvirt::InterfaceName;
 use portero_xml::Sanitised;
 
 /// Why no bridge can be planned.
@@ -87,4 +88,26 @@ pub enum BridgeError {
         /// The other.
         second: String,
     },
+}
+
+impl BridgeError {
+    /// What is wrong with a value, or with the whole file without a line.
+    pub(crate) fn value(
+        file: impl Into<String>,
+        line: Option<usize>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::Value {
+            file: file.into(),
+            line,
+            reason: reason.into(),
+        }
+    }
+
+    /// No file configures the NIC.
+    pub(crate) fn no_file(nic: &InterfaceName) -> Self {
+        Self::NoFile {
+            nic: nic.to_string(),
+        }
+    }
 }

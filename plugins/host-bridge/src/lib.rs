@@ -4,16 +4,19 @@
 mod activation;
 mod bridge;
 mod choose;
+mod disposition;
 mod element;
 mod error;
+mod fit;
+mod format;
 mod ifcfg;
 mod ifupdown;
 mod keyfile;
 mod netplan;
 mod networkd;
 mod owner;
-mod pattern;
 mod plan;
+mod rename;
 mod renderer;
 mod unit;
 

@@ -1,7 +1,14 @@
-//! What is to be done: the files that change, in the format that the NIC is configured in.
+//! What is to be done: the files that change, in the format that the NIC is configured in. Each format
+//! goes through the same steps.
 
-use crate::bridge::{fit, Bridge, HostFiles, Nic};
-use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError, Owner, Renderer};
+use crate::bridge::{find_nic, Bridge, HostFiles, Nic};
+use crate::format::{Draft, Format};
+use crate::ifcfg::Scripts;
+use crate::ifupdown::Interfaces;
+use crate::keyfile::Profiles;
+use crate::netplan::Trees;
+use crate::networkd::Units;
+use crate::{BridgeError, Owner, Renderer};
 use portero_xml::Sanitised;
 use std::collections::BTreeSet;
 
@@ -30,37 +37,31 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan that makes `after` of the files.
-    pub(crate) fn between(
+    /// The plan that a draft comes to.
+    fn from_draft(
         renderer: Renderer,
-        before: &HostFiles,
-        after: &HostFiles,
-        warnings: Vec<String>,
+        draft: &Draft<'_>,
+        owners: Vec<(String, Option<Owner>)>,
     ) -> Self {
-        let paths: BTreeSet<&str> = before
-            .iter()
-            .chain(after.iter())
-            .map(|(path, _)| path)
-            .collect();
-        let changes = paths
-            .into_iter()
-            .map(|path| Change {
-                path: path.to_owned(),
-                before: before.get(path).map(str::to_owned),
-                after: after.get(path).map(str::to_owned),
-            })
-            .filter(|change| change.before != change.after)
-            .collect();
-        let warnings = warnings.iter();
+        let (before, after) = (draft.before, &draft.after);
+        let paths = before.iter().chain(after.iter()).map(|(path, _)| path);
+        let changes = BTreeSet::from_iter(paths).into_iter().map(|path| Change {
+            path: path.to_owned(),
+            before: before.get(path).map(str::to_owned),
+            after: after.get(path).map(str::to_owned),
+        });
+        let warnings = draft.warnings.iter();
         let mut warnings: Vec<String> = warnings
             .map(|warning| Sanitised(warning).to_string())
             .collect();
         warnings.dedup();
         Self {
             renderer,
-            changes,
+            changes: changes
+                .filter(|change| change.before != change.after)
+                .collect(),
             warnings,
-            owners: Vec::new(),
+            owners,
         }
     }
 }
@@ -78,7 +79,7 @@ pub fn plan(
 ) -> Result<Plan, BridgeError> {
     let mut live = Vec::new();
     for (index, nic) in bridge.nics.iter().enumerate() {
-        live.push(fit(nic, nics)?);
+        live.push(find_nic(nic, nics)?);
         if bridge.nics[..index].contains(nic) {
             return Err(BridgeError::Unfit {
                 nic: nic.to_string(),
@@ -88,22 +89,100 @@ pub fn plan(
     }
     let renderer = match renderer {
         Some(renderer) => renderer,
-        None => Renderer::detect(files, live[0])?,
+        None => detect(files, live[0])?,
     };
-    let mut plan = match renderer {
-        Renderer::Ifcfg => ifcfg::plan(bridge, files, &live),
-        Renderer::Keyfile => keyfile::plan(bridge, files, &live),
-        Renderer::Networkd => networkd::plan(bridge, files, &live),
-        Renderer::Netplan => netplan::plan(bridge, files, &live),
-        Renderer::Ifupdown => ifupdown::plan(bridge, files, &live),
-    }?;
-    for nic in live {
+    let make = match renderer {
+        Renderer::Ifcfg => make_plan::<Scripts>,
+        Renderer::Keyfile => make_plan::<Profiles>,
+        Renderer::Networkd => make_plan::<Units>,
+        Renderer::Netplan => make_plan::<Trees>,
+        Renderer::Ifupdown => make_plan::<Interfaces>,
+    };
+    make(renderer, bridge, files, &live)
+}
+
+/// The format that a NIC is configured in today.
+fn detect(files: &HostFiles, nic: &Nic) -> Result<Renderer, BridgeError> {
+    let mut found = Renderer::ALL.into_iter().filter_map(|renderer| {
         let owner = match renderer {
-            Renderer::Ifcfg => ifcfg::left_to(files, nic)?,
-            Renderer::Netplan => netplan::left_to(files, nic)?,
-            Renderer::Keyfile | Renderer::Networkd | Renderer::Ifupdown => None,
+            Renderer::Ifcfg => Scripts::owner,
+            Renderer::Keyfile => Profiles::owner,
+            Renderer::Networkd => Units::owner,
+            Renderer::Netplan => Trees::owner,
+            Renderer::Ifupdown => Interfaces::owner,
         };
-        plan.owners.push((nic.name.to_string(), owner));
+        Some((renderer, owner(files, nic)?))
+    });
+    match (found.next(), found.next()) {
+        (None, _) => Err(BridgeError::no_file(&nic.name)),
+        (Some((renderer, _)), None) => Ok(renderer),
+        (Some((_, first)), Some((_, second))) => Err(BridgeError::Formats {
+            nic: nic.name.to_string(),
+            first,
+            second,
+        }),
     }
-    Ok(plan)
+}
+
+/// Plans a bridge in one format.
+fn make_plan<F: Format>(
+    renderer: Renderer,
+    bridge: &Bridge,
+    files: &HostFiles,
+    nics: &[&Nic],
+) -> Result<Plan, BridgeError> {
+    let mut format = F::read(files)?;
+    let mut draft = Draft::new(bridge, nics, files);
+    if let Some(file) = format.find_bridge(&draft)? {
+        let name = bridge.name.to_string();
+        return Err(BridgeError::Exists { file, name });
+    }
+    let first = find_one(&format, &draft, nics[0])?;
+    let first = first.ok_or_else(|| BridgeError::no_file(&nics[0].name))?;
+    let mut port = format.make_port(&mut draft, nics[0], &first)?;
+    let mut entries = vec![first];
+    for (index, nic) in nics.iter().enumerate().skip(1) {
+        let entry = match find_one(&format, &draft, nic)? {
+            Some(entry) => entry,
+            None => format.add(&draft, nic, &entries[0])?,
+        };
+        let place = format.place(&entry);
+        let mut others = entries.iter();
+        if let Some(other) = others.position(|other| format.place(other) == place) {
+            return Err(format.error(&entry, bridge.is_for_two(other, index)));
+        }
+        format.make_port(&mut draft, nic, &entry)?;
+        if let Some(error) = format.ip_error(&draft, nic, &entry) {
+            return Err(error);
+        }
+        entries.push(entry);
+    }
+    port.mac = port.mac.or(nics[0].mac.map(|mac| mac.to_string()));
+    if port.mac.is_none() {
+        draft.warn(bridge.is_not_pinned());
+    }
+    format.make_bridge(&mut draft, &entries, port)?;
+    let owners = nics.iter().zip(&entries).map(|(nic, entry)| {
+        let owner = format.left_to(entry)?;
+        Ok((nic.name.to_string(), owner))
+    });
+    let owners = owners.collect::<Result<_, BridgeError>>()?;
+    Ok(Plan::from_draft(renderer, &draft, owners))
+}
+
+/// The one entry that configures a NIC, if there is any.
+fn find_one<F: Format>(
+    format: &F,
+    draft: &Draft<'_>,
+    nic: &Nic,
+) -> Result<Option<F::Entry>, BridgeError> {
+    let mut found = format.find(draft, nic)?.into_iter();
+    match (found.next(), found.next()) {
+        (Some(first), Some(second)) => Err(BridgeError::Ambiguous {
+            nic: nic.name.to_string(),
+            first: format.place(&first),
+            second: format.place(&second),
+        }),
+        (one, _) => Ok(one),
+    }
 }

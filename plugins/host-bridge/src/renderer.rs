@@ -1,7 +1,5 @@
-//! The formats of network files, and which of them a NIC is configured in.
+//! The formats of network files by their names.
 
-use crate::bridge::{HostFiles, Nic};
-use crate::{ifcfg, ifupdown, keyfile, netplan, networkd, BridgeError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -51,38 +49,6 @@ impl Renderer {
         match self {
             Self::Keyfile | Self::Netplan => 0o600,
             Self::Ifcfg | Self::Networkd | Self::Ifupdown => 0o644,
-        }
-    }
-
-    /// The path of the file of this format that configures the NIC.
-    pub(crate) fn owner(self, files: &HostFiles, nic: &Nic) -> Option<String> {
-        match self {
-            Self::Ifcfg => ifcfg::owner(files, nic),
-            Self::Keyfile => keyfile::owner(files, nic),
-            Self::Networkd => networkd::owner(files, nic),
-            Self::Netplan => netplan::owner(files, nic),
-            Self::Ifupdown => ifupdown::owner(files, nic),
-        }
-    }
-
-    /// The format that the NIC is configured in today.
-    ///
-    /// # Errors
-    /// [`BridgeError::NoFile`], [`BridgeError::Formats`].
-    pub(crate) fn detect(files: &HostFiles, nic: &Nic) -> Result<Self, BridgeError> {
-        let mut found = Self::ALL
-            .into_iter()
-            .filter_map(|renderer| Some((renderer, renderer.owner(files, nic)?)));
-        let (renderer, first) = found.next().ok_or_else(|| BridgeError::NoFile {
-            nic: nic.name.to_string(),
-        })?;
-        match found.next() {
-            None => Ok(renderer),
-            Some((_, second)) => Err(BridgeError::Formats {
-                nic: nic.name.to_string(),
-                first,
-                second,
-            }),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! ifcfg files, as initscripts and NetworkManager both read them.
 
-mod fate;
 mod file;
 mod number;
 mod planner;
 mod port;
 mod routes;
+mod table;
 
 pub use file::{Ifcfg, SyntaxError};
-pub(crate) use planner::{left_to, owner, plan};
+pub(crate) use planner::Scripts;

@@ -1,14 +1,12 @@
 //! From the NICs' files and a bridge's name to the files of both.
 
 use super::file::Ifcfg;
-use super::port::{divide, fold_aliases, has_ip, unfit, Divided, Named};
-use super::routes::{rewrite, zone, KINDS};
-use crate::bridge::{is_backup, Bridge, HostFiles, Nic, Stp};
-use crate::{BridgeError, Owner, Plan, Renderer};
-use portero_libvirt::MacAddress;
-
-/// Where the files are, below /etc.
-const FOLDER: &str = "sysconfig/network-scripts";
+use super::port::{check, divide, fold_aliases, has_ip, Named};
+use super::routes::{rewrite, KINDS};
+use crate::bridge::{is_backup, Bridge, HostFiles, Nic};
+use crate::format::{Draft, Format, Port};
+use crate::rename::rename_zone;
+use crate::{BridgeError, Owner};
 
 /// What concerns all interfaces.
 const GLOBAL: &str = "sysconfig/network";
@@ -16,98 +14,207 @@ const GLOBAL: &str = "sysconfig/network";
 /// What names of files that configure an interface start with.
 const PREFIX: &str = "ifcfg-";
 
-/// Plans a bridge.
-///
-/// # Errors
-/// [`BridgeError`] when a NIC is not fit for it or a file cannot be understood; then nothing is to
-/// be changed.
-pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<Plan, BridgeError> {
-    let name = bridge.name.as_str();
-    let mut planner = Planner {
-        files,
-        after: files.clone(),
-        warnings: Vec::new(),
-    };
-    if let Some(file) = planner.configures(name)? {
-        return Err(BridgeError::Exists {
-            file: file.name,
-            name: name.to_owned(),
-        });
+/// The files of interfaces and aliases by their names, as far as they can be read.
+pub(crate) struct Scripts(Vec<(String, Result<Named, BridgeError>)>);
+
+impl Format for Scripts {
+    type Entry = Named;
+    /// Settings in the order in which they were written.
+    type Moved = Vec<(String, String)>;
+
+    const FOLDER: &'static str = "sysconfig/network-scripts";
+
+    fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
+        let scripts = Self::read(files).ok()?;
+        match scripts.find_named(nic).as_deref() {
+            Ok([]) => None,
+            Ok([one]) => Some(Self::path(&one.name)),
+            _ => Some(Self::FOLDER.to_owned()),
+        }
     }
-    let mut settings: Vec<(String, String)> = Vec::new();
-    let mut mac = None;
-    let mut used: Vec<String> = Vec::new();
-    for (index, live) in nics.iter().enumerate() {
-        let nic = &live.name;
-        let named = planner.file_of(nic.as_str(), live.mac)?;
-        if let Some(first) = used.iter().position(|name| *name == named.name) {
-            return Err(BridgeError::Value {
-                file: named.name,
-                line: None,
-                reason: bridge.is_for_two(first, index),
-            });
+
+    fn read(files: &HostFiles) -> Result<Self, BridgeError> {
+        let files = files.folder(Self::FOLDER);
+        let files = files.filter(|(name, _)| name.starts_with(PREFIX) && !is_backup(name));
+        let read = files.map(|(name, text)| (name.to_owned(), Named::read(name, text)));
+        Ok(Self(read.collect()))
+    }
+
+    /// The file of the bridge's name, or the one that names it in DEVICE. Files of others that cannot
+    /// be understood are none of our business.
+    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>, BridgeError> {
+        let name = draft.bridge.name.as_str();
+        let own = format!("{PREFIX}{name}");
+        if let Some(text) = draft.before.get(&Self::path(&own)) {
+            return Named::read(&own, text).map(|named| Some(named.name));
         }
-        used.push(named.name.clone());
-        if index > 0 && has_ip(&named.file) {
-            return Err(named.error("BOOTPROTO", bridge.has_ip_already(nic.as_str())));
+        let mut interfaces = self.readable();
+        let found = interfaces.find(|named| named.file.get("DEVICE") == Some(name));
+        Ok(found.map(|named| named.name.clone()))
+    }
+
+    fn find(&self, _: &Draft<'_>, nic: &Nic) -> Result<Vec<Named>, BridgeError> {
+        self.find_named(nic)
+    }
+
+    /// The network service knows no NIC without a file.
+    fn add(&self, _: &Draft<'_>, nic: &Nic, _: &Named) -> Result<Named, BridgeError> {
+        Err(BridgeError::no_file(&nic.name))
+    }
+
+    fn place(&self, named: &Named) -> String {
+        named.name.clone()
+    }
+
+    fn ip_error(&self, draft: &Draft<'_>, nic: &Nic, named: &Named) -> Option<BridgeError> {
+        let reason = draft.bridge.has_ip_already(nic.name.as_str());
+        has_ip(&named.file).then(|| named.error("BOOTPROTO", reason))
+    }
+
+    /// Makes a NIC the bridge's port, with all files that belong to it.
+    fn make_port(
+        &mut self,
+        draft: &mut Draft<'_>,
+        nic: &Nic,
+        named: &Named,
+    ) -> Result<Port<Self::Moved>, BridgeError> {
+        check(named)?;
+        let mut named = named.clone();
+        let suffix = named.name.trim_start_matches(PREFIX).to_owned();
+        let range = format!("{PREFIX}{suffix}-range");
+        let mut interfaces = self.interfaces();
+        if let Some((file, _)) = interfaces.find(|(name, _)| name.starts_with(&range)) {
+            let reason = "a range of aliases is not understood, expected ifcfg files of aliases";
+            return Err(BridgeError::value(file, None, reason));
         }
-        let divided = planner.make_port(nic.as_str(), bridge, named)?;
-        if divided.port.is_false("ONBOOT") {
-            planner.warnings.push(format!(
+        let begin = format!("{PREFIX}{suffix}:");
+        let aliases = self.0.iter().filter(|(name, _)| name.starts_with(&begin));
+        let aliases = aliases.map(|(_, read)| read.clone());
+        let aliases = aliases.collect::<Result<Vec<Named>, _>>()?;
+        fold_aliases(draft, &mut named, &aliases)?;
+        for alias in aliases {
+            draft.after.remove(&Self::path(&alias.name));
+        }
+        let (mut port, moved) = divide(draft, &named, &nic.name)?;
+        if port.get("DEVICE").is_none() {
+            port.set("DEVICE", nic.name.as_str());
+        }
+        draft
+            .after
+            .insert(Self::path(&named.name), port.to_string());
+        let bridge = &draft.bridge.name;
+        let (nic, name) = (nic.name.as_str(), bridge.as_str());
+        for kind in KINDS {
+            if let Some(text) = draft.after.remove(&Self::path(&format!("{kind}-{suffix}"))) {
+                let file = Self::path(&format!("{kind}-{name}"));
+                draft.after.expect_none(&file, bridge)?;
+                draft.after.insert(file, rewrite(&text, nic, name));
+            }
+        }
+        let begin = format!("{PREFIX}{nic}.");
+        for Named { name, file } in self.readable() {
+            let by_name = name.starts_with(&begin) && file.is_true("VLAN");
+            if by_name || file.get("PHYSDEV") == Some(nic) {
+                draft.warn_of_vlan(name, nic);
+            }
+        }
+        if port.is_false("ONBOOT") {
+            draft.warn(format!(
                 "{nic} is not brought up at boot (ONBOOT=no), so {name} is without it then"
             ));
         }
-        if index == 0 {
-            let given = divided.port.get("MACADDR").or(divided.port.get("HWADDR"));
-            mac = given
-                .map(str::to_owned)
-                .or_else(|| live.mac.map(|mac| mac.to_string()));
-            settings = divided.bridge;
+        let mac = port.get("MACADDR").or(port.get("HWADDR"));
+        Ok(Port {
+            mac: mac.map(str::to_owned),
+            moved,
+        })
+    }
+
+    fn make_bridge(
+        &mut self,
+        draft: &mut Draft<'_>,
+        _: &[Named],
+        first: Port<Self::Moved>,
+    ) -> Result<(), BridgeError> {
+        let bridge = draft.bridge;
+        let path = Self::path(&format!("{PREFIX}{}", bridge.name));
+        let file = bridge_file(draft, &first);
+        draft.after.insert(path, file.to_string());
+        if let Some(before) = draft.before.get(GLOBAL) {
+            let after = global(before, bridge);
+            if after != before {
+                draft.after.insert(GLOBAL, after);
+            }
         }
+        Ok(())
     }
-    if mac.is_none() {
-        planner.warnings.push(bridge.is_not_pinned());
-    }
-    let file = bridge_file(bridge, mac.as_deref(), &settings, &mut planner.warnings);
-    planner
-        .after
-        .insert(path(&format!("{PREFIX}{name}")), file.to_string());
-    if let Some(before) = files.get(GLOBAL) {
-        let after = global(before, bridge);
-        if after != before {
-            planner.after.insert(GLOBAL, after);
+
+    fn left_to(&self, named: &Named) -> Result<Option<Owner>, BridgeError> {
+        const KEY: &str = "NM_CONTROLLED";
+        let value = named.file.get(KEY).unwrap_or_default();
+        // svParseBoolean of src/core/settings/plugins/ifcfg-rh/shvar.c knows no on and off.
+        if ["on", "off"].contains(&value.to_ascii_lowercase().as_str()) {
+            let reason = format!(
+                "the network service reads {KEY}={value} and NetworkManager does not, expected yes or no"
+            );
+            return Err(named.error(KEY, reason));
         }
+        let is_kept = named.file.is_false(KEY);
+        Ok(is_kept.then_some(Owner::NetworkScripts))
     }
-    Ok(Plan::between(
-        Renderer::Ifcfg,
-        files,
-        &planner.after,
-        planner.warnings,
-    ))
+}
+
+impl Scripts {
+    /// The files of interfaces, aliases left out.
+    fn interfaces(&self) -> impl Iterator<Item = &(String, Result<Named, BridgeError>)> {
+        self.0.iter().filter(|(name, _)| !name.contains(':'))
+    }
+
+    /// Those that can be read.
+    fn readable(&self) -> impl Iterator<Item = &Named> {
+        self.interfaces().filter_map(|(_, read)| read.as_ref().ok())
+    }
+
+    /// The files that configure a NIC.
+    fn find_named(&self, nic: &Nic) -> Result<Vec<Named>, BridgeError> {
+        let own = format!("{PREFIX}{}", nic.name);
+        let is_of = |file: &Ifcfg| match (file.get("DEVICE"), file.get("HWADDR")) {
+            (Some(device), _) => device == nic.name.as_str(),
+            (None, Some(address)) => nic.has_mac(address) && file.get("TYPE") != Some("Bridge"),
+            (None, None) => false,
+        };
+        let mut found = Vec::new();
+        for (name, read) in self.interfaces() {
+            let is_own = *name == own;
+            match read {
+                Ok(named)
+                    if is_of(&named.file) || (is_own && named.file.get("DEVICE").is_none()) =>
+                {
+                    found.push(named.clone());
+                }
+                Err(error) if is_own => return Err(error.clone()),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// The file of the bridge itself.
-fn bridge_file(
-    bridge: &Bridge,
-    mac: Option<&str>,
-    settings: &[(String, String)],
-    warnings: &mut Vec<String>,
-) -> Ifcfg {
+fn bridge_file(draft: &mut Draft<'_>, first: &Port<Vec<(String, String)>>) -> Ifcfg {
+    let bridge = draft.bridge;
     let name = bridge.name.as_str();
+    let mac = first.mac.as_deref();
     let mut file = Ifcfg::default();
     file.set("DEVICE", name);
     file.set("TYPE", "Bridge");
     file.set("UUID", &bridge.uuid(mac.unwrap_or_default()));
-    let stp = match bridge.stp {
-        Stp::On => "yes",
-        Stp::Off => "no",
-    };
-    file.set("STP", stp);
+    file.set("STP", bridge.stp.pick("yes", "no"));
     file.set("DELAY", "0");
     if let Some(mac) = mac {
         file.set("MACADDR", mac);
     }
-    for (key, value) in settings {
+    for (key, value) in &first.moved {
         file.set(key, value);
     }
     if file.get("BOOTPROTO").is_none() {
@@ -115,239 +222,37 @@ fn bridge_file(
     }
     if file.get("IPV6INIT").is_none() {
         // initscripts take it for yes, NetworkManager for no.
-        let asks = settings.iter().any(|(key, _)| {
+        let asks = first.moved.iter().any(|(key, _)| {
             key.starts_with("IPV6ADDR") || key == "DHCPV6C" || key == "IPV6_AUTOCONF"
         });
-        let value = if asks || file.is_false("NM_CONTROLLED") {
-            "yes"
-        } else {
-            "no"
+        let (value, reader) = match asks || file.is_false("NM_CONTROLLED") {
+            true => ("yes", "the network service"),
+            false => ("no", "NetworkManager"),
         };
-        warnings.push(format!(
-            "IPV6INIT was not given; {name} gets {value}, as {} has it",
-            if value == "yes" {
-                "the network service"
-            } else {
-                "NetworkManager"
-            }
+        draft.warn(format!(
+            "IPV6INIT was not given; {name} gets {value}, as {reader} has it"
         ));
         file.set("IPV6INIT", value);
     }
     file
 }
 
-/// The path of the file that configures the NIC.
-pub(crate) fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
-    let planner = Planner {
-        files,
-        after: HostFiles::default(),
-        warnings: Vec::new(),
-    };
-    match planner.file_of(nic.name.as_str(), nic.mac) {
-        Ok(named) => Some(path(&named.name)),
-        Err(BridgeError::NoFile { .. }) => None,
-        // It is there, and the plan says what is wrong with it.
-        Err(_) => Some(FOLDER.to_owned()),
-    }
-}
-
-/// The program that the NIC's file leaves it to, where it says one.
-///
-/// # Errors
-/// [`BridgeError::Value`] when only one of its readers takes NM_CONTROLLED for no.
-pub(crate) fn left_to(files: &HostFiles, nic: &Nic) -> Result<Option<Owner>, BridgeError> {
-    const KEY: &str = "NM_CONTROLLED";
-    let planner = Planner {
-        files,
-        after: HostFiles::default(),
-        warnings: Vec::new(),
-    };
-    let named = planner.file_of(nic.name.as_str(), nic.mac)?;
-    let value = named.file.get(KEY).unwrap_or_default();
-    // svParseBoolean of src/core/settings/plugins/ifcfg-rh/shvar.c knows no on and off.
-    if ["on", "off"].contains(&value.to_ascii_lowercase().as_str()) {
-        let reason = format!(
-            "the network service reads {KEY}={value} and NetworkManager does not, expected yes or no"
-        );
-        return Err(named.error(KEY, reason));
-    }
-    let is_kept = named.file.is_false(KEY);
-    Ok(is_kept.then_some(Owner::NetworkScripts))
-}
-
-fn path(name: &str) -> String {
-    format!("{FOLDER}/{name}")
-}
-
-struct Planner<'a> {
-    files: &'a HostFiles,
-    after: HostFiles,
-    warnings: Vec<String>,
-}
-
-impl Planner<'_> {
-    fn parse(&self, name: &str) -> Result<Named, BridgeError> {
-        let text = self.files.get(&path(name)).unwrap_or_default();
-        let file = Ifcfg::parse(text).map_err(|source| BridgeError::Syntax {
-            file: name.to_owned(),
-            source,
-        })?;
-        Ok(Named {
-            name: name.to_owned(),
-            file,
-        })
-    }
-
-    /// Names of files that configure interfaces, aliases left out.
-    fn ifcfg_names(&self) -> impl Iterator<Item = &str> {
-        self.names().filter(|name| !name.contains(':'))
-    }
-
-    /// Names of files that configure interfaces and aliases.
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.files
-            .folder(FOLDER)
-            .map(|(name, _)| name)
-            .filter(|name| name.starts_with(PREFIX) && !is_backup(name))
-    }
-
-    /// The file of the interface's name, or the one that names it in DEVICE. Files of others that
-    /// cannot be understood are none of our business.
-    fn configures(&self, name: &str) -> Result<Option<Named>, BridgeError> {
-        let own = format!("{PREFIX}{name}");
-        if self.files.get(&path(&own)).is_some() {
-            return self.parse(&own).map(Some);
-        }
-        let others = self.ifcfg_names().filter_map(|file| self.parse(file).ok());
-        let mut found = others.filter(|other| other.file.get("DEVICE") == Some(name));
-        Ok(found.next())
-    }
-
-    /// The one file that configures a NIC.
-    fn file_of(&self, nic: &str, mac: Option<MacAddress>) -> Result<Named, BridgeError> {
-        let own = format!("{PREFIX}{nic}");
-        let is_mac = |text: &str| mac.is_some() && text.parse::<MacAddress>().ok() == mac;
-        let is_of = |file: &Ifcfg| match (file.get("DEVICE"), file.get("HWADDR")) {
-            (Some(device), _) => device == nic,
-            (None, Some(address)) => is_mac(address) && file.get("TYPE") != Some("Bridge"),
-            (None, None) => false,
-        };
-        let mut found: Vec<Named> = Vec::new();
-        for name in self.ifcfg_names() {
-            match self.parse(name) {
-                Ok(named)
-                    if is_of(&named.file)
-                        || (name == own && named.file.get("DEVICE").is_none()) =>
-                {
-                    found.push(named);
-                }
-                Err(error) if name == own => return Err(error),
-                _ => {}
-            }
-        }
-        match found.as_slice() {
-            [] => Err(BridgeError::NoFile {
-                nic: nic.to_owned(),
-            }),
-            [first, second, ..] => Err(BridgeError::Ambiguous {
-                nic: nic.to_owned(),
-                first: first.name.clone(),
-                second: second.name.clone(),
-            }),
-            [one] => Ok(one.clone()),
-        }
-    }
-
-    /// Makes a NIC the bridge's port, with all files that belong to it.
-    fn make_port(
-        &mut self,
-        nic: &str,
-        bridge: &Bridge,
-        mut named: Named,
-    ) -> Result<Divided, BridgeError> {
-        let name = bridge.name.as_str();
-        if let Some(error) = unfit(&named) {
-            return Err(error);
-        }
-        let suffix = named.name.trim_start_matches(PREFIX).to_owned();
-        let begin = format!("{PREFIX}{suffix}:");
-        let names: Vec<String> = self
-            .names()
-            .filter(|name| name.starts_with(&begin))
-            .map(str::to_owned)
-            .collect();
-        let range = format!("{PREFIX}{suffix}-range");
-        if let Some(file) = self.ifcfg_names().find(|name| name.starts_with(&range)) {
-            return Err(BridgeError::Value {
-                file: file.to_owned(),
-                line: None,
-                reason: "a range of aliases is not understood, expected ifcfg files of aliases"
-                    .to_owned(),
-            });
-        }
-        let aliases: Vec<Named> = names
-            .iter()
-            .map(|name| self.parse(name))
-            .collect::<Result<_, _>>()?;
-        fold_aliases(&mut named, &aliases, &mut self.warnings)?;
-        for name in names {
-            self.after.remove(&path(&name));
-        }
-        let mut divided = divide(&named, nic, name);
-        self.warnings.append(&mut divided.warnings);
-        if divided.port.get("DEVICE").is_none() {
-            divided.port.set("DEVICE", nic);
-        }
-        self.after
-            .insert(path(&named.name), divided.port.to_string());
-        for kind in KINDS {
-            if let Some(text) = self.after.remove(&path(&format!("{kind}-{suffix}"))) {
-                let file = path(&format!("{kind}-{name}"));
-                self.after.expect_none(&file, &bridge.name)?;
-                self.after.insert(file, rewrite(&text, nic, name));
-            }
-        }
-        self.warn_of_children(nic, bridge);
-        Ok(divided)
-    }
-
-    /// A VLAN on a NIC that is in a bridge gets no more packets.
-    fn warn_of_children(&mut self, nic: &str, bridge: &Bridge) {
-        let children: Vec<String> = self
-            .ifcfg_names()
-            .filter_map(|name| self.parse(name).ok())
-            .filter(|other| {
-                let by_name = other.name.starts_with(&format!("{PREFIX}{nic}."));
-                other.file.get("PHYSDEV") == Some(nic) || (by_name && other.file.is_true("VLAN"))
-            })
-            .map(|other| other.name)
-            .collect();
-        for child in children {
-            self.warnings.push(bridge.takes_packets_of(&child, nic));
-        }
-    }
-}
-
 /// /etc/sysconfig/network with the first NIC's name replaced where the default route is meant.
 fn global(text: &str, bridge: &Bridge) -> String {
     let (nic, name) = (bridge.nics[0].as_str(), bridge.name.as_str());
-    text.lines()
-        .map(|line| match line.split_once('=') {
-            Some((key @ ("GATEWAYDEV" | "IPV6_DEFAULTDEV"), value))
-                if value.trim_matches(['"', '\'']) == nic =>
-            {
-                format!("{key}={name}\n")
-            }
-            Some((key, value)) => {
-                let bare = value.trim_matches(['"', '\'']);
-                let zoned = zone(bare, nic, name);
-                if zoned == bare {
-                    format!("{line}\n")
-                } else {
-                    format!("{key}={zoned}\n")
-                }
-            }
-            None => format!("{line}\n"),
-        })
-        .collect()
+    let renamed = text.lines().map(|line| {
+        let Some((key, value)) = line.split_once('=') else {
+            return format!("{line}\n");
+        };
+        let bare = value.trim_matches(['"', '\'']);
+        let zoned = rename_zone(bare, nic, name);
+        if bare == nic && ["GATEWAYDEV", "IPV6_DEFAULTDEV"].contains(&key) {
+            format!("{key}={name}\n")
+        } else if zoned != bare {
+            format!("{key}={zoned}\n")
+        } else {
+            format!("{line}\n")
+        }
+    });
+    renamed.collect()
 }

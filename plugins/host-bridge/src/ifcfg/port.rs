@@ -1,10 +1,12 @@
 //! Divides one NIC's file into what stays with the NIC and what goes to the bridge.
 
-use super::fate::{fate, Fate};
 use super::file::{Assignment, Ifcfg};
 use super::number::{next, numbered, numbers, OF_AN_ADDRESS};
-use super::routes::zone;
+use super::table::TABLE;
+use crate::format::Draft;
+use crate::rename::rename_zone;
 use crate::BridgeError;
+use portero_libvirt::InterfaceName;
 
 /// A file by its name in the folder.
 #[derive(Debug, Clone)]
@@ -14,22 +16,19 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    pub(crate) fn error(&self, key: &str, reason: impl Into<String>) -> BridgeError {
-        BridgeError::Value {
-            file: self.name.clone(),
-            line: self.file.find(key).map(|found| found.line),
-            reason: reason.into(),
+    pub(crate) fn read(name: &str, text: &str) -> Result<Self, BridgeError> {
+        let name = name.to_owned();
+        match Ifcfg::parse(text) {
+            Ok(file) => Ok(Self { name, file }),
+            Err(source) => Err(BridgeError::Syntax { file: name, source }),
         }
     }
-}
 
-/// What a NIC's file comes to.
-#[derive(Debug, Default)]
-pub(crate) struct Divided {
-    pub(crate) port: Ifcfg,
-    /// Settings for the bridge, in the order in which they were written.
-    pub(crate) bridge: Vec<(String, String)>,
-    pub(crate) warnings: Vec<String>,
+    /// What is wrong with a key.
+    pub(crate) fn error(&self, key: &str, reason: impl Into<String>) -> BridgeError {
+        let line = self.file.find(key).map(|found| found.line);
+        BridgeError::value(&self.name, line, reason)
+    }
 }
 
 /// Whether a file configures any address, or asks for one.
@@ -44,58 +43,51 @@ fn asks_for_address(protocol: &str) -> bool {
     !["", "none", "static"].contains(&protocol.to_ascii_lowercase().as_str())
 }
 
-/// Why a NIC with this file cannot be a bridge's port.
-pub(crate) fn unfit(nic: &Named) -> Option<BridgeError> {
-    let file = &nic.file;
-    let given = |key: &str| file.get(key).is_some_and(|value| !value.is_empty());
-    if given("BRIDGE") {
-        let bridge = file.get("BRIDGE").unwrap_or_default();
-        return Some(nic.error("BRIDGE", format!("the NIC is in bridge {bridge} already")));
-    }
-    for key in [
+/// Refuses a NIC that cannot be a bridge's port with this file.
+pub(crate) fn check(nic: &Named) -> Result<(), BridgeError> {
+    const MASTERS: [&str; 4] = [
         "MASTER",
         "TEAM_MASTER",
         "BONDING_MASTER_UUID",
         "MASTER_UUID",
-    ] {
-        if given(key) {
-            return Some(nic.error(
-                key,
-                "the NIC is part of a bond or team, expected that itself",
-            ));
-        }
-    }
-    if file.is_true("SLAVE") {
-        return Some(nic.error("SLAVE", "the NIC is part of a bond, expected that itself"));
-    }
-    for key in ["ESSID", "MODE", "KEY_MGMT_WPA", "WPA", "SSID"] {
-        if given(key) {
-            return Some(nic.error(key, "the NIC is wireless; an access point takes no bridge"));
-        }
-    }
+    ];
+    const WIRELESS: [&str; 5] = ["ESSID", "MODE", "KEY_MGMT_WPA", "WPA", "SSID"];
+    const OTHERS: [&str; 4] = ["DEVICETYPE", "OVS_BRIDGE", "VRF", "PHYSDEV_IPOIB"];
+    let file = &nic.file;
+    let is_given = |key: &&str| file.get(key).is_some_and(|value| !value.is_empty());
+    let first = |keys: &[&'static str]| keys.iter().copied().find(is_given);
     let kind = file.get("TYPE").unwrap_or("Ethernet").to_ascii_lowercase();
-    if !["ethernet", "bond", "vlan", ""].contains(&kind.as_str()) {
-        return Some(nic.error(
-            "TYPE",
-            format!("a NIC of type {kind} cannot be in a bridge, expected Ethernet, Bond or Vlan"),
-        ));
-    }
-    for key in ["DEVICETYPE", "OVS_BRIDGE", "VRF", "PHYSDEV_IPOIB"] {
-        if given(key) {
-            return Some(nic.error(key, format!("{key} is for another kind of NIC")));
-        }
-    }
-    None
+    let (key, reason) = if let Some(key) = first(&["BRIDGE"]) {
+        let bridge = file.get(key).unwrap_or_default();
+        (key, format!("the NIC is in bridge {bridge} already"))
+    } else if let Some(key) = first(&MASTERS) {
+        let reason = "the NIC is part of a bond or team, expected that itself";
+        (key, reason.to_owned())
+    } else if file.is_true("SLAVE") {
+        let reason = "the NIC is part of a bond, expected that itself";
+        ("SLAVE", reason.to_owned())
+    } else if let Some(key) = first(&WIRELESS) {
+        let reason = "the NIC is wireless; an access point takes no bridge";
+        (key, reason.to_owned())
+    } else if !["ethernet", "bond", "vlan", ""].contains(&kind.as_str()) {
+        let reason = "cannot be in a bridge, expected Ethernet, Bond or Vlan";
+        ("TYPE", format!("a NIC of type {kind} {reason}"))
+    } else if let Some(key) = first(&OTHERS) {
+        (key, format!("{key} is for another kind of NIC"))
+    } else {
+        return Ok(());
+    };
+    Err(nic.error(key, reason))
 }
 
 /// Adds the addresses of `ifcfg-NIC:N` files to the NIC's own.
 pub(crate) fn fold_aliases(
+    draft: &mut Draft<'_>,
     nic: &mut Named,
     aliases: &[Named],
-    warnings: &mut Vec<String>,
 ) -> Result<(), BridgeError> {
     if !aliases.is_empty() && nic.file.get("BOOTPROTO").is_some_and(asks_for_address) {
-        warnings.push(format!(
+        draft.warn(format!(
             "{}: the network service gives no further addresses where BOOTPROTO asks for one; \
              NetworkManager does",
             nic.name
@@ -103,7 +95,7 @@ pub(crate) fn fold_aliases(
     }
     for alias in aliases {
         if alias.file.is_false("ONPARENT") {
-            warnings.push(format!(
+            draft.warn(format!(
                 "{}: the alias was not brought up with its NIC (ONPARENT=no); as an address of the \
                  bridge it is",
                 alias.name
@@ -124,7 +116,7 @@ pub(crate) fn fold_aliases(
                 .key
                 .trim_end_matches(|digit: char| digit.is_ascii_digit());
             if !known.contains(&key) && !is_address.contains(&key) {
-                warnings.push(format!(
+                draft.warn(format!(
                     "{}, line {}: {} is not part of an address and is lost with the alias",
                     alias.name, assignment.line, assignment.key
                 ));
@@ -147,73 +139,66 @@ pub(crate) fn fold_aliases(
     Ok(())
 }
 
-/// Divides a NIC's file; `bridge` is the name that takes the NIC's place.
-pub(crate) fn divide(nic: &Named, device: &str, bridge: &str) -> Divided {
-    let mut divided = Divided::default();
+/// Divides a NIC's file into that of a port, and the settings for the bridge in their order.
+pub(crate) fn divide(
+    draft: &mut Draft<'_>,
+    nic: &Named,
+    device: &InterfaceName,
+) -> Result<(Ifcfg, Vec<(String, String)>), BridgeError> {
+    let bridge = &draft.bridge.name;
     let name = &nic.name;
-    for assignment in nic.file.assignments() {
-        let Assignment { key, value, line } = assignment;
-        let moved = || (key.clone(), zone_or_name(key, value, device, bridge));
-        match fate(key) {
-            Fate::Stays => {}
-            Fate::Moves | Fate::Both => {
-                if let Some((key, value)) = normalised(nic, moved(), &mut divided.warnings) {
-                    divided.bridge.push((key, value));
-                }
-            }
-            Fate::Dropped(why) => {
-                let warning = format!("{name}, line {line}: {key} is left out: {why}");
-                divided.warnings.push(warning);
-            }
-            Fate::Unknown => divided.warnings.push(format!(
-                "{name}, line {line}: {key} is not known; it stays with {device}"
-            )),
+    let mut moved = Vec::new();
+    for Assignment { key, value, line } in nic.file.assignments() {
+        let disposition = TABLE.find(key);
+        let remark = disposition.remark(key, device, bridge);
+        if let Some(remark) = remark.map_err(|reason| nic.error(key, reason))? {
+            draft.warn(format!("{name}, line {line}: {remark}"));
+        }
+        if disposition.moves() {
+            let value = rename(key, value, device.as_str(), bridge.as_str());
+            moved.extend(normalised(draft, nic, key, value));
         }
     }
-    check_dns(nic, &mut divided.warnings);
-    divided.port = nic.file.clone();
-    divided.port.retain(|assignment| {
-        matches!(
-            fate(&assignment.key),
-            Fate::Stays | Fate::Both | Fate::Unknown
-        )
-    });
-    let misleading = divided.port.remove_misleading_comments();
+    check_dns(draft, nic);
+    let mut port = nic.file.clone();
+    port.retain(|assignment| TABLE.find(&assignment.key).stays());
+    let misleading = port.remove_misleading_comments();
     if misleading > 0 {
-        divided.warnings.push(format!(
+        draft.warn(format!(
             "{name}: {misleading} comment(s) that the network service would take for settings are left out"
         ));
     }
-    divided.port.set("BOOTPROTO", "none");
-    divided.port.set("BRIDGE", bridge);
-    divided
+    port.set("BOOTPROTO", "none");
+    port.set("BRIDGE", bridge.as_str());
+    Ok((port, moved))
 }
 
-fn zone_or_name(key: &str, value: &str, device: &str, bridge: &str) -> String {
+fn rename(key: &str, value: &str, device: &str, bridge: &str) -> String {
     if key == "IPV6_DEFAULTDEV" && value == device {
         return bridge.to_owned();
     }
-    zone(value, device, bridge)
+    rename_zone(value, device, bridge)
 }
 
 /// The key and value that both readers understand alike; nothing when the other key says it.
 fn normalised(
+    draft: &mut Draft<'_>,
     nic: &Named,
-    (key, value): (String, String),
-    warnings: &mut Vec<String>,
+    key: &str,
+    value: String,
 ) -> Option<(String, String)> {
     let name = &nic.name;
     if key == "GATEWAY0" {
         return match nic.file.get("GATEWAY") {
             None => {
-                warnings.push(format!(
+                draft.warn(format!(
                     "{name}: GATEWAY0 becomes GATEWAY: the network service does not read GATEWAY0"
                 ));
                 Some(("GATEWAY".to_owned(), value))
             }
             Some(gateway) => {
                 if gateway != value {
-                    warnings.push(format!(
+                    draft.warn(format!(
                         "{name}: GATEWAY0 is {value} and GATEWAY is {gateway}; GATEWAY stands"
                     ));
                 }
@@ -223,26 +208,26 @@ fn normalised(
     }
     if let Some(number) = key.strip_prefix("NETMASK") {
         if let Some(prefix) = nic.file.get(&format!("PREFIX{number}")) {
-            warnings.push(format!(
+            draft.warn(format!(
                 "{name}: {key} is left out, since PREFIX{number}={prefix} stands before it"
             ));
             return None;
         }
     }
-    Some((key, value))
+    Some((key.to_owned(), value))
 }
 
-fn check_dns(nic: &Named, warnings: &mut Vec<String>) {
+fn check_dns(draft: &mut Draft<'_>, nic: &Named) {
     let has = |number: u32| nic.file.get(&format!("DNS{number}")).is_some();
     let highest = (1..=9).filter(|number| has(*number)).max().unwrap_or(0);
     if highest > 3 {
-        warnings.push(format!(
+        draft.warn(format!(
             "{}: the network service reads DNS1 to DNS3 alone",
             nic.name
         ));
     }
     if (1..highest).any(|number| !has(number)) {
-        warnings.push(format!(
+        draft.warn(format!(
             "{}: NetworkManager reads no DNS after the first number that is missing",
             nic.name
         ));

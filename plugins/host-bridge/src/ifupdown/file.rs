@@ -26,6 +26,15 @@ pub(crate) struct Stanza {
 }
 
 impl Stanza {
+    /// A stanza of our own, that is told to be in a line.
+    pub(crate) fn new(header: String, line: usize, options: Vec<String>) -> Self {
+        Self {
+            words: header.split_whitespace().map(str::to_owned).collect(),
+            line,
+            lines: [vec![header], options].concat(),
+        }
+    }
+
     /// The interface and the address family of an `iface` stanza.
     pub(crate) fn iface(&self) -> Option<(&str, &str)> {
         match self.words.as_slice() {

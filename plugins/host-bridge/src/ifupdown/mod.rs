@@ -1,7 +1,7 @@
 //! Plans a bridge in /etc/network/interfaces, interfaces(5), for ifupdown with bridge-utils.
 
 mod file;
-mod option;
 mod planner;
+mod table;
 
-pub(crate) use planner::{owner, plan};
+pub(crate) use planner::Interfaces;

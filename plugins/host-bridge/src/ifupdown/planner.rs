@@ -1,15 +1,15 @@
 //! From the stanzas of a NIC to those of a bridge with the NIC in it.
 
 use super::file::{stanzas, text, Stanza};
-use super::option::{fate, is_about_link, Fate};
-use crate::bridge::{Bridge, HostFiles, Nic, Stp};
-use crate::{BridgeError, Plan, Renderer};
+use super::table::{is_about_link, TABLE};
+use crate::bridge::{HostFiles, Nic, Stp};
+use crate::disposition::Disposition;
+use crate::format::{Draft, Format, Port};
+use crate::rename::rename_words;
+use crate::BridgeError;
 
-/// The file, below /etc.
+/// The file, below /etc; those in the folder count if it has a `source` line for them.
 const MAIN: &str = "network/interfaces";
-
-/// The folder of further files, if the first one has a `source` line for it.
-const FOLDER: &str = "network/interfaces.d";
 
 /// A file by its path below /etc, and its stanzas.
 struct Parsed {
@@ -17,292 +17,183 @@ struct Parsed {
     stanzas: Vec<Stanza>,
 }
 
-/// The path of the file that configures the NIC.
-pub(crate) fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
-    let is_nic = |stanza: &Stanza| {
-        stanza
-            .iface()
-            .is_some_and(|(name, _)| name == nic.name.as_str())
-    };
-    let mut all = parsed(files).into_iter();
-    all.find(|file| file.stanzas.iter().any(is_nic))
-        .map(|file| file.path)
+impl Parsed {
+    fn new(path: String, text: &str) -> Self {
+        let stanzas = stanzas(text);
+        Self { path, stanzas }
+    }
 }
 
 /// The files that ifupdown reads.
-fn parsed(files: &HostFiles) -> Vec<Parsed> {
-    let Some(main) = files.get(MAIN) else {
-        return Vec::new();
-    };
-    let main = Parsed {
-        path: MAIN.to_owned(),
-        stanzas: stanzas(main),
-    };
-    let sources = main.stanzas.iter().any(|stanza| {
-        let word = stanza.words.first().map_or("", String::as_str);
-        word.starts_with("source")
-            && stanza.words[1..]
-                .iter()
-                .any(|path| path.contains("interfaces.d"))
-    });
-    let mut all = vec![main];
-    if sources {
-        all.extend(files.folder(FOLDER).map(|(name, text)| Parsed {
-            path: format!("{FOLDER}/{name}"),
-            stanzas: stanzas(text),
-        }));
-    }
-    all
-}
+pub(crate) struct Interfaces(Vec<Parsed>);
 
-/// Plans the bridge.
-pub(crate) fn plan(bridge: &Bridge, files: &HostFiles, nics: &[&Nic]) -> Result<Plan, BridgeError> {
-    let mut planner = Planner {
-        bridge,
-        mac: nics[0].mac.map(|mac| mac.to_string()),
-        files: parsed(files),
-        warnings: Vec::new(),
-    };
-    planner.check()?;
-    planner.divide()?;
-    planner.bring_up();
-    planner.warn_of_children();
-    let mut after = files.clone();
-    for file in &planner.files {
-        after.insert(file.path.clone(), text(&file.stanzas));
-    }
-    Ok(Plan::between(
-        Renderer::Ifupdown,
-        files,
-        &after,
-        planner.warnings,
-    ))
-}
+impl Format for Interfaces {
+    /// The NIC's name: all of its stanzas count.
+    type Entry = String;
+    /// The lines that stay with the NIC.
+    type Moved = Vec<String>;
 
-struct Planner<'a> {
-    bridge: &'a Bridge,
-    mac: Option<String>,
-    files: Vec<Parsed>,
-    warnings: Vec<String>,
-}
+    const FOLDER: &'static str = "network/interfaces.d";
 
-/// What one stanza comes to.
-struct Divided {
-    bridge: Vec<String>,
-    port: Vec<String>,
-}
-
-impl Planner<'_> {
-    fn nic(&self) -> &str {
-        self.bridge.nics[0].as_str()
+    fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
+        let interfaces = Self::read(files).ok()?;
+        let mut stanzas = interfaces.ifaces();
+        let found = stanzas.find(|(_, name, _)| *name == nic.name.as_str());
+        found.map(|(path, ..)| path.to_owned())
     }
 
-    /// Refuses what cannot be understood safely, before anything is changed.
-    fn check(&mut self) -> Result<(), BridgeError> {
-        let name = self.bridge.name.as_str();
-        let mut is_known = false;
-        for file in &self.files {
-            for stanza in &file.stanzas {
-                let error = |reason: String| BridgeError::Value {
-                    file: file.path.clone(),
-                    line: Some(stanza.line),
-                    reason,
-                };
-                let names = |wanted: &str| stanza.words.iter().skip(1).any(|word| word == wanted);
-                let first = stanza.words.first().map_or("", String::as_str);
-                if let Some((interface, _)) = stanza.iface() {
-                    let ports = ports_of(stanza);
-                    if interface == name || interface.starts_with(&format!("{name}:")) {
-                        return Err(BridgeError::Exists {
-                            file: file.path.clone(),
-                            name: name.to_owned(),
-                        });
-                    }
-                    for nic in &self.bridge.nics {
-                        if ports.iter().any(|port| port == nic.as_str()) {
-                            return Err(error(format!("{nic} is in {interface} already")));
-                        }
-                    }
-                    is_known |= interface == self.nic();
-                    let other = self.bridge.nics[1..]
-                        .iter()
-                        .find(|nic| nic.as_str() == interface);
-                    if let (Some(nic), false) = (other, stanza.method() == "manual") {
-                        return Err(error(self.bridge.has_ip_already(nic.as_str())));
-                    }
-                    if is_of(interface, self.nic()) && names("inherits") {
-                        return Err(error("inherits is not understood, expected options".into()));
-                    }
-                }
-                if matches!(first, "mapping" | "rename") && names(self.nic()) {
-                    return Err(error(format!(
-                        "a {first} of {} is not understood, expected an iface alone",
-                        self.nic()
-                    )));
-                }
-            }
-        }
-        if is_known {
-            Ok(())
-        } else {
-            Err(BridgeError::NoFile {
-                nic: self.nic().to_owned(),
-            })
-        }
-    }
-
-    /// Renames the NIC's stanzas and puts one for the NIC alone before the first of them.
-    fn divide(&mut self) -> Result<(), BridgeError> {
-        let (nic, name) = (self.nic().to_owned(), self.bridge.name.as_str().to_owned());
-        let mut port: Vec<String> = Vec::new();
-        let mut first = None;
-        for file_index in 0..self.files.len() {
-            for index in 0..self.files[file_index].stanzas.len() {
-                let stanza = self.files[file_index].stanzas[index].clone();
-                let Some((interface, _)) = stanza.iface() else {
-                    continue;
-                };
-                if !is_of(interface, &nic) {
-                    continue;
-                }
-                let path = self.files[file_index].path.clone();
-                let mut divided = self.divided(&path, &stanza)?;
-                let renamed = interface.replacen(&nic, &name, 1);
-                divided.bridge[0] = divided.bridge[0].replacen(interface, &renamed, 1);
-                port.append(&mut divided.port);
-                if first.is_none() && interface == nic {
-                    first = Some((file_index, index));
-                }
-                self.files[file_index].stanzas[index].lines = divided.bridge;
-            }
-        }
-        let Some((file, index)) = first else {
-            return Ok(());
+    fn read(files: &HostFiles) -> Result<Self, BridgeError> {
+        let Some(main) = files.get(MAIN) else {
+            return Ok(Self(Vec::new()));
         };
-        let hardware = port
-            .iter()
-            .find_map(|line| line.trim().strip_prefix("hwaddress"))
-            .and_then(|value| value.split_whitespace().last())
-            .map(str::to_owned);
-        let settings = self.settings(hardware.or(self.mac.clone()));
-        let header = format!("iface {nic} inet manual");
-        let words = header.split_whitespace().map(str::to_owned).collect();
-        let lines = [vec![header], port, vec![String::new()]].concat();
-        let stanzas = &mut self.files[file].stanzas;
-        stanzas[index].lines.splice(1..1, settings);
-        let line = stanzas[index].line;
-        stanzas.insert(index, Stanza { words, line, lines });
+        let main = Parsed::new(MAIN.to_owned(), main);
+        let is_source = |stanza: &Stanza| {
+            let mut words = stanza.words.iter();
+            let is_source = words.next().is_some_and(|word| word.starts_with("source"));
+            is_source && words.any(|path| path.contains("interfaces.d"))
+        };
+        let has_more = main.stanzas.iter().any(is_source);
+        let mut all = vec![main];
+        if has_more {
+            let files = files.folder(Self::FOLDER);
+            all.extend(files.map(|(name, text)| Parsed::new(Self::path(name), text)));
+        }
+        Ok(Self(all))
+    }
+
+    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>, BridgeError> {
+        let name = draft.bridge.name.as_str();
+        let mut stanzas = self.ifaces();
+        let found = stanzas.find(|(_, interface, _)| is_of(interface, name));
+        Ok(found.map(|(path, ..)| path.to_owned()))
+    }
+
+    fn find(&self, draft: &Draft<'_>, nic: &Nic) -> Result<Vec<String>, BridgeError> {
+        let name = nic.name.as_str();
+        for (path, stanza) in self.stanzas() {
+            check(draft, name, stanza)
+                .map_err(|reason| BridgeError::value(path, Some(stanza.line), reason))?;
+        }
+        let mut stanzas = self.ifaces();
+        let is_known = stanzas.any(|(_, interface, _)| interface == name);
+        Ok(is_known.then(|| name.to_owned()).into_iter().collect())
+    }
+
+    /// It needs no stanza: that of the bridge names it.
+    fn add(&self, _: &Draft<'_>, nic: &Nic, _: &String) -> Result<String, BridgeError> {
+        Ok(nic.name.to_string())
+    }
+
+    fn place(&self, name: &String) -> String {
+        name.clone()
+    }
+
+    fn ip_error(&self, draft: &Draft<'_>, _: &Nic, name: &String) -> Option<BridgeError> {
+        let mut stanzas = self.ifaces();
+        let found = stanzas.find(|(_, interface, stanza)| {
+            *interface == name.as_str() && stanza.method() != "manual"
+        });
+        found.map(|(path, _, stanza)| {
+            let reason = draft.bridge.has_ip_already(name);
+            BridgeError::value(path, Some(stanza.line), reason)
+        })
+    }
+
+    /// Renames the first NIC's stanzas; a further one's stay as they are.
+    fn make_port(
+        &mut self,
+        draft: &mut Draft<'_>,
+        nic: &Nic,
+        _: &String,
+    ) -> Result<Port<Vec<String>>, BridgeError> {
+        let mut port: Port<Vec<String>> = Port::default();
+        if !is_first(draft, nic.name.as_str()) {
+            return Ok(port);
+        }
+        for Parsed { path, stanzas } in &mut self.0 {
+            for stanza in stanzas {
+                port.moved.extend(divide(draft, path, stanza)?);
+            }
+        }
+        let mut lines = port.moved.iter();
+        let hardware = lines.find_map(|line| line.trim().strip_prefix("hwaddress"));
+        let mac = hardware.and_then(|value| value.split_whitespace().last());
+        port.mac = mac.map(str::to_owned);
+        Ok(port)
+    }
+
+    /// Puts a stanza for the NIC alone before the first of them.
+    fn make_bridge(
+        &mut self,
+        draft: &mut Draft<'_>,
+        names: &[String],
+        first: Port<Vec<String>>,
+    ) -> Result<(), BridgeError> {
+        let nic = &names[0];
+        let settings = settings(draft, first.mac);
+        for Parsed { stanzas, .. } in &mut self.0 {
+            let mut all = stanzas.iter();
+            let is_nic = |stanza: &Stanza| stanza.iface().is_some_and(|(name, _)| name == nic);
+            let Some(index) = all.position(is_nic) else {
+                continue;
+            };
+            stanzas[index].lines.splice(1..1, settings);
+            let lines = [first.moved, vec![String::new()]].concat();
+            let line = stanzas[index].line;
+            let header = format!("iface {nic} inet manual");
+            stanzas.insert(index, Stanza::new(header, line, lines));
+            break;
+        }
+        self.bring_up(draft);
+        self.warn_of_vlans(draft);
+        for Parsed { path, stanzas } in &self.0 {
+            draft.after.insert(path, text(stanzas));
+        }
         Ok(())
     }
+}
 
-    /// The options that make an interface a bridge, bridge-utils-interfaces(5).
-    fn settings(&mut self, mac: Option<String>) -> Vec<String> {
-        let nics: Vec<&str> = self.bridge.nics.iter().map(|nic| nic.as_str()).collect();
-        let stp = match self.bridge.stp {
-            Stp::On => "on",
-            Stp::Off => "off",
-        };
-        let mut settings = vec![
-            format!("    bridge_ports {}", nics.join(" ")),
-            format!("    bridge_stp {stp}"),
-        ];
-        // The kernel takes no delay of 0 with the spanning tree.
-        if self.bridge.stp == Stp::Off {
-            settings.push("    bridge_fd 0".to_owned());
-        }
-        match mac {
-            Some(mac) => settings.push(format!("    bridge_hw {mac}")),
-            None => self.warnings.push(self.bridge.is_not_pinned()),
-        }
-        settings
+impl Interfaces {
+    /// All stanzas, each with its file's path.
+    fn stanzas(&self) -> impl Iterator<Item = (&str, &Stanza)> {
+        let files = self.0.iter();
+        files.flat_map(|file| {
+            let stanzas = file.stanzas.iter();
+            stanzas.map(|stanza| (file.path.as_str(), stanza))
+        })
     }
 
-    fn divided(&mut self, path: &str, stanza: &Stanza) -> Result<Divided, BridgeError> {
-        let mut divided = Divided {
-            bridge: vec![stanza.lines[0].clone()],
-            port: Vec::new(),
-        };
-        let (nic, name) = (self.nic().to_owned(), self.bridge.name.to_string());
-        for (offset, line) in stanza.lines.iter().enumerate() {
-            let number = stanza.line + offset;
-            let error = |reason: String| BridgeError::Value {
-                file: path.to_owned(),
-                line: Some(number),
-                reason,
-            };
-            if line.ends_with('\\') {
-                return Err(error(
-                    "a line that goes on in the next is not understood, expected one line".into(),
-                ));
-            }
-            let trimmed = line.trim();
-            if offset == 0 {
-                continue;
-            }
-            if trimmed.is_empty() || trimmed.starts_with('#') {
-                divided.bridge.push(line.clone());
-                continue;
-            }
-            let (option, value) = trimmed
-                .split_once(char::is_whitespace)
-                .unwrap_or((trimmed, ""));
-            match fate(option) {
-                Fate::Stays => divided.port.push(line.clone()),
-                Fate::Moves => divided.bridge.push(line.clone()),
-                Fate::Both => {
-                    divided.port.push(line.clone());
-                    divided.bridge.push(line.clone());
-                }
-                Fate::Refused(why) => return Err(error(format!("{option}: {why}"))),
-                Fate::Command if is_about_link(value) => divided.port.push(line.clone()),
-                Fate::Command => {
-                    let rewritten = with_device(line, &nic, &name);
-                    if rewritten.split_whitespace().any(|word| word == nic) {
-                        self.warnings.push(format!(
-                            "{path}, line {number}: the command names {nic} and goes to {name} as it is"
-                        ));
-                    }
-                    divided.bridge.push(rewritten);
-                }
-                Fate::Unknown => {
-                    self.warnings.push(format!(
-                        "{path}, line {number}: {option} is not known; it stays with {nic}"
-                    ));
-                    divided.port.push(line.clone());
-                }
-            }
-        }
-        Ok(divided)
+    /// The `iface` stanzas, each with its file's path and its interface.
+    fn ifaces(&self) -> impl Iterator<Item = (&str, &str, &Stanza)> {
+        self.stanzas()
+            .filter_map(|(path, stanza)| Some((path, stanza.iface()?.0, stanza)))
     }
 
     /// The bridge is brought up where the NIC was, after it; by hotplug only the NIC is.
-    fn bring_up(&mut self) {
-        let (nic, name) = (self.nic().to_owned(), self.bridge.name.to_string());
-        let ports: Vec<&str> = self.bridge.nics.iter().map(|nic| nic.as_str()).collect();
+    fn bring_up(&mut self, draft: &mut Draft<'_>) {
+        let bridge = draft.bridge;
+        let (nic, name) = (bridge.nics[0].to_string(), bridge.name.to_string());
+        let is_port = |known: &String| bridge.nics.iter().any(|port| port.as_str() == known);
         let mut is_auto = false;
         let mut hotplug = None;
-        for (file_index, file) in self.files.iter_mut().enumerate() {
-            for (index, stanza) in file.stanzas.iter_mut().enumerate() {
-                let Some(names) = stanza.brings_up().map(<[String]>::to_vec) else {
+        for (file, Parsed { stanzas, .. }) in self.0.iter_mut().enumerate() {
+            for (index, stanza) in stanzas.iter_mut().enumerate() {
+                let Some(names) = stanza.brings_up() else {
                     continue;
                 };
-                let word = stanza.words[0].clone();
-                if word != "auto" {
+                if stanza.words[0] != "auto" {
                     if names.contains(&nic) {
-                        hotplug = Some((file_index, index));
+                        hotplug = Some((file, index));
                     }
                     continue;
                 }
-                let mut after: Vec<String> = names
-                    .iter()
-                    .map(|known| match is_of(known, &nic) && *known != nic {
-                        true => known.replacen(&nic, &name, 1),
-                        false => known.clone(),
-                    })
-                    .collect();
+                let renamed = names.iter().map(|known| match is_of(known, &nic) {
+                    true if *known != nic => known.replacen(&nic, &name, 1),
+                    _ => known.clone(),
+                });
+                let mut after: Vec<String> = renamed.collect();
                 if names.contains(&nic) {
                     is_auto = true;
-                    let is_port = |known: &String| ports.contains(&known.as_str());
                     let last = after.iter().rposition(is_port).unwrap_or_default();
                     after.insert(last + 1, name.clone());
                 }
@@ -314,43 +205,36 @@ impl Planner<'_> {
         match hotplug {
             _ if is_auto => {}
             Some((file, index)) => {
-                let header = format!("auto {name}");
-                let words = vec!["auto".to_owned(), name.clone()];
-                let line = self.files[file].stanzas[index].line;
-                let lines = vec![header];
-                self.files[file]
-                    .stanzas
-                    .insert(index, Stanza { words, line, lines });
-                self.warnings.push(format!(
+                let stanzas = &mut self.0[file].stanzas;
+                let line = stanzas[index].line;
+                stanzas.insert(index, Stanza::new(format!("auto {name}"), line, Vec::new()));
+                draft.warn(format!(
                     "{nic} is brought up when it is plugged in; {name} is brought up at boot"
                 ));
             }
-            None => self.warnings.push(format!(
+            None => draft.warn(format!(
                 "{nic} is not brought up at boot, so {name} is not either"
             )),
         }
     }
 
-    /// A VLAN on a NIC that is in a bridge gets no more packets.
-    fn warn_of_children(&mut self) {
-        let nic = self.nic().to_owned();
-        for file in &self.files {
-            for stanza in &file.stanzas {
-                let Some((interface, _)) = stanza.iface() else {
-                    continue;
-                };
-                let by_option = stanza.lines.iter().any(|line| {
-                    let words: Vec<&str> = line.split_whitespace().collect();
-                    matches!(words.as_slice(), ["vlan-raw-device" | "vlan_raw_device", on] if *on == nic)
-                });
-                if interface.starts_with(&format!("{nic}.")) || (by_option && interface != nic) {
-                    let vlan = format!("{interface} in {}", file.path);
-                    self.warnings
-                        .push(self.bridge.takes_packets_of(&vlan, &nic));
-                }
+    fn warn_of_vlans(&self, draft: &mut Draft<'_>) {
+        let nic = draft.bridge.nics[0].as_str();
+        for (path, interface, stanza) in self.ifaces() {
+            let by_option = stanza.lines.iter().any(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                matches!(words.as_slice(), ["vlan-raw-device" | "vlan_raw_device", on] if *on == nic)
+            });
+            if interface.starts_with(&format!("{nic}.")) || (by_option && interface != nic) {
+                draft.warn_of_vlan(&format!("{interface} in {path}"), nic);
             }
         }
     }
+}
+
+/// Whether a NIC is the one whose IP configuration moves.
+fn is_first(draft: &Draft<'_>, nic: &str) -> bool {
+    draft.bridge.nics[0].as_str() == nic
 }
 
 /// Whether an interface is the NIC or an alias of it.
@@ -359,36 +243,112 @@ fn is_of(interface: &str, nic: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
+/// Refuses what cannot be understood safely of a NIC; gives the reason.
+fn check(draft: &Draft<'_>, nic: &str, stanza: &Stanza) -> Result<(), String> {
+    let names = |wanted: &str| stanza.words.iter().skip(1).any(|word| word == wanted);
+    let first = stanza.words.first().map_or("", String::as_str);
+    if let Some((interface, _)) = stanza.iface() {
+        if ports_of(stanza).any(|port| port == nic) {
+            return Err(format!("{nic} is in {interface} already"));
+        }
+        if is_first(draft, nic) && is_of(interface, nic) && names("inherits") {
+            return Err("inherits is not understood, expected options".to_owned());
+        }
+    }
+    if is_first(draft, nic) && matches!(first, "mapping" | "rename") && names(nic) {
+        return Err(format!(
+            "a {first} of {nic} is not understood, expected an iface alone"
+        ));
+    }
+    Ok(())
+}
+
 /// The interfaces that a stanza takes for its ports.
-fn ports_of(stanza: &Stanza) -> Vec<String> {
+fn ports_of(stanza: &Stanza) -> impl Iterator<Item = &str> {
     let lists = stanza.lines.iter().filter_map(|line| {
         let (option, value) = line.trim().split_once(char::is_whitespace)?;
         let option = option.replace('_', "-");
-        ["bridge-ports", "bond-slaves", "slaves"]
-            .contains(&option.as_str())
-            .then_some(value)
+        let is_list = ["bridge-ports", "bond-slaves", "slaves"].contains(&option.as_str());
+        is_list.then_some(value)
     });
-    lists
-        .flat_map(str::split_whitespace)
-        .map(str::to_owned)
-        .collect()
+    lists.flat_map(str::split_whitespace)
 }
 
-/// The line with the bridge where `dev NIC` is said.
-fn with_device(line: &str, nic: &str, bridge: &str) -> String {
-    let mut rewritten = String::new();
-    let mut is_device = false;
-    for piece in line.split_inclusive(char::is_whitespace) {
-        let word = piece.trim_end();
-        if is_device && word == nic {
-            rewritten += bridge;
-            rewritten += &piece[word.len()..];
-        } else {
-            rewritten += piece;
+/// Makes a stanza of the first NIC one of the bridge, and gives the lines that stay with the NIC.
+fn divide(
+    draft: &mut Draft<'_>,
+    path: &str,
+    stanza: &mut Stanza,
+) -> Result<Vec<String>, BridgeError> {
+    let (nic, bridge) = (&draft.bridge.nics[0], &draft.bridge.name);
+    let (nic_name, name) = (nic.as_str(), bridge.as_str());
+    let mut stays = Vec::new();
+    let Some((interface, _)) = stanza.iface().filter(|(name, _)| is_of(name, nic_name)) else {
+        return Ok(stays);
+    };
+    let renamed = interface.replacen(nic_name, name, 1);
+    let mut moves = vec![stanza.lines[0].replacen(interface, &renamed, 1)];
+    for (offset, line) in stanza.lines.iter().enumerate() {
+        let number = stanza.line + offset;
+        let error = |reason: String| BridgeError::value(path, Some(number), reason);
+        if line.ends_with('\\') {
+            return Err(error(
+                "a line that goes on in the next is not understood, expected one line".into(),
+            ));
         }
-        if !word.is_empty() {
-            is_device = word == "dev";
+        let trimmed = line.trim();
+        if offset == 0 {
+            continue;
+        }
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            moves.push(line.clone());
+            continue;
+        }
+        let words = trimmed.split_once(char::is_whitespace);
+        let (option, value) = words.unwrap_or((trimmed, ""));
+        let mut line = line.clone();
+        let disposition = match TABLE.find(&option.replace('_', "-")) {
+            Disposition::Command if is_about_link(value) => Disposition::Stays,
+            Disposition::Command => {
+                line = rename_words(&line, |before, word| match before {
+                    "dev" if word == nic_name => name.to_owned(),
+                    _ => word.to_owned(),
+                });
+                if line.split_whitespace().any(|word| word == nic_name) {
+                    draft.warn(format!(
+                        "{path}, line {number}: the command names {nic} and goes to {name} as it is"
+                    ));
+                }
+                Disposition::Moves
+            }
+            other => other,
+        };
+        if let Some(remark) = disposition.remark(option, nic, bridge).map_err(error)? {
+            draft.warn(format!("{path}, line {number}: {remark}"));
+        }
+        if disposition.stays() {
+            stays.push(line.clone());
+        }
+        if disposition.moves() {
+            moves.push(line);
         }
     }
-    rewritten
+    stanza.lines = moves;
+    Ok(stays)
+}
+
+/// The options that make an interface a bridge, bridge-utils-interfaces(5).
+fn settings(draft: &Draft<'_>, mac: Option<String>) -> Vec<String> {
+    let bridge = draft.bridge;
+    let nics: Vec<&str> = bridge.nics.iter().map(|nic| nic.as_str()).collect();
+    let mut settings = vec![
+        format!("    bridge_ports {}", nics.join(" ")),
+        format!("    bridge_stp {}", bridge.stp.pick("on", "off")),
+    ];
+    // The kernel takes no delay of 0 with the spanning tree.
+    if bridge.stp == Stp::Off {
+        settings.push("    bridge_fd 0".to_owned());
+    }
+    settings.extend(mac.map(|mac| format!("    bridge_hw {mac}")));
+    settings
 }

@@ -1,6 +1,6 @@
 //! Plans a bridge in keyfiles of NetworkManager, nm-settings-keyfile(5).
 
-mod fate;
 mod planner;
+mod table;
 
-pub(crate) use planner::{owner, plan};
+pub(crate) use planner::Profiles;

@@ -1,7 +1,7 @@
 //! Plans a bridge in netplan's YAML, netplan(5).
 
-mod fate;
 mod planner;
+mod table;
 mod tree;
 
-pub(crate) use planner::{left_to, owner, plan};
+pub(crate) use planner::Trees;

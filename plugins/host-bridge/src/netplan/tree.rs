@@ -1,11 +1,9 @@
 //! The entries of netplan's files, and which of them are for a NIC.
 
-use crate::bridge::{HostFiles, Nic};
+use crate::bridge::Nic;
+use crate::fit::Fit;
 use crate::BridgeError;
 use serde_yaml_ng::{Mapping, Value};
-
-/// Where the files are, below /etc.
-pub(crate) const FOLDER: &str = "netplan";
 
 /// Kinds of interfaces that a bridge can have for a port.
 pub(crate) const KINDS: [&str; 3] = ["ethernets", "bonds", "vlans"];
@@ -16,43 +14,6 @@ pub(crate) struct Tree {
     /// Its path below /etc.
     pub(crate) path: String,
     pub(crate) root: Value,
-}
-
-/// How an entry is for a NIC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fit {
-    /// For it alone.
-    Alone,
-    /// By a pattern that can fit others.
-    Shared,
-    /// Not.
-    No,
-}
-
-/// Reads all files.
-pub(crate) fn read(files: &HostFiles) -> Result<Vec<Tree>, BridgeError> {
-    let files = files
-        .folder(FOLDER)
-        .filter(|(name, _)| name.ends_with(".yaml"));
-    files
-        .map(|(name, text)| {
-            let path = format!("{FOLDER}/{name}");
-            match serde_yaml_ng::from_str(text) {
-                // A key and the same one with a tag are two for us, and one for netplan.
-                Ok(root) if has_tag(&root) => Err(BridgeError::Value {
-                    file: path,
-                    line: None,
-                    reason: "has a tag ('!'), which is not understood, expected none".to_owned(),
-                }),
-                Ok(root) => Ok(Tree { path, root }),
-                Err(error) => Err(BridgeError::Value {
-                    line: error.location().map(|location| location.line()),
-                    reason: format!("is not understood: {error}"),
-                    file: path,
-                }),
-            }
-        })
-        .collect()
 }
 
 /// Whether anything has a tag of YAML's.
@@ -68,6 +29,26 @@ fn has_tag(value: &Value) -> bool {
 }
 
 impl Tree {
+    /// Reads the file of a path.
+    ///
+    /// # Errors
+    /// [`BridgeError::Value`].
+    pub(crate) fn read(path: String, text: &str) -> Result<Self, BridgeError> {
+        match serde_yaml_ng::from_str(text) {
+            // A key and the same one with a tag are two for us, and one for netplan.
+            Ok(root) if has_tag(&root) => {
+                let reason = "has a tag ('!'), which is not understood, expected none";
+                Err(BridgeError::value(path, None, reason))
+            }
+            Ok(root) => Ok(Self { path, root }),
+            Err(error) => {
+                let line = error.location().map(|location| location.line());
+                let reason = format!("is not understood: {error}");
+                Err(BridgeError::value(path, line, reason))
+            }
+        }
+    }
+
     /// The entries of a kind by their IDs.
     pub(crate) fn entries(&self, kind: &str) -> impl Iterator<Item = (&str, &Mapping)> {
         let kind = self
@@ -92,10 +73,9 @@ impl Tree {
     /// # Errors
     /// [`BridgeError::Value`] when something else stands in their place.
     pub(crate) fn kind_mut(&mut self, kind: &str) -> Result<&mut Mapping, BridgeError> {
-        let strange = || BridgeError::Value {
-            file: self.path.clone(),
-            line: None,
-            reason: format!("{kind} is not understood, expected entries in it"),
+        let strange = || {
+            let reason = format!("{kind} is not understood, expected entries in it");
+            BridgeError::value(&self.path, None, reason)
         };
         let network = self.root.get_mut("network").and_then(Value::as_mapping_mut);
         let network = network.ok_or_else(strange)?;
@@ -120,17 +100,8 @@ pub(crate) fn fit_of(id: &str, entry: &Mapping, nic: &Nic) -> Fit {
     let mac = text(conditions.get("macaddress"));
     let pattern = text(conditions.get("name"));
     match (mac, pattern) {
-        (Some(mac), _) if nic.mac.is_some() && mac.parse().ok() == nic.mac => Fit::Alone,
-        (Some(_), _) => Fit::No,
-        (None, Some(pattern)) if pattern == name => Fit::Alone,
-        (None, Some(pattern)) => {
-            let fits = glob::Pattern::new(&pattern).is_ok_and(|pattern| pattern.matches(name));
-            if fits {
-                Fit::Shared
-            } else {
-                Fit::No
-            }
-        }
-        (None, None) => Fit::No,
+        (Some(mac), _) if nic.has_mac(&mac) => Fit::Alone,
+        (Some(_), _) | (None, None) => Fit::No,
+        (None, Some(pattern)) => Fit::compare(&pattern, name),
     }
 }

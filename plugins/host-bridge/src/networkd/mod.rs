@@ -1,8 +1,7 @@
 //! Plans a bridge in units of systemd-networkd, systemd.network(5) and systemd.netdev(5).
 
-mod fate;
 mod find;
 mod planner;
+mod table;
 
-pub(crate) use find::owner;
-pub(crate) use planner::plan;
+pub(crate) use planner::Units;

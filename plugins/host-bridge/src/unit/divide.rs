@@ -1,41 +1,77 @@
-//! Divides a section, key by key, into what stays with a NIC and what goes to its bridge.
+//! Divides a unit, key by key, into what stays with a NIC and what goes to its bridge.
 
-use super::fate::{Fate, Table};
-use super::file::{Line, Section};
-use crate::bridge::{Bridge, Nic};
+use super::file::{Line, Section, Unit};
+use crate::bridge::Nic;
+use crate::disposition::{Disposition, Table};
+use crate::format::Draft;
 use crate::BridgeError;
 
-/// Where the comments of a section go.
+/// Where the comments of a section that is divided go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Comments {
-    /// They stay.
+    /// They stay, and their section with them, whatever else is in it.
     Stay,
     /// They go with what moves: most of what they stand before does.
     Move,
 }
 
-/// How the sections of a NIC's file are divided.
+/// How a NIC's unit is divided.
 pub(crate) struct Divide<'a> {
     pub(crate) table: &'a Table,
     pub(crate) comments: Comments,
-    pub(crate) bridge: &'a Bridge,
     pub(crate) nic: &'a Nic,
-    /// The file's folder below /etc.
-    pub(crate) folder: &'static str,
-    /// The file's name in it.
+    /// The file's name.
     pub(crate) file: &'a str,
+    /// Its path below /etc.
+    pub(crate) path: String,
 }
 
 impl Divide<'_> {
-    /// What of a section stays and what goes to the bridge; what the administrator should know is
-    /// added to `warnings`.
+    /// What of a unit stays, and the sections that go to the bridge.
     ///
     /// # Errors
     /// [`BridgeError::Value`] at a key that no NIC in a bridge can have.
-    pub(crate) fn section(
+    pub(crate) fn unit(
+        &self,
+        unit: &Unit,
+        draft: &mut Draft<'_>,
+    ) -> Result<(Unit, Vec<Section>), BridgeError> {
+        let mut stays = Unit {
+            head: unit.head.clone(),
+            sections: Vec::new(),
+        };
+        let mut moves = Vec::new();
+        for section in &unit.sections {
+            let name = format!("[{}]", section.name);
+            let disposition = self.table.find(&name);
+            if disposition == Disposition::Divided {
+                let (own, moved) = self.section(section, draft)?;
+                if self.comments == Comments::Stay || !own.is_empty() {
+                    stays.sections.push(own);
+                }
+                if !moved.is_empty() {
+                    moves.push(moved);
+                }
+                continue;
+            }
+            if disposition == Disposition::Unknown {
+                let (file, nic) = (self.file, &self.nic.name);
+                draft.warn(format!("{file}: {name} is not known; it stays with {nic}"));
+            }
+            if disposition.moves() {
+                moves.push(section.clone());
+            }
+            if disposition.stays() {
+                stays.sections.push(section.clone());
+            }
+        }
+        Ok((stays, moves))
+    }
+
+    fn section(
         &self,
         section: &Section,
-        warnings: &mut Vec<String>,
+        draft: &mut Draft<'_>,
     ) -> Result<(Section, Section), BridgeError> {
         let mut stays = Section::new(&section.name, &[]);
         let mut moves = stays.clone();
@@ -50,35 +86,18 @@ impl Divide<'_> {
                 }
                 continue;
             };
-            let (file, bridge) = (self.file, &self.bridge.name);
-            match self.table.of_key(&section.name, key) {
-                Fate::Moves => moves.lines.push(line.clone()),
-                Fate::Both => {
-                    moves.lines.push(line.clone());
-                    stays.lines.push(line.clone());
-                }
-                Fate::Refused(why) => {
-                    return Err(BridgeError::Value {
-                        file: format!("{}/{file}", self.folder),
-                        line: Some(*number),
-                        reason: format!("{key}: {why}"),
-                    });
-                }
-                Fate::Stacked => {
-                    warnings.push(format!(
-                        "{file}, line {number}: {key} is on a NIC whose packets {bridge} takes: put it on \
-                         {bridge}"
-                    ));
-                    stays.lines.push(line.clone());
-                }
-                Fate::Unknown => {
-                    warnings.push(format!(
-                        "{file}, line {number}: {key} is not known; it stays with {}",
-                        self.nic.name
-                    ));
-                    stays.lines.push(line.clone());
-                }
-                Fate::Stays | Fate::Divided => stays.lines.push(line.clone()),
+            let disposition = self.table.find(&format!("{}.{key}", section.name));
+            let remark = disposition
+                .remark(key, &self.nic.name, &draft.bridge.name)
+                .map_err(|reason| BridgeError::value(&self.path, Some(*number), reason))?;
+            if let Some(remark) = remark {
+                draft.warn(format!("{}, line {number}: {remark}", self.file));
+            }
+            if disposition.moves() {
+                moves.lines.push(line.clone());
+            }
+            if disposition.stays() {
+                stays.lines.push(line.clone());
             }
         }
         Ok((stays, moves))

@@ -1,7 +1,7 @@
 //! Divides files of sections into those, and keeps every line as it was written: units,
 //! systemd.syntax(7), and keyfiles.
 
-use crate::SyntaxError;
+use crate::{BridgeError, SyntaxError};
 use std::fmt;
 
 /// A unit file.
@@ -61,6 +61,22 @@ impl Section {
 }
 
 impl Unit {
+    /// A unit of our own.
+    pub(crate) fn new(sections: Vec<Section>) -> Self {
+        Self {
+            head: Vec::new(),
+            sections,
+        }
+    }
+
+    /// Reads the unit file of a path.
+    ///
+    /// # Errors
+    /// [`BridgeError::Syntax`].
+    pub(crate) fn read(file: String, text: &str) -> Result<Self, BridgeError> {
+        Self::parse(text).map_err(|source| BridgeError::Syntax { file, source })
+    }
+
     /// Reads a unit file.
     ///
     /// # Errors
@@ -120,6 +136,16 @@ impl Unit {
             }
         }
         values
+    }
+
+    /// The last value of a key.
+    pub(crate) fn get(&self, section: &str, key: &str) -> Option<&str> {
+        self.values(section, key).last().copied()
+    }
+
+    /// The first section of a name.
+    pub(crate) fn section_mut(&mut self, name: &str) -> Option<&mut Section> {
+        self.sections.iter_mut().find(|known| known.name == name)
     }
 }
 
