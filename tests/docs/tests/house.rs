@@ -66,6 +66,8 @@ type Module = Vec<String>;
 struct Source {
     /// Paths that it names, as they are written.
     paths: Vec<Vec<String>>,
+    /// Names that it takes by a `use`, each with its path.
+    taken: BTreeMap<String, Vec<String>>,
     /// Names that it hands on, each with its path.
     handed_on: BTreeMap<String, Vec<String>>,
     /// The modules of other files that it declares.
@@ -120,7 +122,8 @@ impl<'ast> Visit<'ast> for Source {
                 let is_private = matches!(item.vis, Visibility::Inherited);
                 each_use(&item.tree, &[], &mut |name, path| {
                     if is_private {
-                        self.paths.push(path);
+                        self.paths.push(path.clone());
+                        self.taken.insert(name, path);
                     } else {
                         self.handed_on.insert(name, path);
                     }
@@ -208,6 +211,11 @@ impl Crate {
             name if !rest.is_empty() && self.0[from].children.contains(name) => {
                 rest = path;
                 from.clone()
+            }
+            // A module that a `use` has named.
+            name if !rest.is_empty() && depth < 8 => {
+                let taken = self.0[from].taken.get(name)?;
+                return self.resolve(from, &[taken, rest].concat(), depth + 1);
             }
             _ => return None,
         };
@@ -337,4 +345,9 @@ fn a_circle_is_found() {
     let calls_child = ("", "mod a; fn main() { a::run(); } const LIMIT: u8 = 1;");
     let needs_root = ("a", "fn run() -> u8 { crate::LIMIT }");
     assert_eq!(circles(&[calls_child, needs_root]), ["a, the crate's root"]);
+    let root = ("", "mod a; mod b;");
+    let by_module = ("a", "use crate::b; fn f() { b::g(); }");
+    let hands_on = ("b", "mod c; pub use c::g;");
+    let needs_a = ("b::c", "use crate::a::f;");
+    assert_eq!(circles(&[root, by_module, hands_on, needs_a]), ["a, b::c"]);
 }
