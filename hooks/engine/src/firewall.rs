@@ -12,6 +12,8 @@ use portero_system::{Deadline, Severity};
 pub struct Choice {
     /// The firewall.
     pub firewall: Firewall,
+    /// Where libvirt has its rules; nothing when it has none.
+    pub libvirt: Option<Firewall>,
     /// Whether the other one has to be looked through.
     pub withdraw: bool,
 }
@@ -41,6 +43,7 @@ impl Engine<'_> {
         };
         Ok(Choice {
             firewall,
+            libvirt: detected.libvirt,
             withdraw: elsewhere || last == Some(firewall.other()),
         })
     }

@@ -16,7 +16,7 @@ impl Snapshot<'_, '_> {
         owners: &[OwnerStatus],
     ) -> Result<Vec<Vec<ForwardCounter>>, ApplyError> {
         let has_rules = |owner: &OwnerStatus| !owner.record.ruleset.rules.is_empty();
-        if self.firewall == Firewall::Nftables || !owners.iter().any(has_rules) {
+        if self.choice.firewall == Firewall::Nftables || !owners.iter().any(has_rules) {
             return Ok(vec![Vec::new(); owners.len()]);
         }
         let counts = self.engine.system.count_forwards(self.deadline)?;
@@ -32,7 +32,7 @@ impl Snapshot<'_, '_> {
     /// [`ApplyError`] when the firewall cannot be read.
     pub fn clause_counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
         let rulesets = rulesets.iter();
-        Ok(match self.firewall {
+        Ok(match self.choice.firewall {
             Firewall::Iptables => {
                 let counted = self.engine.system.count_iptables(self.deadline)?;
                 rulesets.map(|ruleset| counted.clauses(ruleset)).collect()

@@ -85,15 +85,13 @@ impl Snapshot<'_, '_> {
     }
 
     /// Which firewall is used by whom.
-    ///
-    /// # Errors
-    /// [`ApplyError`] when the kernel does not tell.
-    pub fn backends(&mut self) -> Result<Backends, ApplyError> {
-        Ok(Backends {
+    #[must_use]
+    pub fn backends(&self) -> Backends {
+        Backends {
             configured: self.config.firewall.named(),
             told: libvirt_firewall(&self.engine.paths),
-            libvirt: self.engine.system.detect_backend(self.deadline)?.libvirt,
-        })
+            libvirt: self.choice.libvirt,
+        }
     }
 
     fn of_domains(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {

@@ -6,8 +6,8 @@
 //! once, which is what takes longest. Whoever goes on to wait for something else, a guest's answer or a person, drops it
 //! first: events of libvirt's wait for the lock.
 
-use portero_engine::{ApplyError, Config, Engine, Record};
-use portero_firewall::{Driver, Firewall};
+use portero_engine::{ApplyError, Choice, Config, Engine, Record};
+use portero_firewall::Driver;
 use portero_libvirt::Network;
 use portero_system::{Deadline, Lock};
 
@@ -19,7 +19,7 @@ pub struct Snapshot<'s, 'a> {
     /// In the order of their names.
     pub(crate) networks: Vec<Network>,
     pub(crate) records: Vec<Record>,
-    pub(crate) firewall: Firewall,
+    pub(crate) choice: Choice,
     pub(crate) observed: Box<dyn Driver>,
     _lock: Lock,
 }
@@ -45,15 +45,15 @@ impl<'s, 'a> Snapshot<'s, 'a> {
         let mut networks = engine.state.networks()?;
         networks.sort_by(|a, b| a.name.cmp(&b.name));
         let records = engine.all_records()?;
-        let firewall = engine.choose(&config, deadline)?.firewall;
-        let observed = engine.observe(firewall, records.iter(), deadline)?;
+        let choice = engine.choose(&config, deadline)?;
+        let observed = engine.observe(choice.firewall, records.iter(), deadline)?;
         Ok(Self {
             engine,
             config,
             deadline,
             networks,
             records,
-            firewall,
+            choice,
             observed,
             _lock: lock,
         })

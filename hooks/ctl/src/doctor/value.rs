@@ -48,7 +48,7 @@ impl Facts {
         let mut snapshot = Snapshot::take(engine)?;
         let networks = snapshot.networks();
         let (owners, host) = (snapshot.owners()?, snapshot.host_facts());
-        let (desired, backends) = (snapshot.desired_forwards()?, snapshot.backends()?);
+        let (desired, backends) = (snapshot.desired_forwards()?, snapshot.backends());
         drop(snapshot);
         let bridge = |name: &str| {
             let mut bridges = networks

@@ -2,8 +2,8 @@
 //! guest is asked for its address and for its port.
 
 use super::find::{self, DnatMatch};
-use super::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way};
-use crate::doctor::{misplaced, troubles, Finding};
+use super::value::{Asked, Domain, Facts, Network, Nic, Wanted, Way};
+use crate::doctor::{misplaced, troubles};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
@@ -94,7 +94,7 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         }
         (None, None) => unclear(&known.desired),
     };
-    let (host, backends) = (snapshot.host_facts(), snapshot.backends()?);
+    let (host, backends) = (snapshot.host_facts(), snapshot.backends());
     // Events of libvirt's wait for it, and the guest may take seconds to answer.
     drop(snapshot);
     let troubles = troubles(
@@ -103,8 +103,8 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         &portero_inventory::hook_links(&Paths::default()),
         &known.desired,
     );
-    let hooks = troubles.into_iter().next().map(trouble);
-    let backend = misplaced(backends).map(trouble);
+    let hooks = troubles.into_iter().next();
+    let backend = misplaced(backends);
     let way = match lead {
         Some((lead, owner)) => Some(way(&asked, &lead, &owner, &known, engine)?),
         None => None,
@@ -120,13 +120,6 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         backend,
         way,
     })
-}
-
-fn trouble(finding: Finding) -> Trouble {
-    Trouble {
-        what: finding.finding,
-        mend: finding.mend,
-    }
 }
 
 /// Nobody wants the port, unless it is somebody whose metadata is wrong.

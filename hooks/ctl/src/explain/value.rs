@@ -1,6 +1,7 @@
 //! What is known of a port of the host and of the way behind it, as a value: gathered in one place,
 //! judged in another.
 
+use crate::doctor::Finding;
 use crate::policy::Ruling;
 use portero_engine::ApplyError;
 use portero_inventory::{Answer, Heard, Link, ObjectState};
@@ -35,9 +36,9 @@ pub(super) struct Facts {
     /// Who wants the port forwarded.
     pub(super) wanted: Wanted,
     /// What keeps libvirt from running the hooks.
-    pub(super) hooks: Option<Trouble>,
+    pub(super) hooks: Option<Finding>,
     /// Why rules are in another firewall than libvirt's.
-    pub(super) backend: Option<Trouble>,
+    pub(super) backend: Option<Finding>,
     /// Where the port leads, once that is known.
     pub(super) way: Option<Way>,
 }
@@ -121,15 +122,6 @@ impl From<&ApplyError> for Refusal {
             can_be_permitted: error.can_be_permitted(),
         }
     }
-}
-
-/// Something wrong with the host, as `portero doctor` finds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
-    /// What is wrong.
-    pub(super) what: String,
-    /// The command that mends it.
-    pub(super) mend: String,
 }
 
 /// The way from the host's port on.

@@ -152,9 +152,9 @@ pub(super) fn hooks(facts: &Facts) -> Found {
     match (&facts.hooks, &facts.wanted) {
         (Some(trouble), _) if is_there => Found::Ok(format!(
             "not needed for what is in the firewall already; but {}",
-            trouble.what
+            trouble.finding
         )),
-        (Some(trouble), _) => Found::fails(&trouble.what, &trouble.mend),
+        (Some(trouble), _) => Found::fails(&trouble.finding, &trouble.mend),
         (None, Wanted::Untold { owner }) => Found::fails(
             format!("no hook has told portero what {} wants now", owner),
             SYNC,
@@ -167,7 +167,7 @@ pub(super) fn hooks(facts: &Facts) -> Found {
 pub(super) fn rule(facts: &Facts, way: &Way) -> Found {
     let to = with_port(way.guest, way.port);
     if let Some(trouble) = &facts.backend {
-        return Found::fails(&trouble.what, &trouble.mend);
+        return Found::fails(&trouble.finding, &trouble.mend);
     }
     if way.is_in_firewall {
         Found::Ok(format!("DNAT to {to} is in the firewall, and is accepted"))

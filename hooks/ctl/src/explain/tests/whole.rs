@@ -2,7 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use crate::explain::value::{Asked, Domain, Facts, Network, Nic, Trouble, Wanted, Way, Written};
+use crate::doctor::Finding;
+use crate::explain::value::{Asked, Domain, Facts, Network, Nic, Wanted, Way, Written};
 use crate::policy::Ruling;
 use portero_inventory::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
@@ -146,9 +147,9 @@ pub(super) fn wanted(wanted: Wanted) -> Facts {
     }
 }
 
-pub(super) fn trouble(what: &str) -> Trouble {
-    Trouble {
-        what: what.to_owned(),
+pub(super) fn trouble(what: &str) -> Finding {
+    Finding {
+        finding: what.to_owned(),
         mend: "a command".to_owned(),
     }
 }
