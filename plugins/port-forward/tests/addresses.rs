@@ -139,3 +139,20 @@ fn a_lease_gives_no_address_that_is_another_guest_s() {
     assert_eq!(own(&both(200)), None);
     assert_eq!(own(&both(150)), ours);
 }
+
+#[test]
+fn a_network_that_is_not_known_to_be_active_is_named() {
+    let xml = "<domain xmlns='urn:portero:1'><portForward proto='tcp'><range start='8080'/></portForward></domain>";
+    let root = Element::parse(xml.as_bytes()).expect("XML");
+    let origin = Origin::Metadata(owner());
+    let forwards = parse(&root, OwnerKind::Domain, &origin).expect("forwards");
+    let attachment = Attachment {
+        mac: "52:54:00:00:50:10".parse().expect("a MAC address"),
+        network_name: "lab\n",
+        network: None,
+    };
+    let leases = |_: &_| Rc::from([]);
+    let plan = plan_domain(owner(), &forwards, &[attachment], &leases).expect("a plan");
+    let reasons: Vec<&str> = plan.pending.iter().map(|one| one.reason.as_str()).collect();
+    assert_eq!(reasons, ["network 'lab\\n' is not known to be active"]);
+}

@@ -74,6 +74,30 @@ fn ranges_and_ports_are_counted_together() {
 }
 
 #[test]
+fn addresses_are_permitted_by_their_networks() {
+    let limits = |addresses: &str| -> Result<Limits, String> {
+        let text = format!("{{\"addresses\": [{addresses}]}}");
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    };
+    let few = limits("\"203.0.113.0/24\", \"2001:db8::7\"").expect("limits");
+    let at = |address: &str| {
+        let content = format!(
+            "<portForward proto='tcp' address='{address}'><range start='80'/></portForward>"
+        );
+        refused(&few, &in_metadata(&content))
+    };
+    for address in ["203.0.113.9", "2001:db8::7"] {
+        assert_eq!(at(address), None, "{address}");
+    }
+    for address in ["203.0.114.9", "2001:db8::8", "0.0.0.1"] {
+        let message = at(address).expect(address);
+        let expected = format!("host address {address} is not among the addresses");
+        assert!(message.contains(&expected), "{message}");
+    }
+    assert!(limits("\"203.0.113.0/33\"").is_err());
+}
+
+#[test]
 fn as_many_as_are_permitted_are_compared_in_time() {
     let mut content = String::new();
     for port in 1..=10_000 {
