@@ -116,34 +116,28 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
     let mut passages = Vec::new();
     for (from, from_place) in &ends {
         for (to, to_place) in &ends {
-            let outlooks = Family::ALL.into_iter().filter_map(|family| {
+            let of_family = |family: Family| {
                 let routing = if sources.passes_on.contains(&family) {
                     Routing::On
                 } else {
                     Routing::Off
                 };
-                let told = reachability(
-                    *from_place,
-                    *to_place,
-                    family,
-                    routing,
-                    &networks,
-                    &policy_of,
-                )?;
-                Some((family, told))
-            });
-            let outlooks: BTreeMap<Family, Reachability> = outlooks.collect();
-            let all = outlooks.values().map(passes).reduce(Passes::with);
-            let Some(all) = all else { continue };
-            let families = outlooks.iter();
-            passages.push(Passage {
-                from: from.clone(),
-                to: to.clone(),
-                passes: all,
-                families: families
-                    .map(|(family, reachability)| (*family, of_family(reachability, to)))
-                    .collect(),
-            });
+                let (from, place) = (*from_place, *to_place);
+                let found = reachability(from, place, family, routing, &networks, &policy_of)?;
+                let (passes, words) = (passes(&found), words(&found, to));
+                Some((family, OfFamily { passes, words }))
+            };
+            let families: BTreeMap<Family, OfFamily> =
+                Family::ALL.into_iter().filter_map(of_family).collect();
+            let all = families.values().map(|told| told.passes);
+            if let Some(passes) = all.reduce(Passes::with) {
+                passages.push(Passage {
+                    from: from.clone(),
+                    to: to.clone(),
+                    passes,
+                    families,
+                });
+            }
         }
     }
     passages
@@ -156,13 +150,6 @@ impl Passes {
         } else {
             Self::Some
         }
-    }
-}
-
-fn of_family(reachability: &Reachability, to: &End) -> OfFamily {
-    OfFamily {
-        passes: passes(reachability),
-        words: words(reachability, to),
     }
 }
 
