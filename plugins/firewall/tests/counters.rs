@@ -8,8 +8,8 @@
 
 use portero_firewall::{iptables, nftables};
 use portero_model::{
-    Carried, Clause, Counter, Dnat, Family, Judged, Nets, Owner, OwnerKind, Peer, Policy,
-    PortRange, Protocol, Rule, Ruleset, Service, Verdict, Way,
+    Carried, Clause, Counter, Dnat, Family, Nets, Owner, OwnerKind, Peer, Policy, PortRange,
+    Protocol, Rule, Ruleset, Service, Verdict, Way,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -17,9 +17,6 @@ use uuid::Uuid;
 fn clause(name: &str, peers: &[&str]) -> Clause {
     let nets = peers.iter().map(|net| net.parse().unwrap()).collect();
     Clause {
-        name: name.to_owned(),
-        families: Family::ALL.to_vec(),
-        guests: Nets::Any,
         peers: vec![Peer {
             nets: Nets::In(nets),
             ..Peer::default()
@@ -28,9 +25,7 @@ fn clause(name: &str, peers: &[&str]) -> Clause {
             protocol: Protocol::Udp,
             ports: PortRange::new(53, 53).ok(),
         }],
-        judged: Judged::Opener,
-        verdict: Verdict::Accept,
-        log: None,
+        ..Clause::of_all(name.parse().unwrap(), Verdict::Accept)
     }
 }
 
@@ -64,10 +59,10 @@ fn ruleset() -> Ruleset {
     }
 }
 
-fn counted(of: &portero_model::Counters) -> Vec<(&str, u64, u64)> {
+fn counted(of: &portero_model::Counters) -> Vec<(String, u64, u64)> {
     let counters = of.iter();
     counters
-        .map(|((_, name), Counter { packets, bytes })| (name.as_str(), *packets, *bytes))
+        .map(|(name, Counter { packets, bytes })| (name.to_string(), *packets, *bytes))
         .collect()
 }
 
@@ -111,10 +106,10 @@ fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
     assert_eq!(
         counted(&found.clauses(&ruleset)),
         [
-            ("in 1", 3, 118),
-            ("in 2", 0, 0),
-            ("in 3", 4, 200),
-            ("in default", 5, 300)
+            ("in 1".to_owned(), 3, 118),
+            ("in 2".to_owned(), 0, 0),
+            ("in 3".to_owned(), 4, 200),
+            ("in default".to_owned(), 5, 300)
         ]
     );
     // Where the chain is not, nothing is known.
@@ -157,10 +152,10 @@ fn iptables_counts_the_rules_of_a_clause_in_both_families() {
     assert_eq!(
         counted(&found.clauses(&ruleset)),
         [
-            ("in 1", 3, 118),
-            ("in 2", 0, 0),
-            ("in 3", 0, 0),
-            ("in default", 6, 372)
+            ("in 1".to_owned(), 3, 118),
+            ("in 2".to_owned(), 0, 0),
+            ("in 3".to_owned(), 0, 0),
+            ("in default".to_owned(), 6, 372)
         ]
     );
     assert!(iptables::Counted::default().clauses(&ruleset).is_empty());

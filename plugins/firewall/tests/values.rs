@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use portero_firewall::{Firewall, Tool};
 use portero_model::{
     Claim, Counter, Family, Named, Nets, Origin, Owner, OwnerKind, PortRange, Protocol, Rule,
-    Ruleset, Service, TimeUnit, Verdict, Way,
+    RuleName, Ruleset, Service, TimeUnit, Verdict, Way,
 };
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -307,6 +307,30 @@ fn words_of_policies_are_those_of_the_grammar() {
             (fits, !fits),
             "{name:?}"
         );
+    }
+    let names = [
+        "in 3",
+        "out default",
+        "out foreign",
+        "host antispoof",
+        "host services",
+    ];
+    for name in names {
+        let read: RuleName = name.parse().unwrap();
+        assert_eq!(read.to_string(), name);
+        assert_eq!(read.number(), (name == "in 3").then_some(3));
+    }
+    for other in [
+        "in",
+        "in +3",
+        "in 03",
+        "replies",
+        "log in 3",
+        "up 3",
+        "in 1 to in 3",
+    ] {
+        let error = other.parse::<RuleName>().unwrap_err();
+        assert!(error.to_string().contains(other), "{error}");
     }
     let ports = Service::Ports {
         protocol: Protocol::Tcp,

@@ -1,6 +1,6 @@
 //! How often the clauses of a policy have fitted.
 
-use crate::Way;
+use crate::RuleName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,9 +15,8 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-/// The counter of each clause, by its way and its name; clauses on a way that is not in the firewall
-/// have none.
-pub type Counters = BTreeMap<(Way, String), Counter>;
+/// The counter of each clause; clauses on a way that is not in the firewall have none.
+pub type Counters = BTreeMap<RuleName, Counter>;
 
 /// What was counted of a forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 /// The policy of one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,16 @@ pub struct Policy {
     pub nat: Vec<Nat>,
     /// Addresses that the host answers for on its other interfaces.
     pub neighbors: Vec<Neighbor>,
+}
+
+impl Policy {
+    /// What is said of packets on a way, in the order in which it is asked: what looks at each packet
+    /// comes first.
+    pub fn in_order(&self, way: Way) -> impl Iterator<Item = &Clause> {
+        let clauses = self.ways.get(&way).map_or(&[][..], Vec::as_slice);
+        let order = [Judged::EveryPacket, Judged::Opener].into_iter();
+        order.flat_map(move |judged| Clause::judging(clauses, judged))
+    }
 }
 
 /// A way that packets take to a network's guests or from them.
@@ -58,11 +69,117 @@ impl Way {
     }
 }
 
+/// What a clause is known by, in comments, counters and logs: `in 3`, `out default`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct RuleName {
+    /// Which packets it is about.
+    pub way: Way,
+    /// What it is made of.
+    pub source: RuleSource,
+}
+
+/// What a clause is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleSource {
+    /// A `<rule>`: which of its policy, counted from 1 in document order.
+    Rule(usize),
+    /// `<default>`, or the mode.
+    Default,
+    /// What a default that accepts leaves over: addresses that are not the network's.
+    Foreign,
+    /// `<antispoof ip='yes'/>`.
+    Antispoof,
+    /// What every network's guests may ask of the host.
+    Services,
+}
+
+impl fmt::Display for RuleSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(number) => number.fmt(formatter),
+            Self::Default => formatter.write_str("default"),
+            Self::Foreign => formatter.write_str("foreign"),
+            Self::Antispoof => formatter.write_str("antispoof"),
+            Self::Services => formatter.write_str("services"),
+        }
+    }
+}
+
+impl RuleName {
+    /// A name.
+    #[must_use]
+    pub fn new(way: Way, source: RuleSource) -> Self {
+        Self { way, source }
+    }
+
+    /// Which `<rule>` of the policy it is of, counted from 1; nothing where it is of none.
+    #[must_use]
+    pub fn number(self) -> Option<usize> {
+        match self.source {
+            RuleSource::Rule(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.way.name(), self.source)
+    }
+}
+
+/// What is no clause's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not a name of a clause, expected one as 'in 3' or 'out default'", found.escape_debug())]
+pub struct RuleNameError {
+    /// What was given.
+    pub found: String,
+}
+
+impl FromStr for RuleName {
+    type Err = RuleNameError;
+
+    fn from_str(text: &str) -> Result<Self, RuleNameError> {
+        let read = || {
+            let (way, word) = text.split_once(' ')?;
+            let way = Way::ALL.into_iter().find(|known| known.name() == way)?;
+            let source = match word {
+                "default" => RuleSource::Default,
+                "foreign" => RuleSource::Foreign,
+                "antispoof" => RuleSource::Antispoof,
+                "services" => RuleSource::Services,
+                number => RuleSource::Rule(number.parse().ok()?),
+            };
+            let name = Self { way, source };
+            // Rust reads `+3` and `03` too.
+            (name.to_string() == text).then_some(name)
+        };
+        read().ok_or_else(|| RuleNameError {
+            found: text.to_owned(),
+        })
+    }
+}
+
+impl TryFrom<String> for RuleName {
+    type Error = RuleNameError;
+
+    fn try_from(text: String) -> Result<Self, RuleNameError> {
+        text.parse()
+    }
+}
+
+impl From<RuleName> for String {
+    fn from(name: RuleName) -> Self {
+        name.to_string()
+    }
+}
+
 /// What is done with the packets that fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clause {
-    /// What it is known by: `in 3`, `out default`.
-    pub name: String,
+    /// What it is known by.
+    pub name: RuleName,
     /// Families it is about; never empty.
     pub families: Vec<Family>,
     /// The guest's address.
@@ -81,6 +198,28 @@ pub struct Clause {
     /// How it is logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogRate>,
+}
+
+impl Clause {
+    /// What is done with whatever opens a connection.
+    #[must_use]
+    pub fn of_all(name: RuleName, verdict: Verdict) -> Self {
+        Self {
+            name,
+            families: Family::ALL.to_vec(),
+            guests: Nets::Any,
+            peers: Vec::new(),
+            services: Vec::new(),
+            judged: Judged::Opener,
+            verdict,
+            log: None,
+        }
+    }
+
+    /// Those of some clauses that are asked about these packets.
+    pub fn judging(clauses: &[Self], judged: Judged) -> impl Iterator<Item = &Self> {
+        clauses.iter().filter(move |clause| clause.judged == judged)
+    }
 }
 
 /// Which packets a clause is asked about.

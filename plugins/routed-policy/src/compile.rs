@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, Network};
 use portero_model::{
     Clause, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
-    Protocol, Service, TimeUnit, Verdict, Way,
+    PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict, Way,
 };
 use portero_xml::Problem;
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,12 +131,6 @@ pub fn compile(
     })
 }
 
-/// Which rule of its policy a clause is, by the clause's name; nothing for a default.
-#[must_use]
-pub fn rule_of_clause(name: &str) -> Option<usize> {
-    name.rsplit(' ').next()?.parse().ok()
-}
-
 /// Whether every network's guests may use a service of the host, whatever its policy is.
 #[must_use]
 pub fn is_host_service(service: &Service) -> bool {
@@ -147,7 +141,7 @@ pub fn is_host_service(service: &Service) -> bool {
 fn host_services() -> impl Iterator<Item = Service> {
     let ports = HOST_SERVICES.map(|(protocol, port)| Service::Ports {
         protocol,
-        ports: portero_model::PortRange::new(port, port).ok(),
+        ports: PortRange::new(port, port).ok(),
     });
     let neighbors = NEIGHBOR_TYPES.map(|kind| Service::Icmp {
         family: Family::Ipv6,
@@ -188,11 +182,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn add(&mut self, way: Way, clause: Clause) {
-        self.ways.entry(way).or_default().push(clause);
+    fn add(&mut self, clause: Clause) {
+        let clauses = self.ways.entry(clause.name.way).or_default();
+        clauses.push(clause);
     }
 
-    fn log(&self, name: &str, rate: Option<(u32, TimeUnit)>) -> Option<LogRate> {
+    fn log(&self, name: RuleName, rate: Option<(u32, TimeUnit)>) -> Option<LogRate> {
         let (lines, unit) = rate?;
         // The name of the network gives way to that of the rule.
         let end = format!(" {name}: ");
@@ -240,32 +235,29 @@ impl Compiler<'_> {
         if tells_by_mac && rule.direction != Direction::In {
             return Err(MAC_OF_RECEIVER.to_owned());
         }
-        let clause = |way: Way, peers: Vec<Peer>, log: Option<LogRate>| Clause {
-            name: format!("{} {}", way.name(), rule.number),
-            families: families.clone(),
-            guests: Nets::Any,
-            peers,
-            services: rule.services.clone(),
-            judged: rule.judged,
-            verdict: rule.verdict,
-            log,
-        };
-        let mut ways = Vec::new();
-        if rule.peers.is_empty() || !resolved.peers.is_empty() {
-            ways.extend(rule.direction.is_out().then_some(Way::Out));
-            ways.extend(rule.direction.is_in().then_some(Way::In));
-        }
-        if resolved.host {
-            ways.extend(rule.direction.is_out().then_some(Way::ToHost));
-            ways.extend(rule.direction.is_in().then_some(Way::FromHost));
-        }
-        for way in ways {
-            let peers = match way {
-                Way::In | Way::Out => resolved.peers.clone(),
-                Way::ToHost | Way::FromHost => Vec::new(),
+        let is_through = rule.peers.is_empty() || !peers.is_empty();
+        for way in Way::ALL {
+            let is_towards = if way.is_from_guests() {
+                rule.direction.is_out()
+            } else {
+                rule.direction.is_in()
             };
-            let log = self.log(&format!("{} {}", way.name(), rule.number), rule.log);
-            self.add(way, clause(way, peers, log));
+            let (is_meant, peers) = match way {
+                Way::In | Way::Out => (is_through, peers.clone()),
+                Way::ToHost | Way::FromHost => (resolved.host, Vec::new()),
+            };
+            if !is_towards || !is_meant {
+                continue;
+            }
+            let name = RuleName::new(way, RuleSource::Rule(rule.number));
+            self.add(Clause {
+                families: families.clone(),
+                peers,
+                services: services.clone(),
+                judged: rule.judged,
+                log: self.log(name, rule.log),
+                ..Clause::of_all(name, rule.verdict)
+            });
         }
         self.keep_sources(rule, context)
     }
@@ -315,19 +307,6 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn simple(&self, name: &str, guests: Nets, verdict: Verdict) -> Clause {
-        Clause {
-            name: name.to_owned(),
-            families: Family::ALL.to_vec(),
-            guests,
-            peers: Vec::new(),
-            services: Vec::new(),
-            judged: Judged::Opener,
-            verdict,
-            log: None,
-        }
-    }
-
     /// What happens to packets that no rule speaks of.
     fn defaults(&mut self) {
         let mode = self.mode();
@@ -343,8 +322,8 @@ impl Compiler<'_> {
         let is_open = mode == ForwardMode::Open;
         for (way, asked) in asked {
             let verdict = asked.unwrap_or_else(|| by_mode(way));
-            let name = format!("{} default", way.name());
-            let log = self.log(&name, self.written.default_log());
+            let default = RuleName::new(way, RuleSource::Default);
+            let log = self.log(default, self.written.default_log());
             // Open to guests' own addresses, as libvirt is.
             let guests = match verdict {
                 Verdict::Accept if !is_open => Nets::In(self.nets.clone()),
@@ -361,32 +340,31 @@ impl Compiler<'_> {
                 interface: Some(Named::Is(dev)),
                 ..Peer::default()
             });
-            let clause = Clause {
+            self.add(Clause {
                 log,
+                guests,
                 peers: peers.into_iter().collect(),
-                ..self.simple(&name, guests, verdict)
-            };
-            self.add(way, clause);
+                ..Clause::of_all(default, verdict)
+            });
             if is_guarded {
-                let name = format!("{} foreign", way.name());
-                self.add(way, self.simple(&name, Nets::Any, Verdict::Reject));
+                let foreign = RuleName::new(way, RuleSource::Foreign);
+                self.add(Clause::of_all(foreign, Verdict::Reject));
             }
         }
         let verdict = self.written.default_host.unwrap_or(Verdict::Accept);
         if verdict == Verdict::Accept {
             return;
         }
-        let services = Clause {
+        let services = RuleName::new(Way::ToHost, RuleSource::Services);
+        self.add(Clause {
             services: host_services().collect(),
-            ..self.simple("host services", Nets::Any, Verdict::Accept)
-        };
-        self.add(Way::ToHost, services);
-        let log = self.log("host default", self.written.default_log());
-        let clause = Clause {
-            log,
-            ..self.simple("host default", Nets::Any, verdict)
-        };
-        self.add(Way::ToHost, clause);
+            ..Clause::of_all(services, Verdict::Accept)
+        });
+        let default = RuleName::new(Way::ToHost, RuleSource::Default);
+        self.add(Clause {
+            log: self.log(default, self.written.default_log()),
+            ..Clause::of_all(default, verdict)
+        });
     }
 
     /// Guests send with their network's addresses only, here as far as the host routes what they
@@ -396,25 +374,21 @@ impl Compiler<'_> {
         if !self.written.antispoof.ip {
             return;
         }
-        let drop = |name: &str, nets: Vec<IpNet>| Clause {
-            judged: Judged::EveryPacket,
-            ..self.simple(name, Nets::NotIn(nets), Verdict::Drop)
-        };
-        let to_host = [
-            self.nets.clone(),
-            vec![
-                IpNet::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-                IpNet::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-                IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
-            ],
-        ]
-        .concat();
-        let clauses = [
-            (Way::Out, drop("out antispoof", self.nets.clone())),
-            (Way::ToHost, drop("host antispoof", to_host)),
+        let unspecified = [
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         ];
-        for (way, clause) in clauses {
-            self.add(way, clause);
+        let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+        let mut to_host = self.nets.clone();
+        to_host.extend(unspecified.map(IpNet::from));
+        to_host.push(IpNet::new_assert(IpAddr::V6(link_local), 10));
+        for (way, nets) in [(Way::Out, self.nets.clone()), (Way::ToHost, to_host)] {
+            let antispoof = RuleName::new(way, RuleSource::Antispoof);
+            self.add(Clause {
+                judged: Judged::EveryPacket,
+                guests: Nets::NotIn(nets),
+                ..Clause::of_all(antispoof, Verdict::Drop)
+            });
         }
     }
 

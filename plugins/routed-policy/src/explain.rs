@@ -2,7 +2,7 @@
 
 use crate::compile::nets_of;
 use portero_libvirt::{ForwardMode, Network, ObjectName};
-use portero_model::{Clause, Family, Judged, Peer, Policy, Service, Verdict, Way};
+use portero_model::{Clause, Family, Judged, Peer, Policy, RuleName, Service, Verdict, Way};
 use std::net::IpAddr;
 
 /// A packet that opens a connection.
@@ -107,10 +107,8 @@ pub enum Decider {
     Clause {
         /// The network.
         network: ObjectName,
-        /// Which of its ways.
-        way: Way,
-        /// The clause's name.
-        clause: String,
+        /// The clause.
+        clause: RuleName,
     },
     /// A policy that says nothing of the packet.
     Unsaid {
@@ -283,11 +281,8 @@ fn judge(side: &Side<'_>, policy: &Policy, packet: &Packet, stage: Stage, decisi
     let decider = match in_order.find(|clause| fits(clause, guest, peer, packet)) {
         Some(found) => {
             decision.verdict = found.verdict;
-            Decider::Clause {
-                network,
-                way,
-                clause: found.name.clone(),
-            }
+            let clause = found.name;
+            Decider::Clause { network, clause }
         }
         None => Decider::Unsaid { network, way },
     };

@@ -4,7 +4,9 @@
 use crate::attribute::{address, is_yes, number, optional, ports, required, verdict, word};
 use crate::peer::{PeerTarget, WrittenPeer};
 use portero_libvirt::InterfaceName;
-use portero_model::{Family, Judged, PortRange, Protocol, Service, Spoof, TimeUnit, Verdict};
+use portero_model::{
+    Family, Judged, PortRange, Protocol, RuleName, Service, Spoof, TimeUnit, Verdict,
+};
 use portero_xml::{Element, Problem, NAMESPACE};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -249,6 +251,13 @@ impl WrittenPolicy {
         self.default_host = optional(element, "host", verdict)?;
         self.logs_defaults = is_yes(element, "log")?;
         Ok(())
+    }
+
+    /// The rule that a clause is made of.
+    #[must_use]
+    pub fn rule(&self, clause: RuleName) -> Option<&WrittenRule> {
+        let mut rules = self.rules.iter();
+        rules.find(|rule| clause.number() == Some(rule.number))
     }
 
     /// The rate at which defaults are logged, if they are.

@@ -12,7 +12,7 @@ mod peer;
 mod reachability;
 mod resolve;
 
-pub use compile::{compile, is_host_service, rule_of_clause, Compiled};
+pub use compile::{compile, is_host_service, Compiled};
 pub use context::Context;
 pub use explain::{
     explain, explain_reply, At, Decider, Decision, End, Packet, PacketPath, Protocol, Refusal,

@@ -226,7 +226,8 @@ fn a_policy_takes_libvirts_place_for_its_own_network_only() {
     else {
         panic!("{decision:?}");
     };
-    assert_eq!((clause.as_str(), network.as_str()), ("in default", "iso"));
+    let said = (clause.to_string(), network.as_str());
+    assert_eq!(said, ("in default".to_owned(), "iso"));
     // NAT has to consent, but is open in IPv6 by libvirt itself.
     let isolated = World::new(&[(
         "iso",

@@ -1,6 +1,6 @@
 //! `portero policy check`: what a policy would become; nothing is changed.
 
-use super::clauses::{rows, table, Columns, Row};
+use super::table::{Columns, Listing};
 use super::{words, Error};
 use crate::args::CheckedSubject;
 use crate::exit::DONE;
@@ -21,14 +21,9 @@ struct Found {
     network: Option<String>,
     /// Where it is written.
     origin: Option<String>,
-    /// What it becomes, in order of judgement.
-    clauses: Vec<Row>,
-    /// What happens to addresses.
-    nat: Vec<String>,
-    /// Whom the host answers for.
-    neighbors: Vec<String>,
-    /// What is not as it may be meant.
-    warnings: Vec<String>,
+    /// What it becomes.
+    #[serde(flatten)]
+    listing: Listing,
     /// What else there is to say.
     notes: Vec<String>,
 }
@@ -97,16 +92,14 @@ fn found(checked: Checked, mut networks: Vec<Network>) -> Found {
             let name = network.name.to_string();
             networks.retain(|active| active.name != network.name);
             networks.push(*network);
-            let compiled = &policy.compiled.policy;
-            let nat = compiled.nat.iter();
+            let (compiled, written) = (&policy.compiled.policy, Some(&policy.written));
+            let mut listing = Listing::new(compiled, written, None, &networks);
+            listing.warnings.clone_from(&policy.compiled.warnings);
             Found {
                 valid: true,
                 network: Some(name),
                 origin: Some(policy.origin.to_string()),
-                clauses: rows(compiled, Some(&policy.written), None, &networks),
-                nat: nat.map(|nat| words::of_nat(nat, &networks)).collect(),
-                neighbors: compiled.neighbors.iter().map(words::of_neighbor).collect(),
-                warnings: policy.compiled.warnings.clone(),
+                listing,
                 ..Found::default()
             }
         }
@@ -117,20 +110,10 @@ fn text(found: &Found) -> String {
     let mut text = String::new();
     if let (Some(network), Some(origin)) = (&found.network, &found.origin) {
         text += &format!("network {}, {origin}:\n", words::quoted(network));
-        if found.clauses.is_empty() {
-            text += "  forbids nothing\n";
-        } else {
-            text += &table(&found.clauses, Columns::Plain);
-        }
-    }
-    for line in found.nat.iter().chain(&found.neighbors) {
-        text += &format!("  {line}\n");
+        text += &found.listing.text(Columns::Plain, "  forbids nothing\n");
     }
     for note in &found.notes {
         text += &format!("{note}\n");
     }
-    for warning in &found.warnings {
-        text += &format!("  warning: {warning}\n");
-    }
-    text
+    text + &found.listing.warnings()
 }

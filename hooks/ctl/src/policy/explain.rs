@@ -7,11 +7,10 @@ use crate::exit::DONE;
 use crate::json::to_json;
 use crate::terminal;
 use portero_engine::{ActiveNetwork, Engine};
-use portero_libvirt::{ForwardMode, Network, ObjectName};
-use portero_model::{Family, Verdict, Way};
+use portero_libvirt::{Network, ObjectName};
+use portero_model::{Family, RuleName, Verdict};
 use portero_routed_policy::{
-    explain, explain_reply, rule_of_clause, At, Decider, Decision, Packet, PacketPath, Protocol,
-    Refusal, Routing,
+    explain, explain_reply, At, Decider, Decision, Packet, PacketPath, Protocol, Refusal, Routing,
 };
 use serde::Serialize;
 
@@ -67,7 +66,10 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
     let forward = forward::follow(&mut packet, engine)?;
     let active = engine.networks()?;
     let mut answer = answer(&packet, &active);
-    answer.deciders.splice(0..0, forward.map(Said::forward));
+    answer.deciders.splice(
+        0..0,
+        forward.map(|text| Said::by("portero", Verdict::Accept, text)),
+    );
     for network in active.iter().filter(|network| !network.is_in_firewall) {
         let name = words::quoted(&network.network.name);
         terminal::warning(format_args!(
@@ -146,10 +148,10 @@ fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Answer {
         let known = active.iter().find(|one| one.network.uuid == network.uuid);
         known.and_then(ActiveNetwork::policy)
     };
-    let mut answer = said_of(&explain(packet, &networks, &policy_of), active);
+    let mut answer = Answer::new(&explain(packet, &networks, &policy_of), active);
     if answer.verdict == Verdict::Accept {
         let reply = explain_reply(packet, &networks, &policy_of);
-        answer.reply = Some(Box::new(said_of(&reply, active)));
+        answer.reply = Some(Box::new(Answer::new(&reply, active)));
     }
     answer
 }
@@ -172,12 +174,12 @@ pub(crate) struct Ruling {
 /// Who decides about a packet, and about its reply if it arrives.
 pub(crate) fn rulings(packet: &Packet, active: &[ActiveNetwork]) -> (Ruling, Option<Ruling>) {
     let mut there = answer(packet, active);
-    let back = there.reply.take().map(|reply| Ruling::of(*reply));
-    (Ruling::of(there), back)
+    let back = there.reply.take().map(|reply| Ruling::last_of(*reply));
+    (Ruling::last_of(there), back)
 }
 
 impl Ruling {
-    fn of(mut answer: Answer) -> Self {
+    fn last_of(mut answer: Answer) -> Self {
         let last = answer.deciders.pop();
         let mut ruling = Self {
             verdict: answer.verdict,
@@ -196,26 +198,29 @@ impl Ruling {
     }
 }
 
-fn said_of(decision: &Decision, active: &[ActiveNetwork]) -> Answer {
-    let last = decision.deciders.len().saturating_sub(1);
-    let deciders = decision.deciders.iter().enumerate();
-    let said = deciders.map(|(index, decider)| {
-        let verdict = if index == last {
-            decision.verdict
-        } else {
-            Verdict::Accept
-        };
-        said(decider, verdict, active)
-    });
-    Answer {
-        verdict: decision.verdict,
-        deciders: said.collect(),
-        reply: None,
+impl Answer {
+    fn new(decision: &Decision, active: &[ActiveNetwork]) -> Self {
+        let last = decision.deciders.len().saturating_sub(1);
+        let deciders = decision.deciders.iter().enumerate();
+        let said = deciders.map(|(index, decider)| {
+            let is_last = index == last;
+            let verdict = if is_last {
+                decision.verdict
+            } else {
+                Verdict::Accept
+            };
+            Said::new(decider, verdict, active)
+        });
+        Self {
+            verdict: decision.verdict,
+            deciders: said.collect(),
+            reply: None,
+        }
     }
 }
 
 impl Said {
-    fn by(by: &'static str, verdict: Verdict) -> Self {
+    fn by(by: &'static str, verdict: Verdict, text: String) -> Self {
         Self {
             by,
             verdict,
@@ -226,112 +231,90 @@ impl Said {
             origin: None,
             line: None,
             mode: None,
-            text: String::new(),
-        }
-    }
-
-    /// A forward, which sends the packet elsewhere.
-    fn forward(text: String) -> Self {
-        Self {
             text,
-            ..Self::by("portero", Verdict::Accept)
+        }
+    }
+
+    fn new(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Self {
+        let quoted = |network: &ObjectName| format!("network {}", words::quoted(network));
+        match decider {
+            Decider::Clause { network, clause } => {
+                let place = place(network, *clause, active);
+                let what = match clause.number() {
+                    Some(rule) => format!("rule {rule}"),
+                    None => format!("'{clause}'"),
+                };
+                let mut text = format!("{what} of the policy of {}", quoted(network));
+                if let Some((origin, Some(line))) = &place {
+                    text += &format!(" ({origin}, line {line})");
+                }
+                let (origin, line) = place.unzip();
+                Self {
+                    network: Some(network.to_string()),
+                    way: Some(clause.way.name()),
+                    clause: Some(clause.to_string()),
+                    rule: clause.number(),
+                    origin,
+                    line: line.flatten(),
+                    ..Self::by("portero", verdict, text)
+                }
+            }
+            Decider::Unsaid { network, way } => {
+                let of = quoted(network);
+                let text = format!("the policy of {of}, which says nothing of it");
+                Self {
+                    network: Some(network.to_string()),
+                    way: Some(way.name()),
+                    ..Self::by("portero", verdict, text)
+                }
+            }
+            Decider::Libvirt { network, way, mode } => {
+                let (of, mode) = (quoted(network), mode.name());
+                let end = if way.is_from_guests() { "from" } else { "to" };
+                let text =
+                    format!("libvirt's rules for {of} (mode {mode}) on packets {end} its guests");
+                Self {
+                    network: Some(network.to_string()),
+                    way: Some(way.name()),
+                    mode: Some(mode),
+                    ..Self::by("libvirt", verdict, text)
+                }
+            }
+            Decider::Bridge { network } => {
+                let of = quoted(network);
+                let text = format!("nobody: both ends are on the bridge of {of}");
+                Self {
+                    network: Some(network.to_string()),
+                    ..Self::by("bridge", verdict, text)
+                }
+            }
+            Decider::Host(refusal) => {
+                let text = match refusal {
+                    Refusal::NoRouter => {
+                        "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
+                         net.ipv6.conf.all.forwarding)"
+                    }
+                    Refusal::NoRoute => "the host, which has no route there",
+                };
+                Self::by("host", verdict, text.to_owned())
+            }
         }
     }
 }
 
-fn said(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Said {
-    let (by, network, way) = match decider {
-        Decider::Clause { network, way, .. } | Decider::Unsaid { network, way } => {
-            ("portero", Some(network), Some(*way))
-        }
-        Decider::Libvirt { network, way, .. } => ("libvirt", Some(network), Some(*way)),
-        Decider::Bridge { network } => ("bridge", Some(network), None),
-        Decider::Host(_) => ("host", None, None),
-    };
-    let mut said = Said {
-        network: network.map(ToString::to_string),
-        way: way.map(Way::name),
-        ..Said::by(by, verdict)
-    };
-    let of = |network: &ObjectName| format!("network {}", words::quoted(network));
-    said.text = match decider {
-        Decider::Clause {
-            network, clause, ..
-        } => {
-            said.clause = Some(clause.clone());
-            said.rule = rule_of_clause(clause);
-            written(&mut said, network, active);
-            let place = match (&said.origin, said.line) {
-                (Some(origin), Some(line)) => format!(" ({origin}, line {line})"),
-                _ => String::new(),
-            };
-            let what = match said.rule {
-                Some(rule) => format!("rule {rule}"),
-                None => format!("'{clause}'"),
-            };
-            format!("{what} of the policy of {}{place}", of(network))
-        }
-        Decider::Unsaid { network, .. } => {
-            format!("the policy of {}, which says nothing of it", of(network))
-        }
-        Decider::Libvirt { network, mode, .. } => {
-            said.mode = Some(mode_name(*mode));
-            let way = way.map_or("", direction);
-            format!(
-                "libvirt's rules for {} (mode {}) on packets {way}",
-                of(network),
-                mode_name(*mode)
-            )
-        }
-        Decider::Bridge { network } => {
-            format!("nobody: both ends are on the bridge of {}", of(network))
-        }
-        Decider::Host(Refusal::NoRouter) => {
-            "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
-             net.ipv6.conf.all.forwarding)"
-                .to_owned()
-        }
-        Decider::Host(Refusal::NoRoute) => "the host, which has no route there".to_owned(),
-    };
-    said
-}
-
-/// Where a clause is written, as far as that is still what was given to the firewall.
-fn written(said: &mut Said, network: &ObjectName, active: &[ActiveNetwork]) {
-    let network = active.iter().find(|one| one.network.name == *network);
-    let Some(policy) = network.and_then(ActiveNetwork::written_as_given) else {
-        return;
-    };
-    said.origin = Some(policy.origin.to_string());
-    said.line = match said.rule {
+/// Where a clause is written, and its line, as far as that is still what was given to the firewall.
+fn place(
+    network: &ObjectName,
+    clause: RuleName,
+    active: &[ActiveNetwork],
+) -> Option<(String, Option<usize>)> {
+    let network = active.iter().find(|one| one.network.name == *network)?;
+    let policy = network.written_as_given()?;
+    let line = match clause.number() {
         None => Some(policy.written.line),
-        Some(number) => {
-            let mut rules = policy.written.rules.iter();
-            rules
-                .find(|rule| rule.number == number)
-                .map(|rule| rule.line)
-        }
+        Some(_) => policy.written.rule(clause).map(|rule| rule.line),
     };
-}
-
-fn mode_name(mode: ForwardMode) -> &'static str {
-    match mode {
-        ForwardMode::Isolated => "isolated",
-        ForwardMode::Nat => "nat",
-        ForwardMode::Route => "route",
-        ForwardMode::Open => "open",
-        ForwardMode::Bridge => "bridge",
-        ForwardMode::Direct => "direct",
-    }
-}
-
-fn direction(way: Way) -> &'static str {
-    match way {
-        Way::Out => "from its guests",
-        Way::In => "to its guests",
-        Way::ToHost => "from its guests to the host",
-        Way::FromHost => "from the host to its guests",
-    }
+    Some((policy.origin.to_string(), line))
 }
 
 fn text(answer: &Answer) -> String {

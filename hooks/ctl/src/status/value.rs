@@ -3,8 +3,8 @@
 use super::row::{rows, Row};
 use crate::map::{problems, Kind};
 use portero_engine::{ActiveNetwork, Guest, OwnerStatus};
-use portero_model::{Carried, Policy, Ruleset, Spoof, Verdict, Way};
-use portero_routed_policy::{rule_of_clause, Mode};
+use portero_model::{Carried, Policy, RuleSource, Ruleset, Spoof, Verdict, Way};
+use portero_routed_policy::Mode;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -157,9 +157,7 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
     let written = active.written_as_given();
     let mode = written.and_then(|written| written.written.mode);
     let clauses = policy.ways.values().flatten();
-    let rules: BTreeSet<usize> = clauses
-        .filter_map(|clause| rule_of_clause(&clause.name))
-        .collect();
+    let rules: BTreeSet<usize> = clauses.filter_map(|clause| clause.name.number()).collect();
     let guards = given.guards.iter();
     Some(PolicyStatus {
         mode: mode.map(|mode| match mode {
@@ -178,9 +176,8 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
 
 /// What a way's last word is; where there is none, everything passes.
 fn default(policy: &Policy, way: Way) -> Verdict {
-    let name = format!("{} default", way.name());
     let mut clauses = policy.ways.get(&way).into_iter().flatten();
-    let default = clauses.find(|clause| clause.name == name);
+    let default = clauses.find(|clause| clause.name.source == RuleSource::Default);
     default.map_or(Verdict::Accept, |clause| clause.verdict)
 }
 

@@ -33,10 +33,11 @@ impl Counted {
                 continue;
             }
             for clause in clauses {
-                counters.insert((*way, clause.name.clone()), Counter::default());
+                counters.insert(clause.name, Counter::default());
             }
             for (_, comment, counter) in of_chain {
-                if let Some(sum) = counters.get_mut(&(*way, comment.clone())) {
+                let clause = comment.parse().ok();
+                if let Some(sum) = clause.and_then(|clause| counters.get_mut(&clause)) {
                     *sum += *counter;
                 }
             }

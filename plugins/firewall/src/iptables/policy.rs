@@ -68,8 +68,7 @@ fn way_lines(way: Way, bridge: &str, clauses: &[Clause], family: Family) -> Vec<
         Way::In => lines.push(format!("-i {bridge} -j RETURN")),
         Way::ToHost | Way::FromHost => {}
     }
-    let judged = |judged| clauses.iter().filter(move |clause| clause.judged == judged);
-    for clause in judged(Judged::EveryPacket) {
+    for clause in Clause::judging(clauses, Judged::EveryPacket) {
         add_clause(way, clause, family, &mut lines);
     }
     lines.push(pass("--ctdir REPLY", "replies"));
@@ -77,7 +76,7 @@ fn way_lines(way: Way, bridge: &str, clauses: &[Clause], family: Family) -> Vec<
     if way == Way::In {
         lines.push(pass("--ctstate DNAT", "forwards"));
     }
-    for clause in judged(Judged::Opener) {
+    for clause in Clause::judging(clauses, Judged::Opener) {
         add_clause(way, clause, family, &mut lines);
     }
     lines

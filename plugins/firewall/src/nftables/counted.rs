@@ -54,17 +54,17 @@ impl Counted {
                 continue;
             }
             for clause in clauses {
-                counters.insert((*way, clause.name.clone()), Counter::default());
+                counters.insert(clause.name, Counter::default());
             }
             let by_rule = of_chain
                 .into_iter()
-                .map(|(_, comment, counter)| (comment, *counter));
+                .filter_map(|(_, comment, counter)| Some((comment.parse().ok()?, *counter)));
             let by_element = chain.elements.iter().filter_map(|(key, clause)| {
                 let counter = self.elements.get(key)?;
-                Some((clause, *counter))
+                Some((*clause, *counter))
             });
             for (clause, counter) in by_rule.chain(by_element) {
-                if let Some(sum) = counters.get_mut(&(*way, clause.clone())) {
+                if let Some(sum) = counters.get_mut(&clause) {
                     *sum += counter;
                 }
             }

@@ -7,8 +7,8 @@
 use super::element::{network, prefix, quoted, Elements, Key, Place};
 use ipnet::IpNet;
 use portero_model::{
-    Clause, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol, Ruleset, Service,
-    Verdict, Way,
+    Clause, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol, RuleName, Ruleset,
+    Service, Verdict, Way,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -116,23 +116,23 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
 }
 
 /// A chain that is being put together.
-struct ChainOf<'a> {
+struct ChainOf {
     way: Way,
     lines: Vec<Line>,
     /// Elements of each set, with the clause that each is of.
-    sets: Vec<SetOf<'a>>,
+    sets: Vec<SetOf>,
 }
 
 /// Addresses of clauses that differ in nothing else.
-struct SetOf<'a> {
+struct SetOf {
     family: Family,
     /// With the names of their clauses.
-    nets: Vec<(IpNet, &'a str)>,
+    nets: Vec<(IpNet, RuleName)>,
     /// The same by their first addresses; none of them overlaps another.
     by_start: BTreeMap<IpAddr, IpNet>,
 }
 
-impl<'a> SetOf<'a> {
+impl SetOf {
     fn new(family: Family) -> Self {
         Self {
             family,
@@ -141,7 +141,7 @@ impl<'a> SetOf<'a> {
         }
     }
 
-    fn insert(&mut self, net: IpNet, clause: &'a str) {
+    fn insert(&mut self, net: IpNet, clause: RuleName) {
         self.nets.push((net, clause));
         self.by_start.insert(net.network(), net);
     }
@@ -161,7 +161,7 @@ impl<'a> SetOf<'a> {
 /// What stands for a set of it in its rules, until that is known.
 const SET_MARK: &str = "@SET";
 
-impl<'a> ChainOf<'a> {
+impl ChainOf {
     fn new(way: Way) -> Self {
         Self {
             way,
@@ -170,12 +170,8 @@ impl<'a> ChainOf<'a> {
         }
     }
 
-    fn add_all(&mut self, clauses: &'a [Clause]) {
-        let judged = |judged| {
-            let clauses = clauses.iter();
-            clauses.filter(move |clause| clause.judged == judged)
-        };
-        let every: Vec<&Clause> = judged(Judged::EveryPacket).collect();
+    fn add_all(&mut self, clauses: &[Clause]) {
+        let every: Vec<&Clause> = Clause::judging(clauses, Judged::EveryPacket).collect();
         self.add_groups(&every);
         let mut passes = vec![
             ("replies", "ct direction reply counter return"),
@@ -187,13 +183,13 @@ impl<'a> ChainOf<'a> {
         for (comment, text) in passes {
             self.lines.push(Line::new(comment, text.to_owned()));
         }
-        let openers: Vec<&Clause> = judged(Judged::Opener).collect();
+        let openers: Vec<&Clause> = Clause::judging(clauses, Judged::Opener).collect();
         self.add_groups(&openers);
     }
 
     /// Clauses in a row that differ in addresses only become one rule with a set, so that a packet
     /// costs the same whether there are ten or a thousand of them.
-    fn add_groups(&mut self, clauses: &[&'a Clause]) {
+    fn add_groups(&mut self, clauses: &[&Clause]) {
         let mut rest = clauses;
         while let Some((first, _)) = rest.split_first() {
             let family = only_nets(first);
@@ -214,7 +210,7 @@ impl<'a> ChainOf<'a> {
     }
 
     /// As few sets as there can be without two elements that overlap.
-    fn add_group(&mut self, family: Family, group: &[&'a Clause]) {
+    fn add_group(&mut self, family: Family, group: &[&Clause]) {
         let begin = self.sets.len();
         for clause in group {
             for net in nets_of(clause) {
@@ -223,12 +219,11 @@ impl<'a> ChainOf<'a> {
                     // Never reached: whoever comes first has decided.
                     continue;
                 }
-                let name = clause.name.as_str();
                 match own.iter_mut().find(|set| !set.overlaps(*net)) {
-                    Some(set) => set.insert(*net, name),
+                    Some(set) => set.insert(*net, clause.name),
                     None => {
                         let mut set = SetOf::new(family);
-                        set.insert(*net, name);
+                        set.insert(*net, clause.name);
                         self.sets.push(set);
                     }
                 }
@@ -286,7 +281,7 @@ impl<'a> ChainOf<'a> {
                     matches.push(format!("meta nfproto {}", protocol_family(*family)));
                 }
                 matches.extend(named.iter().cloned());
-                self.add_lines(clause, *family, &matches, &clause.name);
+                self.add_lines(clause, *family, &matches, &clause.name.to_string());
             }
         }
     }
@@ -294,15 +289,19 @@ impl<'a> ChainOf<'a> {
     /// Of a clause that tells the families apart by its services at most.
     fn add_both(&mut self, clause: &Clause, named: &[String]) {
         if clause.services.is_empty() {
-            self.push(clause, named, &clause.name);
+            self.push(clause, named, &clause.name.to_string());
         }
         for text in ports_of(&clause.services) {
-            self.push(clause, &[named, &[text]].concat(), &clause.name);
+            self.push(clause, &[named, &[text]].concat(), &clause.name.to_string());
         }
         for family in Family::ALL {
             for text in icmp_of(&clause.services, family) {
                 let of = format!("meta nfproto {}", protocol_family(family));
-                self.push(clause, &[named, &[of, text]].concat(), &clause.name);
+                self.push(
+                    clause,
+                    &[named, &[of, text]].concat(),
+                    &clause.name.to_string(),
+                );
             }
         }
     }
@@ -402,7 +401,7 @@ pub(crate) struct NamedChain {
     /// Its name.
     pub(crate) name: String,
     /// The clause that each element of its sets is of, by set and key.
-    pub(crate) elements: BTreeMap<(String, String), String>,
+    pub(crate) elements: BTreeMap<(String, String), RuleName>,
 }
 
 /// The chain of clauses on a way.
@@ -413,10 +412,7 @@ pub(crate) fn named_chain(owner: &Owner, way: Way, clauses: &[Clause]) -> NamedC
     let mut elements = BTreeMap::new();
     for (index, set) in chain.sets.iter().enumerate() {
         for (net, clause) in &set.nets {
-            elements.insert(
-                (format!("{name}_{index}"), network(*net)),
-                (*clause).to_owned(),
-            );
+            elements.insert((format!("{name}_{index}"), network(*net)), *clause);
         }
     }
     NamedChain { name, elements }
@@ -606,7 +602,7 @@ fn protocol_family(family: Family) -> &'static str {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
-    use super::{only_nets, Clause, Family, Judged, Nets, Peer, Verdict};
+    use super::{only_nets, Clause, Family, Nets, Peer, Verdict};
     use portero_model::{LogRate, Named, TimeUnit};
 
     /// A set has one verdict for all: what is logged, or is of some guests only, has a rule to itself.
@@ -620,15 +616,10 @@ mod tests {
             nets,
             ..Peer::default()
         };
+        let name = "in 1".parse().expect("a name");
         let plain = Clause {
-            name: "in 1".to_owned(),
-            families: Family::ALL.to_vec(),
-            guests: Nets::Any,
             peers: vec![of(nets(&["10.3.0.0/24", "10.5.0.5/32"]))],
-            services: Vec::new(),
-            judged: Judged::Opener,
-            verdict: Verdict::Accept,
-            log: None,
+            ..Clause::of_all(name, Verdict::Accept)
         };
         assert_eq!(only_nets(&plain), Some(Family::Ipv4));
         let rate = LogRate {

@@ -24,7 +24,7 @@ fn clauses(policy: &Policy, way: Way) -> Vec<String> {
 fn clause<'a>(policy: &'a Policy, way: Way, name: &str) -> &'a Clause {
     let mut clauses = policy.ways[&way].iter();
     clauses
-        .find(|clause| clause.name == name)
+        .find(|clause| clause.name.to_string() == name)
         .expect("a clause")
 }
 
@@ -132,9 +132,9 @@ fn rules_come_by_priority_then_in_document_order_and_before_defaults() {
     .map(rule)
     .concat();
     let policy = Networks::new().compiles("open", &format!("<p:policy>{rules}</p:policy>"));
-    let names: Vec<&str> = policy.ways[&Way::Out]
+    let names: Vec<String> = policy.ways[&Way::Out]
         .iter()
-        .map(|clause| clause.name.as_str())
+        .map(|clause| clause.name.to_string())
         .collect();
     assert_eq!(
         names,
@@ -299,8 +299,8 @@ fn antispoof_comes_first_and_is_asked_of_every_packet() {
     );
     let spoof = &policy.ways[&Way::Out][0];
     assert_eq!(
-        (spoof.name.as_str(), spoof.judged),
-        ("out antispoof", Judged::EveryPacket)
+        (spoof.name.to_string(), spoof.judged),
+        ("out antispoof".to_owned(), Judged::EveryPacket)
     );
     assert!(!fits(&spoof.guests, "10.1.0.9") && fits(&spoof.guests, "10.2.0.9"));
     assert!(!fits(&spoof.guests, "fd00:1::9") && fits(&spoof.guests, "fd00:2::9"));

@@ -79,9 +79,7 @@ impl World {
 fn short(decider: &Decider) -> String {
     let way = |way: &Way| way.name();
     match decider {
-        Decider::Clause {
-            network, clause, ..
-        } => format!("{network}: {clause}"),
+        Decider::Clause { network, clause } => format!("{network}: {clause}"),
         Decider::Unsaid { network, way: of } => format!("{network}: nothing of {}", way(of)),
         Decider::Libvirt {
             network,

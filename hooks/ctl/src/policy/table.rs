@@ -1,15 +1,28 @@
-//! The clauses of a policy in order of judgement, as rows of a table.
+//! What comes of a policy: its clauses in order of judgement, and what happens beside them.
 
 use super::words;
 use comfy_table::{presets, CellAlignment, Table};
 use portero_libvirt::Network;
-use portero_model::{Clause, Counters, Judged, Policy, Verdict};
-use portero_routed_policy::{rule_of_clause, WrittenPolicy};
+use portero_model::{Counters, Policy, Verdict};
+use portero_routed_policy::WrittenPolicy;
 use serde::Serialize;
+
+/// What comes of a policy.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Listing {
+    /// In order of judgement.
+    clauses: Vec<Row>,
+    /// What happens to addresses.
+    nat: Vec<String>,
+    /// Whom the host answers for.
+    neighbors: Vec<String>,
+    /// What is not as it may be meant.
+    pub(super) warnings: Vec<String>,
+}
 
 /// A clause.
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
+struct Row {
     /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
     way: &'static str,
     /// `in 3`, `in default`.
@@ -31,41 +44,59 @@ pub(super) struct Row {
     bytes: Option<u64>,
 }
 
-/// The clauses of a policy, each way by itself.
-pub(super) fn rows(
-    policy: &Policy,
-    written: Option<&WrittenPolicy>,
-    counters: Option<&Counters>,
-    networks: &[Network],
-) -> Vec<Row> {
-    let ways = policy.ways.iter();
-    ways.flat_map(|(way, clauses)| in_order(clauses).map(move |clause| (*way, clause)))
-        .map(|(way, clause)| {
-            let number = rule_of_clause(&clause.name);
-            let rule = written.and_then(|policy| {
-                let mut rules = policy.rules.iter();
-                rules.find(|rule| Some(rule.number) == number)
-            });
-            let counter = counters.and_then(|all| all.get(&(way, clause.name.clone())));
+impl Listing {
+    /// What comes of a policy among these networks.
+    pub(super) fn new(
+        policy: &Policy,
+        written: Option<&WrittenPolicy>,
+        counters: Option<&Counters>,
+        networks: &[Network],
+    ) -> Self {
+        let clauses = policy.ways.keys().flat_map(|way| policy.in_order(*way));
+        let rows = clauses.map(|clause| {
+            let rule = written.and_then(|policy| policy.rule(clause.name));
+            let counter = counters.and_then(|all| all.get(&clause.name));
             Row {
-                way: way.name(),
-                clause: clause.name.clone(),
-                rule: number,
+                way: clause.name.way.name(),
+                clause: clause.name.to_string(),
+                rule: clause.name.number(),
                 line: rule.map(|rule| rule.line),
                 verdict: clause.verdict,
-                matches: words::of_clause(clause, way, networks),
+                matches: words::of_clause(clause, networks),
                 comment: rule.and_then(|rule| rule.comment.clone()),
                 packets: counter.map(|counter| counter.packets),
                 bytes: counter.map(|counter| counter.bytes),
             }
-        })
-        .collect()
-}
+        });
+        let nat = policy.nat.iter();
+        Self {
+            clauses: rows.collect(),
+            nat: nat.map(|nat| words::of_nat(nat, networks)).collect(),
+            neighbors: policy.neighbors.iter().map(words::of_neighbor).collect(),
+            warnings: Vec::new(),
+        }
+    }
 
-/// What looks at each packet comes first.
-fn in_order(clauses: &[Clause]) -> impl Iterator<Item = &Clause> {
-    let judged = |judged| clauses.iter().filter(move |clause| clause.judged == judged);
-    judged(Judged::EveryPacket).chain(judged(Judged::Opener))
+    /// For people, without warnings; `nothing` where there are no clauses.
+    pub(super) fn text(&self, columns: Columns, nothing: &str) -> String {
+        let mut text = if self.clauses.is_empty() {
+            nothing.to_owned()
+        } else {
+            table(&self.clauses, columns)
+        };
+        for line in self.nat.iter().chain(&self.neighbors) {
+            text += &format!("  {line}\n");
+        }
+        text
+    }
+
+    /// Its warnings for people.
+    pub(super) fn warnings(&self) -> String {
+        let warnings = self.warnings.iter();
+        warnings
+            .map(|warning| format!("  warning: {warning}\n"))
+            .collect()
+    }
 }
 
 /// Whether a table has what was counted.
@@ -78,7 +109,7 @@ pub(super) enum Columns {
 }
 
 /// Rows as a table for people.
-pub(super) fn table(rows: &[Row], columns: Columns) -> String {
+fn table(rows: &[Row], columns: Columns) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     let mut header = vec!["CLAUSE", "LINE", "VERDICT"];
