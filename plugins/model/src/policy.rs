@@ -282,16 +282,6 @@ impl Nets {
         *self == Self::Any
     }
 
-    /// Whether an address fits.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match self {
-            Self::Any => true,
-            Self::In(nets) => nets.iter().any(|net| net.contains(&address)),
-            Self::NotIn(nets) => !nets.iter().any(|net| net.contains(&address)),
-        }
-    }
-
     /// The part of one family; nothing when no address of it fits. A network of all addresses is
     /// none: neither firewall would print it.
     #[must_use]
@@ -337,17 +327,6 @@ pub enum Named {
     Is(String),
     /// Any other.
     IsNot(String),
-}
-
-impl Named {
-    /// Whether a name fits; where there is none, only "any other" does.
-    #[must_use]
-    pub fn fits(&self, name: Option<&str>) -> bool {
-        match self {
-            Self::Is(wanted) => name == Some(wanted),
-            Self::IsNot(wanted) => name != Some(wanted),
-        }
-    }
 }
 
 /// What a connection is for.

@@ -5,22 +5,23 @@
 mod attribute;
 mod compile;
 mod context;
+mod evaluate;
 mod explain;
 mod grammar;
 mod group;
+mod packet;
 mod peer;
 mod reachability;
 mod resolve;
 
 pub use compile::{compile, is_host_service, Compiled};
 pub use context::Context;
-pub use explain::{
-    explain, explain_reply, At, Decider, Decision, End, Packet, PacketPath, Protocol, Refusal,
-    Routing,
-};
+pub use evaluate::{Decider, Place, Refusal};
+pub use explain::{explain, explain_reply, Decision};
 pub use grammar::{
     Antispoof, Direction, Mode, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
 };
 pub use group::Group;
+pub use packet::{At, End, Packet, PacketPath, Protocol, Routing};
 pub use peer::{PeerTarget, WrittenPeer};
-pub use reachability::{reachability, Fate, Place, Reachability};
+pub use reachability::{reachability, Fate, Reachability};
