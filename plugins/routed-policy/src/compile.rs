@@ -192,17 +192,12 @@ impl Compiler<'_> {
         // The name of the network gives way to that of the rule.
         let end = format!(" {name}: ");
         let room = LOG_PREFIX_LIMIT.saturating_sub("portero ".len() + end.len());
-        let network: String = self
-            .network
-            .name
-            .as_str()
-            .chars()
-            .take(room)
-            .map(|character| match character {
-                'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => character,
-                _ => '_',
-            })
-            .collect();
+        let plain = |character: char| match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => character,
+            _ => '_',
+        };
+        let network = self.network.name.as_str().chars();
+        let network: String = network.take(room).map(plain).collect();
         Some(LogRate {
             prefix: format!("portero {network}{end}"),
             lines,
@@ -311,8 +306,7 @@ impl Compiler<'_> {
     fn defaults(&mut self) {
         let mode = self.mode();
         let by_mode = |way: Way| match (mode, way) {
-            (ForwardMode::Nat, Way::Out) | (ForwardMode::Route, _) => Verdict::Accept,
-            (ForwardMode::Nat | ForwardMode::Isolated, _) => Verdict::Reject,
+            (ForwardMode::Isolated, _) | (ForwardMode::Nat, Way::In) => Verdict::Reject,
             _ => Verdict::Accept,
         };
         let asked = [
@@ -398,6 +392,7 @@ impl Compiler<'_> {
             return Ok(());
         }
         let nat = self.written.nat;
+        let mut unused = nat.addresses;
         for from in self.nets.clone() {
             let family = Family::of(from.addr());
             if family == Family::Ipv6 && !nat.ipv6 {
@@ -406,22 +401,13 @@ impl Compiler<'_> {
             let addresses = nat
                 .addresses
                 .filter(|(first, _)| Family::of(*first) == family);
+            unused = unused.filter(|_| addresses.is_none());
             self.nat.push(Nat::Masquerade {
                 from,
                 addresses,
                 ports: nat.ports,
             });
         }
-        let takes_them = |nat: &Nat| {
-            matches!(
-                nat,
-                Nat::Masquerade {
-                    addresses: Some(_),
-                    ..
-                }
-            )
-        };
-        let unused = nat.addresses.filter(|_| !self.nat.iter().any(takes_them));
         match unused {
             Some((first, _)) => Err(format!(
                 "the addresses from {first} on are of a family that is not masqueraded"

@@ -34,19 +34,14 @@ pub enum Place<'a> {
 /// Who has a say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decider {
-    /// A clause of a network's policy.
-    Clause {
-        /// The network.
-        network: ObjectName,
-        /// The clause.
-        clause: RuleName,
-    },
-    /// A policy that says nothing of the packet.
-    Unsaid {
+    /// A network's policy.
+    Policy {
         /// The network.
         network: ObjectName,
         /// The way.
         way: Way,
+        /// The clause that fits; none when the policy says nothing of the packet.
+        clause: Option<RuleName>,
     },
     /// libvirt's own rules for a network.
     Libvirt {
@@ -149,17 +144,12 @@ pub(crate) struct Question<'a> {
 }
 
 /// One who is asked.
-pub(crate) enum Judge<'a> {
-    /// A policy: its clauses in order, each with whether the ends fit; those that never do are left
-    /// out.
-    Policy {
-        network: ObjectName,
-        way: Way,
-        family: Family,
-        clauses: Vec<(&'a Clause, Fit)>,
-    },
-    /// One who says the same whatever it is for.
-    Other(Opinion),
+pub(crate) struct Judge<'a> {
+    family: Family,
+    /// A policy's clauses in order, each with whether the ends fit; those that never do are left out.
+    clauses: Vec<(&'a Clause, Fit)>,
+    /// What is said of all that no clause fits.
+    otherwise: Opinion,
 }
 
 /// What a judge says.
@@ -218,7 +208,7 @@ impl<'q> Question<'q> {
         policy_of: &dyn Fn(&Network) -> Option<&'a Policy>,
     ) -> Vec<Judge<'a>> {
         if let Some(opinion) = self.on_one_bridge().or_else(|| self.refused_by_host()) {
-            return vec![Judge::Other(opinion)];
+            return vec![self.judge(opinion)];
         }
         let (out, into) = match (self.from.is_host(), self.to.is_host()) {
             (_, true) => (Way::ToHost, Way::In),
@@ -245,9 +235,18 @@ impl<'q> Question<'q> {
         // What was forwarded is accepted before libvirt is asked.
         if self.course == PacketPath::Direct {
             let opinions = self.libvirt(from.as_ref(), to.as_ref());
-            judges.extend(opinions.into_iter().map(Judge::Other));
+            judges.extend(opinions.into_iter().map(|opinion| self.judge(opinion)));
         }
         judges
+    }
+
+    /// One who says the same whatever packets are for.
+    fn judge<'a>(&self, otherwise: Opinion) -> Judge<'a> {
+        Judge {
+            family: self.family,
+            clauses: Vec::new(),
+            otherwise,
+        }
     }
 
     fn on_one_bridge(&self) -> Option<Opinion> {
@@ -283,11 +282,14 @@ impl<'q> Question<'q> {
         let clauses = policy.in_order(side.way);
         let asked = clauses.filter(|clause| !passes || clause.judged == Judged::EveryPacket);
         let fitting = asked.map(|clause| (clause, self.fits(clause, side)));
-        Judge::Policy {
+        let decider = Decider::Policy {
             network: side.network.name.clone(),
             way: side.way,
-            family: self.family,
+            clause: None,
+        };
+        Judge {
             clauses: fitting.filter(|(_, fit)| *fit != Fit::None).collect(),
+            ..self.judge(Opinion::on_all(decider, Verdict::Accept))
         }
     }
 
@@ -437,49 +439,30 @@ fn is_named(named: Option<&Named>, is: &dyn Fn(&str) -> Fit) -> Fit {
 impl Judge<'_> {
     /// The services that it tells apart.
     pub(crate) fn services(&self) -> impl Iterator<Item = Service> + '_ {
-        let clauses = match self {
-            Self::Policy { clauses, .. } => clauses.as_slice(),
-            Self::Other(_) => &[],
-        };
-        clauses
-            .iter()
-            .flat_map(|(clause, _)| clause.services.iter().copied())
+        let clauses = self.clauses.iter();
+        clauses.flat_map(|(clause, _)| clause.services.iter().copied())
     }
 
-    /// What it says of packets for something: a policy the verdict of the first clause that fits all
-    /// of them, and those of earlier ones that fit some; what no clause fits passes.
+    /// What it says of packets for something: the verdict of the first clause that fits all of them,
+    /// and those of earlier ones that fit some.
     pub(crate) fn opinion(&self, purpose: Purpose) -> Opinion {
-        let (network, way, family, clauses) = match self {
-            Self::Other(opinion) => return opinion.clone(),
-            Self::Policy {
-                network,
-                way,
-                family,
-                clauses,
-            } => (network.clone(), *way, *family, clauses),
-        };
-        let mut exceptions = Vec::new();
-        for (clause, ends) in clauses {
-            let services = clause.services.iter();
-            let is_meant = one_of(services.map(|service| purpose.is_served(*service, family)));
+        let mut opinion = self.otherwise.clone();
+        for (rule, ends) in &self.clauses {
+            let services = rule.services.iter();
+            let is_meant = one_of(services.map(|service| purpose.is_served(*service, self.family)));
             match is_meant.min(*ends) {
                 Fit::None => {}
-                Fit::Some => exceptions.push(clause.verdict),
+                Fit::Some => opinion.exceptions.push(rule.verdict),
                 Fit::All => {
-                    let (clause, verdict) = (clause.name, clause.verdict);
-                    return Opinion {
-                        decider: Decider::Clause { network, clause },
-                        verdict,
-                        exceptions,
-                    };
+                    opinion.verdict = rule.verdict;
+                    if let Decider::Policy { clause, .. } = &mut opinion.decider {
+                        *clause = Some(rule.name);
+                    }
+                    break;
                 }
             }
         }
-        Opinion {
-            decider: Decider::Unsaid { network, way },
-            verdict: Verdict::Accept,
-            exceptions,
-        }
+        opinion
     }
 }
 

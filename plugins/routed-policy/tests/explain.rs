@@ -222,12 +222,12 @@ fn a_policy_takes_libvirts_place_for_its_own_network_only() {
     let routed = World::new(&[("route", "<p:policy/>")]);
     let decision = routed.explain(&packet("iso", "route", false));
     assert_eq!(decision.verdict, Reject);
-    let [Decider::Clause { clause, .. }, Decider::Libvirt { network, .. }] = &decision.deciders[..]
+    let [Decider::Policy { clause, .. }, Decider::Libvirt { network, .. }] = &decision.deciders[..]
     else {
         panic!("{decision:?}");
     };
-    let said = (clause.to_string(), network.as_str());
-    assert_eq!(said, ("in default".to_owned(), "iso"));
+    let clause = clause.expect("a clause").to_string();
+    assert_eq!((clause.as_str(), network.as_str()), ("in default", "iso"));
     // NAT has to consent, but is open in IPv6 by libvirt itself.
     let isolated = World::new(&[(
         "iso",

@@ -235,27 +235,26 @@ const NAME_COLUMNS: usize = 24;
 /// Whom a segment's guests reach, and who reaches them.
 fn policy(segment: &Segment, passages: &[Passage]) -> Vec<Branch> {
     let own = End::Network(segment.name.clone());
-    let list = |is_own: fn(&Passage, &End) -> bool, other: fn(&Passage) -> &End| {
-        let mine = passages
-            .iter()
-            .filter(|passage| is_own(passage, &own) && passage.passes != Passes::None);
-        let mine: Vec<String> = mine
-            .map(|passage| {
-                let name = other(passage).name();
-                match passage.passes {
-                    Passes::All => name.to_owned(),
-                    _ => format!("{name} ({})", passage.words()),
-                }
-            })
-            .collect();
+    let list = |ends: fn(&Passage) -> (&End, &End)| {
+        let mine = passages.iter().filter_map(|passage| {
+            let (end, other) = ends(passage);
+            let name = other.name();
+            match passage.passes {
+                _ if *end != own => None,
+                Passes::None => None,
+                Passes::Some => Some(format!("{name} ({})", passage.words())),
+                Passes::All => Some(name.to_owned()),
+            }
+        });
+        let mine: Vec<String> = mine.collect();
         if mine.is_empty() {
             "nobody".to_owned()
         } else {
             mine.join(", ")
         }
     };
-    let to = list(|passage, own| passage.from == *own, |passage| &passage.to);
-    let from = list(|passage, own| passage.to == *own, |passage| &passage.from);
+    let to = list(|passage| (&passage.from, &passage.to));
+    let from = list(|passage| (&passage.to, &passage.from));
     let by = if segment.has_policy { " (policy)" } else { "" };
     vec![
         Branch::leaf(format!("reaches{by}: {to}")),

@@ -14,9 +14,6 @@ use portero_routed_policy::{
 };
 use serde::Serialize;
 
-/// Type and code of an echo request, of ICMP (RFC 792) and of ICMPv6 (RFC 4443).
-const ECHO_REQUEST: [(Family, u8); 2] = [(Family::Ipv4, 8), (Family::Ipv6, 128)];
-
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -66,10 +63,9 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
     let forward = forward::follow(&mut packet, engine)?;
     let active = engine.networks()?;
     let mut answer = answer(&packet, &active);
-    answer.deciders.splice(
-        0..0,
-        forward.map(|text| Said::by("portero", Verdict::Accept, text)),
-    );
+    answer
+        .deciders
+        .splice(0..0, forward.map(|text| Said::by("portero", text)));
     for network in active.iter().filter(|network| !network.is_in_firewall) {
         let name = words::quoted(&network.network.name);
         terminal::warning(format_args!(
@@ -124,13 +120,12 @@ fn protocol(question: &Question, family: Family) -> Result<Protocol, Error> {
         ProtocolName::Udp => portero_model::Protocol::Udp,
         ProtocolName::Sctp => portero_model::Protocol::Sctp,
         ProtocolName::Icmp => {
-            let echo = ECHO_REQUEST.iter().find(|(of, _)| *of == family);
-            let kind = match (question.port, echo) {
-                (Some(kind), _) => {
-                    u8::try_from(kind).map_err(|_| Error::IcmpType { found: kind })?
-                }
-                (None, echo) => echo.map_or(0, |(_, kind)| *kind),
-            };
+            let asked = question.port.unwrap_or(match family {
+                // Echo requests (RFC 792, RFC 4443).
+                Family::Ipv4 => 8,
+                Family::Ipv6 => 128,
+            });
+            let kind = u8::try_from(asked).map_err(|_| Error::IcmpType { found: asked })?;
             return Ok(Protocol::Icmp(kind, 0));
         }
     };
@@ -200,30 +195,25 @@ impl Ruling {
 
 impl Answer {
     fn new(decision: &Decision, active: &[ActiveNetwork]) -> Self {
-        let last = decision.deciders.len().saturating_sub(1);
-        let deciders = decision.deciders.iter().enumerate();
-        let said = deciders.map(|(index, decider)| {
-            let is_last = index == last;
-            let verdict = if is_last {
-                decision.verdict
-            } else {
-                Verdict::Accept
-            };
-            Said::new(decider, verdict, active)
-        });
+        let said = decision.deciders.iter();
+        let mut said: Vec<Said> = said.map(|decider| Said::new(decider, active)).collect();
+        if let Some(last) = said.last_mut() {
+            last.verdict = decision.verdict;
+        }
         Self {
             verdict: decision.verdict,
-            deciders: said.collect(),
+            deciders: said,
             reply: None,
         }
     }
 }
 
 impl Said {
-    fn by(by: &'static str, verdict: Verdict, text: String) -> Self {
+    /// Somebody who accepts.
+    fn by(by: &'static str, text: String) -> Self {
         Self {
             by,
-            verdict,
+            verdict: Verdict::Accept,
             network: None,
             way: None,
             clause: None,
@@ -235,37 +225,33 @@ impl Said {
         }
     }
 
-    fn new(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Self {
+    fn new(decider: &Decider, active: &[ActiveNetwork]) -> Self {
         let quoted = |network: &ObjectName| format!("network {}", words::quoted(network));
         match decider {
-            Decider::Clause { network, clause } => {
-                let place = place(network, *clause, active);
-                let what = match clause.number() {
-                    Some(rule) => format!("rule {rule}"),
-                    None => format!("'{clause}'"),
+            Decider::Policy {
+                network,
+                way,
+                clause,
+            } => {
+                let place = clause.and_then(|clause| place(network, clause, active));
+                let of = quoted(network);
+                let mut text = match (clause, clause.and_then(RuleName::number)) {
+                    (None, _) => format!("the policy of {of}, which says nothing of it"),
+                    (_, Some(rule)) => format!("rule {rule} of the policy of {of}"),
+                    (Some(clause), None) => format!("'{clause}' of the policy of {of}"),
                 };
-                let mut text = format!("{what} of the policy of {}", quoted(network));
                 if let Some((origin, Some(line))) = &place {
                     text += &format!(" ({origin}, line {line})");
                 }
                 let (origin, line) = place.unzip();
                 Self {
                     network: Some(network.to_string()),
-                    way: Some(clause.way.name()),
-                    clause: Some(clause.to_string()),
-                    rule: clause.number(),
+                    way: Some(way.name()),
+                    clause: clause.map(|clause| clause.to_string()),
+                    rule: clause.and_then(RuleName::number),
                     origin,
                     line: line.flatten(),
-                    ..Self::by("portero", verdict, text)
-                }
-            }
-            Decider::Unsaid { network, way } => {
-                let of = quoted(network);
-                let text = format!("the policy of {of}, which says nothing of it");
-                Self {
-                    network: Some(network.to_string()),
-                    way: Some(way.name()),
-                    ..Self::by("portero", verdict, text)
+                    ..Self::by("portero", text)
                 }
             }
             Decider::Libvirt { network, way, mode } => {
@@ -277,26 +263,24 @@ impl Said {
                     network: Some(network.to_string()),
                     way: Some(way.name()),
                     mode: Some(mode),
-                    ..Self::by("libvirt", verdict, text)
+                    ..Self::by("libvirt", text)
                 }
             }
-            Decider::Bridge { network } => {
-                let of = quoted(network);
-                let text = format!("nobody: both ends are on the bridge of {of}");
-                Self {
-                    network: Some(network.to_string()),
-                    ..Self::by("bridge", verdict, text)
-                }
-            }
-            Decider::Host(refusal) => {
-                let text = match refusal {
-                    Refusal::NoRouter => {
-                        "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
-                         net.ipv6.conf.all.forwarding)"
-                    }
-                    Refusal::NoRoute => "the host, which has no route there",
-                };
-                Self::by("host", verdict, text.to_owned())
+            Decider::Bridge { network } => Self {
+                network: Some(network.to_string()),
+                ..Self::by(
+                    "bridge",
+                    format!("nobody: both ends are on the bridge of {}", quoted(network)),
+                )
+            },
+            Decider::Host(Refusal::NoRouter) => Self::by(
+                "host",
+                "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
+                 net.ipv6.conf.all.forwarding)"
+                    .to_owned(),
+            ),
+            Decider::Host(Refusal::NoRoute) => {
+                Self::by("host", "the host, which has no route there".to_owned())
             }
         }
     }
@@ -318,14 +302,13 @@ fn place(
 }
 
 fn text(answer: &Answer) -> String {
-    let mut text = format!("{}\n", answer.verdict);
-    text += &by_whom(answer);
+    let mut text = format!("{}\n{}", answer.verdict, by_whom(answer));
     if answer.deciders.is_empty() {
         text += "  neither portero nor libvirt has a say\n";
     }
     // Of replies only what stops them is news.
-    let stopped = answer.reply.as_ref();
-    if let Some(reply) = stopped.filter(|reply| reply.verdict != Verdict::Accept) {
+    let reply = answer.reply.as_ref();
+    if let Some(reply) = reply.filter(|reply| reply.verdict != Verdict::Accept) {
         text += &format!("its reply: {}\n{}", reply.verdict, by_whom(reply));
     }
     text

@@ -79,8 +79,16 @@ impl World {
 fn short(decider: &Decider) -> String {
     let way = |way: &Way| way.name();
     match decider {
-        Decider::Clause { network, clause } => format!("{network}: {clause}"),
-        Decider::Unsaid { network, way: of } => format!("{network}: nothing of {}", way(of)),
+        Decider::Policy {
+            network,
+            way: of,
+            clause: None,
+        } => format!("{network}: nothing of {}", way(of)),
+        Decider::Policy {
+            network,
+            clause: Some(clause),
+            ..
+        } => format!("{network}: {clause}"),
         Decider::Libvirt {
             network,
             way: of,
