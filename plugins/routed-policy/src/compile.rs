@@ -55,15 +55,13 @@ pub fn compile(
         reason,
     };
     let of_policy = |reason: String| problem(written.line, "policy", reason);
-    let bridge = match (&network.bridge, network.mode.is_routed_by_host()) {
-        (Some(bridge), true) => bridge.to_string(),
-        _ => {
-            return Err(of_policy(format!(
-                "guests of network '{}' are not behind this host, expected a network with forward \
-                 mode nat, route or open, or an isolated one",
-                network.name
-            )))
-        }
+    let is_behind = network.mode.is_routed_by_host();
+    let Some(bridge) = network.bridge.as_ref().filter(|_| is_behind) else {
+        return Err(of_policy(format!(
+            "guests of network '{}' are not behind this host, expected a network with forward mode \
+             nat, route or open, or an isolated one",
+            network.name
+        )));
     };
     if written.mode.is_some() && network.mode != ForwardMode::Open {
         return Err(of_policy(
@@ -121,7 +119,7 @@ pub fn compile(
     ways.retain(|_, clauses| !clauses.is_empty());
     Ok(Compiled {
         policy: Policy {
-            bridge,
+            bridge: bridge.to_string(),
             ways,
             nat: compiler.nat,
             neighbors,
@@ -427,14 +425,10 @@ impl Compiler<'_> {
         } else {
             &written.addresses
         };
-        let is_own = |address: &IpAddr| {
-            self.network
-                .subnets
-                .iter()
-                .any(|subnet| subnet.address == *address)
-        };
+        let own = self.network.subnets.iter();
+        let own: Vec<IpAddr> = own.map(|subnet| subnet.address).collect();
         for address in addresses {
-            if is_own(address) || !self.nets.iter().any(|net| net.contains(address)) {
+            if own.contains(address) || !self.nets.iter().any(|net| net.contains(address)) {
                 return Err(format!("{address} cannot be a guest's of this network"));
             }
         }

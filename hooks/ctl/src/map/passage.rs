@@ -54,6 +54,14 @@ pub(super) enum Passes {
 }
 
 impl End {
+    fn new(place: Place<'_>) -> Self {
+        match place {
+            Place::Outside => Self::Outside,
+            Place::Host => Self::Host,
+            Place::Network(network) => Self::Network(network.name.to_string()),
+        }
+    }
+
     /// What it is called.
     pub(super) fn name(&self) -> &str {
         match self {
@@ -69,20 +77,17 @@ impl Passage {
     pub(super) fn words(&self) -> String {
         let of = |(family, told): (&Family, &OfFamily)| format!("{family} {}", told.words);
         let families: Vec<(&Family, &OfFamily)> = self.families.iter().collect();
-        let passing = families
-            .iter()
-            .filter(|(_, told)| told.passes != Passes::None);
-        let passing: Vec<&(&Family, &OfFamily)> = passing.collect();
+        let passing = families.iter().copied();
+        let passing: Vec<_> = passing
+            .filter(|(_, told)| told.passes != Passes::None)
+            .collect();
         match (families.as_slice(), passing.as_slice()) {
             ([(_, first), others @ ..], _) if others.iter().all(|(_, told)| told == first) => {
                 first.words.clone()
             }
             (_, [(family, told)]) if told.passes == Passes::All => format!("{family} only"),
-            (_, [one]) => of(**one),
-            (all, _) => {
-                let all: Vec<String> = all.iter().map(|one| of(*one)).collect();
-                all.join("; ")
-            }
+            (_, [one]) => of(*one),
+            (all, _) => all.iter().copied().map(of).collect::<Vec<_>>().join("; "),
         }
     }
 }
@@ -100,31 +105,22 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
         let active = active.find(|active| active.network.uuid == network.uuid);
         active.and_then(|active| active.policy())
     };
-    let routed = networks
-        .iter()
-        .filter(|network| network.mode.is_routed_by_host())
-        .map(|network| {
-            (
-                End::Network(network.name.to_string()),
-                Place::Network(network),
-            )
-        });
-    let ends: Vec<(End, Place<'_>)> = [(End::Outside, Place::Outside), (End::Host, Place::Host)]
-        .into_iter()
-        .chain(routed)
-        .collect();
+    let routed = networks.iter();
+    let routed = routed.filter(|network| network.mode.is_routed_by_host());
+    let mut places = vec![Place::Outside, Place::Host];
+    places.extend(routed.map(Place::Network));
     let mut passages = Vec::new();
-    for (from, from_place) in &ends {
-        for (to, to_place) in &ends {
+    for from in &places {
+        for to in &places {
+            let end = End::new(*to);
             let of_family = |family: Family| {
                 let routing = if sources.passes_on.contains(&family) {
                     Routing::On
                 } else {
                     Routing::Off
                 };
-                let (from, place) = (*from_place, *to_place);
-                let found = reachability(from, place, family, routing, &networks, &policy_of)?;
-                let (passes, words) = (passes(&found), words(&found, to));
+                let found = reachability(*from, *to, family, routing, &networks, &policy_of)?;
+                let (passes, words) = (passes(&found), words(&found, &end));
                 Some((family, OfFamily { passes, words }))
             };
             let families: BTreeMap<Family, OfFamily> =
@@ -132,8 +128,8 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
             let all = families.values().map(|told| told.passes);
             if let Some(passes) = all.reduce(Passes::with) {
                 passages.push(Passage {
-                    from: from.clone(),
-                    to: to.clone(),
+                    from: End::new(*from),
+                    to: end,
                     passes,
                     families,
                 });

@@ -110,18 +110,13 @@ impl Branch {
 
 /// Draws the map.
 pub(super) fn draw(map: &Map, terminal: Terminal) -> String {
-    let passes_on: Vec<String> = map.passes_on.iter().map(ToString::to_string).collect();
-    let passes_on = match passes_on.as_slice() {
-        [] => "passes nothing on".to_owned(),
-        families => format!("passes {} on", families.join(" and ")),
-    };
     let nics = map.nics.iter().map(nic);
     let segments = map
         .segments
         .iter()
         .map(|one| segment(one, &map.passages, terminal.charset));
     let root = Branch {
-        text: format!("{}: {passes_on}", map.host),
+        text: format!("{}: {}", map.host, map.routing()),
         below: nics.chain(segments).collect(),
     };
     let mut lines = Vec::new();

@@ -116,6 +116,15 @@ impl Map {
         }
     }
 
+    /// `passes IPv4 and IPv6 on`: whether the host is a router.
+    pub(super) fn routing(&self) -> String {
+        let families: Vec<String> = self.passes_on.iter().map(ToString::to_string).collect();
+        match families.as_slice() {
+            [] => "passes nothing on".to_owned(),
+            families => format!("passes {} on", families.join(" and ")),
+        }
+    }
+
     /// How many guests there are.
     pub(super) fn guest_count(&self) -> usize {
         let guests = self.segments.iter().flat_map(|segment| &segment.guests);

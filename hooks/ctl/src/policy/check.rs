@@ -73,37 +73,30 @@ fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error
 }
 
 fn found(checked: Checked, mut networks: Vec<Network>) -> Found {
-    let valid = Found {
+    let mut found = Found {
         valid: true,
         ..Found::default()
     };
-    let noted = |note: String| Found {
-        notes: vec![note],
-        ..valid
-    };
-    match checked {
-        Checked::NoPolicy => noted("there is no policy in it".to_owned()),
-        Checked::Group(group) => noted(format!("a group of {} peers", group.targets().len())),
-        Checked::Written(policy) => noted(format!(
+    let note = match checked {
+        Checked::NoPolicy => "there is no policy in it".to_owned(),
+        Checked::Group(group) => format!("a group of {} peers", group.targets().len()),
+        Checked::Written(policy) => format!(
             "a policy of {} rules; --network NETWORK shows what it becomes there",
             policy.rules.len()
-        )),
+        ),
         Checked::Policy { network, policy } => {
-            let name = network.name.to_string();
+            found.network = Some(network.name.to_string());
+            found.origin = Some(policy.origin.to_string());
             networks.retain(|active| active.name != network.name);
             networks.push(*network);
-            let (compiled, written) = (&policy.compiled.policy, Some(&policy.written));
-            let mut listing = Listing::new(compiled, written, None, &networks);
-            listing.warnings.clone_from(&policy.compiled.warnings);
-            Found {
-                valid: true,
-                network: Some(name),
-                origin: Some(policy.origin.to_string()),
-                listing,
-                ..Found::default()
-            }
+            let (compiled, written) = (policy.compiled, Some(&policy.written));
+            found.listing = Listing::new(&compiled.policy, written, None, &networks);
+            found.listing.warnings = compiled.warnings;
+            return found;
         }
-    }
+    };
+    found.notes.push(note);
+    found
 }
 
 fn text(found: &Found) -> String {

@@ -58,7 +58,8 @@ pub(super) fn lay_out(map: &Map) -> Drawing {
     let own = |nic: &&Nic| !map.segments.iter().any(|one| one.nics.contains(&nic.name));
     let own: Vec<&Nic> = map.nics.iter().filter(own).collect();
     if !behind.is_empty() || !own.is_empty() {
-        y = section(&mut drawing, y, &behind_heading(map));
+        let words = format!("Networks behind the host, which {}", map.routing());
+        y = section(&mut drawing, y, &words);
         y = behind_host(&mut drawing, y, &own, &behind, &mut joints);
     }
     let elsewhere = map
@@ -119,17 +120,6 @@ fn outer_heading(segments: &[&Segment]) -> &'static str {
         "Bridges of the host, and NICs that guests use directly"
     } else {
         "Bridges of the host"
-    }
-}
-
-fn behind_heading(map: &Map) -> String {
-    let families: Vec<String> = map.passes_on.iter().map(ToString::to_string).collect();
-    match families.as_slice() {
-        [] => "Networks behind the host, which passes nothing on".to_owned(),
-        families => format!(
-            "Networks behind the host, which passes {} on",
-            families.join(" and ")
-        ),
     }
 }
 
