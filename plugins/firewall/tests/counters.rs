@@ -8,8 +8,8 @@
 
 use portero_firewall::{iptables, nftables};
 use portero_model::{
-    Carried, Clause, Counter, Dnat, Family, Nets, Owner, OwnerKind, Peer, Policy, PortRange,
-    Protocol, Rule, Ruleset, Service, Verdict, Way,
+    Carried, Clause, Counter, Direction, Dnat, Family, Nets, Owner, OwnerKind, Peer, Policy,
+    PortRange, Protocol, Rule, Ruleset, Service, Verdict,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -49,7 +49,7 @@ fn ruleset() -> Ruleset {
     ];
     let policy = Policy {
         bridge: "virbr1".to_owned(),
-        ways: BTreeMap::from([(Way::In, clauses)]),
+        rules: BTreeMap::from([(Direction::In, clauses)]),
         nat: Vec::new(),
         neighbors: Vec::new(),
     };

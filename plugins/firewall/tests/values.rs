@@ -4,8 +4,8 @@
 use ipnet::IpNet;
 use portero_firewall::{Firewall, Tool};
 use portero_model::{
-    Claim, Counter, Family, Nets, Origin, Owner, OwnerKind, PortRange, Protocol, Rule, RuleName,
-    Ruleset, Service, TimeUnit, Verdict, Way,
+    Claim, Counter, Direction, Family, Nets, Origin, Owner, OwnerKind, Policy, PortRange, Protocol,
+    Rule, RuleName, Ruleset, Service, TimeUnit, Verdict,
 };
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -113,6 +113,16 @@ fn networks_of_one_family_are_joined_and_all_or_none_of_them_is_said_plainly() {
     assert_eq!(Nets::NotIn(all).of(Ipv4), None);
     let two = nets(&["10.1.0.0/16", "fd00::/64"]);
     assert_eq!(Nets::In(two).of(Ipv6), Some(Nets::In(nets(&["fd00::/64"]))));
+}
+
+/// Records of a version before are read after an upgrade.
+#[test]
+fn policies_stay_in_records_as_they_are() {
+    let record = r#"{"bridge":"virbr1","ways":{"out":[{"name":"out default","families":["ipv4","ipv6"],"judged":"opener","verdict":"reject"}],"to-host":[{"name":"host 2","families":["ipv6"],"guests":{"in":["fd00::/64"]},"judged":"every-packet","verdict":"accept"}]},"nat":[],"neighbors":[]}"#;
+    let policy: Policy = serde_json::from_str(record).expect("a record");
+    assert_eq!(serde_json::to_string(&policy).expect("JSON"), record);
+    let rules = &policy.rules[&Direction::ToHost];
+    assert_eq!(rules[0].name.number(), Some(2));
 }
 
 #[test]
@@ -276,8 +286,11 @@ fn firewalls_have_the_programs_that_change_them() {
 
 #[test]
 fn words_of_policies_are_those_of_the_grammar() {
-    assert_eq!(Way::ALL.map(Way::name), ["out", "in", "host", "fromhost"]);
-    let from_guests = Way::ALL.map(Way::is_from_guests);
+    assert_eq!(
+        Direction::ALL.map(Direction::name),
+        ["out", "in", "host", "fromhost"]
+    );
+    let from_guests = Direction::ALL.map(Direction::is_from_guests);
     assert_eq!(from_guests, [true, false, true, false]);
     let verdicts = [Verdict::Accept, Verdict::Drop, Verdict::Reject];
     assert_eq!(verdicts.map(Verdict::name), ["accept", "drop", "reject"]);
@@ -298,7 +311,7 @@ fn words_of_policies_are_those_of_the_grammar() {
         "host services",
     ];
     for name in names {
-        let read: RuleName = name.parse().unwrap();
+        let read: RuleName = name.parse().expect("a name");
         assert_eq!(read.to_string(), name);
         assert_eq!(read.number(), (name == "in 3").then_some(3));
     }
@@ -311,7 +324,7 @@ fn words_of_policies_are_those_of_the_grammar() {
         "up 3",
         "in 1 to in 3",
     ] {
-        let error = other.parse::<RuleName>().unwrap_err();
+        let error = other.parse::<RuleName>().expect_err("no name");
         assert!(error.to_string().contains(other), "{error}");
     }
     let ports = Service::Ports {

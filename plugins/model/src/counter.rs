@@ -15,7 +15,7 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-/// The counter of each clause; clauses on a way that is not in the firewall have none.
+/// The counter of each clause; those of a direction that is not in the firewall have none.
 pub type Counters = BTreeMap<RuleName, Counter>;
 
 /// What was counted of a forward.

@@ -14,9 +14,10 @@ use std::str::FromStr;
 pub struct Policy {
     /// The network's bridge: what its packets are known by.
     pub bridge: String,
-    /// What is said of packets on each way, the first that fits decides; a way of which nothing is
-    /// said is left out.
-    pub ways: BTreeMap<Way, Vec<Clause>>,
+    /// What is said of packets of each direction, the first that fits decides; a direction of which
+    /// nothing is said is left out.
+    #[serde(rename = "ways")]
+    pub rules: BTreeMap<Direction, Vec<Clause>>,
     /// What happens to the addresses of its guests' connections.
     pub nat: Vec<Nat>,
     /// Addresses that the host answers for on its other interfaces.
@@ -24,19 +25,19 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What is said of packets on a way, in the order in which it is asked: what looks at each packet
+    /// What is said of packets of a direction, in the order in which it is asked: what looks at each packet
     /// comes first.
-    pub fn in_order(&self, way: Way) -> impl Iterator<Item = &Clause> {
-        let clauses = self.ways.get(&way).map_or(&[][..], Vec::as_slice);
+    pub fn in_order(&self, direction: Direction) -> impl Iterator<Item = &Clause> {
+        let clauses = self.rules.get(&direction).map_or(&[][..], Vec::as_slice);
         let order = [Judged::EveryPacket, Judged::Opener].into_iter();
         order.flat_map(move |judged| Clause::judging(clauses, judged))
     }
 }
 
-/// A way that packets take to a network's guests or from them.
+/// Where packets go, seen from a network's guests, and whether through the host or to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum Direction {
     /// From guests, through the host.
     Out,
     /// To guests, through the host.
@@ -47,7 +48,7 @@ pub enum Way {
     FromHost,
 }
 
-impl Way {
+impl Direction {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Out, Self::In, Self::ToHost, Self::FromHost];
 
@@ -74,7 +75,7 @@ impl Way {
 #[serde(into = "String", try_from = "String")]
 pub struct RuleName {
     /// Which packets it is about.
-    pub way: Way,
+    pub direction: Direction,
     /// What it is made of.
     pub source: RuleSource,
 }
@@ -109,8 +110,8 @@ impl fmt::Display for RuleSource {
 impl RuleName {
     /// A name.
     #[must_use]
-    pub fn new(way: Way, source: RuleSource) -> Self {
-        Self { way, source }
+    pub fn new(direction: Direction, source: RuleSource) -> Self {
+        Self { direction, source }
     }
 
     /// Which `<rule>` of the policy it is of, counted from 1; nothing where it is of none.
@@ -125,7 +126,7 @@ impl RuleName {
 
 impl fmt::Display for RuleName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.way.name(), self.source)
+        write!(formatter, "{} {}", self.direction.name(), self.source)
     }
 }
 
@@ -142,8 +143,10 @@ impl FromStr for RuleName {
 
     fn from_str(text: &str) -> Result<Self, RuleNameError> {
         let read = || {
-            let (way, word) = text.split_once(' ')?;
-            let way = Way::ALL.into_iter().find(|known| known.name() == way)?;
+            let (direction, word) = text.split_once(' ')?;
+            let direction = Direction::ALL
+                .into_iter()
+                .find(|known| known.name() == direction)?;
             let source = match word {
                 "default" => RuleSource::Default,
                 "foreign" => RuleSource::Foreign,
@@ -151,7 +154,7 @@ impl FromStr for RuleName {
                 "services" => RuleSource::Services,
                 number => RuleSource::Rule(number.parse().ok()?),
             };
-            let name = Self { way, source };
+            let name = Self { direction, source };
             // Rust reads `+3` and `03` too.
             (name.to_string() == text).then_some(name)
         };

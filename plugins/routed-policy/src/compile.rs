@@ -3,12 +3,12 @@
 use crate::context::Context;
 use crate::grammar::MAC_OF_RECEIVER;
 use crate::resolve::resolve;
-use crate::{Direction, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
+use crate::{Mode, WrittenDirection, WrittenNeighbor, WrittenPolicy, WrittenRule};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, Network};
 use portero_model::{
-    Clause, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
-    PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict, Way,
+    Clause, Direction, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer,
+    Policy, PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict,
 };
 use portero_xml::Problem;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +79,7 @@ pub fn compile(
         written,
         dev: dev.map(|dev| dev.to_string()),
         nets: nets_of(network),
-        ways: BTreeMap::new(),
+        rules: BTreeMap::new(),
         nat: Vec::new(),
         warnings: Vec::new(),
     };
@@ -115,12 +115,12 @@ pub fn compile(
         nets: IpNet::aggregate(&compiler.nets),
         taps: BTreeSet::new(),
     });
-    let mut ways = compiler.ways;
-    ways.retain(|_, clauses| !clauses.is_empty());
+    let mut rules = compiler.rules;
+    rules.retain(|_, clauses| !clauses.is_empty());
     Ok(Compiled {
         policy: Policy {
             bridge: bridge.to_string(),
-            ways,
+            rules,
             nat: compiler.nat,
             neighbors,
         },
@@ -164,7 +164,7 @@ struct Compiler<'a> {
     /// The one interface that libvirt lets its guests use.
     dev: Option<String>,
     nets: Vec<IpNet>,
-    ways: BTreeMap<Way, Vec<Clause>>,
+    rules: BTreeMap<Direction, Vec<Clause>>,
     nat: Vec<Nat>,
     warnings: Vec<String>,
 }
@@ -181,7 +181,7 @@ impl Compiler<'_> {
     }
 
     fn add(&mut self, clause: Clause) {
-        let clauses = self.ways.entry(clause.name.way).or_default();
+        let clauses = self.rules.entry(clause.name.direction).or_default();
         clauses.push(clause);
     }
 
@@ -225,24 +225,24 @@ impl Compiler<'_> {
             );
         }
         let tells_by_mac = peers.iter().any(|peer| peer.mac.is_some());
-        if tells_by_mac && rule.direction != Direction::In {
+        if tells_by_mac && rule.direction != WrittenDirection::In {
             return Err(MAC_OF_RECEIVER.to_owned());
         }
         let is_through = rule.peers.is_empty() || !peers.is_empty();
-        for way in Way::ALL {
-            let is_towards = if way.is_from_guests() {
+        for direction in Direction::ALL {
+            let is_towards = if direction.is_from_guests() {
                 rule.direction.is_out()
             } else {
                 rule.direction.is_in()
             };
-            let (is_meant, peers) = match way {
-                Way::In | Way::Out => (is_through, peers.clone()),
-                Way::ToHost | Way::FromHost => (resolved.host, Vec::new()),
+            let (is_meant, peers) = match direction {
+                Direction::In | Direction::Out => (is_through, peers.clone()),
+                Direction::ToHost | Direction::FromHost => (resolved.host, Vec::new()),
             };
             if !is_towards || !is_meant {
                 continue;
             }
-            let name = RuleName::new(way, RuleSource::Rule(rule.number));
+            let name = RuleName::new(direction, RuleSource::Rule(rule.number));
             self.add(Clause {
                 families: families.clone(),
                 peers,
@@ -303,18 +303,18 @@ impl Compiler<'_> {
     /// What happens to packets that no rule speaks of.
     fn defaults(&mut self) {
         let mode = self.mode();
-        let by_mode = |way: Way| match (mode, way) {
-            (ForwardMode::Isolated, _) | (ForwardMode::Nat, Way::In) => Verdict::Reject,
+        let by_mode = |direction: Direction| match (mode, direction) {
+            (ForwardMode::Isolated, _) | (ForwardMode::Nat, Direction::In) => Verdict::Reject,
             _ => Verdict::Accept,
         };
         let asked = [
-            (Way::Out, self.written.default_out),
-            (Way::In, self.written.default_in),
+            (Direction::Out, self.written.default_out),
+            (Direction::In, self.written.default_in),
         ];
         let is_open = mode == ForwardMode::Open;
-        for (way, asked) in asked {
-            let verdict = asked.unwrap_or_else(|| by_mode(way));
-            let default = RuleName::new(way, RuleSource::Default);
+        for (direction, asked) in asked {
+            let verdict = asked.unwrap_or_else(|| by_mode(direction));
+            let default = RuleName::new(direction, RuleSource::Default);
             let log = self.log(default, self.written.default_log());
             // Open to guests' own addresses, as libvirt is.
             let guests = match verdict {
@@ -323,7 +323,7 @@ impl Compiler<'_> {
             };
             let is_guarded = guests != Nets::Any;
             let is_needed = verdict != Verdict::Accept || is_guarded || log.is_some();
-            if !is_needed && !self.ways.contains_key(&way) {
+            if !is_needed && !self.rules.contains_key(&direction) {
                 continue;
             }
             // Nor does it open what libvirt leaves closed with <forward dev='...'/>.
@@ -339,7 +339,7 @@ impl Compiler<'_> {
                 ..Clause::of_all(default, verdict)
             });
             if is_guarded {
-                let foreign = RuleName::new(way, RuleSource::Foreign);
+                let foreign = RuleName::new(direction, RuleSource::Foreign);
                 self.add(Clause::of_all(foreign, Verdict::Reject));
             }
         }
@@ -347,12 +347,12 @@ impl Compiler<'_> {
         if verdict == Verdict::Accept {
             return;
         }
-        let services = RuleName::new(Way::ToHost, RuleSource::Services);
+        let services = RuleName::new(Direction::ToHost, RuleSource::Services);
         self.add(Clause {
             services: host_services().collect(),
             ..Clause::of_all(services, Verdict::Accept)
         });
-        let default = RuleName::new(Way::ToHost, RuleSource::Default);
+        let default = RuleName::new(Direction::ToHost, RuleSource::Default);
         self.add(Clause {
             log: self.log(default, self.written.default_log()),
             ..Clause::of_all(default, verdict)
@@ -374,8 +374,11 @@ impl Compiler<'_> {
         let mut to_host = self.nets.clone();
         to_host.extend(unspecified.map(IpNet::from));
         to_host.push(IpNet::new_assert(IpAddr::V6(link_local), 10));
-        for (way, nets) in [(Way::Out, self.nets.clone()), (Way::ToHost, to_host)] {
-            let antispoof = RuleName::new(way, RuleSource::Antispoof);
+        for (direction, nets) in [
+            (Direction::Out, self.nets.clone()),
+            (Direction::ToHost, to_host),
+        ] {
+            let antispoof = RuleName::new(direction, RuleSource::Antispoof);
             self.add(Clause {
                 judged: Judged::EveryPacket,
                 guests: Nets::NotIn(nets),

@@ -16,7 +16,7 @@ use crate::packet::{At, End, PacketPath, Protocol, Routing};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, Network, ObjectName};
 use portero_model::{
-    Clause, Family, Judged, Named, Nets, Peer, Policy, RuleName, Service, Verdict, Way,
+    Clause, Direction, Family, Judged, Named, Nets, Peer, Policy, RuleName, Service, Verdict,
 };
 use std::ops::Not;
 
@@ -38,8 +38,8 @@ pub enum Decider {
     Policy {
         /// The network.
         network: ObjectName,
-        /// The way.
-        way: Way,
+        /// The direction.
+        direction: Direction,
         /// The clause that fits; none when the policy says nothing of the packet.
         clause: Option<RuleName>,
     },
@@ -47,8 +47,8 @@ pub enum Decider {
     Libvirt {
         /// The network.
         network: ObjectName,
-        /// Its way.
-        way: Way,
+        /// Which of its directions.
+        direction: Direction,
         /// Its mode.
         mode: ForwardMode,
     },
@@ -66,7 +66,7 @@ pub enum Decider {
 pub enum Refusal {
     /// It is no router.
     NoRouter,
-    /// It knows no way.
+    /// It has no route.
     NoRoute,
 }
 
@@ -171,10 +171,10 @@ impl Opinion {
     }
 }
 
-/// The guests' end of a packet's way, and what is said of them.
+/// The guests' end of a connection, and what is said of them.
 struct Side<'q, 'a> {
     network: &'q Network,
-    way: Way,
+    direction: Direction,
     guests: Party<'q>,
     peers: Party<'q>,
     policy: Option<&'a Policy>,
@@ -211,15 +211,15 @@ impl<'q> Question<'q> {
             return vec![self.judge(opinion)];
         }
         let (out, into) = match (self.from.is_host(), self.to.is_host()) {
-            (_, true) => (Way::ToHost, Way::In),
-            (true, _) => (Way::Out, Way::FromHost),
-            _ => (Way::Out, Way::In),
+            (_, true) => (Direction::ToHost, Direction::In),
+            (true, _) => (Direction::Out, Direction::FromHost),
+            _ => (Direction::Out, Direction::In),
         };
-        let side = |guests: Party<'q>, peers, way| {
+        let side = |guests: Party<'q>, peers, direction| {
             let network = guests.network(self.networks)?;
             network.mode.is_routed_by_host().then(|| Side {
                 network,
-                way,
+                direction,
                 guests,
                 peers,
                 policy: policy_of(network),
@@ -227,7 +227,7 @@ impl<'q> Question<'q> {
         };
         let from = side(self.from, self.to, out);
         let to = side(self.to, self.from, into);
-        // Policies come first, in the order of the way.
+        // Policies come first, in the order in which packets pass.
         let with_policy = from.iter().chain(&to);
         let mut judges: Vec<Judge<'a>> = with_policy
             .filter_map(|side| Some(self.policy(side, side.policy?)))
@@ -277,14 +277,14 @@ impl<'q> Question<'q> {
     fn policy<'a>(&self, side: &Side<'_, '_>, policy: &'a Policy) -> Judge<'a> {
         // Replies pass once the clauses that look at each packet have been asked; so do forwards to
         // guests.
-        let is_forwarded = side.way == Way::In && self.course == PacketPath::Forwarded;
+        let is_forwarded = side.direction == Direction::In && self.course == PacketPath::Forwarded;
         let passes = self.stage == Stage::Reply || is_forwarded;
-        let clauses = policy.in_order(side.way);
+        let clauses = policy.in_order(side.direction);
         let asked = clauses.filter(|clause| !passes || clause.judged == Judged::EveryPacket);
         let fitting = asked.map(|clause| (clause, self.fits(clause, side)));
         let decider = Decider::Policy {
             network: side.network.name.clone(),
-            way: side.way,
+            direction: side.direction,
             clause: None,
         };
         Judge {
@@ -386,7 +386,9 @@ impl<'q> Question<'q> {
             let mode = side.network.mode;
             // It has no rules for open networks, and accepts no more of what is for the host than the
             // host does without.
-            if mode == ForwardMode::Open || !matches!(side.way, Way::Out | Way::In) {
+            if mode == ForwardMode::Open
+                || !matches!(side.direction, Direction::Out | Direction::In)
+            {
                 continue;
             }
             let (verdict, exceptions) = match self.is_accepted_by_libvirt(side) {
@@ -397,13 +399,13 @@ impl<'q> Question<'q> {
             opinions.push(Opinion {
                 decider: Decider::Libvirt {
                     network: side.network.name.clone(),
-                    way: side.way,
+                    direction: side.direction,
                     mode,
                 },
                 verdict,
                 exceptions,
             });
-            if verdict == Verdict::Accept && side.way == Way::In && nobody_else {
+            if verdict == Verdict::Accept && side.direction == Direction::In && nobody_else {
                 break;
             }
         }
@@ -414,10 +416,10 @@ impl<'q> Question<'q> {
     fn is_accepted_by_libvirt(&self, side: &Side<'_, '_>) -> Fit {
         let network = side.network;
         let is_masqueraded = self.family == Family::Ipv4 || network.masquerades_ipv6;
-        let is_open = match (network.mode, side.way) {
+        let is_open = match (network.mode, side.direction) {
             (ForwardMode::Isolated, _) => false,
             // Without <nat ipv6='yes'/> IPv6 is routed.
-            (ForwardMode::Nat, Way::In) if is_masqueraded => self.stage == Stage::Reply,
+            (ForwardMode::Nat, Direction::In) if is_masqueraded => self.stage == Stage::Reply,
             _ => true,
         };
         // With <forward dev='...'/> a guest's packets go by that interface, and come by it.

@@ -76,7 +76,7 @@ impl Antispoof {
 
 /// Which packets a rule is about, seen from the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum WrittenDirection {
     /// Those to it.
     In,
     /// Those from it.
@@ -85,7 +85,7 @@ pub enum Direction {
     Inout,
 }
 
-impl Direction {
+impl WrittenDirection {
     /// Whether packets to the guest are meant.
     #[must_use]
     pub fn is_in(self) -> bool {
@@ -107,7 +107,7 @@ pub struct WrittenRule {
     /// What is done.
     pub verdict: Verdict,
     /// Which packets it is about.
-    pub direction: Direction,
+    pub direction: WrittenDirection,
     /// Lower ones come first, -1000 to 1000.
     pub priority: i64,
     /// The family; both when absent.
@@ -291,9 +291,9 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
     ])?;
     element.expect_elements()?;
     let directions = [
-        ("in", Direction::In),
-        ("out", Direction::Out),
-        ("inout", Direction::Inout),
+        ("in", WrittenDirection::In),
+        ("out", WrittenDirection::Out),
+        ("inout", WrittenDirection::Inout),
     ];
     let families = [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
     // nwfilter knows true and 1, false and 0.
@@ -360,7 +360,7 @@ pub(crate) const MAC_OF_RECEIVER: &str =
     "a MAC address is seen of whoever sends, expected direction='in' of the rule";
 
 fn check_peer(rule: &WrittenRule, peer: &WrittenPeer) -> Result<(), &'static str> {
-    if matches!(peer.target, PeerTarget::Mac(_)) && rule.direction != Direction::In {
+    if matches!(peer.target, PeerTarget::Mac(_)) && rule.direction != WrittenDirection::In {
         return Err(MAC_OF_RECEIVER);
     }
     if peer.keeps_sources

@@ -195,7 +195,9 @@ fn who_says_it() {
     let by = |from, to| -> Vec<String> {
         let decision = world.explain(&packet(from, to, false));
         let deciders = decision.deciders.iter().map(|decider| match decider {
-            Decider::Libvirt { network, way, .. } => format!("{network} {}", way.name()),
+            Decider::Libvirt {
+                network, direction, ..
+            } => format!("{network} {}", direction.name()),
             Decider::Bridge { network } => format!("bridge of {network}"),
             other => format!("{other:?}"),
         });

@@ -8,7 +8,7 @@
 
 use portero_model::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
 use portero_routed_policy::{
-    Antispoof, Direction, Group, Mode, PeerTarget, WrittenPolicy, WrittenRule,
+    Antispoof, Group, Mode, PeerTarget, WrittenDirection, WrittenPolicy, WrittenRule,
 };
 use portero_xml::{Element, Problem};
 
@@ -131,7 +131,7 @@ fn attributes_of_a_rule_are_read() {
         "",
     );
     assert_eq!(all.verdict, Verdict::Reject);
-    assert_eq!(all.direction, Direction::Out);
+    assert_eq!(all.direction, WrittenDirection::Out);
     assert_eq!(all.priority, -1000);
     assert_eq!(all.family, Some(Family::Ipv6));
     assert_eq!(all.judged, Judged::EveryPacket);

@@ -53,7 +53,7 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
         let of_rules = counts.carried(ruleset).len();
         assert!(of_rules <= ruleset.rules.len());
         let of_clauses = counted.clauses(ruleset);
-        let clauses = ruleset.policy.iter().flat_map(|policy| &policy.ways);
+        let clauses = ruleset.policy.iter().flat_map(|policy| &policy.rules);
         let clauses: usize = clauses.map(|(_, clauses)| clauses.len()).sum();
         assert!(of_clauses.len() <= clauses);
     }

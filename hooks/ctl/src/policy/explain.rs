@@ -36,8 +36,8 @@ struct Said {
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<String>,
     /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    way: Option<&'static str>,
+    #[serde(rename = "way", skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
     /// The clause of portero's, `in 3` or `in default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     clause: Option<String>,
@@ -215,7 +215,7 @@ impl Said {
             by,
             verdict: Verdict::Accept,
             network: None,
-            way: None,
+            direction: None,
             clause: None,
             rule: None,
             origin: None,
@@ -230,7 +230,7 @@ impl Said {
         match decider {
             Decider::Policy {
                 network,
-                way,
+                direction,
                 clause,
             } => {
                 let place = clause.and_then(|clause| place(network, clause, active));
@@ -246,7 +246,7 @@ impl Said {
                 let (origin, line) = place.unzip();
                 Self {
                     network: Some(network.to_string()),
-                    way: Some(way.name()),
+                    direction: Some(direction.name()),
                     clause: clause.map(|clause| clause.to_string()),
                     rule: clause.and_then(RuleName::number),
                     origin,
@@ -254,14 +254,22 @@ impl Said {
                     ..Self::by("portero", text)
                 }
             }
-            Decider::Libvirt { network, way, mode } => {
+            Decider::Libvirt {
+                network,
+                direction,
+                mode,
+            } => {
                 let (of, mode) = (quoted(network), mode.name());
-                let end = if way.is_from_guests() { "from" } else { "to" };
+                let end = if direction.is_from_guests() {
+                    "from"
+                } else {
+                    "to"
+                };
                 let text =
                     format!("libvirt's rules for {of} (mode {mode}) on packets {end} its guests");
                 Self {
                     network: Some(network.to_string()),
-                    way: Some(way.name()),
+                    direction: Some(direction.name()),
                     mode: Some(mode),
                     ..Self::by("libvirt", text)
                 }

@@ -24,7 +24,8 @@ pub(super) struct Listing {
 #[derive(Debug, Serialize)]
 struct Row {
     /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
-    way: &'static str,
+    #[serde(rename = "way")]
+    direction: &'static str,
     /// `in 3`, `in default`.
     clause: String,
     /// Which rule of the policy it is, counted from 1.
@@ -52,12 +53,15 @@ impl Listing {
         counters: Option<&Counters>,
         networks: &[Network],
     ) -> Self {
-        let clauses = policy.ways.keys().flat_map(|way| policy.in_order(*way));
+        let clauses = policy
+            .rules
+            .keys()
+            .flat_map(|direction| policy.in_order(*direction));
         let rows = clauses.map(|clause| {
             let rule = written.and_then(|policy| policy.rule(clause.name));
             let counter = counters.and_then(|all| all.get(&clause.name));
             Row {
-                way: clause.name.way.name(),
+                direction: clause.name.direction.name(),
                 clause: clause.name.to_string(),
                 rule: clause.name.number(),
                 line: rule.map(|rule| rule.line),

@@ -19,7 +19,7 @@ pub(super) fn of_clause(clause: &Clause, networks: &[Network]) -> String {
         .iter()
         .map(|peer| of_peer(peer, networks))
         .collect();
-    let (guests, others) = if clause.name.way.is_from_guests() {
+    let (guests, others) = if clause.name.direction.is_from_guests() {
         ("from", "to")
     } else {
         ("to", "from")

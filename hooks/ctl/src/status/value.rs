@@ -3,7 +3,7 @@
 use super::row::{rows, Row};
 use crate::map::{problems, Kind};
 use portero_engine::{ActiveNetwork, Guest, OwnerStatus};
-use portero_model::{Carried, Policy, RuleSource, Ruleset, Spoof, Verdict, Way};
+use portero_model::{Carried, Direction, Policy, RuleSource, Ruleset, Spoof, Verdict};
 use portero_routed_policy::Mode;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -156,7 +156,7 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
     let policy = given.policy.as_ref()?;
     let written = active.written_as_given();
     let mode = written.and_then(|written| written.written.mode);
-    let clauses = policy.ways.values().flatten();
+    let clauses = policy.rules.values().flatten();
     let rules: BTreeSet<usize> = clauses.filter_map(|clause| clause.name.number()).collect();
     let guards = given.guards.iter();
     Some(PolicyStatus {
@@ -165,18 +165,18 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
             Mode::Route => "route",
             Mode::Isolated => "isolated",
         }),
-        inward: default(policy, Way::In),
-        outward: default(policy, Way::Out),
-        host: default(policy, Way::ToHost),
+        inward: default(policy, Direction::In),
+        outward: default(policy, Direction::Out),
+        host: default(policy, Direction::ToHost),
         rules: rules.len(),
         antispoof: guards.flat_map(|guards| &guards.against).copied().collect(),
         in_firewall: active.is_in_firewall,
     })
 }
 
-/// What a way's last word is; where there is none, everything passes.
-fn default(policy: &Policy, way: Way) -> Verdict {
-    let mut clauses = policy.ways.get(&way).into_iter().flatten();
+/// What the last word on packets of a direction is; where there is none, everything passes.
+fn default(policy: &Policy, direction: Direction) -> Verdict {
+    let mut clauses = policy.rules.get(&direction).into_iter().flatten();
     let default = clauses.find(|clause| clause.name.source == RuleSource::Default);
     default.map_or(Verdict::Accept, |clause| clause.verdict)
 }

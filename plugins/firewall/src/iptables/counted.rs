@@ -22,8 +22,8 @@ impl Counted {
     pub fn clauses(&self, ruleset: &Ruleset) -> Counters {
         let mut counters = Counters::new();
         let policies = ruleset.policy.iter();
-        for (way, clauses) in policies.flat_map(|policy| &policy.ways) {
-            let chain = base(*way).owner_chain(&ruleset.owner);
+        for (direction, clauses) in policies.flat_map(|policy| &policy.rules) {
+            let chain = base(*direction).owner_chain(&ruleset.owner);
             let of_chain: Vec<_> = self
                 .rules
                 .iter()

@@ -1,17 +1,17 @@
-//! What policies are in iptables: a chain of each network for each way of its packets.
+//! What policies are in iptables: a chain of each network for each direction of its packets.
 
 use super::base::{Base, Chains, LibvirtChains, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS};
 use super::words::{address, network};
 use portero_model::{
-    Clause, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service, TimeUnit,
-    Verdict, Way,
+    Clause, Direction, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service,
+    TimeUnit, Verdict,
 };
 
 /// Adds the chains of a policy in one family.
 pub(crate) fn add(policy: &Policy, family: Family, libvirt: LibvirtChains, chains: &mut Chains) {
-    for (way, clauses) in &policy.ways {
-        let lines = way_lines(*way, &policy.bridge, clauses, family);
-        chains.insert((family, base(*way)), lines);
+    for (direction, clauses) in &policy.rules {
+        let lines = direction_lines(*direction, &policy.bridge, clauses, family);
+        chains.insert((family, base(*direction)), lines);
     }
     let nat: Vec<String> = policy
         .nat
@@ -51,33 +51,38 @@ fn verdict_of_libvirt(chain: &str) -> String {
     format!("-m comment --comment libvirt -j {chain}")
 }
 
-/// The base chain of a way.
-pub(crate) fn base(way: Way) -> Base {
-    match way {
-        Way::Out => Base::Out,
-        Way::In => Base::In,
-        Way::ToHost => Base::ToHost,
-        Way::FromHost => Base::FromHost,
+/// The base chain of a direction.
+pub(crate) fn base(direction: Direction) -> Base {
+    match direction {
+        Direction::Out => Base::Out,
+        Direction::In => Base::In,
+        Direction::ToHost => Base::ToHost,
+        Direction::FromHost => Base::FromHost,
     }
 }
 
-fn way_lines(way: Way, bridge: &str, clauses: &[Clause], family: Family) -> Vec<String> {
+fn direction_lines(
+    direction: Direction,
+    bridge: &str,
+    clauses: &[Clause],
+    family: Family,
+) -> Vec<String> {
     let mut lines = Vec::new();
-    match way {
-        Way::Out => lines.push(format!("-o {bridge} -j RETURN")),
-        Way::In => lines.push(format!("-i {bridge} -j RETURN")),
-        Way::ToHost | Way::FromHost => {}
+    match direction {
+        Direction::Out => lines.push(format!("-o {bridge} -j RETURN")),
+        Direction::In => lines.push(format!("-i {bridge} -j RETURN")),
+        Direction::ToHost | Direction::FromHost => {}
     }
     for clause in Clause::judging(clauses, Judged::EveryPacket) {
-        add_clause(way, clause, family, &mut lines);
+        add_clause(direction, clause, family, &mut lines);
     }
     lines.push(pass("--ctdir REPLY", "replies"));
     lines.push(pass("--ctstate RELATED", "related"));
-    if way == Way::In {
+    if direction == Direction::In {
         lines.push(pass("--ctstate DNAT", "forwards"));
     }
     for clause in Clause::judging(clauses, Judged::Opener) {
-        add_clause(way, clause, family, &mut lines);
+        add_clause(direction, clause, family, &mut lines);
     }
     lines
 }
@@ -86,7 +91,7 @@ fn pass(what: &str, comment: &str) -> String {
     format!("-m conntrack {what} -m comment --comment {comment} -j RETURN")
 }
 
-fn add_clause(way: Way, clause: &Clause, family: Family, lines: &mut Vec<String>) {
+fn add_clause(direction: Direction, clause: &Clause, family: Family, lines: &mut Vec<String>) {
     if !clause.families.contains(&family) {
         return;
     }
@@ -99,14 +104,18 @@ fn add_clause(way: Way, clause: &Clause, family: Family, lines: &mut Vec<String>
     let Some(guests) = clause.guests.of(family) else {
         return;
     };
-    let interface_side = if way.is_from_guests() { "-o" } else { "-i" };
+    let interface_side = if direction.is_from_guests() {
+        "-o"
+    } else {
+        "-i"
+    };
     let services = services_of(clause, family);
     for peer in peers {
         let Some(nets) = peer.nets.of(family) else {
             continue;
         };
         // iptables prints the source first.
-        let (sources, destinations) = if way.is_from_guests() {
+        let (sources, destinations) = if direction.is_from_guests() {
             (&guests, &nets)
         } else {
             (&nets, &guests)

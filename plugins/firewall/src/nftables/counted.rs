@@ -43,8 +43,8 @@ impl Counted {
     pub fn clauses(&self, ruleset: &Ruleset) -> Counters {
         let mut counters = Counters::new();
         let policies = ruleset.policy.iter();
-        for (way, clauses) in policies.flat_map(|policy| &policy.ways) {
-            let chain = named_chain(&ruleset.owner, *way, clauses);
+        for (direction, clauses) in policies.flat_map(|policy| &policy.rules) {
+            let chain = named_chain(&ruleset.owner, *direction, clauses);
             let of_chain: Vec<_> = self
                 .rules
                 .iter()

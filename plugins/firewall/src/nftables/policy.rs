@@ -7,8 +7,8 @@
 use super::element::{network, prefix, quoted, Elements, Key, Place};
 use ipnet::IpNet;
 use portero_model::{
-    Clause, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol, RuleName, Ruleset,
-    Service, Verdict, Way,
+    Clause, Direction, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol, RuleName,
+    Ruleset, Service, Verdict,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -52,9 +52,9 @@ impl Objects {
     }
 }
 
-/// The map that leads packets on a way to the chain of a bridge.
-pub(crate) fn way_map(way: Way) -> String {
-    format!("{}_chains", way.name())
+/// The map that leads packets of a direction to the chain of a bridge.
+pub(crate) fn direction_map(direction: Direction) -> String {
+    format!("{}_chains", direction.name())
 }
 
 /// The map that leads connections of a family to the chain that changes their addresses.
@@ -84,11 +84,11 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
         );
     };
     let mut own_elements = Vec::new();
-    for (way, clauses) in &policy.ways {
-        let mut chain = ChainOf::new(*way);
+    for (direction, clauses) in &policy.rules {
+        let mut chain = ChainOf::new(*direction);
         chain.add_all(clauses);
-        let name = chain.name(way.name(), &ruleset.owner);
-        lead(way_map(*way), &bridge, &name);
+        let name = chain.name(direction.name(), &ruleset.owner);
+        lead(direction_map(*direction), &bridge, &name);
         own_elements.extend(chain.finish(name, &mut objects));
     }
     let mut nat_of: BTreeMap<IpNet, Vec<Line>> = BTreeMap::new();
@@ -96,7 +96,7 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
         nat_of.entry(nat.from()).or_default().extend(nat_lines(nat));
     }
     for (index, (from, lines)) in nat_of.into_iter().enumerate() {
-        let mut chain = ChainOf::new(Way::Out);
+        let mut chain = ChainOf::new(Direction::Out);
         chain.lines = lines;
         let name = chain.name(&format!("nat{index}"), &ruleset.owner);
         lead(nat_map(Family::of(from.addr())), &network(from), &name);
@@ -117,7 +117,7 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
 
 /// A chain that is being put together.
 struct ChainOf {
-    way: Way,
+    direction: Direction,
     lines: Vec<Line>,
     /// Elements of each set, with the clause that each is of.
     sets: Vec<SetOf>,
@@ -162,9 +162,9 @@ impl SetOf {
 const SET_MARK: &str = "@SET";
 
 impl ChainOf {
-    fn new(way: Way) -> Self {
+    fn new(direction: Direction) -> Self {
         Self {
-            way,
+            direction,
             lines: Vec::new(),
             sets: Vec::new(),
         }
@@ -177,7 +177,7 @@ impl ChainOf {
             ("replies", "ct direction reply counter return"),
             ("related", "ct state related counter return"),
         ];
-        if self.way == Way::In {
+        if self.direction == Direction::In {
             passes.push(("forwards", "ct status dnat counter return"));
         }
         for (comment, text) in passes {
@@ -253,7 +253,7 @@ impl ChainOf {
         for peer in peers {
             let mut named = Vec::new();
             if let Some(interface) = &peer.interface {
-                let side = if self.way.is_from_guests() {
+                let side = if self.direction.is_from_guests() {
                     "oifname"
                 } else {
                     "iifname"
@@ -334,7 +334,7 @@ impl ChainOf {
     }
 
     fn guest_address(&self, family: Family) -> String {
-        let side = if self.way.is_from_guests() {
+        let side = if self.direction.is_from_guests() {
             "saddr"
         } else {
             "daddr"
@@ -343,7 +343,7 @@ impl ChainOf {
     }
 
     fn peer_address(&self, family: Family) -> String {
-        let side = if self.way.is_from_guests() {
+        let side = if self.direction.is_from_guests() {
             "daddr"
         } else {
             "saddr"
@@ -396,7 +396,7 @@ impl ChainOf {
     }
 }
 
-/// The chain of an owner's clauses on a way, and what its rules and elements are of.
+/// The chain of an owner's clauses of a direction, and what its rules and elements are of.
 pub(crate) struct NamedChain {
     /// Its name.
     pub(crate) name: String,
@@ -404,11 +404,11 @@ pub(crate) struct NamedChain {
     pub(crate) elements: BTreeMap<(String, String), RuleName>,
 }
 
-/// The chain of clauses on a way.
-pub(crate) fn named_chain(owner: &Owner, way: Way, clauses: &[Clause]) -> NamedChain {
-    let mut chain = ChainOf::new(way);
+/// The chain of clauses of a direction.
+pub(crate) fn named_chain(owner: &Owner, direction: Direction, clauses: &[Clause]) -> NamedChain {
+    let mut chain = ChainOf::new(direction);
     chain.add_all(clauses);
-    let name = chain.name(way.name(), owner);
+    let name = chain.name(direction.name(), owner);
     let mut elements = BTreeMap::new();
     for (index, set) in chain.sets.iter().enumerate() {
         for (net, clause) in &set.nets {

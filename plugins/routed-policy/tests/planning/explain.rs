@@ -3,7 +3,7 @@
 
 use crate::networks::{network, Networks};
 use portero_libvirt::{ForwardMode, Network};
-use portero_model::{Policy, Verdict, Way};
+use portero_model::{Direction, Policy, Verdict};
 use portero_routed_policy::{explain, At, Decider, End, Packet, PacketPath, Protocol, Routing};
 
 const WEB: Protocol = Protocol::Port(portero_model::Protocol::Tcp, 80);
@@ -77,13 +77,13 @@ impl World {
 }
 
 fn short(decider: &Decider) -> String {
-    let way = |way: &Way| way.name();
+    let direction = |direction: &Direction| direction.name();
     match decider {
         Decider::Policy {
             network,
-            way: of,
+            direction: of,
             clause: None,
-        } => format!("{network}: nothing of {}", way(of)),
+        } => format!("{network}: nothing of {}", direction(of)),
         Decider::Policy {
             network,
             clause: Some(clause),
@@ -91,9 +91,9 @@ fn short(decider: &Decider) -> String {
         } => format!("{network}: {clause}"),
         Decider::Libvirt {
             network,
-            way: of,
+            direction: of,
             mode,
-        } => format!("libvirt: {network} {} {mode:?}", way(of)),
+        } => format!("libvirt: {network} {} {mode:?}", direction(of)),
         Decider::Bridge { network } => format!("bridge of {network}"),
         Decider::Host(refusal) => format!("host: {refusal:?}"),
     }
@@ -136,8 +136,9 @@ fn the_clause_that_decides_is_named() {
 fn the_end_without_a_policy_is_libvirts_to_judge() {
     let world = World::new("route", "<p:policy/>");
     let said = |from: &str, to: &str| world.explain(from, to, WEB);
-    let libvirt =
-        |way: &str, mode: &str, of: ForwardMode| format!("libvirt: of-{mode} {way} {of:?}");
+    let libvirt = |direction: &str, mode: &str, of: ForwardMode| {
+        format!("libvirt: of-{mode} {direction} {of:?}")
+    };
     let out = "net: out default".to_owned();
     for (mode, of, verdict) in [
         ("route", ForwardMode::Route, Verdict::Accept),
