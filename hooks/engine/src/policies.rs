@@ -145,7 +145,7 @@ impl Engine<'_> {
         Ok(networks)
     }
 
-    /// What the clauses of these policies have counted.
+    /// What the compiled rules of these policies have counted.
     ///
     /// # Errors
     /// [`ApplyError`] when the firewall cannot be read.
@@ -156,11 +156,11 @@ impl Engine<'_> {
         Ok(match self.choose(&config, deadline)?.firewall {
             Firewall::Iptables => {
                 let counted = self.system.count_iptables(deadline)?;
-                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
+                rulesets.map(|ruleset| counted.counters(ruleset)).collect()
             }
             Firewall::Nftables => {
                 let counted = self.system.count_nftables(deadline)?;
-                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
+                rulesets.map(|ruleset| counted.counters(ruleset)).collect()
             }
         })
     }

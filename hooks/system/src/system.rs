@@ -33,7 +33,7 @@ pub trait System {
     /// [`SystemError`] when the firewall cannot be read in time.
     fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError>;
 
-    /// Reads what the clauses of policies have counted in iptables.
+    /// Reads what the compiled rules of policies have counted in iptables.
     ///
     /// # Errors
     /// [`SystemError`] when the firewall cannot be read in time.
@@ -45,7 +45,7 @@ pub trait System {
     /// [`SystemError`] when the firewall cannot be read in time.
     fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::Counts, SystemError>;
 
-    /// Reads what the clauses of policies have counted in nftables.
+    /// Reads what the compiled rules of policies have counted in nftables.
     ///
     /// # Errors
     /// [`SystemError`] when the firewall cannot be read in time.

@@ -1,4 +1,4 @@
-//! What nft and iptables-save print of counters comes back to the clauses that were counted.
+//! What nft and iptables-save print of counters comes back to the rules that were counted.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,15 +8,15 @@
 
 use portero_firewall::{iptables, nftables};
 use portero_model::{
-    Carried, Clause, Counter, Direction, Dnat, Family, Nets, Owner, OwnerKind, Peer, Policy,
+    Carried, CompiledRule, Counter, Direction, Dnat, Family, Nets, Owner, OwnerKind, Peer, Policy,
     PortRange, Protocol, Rule, Ruleset, Service, Verdict,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-fn clause(name: &str, peers: &[&str]) -> Clause {
+fn rule(name: &str, peers: &[&str]) -> CompiledRule {
     let nets = peers.iter().map(|net| net.parse().unwrap()).collect();
-    Clause {
+    CompiledRule {
         peers: vec![Peer {
             nets: Nets::In(nets),
             ..Peer::default()
@@ -25,31 +25,31 @@ fn clause(name: &str, peers: &[&str]) -> Clause {
             protocol: Protocol::Udp,
             ports: PortRange::new(53, 53).ok(),
         }],
-        ..Clause::of_all(name.parse().unwrap(), Verdict::Accept)
+        ..CompiledRule::of_all(name.parse().unwrap(), Verdict::Accept)
     }
 }
 
-/// Three clauses that differ in addresses only, of which the last overlaps the first, and a default.
+/// Three rules that differ in addresses only, of which the last overlaps the first, and a default.
 fn ruleset() -> Ruleset {
     let owner = Owner {
         kind: OwnerKind::Network,
         uuid: Uuid::from_u128(7),
         name: "lan".to_owned(),
     };
-    let clauses = vec![
-        clause("in 1", &["10.3.0.0/24", "10.5.0.5/32"]),
-        clause("in 2", &["10.4.0.6/32"]),
-        clause("in 3", &["10.3.0.0/16"]),
-        Clause {
+    let rules = vec![
+        rule("in 1", &["10.3.0.0/24", "10.5.0.5/32"]),
+        rule("in 2", &["10.4.0.6/32"]),
+        rule("in 3", &["10.3.0.0/16"]),
+        CompiledRule {
             peers: Vec::new(),
             services: Vec::new(),
             verdict: Verdict::Drop,
-            ..clause("in default", &[])
+            ..rule("in default", &[])
         },
     ];
     let policy = Policy {
         bridge: "virbr1".to_owned(),
-        rules: BTreeMap::from([(Direction::In, clauses)]),
+        rules: BTreeMap::from([(Direction::In, rules)]),
         nat: Vec::new(),
         neighbors: Vec::new(),
     };
@@ -74,7 +74,7 @@ fn chain(script: &str) -> String {
 }
 
 #[test]
-fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
+fn nftables_counts_rules_that_share_one_by_their_elements() {
     let ruleset = ruleset();
     let nothing = nftables::Observed::default();
     let script = nftables::reconcile(&nothing, std::slice::from_ref(&ruleset)).unwrap();
@@ -104,7 +104,7 @@ fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
         .replace("CHAIN", &chain);
     let found = nftables::Counted::of(listing.as_bytes()).unwrap();
     assert_eq!(
-        counted(&found.clauses(&ruleset)),
+        counted(&found.counters(&ruleset)),
         [
             ("in 1".to_owned(), 3, 118),
             ("in 2".to_owned(), 0, 0),
@@ -114,7 +114,7 @@ fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
     );
     // Where the chain is not, nothing is known.
     let found = nftables::Counted::of(br#"{"nftables": []}"#).unwrap();
-    assert!(found.clauses(&ruleset).is_empty());
+    assert!(found.counters(&ruleset).is_empty());
 }
 
 /// An element counts who gets as far as to it.
@@ -130,7 +130,7 @@ fn services_come_before_addresses_that_count() {
 }
 
 #[test]
-fn iptables_counts_the_rules_of_a_clause_in_both_families() {
+fn iptables_counts_a_rule_in_both_families() {
     let ruleset = ruleset();
     let chain = iptables::Base::In.owner_chain(&ruleset.owner);
     // As iptables-save 1.8.9 prints it.
@@ -150,7 +150,7 @@ fn iptables_counts_the_rules_of_a_clause_in_both_families() {
     found.add(v4.lines());
     found.add(v6.lines());
     assert_eq!(
-        counted(&found.clauses(&ruleset)),
+        counted(&found.counters(&ruleset)),
         [
             ("in 1".to_owned(), 3, 118),
             ("in 2".to_owned(), 0, 0),
@@ -158,7 +158,7 @@ fn iptables_counts_the_rules_of_a_clause_in_both_families() {
             ("in default".to_owned(), 6, 372)
         ]
     );
-    assert!(iptables::Counted::default().clauses(&ruleset).is_empty());
+    assert!(iptables::Counted::default().counters(&ruleset).is_empty());
 }
 
 fn forward(ports: u16, guest_ports: u16, source: Option<&str>) -> Rule {

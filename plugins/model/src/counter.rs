@@ -1,4 +1,4 @@
-//! How often the clauses of a policy have fitted.
+//! How often the compiled rules of a policy have fitted.
 
 use crate::RuleName;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-/// The counter of each clause; those of a direction that is not in the firewall have none.
+/// The counter of each compiled rule; those of a direction that is not in the firewall have none.
 pub type Counters = BTreeMap<RuleName, Counter>;
 
 /// What was counted of a forward.

@@ -21,7 +21,7 @@ pub use guards::{Guards, Spoof, Tap};
 pub use owner::{Origin, Owner, OwnerKind};
 pub use pending::Pending;
 pub use policy::{
-    Clause, Direction, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
+    CompiledRule, Direction, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
     RuleName, RuleNameError, RuleSource, Service, TimeUnit, Verdict,
 };
 pub use port::{PortError, PortRange, Protocol};

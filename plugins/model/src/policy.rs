@@ -17,7 +17,7 @@ pub struct Policy {
     /// What is said of packets of each direction, the first that fits decides; a direction of which
     /// nothing is said is left out.
     #[serde(rename = "ways")]
-    pub rules: BTreeMap<Direction, Vec<Clause>>,
+    pub rules: BTreeMap<Direction, Vec<CompiledRule>>,
     /// What happens to the addresses of its guests' connections.
     pub nat: Vec<Nat>,
     /// Addresses that the host answers for on its other interfaces.
@@ -25,12 +25,12 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What is said of packets of a direction, in the order in which it is asked: what looks at each packet
-    /// comes first.
-    pub fn in_order(&self, direction: Direction) -> impl Iterator<Item = &Clause> {
-        let clauses = self.rules.get(&direction).map_or(&[][..], Vec::as_slice);
+    /// What is said of packets of a direction, in the order in which it is asked: what looks at each
+    /// packet comes first.
+    pub fn in_order(&self, direction: Direction) -> impl Iterator<Item = &CompiledRule> {
+        let rules = self.rules.get(&direction).map_or(&[][..], Vec::as_slice);
         let order = [Judged::EveryPacket, Judged::Opener].into_iter();
-        order.flat_map(move |judged| Clause::judging(clauses, judged))
+        order.flat_map(move |judged| CompiledRule::judging(rules, judged))
     }
 }
 
@@ -70,7 +70,7 @@ impl Direction {
     }
 }
 
-/// What a clause is known by, in comments, counters and logs: `in 3`, `out default`.
+/// What a compiled rule is known by, in comments, counters and logs: `in 3`, `out default`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RuleName {
@@ -80,7 +80,7 @@ pub struct RuleName {
     pub source: RuleSource,
 }
 
-/// What a clause is made of.
+/// What a compiled rule is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleSource {
     /// A `<rule>`: which of its policy, counted from 1 in document order.
@@ -130,9 +130,9 @@ impl fmt::Display for RuleName {
     }
 }
 
-/// What is no clause's name.
+/// What is no compiled rule's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{}' is not a name of a clause, expected one as 'in 3' or 'out default'", found.escape_debug())]
+#[error("'{}' is not a name of a compiled rule, expected one as 'in 3' or 'out default'", found.escape_debug())]
 pub struct RuleNameError {
     /// What was given.
     pub found: String,
@@ -178,9 +178,11 @@ impl From<RuleName> for String {
     }
 }
 
-/// What is done with the packets that fit.
+/// A rule with every name resolved: what is done with the packets that fit. A `<rule>` becomes one for
+/// each direction that it is about; defaults and antispoof become some too. For people, and in JSON, it
+/// is a clause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Clause {
+pub struct CompiledRule {
     /// What it is known by.
     pub name: RuleName,
     /// Families it is about; never empty.
@@ -203,7 +205,7 @@ pub struct Clause {
     pub log: Option<LogRate>,
 }
 
-impl Clause {
+impl CompiledRule {
     /// What is done with whatever opens a connection.
     #[must_use]
     pub fn of_all(name: RuleName, verdict: Verdict) -> Self {
@@ -219,13 +221,13 @@ impl Clause {
         }
     }
 
-    /// Those of some clauses that are asked about these packets.
-    pub fn judging(clauses: &[Self], judged: Judged) -> impl Iterator<Item = &Self> {
-        clauses.iter().filter(move |clause| clause.judged == judged)
+    /// Those of some compiled rules that are asked about these packets.
+    pub fn judging(rules: &[Self], judged: Judged) -> impl Iterator<Item = &Self> {
+        rules.iter().filter(move |rule| rule.judged == judged)
     }
 }
 
-/// Which packets a clause is asked about.
+/// Which packets a compiled rule is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Judged {

@@ -1,4 +1,4 @@
-//! From a written policy and the networks that are active to clauses for the firewall.
+//! From a written policy and the networks that are active to compiled rules for the firewall.
 
 use crate::context::Context;
 use crate::grammar::MAC_OF_RECEIVER;
@@ -7,8 +7,8 @@ use crate::{Mode, WrittenDirection, WrittenNeighbor, WrittenPolicy, WrittenRule}
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, Network};
 use portero_model::{
-    Clause, Direction, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer,
-    Policy, PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict,
+    CompiledRule, Direction, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets,
+    Peer, Policy, PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict,
 };
 use portero_xml::Problem;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ const HOST_SERVICES: [(Protocol, u16); 4] = [
 /// solicitation, neighbour solicitation and advertisement (RFC 4861).
 const NEIGHBOR_TYPES: [u8; 7] = [130, 131, 132, 133, 135, 136, 143];
 
-/// Turns a network's policy into clauses.
+/// Turns a network's policy into compiled rules.
 ///
 /// # Errors
 /// [`Problem`] at what cannot be had on this network, or not now.
@@ -116,7 +116,7 @@ pub fn compile(
         taps: BTreeSet::new(),
     });
     let mut rules = compiler.rules;
-    rules.retain(|_, clauses| !clauses.is_empty());
+    rules.retain(|_, rules| !rules.is_empty());
     Ok(Compiled {
         policy: Policy {
             bridge: bridge.to_string(),
@@ -164,7 +164,7 @@ struct Compiler<'a> {
     /// The one interface that libvirt lets its guests use.
     dev: Option<String>,
     nets: Vec<IpNet>,
-    rules: BTreeMap<Direction, Vec<Clause>>,
+    rules: BTreeMap<Direction, Vec<CompiledRule>>,
     nat: Vec<Nat>,
     warnings: Vec<String>,
 }
@@ -180,9 +180,9 @@ impl Compiler<'_> {
         }
     }
 
-    fn add(&mut self, clause: Clause) {
-        let clauses = self.rules.entry(clause.name.direction).or_default();
-        clauses.push(clause);
+    fn add(&mut self, rule: CompiledRule) {
+        let rules = self.rules.entry(rule.name.direction).or_default();
+        rules.push(rule);
     }
 
     fn log(&self, name: RuleName, rate: Option<(u32, TimeUnit)>) -> Option<LogRate> {
@@ -243,13 +243,13 @@ impl Compiler<'_> {
                 continue;
             }
             let name = RuleName::new(direction, RuleSource::Rule(rule.number));
-            self.add(Clause {
+            self.add(CompiledRule {
                 families: families.clone(),
                 peers,
                 services: services.clone(),
                 judged: rule.judged,
                 log: self.log(name, rule.log),
-                ..Clause::of_all(name, rule.verdict)
+                ..CompiledRule::of_all(name, rule.verdict)
             });
         }
         self.keep_sources(rule, context)
@@ -332,15 +332,15 @@ impl Compiler<'_> {
                 interface: Some(Named::Is(dev)),
                 ..Peer::default()
             });
-            self.add(Clause {
+            self.add(CompiledRule {
                 log,
                 guests,
                 peers: peers.into_iter().collect(),
-                ..Clause::of_all(default, verdict)
+                ..CompiledRule::of_all(default, verdict)
             });
             if is_guarded {
                 let foreign = RuleName::new(direction, RuleSource::Foreign);
-                self.add(Clause::of_all(foreign, Verdict::Reject));
+                self.add(CompiledRule::of_all(foreign, Verdict::Reject));
             }
         }
         let verdict = self.written.default_host.unwrap_or(Verdict::Accept);
@@ -348,14 +348,14 @@ impl Compiler<'_> {
             return;
         }
         let services = RuleName::new(Direction::ToHost, RuleSource::Services);
-        self.add(Clause {
+        self.add(CompiledRule {
             services: host_services().collect(),
-            ..Clause::of_all(services, Verdict::Accept)
+            ..CompiledRule::of_all(services, Verdict::Accept)
         });
         let default = RuleName::new(Direction::ToHost, RuleSource::Default);
-        self.add(Clause {
+        self.add(CompiledRule {
             log: self.log(default, self.written.default_log()),
-            ..Clause::of_all(default, verdict)
+            ..CompiledRule::of_all(default, verdict)
         });
     }
 
@@ -379,10 +379,10 @@ impl Compiler<'_> {
             (Direction::ToHost, to_host),
         ] {
             let antispoof = RuleName::new(direction, RuleSource::Antispoof);
-            self.add(Clause {
+            self.add(CompiledRule {
                 judged: Judged::EveryPacket,
                 guests: Nets::NotIn(nets),
-                ..Clause::of_all(antispoof, Verdict::Drop)
+                ..CompiledRule::of_all(antispoof, Verdict::Drop)
             });
         }
     }

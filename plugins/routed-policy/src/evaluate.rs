@@ -1,14 +1,14 @@
-//! Whether clauses fit, and what everybody says who is asked: decided here and nowhere else.
+//! Whether compiled rules fit, and what everybody says who is asked: decided here and nowhere else.
 //!
-//! Two questions come here. `explain` asks about one packet, of which everything is known: a clause
-//! fits it or does not. `reachability` asks about all packets between two places: a clause may fit
+//! Two questions come here. `explain` asks about one packet, of which everything is known: a compiled rule
+//! fits it or does not. `reachability` asks about all packets between two places: a compiled rule may fit
 //! some of them, when it names one address of many. Both ask the same judges in the same order: the
 //! host, the policies of both ends, libvirt. So this is written once, for answers that may be
 //! [`Fit::Some`], and a packet is the question that never gets this answer. Were it written twice,
 //! `portero map` and `portero policy explain` would say two things one day, and nobody would know
 //! which of them the firewall does.
 //!
-//! What a [`Question`] is about are two [`Party`]s. A new condition in clauses becomes a method of
+//! What a [`Question`] is about are two [`Party`]s. A new condition in compiled rules becomes a method of
 //! `Party` with an answer for one end and for each kind of place.
 
 use crate::compile::nets_of;
@@ -16,7 +16,7 @@ use crate::packet::{At, End, PacketPath, Protocol, Routing};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, Network, ObjectName};
 use portero_model::{
-    Clause, Direction, Family, Judged, Named, Nets, Peer, Policy, RuleName, Service, Verdict,
+    CompiledRule, Direction, Family, Judged, Named, Nets, Peer, Policy, RuleName, Service, Verdict,
 };
 use std::ops::Not;
 
@@ -40,8 +40,8 @@ pub enum Decider {
         network: ObjectName,
         /// The direction.
         direction: Direction,
-        /// The clause that fits; none when the policy says nothing of the packet.
-        clause: Option<RuleName>,
+        /// The compiled rule that fits; none when the policy says nothing of the packet.
+        rule: Option<RuleName>,
     },
     /// libvirt's own rules for a network.
     Libvirt {
@@ -146,9 +146,9 @@ pub(crate) struct Question<'a> {
 /// One who is asked.
 pub(crate) struct Judge<'a> {
     family: Family,
-    /// A policy's clauses in order, each with whether the ends fit; those that never do are left out.
-    clauses: Vec<(&'a Clause, Fit)>,
-    /// What is said of all that no clause fits.
+    /// A policy's compiled rules in order, each with whether the ends fit; those that never do are left out.
+    rules: Vec<(&'a CompiledRule, Fit)>,
+    /// What is said of all that no compiled rule fits.
     otherwise: Opinion,
 }
 
@@ -244,7 +244,7 @@ impl<'q> Question<'q> {
     fn judge<'a>(&self, otherwise: Opinion) -> Judge<'a> {
         Judge {
             family: self.family,
-            clauses: Vec::new(),
+            rules: Vec::new(),
             otherwise,
         }
     }
@@ -275,27 +275,27 @@ impl<'q> Question<'q> {
     }
 
     fn policy<'a>(&self, side: &Side<'_, '_>, policy: &'a Policy) -> Judge<'a> {
-        // Replies pass once the clauses that look at each packet have been asked; so do forwards to
+        // Replies pass once the compiled rules that look at each packet have been asked; so do forwards to
         // guests.
         let is_forwarded = side.direction == Direction::In && self.course == PacketPath::Forwarded;
         let passes = self.stage == Stage::Reply || is_forwarded;
-        let clauses = policy.in_order(side.direction);
-        let asked = clauses.filter(|clause| !passes || clause.judged == Judged::EveryPacket);
-        let fitting = asked.map(|clause| (clause, self.fits(clause, side)));
+        let rules = policy.in_order(side.direction);
+        let asked = rules.filter(|rule| !passes || rule.judged == Judged::EveryPacket);
+        let fitting = asked.map(|rule| (rule, self.fits(rule, side)));
         let decider = Decider::Policy {
             network: side.network.name.clone(),
             direction: side.direction,
-            clause: None,
+            rule: None,
         };
         Judge {
-            clauses: fitting.filter(|(_, fit)| *fit != Fit::None).collect(),
+            rules: fitting.filter(|(_, fit)| *fit != Fit::None).collect(),
             ..self.judge(Opinion::on_all(decider, Verdict::Accept))
         }
     }
 
-    /// Whether a clause is about the ends, whatever the packets are for.
-    fn fits(&self, clause: &Clause, side: &Side<'_, '_>) -> Fit {
-        if !clause.families.contains(&self.family) {
+    /// Whether a compiled rule is about the ends, whatever the packets are for.
+    fn fits(&self, rule: &CompiledRule, side: &Side<'_, '_>) -> Fit {
+        if !rule.families.contains(&self.family) {
             return Fit::None;
         }
         let peer = |peer: &Peer| {
@@ -309,8 +309,8 @@ impl<'q> Question<'q> {
             let nets = self.has_address(side.peers, &peer.nets);
             nets.min(interface).min(mac)
         };
-        let peers = one_of(clause.peers.iter().map(peer));
-        self.has_address(side.guests, &clause.guests).min(peers)
+        let peers = one_of(rule.peers.iter().map(peer));
+        self.has_address(side.guests, &rule.guests).min(peers)
     }
 
     fn has_address(&self, party: Party<'_>, nets: &Nets) -> Fit {
@@ -441,15 +441,15 @@ fn is_named(named: Option<&Named>, is: &dyn Fn(&str) -> Fit) -> Fit {
 impl Judge<'_> {
     /// The services that it tells apart.
     pub(crate) fn services(&self) -> impl Iterator<Item = Service> + '_ {
-        let clauses = self.clauses.iter();
-        clauses.flat_map(|(clause, _)| clause.services.iter().copied())
+        let rules = self.rules.iter();
+        rules.flat_map(|(rule, _)| rule.services.iter().copied())
     }
 
-    /// What it says of packets for something: the verdict of the first clause that fits all of them,
+    /// What it says of packets for something: the verdict of the first compiled rule that fits all of them,
     /// and those of earlier ones that fit some.
     pub(crate) fn opinion(&self, purpose: Purpose) -> Opinion {
         let mut opinion = self.otherwise.clone();
-        for (rule, ends) in &self.clauses {
+        for (rule, ends) in &self.rules {
             let services = rule.services.iter();
             let is_meant = one_of(services.map(|service| purpose.is_served(*service, self.family)));
             match is_meant.min(*ends) {
@@ -457,8 +457,8 @@ impl Judge<'_> {
                 Fit::Some => opinion.exceptions.push(rule.verdict),
                 Fit::All => {
                     opinion.verdict = rule.verdict;
-                    if let Decider::Policy { clause, .. } = &mut opinion.decider {
-                        *clause = Some(rule.name);
+                    if let Decider::Policy { rule: decider, .. } = &mut opinion.decider {
+                        *decider = Some(rule.name);
                     }
                     break;
                 }

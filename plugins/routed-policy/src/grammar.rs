@@ -253,11 +253,11 @@ impl WrittenPolicy {
         Ok(())
     }
 
-    /// The rule that a clause is made of.
+    /// The rule that a compiled rule is made of.
     #[must_use]
-    pub fn rule(&self, clause: RuleName) -> Option<&WrittenRule> {
+    pub fn rule(&self, name: RuleName) -> Option<&WrittenRule> {
         let mut rules = self.rules.iter();
-        rules.find(|rule| clause.number() == Some(rule.number))
+        rules.find(|rule| name.number() == Some(rule.number))
     }
 
     /// The rate at which defaults are logged, if they are.

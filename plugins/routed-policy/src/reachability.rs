@@ -107,7 +107,7 @@ fn fate(judges: &[Judge<'_>], protocol: Protocol) -> Fate {
     }
 }
 
-/// The services between which some clause makes a difference, each with a packet of it.
+/// The services between which some compiled rule makes a difference, each with a packet of it.
 fn classes(judges: &[Judge<'_>], family: Family) -> Vec<(Service, Protocol)> {
     // Where ranges of ports begin, and the first port after each.
     let mut starts: BTreeMap<portero_model::Protocol, BTreeSet<u32>> = BTreeMap::new();

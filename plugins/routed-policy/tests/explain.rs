@@ -1,4 +1,4 @@
-//! Who decides on a packet beside the clauses of policies: the host, forwards, libvirt and the
+//! Who decides on a packet beside the compiled rules of policies: the host, forwards, libvirt and the
 //! bridge, and what becomes of the reply.
 
 #![allow(
@@ -224,12 +224,12 @@ fn a_policy_takes_libvirts_place_for_its_own_network_only() {
     let routed = World::new(&[("route", "<p:policy/>")]);
     let decision = routed.explain(&packet("iso", "route", false));
     assert_eq!(decision.verdict, Reject);
-    let [Decider::Policy { clause, .. }, Decider::Libvirt { network, .. }] = &decision.deciders[..]
+    let [Decider::Policy { rule, .. }, Decider::Libvirt { network, .. }] = &decision.deciders[..]
     else {
         panic!("{decision:?}");
     };
-    let clause = clause.expect("a clause").to_string();
-    assert_eq!((clause.as_str(), network.as_str()), ("in default", "iso"));
+    let rule = rule.expect("a rule").to_string();
+    assert_eq!((rule.as_str(), network.as_str()), ("in default", "iso"));
     // NAT has to consent, but is open in IPv6 by libvirt itself.
     let isolated = World::new(&[(
         "iso",

@@ -141,7 +141,7 @@ fn networks_are_told_with_what_they_were_given() {
 }
 
 #[test]
-fn clauses_are_told_with_what_they_counted() {
+fn rules_are_told_with_what_they_counted() {
     for firewall in [Firewall::Iptables, Firewall::Nftables] {
         let mut world = World::new(firewall);
         world.start(&network("web", 1, POLICY));
@@ -161,7 +161,7 @@ fn clauses_are_told_with_what_they_counted() {
         let given = networks[0].given.as_ref().expect("what was given");
         let counters = world.engine(|engine| engine.counters(&[given]));
         let counters = counters.expect("counters").pop().expect("of one");
-        let of = |clause: &str| counters.get(&clause.parse().expect("a name")).copied();
+        let of = |rule: &str| counters.get(&rule.parse().expect("a name")).copied();
         // Both families' rules of iptables count the same here.
         let times = if firewall == Firewall::Iptables { 2 } else { 1 };
         assert_eq!(of("in default"), Some(counter(5 * times, 300 * times)));
@@ -170,7 +170,7 @@ fn clauses_are_told_with_what_they_counted() {
         let mut counted = counters.values();
         assert!(
             counted.all(|counter| counter.packets < 99),
-            "replies are no clause's"
+            "replies are no rule's"
         );
         world.machine.flush();
         let counters = world.engine(|engine| engine.counters(&[given]));

@@ -52,10 +52,10 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
         is_there |= observed.holds(family, ruleset) && ruleset.has_rules();
         let of_rules = counts.carried(ruleset).len();
         assert!(of_rules <= ruleset.rules.len());
-        let of_clauses = counted.clauses(ruleset);
-        let clauses = ruleset.policy.iter().flat_map(|policy| &policy.rules);
-        let clauses: usize = clauses.map(|(_, clauses)| clauses.len()).sum();
-        assert!(of_clauses.len() <= clauses);
+        let counters = counted.counters(ruleset);
+        let rules = ruleset.policy.iter().flat_map(|policy| &policy.rules);
+        let rules: usize = rules.map(|(_, rules)| rules.len()).sum();
+        assert!(counters.len() <= rules);
     }
     for wanted in [wanted, &[]] {
         let Some(script) = iptables::reconcile(family, &observed, wanted) else {
@@ -88,7 +88,7 @@ fn of_nftables(place: Place, output: &[u8], wanted: &[Ruleset]) -> Reached {
     for ruleset in wanted {
         let _ = observed.holds_guards(ruleset);
         let _ = observed.holds(ruleset);
-        let _ = counted.clauses(ruleset);
+        let _ = counted.counters(ruleset);
     }
     let all = nftables::reconcile(&observed, wanted);
     let nothing = nftables::reconcile(&observed, &[]);

@@ -38,7 +38,7 @@ struct Said {
     /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
     #[serde(rename = "way", skip_serializing_if = "Option::is_none")]
     direction: Option<&'static str>,
-    /// The clause of portero's, `in 3` or `in default`.
+    /// The compiled rule of portero's, `in 3` or `in default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     clause: Option<String>,
     /// Which rule of the policy it is, counted from 1.
@@ -231,14 +231,14 @@ impl Said {
             Decider::Policy {
                 network,
                 direction,
-                clause,
+                rule,
             } => {
-                let place = clause.and_then(|clause| place(network, clause, active));
+                let place = rule.and_then(|rule| place(network, rule, active));
                 let of = quoted(network);
-                let mut text = match (clause, clause.and_then(RuleName::number)) {
+                let mut text = match (rule, rule.and_then(RuleName::number)) {
                     (None, _) => format!("the policy of {of}, which says nothing of it"),
-                    (_, Some(rule)) => format!("rule {rule} of the policy of {of}"),
-                    (Some(clause), None) => format!("'{clause}' of the policy of {of}"),
+                    (_, Some(number)) => format!("rule {number} of the policy of {of}"),
+                    (Some(rule), None) => format!("'{rule}' of the policy of {of}"),
                 };
                 if let Some((origin, Some(line))) = &place {
                     text += &format!(" ({origin}, line {line})");
@@ -247,8 +247,8 @@ impl Said {
                 Self {
                     network: Some(network.to_string()),
                     direction: Some(direction.name()),
-                    clause: clause.map(|clause| clause.to_string()),
-                    rule: clause.and_then(RuleName::number),
+                    clause: rule.map(|rule| rule.to_string()),
+                    rule: rule.and_then(RuleName::number),
                     origin,
                     line: line.flatten(),
                     ..Self::by("portero", text)
@@ -294,17 +294,18 @@ impl Said {
     }
 }
 
-/// Where a clause is written, and its line, as far as that is still what was given to the firewall.
+/// Where a compiled rule is written, and its line, as far as that is still what was given to the
+/// firewall.
 fn place(
     network: &ObjectName,
-    clause: RuleName,
+    rule: RuleName,
     active: &[ActiveNetwork],
 ) -> Option<(String, Option<usize>)> {
     let network = active.iter().find(|one| one.network.name == *network)?;
     let policy = network.written_as_given()?;
-    let line = match clause.number() {
+    let line = match rule.number() {
         None => Some(policy.written.line),
-        Some(_) => policy.written.rule(clause).map(|rule| rule.line),
+        Some(_) => policy.written.rule(rule).map(|rule| rule.line),
     };
     Some((policy.origin.to_string(), line))
 }

@@ -1,4 +1,4 @@
-//! What comes of a policy: its clauses in order of judgement, and what happens beside them.
+//! What comes of a policy: its compiled rules in order of judgement, and what happens beside them.
 
 use super::words;
 use comfy_table::{presets, CellAlignment, Table};
@@ -20,7 +20,7 @@ pub(super) struct Listing {
     pub(super) warnings: Vec<String>,
 }
 
-/// A clause.
+/// A compiled rule.
 #[derive(Debug, Serialize)]
 struct Row {
     /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
@@ -53,21 +53,21 @@ impl Listing {
         counters: Option<&Counters>,
         networks: &[Network],
     ) -> Self {
-        let clauses = policy
+        let rules = policy
             .rules
             .keys()
             .flat_map(|direction| policy.in_order(*direction));
-        let rows = clauses.map(|clause| {
-            let rule = written.and_then(|policy| policy.rule(clause.name));
-            let counter = counters.and_then(|all| all.get(&clause.name));
+        let rows = rules.map(|rule| {
+            let written = written.and_then(|policy| policy.rule(rule.name));
+            let counter = counters.and_then(|all| all.get(&rule.name));
             Row {
-                direction: clause.name.direction.name(),
-                clause: clause.name.to_string(),
-                rule: clause.name.number(),
-                line: rule.map(|rule| rule.line),
-                verdict: clause.verdict,
-                matches: words::of_clause(clause, networks),
-                comment: rule.and_then(|rule| rule.comment.clone()),
+                direction: rule.name.direction.name(),
+                clause: rule.name.to_string(),
+                rule: rule.name.number(),
+                line: written.map(|written| written.line),
+                verdict: rule.verdict,
+                matches: words::of_rule(rule, networks),
+                comment: written.and_then(|written| written.comment.clone()),
                 packets: counter.map(|counter| counter.packets),
                 bytes: counter.map(|counter| counter.bytes),
             }
@@ -81,7 +81,7 @@ impl Listing {
         }
     }
 
-    /// For people, without warnings; `nothing` where there are no clauses.
+    /// For people, without warnings; `nothing` where there are no rules.
     pub(super) fn text(&self, columns: Columns, nothing: &str) -> String {
         let mut text = if self.clauses.is_empty() {
             nothing.to_owned()

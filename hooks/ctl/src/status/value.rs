@@ -156,8 +156,8 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
     let policy = given.policy.as_ref()?;
     let written = active.written_as_given();
     let mode = written.and_then(|written| written.written.mode);
-    let clauses = policy.rules.values().flatten();
-    let rules: BTreeSet<usize> = clauses.filter_map(|clause| clause.name.number()).collect();
+    let rules = policy.rules.values().flatten();
+    let rules: BTreeSet<usize> = rules.filter_map(|rule| rule.name.number()).collect();
     let guards = given.guards.iter();
     Some(PolicyStatus {
         mode: mode.map(|mode| match mode {
@@ -176,9 +176,9 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
 
 /// What the last word on packets of a direction is; where there is none, everything passes.
 fn default(policy: &Policy, direction: Direction) -> Verdict {
-    let mut clauses = policy.rules.get(&direction).into_iter().flatten();
-    let default = clauses.find(|clause| clause.name.source == RuleSource::Default);
-    default.map_or(Verdict::Accept, |clause| clause.verdict)
+    let mut rules = policy.rules.get(&direction).into_iter().flatten();
+    let default = rules.find(|rule| rule.name.source == RuleSource::Default);
+    default.map_or(Verdict::Accept, |rule| rule.verdict)
 }
 
 fn guest(guest: &Guest) -> GuestStatus {

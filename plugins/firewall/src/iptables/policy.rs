@@ -3,14 +3,14 @@
 use super::base::{Base, Chains, LibvirtChains, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS};
 use super::words::{address, network};
 use portero_model::{
-    Clause, Direction, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service,
-    TimeUnit, Verdict,
+    CompiledRule, Direction, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy,
+    Service, TimeUnit, Verdict,
 };
 
 /// Adds the chains of a policy in one family.
 pub(crate) fn add(policy: &Policy, family: Family, libvirt: LibvirtChains, chains: &mut Chains) {
-    for (direction, clauses) in &policy.rules {
-        let lines = direction_lines(*direction, &policy.bridge, clauses, family);
+    for (direction, rules) in &policy.rules {
+        let lines = direction_lines(*direction, &policy.bridge, rules, family);
         chains.insert((family, base(*direction)), lines);
     }
     let nat: Vec<String> = policy
@@ -64,7 +64,7 @@ pub(crate) fn base(direction: Direction) -> Base {
 fn direction_lines(
     direction: Direction,
     bridge: &str,
-    clauses: &[Clause],
+    rules: &[CompiledRule],
     family: Family,
 ) -> Vec<String> {
     let mut lines = Vec::new();
@@ -73,16 +73,16 @@ fn direction_lines(
         Direction::In => lines.push(format!("-i {bridge} -j RETURN")),
         Direction::ToHost | Direction::FromHost => {}
     }
-    for clause in Clause::judging(clauses, Judged::EveryPacket) {
-        add_clause(direction, clause, family, &mut lines);
+    for rule in CompiledRule::judging(rules, Judged::EveryPacket) {
+        add_rule(direction, rule, family, &mut lines);
     }
     lines.push(pass("--ctdir REPLY", "replies"));
     lines.push(pass("--ctstate RELATED", "related"));
     if direction == Direction::In {
         lines.push(pass("--ctstate DNAT", "forwards"));
     }
-    for clause in Clause::judging(clauses, Judged::Opener) {
-        add_clause(direction, clause, family, &mut lines);
+    for rule in CompiledRule::judging(rules, Judged::Opener) {
+        add_rule(direction, rule, family, &mut lines);
     }
     lines
 }
@@ -91,17 +91,17 @@ fn pass(what: &str, comment: &str) -> String {
     format!("-m conntrack {what} -m comment --comment {comment} -j RETURN")
 }
 
-fn add_clause(direction: Direction, clause: &Clause, family: Family, lines: &mut Vec<String>) {
-    if !clause.families.contains(&family) {
+fn add_rule(direction: Direction, rule: &CompiledRule, family: Family, lines: &mut Vec<String>) {
+    if !rule.families.contains(&family) {
         return;
     }
     let any = [Peer::default()];
-    let peers: &[Peer] = if clause.peers.is_empty() {
+    let peers: &[Peer] = if rule.peers.is_empty() {
         &any
     } else {
-        &clause.peers
+        &rule.peers
     };
-    let Some(guests) = clause.guests.of(family) else {
+    let Some(guests) = rule.guests.of(family) else {
         return;
     };
     let interface_side = if direction.is_from_guests() {
@@ -109,7 +109,7 @@ fn add_clause(direction: Direction, clause: &Clause, family: Family, lines: &mut
     } else {
         "-i"
     };
-    let services = services_of(clause, family);
+    let services = services_of(rule, family);
     for peer in peers {
         let Some(nets) = peer.nets.of(family) else {
             continue;
@@ -137,23 +137,23 @@ fn add_clause(direction: Direction, clause: &Clause, family: Family, lines: &mut
                         mac.as_deref().unwrap_or_default(),
                         detail,
                     ];
-                    add_lines(clause, family, &parts.concat(), lines);
+                    add_lines(rule, family, &parts.concat(), lines);
                 }
             }
         }
     }
 }
 
-fn add_lines(clause: &Clause, family: Family, matches: &str, lines: &mut Vec<String>) {
-    if let Some(log) = &clause.log {
+fn add_lines(rule: &CompiledRule, family: Family, matches: &str, lines: &mut Vec<String>) {
+    if let Some(log) = &rule.log {
         lines.push(format!(
             "{matches}-m limit {} -m comment --comment \"log {}\" -j LOG --log-prefix \"{}\"",
             limit(log),
-            clause.name,
+            rule.name,
             log.prefix
         ));
     }
-    let target = match (clause.verdict, family) {
+    let target = match (rule.verdict, family) {
         (Verdict::Accept, _) => "RETURN",
         (Verdict::Drop, _) => "DROP",
         (Verdict::Reject, Family::Ipv4) => "REJECT --reject-with icmp-port-unreachable",
@@ -161,7 +161,7 @@ fn add_lines(clause: &Clause, family: Family, matches: &str, lines: &mut Vec<Str
     };
     lines.push(format!(
         "{matches}-m comment --comment \"{}\" -j {target}",
-        clause.name
+        rule.name
     ));
 }
 
@@ -219,14 +219,11 @@ fn is_named(what: &str, named: &Named) -> String {
 }
 
 /// For each service of the family, its protocol and the rest of what it matches.
-fn services_of(clause: &Clause, family: Family) -> Vec<(String, String)> {
-    if clause.services.is_empty() {
+fn services_of(rule: &CompiledRule, family: Family) -> Vec<(String, String)> {
+    if rule.services.is_empty() {
         return vec![(String::new(), String::new())];
     }
-    let services = clause
-        .services
-        .iter()
-        .filter(|service| service.is_of(family));
+    let services = rule.services.iter().filter(|service| service.is_of(family));
     services
         .map(|service| match service {
             Service::Ports { protocol, ports } => {

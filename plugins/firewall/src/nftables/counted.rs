@@ -1,4 +1,4 @@
-//! What the counters of nftables say of the clauses of a policy.
+//! What the counters of nftables say of the compiled rules of a policy.
 
 use super::element::Place;
 use super::observed::{items, ReadError};
@@ -37,14 +37,14 @@ impl Counted {
         Ok(counted)
     }
 
-    /// The counters of an owner's clauses. Of clauses that share a rule each has an element of its
-    /// own that counts.
+    /// The counters of an owner's compiled rules. Of those that share a rule of nftables each has an
+    /// element of its own that counts.
     #[must_use]
-    pub fn clauses(&self, ruleset: &Ruleset) -> Counters {
+    pub fn counters(&self, ruleset: &Ruleset) -> Counters {
         let mut counters = Counters::new();
         let policies = ruleset.policy.iter();
-        for (direction, clauses) in policies.flat_map(|policy| &policy.rules) {
-            let chain = named_chain(&ruleset.owner, *direction, clauses);
+        for (direction, rules) in policies.flat_map(|policy| &policy.rules) {
+            let chain = named_chain(&ruleset.owner, *direction, rules);
             let of_chain: Vec<_> = self
                 .rules
                 .iter()
@@ -53,18 +53,18 @@ impl Counted {
             if of_chain.is_empty() {
                 continue;
             }
-            for clause in clauses {
-                counters.insert(clause.name, Counter::default());
+            for rule in rules {
+                counters.insert(rule.name, Counter::default());
             }
             let by_rule = of_chain
                 .into_iter()
                 .filter_map(|(_, comment, counter)| Some((comment.parse().ok()?, *counter)));
-            let by_element = chain.elements.iter().filter_map(|(key, clause)| {
+            let by_element = chain.elements.iter().filter_map(|(key, name)| {
                 let counter = self.elements.get(key)?;
-                Some((*clause, *counter))
+                Some((*name, *counter))
             });
-            for (clause, counter) in by_rule.chain(by_element) {
-                if let Some(sum) = counters.get_mut(&clause) {
+            for (name, counter) in by_rule.chain(by_element) {
+                if let Some(sum) = counters.get_mut(&name) {
                     *sum += counter;
                 }
             }

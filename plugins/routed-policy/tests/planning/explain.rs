@@ -1,4 +1,4 @@
-//! Who decides about a packet: clauses of policies, libvirt's own rules, or nobody. That the firewalls
+//! Who decides about a packet: compiled rules of policies, libvirt's own rules, or nobody. That the firewalls
 //! do as it says is tested in tests/fake, and with real packets in tests/lab.
 
 use crate::networks::{network, Networks};
@@ -82,13 +82,13 @@ fn short(decider: &Decider) -> String {
         Decider::Policy {
             network,
             direction: of,
-            clause: None,
+            rule: None,
         } => format!("{network}: nothing of {}", direction(of)),
         Decider::Policy {
             network,
-            clause: Some(clause),
+            rule: Some(rule),
             ..
-        } => format!("{network}: {clause}"),
+        } => format!("{network}: {rule}"),
         Decider::Libvirt {
             network,
             direction: of,
@@ -100,7 +100,7 @@ fn short(decider: &Decider) -> String {
 }
 
 #[test]
-fn the_clause_that_decides_is_named() {
+fn the_rule_that_decides_is_named() {
     let world = World::new(
         "route",
         "<p:policy><p:default in='drop'/><p:rule action='accept' direction='in'><p:tcp dstportstart='80'/></p:rule></p:policy>",
