@@ -152,11 +152,11 @@ fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
     }
     if let Some(policy) = WrittenPolicy::of(&element).map_err(at)? {
         // Groups are files of their own, and other networks are as they are when it is applied.
-        let around = Context {
+        let context = Context {
             networks: std::slice::from_ref(network),
             groups: &|_| Ok(Group::default()),
         };
-        compile(network, &policy, &around).map_err(at)?;
+        compile(network, &policy, &context).map_err(at)?;
     }
     Ok(Found::Something)
 }

@@ -128,11 +128,11 @@ impl Engine<'_> {
         let groups = |name: &ObjectName| {
             group(&self.paths, name, self.trusted_user).map_err(|error| error.to_string())
         };
-        let around = Context {
+        let context = Context {
             networks,
             groups: &groups,
         };
-        match compile(network, &written, &around) {
+        match compile(network, &written, &context) {
             Ok(compiled) => Ok(NetworkPolicy {
                 written,
                 origin,

@@ -136,7 +136,7 @@ pub(crate) struct Question<'a> {
     pub(crate) from: Party<'a>,
     pub(crate) to: Party<'a>,
     pub(crate) family: Family,
-    pub(crate) course: PacketPath,
+    pub(crate) path: PacketPath,
     pub(crate) stage: Stage,
     pub(crate) routing: Routing,
     /// All active networks.
@@ -233,7 +233,7 @@ impl<'q> Question<'q> {
             .filter_map(|side| Some(self.policy(side, side.policy?)))
             .collect();
         // What was forwarded is accepted before libvirt is asked.
-        if self.course == PacketPath::Direct {
+        if self.path == PacketPath::Direct {
             let opinions = self.libvirt(from.as_ref(), to.as_ref());
             judges.extend(opinions.into_iter().map(|opinion| self.judge(opinion)));
         }
@@ -277,7 +277,7 @@ impl<'q> Question<'q> {
     fn policy<'a>(&self, side: &Side<'_, '_>, policy: &'a Policy) -> Judge<'a> {
         // Replies pass once the compiled rules that look at each packet have been asked; so do forwards to
         // guests.
-        let is_forwarded = side.direction == Direction::In && self.course == PacketPath::Forwarded;
+        let is_forwarded = side.direction == Direction::In && self.path == PacketPath::Forwarded;
         let passes = self.stage == Stage::Reply || is_forwarded;
         let rules = policy.in_order(side.direction);
         let asked = rules.filter(|rule| !passes || rule.judged == Judged::EveryPacket);

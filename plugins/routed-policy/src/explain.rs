@@ -58,7 +58,7 @@ fn decide<'a>(
         from: Party::One(&packet.from),
         to: Party::One(&packet.to),
         family: Family::of(packet.to.address),
-        course: packet.course,
+        path: packet.path,
         stage,
         routing: packet.routing,
         networks,

@@ -24,4 +24,4 @@ pub use grammar::{
 pub use group::Group;
 pub use packet::{At, End, Packet, PacketPath, Protocol, Routing};
 pub use peer::{PeerTarget, WrittenPeer};
-pub use reachability::{reachability, Fate, Reachability};
+pub use reachability::{reachability, Outcome, Reachability};

@@ -12,7 +12,7 @@ pub struct Packet {
     /// What for.
     pub protocol: Protocol,
     /// Whether it was sent to where it goes.
-    pub course: PacketPath,
+    pub path: PacketPath,
     /// Whether the host passes packets of the family on.
     pub routing: Routing,
 }

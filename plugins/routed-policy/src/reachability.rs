@@ -11,14 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reachability {
     /// What becomes of those that are for nothing that is named below.
-    pub anything: Fate,
-    /// Services with another fate, in the order of protocols and ports.
-    pub services: Vec<(Service, Fate)>,
+    pub anything: Outcome,
+    /// Services with another outcome, in the order of protocols and ports.
+    pub services: Vec<(Service, Outcome)>,
 }
 
 /// What becomes of connections for one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     /// The same whatever the addresses; those that are refused can be so in different ways.
     Always(Verdict),
     /// This, but some addresses, MAC addresses or interfaces can have it the other way.
@@ -53,31 +53,31 @@ pub fn reachability<'a>(
         from: Party::All(from),
         to: Party::All(to),
         family,
-        course: PacketPath::Direct,
+        path: PacketPath::Direct,
         stage: Stage::Opener,
         routing,
         networks,
     };
     let judges = question.judges(policy_of);
-    let anything = fate(&judges, Protocol::Other);
-    let mut services: Vec<(Service, Fate)> = classes(&judges, family)
+    let anything = outcome(&judges, Protocol::Other);
+    let mut services: Vec<(Service, Outcome)> = classes(&judges, family)
         .into_iter()
-        .map(|(service, protocol)| (service, fate(&judges, protocol)))
+        .map(|(service, protocol)| (service, outcome(&judges, protocol)))
         .collect();
     join(&mut services);
     // A type of ICMP is told even where it fares as anything does, if the other types do not.
-    let others_differ = services.iter().any(|(service, fate)| {
-        matches!(service, Service::Icmp { kind: None, .. }) && *fate != anything
+    let others_differ = services.iter().any(|(service, outcome)| {
+        matches!(service, Service::Icmp { kind: None, .. }) && *outcome != anything
     });
-    services.retain(|(service, fate)| {
+    services.retain(|(service, outcome)| {
         let is_type = matches!(service, Service::Icmp { kind: Some(_), .. });
-        *fate != anything || (others_differ && is_type)
+        *outcome != anything || (others_differ && is_type)
     });
     Some(Reachability { anything, services })
 }
 
 /// What comes of all opinions together.
-fn fate(judges: &[Judge<'_>], protocol: Protocol) -> Fate {
+fn outcome(judges: &[Judge<'_>], protocol: Protocol) -> Outcome {
     let mut refusal = None;
     // Whether some packet is refused where most pass, and passes where most are refused.
     let (mut can_fail, mut can_pass) = (false, true);
@@ -101,9 +101,9 @@ fn fate(judges: &[Judge<'_>], protocol: Protocol) -> Fate {
         can_fail
     };
     if can_differ {
-        Fate::Mostly(verdict)
+        Outcome::Mostly(verdict)
     } else {
-        Fate::Always(verdict)
+        Outcome::Always(verdict)
     }
 }
 
@@ -153,10 +153,10 @@ fn classes(judges: &[Judge<'_>], family: Family) -> Vec<(Service, Protocol)> {
     classes
 }
 
-/// Puts together what follows each other and has the same fate.
-fn join(services: &mut Vec<(Service, Fate)>) {
-    services.dedup_by(|(service, fate), (before, fate_before)| {
-        let wider = both(*before, *service).filter(|_| fate == fate_before);
+/// Puts together what follows each other and has the same outcome.
+fn join(services: &mut Vec<(Service, Outcome)>) {
+    services.dedup_by(|(service, outcome), (before, outcome_before)| {
+        let wider = both(*before, *service).filter(|_| outcome == outcome_before);
         *before = wider.unwrap_or(*before);
         wider.is_some()
     });

@@ -69,11 +69,11 @@ impl World {
             let root = Element::parse(xml.as_bytes()).unwrap();
             let written = WrittenPolicy::of(&root).unwrap().expect("a policy");
             let network = networks.iter().find(|one| one.name.as_str() == *name);
-            let around = Context {
+            let context = Context {
                 networks: &networks,
                 groups: &|name| Err(format!("no group {name}")),
             };
-            let compiled = compile(network.expect("a network"), &written, &around).unwrap();
+            let compiled = compile(network.expect("a network"), &written, &context).unwrap();
             ((*name).to_owned(), compiled.policy)
         });
         Self {
@@ -134,7 +134,7 @@ fn packet(from: &str, to: &str, v6: bool) -> Packet {
         from: end(from, v6),
         to: end(to, v6),
         protocol: Protocol::Port(portero_model::Protocol::Tcp, 80),
-        course: PacketPath::Direct,
+        path: PacketPath::Direct,
         routing: Routing::On,
     }
 }
@@ -277,7 +277,7 @@ fn replies_are_judged_by_what_looks_at_each_packet() {
 fn forwards_pass_what_is_closed() {
     let closed = "<p:policy><p:default in='drop' host='drop'/></p:policy>";
     let forwarded = |from, to| Packet {
-        course: PacketPath::Forwarded,
+        path: PacketPath::Forwarded,
         ..packet(from, to, false)
     };
     let passes = (Accept, Some(Accept));

@@ -98,8 +98,8 @@ pub(crate) fn compile_in(
     let Some(written) = WrittenPolicy::of(&metadata).map_err(line)? else {
         return Ok(None);
     };
-    let around = Context { networks, groups };
-    compile(network, &written, &around).map(Some).map_err(line)
+    let context = Context { networks, groups };
+    compile(network, &written, &context).map(Some).map_err(line)
 }
 
 /// A network's ruleset with nothing but its policy.

@@ -1,6 +1,6 @@
 //! The map as a graph in the language of graphviz (<https://graphviz.org/doc/info/lang.html>).
 
-use super::passage::{End, Passes};
+use super::reachability::{End, Passes};
 use super::sources::Kind;
 use super::text::shown;
 use super::value::{Map, Segment};

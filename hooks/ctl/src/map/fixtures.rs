@@ -227,14 +227,14 @@ impl Scene {
             .map(|active| active.network.clone())
             .collect();
         let groups = |_: &ObjectName| -> Result<Group, String> { Err("none".to_owned()) };
-        let around = Context {
+        let context = Context {
             networks: &networks,
             groups: &groups,
         };
         for active in &mut self.sources.networks {
             let metadata = active.network.metadata().unwrap().unwrap();
             if let Some(written) = WrittenPolicy::of(&metadata).unwrap() {
-                let compiled = compile(&active.network, &written, &around).unwrap();
+                let compiled = compile(&active.network, &written, &context).unwrap();
                 let network = &active.network;
                 let owner = Owner::new(OwnerKind::Network, network.uuid, &network.name);
                 active.given = Some(Ruleset {

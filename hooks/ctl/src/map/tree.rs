@@ -1,6 +1,6 @@
 //! The map as a tree for terminals.
 
-use super::passage::{End, Passage, Passes};
+use super::reachability::{End, Passage, Passes};
 use super::sources::Kind;
 use super::text::{columns, counted, cut, shown, CUT};
 use super::value::{Guest, Map, Nic, Segment};

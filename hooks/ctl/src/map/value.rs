@@ -1,6 +1,6 @@
 //! What there is to draw, as a value: made in one place, drawn by others.
 
-use super::passage::{passages, Passage};
+use super::reachability::{passages, Passage};
 use super::sources::{problems, Kind, Sources};
 use crate::status::{rows, Row};
 use portero_model::{Family, OwnerKind};

@@ -109,7 +109,7 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
         from,
         to: end(to, engine.route_lookup(to)?),
         protocol: protocol(question, family)?,
-        course: PacketPath::Direct,
+        path: PacketPath::Direct,
         routing,
     })
 }

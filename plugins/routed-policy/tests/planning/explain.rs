@@ -55,7 +55,7 @@ impl World {
             from,
             to,
             protocol,
-            course: PacketPath::Direct,
+            path: PacketPath::Direct,
             routing: Routing::On,
         })
     }
@@ -208,7 +208,7 @@ fn without_policies_it_is_libvirt_alone_with_its_leaks() {
         from: six("outside", "2001:db8::7"),
         to: six("net", "fd00:1::7"),
         protocol: WEB,
-        course: PacketPath::Direct,
+        path: PacketPath::Direct,
         routing: Routing::On,
     };
     assert_eq!(world.explain_packet(&packet).0, Verdict::Accept);

@@ -76,11 +76,11 @@ impl Networks {
         };
         let own = self.own(mode);
         let networks: Vec<Network> = self.others.iter().cloned().chain([own.clone()]).collect();
-        let around = Context {
+        let context = Context {
             networks: &networks,
             groups: &groups,
         };
-        compile(&own, &written, &around).map_err(|problem| problem.to_string())
+        compile(&own, &written, &context).map_err(|problem| problem.to_string())
     }
 
     /// The same of a policy that is right.

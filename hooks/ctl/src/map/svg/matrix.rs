@@ -1,7 +1,7 @@
 //! Who may open connections to whom, as a table: from the left, to the top.
 
 use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
-use crate::map::passage::{End, Passage, Passes};
+use crate::map::reachability::{End, Passage, Passes};
 use crate::map::text::shown;
 use crate::map::value::Map;
 

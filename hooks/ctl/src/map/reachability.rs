@@ -3,7 +3,7 @@
 use super::sources::{Kind, Sources};
 use portero_libvirt::Network;
 use portero_model::{Family, Service, Verdict};
-use portero_routed_policy::{is_host_service, reachability, Fate, Place, Reachability, Routing};
+use portero_routed_policy::{is_host_service, reachability, Outcome, Place, Reachability, Routing};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -150,44 +150,44 @@ impl Passes {
 }
 
 fn passes(reachability: &Reachability) -> Passes {
-    let services = reachability.services.iter().map(|(_, fate)| *fate);
-    let fates = [reachability.anything].into_iter().chain(services);
-    let passes = fates.map(|fate| match fate {
-        Fate::Always(Verdict::Accept) => Passes::All,
-        Fate::Always(_) => Passes::None,
-        Fate::Mostly(_) => Passes::Some,
+    let services = reachability.services.iter().map(|(_, outcome)| *outcome);
+    let outcomes = [reachability.anything].into_iter().chain(services);
+    let passes = outcomes.map(|outcome| match outcome {
+        Outcome::Always(Verdict::Accept) => Passes::All,
+        Outcome::Always(_) => Passes::None,
+        Outcome::Mostly(_) => Passes::Some,
     });
     passes.reduce(Passes::with).unwrap_or(Passes::All)
 }
 
 /// `reject`, `tcp 22, 80, some udp 53`, `all but tcp 25`: what passes, or else what becomes of it.
 fn words(reachability: &Reachability, to: &End) -> String {
-    let list = |wanted: &dyn Fn(Fate) -> Option<&'static str>| {
+    let list = |wanted: &dyn Fn(Outcome) -> Option<&'static str>| {
         let services = reachability.services.iter();
-        let named = services.filter_map(|(service, fate)| Some((wanted(*fate)?, *service)));
+        let named = services.filter_map(|(service, outcome)| Some((wanted(*outcome)?, *service)));
         listed(named, to)
     };
-    let passing = list(&|fate| match fate {
-        Fate::Always(Verdict::Accept) => Some(""),
-        Fate::Mostly(Verdict::Accept) => Some("most "),
-        Fate::Mostly(_) => Some("some "),
-        Fate::Always(_) => None,
+    let passing = list(&|outcome| match outcome {
+        Outcome::Always(Verdict::Accept) => Some(""),
+        Outcome::Mostly(Verdict::Accept) => Some("most "),
+        Outcome::Mostly(_) => Some("some "),
+        Outcome::Always(_) => None,
     });
-    let failing = list(&|fate| match fate {
-        Fate::Always(Verdict::Accept) => None,
-        Fate::Mostly(Verdict::Accept) => Some("some "),
-        Fate::Mostly(_) => Some("most "),
-        Fate::Always(_) => Some(""),
+    let failing = list(&|outcome| match outcome {
+        Outcome::Always(Verdict::Accept) => None,
+        Outcome::Mostly(Verdict::Accept) => Some("some "),
+        Outcome::Mostly(_) => Some("most "),
+        Outcome::Always(_) => Some(""),
     });
     match reachability.anything {
-        Fate::Always(Verdict::Accept) if failing.is_empty() => "accept".to_owned(),
-        Fate::Always(Verdict::Accept) => format!("all but {failing}"),
-        Fate::Mostly(Verdict::Accept) if failing.is_empty() => "most".to_owned(),
-        Fate::Mostly(Verdict::Accept) => format!("most, not {failing}"),
-        Fate::Always(verdict) if passing.is_empty() => verdict.to_string(),
-        Fate::Always(_) => passing,
-        Fate::Mostly(_) if passing.is_empty() => "some".to_owned(),
-        Fate::Mostly(_) => format!("some, {passing}"),
+        Outcome::Always(Verdict::Accept) if failing.is_empty() => "accept".to_owned(),
+        Outcome::Always(Verdict::Accept) => format!("all but {failing}"),
+        Outcome::Mostly(Verdict::Accept) if failing.is_empty() => "most".to_owned(),
+        Outcome::Mostly(Verdict::Accept) => format!("most, not {failing}"),
+        Outcome::Always(verdict) if passing.is_empty() => verdict.to_string(),
+        Outcome::Always(_) => passing,
+        Outcome::Mostly(_) if passing.is_empty() => "some".to_owned(),
+        Outcome::Mostly(_) => format!("some, {passing}"),
     }
 }
 
