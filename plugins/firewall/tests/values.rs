@@ -96,23 +96,26 @@ fn networks_of_one_family_are_joined_and_all_or_none_of_them_is_said_plainly() {
     let halves = nets(&["10.1.128.0/17", "10.1.0.0/17", "10.3.0.0/16"]);
     let joined = nets(&["10.1.0.0/16", "10.3.0.0/16"]);
     assert!(Nets::Any.is_any() && !Nets::In(joined.clone()).is_any());
-    assert_eq!(Nets::Any.of(Ipv4), Some(Nets::Any));
+    assert_eq!(Nets::Any.only(Ipv4), Some(Nets::Any));
     assert_eq!(
-        Nets::In(halves.clone()).of(Ipv4),
+        Nets::In(halves.clone()).only(Ipv4),
         Some(Nets::In(joined.clone()))
     );
     assert_eq!(
-        Nets::NotIn(halves.clone()).of(Ipv4),
+        Nets::NotIn(halves.clone()).only(Ipv4),
         Some(Nets::NotIn(joined))
     );
     // Nobody of the other family is in these, and everybody is in none of them.
-    assert_eq!(Nets::In(halves.clone()).of(Ipv6), None);
-    assert_eq!(Nets::NotIn(halves).of(Ipv6), Some(Nets::Any));
+    assert_eq!(Nets::In(halves.clone()).only(Ipv6), None);
+    assert_eq!(Nets::NotIn(halves).only(Ipv6), Some(Nets::Any));
     let all = nets(&["0.0.0.0/1", "128.0.0.0/1"]);
-    assert_eq!(Nets::In(all.clone()).of(Ipv4), Some(Nets::Any));
-    assert_eq!(Nets::NotIn(all).of(Ipv4), None);
+    assert_eq!(Nets::In(all.clone()).only(Ipv4), Some(Nets::Any));
+    assert_eq!(Nets::NotIn(all).only(Ipv4), None);
     let two = nets(&["10.1.0.0/16", "fd00::/64"]);
-    assert_eq!(Nets::In(two).of(Ipv6), Some(Nets::In(nets(&["fd00::/64"]))));
+    assert_eq!(
+        Nets::In(two).only(Ipv6),
+        Some(Nets::In(nets(&["fd00::/64"])))
+    );
 }
 
 /// Records of a version before are read after an upgrade.

@@ -30,7 +30,7 @@ pub struct Carried {
 impl Counter {
     /// Reads nft's JSON, `{"packets": 1, "bytes": 60}`; nothing when it is something else.
     #[must_use]
-    pub fn of(json: &Value) -> Option<Self> {
+    pub fn from_json(json: &Value) -> Option<Self> {
         Self::deserialize(json).ok()
     }
 }

@@ -290,7 +290,7 @@ impl Nets {
     /// The part of one family; nothing when no address of it fits. A network of all addresses is
     /// none: neither firewall would print it.
     #[must_use]
-    pub fn of(&self, family: Family) -> Option<Self> {
+    pub fn only(&self, family: Family) -> Option<Self> {
         let (Self::In(nets) | Self::NotIn(nets)) = self else {
             return Some(Self::Any);
         };

@@ -217,7 +217,7 @@ impl Compiler<'_> {
         let (peers, services) = (&resolved.peers, &rule.services);
         let is_possible = |family: &Family| {
             (services.is_empty() || services.iter().any(|service| service.is_of(*family)))
-                && (peers.is_empty() || peers.iter().any(|peer| peer.nets.of(*family).is_some()))
+                && (peers.is_empty() || peers.iter().any(|peer| peer.nets.only(*family).is_some()))
         };
         if !families.iter().any(is_possible) {
             return Err(

@@ -172,7 +172,7 @@ impl WrittenPolicy {
     ///
     /// # Errors
     /// [`Problem`] at the first element or attribute that is not as the grammar has it.
-    pub fn of(root: &Element) -> Result<Option<Self>, Problem> {
+    pub fn find_in(root: &Element) -> Result<Option<Self>, Problem> {
         let is_policy = |element: &&Element| {
             (element.namespace(), element.name()) == (Some(NAMESPACE), "policy")
         };
@@ -331,7 +331,7 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
     for child in element.children() {
         match (child.namespace(), child.name()) {
             (Some(NAMESPACE), "peer") => {
-                let peer = WrittenPeer::of(child)?;
+                let peer = WrittenPeer::read(child)?;
                 check_peer(&rule, &peer).map_err(|reason| child.problem(reason))?;
                 rule.peers.push(peer);
             }

@@ -67,7 +67,7 @@ impl World {
         let policies = policies.iter().map(|(name, policy)| {
             let xml = format!("<p:network xmlns:p='urn:portero:1'>{policy}</p:network>");
             let root = Element::parse(xml.as_bytes()).unwrap();
-            let written = WrittenPolicy::of(&root).unwrap().expect("a policy");
+            let written = WrittenPolicy::find_in(&root).unwrap().expect("a policy");
             let network = networks.iter().find(|one| one.name.as_str() == *name);
             let context = Context {
                 networks: &networks,

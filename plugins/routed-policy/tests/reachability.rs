@@ -96,7 +96,7 @@ fn world(portero: &[String]) -> (Vec<Network>, Vec<Option<Policy>>) {
     };
     let policies = networks.iter().map(|network| {
         let metadata = network.metadata().expect("metadata")?;
-        let written = WrittenPolicy::of(&metadata).expect("a policy")?;
+        let written = WrittenPolicy::find_in(&metadata).expect("a policy")?;
         let compiled = compile(network, &written, &context);
         // Peers may be of another family than their rule.
         compiled.ok().map(|compiled| compiled.policy)
@@ -231,7 +231,7 @@ fn addresses_of_some_make_it_most() {
 }
 
 /// Where an address is.
-fn at(address: IpAddr, outside: &str) -> (At, Option<usize>) {
+fn place_of(address: IpAddr, outside: &str) -> (At, Option<usize>) {
     let index = match address {
         IpAddr::V4(address) if address.octets()[0] == 10 => Some(address.octets()[2]),
         IpAddr::V6(address) if address.segments()[0] == 0xfd00 => {
@@ -291,7 +291,7 @@ fn rule() -> impl Strategy<Value = String> {
 fn is_right(rule: &str) -> bool {
     let network = network(0, &policy(rule));
     let metadata = network.metadata().expect("metadata").expect("an element");
-    WrittenPolicy::of(&metadata).is_ok()
+    WrittenPolicy::find_in(&metadata).is_ok()
 }
 
 fn portero() -> impl Strategy<Value = String> {
@@ -339,7 +339,7 @@ proptest! {
         let mut ends: Vec<(End, Place<'_>)> = Vec::new();
         for address in addresses {
             let mac = mac.map(str::to_owned);
-            let (at, index) = at(address, outside);
+            let (at, index) = place_of(address, outside);
             let place = index.map_or(Place::Outside, |index| Place::Network(&networks[index]));
             ends.push((End { address, at, mac: mac.clone() }, place));
             // The host has such an address too.

@@ -99,7 +99,7 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
         .iter()
         .map(|active| active.network.clone())
         .collect();
-    networks.sort_by(|a, b| (Kind::of(a), &a.name).cmp(&(Kind::of(b), &b.name)));
+    networks.sort_by(|a, b| (Kind::of_network(a), &a.name).cmp(&(Kind::of_network(b), &b.name)));
     let policy_of = |network: &Network| {
         let mut active = sources.networks.iter();
         let active = active.find(|active| active.network.uuid == network.uuid);

@@ -26,7 +26,7 @@ impl Terminal {
             Some(usize::from(columns))
         };
         Self {
-            charset: Charset::of(&variable),
+            charset: Charset::from_environment(&variable),
             width: columns.or_else(measured).filter(|columns| *columns > 0),
         }
     }
@@ -44,7 +44,7 @@ pub(crate) enum Charset {
 impl Charset {
     /// The charset of a locale, by the words of its environment: `LC_ALL`, `LC_CTYPE`, `LANG`, and
     /// of the terminal's name, `TERM`.
-    pub(super) fn of(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .into_iter()
             .find_map(|name| variable(name).filter(|value| !value.is_empty()));

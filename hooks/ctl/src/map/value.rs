@@ -202,7 +202,7 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn at(&mut self, key: Key, kind: Kind) -> &mut Segment {
+    fn segment_at(&mut self, key: Key, kind: Kind) -> &mut Segment {
         let found = self.segments.iter().position(|(known, _)| *known == key);
         let index = found.unwrap_or_else(|| {
             let name = match &key {
@@ -225,13 +225,13 @@ impl Places<'_> {
         for active in &self.sources.networks {
             let network = &active.network;
             let name = network.name.to_string();
-            let kind = Kind::of(network);
+            let kind = Kind::of_network(network);
             let bridge = network.bridge.as_ref().map(ToString::to_string);
             let key = match (kind, &bridge) {
                 (Kind::Bridge, Some(bridge)) => Key::Bridge(bridge.clone()),
                 _ => Key::Network(name.clone()),
             };
-            let segment = self.at(key, kind);
+            let segment = self.segment_at(key, kind);
             segment.networks.push(name);
             segment.bridge = bridge;
             segment.has_policy |= active.policy().is_some();
@@ -254,7 +254,7 @@ impl Places<'_> {
             if bridge.kind != InterfaceKind::Bridge || is_known {
                 continue;
             }
-            let segment = self.at(Key::Bridge(bridge.name.clone()), Kind::Bridge);
+            let segment = self.segment_at(Key::Bridge(bridge.name.clone()), Kind::Bridge);
             segment.bridge = Some(bridge.name.clone());
             segment.addresses = bridge.addresses.iter().map(ToString::to_string).collect();
         }
@@ -268,11 +268,11 @@ impl Places<'_> {
                 name.map_or_else(|| uuid.clone(), ToString::to_string)
             };
             if guest.nics.is_empty() {
-                let segment = self.at(Key::Elsewhere, Kind::Elsewhere);
+                let segment = self.segment_at(Key::Elsewhere, Kind::Elsewhere);
                 segment.guest(uuid.clone(), name);
             }
             for nic in &guest.nics {
-                let segment = self.of_nic(nic);
+                let segment = self.segment_of_nic(nic);
                 let place = segment.guest(uuid.clone(), name);
                 place.macs.push(nic.mac.to_string());
                 let addresses = nic.addresses.iter().map(ToString::to_string);
@@ -282,7 +282,7 @@ impl Places<'_> {
     }
 
     /// Where an interface of a guest's leads: to its network, or to what the host's end is in.
-    fn of_nic(&mut self, nic: &portero_engine::GuestNic) -> &mut Segment {
+    fn segment_of_nic(&mut self, nic: &portero_engine::GuestNic) -> &mut Segment {
         let target = nic.target.as_ref();
         let target = target.and_then(|target| self.interface(target.as_str()));
         let bridge = target.and_then(|target| target.master.as_ref());
@@ -308,7 +308,7 @@ impl Places<'_> {
             Key::Nic(nic) => Some(nic.clone()),
             _ => None,
         };
-        let segment = self.at(key, kind);
+        let segment = self.segment_at(key, kind);
         match nic {
             Some(nic) if !segment.nics.contains(&nic) => segment.nics.push(nic),
             _ => {}
@@ -331,7 +331,7 @@ impl Places<'_> {
                 segments.position(|(_, segment)| segment.networks.contains(&row.owner.name));
             let segment = match network {
                 Some(index) => &mut self.segments[index].1,
-                None => self.at(Key::Elsewhere, Kind::Elsewhere),
+                None => self.segment_at(Key::Elsewhere, Kind::Elsewhere),
             };
             let mut guests = segment.guests.iter_mut();
             match guests.find(|guest| has_it(guest)) {
@@ -352,7 +352,7 @@ impl Places<'_> {
         let segment = match best {
             Some((_, index)) => &mut self.segments[index].1,
             // It is just starting, or libvirt does not know it any more.
-            None => self.at(Key::Elsewhere, Kind::Elsewhere),
+            None => self.segment_at(Key::Elsewhere, Kind::Elsewhere),
         };
         let name = row.owner.name.clone();
         let guest = segment.guest(uuid, || name);

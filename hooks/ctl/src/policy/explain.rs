@@ -65,7 +65,7 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
     let mut answer = answer(&packet, &active);
     answer
         .deciders
-        .splice(0..0, forward.map(|text| Said::by("portero", text)));
+        .splice(0..0, forward.map(|text| Said::accepting("portero", text)));
     for network in active.iter().filter(|network| !network.is_in_firewall) {
         let name = words::quoted(&network.network.name);
         terminal::warning(format_args!(
@@ -210,7 +210,7 @@ impl Answer {
 
 impl Said {
     /// Somebody who accepts.
-    fn by(by: &'static str, text: String) -> Self {
+    fn accepting(by: &'static str, text: String) -> Self {
         Self {
             by,
             verdict: Verdict::Accept,
@@ -251,7 +251,7 @@ impl Said {
                     rule: rule.and_then(RuleName::number),
                     origin,
                     line: line.flatten(),
-                    ..Self::by("portero", text)
+                    ..Self::accepting("portero", text)
                 }
             }
             Decider::Libvirt {
@@ -271,24 +271,24 @@ impl Said {
                     network: Some(network.to_string()),
                     direction: Some(direction.name()),
                     mode: Some(mode),
-                    ..Self::by("libvirt", text)
+                    ..Self::accepting("libvirt", text)
                 }
             }
             Decider::Bridge { network } => Self {
                 network: Some(network.to_string()),
-                ..Self::by(
+                ..Self::accepting(
                     "bridge",
                     format!("nobody: both ends are on the bridge of {}", quoted(network)),
                 )
             },
-            Decider::Host(Refusal::NoRouter) => Self::by(
+            Decider::Host(Refusal::NoRouter) => Self::accepting(
                 "host",
                 "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
                  net.ipv6.conf.all.forwarding)"
                     .to_owned(),
             ),
             Decider::Host(Refusal::NoRoute) => {
-                Self::by("host", "the host, which has no route there".to_owned())
+                Self::accepting("host", "the host, which has no route there".to_owned())
             }
         }
     }

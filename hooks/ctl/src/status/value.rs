@@ -137,7 +137,7 @@ fn network(active: &ActiveNetwork, guests: &[Guest]) -> NetworkStatus {
     let subnets = network.subnets.iter();
     NetworkStatus {
         uuid: network.uuid.to_string(),
-        mode: Kind::of(network).name(),
+        mode: Kind::of_network(network).name(),
         bridge: network.bridge.as_ref().map(ToString::to_string),
         addresses: subnets
             .map(|subnet| format!("{}/{}", subnet.address, subnet.prefix))

@@ -101,7 +101,7 @@ fn add_rule(direction: Direction, rule: &CompiledRule, family: Family, lines: &m
     } else {
         &rule.peers
     };
-    let Some(guests) = rule.guests.of(family) else {
+    let Some(guests) = rule.guests.only(family) else {
         return;
     };
     let interface_side = if direction.is_from_guests() {
@@ -111,7 +111,7 @@ fn add_rule(direction: Direction, rule: &CompiledRule, family: Family, lines: &m
     };
     let services = services_of(rule, family);
     for peer in peers {
-        let Some(nets) = peer.nets.of(family) else {
+        let Some(nets) = peer.nets.only(family) else {
             continue;
         };
         // iptables prints the source first.

@@ -270,7 +270,8 @@ impl ChainOf {
                 continue;
             }
             for family in &rule.families {
-                let (Some(guests), Some(nets)) = (rule.guests.of(*family), peer.nets.of(*family))
+                let (Some(guests), Some(nets)) =
+                    (rule.guests.only(*family), peer.nets.only(*family))
                 else {
                     continue;
                 };

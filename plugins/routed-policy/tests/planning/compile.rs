@@ -224,10 +224,10 @@ fn negated_addresses_leave_all_others_of_their_family() {
     assert!(!fits(not, "2001:db8::1") && !fits(not, "2001:db8::2"));
     assert!(fits(six, "2001:db8::1") && !fits(six, "2001:db8::2"));
     assert_eq!(
-        not.of(Family::Ipv4),
+        not.only(Family::Ipv4),
         Some(Nets::NotIn(vec![net("192.0.2.0/24")]))
     );
-    assert_eq!(not.of(Family::Ipv6), None);
+    assert_eq!(not.only(Family::Ipv6), None);
 }
 
 #[test]

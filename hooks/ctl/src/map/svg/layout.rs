@@ -230,7 +230,7 @@ fn trunk(drawing: &mut Drawing, joints: &[i32]) {
         },
     );
     let below = Area::new(TRUNK - 24, area.bottom() + 2, 48, 16);
-    let style = Style::new(Face::Label, "muted").at(Anchor::Middle);
+    let style = Style::new(Face::Label, "muted").anchored(Anchor::Middle);
     drawing.text(below, style, "host");
 }
 
@@ -267,7 +267,7 @@ fn nic_box(drawing: &mut Drawing, y: i32, nic: &Nic) -> i32 {
         };
         drawing.text(area, Style::new(face, "strong"), &nic.name);
         let area = Area::new(MARGIN + 138, y + 6, NIC_WIDTH - 148, 20);
-        let style = Style::new(Face::Small, "muted").at(Anchor::End);
+        let style = Style::new(Face::Small, "muted").anchored(Anchor::End);
         drawing.text(area, style, nic.kind);
         for (line, text) in (0..).zip(&lines) {
             let area = Area::new(MARGIN + 12, y + 32 + 16 * line, NIC_WIDTH - 24, 16);
