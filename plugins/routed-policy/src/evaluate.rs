@@ -1,15 +1,15 @@
 //! Whether compiled rules fit, and what everybody says who is asked: decided here and nowhere else.
 //!
-//! Two questions come here. `explain` asks about one packet, of which everything is known: a compiled rule
-//! fits it or does not. `reachability` asks about all packets between two places: a compiled rule may fit
-//! some of them, when it names one address of many. Both ask the same judges in the same order: the
-//! host, the policies of both ends, libvirt. So this is written once, for answers that may be
-//! [`Fit::Some`], and a packet is the question that never gets this answer. Were it written twice,
-//! `portero map` and `portero policy explain` would say two things one day, and nobody would know
-//! which of them the firewall does.
+//! Two questions come here. `explain` asks about one packet, of which everything is known: a rule fits
+//! it or does not. `reachability` asks about all packets between two places: a rule may fit some of
+//! them, when it names one address of many. Both ask the same judges in the same order: the host, the
+//! policies of both ends, libvirt. So this is written once, for answers that may be [`Fit::Some`], and
+//! a packet is the question that never gets this answer. Were it written twice, `portero map` and
+//! `portero policy explain` would say two things one day, and nobody would know which of them the
+//! firewall does.
 //!
-//! What a [`Question`] is about are two [`Party`]s. A new condition in compiled rules becomes a method of
-//! `Party` with an answer for one end and for each kind of place.
+//! A [`Question`] has two ends, each a [`Party`]. A new condition in rules becomes a method that
+//! answers for one machine and for each kind of [`Place`], as `fit_nets` and `fit_interface` do.
 
 use crate::compile::nets_of;
 use crate::packet::{At, End, PacketPath, Protocol, Routing};
@@ -89,6 +89,12 @@ impl From<bool> for Fit {
     }
 }
 
+impl Fit {
+    fn at_most_some(fits: bool) -> Self {
+        Self::from(fits).min(Self::Some)
+    }
+}
+
 impl Not for Fit {
     type Output = Self;
 
@@ -146,9 +152,9 @@ pub(crate) struct Question<'a> {
 /// One who is asked.
 pub(crate) struct Judge<'a> {
     family: Family,
-    /// A policy's compiled rules in order, each with whether the ends fit; those that never do are left out.
+    /// A policy's rules in order, each with whether the ends fit; those that never do are left out.
     rules: Vec<(&'a CompiledRule, Fit)>,
-    /// What is said of all that no compiled rule fits.
+    /// What is said of all that no rule fits.
     otherwise: Opinion,
 }
 
@@ -159,16 +165,6 @@ pub(crate) struct Opinion {
     pub(crate) verdict: Verdict,
     /// What becomes of some; nothing else than the verdict can become of one packet.
     pub(crate) exceptions: Vec<Verdict>,
-}
-
-impl Opinion {
-    fn on_all(decider: Decider, verdict: Verdict) -> Self {
-        Self {
-            decider,
-            verdict,
-            exceptions: Vec::new(),
-        }
-    }
 }
 
 /// The guests' end of a connection, and what is said of them.
@@ -207,8 +203,9 @@ impl<'q> Question<'q> {
         &self,
         policy_of: &dyn Fn(&Network) -> Option<&'a Policy>,
     ) -> Vec<Judge<'a>> {
-        if let Some(opinion) = self.on_one_bridge().or_else(|| self.refused_by_host()) {
-            return vec![self.judge(opinion)];
+        let before = self.on_one_bridge().or_else(|| self.refused_by_host());
+        if let Some((decider, verdict)) = before {
+            return vec![self.judge(decider, verdict)];
         }
         let (out, into) = match (self.from.is_host(), self.to.is_host()) {
             (_, true) => (Direction::ToHost, Direction::In),
@@ -234,36 +231,36 @@ impl<'q> Question<'q> {
             .collect();
         // What was forwarded is accepted before libvirt is asked.
         if self.path == PacketPath::Direct {
-            let opinions = self.libvirt(from.as_ref(), to.as_ref());
-            judges.extend(opinions.into_iter().map(|opinion| self.judge(opinion)));
+            judges.extend(self.libvirt(from.as_ref(), to.as_ref()));
         }
         judges
     }
 
     /// One who says the same whatever packets are for.
-    fn judge<'a>(&self, otherwise: Opinion) -> Judge<'a> {
+    fn judge<'a>(&self, decider: Decider, verdict: Verdict) -> Judge<'a> {
         Judge {
             family: self.family,
             rules: Vec::new(),
-            otherwise,
+            otherwise: Opinion {
+                decider,
+                verdict,
+                exceptions: Vec::new(),
+            },
         }
     }
 
-    fn on_one_bridge(&self) -> Option<Opinion> {
+    fn on_one_bridge(&self) -> Option<(Decider, Verdict)> {
         let (Party::One(from), Party::One(to)) = (self.from, self.to) else {
             return None;
         };
         let shared = self.from.network(self.networks);
         let network = shared.filter(|_| from.at == to.at)?.name.clone();
-        Some(Opinion::on_all(
-            Decider::Bridge { network },
-            Verdict::Accept,
-        ))
+        Some((Decider::Bridge { network }, Verdict::Accept))
     }
 
     /// What the host says before it asks its firewall. Packets to itself and from itself need no
     /// router.
-    fn refused_by_host(&self) -> Option<Opinion> {
+    fn refused_by_host(&self) -> Option<(Decider, Verdict)> {
         let is_local = self.from.is_host() || self.to.is_host();
         let (refusal, verdict) = match (self.routing, self.to) {
             // It says nothing then (`ip_error` in net/ipv4/route.c, `ip6_forward` in net/ipv6).
@@ -271,17 +268,16 @@ impl<'q> Question<'q> {
             (_, Party::One(end)) if end.at == At::Nowhere => (Refusal::NoRoute, Verdict::Reject),
             _ => return None,
         };
-        Some(Opinion::on_all(Decider::Host(refusal), verdict))
+        Some((Decider::Host(refusal), verdict))
     }
 
     fn policy<'a>(&self, side: &Side<'_, '_>, policy: &'a Policy) -> Judge<'a> {
-        // Replies pass once the compiled rules that look at each packet have been asked; so do forwards to
-        // guests.
+        // Replies pass once the rules that look at each packet have been asked; so do forwards to guests.
         let is_forwarded = side.direction == Direction::In && self.path == PacketPath::Forwarded;
         let passes = self.stage == Stage::Reply || is_forwarded;
         let rules = policy.in_order(side.direction);
         let asked = rules.filter(|rule| !passes || rule.judged == Judged::EveryPacket);
-        let fitting = asked.map(|rule| (rule, self.fits(rule, side)));
+        let fitting = asked.map(|rule| (rule, self.fit_ends(rule, side)));
         let decider = Decider::Policy {
             network: side.network.name.clone(),
             direction: side.direction,
@@ -289,40 +285,41 @@ impl<'q> Question<'q> {
         };
         Judge {
             rules: fitting.filter(|(_, fit)| *fit != Fit::None).collect(),
-            ..self.judge(Opinion::on_all(decider, Verdict::Accept))
+            ..self.judge(decider, Verdict::Accept)
         }
     }
 
-    /// Whether a compiled rule is about the ends, whatever the packets are for.
-    fn fits(&self, rule: &CompiledRule, side: &Side<'_, '_>) -> Fit {
+    /// How much of what goes between the ends a compiled rule is about, whatever it is for.
+    fn fit_ends(&self, rule: &CompiledRule, side: &Side<'_, '_>) -> Fit {
         if !rule.families.contains(&self.family) {
             return Fit::None;
         }
         let peer = |peer: &Peer| {
-            let interface = is_named(peer.interface.as_ref(), &|name| {
-                self.is_behind(side.peers, name)
+            let interface = fit_name(peer.interface.as_ref(), &|name| {
+                self.fit_interface(side.peers, name)
             });
-            let mac = is_named(peer.mac.as_ref(), &|mac| match side.peers {
+            let mac = fit_name(peer.mac.as_ref(), &|mac| match side.peers {
                 Party::One(end) => (end.mac.as_deref() == Some(mac)).into(),
                 Party::All(_) => Fit::Some,
             });
-            let nets = self.has_address(side.peers, &peer.nets);
+            let nets = self.fit_address(side.peers, &peer.nets);
             nets.min(interface).min(mac)
         };
         let peers = one_of(rule.peers.iter().map(peer));
-        self.has_address(side.guests, &rule.guests).min(peers)
+        self.fit_address(side.guests, &rule.guests).min(peers)
     }
 
-    fn has_address(&self, party: Party<'_>, nets: &Nets) -> Fit {
+    /// How many of a party's addresses these are.
+    fn fit_address(&self, party: Party<'_>, nets: &Nets) -> Fit {
         match nets {
             Nets::Any => Fit::All,
-            Nets::In(nets) => self.is_in(party, nets),
-            Nets::NotIn(nets) => !self.is_in(party, nets),
+            Nets::In(nets) => self.fit_nets(party, nets),
+            Nets::NotIn(nets) => !self.fit_nets(party, nets),
         }
     }
 
-    /// Whether a party's addresses are in one of these networks.
-    fn is_in(&self, party: Party<'_>, nets: &[IpNet]) -> Fit {
+    /// How many of a party's addresses are in one of these networks.
+    fn fit_nets(&self, party: Party<'_>, nets: &[IpNet]) -> Fit {
         let place = match party {
             Party::One(end) => return nets.iter().any(|net| net.contains(&end.address)).into(),
             Party::All(place) => place,
@@ -338,36 +335,28 @@ impl<'q> Question<'q> {
                 let mut own = nets_of(network);
                 own.retain(is_of_family);
                 if own.iter().all(|own| holds(&nets, own)) {
-                    Fit::All
-                } else if own.iter().any(|own| holds(&nets, own))
-                    || nets.iter().any(|net| holds(&own, net))
-                {
-                    Fit::Some
-                } else {
-                    Fit::None
+                    return Fit::All;
                 }
+                let has_some = own.iter().any(|own| holds(&nets, own));
+                Fit::at_most_some(has_some || nets.iter().any(|net| holds(&own, net)))
             }
             Place::Outside => {
                 let inside: Vec<IpNet> = self.routed().flat_map(nets_of).collect();
-                if nets.iter().all(|net| holds(&inside, net)) {
-                    Fit::None
-                } else {
-                    Fit::Some
-                }
+                Fit::at_most_some(!nets.iter().all(|net| holds(&inside, net)))
             }
             Place::Host => Fit::Some,
         }
     }
 
-    /// Whether a party is behind an interface of the host's.
-    fn is_behind(&self, party: Party<'_>, interface: &str) -> Fit {
+    /// How much of a party is behind an interface of the host's.
+    fn fit_interface(&self, party: Party<'_>, interface: &str) -> Fit {
         match party {
             Party::One(end) => (end.interface() == Some(interface)).into(),
             Party::All(Place::Network(network)) => network.has_bridge(interface).into(),
-            Party::All(Place::Outside) if self.routed().any(|one| one.has_bridge(interface)) => {
-                Fit::None
+            Party::All(Place::Outside) => {
+                Fit::at_most_some(!self.routed().any(|one| one.has_bridge(interface)))
             }
-            Party::All(Place::Outside | Place::Host) => Fit::Some,
+            Party::All(Place::Host) => Fit::Some,
         }
     }
 
@@ -378,42 +367,44 @@ impl<'q> Question<'q> {
 
     /// libvirt about the ends that have no policy, which takes its place: first about packets to
     /// guests, and then, unless it has accepted already, about packets from guests.
-    fn libvirt(&self, from: Option<&Side<'_, '_>>, to: Option<&Side<'_, '_>>) -> Vec<Opinion> {
+    fn libvirt<'a>(
+        &self,
+        from: Option<&Side<'_, '_>>,
+        to: Option<&Side<'_, '_>>,
+    ) -> Vec<Judge<'a>> {
         let is_plain = |side: &&Side<'_, '_>| side.policy.is_none();
-        let nobody_else = from.iter().chain(&to).all(|side| is_plain(side));
-        let mut opinions = Vec::new();
+        let nobody_else = from.iter().chain(&to).all(is_plain);
+        let mut judges = Vec::new();
         for side in to.into_iter().chain(from).filter(is_plain) {
-            let mode = side.network.mode;
+            let (mode, direction) = (side.network.mode, side.direction);
             // It has no rules for open networks, and accepts no more of what is for the host than the
             // host does without.
-            if mode == ForwardMode::Open
-                || !matches!(side.direction, Direction::Out | Direction::In)
-            {
+            if mode == ForwardMode::Open || !matches!(direction, Direction::Out | Direction::In) {
                 continue;
             }
-            let (verdict, exceptions) = match self.is_accepted_by_libvirt(side) {
-                Fit::All => (Verdict::Accept, Vec::new()),
-                Fit::Some => (Verdict::Accept, vec![Verdict::Reject]),
-                Fit::None => (Verdict::Reject, Vec::new()),
+            let (verdict, exception) = match self.fit_libvirt(side) {
+                Fit::All => (Verdict::Accept, None),
+                Fit::Some => (Verdict::Accept, Some(Verdict::Reject)),
+                Fit::None => (Verdict::Reject, None),
             };
-            opinions.push(Opinion {
-                decider: Decider::Libvirt {
-                    network: side.network.name.clone(),
-                    direction: side.direction,
-                    mode,
-                },
-                verdict,
-                exceptions,
-            });
-            if verdict == Verdict::Accept && side.direction == Direction::In && nobody_else {
+            let network = side.network.name.clone();
+            let decider = Decider::Libvirt {
+                network,
+                direction,
+                mode,
+            };
+            let mut judge = self.judge(decider, verdict);
+            judge.otherwise.exceptions.extend(exception);
+            judges.push(judge);
+            if verdict == Verdict::Accept && direction == Direction::In && nobody_else {
                 break;
             }
         }
-        opinions
+        judges
     }
 
-    /// What libvirt's own rules say (src/network/network_iptables.c, network_nftables.c).
-    fn is_accepted_by_libvirt(&self, side: &Side<'_, '_>) -> Fit {
+    /// How much libvirt's own rules accept (src/network/network_iptables.c, network_nftables.c).
+    fn fit_libvirt(&self, side: &Side<'_, '_>) -> Fit {
         let network = side.network;
         let is_masqueraded = self.family == Family::Ipv4 || network.masquerades_ipv6;
         let is_open = match (network.mode, side.direction) {
@@ -424,13 +415,13 @@ impl<'q> Question<'q> {
         };
         // With <forward dev='...'/> a guest's packets go by that interface, and come by it.
         let dev = network.forward_dev.as_ref();
-        let is_by_dev = dev.map_or(Fit::All, |dev| self.is_behind(side.peers, dev));
-        let is_own = self.is_in(side.guests, &nets_of(network));
-        Fit::from(is_open).min(is_own).min(is_by_dev)
+        let dev = dev.map_or(Fit::All, |dev| self.fit_interface(side.peers, dev));
+        let own = self.fit_nets(side.guests, &nets_of(network));
+        Fit::from(is_open).min(own).min(dev)
     }
 }
 
-fn is_named(named: Option<&Named>, is: &dyn Fn(&str) -> Fit) -> Fit {
+fn fit_name(named: Option<&Named>, is: &dyn Fn(&str) -> Fit) -> Fit {
     match named {
         None => Fit::All,
         Some(Named::Is(name)) => is(name),
@@ -445,14 +436,15 @@ impl Judge<'_> {
         rules.flat_map(|(rule, _)| rule.services.iter().copied())
     }
 
-    /// What it says of packets for something: the verdict of the first compiled rule that fits all of them,
-    /// and those of earlier ones that fit some.
+    /// What it says of packets for something: the verdict of the first rule that fits all of them, and
+    /// those of earlier ones that fit some.
     pub(crate) fn opinion(&self, purpose: Purpose) -> Opinion {
         let mut opinion = self.otherwise.clone();
         for (rule, ends) in &self.rules {
             let services = rule.services.iter();
-            let is_meant = one_of(services.map(|service| purpose.is_served(*service, self.family)));
-            match is_meant.min(*ends) {
+            let service =
+                one_of(services.map(|service| purpose.fit_service(*service, self.family)));
+            match service.min(*ends) {
                 Fit::None => {}
                 Fit::Some => opinion.exceptions.push(rule.verdict),
                 Fit::All => {
@@ -469,21 +461,21 @@ impl Judge<'_> {
 }
 
 impl Purpose {
-    /// Whether it is a service.
-    fn is_served(self, service: Service, of: Family) -> Fit {
+    /// How much of it is a service.
+    fn fit_service(self, service: Service, of: Family) -> Fit {
         let (Self::OfPacket(asked) | Self::OfMany(asked)) = self;
         match (service, asked) {
             (Service::Ports { protocol, ports }, Protocol::Port(wanted, port)) => {
                 Fit::from(protocol == wanted && ports.is_none_or(|ports| ports.contains(port)))
             }
             (Service::Icmp { family, kind, code }, Protocol::Icmp(wanted, with)) => {
-                let has_code = match (code, self) {
+                let by_code = match (code, self) {
                     (None, _) => Fit::All,
                     (Some(_), Self::OfMany(_)) => Fit::Some,
                     (Some(code), Self::OfPacket(_)) => Fit::from(code == with),
                 };
                 let is_kind = family == of && kind.is_none_or(|kind| kind == wanted);
-                Fit::from(is_kind).min(has_code)
+                Fit::from(is_kind).min(by_code)
             }
             _ => Fit::None,
         }

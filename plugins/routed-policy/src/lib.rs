@@ -1,5 +1,5 @@
 //! Plans the policy of a virtual network: from the `<policy>` element and the networks that are
-//! active to compiled rules, and from compiled rules to the verdict on one packet. Pure: it reads nothing and
+//! active to compiled rules, and from these to the verdict on one packet. Pure: it reads nothing and
 //! changes nothing.
 
 mod attribute;
