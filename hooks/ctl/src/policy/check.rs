@@ -110,3 +110,17 @@ fn text(found: &Found) -> String {
     }
     text + &found.listing.warnings()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{to_json, Found};
+
+    #[test]
+    fn what_json_says_stands_in_its_order() {
+        let json = to_json(&Found::default());
+        let keys: Vec<&str> = json.split('"').skip(1).step_by(2).collect();
+        let before = ["valid", "error", "network", "origin"];
+        let listing = ["clauses", "nat", "neighbors", "warnings"];
+        assert_eq!(keys, [&before[..], &listing, &["notes"]].concat());
+    }
+}
