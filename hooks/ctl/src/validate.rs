@@ -90,11 +90,11 @@ fn check(path: &Path) -> Result<Found, Error> {
         (_, "network") => {
             forwards(&root, OwnerKind::Network, &origin)?;
             HostBridge::read(&root).map_err(at)?;
-            WrittenPolicy::of(&root).map_err(at)?;
+            WrittenPolicy::find_in(&root).map_err(at)?;
             Ok(Found::Something)
         }
         (_, "group") => {
-            Group::of(&root).map_err(at)?;
+            Group::read(&root).map_err(at)?;
             Ok(Found::Something)
         }
         _ => Err(at(root.problem(format!(
@@ -150,7 +150,7 @@ fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
     if let Some(wanted) = HostBridge::read(&element).map_err(at)? {
         wanted.bridge_of(network).map_err(at)?;
     }
-    if let Some(policy) = WrittenPolicy::of(&element).map_err(at)? {
+    if let Some(policy) = WrittenPolicy::find_in(&element).map_err(at)? {
         // Groups are files of their own, and other networks are as they are when it is applied.
         let context = Context {
             networks: std::slice::from_ref(network),

@@ -170,7 +170,7 @@ pub(crate) fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Grou
     let Some(root) = element_of(paths, &path, owner)? else {
         return Err(ApplyError::NoGroup { path });
     };
-    Group::of(&root).map_err(|source| ApplyError::Policy {
+    Group::read(&root).map_err(|source| ApplyError::Policy {
         origin: Origin::File(path.display().to_string()),
         source,
     })

@@ -96,10 +96,11 @@ impl Engine<'_> {
         let owner = Owner::from(network);
         let mut found: Option<(WrittenPolicy, Origin)> = None;
         for (element, origin) in self.elements(owner, &network.name, network.metadata())? {
-            let written = WrittenPolicy::of(&element).map_err(|source| ApplyError::Policy {
-                origin: origin.clone(),
-                source,
-            })?;
+            let written =
+                WrittenPolicy::find_in(&element).map_err(|source| ApplyError::Policy {
+                    origin: origin.clone(),
+                    source,
+                })?;
             match (written, &found) {
                 (None, _) => {}
                 (Some(written), None) => found = Some((written, origin)),

@@ -26,20 +26,20 @@ impl Snapshot<'_, '_> {
             .collect())
     }
 
-    /// What the clauses of these policies have counted.
+    /// What the compiled rules of these policies have counted.
     ///
     /// # Errors
     /// [`ApplyError`] when the firewall cannot be read.
-    pub fn clause_counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
+    pub fn rule_counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
         let rulesets = rulesets.iter();
         Ok(match self.choice.firewall {
             Firewall::Iptables => {
                 let counted = self.engine.system.count_iptables(self.deadline)?;
-                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
+                rulesets.map(|ruleset| counted.counters(ruleset)).collect()
             }
             Firewall::Nftables => {
                 let counted = self.engine.system.count_nftables(self.deadline)?;
-                rulesets.map(|ruleset| counted.clauses(ruleset)).collect()
+                rulesets.map(|ruleset| counted.counters(ruleset)).collect()
             }
         })
     }

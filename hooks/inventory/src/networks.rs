@@ -157,13 +157,13 @@ impl Snapshot<'_, '_> {
                     let network = named(name, &networks)?;
                     self.check_element(Some(&root), network, &networks, origin)
                 }
-                None => Ok(WrittenPolicy::of(&root)
+                None => Ok(WrittenPolicy::find_in(&root)
                     .map_err(wrong)?
                     .map_or(Checked::NoPolicy, |policy| {
                         Checked::Written(Box::new(policy))
                     })),
             },
-            (Some(NAMESPACE), "group") => Group::of(&root).map(Checked::Group).map_err(wrong),
+            (Some(NAMESPACE), "group") => Group::read(&root).map(Checked::Group).map_err(wrong),
             _ => Err(wrong(root.problem(
                 "expected <network>, or <network> or <group> of portero's namespace",
             ))),
@@ -184,7 +184,7 @@ impl Snapshot<'_, '_> {
         origin: Origin,
     ) -> Result<Checked, ApplyError> {
         let written = element
-            .map_or(Ok(None), WrittenPolicy::of)
+            .map_or(Ok(None), WrittenPolicy::find_in)
             .map_err(|source| ApplyError::Policy {
                 origin: origin.clone(),
                 source,

@@ -113,19 +113,19 @@ impl System for Linux {
     fn count_nftables(
         &mut self,
         deadline: Deadline,
-    ) -> Result<nftables::ClauseCounters, SystemError> {
+    ) -> Result<nftables::RuleCounters, SystemError> {
         if !has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)? {
-            return Ok(nftables::ClauseCounters::default());
+            return Ok(nftables::RuleCounters::default());
         }
         let listing = list_table(Place::Policy, deadline)?;
-        nftables::ClauseCounters::read(&listing).map_err(unexpected_output)
+        nftables::RuleCounters::read(&listing).map_err(unexpected_output)
     }
 
     fn count_iptables(
         &mut self,
         deadline: Deadline,
-    ) -> Result<iptables::ClauseCounters, SystemError> {
-        let mut counted = iptables::ClauseCounters::default();
+    ) -> Result<iptables::RuleCounters, SystemError> {
+        let mut counted = iptables::RuleCounters::default();
         for program in ["iptables-save", "ip6tables-save"] {
             let listing = read(program, &["-c", "-t", Table::Filter.name()], deadline)?;
             counted.add(String::from_utf8_lossy(&listing).lines());

@@ -33,14 +33,12 @@ pub trait System {
     /// [`SystemError`] when the firewall cannot be read in time.
     fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError>;
 
-    /// Reads what the clauses of policies have counted in iptables.
+    /// Reads what the compiled rules of policies have counted in iptables.
     ///
     /// # Errors
     /// [`SystemError`] when the firewall cannot be read in time.
-    fn count_iptables(
-        &mut self,
-        deadline: Deadline,
-    ) -> Result<iptables::ClauseCounters, SystemError>;
+    fn count_iptables(&mut self, deadline: Deadline)
+        -> Result<iptables::RuleCounters, SystemError>;
 
     /// Reads what the rules of forwards have counted in iptables.
     ///
@@ -51,14 +49,12 @@ pub trait System {
         deadline: Deadline,
     ) -> Result<iptables::ForwardCounters, SystemError>;
 
-    /// Reads what the clauses of policies have counted in nftables.
+    /// Reads what the compiled rules of policies have counted in nftables.
     ///
     /// # Errors
     /// [`SystemError`] when the firewall cannot be read in time.
-    fn count_nftables(
-        &mut self,
-        deadline: Deadline,
-    ) -> Result<nftables::ClauseCounters, SystemError>;
+    fn count_nftables(&mut self, deadline: Deadline)
+        -> Result<nftables::RuleCounters, SystemError>;
 
     /// Reads the table of what guests may not pretend.
     ///

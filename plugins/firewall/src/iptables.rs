@@ -2,18 +2,18 @@
 //! the very form in which `iptables -S` prints it.
 
 mod base;
-mod clause_counters;
 mod driver;
 mod forward_counters;
 mod observed;
 mod policy;
 mod render;
+mod rule_counters;
 mod transaction;
 mod words;
 
 pub use base::{Base, LibvirtChains, Table};
-pub use clause_counters::ClauseCounters;
 pub use driver::Families;
 pub use forward_counters::ForwardCounters;
 pub use observed::{Observed, ObservedTable};
+pub use rule_counters::RuleCounters;
 pub use transaction::{change_owner, reconcile};

@@ -11,18 +11,18 @@
 //! Table `bridge portero_policy` has what guests may not pretend; iptables has nothing like it.
 
 pub(crate) mod base;
-mod clause_counters;
 mod driver;
 pub(crate) mod element;
 mod forward;
 pub(crate) mod observed;
 mod policy;
+mod rule_counters;
 mod transaction;
 pub(crate) mod write;
 
-pub use clause_counters::ClauseCounters;
 pub use element::Place;
 pub use observed::{Observed, ReadError};
+pub use rule_counters::RuleCounters;
 pub use transaction::{change_owner, reconcile, shares_elements};
 pub use write::PolicyTable;
 

@@ -1,4 +1,4 @@
-//! What nft and iptables-save print of counters comes back to the clauses that were counted.
+//! What nft and iptables-save print of counters comes back to the rules that were counted.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,18 +8,15 @@
 
 use portero_firewall::{iptables, nftables};
 use portero_model::{
-    Clause, Counter, Dnat, Family, ForwardCounter, Judged, Nets, Owner, OwnerKind, Peer, Policy,
-    PortRange, Protocol, Rule, Ruleset, Service, Verdict, Way,
+    CompiledRule, Counter, Direction, Dnat, Family, ForwardCounter, Nets, Owner, OwnerKind, Peer,
+    Policy, PortRange, Protocol, Rule, Ruleset, Service, Verdict,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-fn clause(name: &str, peers: &[&str]) -> Clause {
+fn rule(name: &str, peers: &[&str]) -> CompiledRule {
     let nets = peers.iter().map(|net| net.parse().unwrap()).collect();
-    Clause {
-        name: name.to_owned(),
-        families: Family::ALL.to_vec(),
-        guests: Nets::Any,
+    CompiledRule {
         peers: vec![Peer {
             nets: Nets::In(nets),
             ..Peer::default()
@@ -28,33 +25,31 @@ fn clause(name: &str, peers: &[&str]) -> Clause {
             protocol: Protocol::Udp,
             ports: PortRange::new(53, 53).ok(),
         }],
-        judged: Judged::Opener,
-        verdict: Verdict::Accept,
-        log: None,
+        ..CompiledRule::of_all(name.parse().unwrap(), Verdict::Accept)
     }
 }
 
-/// Three clauses that differ in addresses only, of which the last overlaps the first, and a default.
+/// Three rules that differ in addresses only, of which the last overlaps the first, and a default.
 fn ruleset() -> Ruleset {
     let owner = Owner {
         kind: OwnerKind::Network,
         uuid: Uuid::from_u128(7),
         name: "lan".to_owned(),
     };
-    let clauses = vec![
-        clause("in 1", &["10.3.0.0/24", "10.5.0.5/32"]),
-        clause("in 2", &["10.4.0.6/32"]),
-        clause("in 3", &["10.3.0.0/16"]),
-        Clause {
+    let rules = vec![
+        rule("in 1", &["10.3.0.0/24", "10.5.0.5/32"]),
+        rule("in 2", &["10.4.0.6/32"]),
+        rule("in 3", &["10.3.0.0/16"]),
+        CompiledRule {
             peers: Vec::new(),
             services: Vec::new(),
             verdict: Verdict::Drop,
-            ..clause("in default", &[])
+            ..rule("in default", &[])
         },
     ];
     let policy = Policy {
         bridge: "virbr1".to_owned(),
-        ways: BTreeMap::from([(Way::In, clauses)]),
+        rules: BTreeMap::from([(Direction::In, rules)]),
         nat: Vec::new(),
         neighbors: Vec::new(),
     };
@@ -64,10 +59,10 @@ fn ruleset() -> Ruleset {
     }
 }
 
-fn counted(of: &portero_model::Counters) -> Vec<(&str, u64, u64)> {
+fn counted(of: &portero_model::Counters) -> Vec<(String, u64, u64)> {
     let counters = of.iter();
     counters
-        .map(|((_, name), Counter { packets, bytes })| (name.as_str(), *packets, *bytes))
+        .map(|(name, Counter { packets, bytes })| (name.to_string(), *packets, *bytes))
         .collect()
 }
 
@@ -79,7 +74,7 @@ fn chain(script: &str) -> String {
 }
 
 #[test]
-fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
+fn nftables_counts_rules_that_share_one_by_their_elements() {
     let ruleset = ruleset();
     let nothing = nftables::Observed::default();
     let script = nftables::reconcile(&nothing, std::slice::from_ref(&ruleset)).unwrap();
@@ -107,19 +102,19 @@ fn nftables_counts_clauses_that_share_a_rule_by_their_elements() {
       {"rule": {"chain": "in_strange", "handle": 9, "comment": "in default", "expr": [
         {"counter": {"packets": 7, "bytes": 7}}, {"drop": null}]}}]}"#
         .replace("CHAIN", &chain);
-    let found = nftables::ClauseCounters::read(listing.as_bytes()).unwrap();
+    let found = nftables::RuleCounters::read(listing.as_bytes()).unwrap();
     assert_eq!(
-        counted(&found.clauses(&ruleset)),
+        counted(&found.counters(&ruleset)),
         [
-            ("in 1", 3, 118),
-            ("in 2", 0, 0),
-            ("in 3", 4, 200),
-            ("in default", 5, 300)
+            ("in 1".to_owned(), 3, 118),
+            ("in 2".to_owned(), 0, 0),
+            ("in 3".to_owned(), 4, 200),
+            ("in default".to_owned(), 5, 300)
         ]
     );
     // Where the chain is not, nothing is known.
-    let found = nftables::ClauseCounters::read(br#"{"nftables": []}"#).unwrap();
-    assert!(found.clauses(&ruleset).is_empty());
+    let found = nftables::RuleCounters::read(br#"{"nftables": []}"#).unwrap();
+    assert!(found.counters(&ruleset).is_empty());
 }
 
 /// An element counts who gets as far as to it.
@@ -135,7 +130,7 @@ fn services_come_before_addresses_that_count() {
 }
 
 #[test]
-fn iptables_counts_the_rules_of_a_clause_in_both_families() {
+fn iptables_counts_a_rule_in_both_families() {
     let ruleset = ruleset();
     let chain = iptables::Base::In.owner_chain(&ruleset.owner);
     // As iptables-save 1.8.9 prints it.
@@ -151,20 +146,20 @@ fn iptables_counts_the_rules_of_a_clause_in_both_families() {
          COMMIT\n"
     );
     let v6 = format!("[1:72] -A {chain} -m comment --comment \"in default\" -j DROP\n");
-    let mut found = iptables::ClauseCounters::default();
+    let mut found = iptables::RuleCounters::default();
     found.add(v4.lines());
     found.add(v6.lines());
     assert_eq!(
-        counted(&found.clauses(&ruleset)),
+        counted(&found.counters(&ruleset)),
         [
-            ("in 1", 3, 118),
-            ("in 2", 0, 0),
-            ("in 3", 0, 0),
-            ("in default", 6, 372)
+            ("in 1".to_owned(), 3, 118),
+            ("in 2".to_owned(), 0, 0),
+            ("in 3".to_owned(), 0, 0),
+            ("in default".to_owned(), 6, 372)
         ]
     );
-    assert!(iptables::ClauseCounters::default()
-        .clauses(&ruleset)
+    assert!(iptables::RuleCounters::default()
+        .counters(&ruleset)
         .is_empty());
 }
 

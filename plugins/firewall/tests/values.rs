@@ -4,8 +4,8 @@
 use ipnet::IpNet;
 use portero_firewall::{Firewall, Tool};
 use portero_model::{
-    Claim, Counter, Family, Named, Nets, Origin, Owner, OwnerKind, PortRange, Protocol, Rule,
-    Ruleset, Service, TimeUnit, Verdict, Way,
+    Claim, Counter, Direction, Family, Nets, Origin, Owner, OwnerKind, Policy, PortRange, Protocol,
+    Rule, RuleName, Ruleset, Service, TimeUnit, Verdict,
 };
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -91,38 +91,41 @@ fn protocols_have_the_numbers_and_names_of_everybody() {
 }
 
 #[test]
-fn addresses_fit_networks_or_the_rest() {
-    let (inside, outside) = (address("10.1.2.3"), address("10.2.2.3"));
-    let some = nets(&["10.1.0.0/16", "fd00::/64"]);
-    let fits = |nets: &Nets| (nets.contains(inside), nets.contains(outside));
-    assert_eq!(fits(&Nets::Any), (true, true));
-    assert_eq!(fits(&Nets::In(some.clone())), (true, false));
-    assert_eq!(fits(&Nets::NotIn(some.clone())), (false, true));
-    assert!(Nets::Any.is_any() && !Nets::In(some).is_any());
-}
-
-#[test]
 fn networks_of_one_family_are_joined_and_all_or_none_of_them_is_said_plainly() {
     use Family::{Ipv4, Ipv6};
     let halves = nets(&["10.1.128.0/17", "10.1.0.0/17", "10.3.0.0/16"]);
     let joined = nets(&["10.1.0.0/16", "10.3.0.0/16"]);
-    assert_eq!(Nets::Any.of(Ipv4), Some(Nets::Any));
+    assert!(Nets::Any.is_any() && !Nets::In(joined.clone()).is_any());
+    assert_eq!(Nets::Any.only(Ipv4), Some(Nets::Any));
     assert_eq!(
-        Nets::In(halves.clone()).of(Ipv4),
+        Nets::In(halves.clone()).only(Ipv4),
         Some(Nets::In(joined.clone()))
     );
     assert_eq!(
-        Nets::NotIn(halves.clone()).of(Ipv4),
+        Nets::NotIn(halves.clone()).only(Ipv4),
         Some(Nets::NotIn(joined))
     );
     // Nobody of the other family is in these, and everybody is in none of them.
-    assert_eq!(Nets::In(halves.clone()).of(Ipv6), None);
-    assert_eq!(Nets::NotIn(halves).of(Ipv6), Some(Nets::Any));
+    assert_eq!(Nets::In(halves.clone()).only(Ipv6), None);
+    assert_eq!(Nets::NotIn(halves).only(Ipv6), Some(Nets::Any));
     let all = nets(&["0.0.0.0/1", "128.0.0.0/1"]);
-    assert_eq!(Nets::In(all.clone()).of(Ipv4), Some(Nets::Any));
-    assert_eq!(Nets::NotIn(all).of(Ipv4), None);
+    assert_eq!(Nets::In(all.clone()).only(Ipv4), Some(Nets::Any));
+    assert_eq!(Nets::NotIn(all).only(Ipv4), None);
     let two = nets(&["10.1.0.0/16", "fd00::/64"]);
-    assert_eq!(Nets::In(two).of(Ipv6), Some(Nets::In(nets(&["fd00::/64"]))));
+    assert_eq!(
+        Nets::In(two).only(Ipv6),
+        Some(Nets::In(nets(&["fd00::/64"])))
+    );
+}
+
+/// Records of a version before are read after an upgrade.
+#[test]
+fn policies_stay_in_records_as_they_are() {
+    let record = r#"{"bridge":"virbr1","ways":{"out":[{"name":"out default","families":["ipv4","ipv6"],"judged":"opener","verdict":"reject"}],"to-host":[{"name":"host 2","families":["ipv6"],"guests":{"in":["fd00::/64"]},"judged":"every-packet","verdict":"accept"}]},"nat":[],"neighbors":[]}"#;
+    let policy: Policy = serde_json::from_str(record).expect("a record");
+    assert_eq!(serde_json::to_string(&policy).expect("JSON"), record);
+    let rules = &policy.rules[&Direction::ToHost];
+    assert_eq!(rules[0].name.number(), Some(2));
 }
 
 #[test]
@@ -286,8 +289,11 @@ fn firewalls_have_the_programs_that_change_them() {
 
 #[test]
 fn words_of_policies_are_those_of_the_grammar() {
-    assert_eq!(Way::ALL.map(Way::name), ["out", "in", "host", "fromhost"]);
-    let from_guests = Way::ALL.map(Way::is_from_guests);
+    assert_eq!(
+        Direction::ALL.map(Direction::name),
+        ["out", "in", "host", "fromhost"]
+    );
+    let from_guests = Direction::ALL.map(Direction::is_from_guests);
     assert_eq!(from_guests, [true, false, true, false]);
     let verdicts = [Verdict::Accept, Verdict::Drop, Verdict::Reject];
     assert_eq!(verdicts.map(Verdict::name), ["accept", "drop", "reject"]);
@@ -300,13 +306,29 @@ fn words_of_policies_are_those_of_the_grammar() {
         ["second", "minute", "hour", "day"]
     );
     assert_eq!(TimeUnit::ALL.map(TimeUnit::seconds), [1, 60, 3600, 86_400]);
-    let (is, is_not) = (Named::Is("a".to_owned()), Named::IsNot("a".to_owned()));
-    for (name, fits) in [(Some("a"), true), (Some("b"), false), (None, false)] {
-        assert_eq!(
-            (is.fits(name), is_not.fits(name)),
-            (fits, !fits),
-            "{name:?}"
-        );
+    let names = [
+        "in 3",
+        "out default",
+        "out foreign",
+        "host antispoof",
+        "host services",
+    ];
+    for name in names {
+        let read: RuleName = name.parse().expect("a name");
+        assert_eq!(read.to_string(), name);
+        assert_eq!(read.number(), (name == "in 3").then_some(3));
+    }
+    for other in [
+        "in",
+        "in +3",
+        "in 03",
+        "replies",
+        "log in 3",
+        "up 3",
+        "in 1 to in 3",
+    ] {
+        let error = other.parse::<RuleName>().expect_err("no name");
+        assert!(error.to_string().contains(other), "{error}");
     }
     let ports = Service::Ports {
         protocol: Protocol::Tcp,

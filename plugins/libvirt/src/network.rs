@@ -48,6 +48,19 @@ pub enum ForwardMode {
 }
 
 impl ForwardMode {
+    /// Its name: libvirt's, where there is one.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Isolated => "isolated",
+            Self::Nat => "nat",
+            Self::Route => "route",
+            Self::Open => "open",
+            Self::Bridge => "bridge",
+            Self::Direct => "direct",
+        }
+    }
+
     /// Whether the host itself routes to the network's guests.
     #[must_use]
     pub fn is_routed_by_host(self) -> bool {
@@ -134,6 +147,13 @@ impl Network {
             _ => &root,
         };
         Self::from_element(network).ok()
+    }
+
+    /// Whether this is the name of its bridge.
+    #[must_use]
+    pub fn has_bridge(&self, name: &str) -> bool {
+        let bridge = self.bridge.as_ref();
+        bridge.is_some_and(|bridge| bridge.as_str() == name)
     }
 
     /// Reads a `<network>` as it is given to `virsh net-define`: libvirt finds a UUID, here the nil

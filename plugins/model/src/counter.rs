@@ -1,6 +1,6 @@
-//! How often the clauses of a policy have fitted.
+//! How often the compiled rules of a policy have fitted.
 
-use crate::Way;
+use crate::RuleName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,9 +15,8 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-/// The counter of each clause, by its way and its name; clauses on a way that is not in the firewall
-/// have none.
-pub type Counters = BTreeMap<(Way, String), Counter>;
+/// The counter of each compiled rule; those of a direction that is not in the firewall have none.
+pub type Counters = BTreeMap<RuleName, Counter>;
 
 /// What was counted of a forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub struct ForwardCounter {
 impl Counter {
     /// Reads nft's JSON, `{"packets": 1, "bytes": 60}`; nothing when it is something else.
     #[must_use]
-    pub fn read(json: &Value) -> Option<Self> {
+    pub fn from_json(json: &Value) -> Option<Self> {
         Self::deserialize(json).ok()
     }
 }

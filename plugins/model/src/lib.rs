@@ -21,8 +21,8 @@ pub use guards::{Guards, Spoof, Tap};
 pub use owner::{Origin, Owner, OwnerKind};
 pub use pending::Pending;
 pub use policy::{
-    Clause, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy, Service, TimeUnit,
-    Verdict, Way,
+    CompiledRule, Direction, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
+    RuleName, RuleNameError, RuleSource, Service, TimeUnit, Verdict,
 };
 pub use port::{PortError, PortRange, Protocol};
 pub use rule::{Rule, Ruleset};

@@ -7,25 +7,37 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 /// The policy of one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// The network's bridge: what its packets are known by.
     pub bridge: String,
-    /// What is said of packets on each way, the first that fits decides; a way of which nothing is
-    /// said is left out.
-    pub ways: BTreeMap<Way, Vec<Clause>>,
+    /// What is said of packets of each direction, the first that fits decides; a direction of which
+    /// nothing is said is left out.
+    #[serde(rename = "ways")]
+    pub rules: BTreeMap<Direction, Vec<CompiledRule>>,
     /// What happens to the addresses of its guests' connections.
     pub nat: Vec<Nat>,
     /// Addresses that the host answers for on its other interfaces.
     pub neighbors: Vec<Neighbor>,
 }
 
-/// A way that packets take to a network's guests or from them.
+impl Policy {
+    /// What is said of packets of a direction, in the order in which it is asked: what looks at each
+    /// packet comes first.
+    pub fn in_order(&self, direction: Direction) -> impl Iterator<Item = &CompiledRule> {
+        let rules = self.rules.get(&direction).map_or(&[][..], Vec::as_slice);
+        let order = [Judged::EveryPacket, Judged::Opener].into_iter();
+        order.flat_map(move |judged| CompiledRule::judging(rules, judged))
+    }
+}
+
+/// Where packets go, seen from a network's guests, and whether through the host or to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum Direction {
     /// From guests, through the host.
     Out,
     /// To guests, through the host.
@@ -36,7 +48,7 @@ pub enum Way {
     FromHost,
 }
 
-impl Way {
+impl Direction {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Out, Self::In, Self::ToHost, Self::FromHost];
 
@@ -58,11 +70,121 @@ impl Way {
     }
 }
 
-/// What is done with the packets that fit.
+/// What a compiled rule is known by, in comments, counters and logs: `in 3`, `out default`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct RuleName {
+    /// Which packets it is about.
+    pub direction: Direction,
+    /// What it is made of.
+    pub source: RuleSource,
+}
+
+/// What a compiled rule is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleSource {
+    /// A `<rule>`: which of its policy, counted from 1 in document order.
+    Rule(usize),
+    /// `<default>`, or the mode.
+    Default,
+    /// What a default that accepts leaves over: addresses that are not the network's.
+    Foreign,
+    /// `<antispoof ip='yes'/>`.
+    Antispoof,
+    /// What every network's guests may ask of the host.
+    Services,
+}
+
+impl fmt::Display for RuleSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(number) => number.fmt(formatter),
+            Self::Default => formatter.write_str("default"),
+            Self::Foreign => formatter.write_str("foreign"),
+            Self::Antispoof => formatter.write_str("antispoof"),
+            Self::Services => formatter.write_str("services"),
+        }
+    }
+}
+
+impl RuleName {
+    /// A name.
+    #[must_use]
+    pub fn new(direction: Direction, source: RuleSource) -> Self {
+        Self { direction, source }
+    }
+
+    /// Which `<rule>` of the policy it is of, counted from 1; nothing where it is of none.
+    #[must_use]
+    pub fn number(self) -> Option<usize> {
+        match self.source {
+            RuleSource::Rule(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.direction.name(), self.source)
+    }
+}
+
+/// What is no compiled rule's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not a name of a compiled rule, expected one as 'in 3' or 'out default'", found.escape_debug())]
+pub struct RuleNameError {
+    /// What was given.
+    pub found: String,
+}
+
+impl FromStr for RuleName {
+    type Err = RuleNameError;
+
+    fn from_str(text: &str) -> Result<Self, RuleNameError> {
+        let read = || {
+            let (direction, word) = text.split_once(' ')?;
+            let direction = Direction::ALL
+                .into_iter()
+                .find(|known| known.name() == direction)?;
+            let source = match word {
+                "default" => RuleSource::Default,
+                "foreign" => RuleSource::Foreign,
+                "antispoof" => RuleSource::Antispoof,
+                "services" => RuleSource::Services,
+                number => RuleSource::Rule(number.parse().ok()?),
+            };
+            let name = Self { direction, source };
+            // Rust reads `+3` and `03` too.
+            (name.to_string() == text).then_some(name)
+        };
+        read().ok_or_else(|| RuleNameError {
+            found: text.to_owned(),
+        })
+    }
+}
+
+impl TryFrom<String> for RuleName {
+    type Error = RuleNameError;
+
+    fn try_from(text: String) -> Result<Self, RuleNameError> {
+        text.parse()
+    }
+}
+
+impl From<RuleName> for String {
+    fn from(name: RuleName) -> Self {
+        name.to_string()
+    }
+}
+
+/// A rule with every name resolved: what is done with the packets that fit. A `<rule>` becomes one for
+/// each direction that it is about; defaults and antispoof become some too. For people, and in JSON, it
+/// is a clause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Clause {
-    /// What it is known by: `in 3`, `out default`.
-    pub name: String,
+pub struct CompiledRule {
+    /// What it is known by.
+    pub name: RuleName,
     /// Families it is about; never empty.
     pub families: Vec<Family>,
     /// The guest's address.
@@ -83,7 +205,29 @@ pub struct Clause {
     pub log: Option<LogRate>,
 }
 
-/// Which packets a clause is asked about.
+impl CompiledRule {
+    /// What is done with whatever opens a connection.
+    #[must_use]
+    pub fn of_all(name: RuleName, verdict: Verdict) -> Self {
+        Self {
+            name,
+            families: Family::ALL.to_vec(),
+            guests: Nets::Any,
+            peers: Vec::new(),
+            services: Vec::new(),
+            judged: Judged::Opener,
+            verdict,
+            log: None,
+        }
+    }
+
+    /// Those of some compiled rules that are asked about these packets.
+    pub fn judging(rules: &[Self], judged: Judged) -> impl Iterator<Item = &Self> {
+        rules.iter().filter(move |rule| rule.judged == judged)
+    }
+}
+
+/// Which packets a compiled rule is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Judged {
@@ -143,20 +287,10 @@ impl Nets {
         *self == Self::Any
     }
 
-    /// Whether an address fits.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match self {
-            Self::Any => true,
-            Self::In(nets) => nets.iter().any(|net| net.contains(&address)),
-            Self::NotIn(nets) => !nets.iter().any(|net| net.contains(&address)),
-        }
-    }
-
     /// The part of one family; nothing when no address of it fits. A network of all addresses is
     /// none: neither firewall would print it.
     #[must_use]
-    pub fn of(&self, family: Family) -> Option<Self> {
+    pub fn only(&self, family: Family) -> Option<Self> {
         let (Self::In(nets) | Self::NotIn(nets)) = self else {
             return Some(Self::Any);
         };
@@ -198,17 +332,6 @@ pub enum Named {
     Is(String),
     /// Any other.
     IsNot(String),
-}
-
-impl Named {
-    /// Whether a name fits; where there is none, only "any other" does.
-    #[must_use]
-    pub fn fits(&self, name: Option<&str>) -> bool {
-        match self {
-            Self::Is(wanted) => name == Some(wanted),
-            Self::IsNot(wanted) => name != Some(wanted),
-        }
-    }
 }
 
 /// What a connection is for.

@@ -1,14 +1,14 @@
-//! From a written policy and the networks that are active to clauses for the firewall.
+//! From a written policy and the networks that are active to compiled rules for the firewall.
 
 use crate::context::Context;
 use crate::grammar::MAC_OF_RECEIVER;
 use crate::resolve::resolve;
-use crate::{Direction, Mode, WrittenNeighbor, WrittenPolicy, WrittenRule};
+use crate::{Mode, WrittenDirection, WrittenNeighbor, WrittenPolicy, WrittenRule};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, Network};
 use portero_model::{
-    Clause, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,
-    Protocol, Service, TimeUnit, Verdict, Way,
+    CompiledRule, Direction, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets,
+    Peer, Policy, PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict,
 };
 use portero_xml::Problem;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ const HOST_SERVICES: [(Protocol, u16); 4] = [
 /// solicitation, neighbour solicitation and advertisement (RFC 4861).
 const NEIGHBOR_TYPES: [u8; 7] = [130, 131, 132, 133, 135, 136, 143];
 
-/// Turns a network's policy into clauses.
+/// Turns a network's policy into compiled rules.
 ///
 /// # Errors
 /// [`Problem`] at what cannot be had on this network, or not now.
@@ -55,15 +55,13 @@ pub fn compile(
         reason,
     };
     let of_policy = |reason: String| problem(written.line, "policy", reason);
-    let bridge = match (&network.bridge, network.mode.is_routed_by_host()) {
-        (Some(bridge), true) => bridge.to_string(),
-        _ => {
-            return Err(of_policy(format!(
-                "guests of network '{}' are not behind this host, expected a network with forward \
-                 mode nat, route or open, or an isolated one",
-                network.name
-            )))
-        }
+    let is_behind = network.mode.is_routed_by_host();
+    let Some(bridge) = network.bridge.as_ref().filter(|_| is_behind) else {
+        return Err(of_policy(format!(
+            "guests of network '{}' are not behind this host, expected a network with forward mode \
+             nat, route or open, or an isolated one",
+            network.name
+        )));
     };
     if written.mode.is_some() && network.mode != ForwardMode::Open {
         return Err(of_policy(
@@ -81,7 +79,7 @@ pub fn compile(
         written,
         dev: dev.map(|dev| dev.to_string()),
         nets: nets_of(network),
-        ways: BTreeMap::new(),
+        rules: BTreeMap::new(),
         nat: Vec::new(),
         warnings: Vec::new(),
     };
@@ -117,24 +115,18 @@ pub fn compile(
         nets: IpNet::aggregate(&compiler.nets),
         taps: BTreeSet::new(),
     });
-    let mut ways = compiler.ways;
-    ways.retain(|_, clauses| !clauses.is_empty());
+    let mut rules = compiler.rules;
+    rules.retain(|_, rules| !rules.is_empty());
     Ok(Compiled {
         policy: Policy {
-            bridge,
-            ways,
+            bridge: bridge.to_string(),
+            rules,
             nat: compiler.nat,
             neighbors,
         },
         guards,
         warnings: compiler.warnings,
     })
-}
-
-/// Which rule of its policy a clause is, by the clause's name; nothing for a default.
-#[must_use]
-pub fn rule_of_clause(name: &str) -> Option<usize> {
-    name.rsplit(' ').next()?.parse().ok()
 }
 
 /// Whether every network's guests may use a service of the host, whatever its policy is.
@@ -147,7 +139,7 @@ pub fn is_host_service(service: &Service) -> bool {
 fn host_services() -> impl Iterator<Item = Service> {
     let ports = HOST_SERVICES.map(|(protocol, port)| Service::Ports {
         protocol,
-        ports: portero_model::PortRange::new(port, port).ok(),
+        ports: PortRange::new(port, port).ok(),
     });
     let neighbors = NEIGHBOR_TYPES.map(|kind| Service::Icmp {
         family: Family::Ipv6,
@@ -172,7 +164,7 @@ struct Compiler<'a> {
     /// The one interface that libvirt lets its guests use.
     dev: Option<String>,
     nets: Vec<IpNet>,
-    ways: BTreeMap<Way, Vec<Clause>>,
+    rules: BTreeMap<Direction, Vec<CompiledRule>>,
     nat: Vec<Nat>,
     warnings: Vec<String>,
 }
@@ -188,26 +180,22 @@ impl Compiler<'_> {
         }
     }
 
-    fn add(&mut self, way: Way, clause: Clause) {
-        self.ways.entry(way).or_default().push(clause);
+    fn add(&mut self, rule: CompiledRule) {
+        let rules = self.rules.entry(rule.name.direction).or_default();
+        rules.push(rule);
     }
 
-    fn log(&self, name: &str, rate: Option<(u32, TimeUnit)>) -> Option<LogRate> {
+    fn log(&self, name: RuleName, rate: Option<(u32, TimeUnit)>) -> Option<LogRate> {
         let (lines, unit) = rate?;
         // The name of the network gives way to that of the rule.
         let end = format!(" {name}: ");
         let room = LOG_PREFIX_LIMIT.saturating_sub("portero ".len() + end.len());
-        let network: String = self
-            .network
-            .name
-            .as_str()
-            .chars()
-            .take(room)
-            .map(|character| match character {
-                'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => character,
-                _ => '_',
-            })
-            .collect();
+        let plain = |character: char| match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => character,
+            _ => '_',
+        };
+        let network = self.network.name.as_str().chars();
+        let network: String = network.take(room).map(plain).collect();
         Some(LogRate {
             prefix: format!("portero {network}{end}"),
             lines,
@@ -229,7 +217,7 @@ impl Compiler<'_> {
         let (peers, services) = (&resolved.peers, &rule.services);
         let is_possible = |family: &Family| {
             (services.is_empty() || services.iter().any(|service| service.is_of(*family)))
-                && (peers.is_empty() || peers.iter().any(|peer| peer.nets.of(*family).is_some()))
+                && (peers.is_empty() || peers.iter().any(|peer| peer.nets.only(*family).is_some()))
         };
         if !families.iter().any(is_possible) {
             return Err(
@@ -237,35 +225,32 @@ impl Compiler<'_> {
             );
         }
         let tells_by_mac = peers.iter().any(|peer| peer.mac.is_some());
-        if tells_by_mac && rule.direction != Direction::In {
+        if tells_by_mac && rule.direction != WrittenDirection::In {
             return Err(MAC_OF_RECEIVER.to_owned());
         }
-        let clause = |way: Way, peers: Vec<Peer>, log: Option<LogRate>| Clause {
-            name: format!("{} {}", way.name(), rule.number),
-            families: families.clone(),
-            guests: Nets::Any,
-            peers,
-            services: rule.services.clone(),
-            judged: rule.judged,
-            verdict: rule.verdict,
-            log,
-        };
-        let mut ways = Vec::new();
-        if rule.peers.is_empty() || !resolved.peers.is_empty() {
-            ways.extend(rule.direction.is_out().then_some(Way::Out));
-            ways.extend(rule.direction.is_in().then_some(Way::In));
-        }
-        if resolved.host {
-            ways.extend(rule.direction.is_out().then_some(Way::ToHost));
-            ways.extend(rule.direction.is_in().then_some(Way::FromHost));
-        }
-        for way in ways {
-            let peers = match way {
-                Way::In | Way::Out => resolved.peers.clone(),
-                Way::ToHost | Way::FromHost => Vec::new(),
+        let is_through = rule.peers.is_empty() || !peers.is_empty();
+        for direction in Direction::ALL {
+            let is_towards = if direction.is_from_guests() {
+                rule.direction.is_out()
+            } else {
+                rule.direction.is_in()
             };
-            let log = self.log(&format!("{} {}", way.name(), rule.number), rule.log);
-            self.add(way, clause(way, peers, log));
+            let (is_meant, peers) = match direction {
+                Direction::In | Direction::Out => (is_through, peers.clone()),
+                Direction::ToHost | Direction::FromHost => (resolved.host, Vec::new()),
+            };
+            if !is_towards || !is_meant {
+                continue;
+            }
+            let name = RuleName::new(direction, RuleSource::Rule(rule.number));
+            self.add(CompiledRule {
+                families: families.clone(),
+                peers,
+                services: services.clone(),
+                judged: rule.judged,
+                log: self.log(name, rule.log),
+                ..CompiledRule::of_all(name, rule.verdict)
+            });
         }
         self.keep_sources(rule, context)
     }
@@ -315,36 +300,22 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn simple(&self, name: &str, guests: Nets, verdict: Verdict) -> Clause {
-        Clause {
-            name: name.to_owned(),
-            families: Family::ALL.to_vec(),
-            guests,
-            peers: Vec::new(),
-            services: Vec::new(),
-            judged: Judged::Opener,
-            verdict,
-            log: None,
-        }
-    }
-
     /// What happens to packets that no rule speaks of.
     fn defaults(&mut self) {
         let mode = self.mode();
-        let by_mode = |way: Way| match (mode, way) {
-            (ForwardMode::Nat, Way::Out) | (ForwardMode::Route, _) => Verdict::Accept,
-            (ForwardMode::Nat | ForwardMode::Isolated, _) => Verdict::Reject,
+        let by_mode = |direction: Direction| match (mode, direction) {
+            (ForwardMode::Isolated, _) | (ForwardMode::Nat, Direction::In) => Verdict::Reject,
             _ => Verdict::Accept,
         };
         let asked = [
-            (Way::Out, self.written.default_out),
-            (Way::In, self.written.default_in),
+            (Direction::Out, self.written.default_out),
+            (Direction::In, self.written.default_in),
         ];
         let is_open = mode == ForwardMode::Open;
-        for (way, asked) in asked {
-            let verdict = asked.unwrap_or_else(|| by_mode(way));
-            let name = format!("{} default", way.name());
-            let log = self.log(&name, self.written.default_log());
+        for (direction, asked) in asked {
+            let verdict = asked.unwrap_or_else(|| by_mode(direction));
+            let default = RuleName::new(direction, RuleSource::Default);
+            let log = self.log(default, self.written.default_log());
             // Open to guests' own addresses, as libvirt is.
             let guests = match verdict {
                 Verdict::Accept if !is_open => Nets::In(self.nets.clone()),
@@ -352,7 +323,7 @@ impl Compiler<'_> {
             };
             let is_guarded = guests != Nets::Any;
             let is_needed = verdict != Verdict::Accept || is_guarded || log.is_some();
-            if !is_needed && !self.ways.contains_key(&way) {
+            if !is_needed && !self.rules.contains_key(&direction) {
                 continue;
             }
             // Nor does it open what libvirt leaves closed with <forward dev='...'/>.
@@ -361,32 +332,31 @@ impl Compiler<'_> {
                 interface: Some(Named::Is(dev)),
                 ..Peer::default()
             });
-            let clause = Clause {
+            self.add(CompiledRule {
                 log,
+                guests,
                 peers: peers.into_iter().collect(),
-                ..self.simple(&name, guests, verdict)
-            };
-            self.add(way, clause);
+                ..CompiledRule::of_all(default, verdict)
+            });
             if is_guarded {
-                let name = format!("{} foreign", way.name());
-                self.add(way, self.simple(&name, Nets::Any, Verdict::Reject));
+                let foreign = RuleName::new(direction, RuleSource::Foreign);
+                self.add(CompiledRule::of_all(foreign, Verdict::Reject));
             }
         }
         let verdict = self.written.default_host.unwrap_or(Verdict::Accept);
         if verdict == Verdict::Accept {
             return;
         }
-        let services = Clause {
+        let services = RuleName::new(Direction::ToHost, RuleSource::Services);
+        self.add(CompiledRule {
             services: host_services().collect(),
-            ..self.simple("host services", Nets::Any, Verdict::Accept)
-        };
-        self.add(Way::ToHost, services);
-        let log = self.log("host default", self.written.default_log());
-        let clause = Clause {
-            log,
-            ..self.simple("host default", Nets::Any, verdict)
-        };
-        self.add(Way::ToHost, clause);
+            ..CompiledRule::of_all(services, Verdict::Accept)
+        });
+        let default = RuleName::new(Direction::ToHost, RuleSource::Default);
+        self.add(CompiledRule {
+            log: self.log(default, self.written.default_log()),
+            ..CompiledRule::of_all(default, verdict)
+        });
     }
 
     /// Guests send with their network's addresses only, here as far as the host routes what they
@@ -396,25 +366,24 @@ impl Compiler<'_> {
         if !self.written.antispoof.ip {
             return;
         }
-        let drop = |name: &str, nets: Vec<IpNet>| Clause {
-            judged: Judged::EveryPacket,
-            ..self.simple(name, Nets::NotIn(nets), Verdict::Drop)
-        };
-        let to_host = [
-            self.nets.clone(),
-            vec![
-                IpNet::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-                IpNet::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-                IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
-            ],
-        ]
-        .concat();
-        let clauses = [
-            (Way::Out, drop("out antispoof", self.nets.clone())),
-            (Way::ToHost, drop("host antispoof", to_host)),
+        let unspecified = [
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         ];
-        for (way, clause) in clauses {
-            self.add(way, clause);
+        let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+        let mut to_host = self.nets.clone();
+        to_host.extend(unspecified.map(IpNet::from));
+        to_host.push(IpNet::new_assert(IpAddr::V6(link_local), 10));
+        for (direction, nets) in [
+            (Direction::Out, self.nets.clone()),
+            (Direction::ToHost, to_host),
+        ] {
+            let antispoof = RuleName::new(direction, RuleSource::Antispoof);
+            self.add(CompiledRule {
+                judged: Judged::EveryPacket,
+                guests: Nets::NotIn(nets),
+                ..CompiledRule::of_all(antispoof, Verdict::Drop)
+            });
         }
     }
 
@@ -424,6 +393,7 @@ impl Compiler<'_> {
             return Ok(());
         }
         let nat = self.written.nat;
+        let mut unused = nat.addresses;
         for from in self.nets.clone() {
             let family = Family::of(from.addr());
             if family == Family::Ipv6 && !nat.ipv6 {
@@ -432,22 +402,13 @@ impl Compiler<'_> {
             let addresses = nat
                 .addresses
                 .filter(|(first, _)| Family::of(*first) == family);
+            unused = unused.filter(|_| addresses.is_none());
             self.nat.push(Nat::Masquerade {
                 from,
                 addresses,
                 ports: nat.ports,
             });
         }
-        let takes_them = |nat: &Nat| {
-            matches!(
-                nat,
-                Nat::Masquerade {
-                    addresses: Some(_),
-                    ..
-                }
-            )
-        };
-        let unused = nat.addresses.filter(|_| !self.nat.iter().any(takes_them));
         match unused {
             Some((first, _)) => Err(format!(
                 "the addresses from {first} on are of a family that is not masqueraded"
@@ -467,14 +428,10 @@ impl Compiler<'_> {
         } else {
             &written.addresses
         };
-        let is_own = |address: &IpAddr| {
-            self.network
-                .subnets
-                .iter()
-                .any(|subnet| subnet.address == *address)
-        };
+        let own = self.network.subnets.iter();
+        let own: Vec<IpAddr> = own.map(|subnet| subnet.address).collect();
         for address in addresses {
-            if is_own(address) || !self.nets.iter().any(|net| net.contains(address)) {
+            if own.contains(address) || !self.nets.iter().any(|net| net.contains(address)) {
                 return Err(format!("{address} cannot be a guest's of this network"));
             }
         }

@@ -4,7 +4,9 @@
 use crate::attribute::{address, is_yes, number, optional, ports, required, verdict, word};
 use crate::peer::{PeerTarget, WrittenPeer};
 use portero_libvirt::InterfaceName;
-use portero_model::{Family, Judged, PortRange, Protocol, Service, Spoof, TimeUnit, Verdict};
+use portero_model::{
+    Family, Judged, PortRange, Protocol, RuleName, Service, Spoof, TimeUnit, Verdict,
+};
 use portero_xml::{Element, Problem, NAMESPACE};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -74,7 +76,7 @@ impl Antispoof {
 
 /// Which packets a rule is about, seen from the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum WrittenDirection {
     /// Those to it.
     In,
     /// Those from it.
@@ -83,7 +85,7 @@ pub enum Direction {
     Inout,
 }
 
-impl Direction {
+impl WrittenDirection {
     /// Whether packets to the guest are meant.
     #[must_use]
     pub fn is_in(self) -> bool {
@@ -105,7 +107,7 @@ pub struct WrittenRule {
     /// What is done.
     pub verdict: Verdict,
     /// Which packets it is about.
-    pub direction: Direction,
+    pub direction: WrittenDirection,
     /// Lower ones come first, -1000 to 1000.
     pub priority: i64,
     /// The family; both when absent.
@@ -170,7 +172,7 @@ impl WrittenPolicy {
     ///
     /// # Errors
     /// [`Problem`] at the first element or attribute that is not as the grammar has it.
-    pub fn of(root: &Element) -> Result<Option<Self>, Problem> {
+    pub fn find_in(root: &Element) -> Result<Option<Self>, Problem> {
         let is_policy = |element: &&Element| {
             (element.namespace(), element.name()) == (Some(NAMESPACE), "policy")
         };
@@ -251,6 +253,13 @@ impl WrittenPolicy {
         Ok(())
     }
 
+    /// The rule that a compiled rule is made of.
+    #[must_use]
+    pub fn rule(&self, name: RuleName) -> Option<&WrittenRule> {
+        let mut rules = self.rules.iter();
+        rules.find(|rule| name.number() == Some(rule.number))
+    }
+
     /// The rate at which defaults are logged, if they are.
     #[must_use]
     pub fn default_log(&self) -> Option<(u32, TimeUnit)> {
@@ -282,9 +291,9 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
     ])?;
     element.expect_elements()?;
     let directions = [
-        ("in", Direction::In),
-        ("out", Direction::Out),
-        ("inout", Direction::Inout),
+        ("in", WrittenDirection::In),
+        ("out", WrittenDirection::Out),
+        ("inout", WrittenDirection::Inout),
     ];
     let families = [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
     // nwfilter knows true and 1, false and 0.
@@ -322,7 +331,7 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
     for child in element.children() {
         match (child.namespace(), child.name()) {
             (Some(NAMESPACE), "peer") => {
-                let peer = WrittenPeer::of(child)?;
+                let peer = WrittenPeer::read(child)?;
                 check_peer(&rule, &peer).map_err(|reason| child.problem(reason))?;
                 rule.peers.push(peer);
             }
@@ -351,7 +360,7 @@ pub(crate) const MAC_OF_RECEIVER: &str =
     "a MAC address is seen of whoever sends, expected direction='in' of the rule";
 
 fn check_peer(rule: &WrittenRule, peer: &WrittenPeer) -> Result<(), &'static str> {
-    if matches!(peer.target, PeerTarget::Mac(_)) && rule.direction != Direction::In {
+    if matches!(peer.target, PeerTarget::Mac(_)) && rule.direction != WrittenDirection::In {
         return Err(MAC_OF_RECEIVER);
     }
     if peer.keeps_sources

@@ -14,7 +14,7 @@ impl Group {
     ///
     /// # Errors
     /// [`Problem`] at an element or attribute that is not as the grammar has it.
-    pub fn of(root: &Element) -> Result<Self, Problem> {
+    pub fn read(root: &Element) -> Result<Self, Problem> {
         check_root(root, "group")?;
         root.only_attributes(&[])?;
         root.expect_elements()?;
@@ -22,7 +22,7 @@ impl Group {
             if (child.namespace(), child.name()) != (Some(NAMESPACE), "peer") {
                 return Err(child.problem("not known in a group, expected <peer>"));
             }
-            let peer = WrittenPeer::of(child)?;
+            let peer = WrittenPeer::read(child)?;
             if peer.is_negated || peer.keeps_sources {
                 return Err(child.problem(
                     "match and nat belong to the rule that names the group, expected neither here",

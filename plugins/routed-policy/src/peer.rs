@@ -41,7 +41,7 @@ impl WrittenPeer {
     ///
     /// # Errors
     /// [`Problem`] at an attribute that is not as the grammar has it.
-    pub(crate) fn of(element: &Element) -> Result<Self, Problem> {
+    pub(crate) fn read(element: &Element) -> Result<Self, Problem> {
         let known: Vec<&str> = KINDS
             .into_iter()
             .chain(["prefix", "match", "nat"])

@@ -35,11 +35,8 @@ impl Opened {
             PeerTarget::Net(net) => self.nets.push(*net),
             PeerTarget::Mac(mac) => self.macs.push(mac.to_string()),
             PeerTarget::Network(name) => {
-                let network = context
-                    .networks
-                    .iter()
-                    .find(|network| network.name == *name);
-                let Some(network) = network else {
+                let mut networks = context.networks.iter();
+                let Some(network) = networks.find(|network| network.name == *name) else {
                     warnings.push(format!(
                         "network '{name}' is not active, so nobody is of it"
                     ));
@@ -72,7 +69,7 @@ pub(crate) fn resolve(
     for peer in written {
         let mut opened = Opened::default();
         opened.open(&peer.target, context, warnings)?;
-        let nets: Vec<IpNet> = opened.nets;
+        let nets = opened.nets;
         if peer.is_negated {
             if opened.interfaces.len() > 1 || opened.macs.len() > 1 {
                 return Err(
@@ -80,46 +77,41 @@ pub(crate) fn resolve(
                         .to_owned(),
                 );
             }
-            let not_in = if nets.is_empty() {
-                Nets::Any
-            } else {
-                // Addresses of one family say nothing of the other.
-                let is_of =
-                    |family: &Family| nets.iter().any(|net| Family::of(net.addr()) == *family);
-                let unsaid = Family::ALL.into_iter().filter(|family| !is_of(family));
-                Nets::NotIn(
-                    nets.iter()
-                        .copied()
-                        .chain(unsaid.map(Family::all))
-                        .collect(),
-                )
-            };
+            // Addresses of one family say nothing of the other.
+            let is_said =
+                |family: &Family| nets.iter().any(|net| Family::of(net.addr()) == *family);
+            let unsaid = Family::ALL.into_iter().filter(|family| !is_said(family));
+            let not_in: Vec<IpNet> = nets
+                .iter()
+                .copied()
+                .chain(unsaid.map(Family::all))
+                .collect();
             resolved.peers.push(Peer {
-                nets: not_in,
+                nets: if nets.is_empty() {
+                    Nets::Any
+                } else {
+                    Nets::NotIn(not_in)
+                },
                 interface: opened.interfaces.pop().map(Named::IsNot),
                 mac: opened.macs.pop().map(Named::IsNot),
             });
             continue;
         }
         resolved.host |= opened.host;
-        if !nets.is_empty() {
-            resolved.peers.push(Peer {
-                nets: Nets::In(nets),
-                ..Peer::default()
-            });
-        }
-        for bridge in opened.interfaces {
-            resolved.peers.push(Peer {
-                interface: Some(Named::Is(bridge)),
-                ..Peer::default()
-            });
-        }
-        for mac in opened.macs {
-            resolved.peers.push(Peer {
-                mac: Some(Named::Is(mac)),
-                ..Peer::default()
-            });
-        }
+        let nets = (!nets.is_empty()).then(|| Peer {
+            nets: Nets::In(nets),
+            ..Peer::default()
+        });
+        let bridges = opened.interfaces.into_iter().map(|bridge| Peer {
+            interface: Some(Named::Is(bridge)),
+            ..Peer::default()
+        });
+        let macs = opened.macs.into_iter().map(|mac| Peer {
+            mac: Some(Named::Is(mac)),
+            ..Peer::default()
+        });
+        let peers = nets.into_iter().chain(bridges).chain(macs);
+        resolved.peers.extend(peers);
     }
     Ok(resolved)
 }

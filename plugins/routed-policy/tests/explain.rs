@@ -1,4 +1,4 @@
-//! Who decides on a packet beside the clauses of policies: the host, forwards, libvirt and the
+//! Who decides on a packet beside the compiled rules of policies: the host, forwards, libvirt and the
 //! bridge, and what becomes of the reply.
 
 #![allow(
@@ -67,13 +67,13 @@ impl World {
         let policies = policies.iter().map(|(name, policy)| {
             let xml = format!("<p:network xmlns:p='urn:portero:1'>{policy}</p:network>");
             let root = Element::parse(xml.as_bytes()).unwrap();
-            let written = WrittenPolicy::of(&root).unwrap().expect("a policy");
+            let written = WrittenPolicy::find_in(&root).unwrap().expect("a policy");
             let network = networks.iter().find(|one| one.name.as_str() == *name);
-            let around = Context {
+            let context = Context {
                 networks: &networks,
                 groups: &|name| Err(format!("no group {name}")),
             };
-            let compiled = compile(network.expect("a network"), &written, &around).unwrap();
+            let compiled = compile(network.expect("a network"), &written, &context).unwrap();
             ((*name).to_owned(), compiled.policy)
         });
         Self {
@@ -134,7 +134,7 @@ fn packet(from: &str, to: &str, v6: bool) -> Packet {
         from: end(from, v6),
         to: end(to, v6),
         protocol: Protocol::Port(portero_model::Protocol::Tcp, 80),
-        course: PacketPath::Direct,
+        path: PacketPath::Direct,
         routing: Routing::On,
     }
 }
@@ -195,7 +195,9 @@ fn who_says_it() {
     let by = |from, to| -> Vec<String> {
         let decision = world.explain(&packet(from, to, false));
         let deciders = decision.deciders.iter().map(|decider| match decider {
-            Decider::Libvirt { network, way, .. } => format!("{network} {}", way.name()),
+            Decider::Libvirt {
+                network, direction, ..
+            } => format!("{network} {}", direction.name()),
             Decider::Bridge { network } => format!("bridge of {network}"),
             other => format!("{other:?}"),
         });
@@ -222,11 +224,12 @@ fn a_policy_takes_libvirts_place_for_its_own_network_only() {
     let routed = World::new(&[("route", "<p:policy/>")]);
     let decision = routed.explain(&packet("iso", "route", false));
     assert_eq!(decision.verdict, Reject);
-    let [Decider::Clause { clause, .. }, Decider::Libvirt { network, .. }] = &decision.deciders[..]
+    let [Decider::Policy { rule, .. }, Decider::Libvirt { network, .. }] = &decision.deciders[..]
     else {
         panic!("{decision:?}");
     };
-    assert_eq!((clause.as_str(), network.as_str()), ("in default", "iso"));
+    let rule = rule.expect("a rule").to_string();
+    assert_eq!((rule.as_str(), network.as_str()), ("in default", "iso"));
     // NAT has to consent, but is open in IPv6 by libvirt itself.
     let isolated = World::new(&[(
         "iso",
@@ -274,7 +277,7 @@ fn replies_are_judged_by_what_looks_at_each_packet() {
 fn forwards_pass_what_is_closed() {
     let closed = "<p:policy><p:default in='drop' host='drop'/></p:policy>";
     let forwarded = |from, to| Packet {
-        course: PacketPath::Forwarded,
+        path: PacketPath::Forwarded,
         ..packet(from, to, false)
     };
     let passes = (Accept, Some(Accept));

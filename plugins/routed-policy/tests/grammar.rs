@@ -8,7 +8,7 @@
 
 use portero_model::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
 use portero_routed_policy::{
-    Antispoof, Direction, Group, Mode, PeerTarget, WrittenPolicy, WrittenRule,
+    Antispoof, Group, Mode, PeerTarget, WrittenDirection, WrittenPolicy, WrittenRule,
 };
 use portero_xml::{Element, Problem};
 
@@ -18,7 +18,7 @@ fn element(content: &str) -> Element {
 }
 
 fn read(content: &str) -> Result<WrittenPolicy, Problem> {
-    WrittenPolicy::of(&element(content)).map(|policy| policy.expect("a policy"))
+    WrittenPolicy::find_in(&element(content)).map(|policy| policy.expect("a policy"))
 }
 
 fn policy(content: &str) -> WrittenPolicy {
@@ -46,13 +46,13 @@ fn service(text: &str) -> Service {
 
 fn group(content: &str) -> Result<Group, Problem> {
     let xml = format!("<p:group xmlns:p='urn:portero:1'>\n{content}\n</p:group>");
-    Group::of(&Element::parse(xml.as_bytes()).expect("XML"))
+    Group::read(&Element::parse(xml.as_bytes()).expect("XML"))
 }
 
 #[test]
 fn a_network_without_policy_has_none() {
     let other = element("<p:portForward/><policy/><policy xmlns='urn:other'/>");
-    assert_eq!(WrittenPolicy::of(&other), Ok(None));
+    assert_eq!(WrittenPolicy::find_in(&other), Ok(None));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn attributes_of_a_rule_are_read() {
         "",
     );
     assert_eq!(all.verdict, Verdict::Reject);
-    assert_eq!(all.direction, Direction::Out);
+    assert_eq!(all.direction, WrittenDirection::Out);
     assert_eq!(all.priority, -1000);
     assert_eq!(all.family, Some(Family::Ipv6));
     assert_eq!(all.judged, Judged::EveryPacket);
@@ -525,13 +525,13 @@ fn what_is_wrong_with_the_element_itself_is_said() {
     }
     let root = Element::parse(b"<p:domain xmlns:p='urn:portero:1'/>").expect("XML");
     is_told(
-        &Group::of(&root).expect_err("no group"),
+        &Group::read(&root).expect_err("no group"),
         1,
         ("", "domain", "group"),
     );
     let root = Element::parse(b"<p:group xmlns:p='urn:portero:1' name='x'/>").expect("XML");
     is_told(
-        &Group::of(&root).expect_err("no group"),
+        &Group::read(&root).expect_err("no group"),
         1,
         ("", "group", "attribute 'name' is not known"),
     );

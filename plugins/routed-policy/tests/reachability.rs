@@ -9,7 +9,7 @@
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Family, Policy, PortRange, Service, Verdict};
 use portero_routed_policy::{
-    compile, explain, reachability, At, Context, End, Fate, Group, Packet, PacketPath, Place,
+    compile, explain, reachability, At, Context, End, Group, Outcome, Packet, PacketPath, Place,
     Protocol, Reachability, Routing, WrittenPolicy,
 };
 use portero_xml::Element;
@@ -90,14 +90,14 @@ fn world(portero: &[String]) -> (Vec<Network>, Vec<Option<Policy>>) {
         .map(|index| network(index, portero.get(index).map_or("", String::as_str)))
         .collect();
     let groups = |_: &ObjectName| -> Result<Group, String> { Err("no groups".to_owned()) };
-    let around = Context {
+    let context = Context {
         networks: &networks,
         groups: &groups,
     };
     let policies = networks.iter().map(|network| {
         let metadata = network.metadata().expect("metadata")?;
-        let written = WrittenPolicy::of(&metadata).expect("a policy")?;
-        let compiled = compile(network, &written, &around);
+        let written = WrittenPolicy::find_in(&metadata).expect("a policy")?;
+        let compiled = compile(network, &written, &context);
         // Peers may be of another family than their rule.
         compiled.ok().map(|compiled| compiled.policy)
     });
@@ -105,7 +105,7 @@ fn world(portero: &[String]) -> (Vec<Network>, Vec<Option<Policy>>) {
     (networks, policies)
 }
 
-fn outlook_of(
+fn reachability_of(
     portero: &[String],
     from: Option<usize>,
     to: Option<usize>,
@@ -139,12 +139,12 @@ fn tcp(start: u16, end: u16) -> Service {
 fn without_policies_libvirts_modes_decide() {
     let always = |verdict| {
         Some(Reachability {
-            anything: Fate::Always(verdict),
+            anything: Outcome::Always(verdict),
             services: Vec::new(),
         })
     };
     let (nat, routed, bound, cell) = (Some(0), Some(1), Some(2), Some(3));
-    let of = |from, to, family| outlook_of(&[], from, to, family);
+    let of = |from, to, family| reachability_of(&[], from, to, family);
     let (accept, reject) = (always(Verdict::Accept), always(Verdict::Reject));
     assert_eq!(of(nat, None, Family::Ipv4), accept);
     assert_eq!(of(None, nat, Family::Ipv4), reject);
@@ -155,8 +155,8 @@ fn without_policies_libvirts_modes_decide() {
     assert_eq!(of(nat, bound, Family::Ipv4), reject);
     assert_eq!(of(None, None, Family::Ipv4), None);
     assert_eq!(of(nat, nat, Family::Ipv4), None);
-    let bound = of(None, bound, Family::Ipv4).expect("an reachability");
-    assert_eq!(bound.anything, Fate::Mostly(Verdict::Accept));
+    let bound = of(None, bound, Family::Ipv4).expect("reachability");
+    assert_eq!(bound.anything, Outcome::Mostly(Verdict::Accept));
 }
 
 #[test]
@@ -170,12 +170,12 @@ fn services_are_told_apart_as_far_as_they_differ() {
     };
     let of = |services: &str| {
         let portero = [String::new(), accept(services)];
-        let found = outlook_of(&portero, None, Some(1), Family::Ipv4).expect("an reachability");
-        assert_eq!(found.anything, Fate::Always(Verdict::Drop));
+        let found = reachability_of(&portero, None, Some(1), Family::Ipv4).expect("reachability");
+        assert_eq!(found.anything, Outcome::Always(Verdict::Drop));
         found.services
     };
-    let yes = Fate::Always(Verdict::Accept);
-    let no = Fate::Always(Verdict::Reject);
+    let yes = Outcome::Always(Verdict::Accept);
+    let no = Outcome::Always(Verdict::Reject);
     let ranges =
         "<p:tcp dstportstart='20' dstportend='24'/><p:tcp dstportstart='22' dstportend='30'/>";
     let expected = vec![(tcp(20, 24), yes), (tcp(25, 25), no), (tcp(26, 30), yes)];
@@ -204,31 +204,34 @@ fn addresses_of_some_make_it_most() {
         ]
     };
     let of = |peer: &str, from| {
-        let found = outlook_of(&rule(peer), from, Some(1), Family::Ipv4);
-        found.expect("an reachability").anything
+        let found = reachability_of(&rule(peer), from, Some(1), Family::Ipv4);
+        found.expect("reachability").anything
     };
     let some = "address='198.51.100.0' prefix='24'";
-    assert_eq!(of(some, None), Fate::Mostly(Verdict::Reject));
-    assert_eq!(of(some, Some(0)), Fate::Always(Verdict::Reject));
-    assert_eq!(of("network='nat'", Some(0)), Fate::Always(Verdict::Accept));
-    assert_eq!(of("network='nat'", None), Fate::Always(Verdict::Reject));
+    assert_eq!(of(some, None), Outcome::Mostly(Verdict::Reject));
+    assert_eq!(of(some, Some(0)), Outcome::Always(Verdict::Reject));
+    assert_eq!(
+        of("network='nat'", Some(0)),
+        Outcome::Always(Verdict::Accept)
+    );
+    assert_eq!(of("network='nat'", None), Outcome::Always(Verdict::Reject));
     assert_eq!(
         of("address='10.0.0.5'", Some(0)),
-        Fate::Mostly(Verdict::Reject)
+        Outcome::Mostly(Verdict::Reject)
     );
     assert_eq!(
         of("address='10.0.0.0' prefix='14'", Some(0)),
-        Fate::Always(Verdict::Accept)
+        Outcome::Always(Verdict::Accept)
     );
     let mac = "mac='52:54:00:00:00:01'";
-    assert_eq!(of(mac, Some(0)), Fate::Mostly(Verdict::Reject));
+    assert_eq!(of(mac, Some(0)), Outcome::Mostly(Verdict::Reject));
     let consent = "address='10.0.4.0' prefix='24' match='no'";
-    assert_eq!(of(consent, Some(4)), Fate::Always(Verdict::Reject));
-    assert_eq!(of(consent, Some(0)), Fate::Always(Verdict::Accept));
+    assert_eq!(of(consent, Some(4)), Outcome::Always(Verdict::Reject));
+    assert_eq!(of(consent, Some(0)), Outcome::Always(Verdict::Accept));
 }
 
 /// Where an address is.
-fn at(address: IpAddr, outside: &str) -> (At, Option<usize>) {
+fn place_of(address: IpAddr, outside: &str) -> (At, Option<usize>) {
     let index = match address {
         IpAddr::V4(address) if address.octets()[0] == 10 => Some(address.octets()[2]),
         IpAddr::V6(address) if address.segments()[0] == 0xfd00 => {
@@ -241,7 +244,7 @@ fn at(address: IpAddr, outside: &str) -> (At, Option<usize>) {
     (At::Behind(interface), index)
 }
 
-fn fate(reachability: &Reachability, asked: Protocol) -> Fate {
+fn outcome(reachability: &Reachability, asked: Protocol) -> Outcome {
     let is_for = |service: Service| match (service, asked) {
         (Service::Ports { protocol, ports }, Protocol::Port(wanted, port)) => {
             protocol == wanted && ports.is_none_or(|ports| ports.contains(port))
@@ -254,7 +257,7 @@ fn fate(reachability: &Reachability, asked: Protocol) -> Fate {
     // A type stands after all types.
     let mut services = reachability.services.iter().rev();
     let found = services.find(|(service, _)| is_for(*service));
-    found.map_or(reachability.anything, |(_, fate)| *fate)
+    found.map_or(reachability.anything, |(_, outcome)| *outcome)
 }
 
 fn rule() -> impl Strategy<Value = String> {
@@ -288,7 +291,7 @@ fn rule() -> impl Strategy<Value = String> {
 fn is_right(rule: &str) -> bool {
     let network = network(0, &policy(rule));
     let metadata = network.metadata().expect("metadata").expect("an element");
-    WrittenPolicy::of(&metadata).is_ok()
+    WrittenPolicy::find_in(&metadata).is_ok()
 }
 
 fn portero() -> impl Strategy<Value = String> {
@@ -321,7 +324,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_packet_has_the_fate_that_was_told(
+    fn every_packet_has_the_outcome_that_was_told(
         portero in proptest::collection::vec(portero(), NETWORKS.len()),
         outside in select(vec!["eth0", "eth1"]),
         mac in select(vec![None, Some("52:54:00:00:00:01"), Some("52:54:00:00:00:02")]),
@@ -336,7 +339,7 @@ proptest! {
         let mut ends: Vec<(End, Place<'_>)> = Vec::new();
         for address in addresses {
             let mac = mac.map(str::to_owned);
-            let (at, index) = at(address, outside);
+            let (at, index) = place_of(address, outside);
             let place = index.map_or(Place::Outside, |index| Place::Network(&networks[index]));
             ends.push((End { address, at, mac: mac.clone() }, place));
             // The host has such an address too.
@@ -353,9 +356,9 @@ proptest! {
             let Some(told) = told else { continue };
             for protocol in asked() {
                 let (from, to) = (from.clone(), to.clone());
-                let packet = Packet { from, to, protocol, course: PacketPath::Direct, routing };
+                let packet = Packet { from, to, protocol, path: PacketPath::Direct, routing };
                 let seen = explain(&packet, &networks, &policy_of).verdict;
-                if let Fate::Always(verdict) = fate(&told, protocol) {
+                if let Outcome::Always(verdict) = outcome(&told, protocol) {
                     let (is_told, is_seen) = (verdict == Verdict::Accept, seen == Verdict::Accept);
                     prop_assert_eq!(is_told, is_seen, "{:?} of {:?}", packet, told);
                 }

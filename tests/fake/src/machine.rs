@@ -177,8 +177,8 @@ impl System for Machine {
         Ok(())
     }
 
-    fn count_iptables(&mut self, _: Deadline) -> Result<iptables::ClauseCounters, SystemError> {
-        let mut counted = iptables::ClauseCounters::default();
+    fn count_iptables(&mut self, _: Deadline) -> Result<iptables::RuleCounters, SystemError> {
+        let mut counted = iptables::RuleCounters::default();
         for tables in [&self.ipv4, &self.ipv6] {
             let lines = tables.list_counted(Table::Filter.name(), &self.counters);
             counted.add(lines.iter().map(String::as_str));
@@ -201,11 +201,12 @@ impl System for Machine {
         Ok(counts)
     }
 
-    fn count_nftables(&mut self, _: Deadline) -> Result<nftables::ClauseCounters, SystemError> {
+    fn count_nftables(&mut self, _: Deadline) -> Result<nftables::RuleCounters, SystemError> {
         match self.nftables.list_counted(&self.counters) {
-            Some(json) => nftables::ClauseCounters::read(json.to_string().as_bytes())
-                .map_err(unexpected_output),
-            None => Ok(nftables::ClauseCounters::default()),
+            Some(json) => {
+                nftables::RuleCounters::read(json.to_string().as_bytes()).map_err(unexpected_output)
+            }
+            None => Ok(nftables::RuleCounters::default()),
         }
     }
 

@@ -91,7 +91,7 @@ impl System for Mortal<'_> {
     fn count_iptables(
         &mut self,
         deadline: Deadline,
-    ) -> Result<iptables::ClauseCounters, SystemError> {
+    ) -> Result<iptables::RuleCounters, SystemError> {
         self.call(|machine| machine.count_iptables(deadline))
     }
 
@@ -105,7 +105,7 @@ impl System for Mortal<'_> {
     fn count_nftables(
         &mut self,
         deadline: Deadline,
-    ) -> Result<nftables::ClauseCounters, SystemError> {
+    ) -> Result<nftables::RuleCounters, SystemError> {
         self.call(|machine| machine.count_nftables(deadline))
     }
 

@@ -61,7 +61,7 @@ impl Policies {
         let groups = |name: &ObjectName| {
             let path = self.folder.join("groups").join(format!("{name}.xml"));
             let root = element(&path)?;
-            Group::of(&root).map_err(|problem| problem.to_string())
+            Group::read(&root).map_err(|problem| problem.to_string())
         };
         compile_in(network, &self.all(), &groups)
     }
@@ -95,11 +95,11 @@ pub(crate) fn compile_in(
     let Some(metadata) = network.metadata().map_err(line)? else {
         return Ok(None);
     };
-    let Some(written) = WrittenPolicy::of(&metadata).map_err(line)? else {
+    let Some(written) = WrittenPolicy::find_in(&metadata).map_err(line)? else {
         return Ok(None);
     };
-    let around = Context { networks, groups };
-    compile(network, &written, &around).map(Some).map_err(line)
+    let context = Context { networks, groups };
+    compile(network, &written, &context).map(Some).map_err(line)
 }
 
 /// A network's ruleset with nothing but its policy.

@@ -178,7 +178,7 @@ fn group(name: &ObjectName) -> Result<Group, String> {
         .ok_or_else(|| format!("there is no group {name}"))?;
     let xml = format!("<p:group xmlns:p='urn:portero:1'>{peers}</p:group>");
     let root = Element::parse(xml.as_bytes()).expect("XML");
-    Group::of(&root).map_err(|problem| problem.to_string())
+    Group::read(&root).map_err(|problem| problem.to_string())
 }
 
 fn policy() -> impl Strategy<Value = Written> {

@@ -45,17 +45,17 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
     }
     let mut counts = ForwardCounters::default();
     counts.add(family, output.lines());
-    let mut counted = iptables::ClauseCounters::default();
+    let mut counted = iptables::RuleCounters::default();
     counted.add(output.lines());
     let mut is_there = false;
     for ruleset in wanted {
         is_there |= observed.holds(family, ruleset) && ruleset.has_rules();
         let of_rules = counts.of_forwards(ruleset).len();
         assert!(of_rules <= ruleset.rules.len());
-        let of_clauses = counted.clauses(ruleset);
-        let clauses = ruleset.policy.iter().flat_map(|policy| &policy.ways);
-        let clauses: usize = clauses.map(|(_, clauses)| clauses.len()).sum();
-        assert!(of_clauses.len() <= clauses);
+        let counters = counted.counters(ruleset);
+        let rules = ruleset.policy.iter().flat_map(|policy| &policy.rules);
+        let rules: usize = rules.map(|(_, rules)| rules.len()).sum();
+        assert!(counters.len() <= rules);
     }
     for wanted in [wanted, &[]] {
         let Some(script) = iptables::reconcile(family, &observed, wanted) else {
@@ -81,14 +81,14 @@ fn of_nftables(place: Place, output: &[u8], wanted: &[Ruleset]) -> Reached {
     let mut observed = nftables::Observed::default();
     if let Err(error) = observed.add(place, output) {
         one_line(&error);
-        assert!(nftables::ClauseCounters::read(output).is_err());
+        assert!(nftables::RuleCounters::read(output).is_err());
         return Reached::Refused;
     }
-    let counted = nftables::ClauseCounters::read(output).expect("the same listing");
+    let counted = nftables::RuleCounters::read(output).expect("the same listing");
     for ruleset in wanted {
         let _ = observed.holds_guards(ruleset);
         let _ = observed.holds(ruleset);
-        let _ = counted.clauses(ruleset);
+        let _ = counted.counters(ruleset);
     }
     let all = nftables::reconcile(&observed, wanted);
     let nothing = nftables::reconcile(&observed, &[]);

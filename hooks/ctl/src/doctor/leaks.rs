@@ -54,7 +54,7 @@ fn reaches(from: &Network, to: &Network, networks: &[Network]) -> bool {
             from,
             to,
             protocol: Protocol::Other,
-            course: PacketPath::Direct,
+            path: PacketPath::Direct,
             routing: Routing::On,
         };
         explain(&packet, networks, &|_| None).verdict == Verdict::Accept

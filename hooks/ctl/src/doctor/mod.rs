@@ -171,7 +171,7 @@ pub(super) mod tests {
         one.given = Some(Ruleset {
             policy: Some(Policy {
                 bridge: "br".to_owned(),
-                ways: BTreeMap::new(),
+                rules: BTreeMap::new(),
                 nat: Vec::new(),
                 neighbors: Vec::new(),
             }),

@@ -156,11 +156,11 @@ fn way(
         .or(somebody)
         .or(anybody.map(|(_, address)| *address));
     let passes_on = engine.system.passes_on(family);
-    let packet = |from: End, course| Packet {
+    let packet = |from: End, path| Packet {
         from,
         to: end(lead.guest, route.clone()),
         protocol: Service::Port(asked.protocol, lead.port),
-        course,
+        path,
         routing: if passes_on { Routing::On } else { Routing::Off },
     };
     let from = End {

@@ -1,9 +1,9 @@
 //! The map as a graph in the language of graphviz (<https://graphviz.org/doc/info/lang.html>).
 
-use super::passage::{End, Passes};
+use super::reachability::{End, Passes};
 use super::sources::Kind;
 use super::text::shown;
-use super::value::{Guest, Map, Segment};
+use super::value::{Map, Segment};
 use crate::status::{Row, State};
 use std::fmt::Write as _;
 
@@ -94,16 +94,12 @@ impl Graph {
             if is_segment {
                 self.edge(&format!("segment{index}"), &guest_id, "", "dir=none");
             }
-            self.forwards(&guest_id, guest);
+            for row in &guest.forwards {
+                self.forward(&guest_id, row);
+            }
         }
         for row in &segment.forwards {
             self.forward(&format!("segment{index}"), row);
-        }
-    }
-
-    fn forwards(&mut self, guest_id: &str, guest: &Guest) {
-        for row in &guest.forwards {
-            self.forward(guest_id, row);
         }
     }
 

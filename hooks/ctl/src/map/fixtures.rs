@@ -234,7 +234,7 @@ impl Scene {
         };
         for active in &mut self.sources.networks {
             let metadata = active.network.metadata().unwrap().unwrap();
-            if let Some(written) = WrittenPolicy::of(&metadata).unwrap() {
+            if let Some(written) = WrittenPolicy::find_in(&metadata).unwrap() {
                 let compiled = compile(&active.network, &written, &context).unwrap();
                 let network = &active.network;
                 let owner = Owner::from(network);

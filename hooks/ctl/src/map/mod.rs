@@ -3,7 +3,7 @@
 mod dot;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod passage;
+mod reachability;
 mod sources;
 mod svg;
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// What a network is.
-    pub(crate) fn of(network: &Network) -> Self {
+    pub(crate) fn of_network(network: &Network) -> Self {
         match network.mode {
             ForwardMode::Isolated => Self::Isolated,
             ForwardMode::Nat => Self::Nat,

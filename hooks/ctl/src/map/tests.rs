@@ -149,7 +149,7 @@ fn lines_are_drawn_only_where_they_can_be() {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        Charset::of(&variable)
+        Charset::from_environment(&variable)
     };
     assert_eq!(of(&[("LANG", "de_DE.UTF-8")]), Charset::Unicode);
     assert_eq!(

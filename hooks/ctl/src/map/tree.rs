@@ -1,6 +1,6 @@
 //! The map as a tree for terminals.
 
-use super::passage::{End, Passage, Passes};
+use super::reachability::{End, Passage, Passes};
 use super::sources::Kind;
 use super::text::{columns, counted, cut, shown, CUT};
 use super::value::{Guest, Map, Nic, Segment};
@@ -26,7 +26,7 @@ impl Terminal {
             Some(usize::from(columns))
         };
         Self {
-            charset: Charset::of(&variable),
+            charset: Charset::from_environment(&variable),
             width: columns.or_else(measured).filter(|columns| *columns > 0),
         }
     }
@@ -44,7 +44,7 @@ pub(crate) enum Charset {
 impl Charset {
     /// The charset of a locale, by the words of its environment: `LC_ALL`, `LC_CTYPE`, `LANG`, and
     /// of the terminal's name, `TERM`.
-    pub(super) fn of(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .into_iter()
             .find_map(|name| variable(name).filter(|value| !value.is_empty()));
@@ -110,18 +110,13 @@ impl Branch {
 
 /// Draws the map.
 pub(super) fn draw(map: &Map, terminal: Terminal) -> String {
-    let passes_on: Vec<String> = map.passes_on.iter().map(ToString::to_string).collect();
-    let passes_on = match passes_on.as_slice() {
-        [] => "passes nothing on".to_owned(),
-        families => format!("passes {} on", families.join(" and ")),
-    };
     let nics = map.nics.iter().map(nic);
     let segments = map
         .segments
         .iter()
         .map(|one| segment(one, &map.passages, terminal.charset));
     let root = Branch {
-        text: format!("{}: {passes_on}", map.host),
+        text: format!("{}: {}", map.host, map.routing()),
         below: nics.chain(segments).collect(),
     };
     let mut lines = Vec::new();
@@ -235,27 +230,26 @@ const NAME_COLUMNS: usize = 24;
 /// Whom a segment's guests reach, and who reaches them.
 fn policy(segment: &Segment, passages: &[Passage]) -> Vec<Branch> {
     let own = End::Network(segment.name.clone());
-    let list = |is_own: fn(&Passage, &End) -> bool, other: fn(&Passage) -> &End| {
-        let mine = passages
-            .iter()
-            .filter(|passage| is_own(passage, &own) && passage.passes != Passes::None);
-        let mine: Vec<String> = mine
-            .map(|passage| {
-                let name = other(passage).name();
-                match passage.passes {
-                    Passes::All => name.to_owned(),
-                    _ => format!("{name} ({})", passage.words()),
-                }
-            })
-            .collect();
+    let list = |ends: fn(&Passage) -> (&End, &End)| {
+        let mine = passages.iter().filter_map(|passage| {
+            let (end, other) = ends(passage);
+            let name = other.name();
+            match passage.passes {
+                _ if *end != own => None,
+                Passes::None => None,
+                Passes::Some => Some(format!("{name} ({})", passage.words())),
+                Passes::All => Some(name.to_owned()),
+            }
+        });
+        let mine: Vec<String> = mine.collect();
         if mine.is_empty() {
             "nobody".to_owned()
         } else {
             mine.join(", ")
         }
     };
-    let to = list(|passage, own| passage.from == *own, |passage| &passage.to);
-    let from = list(|passage, own| passage.to == *own, |passage| &passage.from);
+    let to = list(|passage| (&passage.from, &passage.to));
+    let from = list(|passage| (&passage.to, &passage.from));
     let by = if segment.has_policy { " (policy)" } else { "" };
     vec![
         Branch::leaf(format!("reaches{by}: {to}")),

@@ -1,6 +1,6 @@
 //! What there is to draw, as a value: made in one place, drawn by others.
 
-use super::passage::{passages, Passage};
+use super::reachability::{passages, Passage};
 use super::sources::{problems, Kind, Sources};
 use crate::status::{rows, Row};
 use portero_model::{Family, OwnerKind};
@@ -116,6 +116,15 @@ impl Map {
         }
     }
 
+    /// `passes IPv4 and IPv6 on`: whether the host is a router.
+    pub(super) fn routing(&self) -> String {
+        let families: Vec<String> = self.passes_on.iter().map(ToString::to_string).collect();
+        match families.as_slice() {
+            [] => "passes nothing on".to_owned(),
+            families => format!("passes {} on", families.join(" and ")),
+        }
+    }
+
     /// How many guests there are.
     pub(super) fn guest_count(&self) -> usize {
         let guests = self.segments.iter().flat_map(|segment| &segment.guests);
@@ -193,7 +202,7 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn at(&mut self, key: Key, kind: Kind) -> &mut Segment {
+    fn segment_at(&mut self, key: Key, kind: Kind) -> &mut Segment {
         let found = self.segments.iter().position(|(known, _)| *known == key);
         let index = found.unwrap_or_else(|| {
             let name = match &key {
@@ -216,13 +225,13 @@ impl Places<'_> {
         for active in &self.sources.networks {
             let network = &active.network;
             let name = network.name.to_string();
-            let kind = Kind::of(network);
+            let kind = Kind::of_network(network);
             let bridge = network.bridge.as_ref().map(ToString::to_string);
             let key = match (kind, &bridge) {
                 (Kind::Bridge, Some(bridge)) => Key::Bridge(bridge.clone()),
                 _ => Key::Network(name.clone()),
             };
-            let segment = self.at(key, kind);
+            let segment = self.segment_at(key, kind);
             segment.networks.push(name);
             segment.bridge = bridge;
             segment.has_policy |= active.policy().is_some();
@@ -245,7 +254,7 @@ impl Places<'_> {
             if bridge.kind != InterfaceKind::Bridge || is_known {
                 continue;
             }
-            let segment = self.at(Key::Bridge(bridge.name.clone()), Kind::Bridge);
+            let segment = self.segment_at(Key::Bridge(bridge.name.clone()), Kind::Bridge);
             segment.bridge = Some(bridge.name.clone());
             segment.addresses = bridge.addresses.iter().map(ToString::to_string).collect();
         }
@@ -259,11 +268,11 @@ impl Places<'_> {
                 name.map_or_else(|| uuid.clone(), ToString::to_string)
             };
             if guest.nics.is_empty() {
-                let segment = self.at(Key::Elsewhere, Kind::Elsewhere);
+                let segment = self.segment_at(Key::Elsewhere, Kind::Elsewhere);
                 segment.guest(uuid.clone(), name);
             }
             for nic in &guest.nics {
-                let segment = self.of_nic(nic);
+                let segment = self.segment_of_nic(nic);
                 let place = segment.guest(uuid.clone(), name);
                 place.macs.push(nic.mac.to_string());
                 let addresses = nic.addresses.iter().map(ToString::to_string);
@@ -273,7 +282,7 @@ impl Places<'_> {
     }
 
     /// Where an interface of a guest's leads: to its network, or to what the host's end is in.
-    fn of_nic(&mut self, nic: &portero_inventory::GuestNic) -> &mut Segment {
+    fn segment_of_nic(&mut self, nic: &portero_inventory::GuestNic) -> &mut Segment {
         let target = nic.target.as_ref();
         let target = target.and_then(|target| self.interface(target.as_str()));
         let bridge = target.and_then(|target| target.master.as_ref());
@@ -299,7 +308,7 @@ impl Places<'_> {
             Key::Nic(nic) => Some(nic.clone()),
             _ => None,
         };
-        let segment = self.at(key, kind);
+        let segment = self.segment_at(key, kind);
         match nic {
             Some(nic) if !segment.nics.contains(&nic) => segment.nics.push(nic),
             _ => {}
@@ -322,7 +331,7 @@ impl Places<'_> {
                 segments.position(|(_, segment)| segment.networks.contains(&row.owner.name));
             let segment = match network {
                 Some(index) => &mut self.segments[index].1,
-                None => self.at(Key::Elsewhere, Kind::Elsewhere),
+                None => self.segment_at(Key::Elsewhere, Kind::Elsewhere),
             };
             let mut guests = segment.guests.iter_mut();
             match guests.find(|guest| has_it(guest)) {
@@ -343,7 +352,7 @@ impl Places<'_> {
         let segment = match best {
             Some((_, index)) => &mut self.segments[index].1,
             // It is just starting, or libvirt does not know it any more.
-            None => self.at(Key::Elsewhere, Kind::Elsewhere),
+            None => self.segment_at(Key::Elsewhere, Kind::Elsewhere),
         };
         let name = row.owner.name.clone();
         let guest = segment.guest(uuid, || name);

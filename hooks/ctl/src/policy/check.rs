@@ -1,6 +1,6 @@
 //! `portero policy check`: what a policy would become; nothing is changed.
 
-use super::clauses::{rows, table, Columns, Row};
+use super::table::{Columns, Listing};
 use super::{words, Error};
 use crate::args::CheckedSubject;
 use crate::exit::DONE;
@@ -22,14 +22,9 @@ struct Found {
     network: Option<String>,
     /// Where it is written.
     origin: Option<String>,
-    /// What it becomes, in order of judgement.
-    clauses: Vec<Row>,
-    /// What happens to addresses.
-    nat: Vec<String>,
-    /// Whom the host answers for.
-    neighbors: Vec<String>,
-    /// What is not as it may be meant.
-    warnings: Vec<String>,
+    /// What it becomes.
+    #[serde(flatten)]
+    listing: Listing,
     /// What else there is to say.
     notes: Vec<String>,
 }
@@ -82,59 +77,54 @@ fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error
 }
 
 fn found(checked: Checked, mut networks: Vec<Network>) -> Found {
-    let valid = Found {
+    let mut found = Found {
         valid: true,
         ..Found::default()
     };
-    let noted = |note: String| Found {
-        notes: vec![note],
-        ..valid
-    };
-    match checked {
-        Checked::NoPolicy => noted("there is no policy in it".to_owned()),
-        Checked::Group(group) => noted(format!("a group of {} peers", group.targets().len())),
-        Checked::Written(policy) => noted(format!(
+    let note = match checked {
+        Checked::NoPolicy => "there is no policy in it".to_owned(),
+        Checked::Group(group) => format!("a group of {} peers", group.targets().len()),
+        Checked::Written(policy) => format!(
             "a policy of {} rules; --network NETWORK shows what it becomes there",
             policy.rules.len()
-        )),
+        ),
         Checked::Policy { network, policy } => {
-            let name = network.name.to_string();
+            found.network = Some(network.name.to_string());
+            found.origin = Some(policy.origin.to_string());
             networks.retain(|active| active.name != network.name);
             networks.push(*network);
-            let compiled = &policy.compiled.policy;
-            let nat = compiled.nat.iter();
-            Found {
-                valid: true,
-                network: Some(name),
-                origin: Some(policy.origin.to_string()),
-                clauses: rows(compiled, Some(&policy.written), None, &networks),
-                nat: nat.map(|nat| words::of_nat(nat, &networks)).collect(),
-                neighbors: compiled.neighbors.iter().map(words::of_neighbor).collect(),
-                warnings: policy.compiled.warnings.clone(),
-                ..Found::default()
-            }
+            let (compiled, written) = (policy.compiled, Some(&policy.written));
+            found.listing = Listing::new(&compiled.policy, written, None, &networks);
+            found.listing.warnings = compiled.warnings;
+            return found;
         }
-    }
+    };
+    found.notes.push(note);
+    found
 }
 
 fn text(found: &Found) -> String {
     let mut text = String::new();
     if let (Some(network), Some(origin)) = (&found.network, &found.origin) {
         text += &format!("network {}, {origin}:\n", words::quoted(network));
-        if found.clauses.is_empty() {
-            text += "  forbids nothing\n";
-        } else {
-            text += &table(&found.clauses, Columns::Plain);
-        }
-    }
-    for line in found.nat.iter().chain(&found.neighbors) {
-        text += &format!("  {line}\n");
+        text += &found.listing.text(Columns::Plain, "  forbids nothing\n");
     }
     for note in &found.notes {
         text += &format!("{note}\n");
     }
-    for warning in &found.warnings {
-        text += &format!("  warning: {warning}\n");
+    text + &found.listing.warnings()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{to_json, Found};
+
+    #[test]
+    fn what_json_says_stands_in_its_order() {
+        let json = to_json(&Found::default());
+        let keys: Vec<&str> = json.split('"').skip(1).step_by(2).collect();
+        let before = ["valid", "error", "network", "origin"];
+        let listing = ["clauses", "nat", "neighbors", "warnings"];
+        assert_eq!(keys, [&before[..], &listing, &["notes"]].concat());
     }
-    text
 }

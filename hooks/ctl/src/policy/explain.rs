@@ -8,16 +8,12 @@ use crate::json::to_json;
 use crate::terminal;
 use portero_engine::Engine;
 use portero_inventory::{ActiveNetwork, Snapshot};
-use portero_libvirt::{ForwardMode, Network, ObjectName};
-use portero_model::{Family, Verdict, Way};
+use portero_libvirt::{Network, ObjectName};
+use portero_model::{Family, RuleName, Verdict};
 use portero_routed_policy::{
-    explain, explain_reply, rule_of_clause, At, Decider, Decision, Packet, PacketPath, Protocol,
-    Refusal, Routing,
+    explain, explain_reply, At, Decider, Decision, Packet, PacketPath, Protocol, Refusal, Routing,
 };
 use serde::Serialize;
-
-/// Type and code of an echo request, of ICMP (RFC 792) and of ICMPv6 (RFC 4443).
-const ECHO_REQUEST: [(Family, u8); 2] = [(Family::Ipv4, 8), (Family::Ipv6, 128)];
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -41,9 +37,9 @@ struct Said {
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<String>,
     /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    way: Option<&'static str>,
-    /// The clause of portero's, `in 3` or `in default`.
+    #[serde(rename = "way", skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
+    /// The compiled rule of portero's, `in 3` or `in default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     clause: Option<String>,
     /// Which rule of the policy it is, counted from 1.
@@ -70,7 +66,9 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
     drop(snapshot);
     let forward = forward::follow(&mut packet, &owners, engine)?;
     let mut answer = answer(&packet, &active);
-    answer.deciders.splice(0..0, forward.map(Said::forward));
+    answer
+        .deciders
+        .splice(0..0, forward.map(|text| Said::accepting("portero", text)));
     for network in active.iter().filter(|network| !network.is_in_firewall) {
         let name = words::quoted(&network.network.name);
         terminal::warning(format_args!(
@@ -114,7 +112,7 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
         from,
         to: end(to, engine.route_lookup(to)?),
         protocol: protocol(question, family)?,
-        course: PacketPath::Direct,
+        path: PacketPath::Direct,
         routing,
     })
 }
@@ -125,13 +123,12 @@ fn protocol(question: &Question, family: Family) -> Result<Protocol, Error> {
         ProtocolName::Udp => portero_model::Protocol::Udp,
         ProtocolName::Sctp => portero_model::Protocol::Sctp,
         ProtocolName::Icmp => {
-            let echo = ECHO_REQUEST.iter().find(|(of, _)| *of == family);
-            let kind = match (question.port, echo) {
-                (Some(kind), _) => {
-                    u8::try_from(kind).map_err(|_| Error::IcmpType { found: kind })?
-                }
-                (None, echo) => echo.map_or(0, |(_, kind)| *kind),
-            };
+            let asked = question.port.unwrap_or(match family {
+                // Echo requests (RFC 792, RFC 4443).
+                Family::Ipv4 => 8,
+                Family::Ipv6 => 128,
+            });
+            let kind = u8::try_from(asked).map_err(|_| Error::IcmpType { found: asked })?;
             return Ok(Protocol::Icmp(kind, 0));
         }
     };
@@ -149,10 +146,10 @@ fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Answer {
         let known = active.iter().find(|one| one.network.uuid == network.uuid);
         known.and_then(ActiveNetwork::policy)
     };
-    let mut answer = said_of(&explain(packet, &networks, &policy_of), active);
+    let mut answer = Answer::new(&explain(packet, &networks, &policy_of), active);
     if answer.verdict == Verdict::Accept {
         let reply = explain_reply(packet, &networks, &policy_of);
-        answer.reply = Some(Box::new(said_of(&reply, active)));
+        answer.reply = Some(Box::new(Answer::new(&reply, active)));
     }
     answer
 }
@@ -175,12 +172,12 @@ pub(crate) struct Ruling {
 /// Who decides about a packet, and about its reply if it arrives.
 pub(crate) fn rulings(packet: &Packet, active: &[ActiveNetwork]) -> (Ruling, Option<Ruling>) {
     let mut there = answer(packet, active);
-    let back = there.reply.take().map(|reply| Ruling::of(*reply));
-    (Ruling::of(there), back)
+    let back = there.reply.take().map(|reply| Ruling::last_of(*reply));
+    (Ruling::last_of(there), back)
 }
 
 impl Ruling {
-    fn of(mut answer: Answer) -> Self {
+    fn last_of(mut answer: Answer) -> Self {
         let last = answer.deciders.pop();
         let mut ruling = Self {
             verdict: answer.verdict,
@@ -199,153 +196,131 @@ impl Ruling {
     }
 }
 
-fn said_of(decision: &Decision, active: &[ActiveNetwork]) -> Answer {
-    let last = decision.deciders.len().saturating_sub(1);
-    let deciders = decision.deciders.iter().enumerate();
-    let said = deciders.map(|(index, decider)| {
-        let verdict = if index == last {
-            decision.verdict
-        } else {
-            Verdict::Accept
-        };
-        said(decider, verdict, active)
-    });
-    Answer {
-        verdict: decision.verdict,
-        deciders: said.collect(),
-        reply: None,
+impl Answer {
+    fn new(decision: &Decision, active: &[ActiveNetwork]) -> Self {
+        let said = decision.deciders.iter();
+        let mut said: Vec<Said> = said.map(|decider| Said::new(decider, active)).collect();
+        if let Some(last) = said.last_mut() {
+            last.verdict = decision.verdict;
+        }
+        Self {
+            verdict: decision.verdict,
+            deciders: said,
+            reply: None,
+        }
     }
 }
 
 impl Said {
-    fn by(by: &'static str, verdict: Verdict) -> Self {
+    /// Somebody who accepts.
+    fn accepting(by: &'static str, text: String) -> Self {
         Self {
             by,
-            verdict,
+            verdict: Verdict::Accept,
             network: None,
-            way: None,
+            direction: None,
             clause: None,
             rule: None,
             origin: None,
             line: None,
             mode: None,
-            text: String::new(),
-        }
-    }
-
-    /// A forward, which sends the packet elsewhere.
-    fn forward(text: String) -> Self {
-        Self {
             text,
-            ..Self::by("portero", Verdict::Accept)
+        }
+    }
+
+    fn new(decider: &Decider, active: &[ActiveNetwork]) -> Self {
+        let quoted = |network: &ObjectName| format!("network {}", words::quoted(network));
+        match decider {
+            Decider::Policy {
+                network,
+                direction,
+                rule,
+            } => {
+                let place = rule.and_then(|rule| place(network, rule, active));
+                let of = quoted(network);
+                let mut text = match (rule, rule.and_then(RuleName::number)) {
+                    (None, _) => format!("the policy of {of}, which says nothing of it"),
+                    (_, Some(number)) => format!("rule {number} of the policy of {of}"),
+                    (Some(rule), None) => format!("'{rule}' of the policy of {of}"),
+                };
+                if let Some((origin, Some(line))) = &place {
+                    text += &format!(" ({origin}, line {line})");
+                }
+                let (origin, line) = place.unzip();
+                Self {
+                    network: Some(network.to_string()),
+                    direction: Some(direction.name()),
+                    clause: rule.map(|rule| rule.to_string()),
+                    rule: rule.and_then(RuleName::number),
+                    origin,
+                    line: line.flatten(),
+                    ..Self::accepting("portero", text)
+                }
+            }
+            Decider::Libvirt {
+                network,
+                direction,
+                mode,
+            } => {
+                let (of, mode) = (quoted(network), mode.name());
+                let end = if direction.is_from_guests() {
+                    "from"
+                } else {
+                    "to"
+                };
+                let text =
+                    format!("libvirt's rules for {of} (mode {mode}) on packets {end} its guests");
+                Self {
+                    network: Some(network.to_string()),
+                    direction: Some(direction.name()),
+                    mode: Some(mode),
+                    ..Self::accepting("libvirt", text)
+                }
+            }
+            Decider::Bridge { network } => Self {
+                network: Some(network.to_string()),
+                ..Self::accepting(
+                    "bridge",
+                    format!("nobody: both ends are on the bridge of {}", quoted(network)),
+                )
+            },
+            Decider::Host(Refusal::NoRouter) => Self::accepting(
+                "host",
+                "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
+                 net.ipv6.conf.all.forwarding)"
+                    .to_owned(),
+            ),
+            Decider::Host(Refusal::NoRoute) => {
+                Self::accepting("host", "the host, which has no route there".to_owned())
+            }
         }
     }
 }
 
-fn said(decider: &Decider, verdict: Verdict, active: &[ActiveNetwork]) -> Said {
-    let (by, network, way) = match decider {
-        Decider::Clause { network, way, .. } | Decider::Unsaid { network, way } => {
-            ("portero", Some(network), Some(*way))
-        }
-        Decider::Libvirt { network, way, .. } => ("libvirt", Some(network), Some(*way)),
-        Decider::Bridge { network } => ("bridge", Some(network), None),
-        Decider::Host(_) => ("host", None, None),
-    };
-    let mut said = Said {
-        network: network.map(ToString::to_string),
-        way: way.map(Way::name),
-        ..Said::by(by, verdict)
-    };
-    let of = |network: &ObjectName| format!("network {}", words::quoted(network));
-    said.text = match decider {
-        Decider::Clause {
-            network, clause, ..
-        } => {
-            said.clause = Some(clause.clone());
-            said.rule = rule_of_clause(clause);
-            written(&mut said, network, active);
-            let place = match (&said.origin, said.line) {
-                (Some(origin), Some(line)) => format!(" ({origin}, line {line})"),
-                _ => String::new(),
-            };
-            let what = match said.rule {
-                Some(rule) => format!("rule {rule}"),
-                None => format!("'{clause}'"),
-            };
-            format!("{what} of the policy of {}{place}", of(network))
-        }
-        Decider::Unsaid { network, .. } => {
-            format!("the policy of {}, which says nothing of it", of(network))
-        }
-        Decider::Libvirt { network, mode, .. } => {
-            said.mode = Some(mode_name(*mode));
-            let way = way.map_or("", direction);
-            format!(
-                "libvirt's rules for {} (mode {}) on packets {way}",
-                of(network),
-                mode_name(*mode)
-            )
-        }
-        Decider::Bridge { network } => {
-            format!("nobody: both ends are on the bridge of {}", of(network))
-        }
-        Decider::Host(Refusal::NoRouter) => {
-            "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
-             net.ipv6.conf.all.forwarding)"
-                .to_owned()
-        }
-        Decider::Host(Refusal::NoRoute) => "the host, which has no route there".to_owned(),
-    };
-    said
-}
-
-/// Where a clause is written, as far as that is still what was given to the firewall.
-fn written(said: &mut Said, network: &ObjectName, active: &[ActiveNetwork]) {
-    let network = active.iter().find(|one| one.network.name == *network);
-    let Some(policy) = network.and_then(ActiveNetwork::written_as_given) else {
-        return;
-    };
-    said.origin = Some(policy.origin.to_string());
-    said.line = match said.rule {
+/// Where a compiled rule is written, and its line, as far as that is still what was given to the
+/// firewall.
+fn place(
+    network: &ObjectName,
+    rule: RuleName,
+    active: &[ActiveNetwork],
+) -> Option<(String, Option<usize>)> {
+    let network = active.iter().find(|one| one.network.name == *network)?;
+    let policy = network.written_as_given()?;
+    let line = match rule.number() {
         None => Some(policy.written.line),
-        Some(number) => {
-            let mut rules = policy.written.rules.iter();
-            rules
-                .find(|rule| rule.number == number)
-                .map(|rule| rule.line)
-        }
+        Some(_) => policy.written.rule(rule).map(|rule| rule.line),
     };
-}
-
-fn mode_name(mode: ForwardMode) -> &'static str {
-    match mode {
-        ForwardMode::Isolated => "isolated",
-        ForwardMode::Nat => "nat",
-        ForwardMode::Route => "route",
-        ForwardMode::Open => "open",
-        ForwardMode::Bridge => "bridge",
-        ForwardMode::Direct => "direct",
-    }
-}
-
-fn direction(way: Way) -> &'static str {
-    match way {
-        Way::Out => "from its guests",
-        Way::In => "to its guests",
-        Way::ToHost => "from its guests to the host",
-        Way::FromHost => "from the host to its guests",
-    }
+    Some((policy.origin.to_string(), line))
 }
 
 fn text(answer: &Answer) -> String {
-    let mut text = format!("{}\n", answer.verdict);
-    text += &by_whom(answer);
+    let mut text = format!("{}\n{}", answer.verdict, by_whom(answer));
     if answer.deciders.is_empty() {
         text += "  neither portero nor libvirt has a say\n";
     }
     // Of replies only what stops them is news.
-    let stopped = answer.reply.as_ref();
-    if let Some(reply) = stopped.filter(|reply| reply.verdict != Verdict::Accept) {
+    let reply = answer.reply.as_ref();
+    if let Some(reply) = reply.filter(|reply| reply.verdict != Verdict::Accept) {
         text += &format!("its reply: {}\n{}", reply.verdict, by_whom(reply));
     }
     text

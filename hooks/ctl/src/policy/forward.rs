@@ -21,7 +21,7 @@ pub(super) fn follow(
         return Ok(None);
     };
     packet.to = end(guest, engine.route_lookup(guest)?);
-    packet.course = PacketPath::Forwarded;
+    packet.path = PacketPath::Forwarded;
     if let Protocol::Port(_, of_packet) = &mut packet.protocol {
         *of_packet = port;
     }

@@ -1,12 +1,12 @@
 //! `portero policy`: shows, checks and explains the policies of networks.
 
 mod check;
-mod clauses;
 mod end;
 mod error;
 mod explain;
 mod forward;
 mod show;
+mod table;
 mod words;
 
 pub(crate) use end::end;

@@ -1,6 +1,6 @@
 //! `portero policy show`: what active networks were given, and what came of it.
 
-use super::clauses::{rows, table, Columns, Row};
+use super::table::{Columns, Listing};
 use super::{words, Error};
 use crate::exit::DONE;
 use crate::json::to_json;
@@ -25,14 +25,9 @@ struct Shown {
     line: Option<usize>,
     /// Whether all of it is in the firewall and can be reached.
     in_firewall: bool,
-    /// In order of judgement.
-    clauses: Vec<Row>,
-    /// What happens to addresses.
-    nat: Vec<String>,
-    /// Whom the host answers for.
-    neighbors: Vec<String>,
-    /// What is not as it may be meant.
-    warnings: Vec<String>,
+    /// What came of it.
+    #[serde(flatten)]
+    listing: Listing,
 }
 
 /// Shows the policies of all active networks, or of one.
@@ -53,7 +48,7 @@ pub(super) fn run(
     };
     let active: Vec<&ActiveNetwork> = active.iter().filter(concerned).collect();
     let given: Vec<&Ruleset> = active.iter().filter_map(|one| one.given.as_ref()).collect();
-    let counters = snapshot.clause_counters(&given)?;
+    let counters = snapshot.rule_counters(&given)?;
     let shown: Vec<Shown> = active
         .iter()
         .map(|one| {
@@ -78,22 +73,19 @@ pub(super) fn run(
 fn shown(one: &ActiveNetwork, counters: Option<&Counters>, networks: &[Network]) -> Shown {
     let policy = one.policy();
     let written = one.written_as_given();
-    let mut warnings = Vec::new();
+    let mut listing = policy.map_or_else(Listing::default, |policy| {
+        let written = written.map(|policy| &policy.written);
+        Listing::new(policy, written, counters, networks)
+    });
+    let warnings = &mut listing.warnings;
     if !one.is_in_firewall {
         warnings.push("not all of it is in the firewall; run 'portero sync'".to_owned());
     }
-    match &one.written {
-        Err(error) => warnings.push(format!("what was given last still holds: {error}")),
-        Ok(_) if written.is_none() => {
-            warnings.push("another is written now; run 'portero sync'".to_owned());
-        }
-        Ok(_) => {}
+    match (&one.written, written) {
+        (Err(error), _) => warnings.push(format!("what was given last still holds: {error}")),
+        (Ok(_), None) => warnings.push("another is written now; run 'portero sync'".to_owned()),
+        (Ok(_), Some(policy)) => warnings.extend(policy.compiled.warnings.clone()),
     }
-    warnings.extend(
-        written
-            .into_iter()
-            .flat_map(|policy| policy.compiled.warnings.clone()),
-    );
     Shown {
         network: one.network.name.to_string(),
         uuid: one.network.uuid.to_string(),
@@ -101,18 +93,7 @@ fn shown(one: &ActiveNetwork, counters: Option<&Counters>, networks: &[Network])
         origin: written.map(|policy| policy.origin.to_string()),
         line: written.map(|policy| policy.written.line),
         in_firewall: policy.is_some() && one.is_in_firewall,
-        clauses: policy.map_or_else(Vec::new, |policy| {
-            let written = written.map(|policy| &policy.written);
-            rows(policy, written, counters, networks)
-        }),
-        nat: policy.map_or_else(Vec::new, |policy| {
-            let nat = policy.nat.iter();
-            nat.map(|nat| words::of_nat(nat, networks)).collect()
-        }),
-        neighbors: policy.map_or_else(Vec::new, |policy| {
-            policy.neighbors.iter().map(words::of_neighbor).collect()
-        }),
-        warnings,
+        listing,
     }
 }
 
@@ -127,14 +108,5 @@ fn text(shown: &Shown) -> String {
         "NOT in the firewall"
     };
     text += &format!(": {place}\n");
-    if !shown.clauses.is_empty() {
-        text += &table(&shown.clauses, Columns::Counted);
-    }
-    for line in shown.nat.iter().chain(&shown.neighbors) {
-        text += &format!("  {line}\n");
-    }
-    for warning in &shown.warnings {
-        text += &format!("  warning: {warning}\n");
-    }
-    text
+    text + &shown.listing.text(Columns::Counted, "") + &shown.listing.warnings()
 }

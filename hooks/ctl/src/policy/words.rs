@@ -1,8 +1,8 @@
-//! What a clause matches, in words.
+//! What a compiled rule matches, in words.
 
 use portero_libvirt::Network;
 use portero_model::{
-    Clause, Family, Judged, Named, Nat, NatPeer, Neighbor, Nets, Peer, PortRange, Service, Way,
+    CompiledRule, Family, Judged, Named, Nat, NatPeer, Neighbor, Nets, Peer, PortRange, Service,
 };
 use std::fmt::Display;
 
@@ -11,15 +11,15 @@ pub(super) fn quoted(network: impl Display) -> String {
     format!("'{}'", network.to_string().escape_debug())
 }
 
-/// What a clause matches; bridges of virtual networks are given by the network's name.
-pub(super) fn of_clause(clause: &Clause, way: Way, networks: &[Network]) -> String {
-    let mut words = vec![services(&clause.services)];
-    let peers: Vec<String> = clause
+/// What a compiled rule matches; bridges of virtual networks are given by the network's name.
+pub(super) fn of_rule(rule: &CompiledRule, networks: &[Network]) -> String {
+    let mut words = vec![services(&rule.services)];
+    let peers: Vec<String> = rule
         .peers
         .iter()
         .map(|peer| of_peer(peer, networks))
         .collect();
-    let (guests, others) = if way.is_from_guests() {
+    let (guests, others) = if rule.name.direction.is_from_guests() {
         ("from", "to")
     } else {
         ("to", "from")
@@ -27,15 +27,15 @@ pub(super) fn of_clause(clause: &Clause, way: Way, networks: &[Network]) -> Stri
     if !peers.is_empty() {
         words.push(format!("{others} {}", peers.join(" or ")));
     }
-    words.extend(of_nets(&clause.guests).map(|nets| format!("{guests} {nets}")));
-    if let [family] = clause.families.as_slice() {
+    words.extend(of_nets(&rule.guests).map(|nets| format!("{guests} {nets}")));
+    if let [family] = rule.families.as_slice() {
         words.push(format!("({family})"));
     }
     let mut text = words.join(" ");
-    if clause.judged == Judged::EveryPacket {
+    if rule.judged == Judged::EveryPacket {
         text += ", replies too";
     }
-    if let Some(log) = &clause.log {
+    if let Some(log) = &rule.log {
         text += &format!(", logged {}/{}", log.lines, log.unit.name());
     }
     text
@@ -102,11 +102,7 @@ fn of_name(named: &Named) -> (&'static str, &str) {
 
 fn behind(interface: &str, networks: &[Network]) -> String {
     let mut networks = networks.iter();
-    let network = networks.find(|network| {
-        let bridge = network.bridge.as_ref();
-        bridge.is_some_and(|bridge| bridge.as_str() == interface)
-    });
-    match network {
+    match networks.find(|network| network.has_bridge(interface)) {
         Some(network) => format!("network {}", quoted(&network.name)),
         None => format!("behind {interface}"),
     }
@@ -147,15 +143,12 @@ pub(super) fn of_nat(nat: &Nat, networks: &[Network]) -> String {
             addresses,
             ports,
         } => {
-            let (taken, ports) = (
-                match addresses {
-                    None => "the host's address".to_owned(),
-                    Some((first, last)) if first == last => first.to_string(),
-                    Some((first, last)) => format!("{first}-{last}"),
-                },
-                of_ports(*ports),
-            );
-            format!("{from} takes {taken} to others, {ports}")
+            let taken = match addresses {
+                None => "the host's address".to_owned(),
+                Some((first, last)) if first == last => first.to_string(),
+                Some((first, last)) => format!("{first}-{last}"),
+            };
+            format!("{from} takes {taken} to others, {}", of_ports(*ports))
         }
     }
 }
@@ -177,17 +170,8 @@ mod tests {
     use std::fmt::Debug;
     use std::str::FromStr;
 
-    fn clause() -> Clause {
-        Clause {
-            name: "in 1".to_owned(),
-            families: Family::ALL.to_vec(),
-            guests: Nets::Any,
-            peers: Vec::new(),
-            services: Vec::new(),
-            judged: Judged::Opener,
-            verdict: Verdict::Accept,
-            log: None,
-        }
+    fn rule(name: &str) -> CompiledRule {
+        CompiledRule::of_all(name.parse().expect("a name"), Verdict::Accept)
     }
 
     fn nets<T: FromStr<Err: Debug>>(nets: &[&str]) -> Vec<T> {
@@ -202,14 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clause_is_said_from_the_guests_side() {
-        let words = |clause: &Clause, way| of_clause(clause, way, &[network()]);
-        assert_eq!(words(&clause(), Way::In), "anything");
+    fn a_rule_is_said_from_the_guests_side() {
+        let words = |rule: &CompiledRule| of_rule(rule, &[network()]);
+        assert_eq!(words(&rule("in 1")), "anything");
         let ports = |protocol, first, last| Service::Ports {
             protocol,
             ports: PortRange::new(first, last).ok(),
         };
-        let full = Clause {
+        let full = CompiledRule {
             guests: Nets::In(nets(&["10.1.0.0/24"])),
             peers: vec![
                 Peer {
@@ -243,7 +227,7 @@ mod tests {
                 lines: 10,
                 unit: TimeUnit::Minute,
             }),
-            ..clause()
+            ..rule("in 1")
         };
         let services = "tcp port 22, udp ports 60-70, sctp, icmpv6 type 1 code 4";
         let peers =
@@ -251,11 +235,15 @@ mod tests {
                      and not MAC 52:54:00:00:00:01";
         let end = "(IPv4), replies too, logged 10/minute";
         assert_eq!(
-            words(&full, Way::In),
+            words(&full),
             format!("{services} from {peers} to 10.1.0.0/24 {end}")
         );
+        let out = CompiledRule {
+            name: rule("out 1").name,
+            ..full
+        };
         assert_eq!(
-            words(&full, Way::Out),
+            words(&out),
             format!("{services} to {peers} from 10.1.0.0/24 {end}")
         );
     }

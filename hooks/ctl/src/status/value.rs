@@ -3,8 +3,8 @@
 use super::row::{rows, Row};
 use crate::map::{problems, Kind};
 use portero_inventory::{ActiveNetwork, Guest, OwnerStatus};
-use portero_model::{ForwardCounter, Policy, Ruleset, Spoof, Verdict, Way};
-use portero_routed_policy::{rule_of_clause, Mode};
+use portero_model::{Direction, ForwardCounter, Policy, RuleSource, Ruleset, Spoof, Verdict};
+use portero_routed_policy::Mode;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -137,7 +137,7 @@ fn network(active: &ActiveNetwork, guests: &[Guest]) -> NetworkStatus {
     let subnets = network.subnets.iter();
     NetworkStatus {
         uuid: network.uuid.to_string(),
-        mode: Kind::of(network).name(),
+        mode: Kind::of_network(network).name(),
         bridge: network.bridge.as_ref().map(ToString::to_string),
         addresses: subnets
             .map(|subnet| format!("{}/{}", subnet.address, subnet.prefix))
@@ -156,10 +156,8 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
     let policy = given.policy.as_ref()?;
     let written = active.written_as_given();
     let mode = written.and_then(|written| written.written.mode);
-    let clauses = policy.ways.values().flatten();
-    let rules: BTreeSet<usize> = clauses
-        .filter_map(|clause| rule_of_clause(&clause.name))
-        .collect();
+    let rules = policy.rules.values().flatten();
+    let rules: BTreeSet<usize> = rules.filter_map(|rule| rule.name.number()).collect();
     let guards = given.guards.iter();
     Some(PolicyStatus {
         mode: mode.map(|mode| match mode {
@@ -167,21 +165,20 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
             Mode::Route => "route",
             Mode::Isolated => "isolated",
         }),
-        inward: default(policy, Way::In),
-        outward: default(policy, Way::Out),
-        host: default(policy, Way::ToHost),
+        inward: default(policy, Direction::In),
+        outward: default(policy, Direction::Out),
+        host: default(policy, Direction::ToHost),
         rules: rules.len(),
         antispoof: guards.flat_map(|guards| &guards.against).copied().collect(),
         in_firewall: active.is_in_firewall,
     })
 }
 
-/// What a way's last word is; where there is none, everything passes.
-fn default(policy: &Policy, way: Way) -> Verdict {
-    let name = format!("{} default", way.name());
-    let mut clauses = policy.ways.get(&way).into_iter().flatten();
-    let default = clauses.find(|clause| clause.name == name);
-    default.map_or(Verdict::Accept, |clause| clause.verdict)
+/// What the last word on packets of a direction is; where there is none, everything passes.
+fn default(policy: &Policy, direction: Direction) -> Verdict {
+    let mut rules = policy.rules.get(&direction).into_iter().flatten();
+    let default = rules.find(|rule| rule.name.source == RuleSource::Default);
+    default.map_or(Verdict::Accept, |rule| rule.verdict)
 }
 
 fn guest(guest: &Guest) -> GuestStatus {

@@ -1,17 +1,17 @@
-//! What policies are in iptables: a chain of each network for each way of its packets.
+//! What policies are in iptables: a chain of each network for each direction of its packets.
 
 use super::base::{Base, Chains, LibvirtChains, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS};
 use super::words::{address, network};
 use portero_model::{
-    Clause, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy, Service, TimeUnit,
-    Verdict, Way,
+    CompiledRule, Direction, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy,
+    Service, TimeUnit, Verdict,
 };
 
 /// Adds the chains of a policy in one family.
 pub(crate) fn add(policy: &Policy, family: Family, libvirt: LibvirtChains, chains: &mut Chains) {
-    for (way, clauses) in &policy.ways {
-        let lines = way_lines(*way, &policy.bridge, clauses, family);
-        chains.insert((family, base(*way)), lines);
+    for (direction, rules) in &policy.rules {
+        let lines = direction_lines(*direction, &policy.bridge, rules, family);
+        chains.insert((family, base(*direction)), lines);
     }
     let nat: Vec<String> = policy
         .nat
@@ -51,34 +51,38 @@ fn verdict_of_libvirt(chain: &str) -> String {
     format!("-m comment --comment libvirt -j {chain}")
 }
 
-/// The base chain of a way.
-pub(crate) fn base(way: Way) -> Base {
-    match way {
-        Way::Out => Base::Out,
-        Way::In => Base::In,
-        Way::ToHost => Base::ToHost,
-        Way::FromHost => Base::FromHost,
+/// The base chain of a direction.
+pub(crate) fn base(direction: Direction) -> Base {
+    match direction {
+        Direction::Out => Base::Out,
+        Direction::In => Base::In,
+        Direction::ToHost => Base::ToHost,
+        Direction::FromHost => Base::FromHost,
     }
 }
 
-fn way_lines(way: Way, bridge: &str, clauses: &[Clause], family: Family) -> Vec<String> {
+fn direction_lines(
+    direction: Direction,
+    bridge: &str,
+    rules: &[CompiledRule],
+    family: Family,
+) -> Vec<String> {
     let mut lines = Vec::new();
-    match way {
-        Way::Out => lines.push(format!("-o {bridge} -j RETURN")),
-        Way::In => lines.push(format!("-i {bridge} -j RETURN")),
-        Way::ToHost | Way::FromHost => {}
+    match direction {
+        Direction::Out => lines.push(format!("-o {bridge} -j RETURN")),
+        Direction::In => lines.push(format!("-i {bridge} -j RETURN")),
+        Direction::ToHost | Direction::FromHost => {}
     }
-    let judged = |judged| clauses.iter().filter(move |clause| clause.judged == judged);
-    for clause in judged(Judged::EveryPacket) {
-        add_clause(way, clause, family, &mut lines);
+    for rule in CompiledRule::judging(rules, Judged::EveryPacket) {
+        add_rule(direction, rule, family, &mut lines);
     }
     lines.push(pass("--ctdir REPLY", "replies"));
     lines.push(pass("--ctstate RELATED", "related"));
-    if way == Way::In {
+    if direction == Direction::In {
         lines.push(pass("--ctstate DNAT", "forwards"));
     }
-    for clause in judged(Judged::Opener) {
-        add_clause(way, clause, family, &mut lines);
+    for rule in CompiledRule::judging(rules, Judged::Opener) {
+        add_rule(direction, rule, family, &mut lines);
     }
     lines
 }
@@ -87,27 +91,31 @@ fn pass(what: &str, comment: &str) -> String {
     format!("-m conntrack {what} -m comment --comment {comment} -j RETURN")
 }
 
-fn add_clause(way: Way, clause: &Clause, family: Family, lines: &mut Vec<String>) {
-    if !clause.families.contains(&family) {
+fn add_rule(direction: Direction, rule: &CompiledRule, family: Family, lines: &mut Vec<String>) {
+    if !rule.families.contains(&family) {
         return;
     }
     let any = [Peer::default()];
-    let peers: &[Peer] = if clause.peers.is_empty() {
+    let peers: &[Peer] = if rule.peers.is_empty() {
         &any
     } else {
-        &clause.peers
+        &rule.peers
     };
-    let Some(guests) = clause.guests.of(family) else {
+    let Some(guests) = rule.guests.only(family) else {
         return;
     };
-    let interface_side = if way.is_from_guests() { "-o" } else { "-i" };
-    let services = services_of(clause, family);
+    let interface_side = if direction.is_from_guests() {
+        "-o"
+    } else {
+        "-i"
+    };
+    let services = services_of(rule, family);
     for peer in peers {
-        let Some(nets) = peer.nets.of(family) else {
+        let Some(nets) = peer.nets.only(family) else {
             continue;
         };
         // iptables prints the source first.
-        let (sources, destinations) = if way.is_from_guests() {
+        let (sources, destinations) = if direction.is_from_guests() {
             (&guests, &nets)
         } else {
             (&nets, &guests)
@@ -129,23 +137,23 @@ fn add_clause(way: Way, clause: &Clause, family: Family, lines: &mut Vec<String>
                         mac.as_deref().unwrap_or_default(),
                         detail,
                     ];
-                    add_lines(clause, family, &parts.concat(), lines);
+                    add_lines(rule, family, &parts.concat(), lines);
                 }
             }
         }
     }
 }
 
-fn add_lines(clause: &Clause, family: Family, matches: &str, lines: &mut Vec<String>) {
-    if let Some(log) = &clause.log {
+fn add_lines(rule: &CompiledRule, family: Family, matches: &str, lines: &mut Vec<String>) {
+    if let Some(log) = &rule.log {
         lines.push(format!(
             "{matches}-m limit {} -m comment --comment \"log {}\" -j LOG --log-prefix \"{}\"",
             limit(log),
-            clause.name,
+            rule.name,
             log.prefix
         ));
     }
-    let target = match (clause.verdict, family) {
+    let target = match (rule.verdict, family) {
         (Verdict::Accept, _) => "RETURN",
         (Verdict::Drop, _) => "DROP",
         (Verdict::Reject, Family::Ipv4) => "REJECT --reject-with icmp-port-unreachable",
@@ -153,7 +161,7 @@ fn add_lines(clause: &Clause, family: Family, matches: &str, lines: &mut Vec<Str
     };
     lines.push(format!(
         "{matches}-m comment --comment \"{}\" -j {target}",
-        clause.name
+        rule.name
     ));
 }
 
@@ -211,14 +219,11 @@ fn is_named(what: &str, named: &Named) -> String {
 }
 
 /// For each service of the family, its protocol and the rest of what it matches.
-fn services_of(clause: &Clause, family: Family) -> Vec<(String, String)> {
-    if clause.services.is_empty() {
+fn services_of(rule: &CompiledRule, family: Family) -> Vec<(String, String)> {
+    if rule.services.is_empty() {
         return vec![(String::new(), String::new())];
     }
-    let services = clause
-        .services
-        .iter()
-        .filter(|service| service.is_of(family));
+    let services = rule.services.iter().filter(|service| service.is_of(family));
     services
         .map(|service| match service {
             Service::Ports { protocol, ports } => {

@@ -3,9 +3,9 @@
 
 use super::element::{prefix, Place};
 use super::forward::{masquerade_set, Shape, LOCALNET_SET};
-use super::policy::{nat_map, way_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
+use super::policy::{direction_map, nat_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
-use portero_model::{Family, Way};
+use portero_model::{Direction, Family};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -156,8 +156,8 @@ pub(crate) fn own_chains() -> Vec<Chain> {
 /// Names of the sets and maps of the table of policies that all policies share.
 pub(crate) fn policy_sets() -> BTreeMap<String, String> {
     let mut sets = BTreeMap::new();
-    for way in Way::ALL {
-        let name = way_map(way);
+    for direction in Direction::ALL {
+        let name = direction_map(direction);
         let definition = format!("map {name} {{ type ifname : verdict; }}");
         sets.insert(name, definition);
     }
@@ -174,7 +174,12 @@ pub(crate) fn policy_sets() -> BTreeMap<String, String> {
 /// The chains of the table of policies that lead to those of networks. What they let pass, others
 /// still judge; what is between two networks, both judge.
 pub(crate) fn policy_chains() -> Vec<Chain> {
-    let of = |way: Way, side: &str| (way.name().to_owned(), lead(side, &way_map(way)));
+    let of = |direction: Direction, side: &str| {
+        (
+            direction.name().to_owned(),
+            lead(side, &direction_map(direction)),
+        )
+    };
     let same = format!("iifname . oifname @{CROSS_SET} return");
     let nat = Family::ALL.map(|family| {
         let (ip, map) = (ip(family), nat_map(family));
@@ -187,19 +192,19 @@ pub(crate) fn policy_chains() -> Vec<Chain> {
             hook: Some("type filter hook forward priority -1"),
             rules: vec![
                 ("same bridge".to_owned(), same),
-                of(Way::Out, "iifname"),
-                of(Way::In, "oifname"),
+                of(Direction::Out, "iifname"),
+                of(Direction::In, "oifname"),
             ],
         },
         Chain {
             name: "input",
             hook: Some("type filter hook input priority -1"),
-            rules: vec![of(Way::ToHost, "iifname")],
+            rules: vec![of(Direction::ToHost, "iifname")],
         },
         Chain {
             name: "output",
             hook: Some("type filter hook output priority -1"),
-            rules: vec![of(Way::FromHost, "oifname")],
+            rules: vec![of(Direction::FromHost, "oifname")],
         },
         Chain {
             name: "postrouting",

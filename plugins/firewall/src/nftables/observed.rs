@@ -273,7 +273,7 @@ impl Set {
         let counted = self.elem.iter().filter_map(|element| element.get("elem"));
         counted.filter_map(move |element| {
             let key = joined(element.get("val")?, &types)?;
-            Some((key, Counter::read(element.get("counter")?)?))
+            Some((key, Counter::from_json(element.get("counter")?)?))
         })
     }
 }
@@ -282,7 +282,7 @@ impl Rule {
     /// What its counter says, if it has one.
     pub(super) fn counter(&self) -> Option<Counter> {
         let mut counters = self.expr.iter().filter_map(|word| word.get("counter"));
-        counters.find_map(Counter::read)
+        counters.find_map(Counter::from_json)
     }
 
     fn jumps_to(&self, chain: &str) -> bool {

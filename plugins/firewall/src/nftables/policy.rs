@@ -7,8 +7,8 @@
 use super::element::{network, prefix, quoted, Elements, Key, Place};
 use ipnet::IpNet;
 use portero_model::{
-    Clause, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol, Ruleset, Service,
-    Verdict, Way,
+    CompiledRule, Direction, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol,
+    RuleName, Ruleset, Service, Verdict,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -52,9 +52,9 @@ impl Objects {
     }
 }
 
-/// The map that leads packets on a way to the chain of a bridge.
-pub(crate) fn way_map(way: Way) -> String {
-    format!("{}_chains", way.name())
+/// The map that leads packets of a direction to the chain of a bridge.
+pub(crate) fn direction_map(direction: Direction) -> String {
+    format!("{}_chains", direction.name())
 }
 
 /// The map that leads connections of a family to the chain that changes their addresses.
@@ -84,11 +84,11 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
         );
     };
     let mut own_elements = Vec::new();
-    for (way, clauses) in &policy.ways {
-        let mut chain = ChainOf::new(*way);
-        chain.add_all(clauses);
-        let name = chain.name(way.name(), &ruleset.owner);
-        lead(way_map(*way), &bridge, &name);
+    for (direction, rules) in &policy.rules {
+        let mut chain = ChainOf::new(*direction);
+        chain.add_all(rules);
+        let name = chain.name(direction.name(), &ruleset.owner);
+        lead(direction_map(*direction), &bridge, &name);
         own_elements.extend(chain.finish(name, &mut objects));
     }
     let mut nat_of: BTreeMap<IpNet, Vec<Line>> = BTreeMap::new();
@@ -96,7 +96,7 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
         nat_of.entry(nat.from()).or_default().extend(nat_lines(nat));
     }
     for (index, (from, lines)) in nat_of.into_iter().enumerate() {
-        let mut chain = ChainOf::new(Way::Out);
+        let mut chain = ChainOf::new(Direction::Out);
         chain.lines = lines;
         let name = chain.name(&format!("nat{index}"), &ruleset.owner);
         lead(nat_map(Family::of(from.addr())), &network(from), &name);
@@ -116,23 +116,23 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
 }
 
 /// A chain that is being put together.
-struct ChainOf<'a> {
-    way: Way,
+struct ChainOf {
+    direction: Direction,
     lines: Vec<Line>,
-    /// Elements of each set, with the clause that each is of.
-    sets: Vec<SetOf<'a>>,
+    /// Elements of each set, with the compiled rule that each is of.
+    sets: Vec<SetOf>,
 }
 
-/// Addresses of clauses that differ in nothing else.
-struct SetOf<'a> {
+/// Addresses of compiled rules that differ in nothing else.
+struct SetOf {
     family: Family,
-    /// With the names of their clauses.
-    nets: Vec<(IpNet, &'a str)>,
+    /// With the names of what they are of.
+    nets: Vec<(IpNet, RuleName)>,
     /// The same by their first addresses; none of them overlaps another.
     by_start: BTreeMap<IpAddr, IpNet>,
 }
 
-impl<'a> SetOf<'a> {
+impl SetOf {
     fn new(family: Family) -> Self {
         Self {
             family,
@@ -141,8 +141,8 @@ impl<'a> SetOf<'a> {
         }
     }
 
-    fn insert(&mut self, net: IpNet, clause: &'a str) {
-        self.nets.push((net, clause));
+    fn insert(&mut self, net: IpNet, rule: RuleName) {
+        self.nets.push((net, rule));
         self.by_start.insert(net.network(), net);
     }
 
@@ -161,47 +161,43 @@ impl<'a> SetOf<'a> {
 /// What stands for a set of it in its rules, until that is known.
 const SET_MARK: &str = "@SET";
 
-impl<'a> ChainOf<'a> {
-    fn new(way: Way) -> Self {
+impl ChainOf {
+    fn new(direction: Direction) -> Self {
         Self {
-            way,
+            direction,
             lines: Vec::new(),
             sets: Vec::new(),
         }
     }
 
-    fn add_all(&mut self, clauses: &'a [Clause]) {
-        let judged = |judged| {
-            let clauses = clauses.iter();
-            clauses.filter(move |clause| clause.judged == judged)
-        };
-        let every: Vec<&Clause> = judged(Judged::EveryPacket).collect();
+    fn add_all(&mut self, rules: &[CompiledRule]) {
+        let every: Vec<&CompiledRule> = CompiledRule::judging(rules, Judged::EveryPacket).collect();
         self.add_groups(&every);
         let mut passes = vec![
             ("replies", "ct direction reply counter return"),
             ("related", "ct state related counter return"),
         ];
-        if self.way == Way::In {
+        if self.direction == Direction::In {
             passes.push(("forwards", "ct status dnat counter return"));
         }
         for (comment, text) in passes {
             self.lines.push(Line::new(comment, text.to_owned()));
         }
-        let openers: Vec<&Clause> = judged(Judged::Opener).collect();
+        let openers: Vec<&CompiledRule> = CompiledRule::judging(rules, Judged::Opener).collect();
         self.add_groups(&openers);
     }
 
-    /// Clauses in a row that differ in addresses only become one rule with a set, so that a packet
+    /// Compiled rules in a row that differ in addresses only become one with a set, so that a packet
     /// costs the same whether there are ten or a thousand of them.
-    fn add_groups(&mut self, clauses: &[&'a Clause]) {
-        let mut rest = clauses;
+    fn add_groups(&mut self, rules: &[&CompiledRule]) {
+        let mut rest = rules;
         while let Some((first, _)) = rest.split_first() {
             let family = only_nets(first);
             let alike = match family {
                 None => 1,
                 Some(_) => rest
                     .iter()
-                    .take_while(|clause| differ_in_nets_only(first, clause))
+                    .take_while(|rule| differ_in_nets_only(first, rule))
                     .count(),
             };
             let (group, others) = rest.split_at(alike);
@@ -214,21 +210,20 @@ impl<'a> ChainOf<'a> {
     }
 
     /// As few sets as there can be without two elements that overlap.
-    fn add_group(&mut self, family: Family, group: &[&'a Clause]) {
+    fn add_group(&mut self, family: Family, group: &[&CompiledRule]) {
         let begin = self.sets.len();
-        for clause in group {
-            for net in nets_of(clause) {
+        for rule in group {
+            for net in nets_of(rule) {
                 let own = &mut self.sets[begin..];
                 if own.iter().any(|set| set.holds(*net)) {
                     // Never reached: whoever comes first has decided.
                     continue;
                 }
-                let name = clause.name.as_str();
                 match own.iter_mut().find(|set| !set.overlaps(*net)) {
-                    Some(set) => set.insert(*net, name),
+                    Some(set) => set.insert(*net, rule.name),
                     None => {
                         let mut set = SetOf::new(family);
-                        set.insert(*net, name);
+                        set.insert(*net, rule.name);
                         self.sets.push(set);
                     }
                 }
@@ -247,18 +242,18 @@ impl<'a> ChainOf<'a> {
         }
     }
 
-    /// A clause by itself.
-    fn add(&mut self, clause: &Clause) {
+    /// A compiled rule by itself.
+    fn add(&mut self, rule: &CompiledRule) {
         let any = [Peer::default()];
-        let peers: &[Peer] = if clause.peers.is_empty() {
+        let peers: &[Peer] = if rule.peers.is_empty() {
             &any
         } else {
-            &clause.peers
+            &rule.peers
         };
         for peer in peers {
             let mut named = Vec::new();
             if let Some(interface) = &peer.interface {
-                let side = if self.way.is_from_guests() {
+                let side = if self.direction.is_from_guests() {
                     "oifname"
                 } else {
                     "iifname"
@@ -269,13 +264,14 @@ impl<'a> ChainOf<'a> {
                 let text = is_named("ether saddr", mac, str::to_owned);
                 named.push(text);
             }
-            let is_plain = clause.guests == Nets::Any && peer.nets == Nets::Any;
-            if is_plain && clause.families.len() == Family::ALL.len() {
-                self.add_both(clause, &named);
+            let is_plain = rule.guests == Nets::Any && peer.nets == Nets::Any;
+            if is_plain && rule.families.len() == Family::ALL.len() {
+                self.add_both(rule, &named);
                 continue;
             }
-            for family in &clause.families {
-                let (Some(guests), Some(nets)) = (clause.guests.of(*family), peer.nets.of(*family))
+            for family in &rule.families {
+                let (Some(guests), Some(nets)) =
+                    (rule.guests.only(*family), peer.nets.only(*family))
                 else {
                     continue;
                 };
@@ -286,37 +282,43 @@ impl<'a> ChainOf<'a> {
                     matches.push(format!("meta nfproto {}", protocol_family(*family)));
                 }
                 matches.extend(named.iter().cloned());
-                self.add_lines(clause, *family, &matches, &clause.name);
+                self.add_lines(rule, *family, &matches, &rule.name.to_string());
             }
         }
     }
 
-    /// Of a clause that tells the families apart by its services at most.
-    fn add_both(&mut self, clause: &Clause, named: &[String]) {
-        if clause.services.is_empty() {
-            self.push(clause, named, &clause.name);
+    /// Of a compiled rule that tells the families apart by its services at most.
+    fn add_both(&mut self, rule: &CompiledRule, named: &[String]) {
+        if rule.services.is_empty() {
+            self.push(rule, named, &rule.name.to_string());
         }
-        for text in ports_of(&clause.services) {
-            self.push(clause, &[named, &[text]].concat(), &clause.name);
+        for text in ports_of(&rule.services) {
+            self.push(rule, &[named, &[text]].concat(), &rule.name.to_string());
         }
         for family in Family::ALL {
-            for text in icmp_of(&clause.services, family) {
+            for text in icmp_of(&rule.services, family) {
                 let of = format!("meta nfproto {}", protocol_family(family));
-                self.push(clause, &[named, &[of, text]].concat(), &clause.name);
+                self.push(rule, &[named, &[of, text]].concat(), &rule.name.to_string());
             }
         }
     }
 
-    fn add_lines(&mut self, clause: &Clause, family: Family, matches: &[String], comment: &str) {
-        for service in services_of(&clause.services, family) {
+    fn add_lines(
+        &mut self,
+        rule: &CompiledRule,
+        family: Family,
+        matches: &[String],
+        comment: &str,
+    ) {
+        for service in services_of(&rule.services, family) {
             let matches: Vec<String> = matches.iter().cloned().chain(service).collect();
-            self.push(clause, &matches, comment);
+            self.push(rule, &matches, comment);
         }
     }
 
-    fn push(&mut self, clause: &Clause, matches: &[String], comment: &str) {
+    fn push(&mut self, rule: &CompiledRule, matches: &[String], comment: &str) {
         let matches: String = matches.iter().map(|text| format!("{text} ")).collect();
-        if let Some(log) = &clause.log {
+        if let Some(log) = &rule.log {
             let text = format!(
                 "{matches}limit rate {}/{} burst 5 packets log prefix \"{}\"",
                 log.lines,
@@ -325,7 +327,7 @@ impl<'a> ChainOf<'a> {
             );
             self.lines.push(Line::new(&format!("log {comment}"), text));
         }
-        let verdict = match clause.verdict {
+        let verdict = match rule.verdict {
             Verdict::Accept => "return",
             Verdict::Drop => "drop",
             Verdict::Reject => "reject",
@@ -335,7 +337,7 @@ impl<'a> ChainOf<'a> {
     }
 
     fn guest_address(&self, family: Family) -> String {
-        let side = if self.way.is_from_guests() {
+        let side = if self.direction.is_from_guests() {
             "saddr"
         } else {
             "daddr"
@@ -344,7 +346,7 @@ impl<'a> ChainOf<'a> {
     }
 
     fn peer_address(&self, family: Family) -> String {
-        let side = if self.way.is_from_guests() {
+        let side = if self.direction.is_from_guests() {
             "daddr"
         } else {
             "saddr"
@@ -359,9 +361,9 @@ impl<'a> ChainOf<'a> {
             text.push('\n');
         }
         for set in &self.sets {
-            for (net, clause) in &set.nets {
+            for (net, rule) in &set.nets {
                 // Writing to a String cannot fail.
-                let _ = writeln!(text, "{net} {clause}");
+                let _ = writeln!(text, "{net} {rule}");
             }
         }
         let digest = xxh3_64(text.as_bytes());
@@ -397,57 +399,58 @@ impl<'a> ChainOf<'a> {
     }
 }
 
-/// The chain of an owner's clauses on a way, and what its rules and elements are of.
+/// The chain of an owner's compiled rules of a direction, and what its rules and elements are of.
 pub(crate) struct NamedChain {
     /// Its name.
     pub(crate) name: String,
-    /// The clause that each element of its sets is of, by set and key.
-    pub(crate) elements: BTreeMap<(String, String), String>,
+    /// The compiled rule that each element of its sets is of, by set and key.
+    pub(crate) elements: BTreeMap<(String, String), RuleName>,
 }
 
-/// The chain of clauses on a way.
-pub(crate) fn named_chain(owner: &Owner, way: Way, clauses: &[Clause]) -> NamedChain {
-    let mut chain = ChainOf::new(way);
-    chain.add_all(clauses);
-    let name = chain.name(way.name(), owner);
+/// The chain of compiled rules of a direction.
+pub(crate) fn named_chain(
+    owner: &Owner,
+    direction: Direction,
+    rules: &[CompiledRule],
+) -> NamedChain {
+    let mut chain = ChainOf::new(direction);
+    chain.add_all(rules);
+    let name = chain.name(direction.name(), owner);
     let mut elements = BTreeMap::new();
     for (index, set) in chain.sets.iter().enumerate() {
-        for (net, clause) in &set.nets {
-            elements.insert(
-                (format!("{name}_{index}"), network(*net)),
-                (*clause).to_owned(),
-            );
+        for (net, rule) in &set.nets {
+            elements.insert((format!("{name}_{index}"), network(*net)), *rule);
         }
     }
     NamedChain { name, elements }
 }
 
-/// The family of a clause that says nothing of its other end but addresses of one family.
-fn only_nets(clause: &Clause) -> Option<Family> {
+/// The family of a compiled rule that says nothing of its other end but addresses of one family.
+fn only_nets(rule: &CompiledRule) -> Option<Family> {
     let [Peer {
         nets: Nets::In(nets),
         interface: None,
         mac: None,
-    }] = clause.peers.as_slice()
+    }] = rule.peers.as_slice()
     else {
         return None;
     };
     let family = Family::of(nets.first()?.addr());
     let is_one = nets.iter().all(|net| Family::of(net.addr()) == family);
     let is_some = !nets.contains(&family.all());
-    let is_whole = clause.families.contains(&family);
-    let plain = clause.log.is_none() && clause.guests == Nets::Any;
+    let is_whole = rule.families.contains(&family);
+    let plain = rule.log.is_none() && rule.guests == Nets::Any;
     (is_one && is_some && is_whole && plain).then_some(family)
 }
 
-fn differ_in_nets_only(one: &Clause, other: &Clause) -> bool {
+fn differ_in_nets_only(one: &CompiledRule, other: &CompiledRule) -> bool {
     only_nets(one) == only_nets(other)
         && (one.verdict, one.judged) == (other.verdict, other.judged)
         && one.services == other.services
 }
 
-fn nets_of(clause: &Clause) -> &[IpNet] {
-    match clause.peers.first().map(|peer| &peer.nets) {
+fn nets_of(rule: &CompiledRule) -> &[IpNet] {
+    match rule.peers.first().map(|peer| &peer.nets) {
         Some(Nets::In(nets)) => nets,
         _ => &[],
     }
@@ -606,7 +609,7 @@ fn protocol_family(family: Family) -> &'static str {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
-    use super::{only_nets, Clause, Family, Judged, Nets, Peer, Verdict};
+    use super::{only_nets, CompiledRule, Family, Nets, Peer, Verdict};
     use portero_model::{LogRate, Named, TimeUnit};
 
     /// A set has one verdict for all: what is logged, or is of some guests only, has a rule to itself.
@@ -620,15 +623,10 @@ mod tests {
             nets,
             ..Peer::default()
         };
-        let plain = Clause {
-            name: "in 1".to_owned(),
-            families: Family::ALL.to_vec(),
-            guests: Nets::Any,
+        let name = "in 1".parse().expect("a name");
+        let plain = CompiledRule {
             peers: vec![of(nets(&["10.3.0.0/24", "10.5.0.5/32"]))],
-            services: Vec::new(),
-            judged: Judged::Opener,
-            verdict: Verdict::Accept,
-            log: None,
+            ..CompiledRule::of_all(name, Verdict::Accept)
         };
         assert_eq!(only_nets(&plain), Some(Family::Ipv4));
         let rate = LogRate {
@@ -645,31 +643,31 @@ mod tests {
         let both = of(nets(&["10.3.0.0/24", "fd00::/8"]));
         let all = of(nets(&["0.0.0.0/0"]));
         for other in [
-            Clause {
+            CompiledRule {
                 log: Some(rate),
                 ..plain.clone()
             },
-            Clause {
+            CompiledRule {
                 guests: nets(&["10.9.0.7/32"]),
                 ..plain.clone()
             },
-            Clause {
+            CompiledRule {
                 families,
                 ..plain.clone()
             },
-            Clause {
+            CompiledRule {
                 peers: vec![named],
                 ..plain.clone()
             },
-            Clause {
+            CompiledRule {
                 peers: vec![peer.clone(), peer],
                 ..plain.clone()
             },
-            Clause {
+            CompiledRule {
                 peers: vec![both],
                 ..plain.clone()
             },
-            Clause {
+            CompiledRule {
                 peers: vec![all],
                 ..plain.clone()
             },

@@ -1,31 +1,31 @@
-//! From a policy and the networks around it to clauses, in their order, and what is refused.
+//! From a policy and the networks around it to compiled rules, in their order, and what is refused.
 
 use crate::networks::{network, Networks};
 use portero_model::{
-    Clause, Family, Judged, Named, Nat, NatPeer, Nets, Peer, Policy, Verdict, Way,
+    CompiledRule, Direction, Family, Judged, Named, Nat, NatPeer, Nets, Peer, Policy, Verdict,
 };
 use std::net::IpAddr;
 
-/// A clause in few words: name, verdict, and whose addresses it is about.
-fn short(clause: &Clause) -> String {
-    let guests = match &clause.guests {
+/// A compiled rule in few words: name, verdict, and whose addresses it is about.
+fn short(rule: &CompiledRule) -> String {
+    let guests = match &rule.guests {
         Nets::Any => String::new(),
         Nets::In(nets) => format!(" of {nets:?}"),
         Nets::NotIn(nets) => format!(" not of {nets:?}"),
     };
-    format!("{}: {}{guests}", clause.name, clause.verdict)
+    format!("{}: {}{guests}", rule.name, rule.verdict)
 }
 
-fn clauses(policy: &Policy, way: Way) -> Vec<String> {
-    let clauses = policy.ways.get(&way);
-    clauses.into_iter().flatten().map(short).collect()
+fn rules(policy: &Policy, direction: Direction) -> Vec<String> {
+    let rules = policy.rules.get(&direction);
+    rules.into_iter().flatten().map(short).collect()
 }
 
-fn clause<'a>(policy: &'a Policy, way: Way, name: &str) -> &'a Clause {
-    let mut clauses = policy.ways[&way].iter();
-    clauses
-        .find(|clause| clause.name == name)
-        .expect("a clause")
+fn rule<'a>(policy: &'a Policy, direction: Direction, name: &str) -> &'a CompiledRule {
+    let mut rules = policy.rules[&direction].iter();
+    rules
+        .find(|rule| rule.name.to_string() == name)
+        .expect("a rule")
 }
 
 const ACCEPT: &str = "accept of [10.1.0.0/24, fd00:1::/64]";
@@ -34,15 +34,15 @@ const ACCEPT: &str = "accept of [10.1.0.0/24, fd00:1::/64]";
 fn defaults_are_those_of_the_mode() {
     let out_in = |mode: &str, policy: &str| {
         let compiled = Networks::new().compiles(mode, policy);
-        [Way::Out, Way::In].map(|way| clauses(&compiled, way))
+        [Direction::Out, Direction::In].map(|direction| rules(&compiled, direction))
     };
-    let open = |way: &str| {
+    let open = |direction: &str| {
         vec![
-            format!("{way} default: {ACCEPT}"),
-            format!("{way} foreign: reject"),
+            format!("{direction} default: {ACCEPT}"),
+            format!("{direction} foreign: reject"),
         ]
     };
-    let closed = |way: &str| vec![format!("{way} default: reject")];
+    let closed = |direction: &str| vec![format!("{direction} default: reject")];
     let plain = "<p:policy/>";
     assert_eq!(out_in("nat", plain), [open("out"), closed("in")]);
     assert_eq!(out_in("route", plain), [open("out"), open("in")]);
@@ -66,19 +66,19 @@ fn defaults_can_be_others() {
         )
     };
     let policy = of("nat", "in='accept' out='drop'");
-    assert_eq!(clauses(&policy, Way::Out), ["out default: drop"]);
+    assert_eq!(rules(&policy, Direction::Out), ["out default: drop"]);
     // Open to guests' own addresses only.
     let accepting = [
         format!("in default: {ACCEPT}"),
         "in foreign: reject".to_owned(),
     ];
-    assert_eq!(clauses(&policy, Way::In), accepting);
-    assert!(!policy.ways.contains_key(&Way::ToHost));
+    assert_eq!(rules(&policy, Direction::In), accepting);
+    assert!(!policy.rules.contains_key(&Direction::ToHost));
     let policy = of("open", "in='accept' out='reject'");
-    assert_eq!(clauses(&policy, Way::Out), ["out default: reject"]);
-    assert_eq!(clauses(&policy, Way::In), [""; 0]);
+    assert_eq!(rules(&policy, Direction::Out), ["out default: reject"]);
+    assert_eq!(rules(&policy, Direction::In), [""; 0]);
     let policy = of("open", "log='yes'");
-    let log = clause(&policy, Way::In, "in default").log.clone();
+    let log = rule(&policy, Direction::In, "in default").log.clone();
     assert_eq!(log.expect("a log").prefix, "portero net in default: ");
 }
 
@@ -90,7 +90,7 @@ fn a_forward_dev_restricts_what_the_mode_lets_pass() {
             &format!("<p:policy><p:default {defaults}/></p:policy>"),
         )
     };
-    let by = |policy: &Policy| clause(policy, Way::Out, "out default").peers.clone();
+    let by = |policy: &Policy| rule(policy, Direction::Out, "out default").peers.clone();
     let dev = Peer {
         interface: Some(Named::Is("eth7".to_owned())),
         ..Peer::default()
@@ -109,14 +109,14 @@ fn the_host_serves_guests_unless_its_default_says_otherwise() {
             &format!("<p:policy><p:default host='{verdict}'/></p:policy>"),
         )
     };
-    assert!(!of("accept").ways.contains_key(&Way::ToHost));
+    assert!(!of("accept").rules.contains_key(&Direction::ToHost));
     let policy = of("drop");
-    let shown = clauses(&policy, Way::ToHost);
+    let shown = rules(&policy, Direction::ToHost);
     assert_eq!(shown, ["host services: accept", "host default: drop"]);
     // DHCP, DHCPv6, DNS over both, and seven types of ICMPv6.
-    let services = &clause(&policy, Way::ToHost, "host services").services;
+    let services = &rule(&policy, Direction::ToHost, "host services").services;
     assert_eq!(services.len(), 4 + 7);
-    assert!(!policy.ways.contains_key(&Way::FromHost));
+    assert!(!policy.rules.contains_key(&Direction::FromHost));
 }
 
 #[test]
@@ -132,9 +132,9 @@ fn rules_come_by_priority_then_in_document_order_and_before_defaults() {
     .map(rule)
     .concat();
     let policy = Networks::new().compiles("open", &format!("<p:policy>{rules}</p:policy>"));
-    let names: Vec<&str> = policy.ways[&Way::Out]
+    let names: Vec<String> = policy.rules[&Direction::Out]
         .iter()
-        .map(|clause| clause.name.as_str())
+        .map(|rule| rule.name.to_string())
         .collect();
     assert_eq!(
         names,
@@ -150,18 +150,21 @@ fn a_direction_is_one_way_or_both() {
          <p:rule action='accept' direction='out' statematch='false'/></p:policy>",
     );
     assert_eq!(
-        clauses(&policy, Way::In),
+        rules(&policy, Direction::In),
         ["in 1: drop", "in 2: reject", "in default: accept"]
     );
     let out = ["out 2: reject", "out 3: accept", "out default: accept"];
-    assert_eq!(clauses(&policy, Way::Out), out);
+    assert_eq!(rules(&policy, Direction::Out), out);
     assert_eq!(
-        clause(&policy, Way::Out, "out 3").judged,
+        rule(&policy, Direction::Out, "out 3").judged,
         Judged::EveryPacket
     );
-    assert_eq!(clause(&policy, Way::Out, "out 2").judged, Judged::Opener);
+    assert_eq!(
+        rule(&policy, Direction::Out, "out 2").judged,
+        Judged::Opener
+    );
     // Packets to the host and from it are only meant when it is named.
-    assert_eq!(policy.ways.len(), 2);
+    assert_eq!(policy.rules.len(), 2);
 }
 
 #[test]
@@ -174,21 +177,21 @@ fn the_host_as_peer_has_ways_of_its_own() {
          <p:rule action='drop' direction='in'><p:peer host='yes' match='no'/></p:rule></p:policy>",
     );
     assert_eq!(
-        clauses(&policy, Way::ToHost),
+        rules(&policy, Direction::ToHost),
         ["host 1: drop", "host 2: drop"]
     );
-    assert_eq!(clauses(&policy, Way::FromHost), ["fromhost 1: drop"]);
+    assert_eq!(rules(&policy, Direction::FromHost), ["fromhost 1: drop"]);
     assert_eq!(
-        clauses(&policy, Way::Out),
+        rules(&policy, Direction::Out),
         ["out 2: drop", "out default: accept"]
     );
-    assert_eq!(clause(&policy, Way::Out, "out 2").peers.len(), 1);
+    assert_eq!(rule(&policy, Direction::Out, "out 2").peers.len(), 1);
     // Anybody but the host: whoever is behind it.
     assert_eq!(
-        clauses(&policy, Way::In),
+        rules(&policy, Direction::In),
         ["in 3: drop", "in default: accept"]
     );
-    let peers = &clause(&policy, Way::In, "in 3").peers;
+    let peers = &rule(&policy, Direction::In, "in 3").peers;
     assert_eq!(peers.as_slice(), [portero_model::Peer::default()]);
 }
 
@@ -197,7 +200,13 @@ fn net(text: &str) -> ipnet::IpNet {
 }
 
 fn fits(nets: &Nets, address: &str) -> bool {
-    nets.contains(address.parse::<IpAddr>().expect("an address"))
+    let address: IpAddr = address.parse().expect("an address");
+    let holds = |nets: &[ipnet::IpNet]| nets.iter().any(|net| net.contains(&address));
+    match nets {
+        Nets::Any => true,
+        Nets::In(nets) => holds(nets),
+        Nets::NotIn(nets) => !holds(nets),
+    }
 }
 
 #[test]
@@ -208,17 +217,17 @@ fn negated_addresses_leave_all_others_of_their_family() {
         "<p:policy><p:rule action='drop' direction='in'>\
          <p:peer address='192.0.2.0' prefix='24' match='no'/><p:peer address='2001:db8::1'/></p:rule></p:policy>",
     );
-    let clause = clause(&policy, Way::In, "in 1");
-    assert_eq!(clause.families, Family::ALL);
-    let (not, six) = (&clause.peers[0].nets, &clause.peers[1].nets);
+    let rule = rule(&policy, Direction::In, "in 1");
+    assert_eq!(rule.families, Family::ALL);
+    let (not, six) = (&rule.peers[0].nets, &rule.peers[1].nets);
     assert!(fits(not, "198.51.100.1") && !fits(not, "192.0.2.9"));
     assert!(!fits(not, "2001:db8::1") && !fits(not, "2001:db8::2"));
     assert!(fits(six, "2001:db8::1") && !fits(six, "2001:db8::2"));
     assert_eq!(
-        not.of(Family::Ipv4),
+        not.only(Family::Ipv4),
         Some(Nets::NotIn(vec![net("192.0.2.0/24")]))
     );
-    assert_eq!(not.of(Family::Ipv6), None);
+    assert_eq!(not.only(Family::Ipv6), None);
 }
 
 #[test]
@@ -232,16 +241,15 @@ fn a_negated_group_is_everybody_who_is_none_of_it() {
         "open",
         "<p:policy><p:rule action='drop' direction='in'><p:peer group='known' match='no'/></p:rule></p:policy>",
     );
-    let [peer] = clause(&policy, Way::In, "in 1").peers.as_slice() else {
+    let [peer] = rule(&policy, Direction::In, "in 1").peers.as_slice() else {
         panic!("not one peer");
     };
     assert!(fits(&peer.nets, "198.51.100.8") && !fits(&peer.nets, "198.51.100.9"));
     assert!(!fits(&peer.nets, "192.0.2.255"));
-    let interface = peer.interface.as_ref().expect("an interface");
-    assert!(!interface.fits(Some("br-lab")) && interface.fits(Some("eth0")));
-    let mac = peer.mac.as_ref().expect("a MAC address");
-    assert!(!mac.fits(Some("52:54:00:00:00:01")) && mac.fits(Some("52:54:00:00:00:02")));
-    assert!(!policy.ways.contains_key(&Way::FromHost));
+    assert_eq!(peer.interface, Some(Named::IsNot("br-lab".to_owned())));
+    let mac = Named::IsNot("52:54:00:00:00:01".to_owned());
+    assert_eq!(peer.mac, Some(mac));
+    assert!(!policy.rules.contains_key(&Direction::FromHost));
 }
 
 #[test]
@@ -255,13 +263,13 @@ fn a_group_is_each_of_its_peers() {
          <p:rule action='drop' direction='in'><p:peer group='none'/></p:rule>\
          <p:rule action='drop' direction='in'><p:peer group='none' match='no'/></p:rule></p:policy>",
     );
-    let clause = clause(&policy, Way::In, "in 1");
-    assert_eq!(clause.peers.len(), 2);
-    assert!(fits(&clause.peers[0].nets, "192.0.2.1") && fits(&clause.peers[0].nets, "2001:db8::1"));
-    assert_eq!(clauses(&policy, Way::FromHost), ["fromhost 1: drop"]);
+    let rule = rule(&policy, Direction::In, "in 1");
+    assert_eq!(rule.peers.len(), 2);
+    assert!(fits(&rule.peers[0].nets, "192.0.2.1") && fits(&rule.peers[0].nets, "2001:db8::1"));
+    assert_eq!(rules(&policy, Direction::FromHost), ["fromhost 1: drop"]);
     // Nobody is of the empty one: its rule is not there; everybody is not of it.
     assert_eq!(
-        clauses(&policy, Way::In),
+        rules(&policy, Direction::In),
         ["in 1: drop", "in 3: drop", "in default: accept"]
     );
 }
@@ -281,14 +289,14 @@ fn a_network_that_is_not_active_has_nobody_in_it_and_that_is_told() {
         ]
     );
     assert_eq!(
-        clauses(&compiled.policy, Way::In),
+        rules(&compiled.policy, Direction::In),
         ["in 2: drop", "in default: accept"]
     );
     let mut networks = Networks::new();
     networks.others.push(network("gone", 7, "nat", ""));
     let compiled = networks.compile("open", policy).expect("a policy");
     assert_eq!(compiled.warnings, [""; 0]);
-    assert_eq!(clauses(&compiled.policy, Way::In)[0], "in 1: accept");
+    assert_eq!(rules(&compiled.policy, Direction::In)[0], "in 1: accept");
 }
 
 #[test]
@@ -297,14 +305,14 @@ fn antispoof_comes_first_and_is_asked_of_every_packet() {
         "route",
         "<p:policy><p:antispoof ip='yes'/><p:rule action='accept' direction='out' priority='-1000'/></p:policy>",
     );
-    let spoof = &policy.ways[&Way::Out][0];
+    let spoof = &policy.rules[&Direction::Out][0];
     assert_eq!(
-        (spoof.name.as_str(), spoof.judged),
-        ("out antispoof", Judged::EveryPacket)
+        (spoof.name.to_string(), spoof.judged),
+        ("out antispoof".to_owned(), Judged::EveryPacket)
     );
     assert!(!fits(&spoof.guests, "10.1.0.9") && fits(&spoof.guests, "10.2.0.9"));
     assert!(!fits(&spoof.guests, "fd00:1::9") && fits(&spoof.guests, "fd00:2::9"));
-    let host = clause(&policy, Way::ToHost, "host antispoof");
+    let host = rule(&policy, Direction::ToHost, "host antispoof");
     for own in ["10.1.0.9", "0.0.0.0", "fd00:1::9", "::", "fe80::9"] {
         assert!(!fits(&host.guests, own), "{own}");
     }
@@ -320,16 +328,22 @@ fn log_prefixes_name_network_and_rule_within_netfilters_limit() {
         "<p:policy><p:rule action='drop' direction='inout' log='yes' limit='3/day'/>\
          <p:rule action='drop' direction='in' log='yes'><p:peer host='yes'/></p:rule></p:policy>",
     );
-    let log = |way, name| clause(&policy, way, name).log.clone().expect("a log");
-    assert_eq!(log(Way::In, "in 1").prefix, "portero a__long__name_ in 1: ");
+    let log = |direction, name| rule(&policy, direction, name).log.clone().expect("a log");
     assert_eq!(
-        log(Way::FromHost, "fromhost 2").prefix,
+        log(Direction::In, "in 1").prefix,
+        "portero a__long__name_ in 1: "
+    );
+    assert_eq!(
+        log(Direction::FromHost, "fromhost 2").prefix,
         "portero a__long_ fromhost 2: "
     );
-    for log in [log(Way::In, "in 1"), log(Way::FromHost, "fromhost 2")] {
+    for log in [
+        log(Direction::In, "in 1"),
+        log(Direction::FromHost, "fromhost 2"),
+    ] {
         assert!(log.prefix.len() <= 29, "{}", log.prefix);
     }
-    assert_eq!(log(Way::Out, "out 1").lines, 3);
+    assert_eq!(log(Direction::Out, "out 1").lines, 3);
 }
 
 #[test]
@@ -490,8 +504,8 @@ fn what_cannot_be_had_is_refused_in_one_line() {
 #[test]
 fn verdicts_of_rules_are_kept() {
     for verdict in [Verdict::Accept, Verdict::Drop, Verdict::Reject] {
-        let rule = format!("<p:policy><p:rule action='{verdict}' direction='in'/></p:policy>");
-        let policy = Networks::new().compiles("none", &rule);
-        assert_eq!(clause(&policy, Way::In, "in 1").verdict, verdict);
+        let written = format!("<p:policy><p:rule action='{verdict}' direction='in'/></p:policy>");
+        let policy = Networks::new().compiles("none", &written);
+        assert_eq!(rule(&policy, Direction::In, "in 1").verdict, verdict);
     }
 }

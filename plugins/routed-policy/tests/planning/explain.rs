@@ -1,9 +1,9 @@
-//! Who decides about a packet: clauses of policies, libvirt's own rules, or nobody. That the firewalls
+//! Who decides about a packet: compiled rules of policies, libvirt's own rules, or nobody. That the firewalls
 //! do as it says is tested in tests/fake, and with real packets in tests/lab.
 
 use crate::networks::{network, Networks};
 use portero_libvirt::{ForwardMode, Network};
-use portero_model::{Policy, Verdict, Way};
+use portero_model::{Direction, Policy, Verdict};
 use portero_routed_policy::{explain, At, Decider, End, Packet, PacketPath, Protocol, Routing};
 
 const WEB: Protocol = Protocol::Port(portero_model::Protocol::Tcp, 80);
@@ -55,7 +55,7 @@ impl World {
             from,
             to,
             protocol,
-            course: PacketPath::Direct,
+            path: PacketPath::Direct,
             routing: Routing::On,
         })
     }
@@ -77,24 +77,30 @@ impl World {
 }
 
 fn short(decider: &Decider) -> String {
-    let way = |way: &Way| way.name();
+    let direction = |direction: &Direction| direction.name();
     match decider {
-        Decider::Clause {
-            network, clause, ..
-        } => format!("{network}: {clause}"),
-        Decider::Unsaid { network, way: of } => format!("{network}: nothing of {}", way(of)),
+        Decider::Policy {
+            network,
+            direction: of,
+            rule: None,
+        } => format!("{network}: nothing of {}", direction(of)),
+        Decider::Policy {
+            network,
+            rule: Some(rule),
+            ..
+        } => format!("{network}: {rule}"),
         Decider::Libvirt {
             network,
-            way: of,
+            direction: of,
             mode,
-        } => format!("libvirt: {network} {} {mode:?}", way(of)),
+        } => format!("libvirt: {network} {} {mode:?}", direction(of)),
         Decider::Bridge { network } => format!("bridge of {network}"),
         Decider::Host(refusal) => format!("host: {refusal:?}"),
     }
 }
 
 #[test]
-fn the_clause_that_decides_is_named() {
+fn the_rule_that_decides_is_named() {
     let world = World::new(
         "route",
         "<p:policy><p:default in='drop'/><p:rule action='accept' direction='in'><p:tcp dstportstart='80'/></p:rule></p:policy>",
@@ -130,8 +136,9 @@ fn the_clause_that_decides_is_named() {
 fn the_end_without_a_policy_is_libvirts_to_judge() {
     let world = World::new("route", "<p:policy/>");
     let said = |from: &str, to: &str| world.explain(from, to, WEB);
-    let libvirt =
-        |way: &str, mode: &str, of: ForwardMode| format!("libvirt: of-{mode} {way} {of:?}");
+    let libvirt = |direction: &str, mode: &str, of: ForwardMode| {
+        format!("libvirt: of-{mode} {direction} {of:?}")
+    };
     let out = "net: out default".to_owned();
     for (mode, of, verdict) in [
         ("route", ForwardMode::Route, Verdict::Accept),
@@ -201,7 +208,7 @@ fn without_policies_it_is_libvirt_alone_with_its_leaks() {
         from: six("outside", "2001:db8::7"),
         to: six("net", "fd00:1::7"),
         protocol: WEB,
-        course: PacketPath::Direct,
+        path: PacketPath::Direct,
         routing: Routing::On,
     };
     assert_eq!(world.explain_packet(&packet).0, Verdict::Accept);

@@ -65,22 +65,22 @@ impl Networks {
     pub(crate) fn compile(&self, mode: &str, policy: &str) -> Result<Compiled, String> {
         let xml = format!("<p:network xmlns:p='urn:portero:1'>{policy}</p:network>");
         let root = Element::parse(xml.as_bytes()).expect("XML");
-        let written = WrittenPolicy::of(&root)
+        let written = WrittenPolicy::find_in(&root)
             .expect("the grammar")
             .expect("a policy");
         let groups = |name: &ObjectName| {
             let xml = self.groups.get(name.as_str());
             let xml = xml.ok_or_else(|| format!("there is no group {name}"))?;
             let root = Element::parse(xml.as_bytes()).expect("XML");
-            Group::of(&root).map_err(|problem| problem.to_string())
+            Group::read(&root).map_err(|problem| problem.to_string())
         };
         let own = self.own(mode);
         let networks: Vec<Network> = self.others.iter().cloned().chain([own.clone()]).collect();
-        let around = Context {
+        let context = Context {
             networks: &networks,
             groups: &groups,
         };
-        compile(&own, &written, &around).map_err(|problem| problem.to_string())
+        compile(&own, &written, &context).map_err(|problem| problem.to_string())
     }
 
     /// The same of a policy that is right.

@@ -159,7 +159,7 @@ fn packet() -> impl Strategy<Value = Packet> {
                 from: end(from, family, here, mac),
                 to: end(to, family, there, other),
                 protocol,
-                course: PacketPath::Direct,
+                path: PacketPath::Direct,
                 routing: Routing::On,
             },
         )

@@ -90,12 +90,12 @@ fn header(drawing: &mut Drawing, card: Area, segment: &Segment) {
     let pill = |x: i32, width: i32| Area::new(card.x + x, card.y + 15, width, HEADER - 30);
     if segment.kind != Kind::Elsewhere {
         drawing.rounded(pill(238, 76), 9, class);
-        let style = Style::new(Face::Small, "onmode").at(Anchor::Middle);
+        let style = Style::new(Face::Small, "onmode").anchored(Anchor::Middle);
         drawing.text(pill(238, 76), style, class);
     }
     if segment.has_policy {
         drawing.rounded(pill(320, 58), 9, "policy");
-        let style = Style::new(Face::Small, "strong").at(Anchor::Middle);
+        let style = Style::new(Face::Small, "strong").anchored(Anchor::Middle);
         drawing.text(pill(320, 58), style, "policy");
     }
     let joined = match segment.kind {
@@ -117,7 +117,7 @@ fn header(drawing: &mut Drawing, card: Area, segment: &Segment) {
     if segment.other_ports > 0 {
         counts.push(counted(segment.other_ports, "other port"));
     }
-    let style = Style::new(Face::Label, "muted").at(Anchor::End);
+    let style = Style::new(Face::Label, "muted").anchored(Anchor::End);
     drawing.text(
         line(736, card.width - 736 - PADDING),
         style,
@@ -201,7 +201,7 @@ fn forward(drawing: &mut Drawing, x: i32, y: i32, name: &str, row: &Row) {
             let label = Area::new(start + 12, arrow.y, 54, arrow.height);
             drawing.line(&[(start, middle), (label.x - 2, middle)], line);
             drawing.line(&[(label.right() + 2, middle), (tip - 8, middle)], line);
-            let style = Style::new(Face::Small, ink).at(Anchor::Middle);
+            let style = Style::new(Face::Small, ink).anchored(Anchor::Middle);
             drawing.text(label, style, state);
         }
         let head_points = [(tip, middle), (tip - 9, middle - 5), (tip - 9, middle + 5)];
@@ -237,7 +237,7 @@ fn chips(drawing: &mut Drawing, area: Area, y: i32, guests: &[&Guest]) -> i32 {
                 chip.right() - name.right() - 16,
                 ROW,
             );
-            let style = Style::new(Face::Small, "muted").at(Anchor::End);
+            let style = Style::new(Face::Small, "muted").anchored(Anchor::End);
             drawing.text(place, style, &short_place(guest));
         });
     }

@@ -122,7 +122,7 @@ impl Style {
         Self { face, anchor, ink }
     }
 
-    pub(super) const fn at(self, anchor: Anchor) -> Self {
+    pub(super) const fn anchored(self, anchor: Anchor) -> Self {
         Self { anchor, ..self }
     }
 }

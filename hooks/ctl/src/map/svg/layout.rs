@@ -58,7 +58,8 @@ pub(super) fn lay_out(map: &Map) -> Drawing {
     let own = |nic: &&Nic| !map.segments.iter().any(|one| one.nics.contains(&nic.name));
     let own: Vec<&Nic> = map.nics.iter().filter(own).collect();
     if !behind.is_empty() || !own.is_empty() {
-        y = section(&mut drawing, y, &behind_heading(map));
+        let words = format!("Networks behind the host, which {}", map.routing());
+        y = section(&mut drawing, y, &words);
         y = behind_host(&mut drawing, y, &own, &behind, &mut joints);
     }
     let elsewhere = map
@@ -119,17 +120,6 @@ fn outer_heading(segments: &[&Segment]) -> &'static str {
         "Bridges of the host, and NICs that guests use directly"
     } else {
         "Bridges of the host"
-    }
-}
-
-fn behind_heading(map: &Map) -> String {
-    let families: Vec<String> = map.passes_on.iter().map(ToString::to_string).collect();
-    match families.as_slice() {
-        [] => "Networks behind the host, which passes nothing on".to_owned(),
-        families => format!(
-            "Networks behind the host, which passes {} on",
-            families.join(" and ")
-        ),
     }
 }
 
@@ -240,7 +230,7 @@ fn trunk(drawing: &mut Drawing, joints: &[i32]) {
         },
     );
     let below = Area::new(TRUNK - 24, area.bottom() + 2, 48, 16);
-    let style = Style::new(Face::Label, "muted").at(Anchor::Middle);
+    let style = Style::new(Face::Label, "muted").anchored(Anchor::Middle);
     drawing.text(below, style, "host");
 }
 
@@ -277,7 +267,7 @@ fn nic_box(drawing: &mut Drawing, y: i32, nic: &Nic) -> i32 {
         };
         drawing.text(area, Style::new(face, "strong"), &nic.name);
         let area = Area::new(MARGIN + 138, y + 6, NIC_WIDTH - 148, 20);
-        let style = Style::new(Face::Small, "muted").at(Anchor::End);
+        let style = Style::new(Face::Small, "muted").anchored(Anchor::End);
         drawing.text(area, style, nic.kind);
         for (line, text) in (0..).zip(&lines) {
             let area = Area::new(MARGIN + 12, y + 32 + 16 * line, NIC_WIDTH - 24, 16);

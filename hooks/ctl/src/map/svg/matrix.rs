@@ -1,7 +1,7 @@
 //! Who may open connections to whom, as a table: from the left, to the top.
 
 use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
-use crate::map::passage::{End, Passage, Passes};
+use crate::map::reachability::{End, Passage, Passes};
 use crate::map::text::shown;
 use crate::map::value::Map;
 
@@ -42,7 +42,7 @@ pub(super) fn matrix(drawing: &mut Drawing, y: i32, map: &Map) -> i32 {
     let mut y = legend(drawing, y + 24) + 6;
     for (index, end) in (0..).zip(&ends) {
         let area = Area::new(left + index * cell + 3, y, cell - 6, ROW);
-        let style = Style::new(Face::Small, "strong").at(Anchor::Middle);
+        let style = Style::new(Face::Small, "strong").anchored(Anchor::Middle);
         if cell < WORDY {
             drawing.text(area, style, &number(index));
         } else {
@@ -54,7 +54,7 @@ pub(super) fn matrix(drawing: &mut Drawing, y: i32, map: &Map) -> i32 {
         let mut name_x = MARGIN;
         if cell < WORDY {
             let area = Area::new(MARGIN, y, 26, ROW);
-            let style = Style::new(Face::Small, "muted").at(Anchor::End);
+            let style = Style::new(Face::Small, "muted").anchored(Anchor::End);
             drawing.text(area, style, &number(index));
             name_x += 34;
         }

@@ -1,29 +1,29 @@
-//! What the counters of iptables say of the clauses of a policy.
+//! What the counters of iptables say of the compiled rules of a policy.
 
 use super::policy::base;
 use portero_model::{Counter, Counters, Ruleset};
 
 /// The counters of both families' table `filter`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClauseCounters {
+pub struct RuleCounters {
     /// Of rules: chain, comment and counter.
     rules: Vec<(String, String, Counter)>,
 }
 
-impl ClauseCounters {
+impl RuleCounters {
     /// Adds a family from the lines of `iptables-save -c -t filter`; rules without a comment are
-    /// nobody's clause.
+    /// nobody's compiled rule.
     pub fn add<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) {
         self.rules.extend(lines.into_iter().filter_map(rule));
     }
 
-    /// The counters of an owner's clauses, of both families together.
+    /// The counters of an owner's compiled rules, of both families together.
     #[must_use]
-    pub fn clauses(&self, ruleset: &Ruleset) -> Counters {
+    pub fn counters(&self, ruleset: &Ruleset) -> Counters {
         let mut counters = Counters::new();
         let policies = ruleset.policy.iter();
-        for (way, clauses) in policies.flat_map(|policy| &policy.ways) {
-            let chain = base(*way).owner_chain(&ruleset.owner);
+        for (direction, rules) in policies.flat_map(|policy| &policy.rules) {
+            let chain = base(*direction).owner_chain(&ruleset.owner);
             let of_chain: Vec<_> = self
                 .rules
                 .iter()
@@ -32,11 +32,12 @@ impl ClauseCounters {
             if of_chain.is_empty() {
                 continue;
             }
-            for clause in clauses {
-                counters.insert((*way, clause.name.clone()), Counter::default());
+            for rule in rules {
+                counters.insert(rule.name, Counter::default());
             }
             for (_, comment, counter) in of_chain {
-                if let Some(sum) = counters.get_mut(&(*way, comment.clone())) {
+                let name = comment.parse().ok();
+                if let Some(sum) = name.and_then(|name| counters.get_mut(&name)) {
                     *sum += *counter;
                 }
             }

@@ -3,7 +3,7 @@
 use super::sources::{Kind, Sources};
 use portero_libvirt::Network;
 use portero_model::{Family, Service, Verdict};
-use portero_routed_policy::{is_host_service, reachability, Fate, Place, Reachability, Routing};
+use portero_routed_policy::{is_host_service, reachability, Outcome, Place, Reachability, Routing};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -54,6 +54,14 @@ pub(super) enum Passes {
 }
 
 impl End {
+    fn new(place: Place<'_>) -> Self {
+        match place {
+            Place::Outside => Self::Outside,
+            Place::Host => Self::Host,
+            Place::Network(network) => Self::Network(network.name.to_string()),
+        }
+    }
+
     /// What it is called.
     pub(super) fn name(&self) -> &str {
         match self {
@@ -69,20 +77,17 @@ impl Passage {
     pub(super) fn words(&self) -> String {
         let of = |(family, told): (&Family, &OfFamily)| format!("{family} {}", told.words);
         let families: Vec<(&Family, &OfFamily)> = self.families.iter().collect();
-        let passing = families
-            .iter()
-            .filter(|(_, told)| told.passes != Passes::None);
-        let passing: Vec<&(&Family, &OfFamily)> = passing.collect();
+        let passing = families.iter().copied();
+        let passing: Vec<_> = passing
+            .filter(|(_, told)| told.passes != Passes::None)
+            .collect();
         match (families.as_slice(), passing.as_slice()) {
             ([(_, first), others @ ..], _) if others.iter().all(|(_, told)| told == first) => {
                 first.words.clone()
             }
             (_, [(family, told)]) if told.passes == Passes::All => format!("{family} only"),
-            (_, [one]) => of(**one),
-            (all, _) => {
-                let all: Vec<String> = all.iter().map(|one| of(*one)).collect();
-                all.join("; ")
-            }
+            (_, [one]) => of(*one),
+            (all, _) => all.iter().copied().map(of).collect::<Vec<_>>().join("; "),
         }
     }
 }
@@ -94,56 +99,41 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
         .iter()
         .map(|active| active.network.clone())
         .collect();
-    networks.sort_by(|a, b| (Kind::of(a), &a.name).cmp(&(Kind::of(b), &b.name)));
+    networks.sort_by(|a, b| (Kind::of_network(a), &a.name).cmp(&(Kind::of_network(b), &b.name)));
     let policy_of = |network: &Network| {
         let mut active = sources.networks.iter();
         let active = active.find(|active| active.network.uuid == network.uuid);
         active.and_then(|active| active.policy())
     };
-    let routed = networks
-        .iter()
-        .filter(|network| network.mode.is_routed_by_host())
-        .map(|network| {
-            (
-                End::Network(network.name.to_string()),
-                Place::Network(network),
-            )
-        });
-    let ends: Vec<(End, Place<'_>)> = [(End::Outside, Place::Outside), (End::Host, Place::Host)]
-        .into_iter()
-        .chain(routed)
-        .collect();
+    let routed = networks.iter();
+    let routed = routed.filter(|network| network.mode.is_routed_by_host());
+    let mut places = vec![Place::Outside, Place::Host];
+    places.extend(routed.map(Place::Network));
     let mut passages = Vec::new();
-    for (from, from_place) in &ends {
-        for (to, to_place) in &ends {
-            let outlooks = Family::ALL.into_iter().filter_map(|family| {
+    for from in &places {
+        for to in &places {
+            let end = End::new(*to);
+            let of_family = |family: Family| {
                 let routing = if sources.passes_on.contains(&family) {
                     Routing::On
                 } else {
                     Routing::Off
                 };
-                let told = reachability(
-                    *from_place,
-                    *to_place,
-                    family,
-                    routing,
-                    &networks,
-                    &policy_of,
-                )?;
-                Some((family, told))
-            });
-            let outlooks: BTreeMap<Family, Reachability> = outlooks.collect();
-            let all = outlooks.values().map(passes).reduce(Passes::with);
-            let Some(all) = all else { continue };
-            let families = outlooks.iter();
-            passages.push(Passage {
-                from: from.clone(),
-                to: to.clone(),
-                passes: all,
-                families: families
-                    .map(|(family, reachability)| (*family, of_family(reachability, to)))
-                    .collect(),
-            });
+                let found = reachability(*from, *to, family, routing, &networks, &policy_of)?;
+                let (passes, words) = (passes(&found), words(&found, &end));
+                Some((family, OfFamily { passes, words }))
+            };
+            let families: BTreeMap<Family, OfFamily> =
+                Family::ALL.into_iter().filter_map(of_family).collect();
+            let all = families.values().map(|told| told.passes);
+            if let Some(passes) = all.reduce(Passes::with) {
+                passages.push(Passage {
+                    from: End::new(*from),
+                    to: end,
+                    passes,
+                    families,
+                });
+            }
         }
     }
     passages
@@ -159,52 +149,45 @@ impl Passes {
     }
 }
 
-fn of_family(reachability: &Reachability, to: &End) -> OfFamily {
-    OfFamily {
-        passes: passes(reachability),
-        words: words(reachability, to),
-    }
-}
-
 fn passes(reachability: &Reachability) -> Passes {
-    let services = reachability.services.iter().map(|(_, fate)| *fate);
-    let fates = [reachability.anything].into_iter().chain(services);
-    let passes = fates.map(|fate| match fate {
-        Fate::Always(Verdict::Accept) => Passes::All,
-        Fate::Always(_) => Passes::None,
-        Fate::Mostly(_) => Passes::Some,
+    let services = reachability.services.iter().map(|(_, outcome)| *outcome);
+    let outcomes = [reachability.anything].into_iter().chain(services);
+    let passes = outcomes.map(|outcome| match outcome {
+        Outcome::Always(Verdict::Accept) => Passes::All,
+        Outcome::Always(_) => Passes::None,
+        Outcome::Mostly(_) => Passes::Some,
     });
     passes.reduce(Passes::with).unwrap_or(Passes::All)
 }
 
 /// `reject`, `tcp 22, 80, some udp 53`, `all but tcp 25`: what passes, or else what becomes of it.
 fn words(reachability: &Reachability, to: &End) -> String {
-    let list = |wanted: &dyn Fn(Fate) -> Option<&'static str>| {
+    let list = |wanted: &dyn Fn(Outcome) -> Option<&'static str>| {
         let services = reachability.services.iter();
-        let named = services.filter_map(|(service, fate)| Some((wanted(*fate)?, *service)));
+        let named = services.filter_map(|(service, outcome)| Some((wanted(*outcome)?, *service)));
         listed(named, to)
     };
-    let passing = list(&|fate| match fate {
-        Fate::Always(Verdict::Accept) => Some(""),
-        Fate::Mostly(Verdict::Accept) => Some("most "),
-        Fate::Mostly(_) => Some("some "),
-        Fate::Always(_) => None,
+    let passing = list(&|outcome| match outcome {
+        Outcome::Always(Verdict::Accept) => Some(""),
+        Outcome::Mostly(Verdict::Accept) => Some("most "),
+        Outcome::Mostly(_) => Some("some "),
+        Outcome::Always(_) => None,
     });
-    let failing = list(&|fate| match fate {
-        Fate::Always(Verdict::Accept) => None,
-        Fate::Mostly(Verdict::Accept) => Some("some "),
-        Fate::Mostly(_) => Some("most "),
-        Fate::Always(_) => Some(""),
+    let failing = list(&|outcome| match outcome {
+        Outcome::Always(Verdict::Accept) => None,
+        Outcome::Mostly(Verdict::Accept) => Some("some "),
+        Outcome::Mostly(_) => Some("most "),
+        Outcome::Always(_) => Some(""),
     });
     match reachability.anything {
-        Fate::Always(Verdict::Accept) if failing.is_empty() => "accept".to_owned(),
-        Fate::Always(Verdict::Accept) => format!("all but {failing}"),
-        Fate::Mostly(Verdict::Accept) if failing.is_empty() => "most".to_owned(),
-        Fate::Mostly(Verdict::Accept) => format!("most, not {failing}"),
-        Fate::Always(verdict) if passing.is_empty() => verdict.to_string(),
-        Fate::Always(_) => passing,
-        Fate::Mostly(_) if passing.is_empty() => "some".to_owned(),
-        Fate::Mostly(_) => format!("some, {passing}"),
+        Outcome::Always(Verdict::Accept) if failing.is_empty() => "accept".to_owned(),
+        Outcome::Always(Verdict::Accept) => format!("all but {failing}"),
+        Outcome::Mostly(Verdict::Accept) if failing.is_empty() => "most".to_owned(),
+        Outcome::Mostly(Verdict::Accept) => format!("most, not {failing}"),
+        Outcome::Always(verdict) if passing.is_empty() => verdict.to_string(),
+        Outcome::Always(_) => passing,
+        Outcome::Mostly(_) if passing.is_empty() => "some".to_owned(),
+        Outcome::Mostly(_) => format!("some, {passing}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the counters of nftables say of the clauses of a policy.
+//! What the counters of nftables say of the compiled rules of a policy.
 
 use super::element::Place;
 use super::observed::{items, ReadError};
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 /// The counters in the table of policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClauseCounters {
+pub struct RuleCounters {
     /// Of rules: chain, comment and counter.
     rules: Vec<(String, String, Counter)>,
     /// Of elements, by set and key.
     elements: BTreeMap<(String, String), Counter>,
 }
 
-impl ClauseCounters {
+impl RuleCounters {
     /// Reads the output of `nft -j list table` of [`Place::Policy`].
     ///
     /// # Errors
@@ -37,14 +37,14 @@ impl ClauseCounters {
         Ok(counted)
     }
 
-    /// The counters of an owner's clauses. Of clauses that share a rule each has an element of its
-    /// own that counts.
+    /// The counters of an owner's compiled rules. Of those that share a rule of nftables each has an
+    /// element of its own that counts.
     #[must_use]
-    pub fn clauses(&self, ruleset: &Ruleset) -> Counters {
+    pub fn counters(&self, ruleset: &Ruleset) -> Counters {
         let mut counters = Counters::new();
         let policies = ruleset.policy.iter();
-        for (way, clauses) in policies.flat_map(|policy| &policy.ways) {
-            let chain = named_chain(&ruleset.owner, *way, clauses);
+        for (direction, rules) in policies.flat_map(|policy| &policy.rules) {
+            let chain = named_chain(&ruleset.owner, *direction, rules);
             let of_chain: Vec<_> = self
                 .rules
                 .iter()
@@ -53,18 +53,18 @@ impl ClauseCounters {
             if of_chain.is_empty() {
                 continue;
             }
-            for clause in clauses {
-                counters.insert((*way, clause.name.clone()), Counter::default());
+            for rule in rules {
+                counters.insert(rule.name, Counter::default());
             }
             let by_rule = of_chain
                 .into_iter()
-                .map(|(_, comment, counter)| (comment, *counter));
-            let by_element = chain.elements.iter().filter_map(|(key, clause)| {
+                .filter_map(|(_, comment, counter)| Some((comment.parse().ok()?, *counter)));
+            let by_element = chain.elements.iter().filter_map(|(key, name)| {
                 let counter = self.elements.get(key)?;
-                Some((clause, *counter))
+                Some((*name, *counter))
             });
-            for (clause, counter) in by_rule.chain(by_element) {
-                if let Some(sum) = counters.get_mut(&(*way, clause.clone())) {
+            for (name, counter) in by_rule.chain(by_element) {
+                if let Some(sum) = counters.get_mut(&name) {
                     *sum += counter;
                 }
             }
