@@ -76,7 +76,7 @@ impl Engine<'_> {
         self.log_change(before, after);
         let base = BaseTables {
             policies: base.policies || after.policy.is_some(),
-            guards: base.guards || after.guards.is_some(),
+            antispoof: base.antispoof || after.antispoof.is_some(),
             ..base
         };
         let noted = noted

@@ -42,7 +42,7 @@ pub enum ApplyError {
     },
     /// What a network's guests may not pretend cannot be kept from them.
     #[error("{object}: antispoof: {source}")]
-    Guards {
+    Antispoof {
         /// The network.
         object: String,
         /// Why not.

@@ -35,14 +35,14 @@ impl Engine<'_> {
             Event::Domain { operation, domain } => match operation {
                 QemuOperation::Prepare => self.prepare(domain, stdin),
                 QemuOperation::Start | QemuOperation::Started => {
-                    self.guard(domain)?;
+                    self.follow_domain_taps(domain)?;
                     self.activate(domain, stdin)
                 }
                 QemuOperation::Reconnect | QemuOperation::Attach => {
                     if !self.state.was_compared_recently() {
                         self.state.mark_dirty()?;
                     }
-                    if let Err(error) = self.guard(domain) {
+                    if let Err(error) = self.follow_domain_taps(domain) {
                         self.log.write(Severity::Error, error);
                     }
                     self.activate(domain, stdin)
@@ -119,7 +119,7 @@ impl Engine<'_> {
         let desired = self.desired(&config, Vec::new(), &old)?;
         let choice = self.choose(&config, deadline)?;
         let (mut scripts, _) =
-            self.scripts_with_guards(choice.firewall, &old, &desired, deadline)?;
+            self.scripts_with_antispoof(choice.firewall, &old, &desired, deadline)?;
         if choice.withdraw {
             let (gone, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
             scripts.extend(gone);
@@ -154,8 +154,8 @@ impl Engine<'_> {
         })?)
     }
 
-    /// A guest is about to run or runs, so its interfaces are there: whoever guards them shall.
-    fn guard(&mut self, domain: &Domain) -> Result<(), ApplyError> {
+    /// A guest is about to run or runs, so its interfaces are there: antispoof has to know them.
+    fn follow_domain_taps(&mut self, domain: &Domain) -> Result<(), ApplyError> {
         let networks = self.networks_of(domain.uuid)?;
         self.follow_taps(&networks, LibvirtRules::Standing)
     }

@@ -88,7 +88,7 @@ impl Engine<'_> {
             libvirt: observed.libvirt(),
             shared: observed.shares(&rulesets),
             policies: rulesets.iter().any(|ruleset| ruleset.policy.is_some()),
-            guards: false,
+            antispoof: false,
         };
         let scripts = observed.reconcile(&rulesets);
         Ok((scripts, base))

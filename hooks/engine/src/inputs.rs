@@ -170,7 +170,7 @@ impl Engine<'_> {
         let mut plan = plan_network(owner, forwards, network)?;
         if let Some(Compiled {
             policy,
-            guards,
+            antispoof,
             warnings,
         }) = compiled.map(|policy| policy.compiled)
         {
@@ -181,8 +181,9 @@ impl Engine<'_> {
                 }
             }
             let owner = &plan.ruleset.owner;
-            let guards = guards.map(|guards| self.guards_now(owner, &policy.bridge, guards));
-            plan.ruleset.guards = guards.transpose()?;
+            let antispoof =
+                antispoof.map(|antispoof| self.antispoof_now(owner, &policy.bridge, antispoof));
+            plan.ruleset.antispoof = antispoof.transpose()?;
             plan.ruleset.policy = Some(policy);
         }
         Ok(self.record_of(plan, old))

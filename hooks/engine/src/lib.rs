@@ -1,6 +1,7 @@
 //! From an event of libvirt's to its effects: what the event means, what the firewall shall hold then, the transaction,
 //! and the record of it in /run/portero. [`Engine`] decides the order; `portero_system` does the work.
 
+mod antispoof;
 mod check;
 mod commit;
 mod config;
@@ -8,7 +9,6 @@ mod engine;
 mod error;
 mod events;
 mod firewall;
-mod guards;
 mod hook;
 mod inputs;
 mod reconcile;

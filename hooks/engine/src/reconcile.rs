@@ -118,7 +118,7 @@ impl Engine<'_> {
         new: &[Record],
         deadline: Deadline,
     ) -> Result<BaseTables, ApplyError> {
-        let (scripts, base) = self.scripts_with_guards(firewall, old, new, deadline)?;
+        let (scripts, base) = self.scripts_with_antispoof(firewall, old, new, deadline)?;
         self.commit(&scripts, deadline)?;
         let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
         let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();
@@ -197,8 +197,10 @@ impl Engine<'_> {
             self.log_each(Severity::Info, &format!("{} {verb}", has.owner), changed);
         }
         let taps = |ruleset: &Ruleset| -> BTreeSet<Tap> {
-            let guards = ruleset.guards.iter();
-            guards.flat_map(|guards| guards.taps.clone()).collect()
+            let antispoof = ruleset.antispoof.iter();
+            antispoof
+                .flat_map(|antispoof| antispoof.taps.clone())
+                .collect()
         };
         let (before, after) = (taps(old), taps(new));
         let name = |tap: &Tap| format!("{} of {}", tap.name, tap.mac);

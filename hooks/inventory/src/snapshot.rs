@@ -64,11 +64,11 @@ impl<'s, 'a> Snapshot<'s, 'a> {
     /// # Errors
     /// [`ApplyError`] when the firewall's antispoof tables cannot be read.
     pub fn owners(&mut self) -> Result<Vec<OwnerStatus>, ApplyError> {
-        let guards = self.engine.system.observe_guards(self.deadline)?;
+        let antispoof = self.engine.system.observe_antispoof(self.deadline)?;
         let records = self.records.iter();
         let owners = records.map(|record| OwnerStatus {
             is_in_firewall: self.observed.holds(&record.ruleset)
-                && guards.holds_guards(&record.ruleset),
+                && antispoof.holds_antispoof(&record.ruleset),
             record: record.clone(),
         });
         Ok(owners.collect())

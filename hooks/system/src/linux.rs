@@ -101,12 +101,12 @@ impl System for Linux {
         observe_tables(&places, deadline)
     }
 
-    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
-        let table = (Place::Guards, TableFamily::Bridge, nftables::POLICY_NAME);
+    fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
+        let table = (Place::Antispoof, TableFamily::Bridge, nftables::POLICY_NAME);
         observe_tables(&[table], deadline)
     }
 
-    fn check_guards(&mut self) -> Result<(), SystemError> {
+    fn check_antispoof(&mut self) -> Result<(), SystemError> {
         find_program(Tool::Nft.program()).map(drop)
     }
 

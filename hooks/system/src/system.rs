@@ -60,13 +60,13 @@ pub trait System {
     ///
     /// # Errors
     /// [`SystemError`] when it cannot be read in time.
-    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError>;
+    fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError>;
 
     /// Whether there is a program that such a table can be given to.
     ///
     /// # Errors
     /// [`SystemError::NoProgram`] when there is none.
-    fn check_guards(&mut self) -> Result<(), SystemError>;
+    fn check_antispoof(&mut self) -> Result<(), SystemError>;
 
     /// A script for this tool is about to be planned, and may then be committed: whatever of it takes
     /// its time may begin now. Nothing is changed by that.

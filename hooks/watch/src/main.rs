@@ -97,7 +97,7 @@ fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infall
                 wait(&sources, timeout)?;
                 if interfaces.drain()? {
                     // A guest can send as soon as it finds its interface.
-                    let guarded = run(&paths, |engine| engine.guard_interfaces());
+                    let guarded = run(&paths, |engine| engine.check_taps());
                     news_of_interfaces.pass_on(guarded.messages(), log);
                 }
                 let saved = domains.drain()?;

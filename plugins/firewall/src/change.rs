@@ -1,6 +1,6 @@
 //! What brings one owner from its old rules to its new ones, as long as everything else stands as it is known to.
 
-use crate::antispoof::change_guards;
+use crate::antispoof::change_antispoof;
 use crate::driver::BaseTables;
 use crate::nftables::PolicyTable;
 use crate::script::{append, Firewall, Script};
@@ -33,15 +33,18 @@ pub fn change_owner(
         }
         Firewall::Nftables => of_nftables(base, old, new, others),
     };
-    if old.guards == new.guards {
+    if old.antispoof == new.antispoof {
         return change;
     }
     // The table of antispoof may have to go.
-    let (Change::Scripts(mut scripts), true) = (change, new.guards.is_some() && !base.shared)
+    let (Change::Scripts(mut scripts), true) = (change, new.antispoof.is_some() && !base.shared)
     else {
         return Change::Comparison;
     };
-    append(&mut scripts, change_guards(old, new, table(base.guards)));
+    append(
+        &mut scripts,
+        change_antispoof(old, new, table(base.antispoof)),
+    );
     Change::Scripts(scripts)
 }
 

@@ -34,7 +34,7 @@ pub struct BaseTables {
     /// Whether any network has a policy.
     #[serde(default)]
     pub policies: bool,
-    /// Whether any network has guards.
-    #[serde(default)]
-    pub guards: bool,
+    /// Whether any network has antispoof.
+    #[serde(default, alias = "guards")]
+    pub antispoof: bool,
 }

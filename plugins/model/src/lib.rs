@@ -2,22 +2,22 @@
 //! Plugins make these values of elements, `plugins/firewall` writes them for a firewall; nothing here knows any
 //! firewall's syntax or has an effect.
 
+mod antispoof;
 mod claim;
 mod counter;
 mod dnat;
 mod family;
-mod guards;
 mod owner;
 mod pending;
 mod policy;
 mod port;
 mod rule;
 
+pub use antispoof::{Antispoof, Spoof, Tap};
 pub use claim::Claim;
 pub use counter::{Counter, Counters, ForwardCounter};
 pub use dnat::{Arrives, Dnat, ToHost};
 pub use family::Family;
-pub use guards::{Guards, Spoof, Tap};
 pub use owner::{Origin, Owner, OwnerKind};
 pub use pending::Pending;
 pub use policy::{

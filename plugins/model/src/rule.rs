@@ -1,6 +1,6 @@
 //! The rules portero can ask for, free of any firewall's syntax.
 
-use crate::{Claim, Dnat, Family, Guards, Owner, Policy};
+use crate::{Antispoof, Claim, Dnat, Family, Owner, Policy};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -66,8 +66,8 @@ pub struct Ruleset {
     pub policy: Option<Policy>,
     /// Of a network with a policy, what its guests may not pretend: in nftables, whichever firewall
     /// has the rest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guards: Option<Guards>,
+    #[serde(default, alias = "guards", skip_serializing_if = "Option::is_none")]
+    pub antispoof: Option<Antispoof>,
 }
 
 impl Ruleset {
@@ -79,7 +79,7 @@ impl Ruleset {
             claims: Vec::new(),
             rules: Vec::new(),
             policy: None,
-            guards: None,
+            antispoof: None,
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{Mode, WrittenDirection, WrittenNeighbor, WrittenPolicy, WrittenRule}
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, Network};
 use portero_model::{
-    CompiledRule, Direction, Family, Guards, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets,
-    Peer, Policy, PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict,
+    Antispoof, CompiledRule, Direction, Family, Judged, LogRate, Named, Nat, NatPeer, Neighbor,
+    Nets, Peer, Policy, PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict,
 };
 use portero_xml::Problem;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ pub struct Compiled {
     /// The policy.
     pub policy: Policy,
     /// What its guests may not pretend; whose interfaces those are is to be found out.
-    pub guards: Option<Guards>,
+    pub antispoof: Option<Antispoof>,
     /// What does not work as it may be meant, one line each.
     pub warnings: Vec<String>,
 }
@@ -110,7 +110,7 @@ pub fn compile(
     neighbors.sort();
     neighbors.dedup();
     let against = written.antispoof.against();
-    let guards = (!against.is_empty()).then(|| Guards {
+    let antispoof = (!against.is_empty()).then(|| Antispoof {
         against,
         nets: IpNet::aggregate(&compiler.nets),
         taps: BTreeSet::new(),
@@ -124,7 +124,7 @@ pub fn compile(
             nat: compiler.nat,
             neighbors,
         },
-        guards,
+        antispoof,
         warnings: compiler.warnings,
     })
 }
@@ -360,7 +360,7 @@ impl Compiler<'_> {
     }
 
     /// Guests send with their network's addresses only, here as far as the host routes what they
-    /// send: [`Guards`] are more, for interfaces that are known. Clients of DHCP have no address yet,
+    /// send: [`Antispoof`] are more, for interfaces that are known. Clients of DHCP have no address yet,
     /// and an IPv6 link has addresses of its own.
     fn antispoof(&mut self) {
         if !self.written.antispoof.ip {

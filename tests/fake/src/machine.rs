@@ -163,11 +163,11 @@ impl System for Machine {
         self.observe_tables(&PLACES)
     }
 
-    fn observe_guards(&mut self, _: Deadline) -> Result<nftables::Observed, SystemError> {
-        self.observe_tables(&[Place::Guards])
+    fn observe_antispoof(&mut self, _: Deadline) -> Result<nftables::Observed, SystemError> {
+        self.observe_tables(&[Place::Antispoof])
     }
 
-    fn check_guards(&mut self) -> Result<(), SystemError> {
+    fn check_antispoof(&mut self) -> Result<(), SystemError> {
         if self.lacks_nft {
             return Err(SystemError::NoProgram {
                 program: "nft".to_owned(),

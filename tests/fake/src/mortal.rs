@@ -109,12 +109,12 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.count_nftables(deadline))
     }
 
-    fn observe_guards(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
-        self.call(|machine| machine.observe_guards(deadline))
+    fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
+        self.call(|machine| machine.observe_antispoof(deadline))
     }
 
-    fn check_guards(&mut self) -> Result<(), SystemError> {
-        self.call(System::check_guards)
+    fn check_antispoof(&mut self) -> Result<(), SystemError> {
+        self.call(System::check_antispoof)
     }
 
     fn prespawn(&mut self, tool: Tool) {

@@ -27,7 +27,7 @@ pub fn observed(input: &[u8]) -> Reached {
         let places = [
             Place::Own,
             Place::Policy,
-            Place::Guards,
+            Place::Antispoof,
             Place::Libvirt(family),
         ];
         of_nftables(
@@ -86,7 +86,7 @@ fn of_nftables(place: Place, output: &[u8], wanted: &[Ruleset]) -> Reached {
     }
     let counted = nftables::RuleCounters::read(output).expect("the same listing");
     for ruleset in wanted {
-        let _ = observed.holds_guards(ruleset);
+        let _ = observed.holds_antispoof(ruleset);
         let _ = observed.holds(ruleset);
         let _ = counted.counters(ruleset);
     }

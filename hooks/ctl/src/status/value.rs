@@ -158,7 +158,7 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
     let mode = written.and_then(|written| written.written.mode);
     let rules = policy.rules.values().flatten();
     let rules: BTreeSet<usize> = rules.filter_map(|rule| rule.name.number()).collect();
-    let guards = given.guards.iter();
+    let antispoof = given.antispoof.iter();
     Some(PolicyStatus {
         mode: mode.map(|mode| match mode {
             Mode::Nat => "nat",
@@ -169,7 +169,10 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
         outward: default(policy, Direction::Out),
         host: default(policy, Direction::ToHost),
         rules: rules.len(),
-        antispoof: guards.flat_map(|guards| &guards.against).copied().collect(),
+        antispoof: antispoof
+            .flat_map(|antispoof| &antispoof.against)
+            .copied()
+            .collect(),
         in_firewall: active.is_in_firewall,
     })
 }

@@ -105,7 +105,7 @@ pub(crate) fn antispoof_chains() -> [Chain; 2] {
 }
 
 pub(super) fn antispoof_table() -> String {
-    empty_table(Place::Guards, &antispoof_sets(), &antispoof_chains())
+    empty_table(Place::Antispoof, &antispoof_sets(), &antispoof_chains())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Scripts for nft that bring the table of antispoof from one set of guards to another.
+//! Scripts for nft that bring the table of antispoof from one state to another.
 
 use super::base::{antispoof_table, net_set, tap_set, GUARDED_SET, MAC_SET};
 use crate::nftables::element::{network, quoted, Elements, Place};
@@ -8,26 +8,26 @@ use crate::Script;
 use portero_model::{Family, Ruleset, Spoof};
 use std::fmt::Write as _;
 
-/// The elements of a network's guards.
+/// The elements of a network's antispoof.
 fn elements(ruleset: &Ruleset) -> Elements {
     let mut elements = Elements::new();
-    let Some(guards) = &ruleset.guards else {
+    let Some(antispoof) = &ruleset.antispoof else {
         return elements;
     };
     let mut add = |set: &str, key: String| {
-        elements.insert(Place::Guards.key(set, key), None);
+        elements.insert(Place::Antispoof.key(set, key), None);
     };
-    for tap in &guards.taps {
+    for tap in &antispoof.taps {
         let name = quoted(&tap.name);
         add(GUARDED_SET, name.clone());
-        for against in &guards.against {
+        for against in &antispoof.against {
             add(tap_set(*against), name.clone());
         }
-        if guards.against.contains(&Spoof::Mac) {
+        if antispoof.against.contains(&Spoof::Mac) {
             add(MAC_SET, format!("{name} . {}", tap.mac));
         }
-        if guards.against.contains(&Spoof::Ip) {
-            for net in &guards.nets {
+        if antispoof.against.contains(&Spoof::Ip) {
+            for net in &antispoof.nets {
                 let set = net_set(Family::of(net.addr()));
                 add(&set, format!("{name} . {}", network(*net)));
             }
@@ -36,12 +36,12 @@ fn elements(ruleset: &Ruleset) -> Elements {
     elements
 }
 
-/// The script that replaces a network's guards `old` by `new` in the table, which is made when it is
+/// The script that replaces a network's antispoof `old` by `new` in the table, which is made when it is
 /// missing and stays; see [`crate::nftables::change_owner`].
 #[must_use]
-pub fn change_guards(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Option<Script> {
+pub fn change_antispoof(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Option<Script> {
     let mut text = String::new();
-    if table == PolicyTable::Missing && new.guards.is_some() {
+    if table == PolicyTable::Missing && new.antispoof.is_some() {
         text += &antispoof_table();
     }
     let (old, new) = (elements(old), elements(new));
@@ -52,14 +52,14 @@ pub fn change_guards(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Option
     script(text)
 }
 
-/// The script that turns what was observed of the table into exactly the desired guards; none when
+/// The script that turns what was observed of the table into exactly the desired antispoof; none when
 /// nothing differs.
 #[must_use]
-pub fn reconcile_guards(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
-    let is_wanted = desired.iter().any(|ruleset| ruleset.guards.is_some());
+pub fn reconcile_antispoof(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
+    let is_wanted = desired.iter().any(|ruleset| ruleset.antispoof.is_some());
     let wanted: Elements = desired.iter().flat_map(elements).collect();
     let mut text = String::new();
-    match &observed.guards {
+    match &observed.antispoof {
         None if !is_wanted => {}
         Some(table) if is_wanted && table.is_whole => {
             write_difference(&table.elements, wanted.iter(), &mut text);
@@ -67,7 +67,7 @@ pub fn reconcile_guards(observed: &Observed, desired: &[Ruleset]) -> Option<Scri
         other => {
             if other.is_some() {
                 // Writing to a String cannot fail.
-                let _ = writeln!(text, "delete table {}", Place::Guards);
+                let _ = writeln!(text, "delete table {}", Place::Antispoof);
             }
             if is_wanted {
                 text += &antispoof_table();
@@ -81,18 +81,18 @@ pub fn reconcile_guards(observed: &Observed, desired: &[Ruleset]) -> Option<Scri
 /// Whether two networks guard one interface, as when both were taken from under guests of which two
 /// have the same MAC address; see [`crate::nftables::shares_elements`].
 #[must_use]
-pub fn shares_guards(desired: &[Ruleset]) -> bool {
+pub fn shares_antispoof(desired: &[Ruleset]) -> bool {
     let all = || desired.iter().flat_map(elements);
     all().count() > all().collect::<Elements>().len()
 }
 
 impl Observed {
-    /// Whether all of a network's guards are there.
+    /// Whether all of a network's antispoof is there.
     #[must_use]
-    pub fn holds_guards(&self, ruleset: &Ruleset) -> bool {
+    pub fn holds_antispoof(&self, ruleset: &Ruleset) -> bool {
         let whole = |table: &&Table| table.is_whole;
-        match self.guards.as_ref().filter(whole) {
-            None => ruleset.guards.is_none(),
+        match self.antispoof.as_ref().filter(whole) {
+            None => ruleset.antispoof.is_none(),
             Some(table) => {
                 let wanted = elements(ruleset);
                 wanted.iter().all(|element| has(&table.elements, &element))

@@ -14,7 +14,7 @@ pub enum Place {
     /// portero's own for policies.
     Policy,
     /// portero's own for what guests may not pretend.
-    Guards,
+    Antispoof,
     /// libvirt's for a family.
     Libvirt(Family),
 }
@@ -24,7 +24,7 @@ impl fmt::Display for Place {
         match self {
             Self::Own => write!(formatter, "inet {NAME}"),
             Self::Policy => write!(formatter, "inet {POLICY_NAME}"),
-            Self::Guards => write!(formatter, "bridge {POLICY_NAME}"),
+            Self::Antispoof => write!(formatter, "bridge {POLICY_NAME}"),
             Self::Libvirt(Family::Ipv4) => write!(formatter, "ip {LIBVIRT_TABLE}"),
             Self::Libvirt(Family::Ipv6) => write!(formatter, "ip6 {LIBVIRT_TABLE}"),
         }

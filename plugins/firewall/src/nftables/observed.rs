@@ -19,7 +19,7 @@ use std::net::IpAddr;
 pub struct Observed {
     pub(crate) own: Option<Table>,
     pub(crate) policy: Option<Table>,
-    pub(crate) guards: Option<Table>,
+    pub(crate) antispoof: Option<Table>,
     pub(crate) libvirt: BTreeMap<Family, LibvirtTable>,
 }
 
@@ -137,9 +137,9 @@ impl Observed {
             Place::Own => {
                 self.own = Some(Table::fixed(place, items, &own_sets(), &own_chains()));
             }
-            Place::Guards => {
+            Place::Antispoof => {
                 let table = Table::fixed(place, items, &antispoof_sets(), &antispoof_chains());
-                self.guards = Some(table);
+                self.antispoof = Some(table);
             }
             Place::Policy => {
                 let table = Table::of(place, items, &policy_sets(), &policy_chains());

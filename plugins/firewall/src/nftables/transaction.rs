@@ -249,7 +249,7 @@ impl Observed {
                     Some(table) if table.is_whole => &table.elements,
                     _ => return false,
                 },
-                Place::Guards => return false,
+                Place::Antispoof => return false,
                 Place::Libvirt(family) => match self.libvirt.get(&family) {
                     None => return true,
                     Some(table) if table.is_whole && table.jump_is_first => &table.elements,
@@ -270,7 +270,7 @@ impl Observed {
 
 fn is_in(key: &Key, libvirt: &[Family]) -> bool {
     match key.place {
-        Place::Own | Place::Policy | Place::Guards => true,
+        Place::Own | Place::Policy | Place::Antispoof => true,
         Place::Libvirt(family) => libvirt.contains(&family),
     }
 }

@@ -8,7 +8,7 @@ use portero_firewall::Firewall;
 const ANOTHER: Happening = Happening::Start { guest: 4, kind: 2 };
 
 /// What is there before: forwards, by way of loopback too, and policies that name each other, with
-/// guards, forwards and addresses that the host answers for.
+/// antispoof, forwards and addresses that the host answers for.
 const BEFORE: [Happening; 5] = [
     Happening::StartNetwork {
         network: 0,

@@ -5,32 +5,32 @@ use crate::state::PortState;
 use crate::{ApplyError, Record};
 use portero_firewall::{antispoof, append, BaseTables, Firewall, Script};
 use portero_libvirt::MacAddress;
-use portero_model::{Guards, Owner, OwnerKind, Ruleset};
+use portero_model::{Antispoof, Owner, OwnerKind, Ruleset};
 use portero_system::Deadline;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 impl Engine<'_> {
-    /// A network's guards with the interfaces that its guests have now, by the ports that libvirt
+    /// A network's antispoof with the interfaces that its guests have now, by the ports that libvirt
     /// told of.
-    pub(crate) fn guards_now(
+    pub(crate) fn antispoof_now(
         &mut self,
         owner: &Owner,
         bridge: &str,
-        guards: Guards,
-    ) -> Result<Guards, ApplyError> {
-        let failed = |source| ApplyError::Guards {
+        antispoof: Antispoof,
+    ) -> Result<Antispoof, ApplyError> {
+        let failed = |source| ApplyError::Antispoof {
             object: owner.to_string(),
             source,
         };
-        self.system.check_guards().map_err(failed)?;
+        self.system.check_antispoof().map_err(failed)?;
         let ports = self.state.all_ports()?.into_iter();
         let guests: Vec<MacAddress> = ports
             .filter(|port| port.network == owner.uuid && port.state == PortState::Attached)
             .map(|port| port.mac)
             .collect();
         let taps = self.system.taps(bridge, &guests).map_err(failed)?;
-        Ok(Guards { taps, ..guards })
+        Ok(Antispoof { taps, ..antispoof })
     }
 
     /// The networks that a domain has interfaces on.
@@ -39,12 +39,12 @@ impl Engine<'_> {
         Ok(ports.iter().map(|port| port.network).collect())
     }
 
-    /// Guards the interfaces that guests have now, and compares nothing.
+    /// Lets antispoof know the interfaces that guests have now, and compares nothing.
     ///
     /// # Errors
     /// [`ApplyError`].
-    pub fn guard_interfaces(&mut self) -> Result<(), ApplyError> {
-        if !self.state.base()?.is_some_and(|base| base.guards) {
+    pub fn check_taps(&mut self) -> Result<(), ApplyError> {
+        if !self.state.base()?.is_some_and(|base| base.antispoof) {
             return Ok(());
         }
         let ports = self.state.all_ports()?;
@@ -52,7 +52,7 @@ impl Engine<'_> {
         self.follow_taps(&networks, LibvirtRules::Standing)
     }
 
-    /// Guests' interfaces on these networks came or went: their guards follow, and nothing else of
+    /// Guests' interfaces on these networks came or went: their antispoof follows, and nothing else of
     /// them is planned anew.
     pub(crate) fn follow_taps(
         &mut self,
@@ -64,7 +64,7 @@ impl Engine<'_> {
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
-        if self.state.base()?.is_some_and(|base| !base.guards) {
+        if self.state.base()?.is_some_and(|base| !base.antispoof) {
             return Ok(());
         }
         for network in networks {
@@ -72,20 +72,20 @@ impl Engine<'_> {
                 continue;
             };
             let ruleset = &mut record.ruleset;
-            let (Some(policy), Some(guards)) = (&ruleset.policy, &ruleset.guards) else {
+            let (Some(policy), Some(antispoof)) = (&ruleset.policy, &ruleset.antispoof) else {
                 continue;
             };
-            let now = self.guards_now(&ruleset.owner, &policy.bridge, guards.clone())?;
-            if *guards != now {
-                ruleset.guards = Some(now);
+            let now = self.antispoof_now(&ruleset.owner, &policy.bridge, antispoof.clone())?;
+            if *antispoof != now {
+                ruleset.antispoof = Some(now);
                 self.apply(&config, record, libvirt, deadline)?;
             }
         }
         Ok(())
     }
 
-    /// As [`Self::scripts`], with those for guards: these are nftables' whichever the firewall is.
-    pub(crate) fn scripts_with_guards(
+    /// As [`Self::scripts`], with those of antispoof: these are nftables' whichever the firewall is.
+    pub(crate) fn scripts_with_antispoof(
         &mut self,
         firewall: Firewall,
         old: &[Record],
@@ -94,13 +94,13 @@ impl Engine<'_> {
     ) -> Result<(Vec<Script>, BaseTables), ApplyError> {
         let (mut scripts, mut base) = self.scripts(firewall, old, new, deadline)?;
         let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
-        let observed = self.system.observe_guards(deadline)?;
+        let observed = self.system.observe_antispoof(deadline)?;
         append(
             &mut scripts,
-            antispoof::reconcile_guards(&observed, &rulesets),
+            antispoof::reconcile_antispoof(&observed, &rulesets),
         );
-        base.guards = rulesets.iter().any(|ruleset| ruleset.guards.is_some());
-        base.shared |= antispoof::shares_guards(&rulesets);
+        base.antispoof = rulesets.iter().any(|ruleset| ruleset.antispoof.is_some());
+        base.shared |= antispoof::shares_antispoof(&rulesets);
         Ok((scripts, base))
     }
 }

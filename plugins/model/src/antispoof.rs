@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// What the guests of one network may not pretend, also towards each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Guards {
+pub struct Antispoof {
     /// What it is.
     pub against: BTreeSet<Spoof>,
     /// The network's subnets.
