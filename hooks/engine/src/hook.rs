@@ -44,6 +44,9 @@ pub fn run_hook(hook: Hook) -> ExitCode {
 }
 
 fn handle(hook: Hook, arguments: &HookArguments, log: &mut Log) -> Result<(), ApplyError> {
+    if !hook.concerns(&parent()) {
+        return Ok(());
+    }
     let stdin = match hook {
         Hook::Daemon => Vec::new(),
         Hook::Network | Hook::Qemu => read_stdin()?,
@@ -54,6 +57,13 @@ fn handle(hook: Hook, arguments: &HookArguments, log: &mut Log) -> Result<(), Ap
         return Ok(());
     };
     Engine::new(Paths::default(), &mut Linux::default(), log).handle(&event, &stdin)
+}
+
+/// The name of the process that runs this one (`comm` in proc(5)); empty when that is not told.
+fn parent() -> String {
+    let path = format!("/proc/{}/comm", nix::unistd::getppid());
+    let name = std::fs::read_to_string(path).unwrap_or_default();
+    name.trim_end().to_owned()
 }
 
 /// Reads what libvirt writes, up to the limit. What is beyond is left unread: libvirt's write then

@@ -6,6 +6,7 @@
 use portero_libvirt::Hook;
 use portero_system::Paths;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,17 +37,23 @@ pub struct HookLink {
     pub since: SystemTime,
 }
 
-/// The daemons that run.
+/// The daemons of this host that run: root's, with the host's files. Those of users' sessions and of
+/// containers run other hooks, or none of ours.
 #[must_use]
 pub fn daemons() -> Vec<Daemon> {
     let Some(boot) = boot_time() else {
         return Vec::new();
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let files_of = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+    let ours = files_of(Path::new("/proc/self"));
     let daemons = processes.filter_map(|process| {
-        let stat = fs::read_to_string(process.path().join("stat")).ok()?;
+        let process = process.path();
+        let stat = fs::read_to_string(process.join("stat")).ok()?;
         let (name, ticks) = name_and_start(&stat)?;
-        NAMES.contains(&name).then(|| Daemon {
+        let is_of_host =
+            || fs::metadata(&process).is_ok_and(|of| of.uid() == 0) && files_of(&process) == ours;
+        (NAMES.contains(&name) && is_of_host()).then(|| Daemon {
             name: name.to_owned(),
             started: boot + Duration::from_millis(ticks * 1000 / TICKS),
         })
@@ -104,7 +111,6 @@ fn is_program(path: &Path, program: &str) -> bool {
 
 /// When the entry itself, not what a link leads to, was put there.
 fn changed(link: &Path) -> Option<SystemTime> {
-    use std::os::unix::fs::MetadataExt;
     let metadata = fs::symlink_metadata(link).ok()?;
     let seconds = u64::try_from(metadata.ctime()).ok()?;
     let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;

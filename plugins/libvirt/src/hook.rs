@@ -22,6 +22,18 @@ pub enum OnFailure {
     Log,
 }
 
+/// Daemons of a libvirt that is divided which have neither networks nor guests.
+const HELPERS: [&str; 8] = [
+    "virtinterfaced",
+    "virtlockd",
+    "virtlogd",
+    "virtnodedevd",
+    "virtnwfilterd",
+    "virtproxyd",
+    "virtsecretd",
+    "virtstoraged",
+];
+
 impl Hook {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Network, Self::Qemu, Self::Daemon];
@@ -61,6 +73,13 @@ impl Hook {
         }
     }
 
+    /// Whether a daemon of libvirt's has networks or guests. All of them run the daemon hook, and most
+    /// have neither.
+    #[must_use]
+    pub fn concerns(self, daemon: &str) -> bool {
+        self != Self::Daemon || !HELPERS.contains(&daemon)
+    }
+
     /// The event of an operation; nothing for one that is not known.
     ///
     /// # Errors
@@ -79,5 +98,26 @@ impl Hook {
                 operation: DaemonOperation::from(operation),
             }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Hook;
+
+    #[test]
+    fn only_the_daemon_hook_knows_daemons_that_do_not_concern_it() {
+        for daemon in [
+            "libvirtd",
+            "virtqemud",
+            "virtnetworkd",
+            "virtlxcd",
+            "sh",
+            "",
+        ] {
+            assert!(Hook::Daemon.concerns(daemon), "{daemon}");
+        }
+        assert!(!Hook::Daemon.concerns("virtproxyd"));
+        assert!(Hook::Qemu.concerns("virtproxyd"));
     }
 }

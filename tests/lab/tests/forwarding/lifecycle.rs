@@ -22,6 +22,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: flush_and_restart,
     },
     Scenario {
+        name: "a daemon that has neither networks nor guests starts",
+        run: helper_daemon,
+    },
+    Scenario {
         name: "a second network that starts later",
         run: second_network,
     },
@@ -90,6 +94,30 @@ fn flush_and_restart(world: &mut World) {
     world.lab.is_in_order();
     world.stop_web();
     world.is_untouched();
+}
+
+/// Each daemon of a libvirt that is divided runs the daemon hook.
+fn helper_daemon(world: &mut World) {
+    world.running_web();
+    let starts = |name: &str| {
+        let program = format!("/run/lab/files/{name}");
+        world.lab.must("cp", &["/bin/sh", &program]);
+        // It has something to do after the hook, and so is its parent.
+        let hook = "/etc/libvirt/hooks/daemon.d/50-portero - start begin -; exit 0";
+        world.lab.must(&program, &["-c", hook]);
+        world.lab.must("rm", &[&program]);
+    };
+    world.flush(Flush::Rules);
+    for name in ["virtproxyd", "virtnodedevd", "virtsecretd"] {
+        starts(name);
+        world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    }
+    starts("virtqemud");
+    let rules = world.lab.rules();
+    assert!(rules.contains("8080"), "{rules}");
+    world.lab.restart_libvirtd();
+    world.serves();
+    world.lab.is_in_order();
 }
 
 fn second_network(world: &mut World) {

@@ -93,6 +93,19 @@ fn starts(world: &mut World) {
     }
     // Control: root is told.
     assert!(!world.lab.run("portero-qemu-hook", &["x"]).ok);
+    // doctor speaks of the host's daemon alone, however old the user's is.
+    let folder = format!("{HOOKS}/qemu.d");
+    let anew = format!(
+        "mv {folder} {folder}.old; mkdir {folder}; mv {folder}.old/* {folder}/; rmdir {folder}.old"
+    );
+    world.lab.must("sh", &["-ec", &anew]);
+    let stale = "libvirtd runs since before portero-qemu-hook was put into";
+    let said = world.lab.run("portero", &["doctor"]).stdout;
+    assert_eq!(said.matches(stale).count(), 1, "{said}");
+    world.lab.restart_libvirtd();
+    let said = world.lab.run("portero", &["doctor"]).stdout;
+    assert!(!said.contains(stale), "{said}");
+
     let pid = fs::read_to_string("/run/ada/libvirt/libvirtd.pid").expect("the user's libvirtd");
     world.lab.must("kill", &[pid.trim()]);
     fs::remove_file(witness).expect("a hook");
