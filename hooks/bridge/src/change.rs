@@ -366,7 +366,7 @@ impl<'a> Bridges<'a> {
         let bridge = record.bridge.clone();
         let mut steps = record.manager().to_nic(&bridge, &record.nic_names());
         if record.was_tried {
-            // The host may be reached by it. What is over of it goes in the end, if nobody makes it again.
+            // The host may be reached by it: it goes in the end, or when its manager has forgotten it.
             let keeps = |steps: &mut Vec<Step>| steps.retain(|step| *step != Step::DeleteBridge);
             keeps(&mut steps.before_files);
             keeps(&mut steps.after_files);
@@ -386,8 +386,10 @@ impl<'a> Bridges<'a> {
         }
         let patience = match (by, failures.is_empty() && restored.is_ok()) {
             (By::Portero, _) => Duration::ZERO,
-            (By::Manager, true) => SETTLE.min(SETTLED.saturating_sub(start.elapsed())),
-            (By::Manager, false) => SETTLE_AFTER_FAILURE,
+            (By::Manager, true) if !record.was_tried => {
+                SETTLE.min(SETTLED.saturating_sub(start.elapsed()))
+            }
+            (By::Manager, _) => SETTLE_AFTER_FAILURE,
         };
         let mut missing = Vec::new();
         let mut by_portero = wait_for(record, patience);
@@ -431,11 +433,13 @@ impl<'a> Bridges<'a> {
         let end = Instant::now() + PUT_BACK;
         let (mut looks, mut made_again) = (0, 0);
         loop {
+            let before = index_of(&record.bridge);
             let refused = link::put_back(&record.noted, &record.bridge);
             std::thread::sleep(LOOK);
             let missing = wait_for(record, Duration::ZERO);
             looks = if missing.is_empty() { looks + 1 } else { 0 };
-            made_again += u32::from(interfaces::folder(&record.bridge).exists());
+            let after = index_of(&record.bridge);
+            made_again += u32::from(after.is_some() && after != before);
             if made_again >= MADE_AGAIN {
                 let bridge = &record.bridge;
                 self.hand_over(record, end);
@@ -459,6 +463,10 @@ impl<'a> Bridges<'a> {
             std::thread::sleep(LOOK);
             let is_done = link::is_handed_over(&record.noted, &record.bridge);
             looks = if is_done { looks + 1 } else { 0 };
+            if index_of(&record.bridge).is_none() {
+                // It is gone again, and the NICs have to answer.
+                link::put_back(&record.noted, &record.bridge);
+            }
             if Instant::now() > end {
                 for error in refused {
                     self.log.write(Severity::Error, error);
@@ -561,6 +569,10 @@ fn do_one(step: &Step, bridge: &str, limits: Limits) -> Result<(), SystemError> 
         Step::Run(command) => run_starter(command.program, &command.arguments, limits.deadline()),
         Step::DeleteBridge | Step::DeleteForgottenBridge => link::delete(bridge),
     }
+}
+
+fn index_of(interface: &str) -> Option<u32> {
+    interfaces::index(interface).ok()
 }
 
 fn in_words(differences: Vec<Difference>) -> Vec<String> {

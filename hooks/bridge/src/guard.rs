@@ -16,9 +16,10 @@ const LOOK: Duration = Duration::from_millis(200);
 const ASK: Duration = Duration::from_secs(3);
 const SILENCES: u32 = 3;
 
-/// How long to wait before taking back is tried again, and how often what is missing is put back. After
-/// that it is a thing of the next boot, whose files are as they were.
+/// How long to wait before taking back is tried again, at first and at most, and how often what is missing
+/// is put back. After that it is a thing of the next boot, whose files are as they were.
 const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(20);
 const TRIES: u32 = 12;
 
 impl Bridges<'_> {
@@ -76,7 +77,7 @@ impl Bridges<'_> {
                                 if tries >= TRIES && matches!(error, ChangeError::NotBack { .. }) {
                                     return folder.remove();
                                 }
-                                std::thread::sleep(AGAIN);
+                                std::thread::sleep((AGAIN * tries).min(AGAIN_AT_MOST));
                             }
                         }
                         _ => {}

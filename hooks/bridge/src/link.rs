@@ -153,26 +153,8 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<SystemError>> {
             .err(),
         );
     }
-    for (name, value) in &noted.settings {
-        let path = setting(nic, name);
-        let now = fs::read_to_string(&path).unwrap_or_default();
-        if now.trim() != value {
-            let path_text = path.display().to_string();
-            refused.extend(
-                fs::write(&path, value)
-                    .err()
-                    .map(|source| SystemError::File {
-                        path: path_text,
-                        source,
-                    }),
-            );
-        }
-    }
+    refused.extend(write_settings(&noted.settings, nic));
     if noted.is_up && !interfaces::is_up(nic) {
-        let up = |link: &mut LinkMessage| {
-            link.header.flags = LinkFlags::Up;
-            link.header.change_mask = LinkFlags::Up;
-        };
         refused.extend(set(index, up).err());
     }
     refused.extend(add_missing(noted, index));
@@ -208,62 +190,106 @@ fn add_missing(noted: &Noted, index: u32) -> Vec<SystemError> {
     refused
 }
 
-/// Gives a bridge that another program keeps making again what the NICs had, and the NICs to the
-/// bridge: with the addresses on both, the host would answer by neither.
+/// Puts NICs into a bridge that another program keeps making again, and gives it all that they have
+/// and had: with addresses on both, the host would answer by neither. A NIC loses nothing before the
+/// bridge has it.
 pub(super) fn hand_over(noted: &[Noted], bridge: &str) -> Vec<SystemError> {
     let mut refused = Vec::new();
-    let Ok(to) = interfaces::index(bridge) else {
+    let Some(to) = bridge_index(bridge) else {
         return refused;
     };
-    let up = |link: &mut LinkMessage| {
-        link.header.flags = LinkFlags::Up;
-        link.header.change_mask = LinkFlags::Up;
-    };
-    refused.extend(set(to, up).err());
     for noted in noted {
-        let Ok(nic) = interfaces::index(&noted.nic) else {
+        let nic = &noted.nic;
+        let Ok(from) = interfaces::index(nic) else {
             continue;
         };
-        if interfaces::master(&noted.nic).as_deref() != Some(bridge) {
-            refused.extend(remove_all(nic));
-            let into_bridge = |link: &mut LinkMessage| {
-                up(link);
-                link.attributes.push(LinkAttribute::Controller(to));
-            };
-            refused.extend(set(nic, into_bridge).err());
+        let master = interfaces::master(nic);
+        if master.as_deref().is_some_and(|master| master != bridge) {
+            continue;
         }
-        refused.extend(add_missing(noted, to));
+        let entered = set(from, |link| {
+            up(link);
+            link.attributes.push(LinkAttribute::Controller(to));
+        });
+        if let Err(error) = entered.and_then(|()| set(to, up)) {
+            refused.push(error);
+            continue;
+        }
+        refused.extend(write_settings(&noted.settings, bridge));
+        let now = Noted {
+            nic: nic.clone(),
+            index: from,
+            at: seconds(),
+            entries: entries(from).unwrap_or_default(),
+            ..Noted::default()
+        };
+        for source in [&now, noted] {
+            refused.extend(add_missing(source, to));
+        }
+        refused.extend(remove_all(&now.entries));
     }
     refused
 }
 
-/// Whether a bridge has the NICs, and all that these had.
+/// Whether a bridge has the NICs that are there, and all that they had, and they have nothing more.
 pub(super) fn is_handed_over(noted: &[Noted], bridge: &str) -> bool {
-    let Ok(index) = interfaces::index(bridge) else {
-        return false;
-    };
-    let Ok(now) = entries(index) else {
+    let all = bridge_index(bridge).and_then(|index| Some((index, entries(index).ok()?)));
+    let Some((index, of_bridge)) = all else {
         return false;
     };
     noted.iter().all(|noted| {
+        let Ok(nic) = interfaces::index(&noted.nic) else {
+            return true;
+        };
         let (wanted, elapsed) = wanted(noted, index);
-        let mut missing = missing(&wanted, &now, elapsed).into_iter();
-        interfaces::master(&noted.nic).as_deref() == Some(bridge) && missing.all(Entry::is_of_link)
+        let of_nic = entries(nic).unwrap_or_default();
+        interfaces::master(&noted.nic).as_deref() == Some(bridge)
+            && missing(&wanted, &of_bridge, elapsed)
+                .into_iter()
+                .all(Entry::is_of_link)
+            && of_nic.iter().all(Entry::is_of_link)
     })
 }
 
+/// The index of what is a bridge.
+fn bridge_index(name: &str) -> Option<u32> {
+    let is_bridge = interfaces::folder(name).join("bridge").exists();
+    interfaces::index(name).ok().filter(|_| is_bridge)
+}
+
 /// Takes an interface's routes away, then its addresses; not what the kernel gives each link.
-fn remove_all(index: u32) -> Vec<SystemError> {
-    let entries = match entries(index) {
-        Ok(entries) => entries,
-        Err(error) => return vec![error],
-    };
+fn remove_all(entries: &[Entry]) -> Vec<SystemError> {
     let mut refused = Vec::new();
     for (what, kind) in [(What::Route, RTM_DELROUTE), (What::Address, RTM_DELADDR)] {
-        for entry in &entries {
+        for entry in entries {
             if entry.what == what && !entry.is_of_link() {
-                refused.extend(change(kind, entry.message(), 0).err());
+                refused.extend(change(kind, entry.removal(), 0).err());
             }
+        }
+    }
+    refused
+}
+
+fn up(link: &mut LinkMessage) {
+    link.header.flags = LinkFlags::Up;
+    link.header.change_mask = LinkFlags::Up;
+}
+
+/// Writes settings of IPv6 that an interface does not have.
+fn write_settings(settings: &[(String, String)], interface: &str) -> Vec<SystemError> {
+    let mut refused = Vec::new();
+    for (name, value) in settings {
+        let path = setting(interface, name);
+        let now = fs::read_to_string(&path).unwrap_or_default();
+        if now.trim() != value {
+            refused.extend(
+                fs::write(&path, value)
+                    .err()
+                    .map(|source| SystemError::File {
+                        path: path.display().to_string(),
+                        source,
+                    }),
+            );
         }
     }
     refused

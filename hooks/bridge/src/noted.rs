@@ -351,9 +351,21 @@ impl Entry {
         }
     }
 
-    /// The kernel's message, as it told of it.
-    pub(super) fn message(&self) -> Vec<u8> {
-        self.message.0.clone()
+    /// The message that takes it away.
+    pub(super) fn removal(&self) -> Vec<u8> {
+        let Some(mut parts) = self.parts() else {
+            return self.message.0.clone();
+        };
+        if self.what == What::Route {
+            parts.remove(RTA_CACHEINFO);
+            // One that goes by an object for its hops is known by that, and the kernel takes nothing beside it.
+            if parts.get(RTA_NH_ID).is_some() {
+                for kind in [RTA_OIF, RTA_GATEWAY, RTA_VIA, RTA_MULTIPATH] {
+                    parts.remove(kind);
+                }
+            }
+        }
+        parts.message()
     }
 
     /// The message that makes it again, this many seconds later; nothing once its time is over.

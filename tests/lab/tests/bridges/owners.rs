@@ -80,6 +80,9 @@ const RECORD: &str = "/var/lib/portero/bridges/br0/record.json";
 /// How long the host may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// How long it takes until taking back is tried again, at first.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Where a program is while a script stands in its place.
 const ASIDE: &str = "/usr/lib/aside";
 
@@ -238,32 +241,40 @@ fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], 
     );
 }
 
-/// The manager fails, and the bridge is made again whenever it is gone: the host is reached by it, and
-/// is as it was once that ends.
+/// The manager fails, and the bridge is made again whenever it is gone: the host is reached by it, also
+/// while taking it back is tried again, and is as it was once that ends.
 fn made_again(host: &mut Host) {
-    host.configure(manager::ifupdown);
-    let before = host.seen();
-    host.must(&format!("{APPLY} --timeout 600"));
-    let maker =
-        "while sleep 0.02; do ip link add br0 type bridge 2>/dev/null && ip link set br0 up && ip address add 192.0.2.10/24 dev br0; done";
-    let maker = Program::start("sh", &["-c", maker]);
-    let wrapped = Wrapped::new(&host.lab, &["ifup", "ifdown", "ifquery"]);
-    Wrapped::set(1, 999, "fails");
-    let ping = host.ping();
-    let ran = host.portero("bridge rollback --bridge br0");
-    println!("  {}", ran.stderr.trim());
-    assert!(
-        !ran.ok && ran.stderr.contains("is made again by another program"),
-        "{ran:?}"
-    );
-    wait_until(SILENCE, "not reached", || is_reached(host, &before));
-    let silence = ping.longest_silence();
-    assert!(silence < SILENCE, "silent for {silence:?}");
-    assert!(host.addresses("br0").contains(ADDRESS), "by the bridge");
-    drop(maker);
-    drop(wrapped);
-    // Whoever watches over the change tries again by itself.
-    host.is_back(&before, SILENCE);
+    for nic in ["", " && ip link set lan0 master br0"] {
+        host.configure(manager::ifupdown);
+        let before = host.seen();
+        host.must(&format!("{APPLY} --timeout 600"));
+        let maker = format!(
+            "while sleep 0.02; do ip link add br0 type bridge 2>/dev/null && ip link set br0 up{nic} \
+             && ip address add 192.0.2.10/24 dev br0; done"
+        );
+        let maker = Program::start("sh", &["-c", &maker]);
+        let wrapped = Wrapped::new(&host.lab, &["ifup", "ifdown", "ifquery"]);
+        Wrapped::set(1, 999, "fails");
+        let ping = host.ping();
+        let ran = host.portero("bridge rollback --bridge br0");
+        println!("  {}", ran.stderr.trim());
+        let expected = "is made again by another program";
+        assert!(!ran.ok && ran.stderr.contains(expected), "{ran:?}");
+        std::thread::sleep(AGAIN * 3);
+        wait_until(AGAIN, "not reached", || is_reached(host, &before));
+        let by_bridge = host.addresses("br0").contains(ADDRESS);
+        assert!(
+            by_bridge && !host.addresses(NIC).contains(ADDRESS),
+            "on one of both"
+        );
+        let silence = ping.longest_silence();
+        assert!(silence < AGAIN, "silent for {silence:?}");
+        println!("  silent for {:.1} s at most", silence.as_secs_f64());
+        drop(maker);
+        drop(wrapped);
+        // Whoever watches over the change tries again by itself.
+        host.is_back(&before, SILENCE);
+    }
 }
 
 /// Whether the router reaches the host, and that has its addresses and default routes, by the bridge or
