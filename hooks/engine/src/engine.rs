@@ -56,7 +56,10 @@ impl<'a> Engine<'a> {
     }
 
     /// Reads portero.toml and starts the clock.
-    pub(crate) fn configure(&mut self) -> Result<(Config, Deadline), ApplyError> {
+    ///
+    /// # Errors
+    /// [`ApplyError::Config`], or when it cannot be read.
+    pub fn configure(&mut self) -> Result<(Config, Deadline), ApplyError> {
         let config = Config::load(&self.paths, self.trusted_user)?;
         self.log.set_level(config.log_level);
         let deadline = Deadline::after(config.deadline());

@@ -72,6 +72,10 @@ impl Snapshot<'_, '_> {
 
     /// Why an object cannot have what it wants; nothing when it can.
     pub fn refusal(&mut self, desired: &DesiredForwards) -> Option<ApplyError> {
+        // A hook refuses everything while portero.toml is wrong.
+        if let Err(error) = self.engine.configure() {
+            return Some(error);
+        }
         match &desired.object {
             Object::Domain(domain) => match self.engine.domain_conflict(&self.config, domain) {
                 Ok(held) => held,

@@ -22,6 +22,6 @@ pub use host::{HostFacts, MissingHook};
 pub use kernel_log::{denials, Denial};
 pub use link::{link, reverse_path_filter, Link};
 pub use neighbor::{who_has, Heard};
-pub use networks::{ActiveNetwork, Checked, OwnFile, Subject};
+pub use networks::{read_policy_file, ActiveNetwork, Checked, OwnFile, Subject};
 pub use probe::{ask_tcp, ask_udp, Answer};
 pub use snapshot::{OwnerStatus, Snapshot};

@@ -59,6 +59,8 @@ pub enum Subject<'a> {
     File {
         /// The file.
         path: &'a Path,
+        /// What [`read_policy_file`] has read there.
+        root: &'a Element,
         /// The active network that a `<portero:network>` is for.
         network: Option<&'a ObjectName>,
     },
@@ -120,30 +122,29 @@ impl Snapshot<'_, '_> {
                 let policy = self.engine.compiled_policy(network, networks)?;
                 Ok(checked(network, policy))
             }
-            Subject::File { path, network } => self.check_file(path, network, networks.clone()),
+            Subject::File {
+                path,
+                root,
+                network,
+            } => self.check_file(path, root, network),
         }
     }
 
     fn check_file(
         &self,
         path: &Path,
+        root: &Element,
         network: Option<&ObjectName>,
-        mut networks: Vec<Network>,
     ) -> Result<Checked, ApplyError> {
+        let mut networks = self.networks.clone();
         let origin = Origin::File(path.display().to_string());
         let wrong = |source| ApplyError::Policy {
             origin: origin.clone(),
             source,
         };
-        let content = files::read_named(path)?.ok_or_else(|| FileError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source: std::io::ErrorKind::NotFound.into(),
-        })?;
-        let root = parse(path, &content)?;
         match (root.namespace(), root.name()) {
             (None, "network") => {
-                let mut network = Network::from_definition(&root).map_err(wrong)?;
+                let mut network = Network::from_definition(root).map_err(wrong)?;
                 if network.bridge.is_none() && network.mode.is_routed_by_host() {
                     network.bridge = BRIDGE.parse().ok();
                 }
@@ -155,15 +156,15 @@ impl Snapshot<'_, '_> {
             (Some(NAMESPACE), "network") => match network.or(self.named_by(path, &networks)) {
                 Some(name) => {
                     let network = named(name, &networks)?;
-                    self.check_element(Some(&root), network, &networks, origin)
+                    self.check_element(Some(root), network, &networks, origin)
                 }
-                None => Ok(WrittenPolicy::find_in(&root)
+                None => Ok(WrittenPolicy::find_in(root)
                     .map_err(wrong)?
                     .map_or(Checked::NoPolicy, |policy| {
                         Checked::Written(Box::new(policy))
                     })),
             },
-            (Some(NAMESPACE), "group") => Group::read(&root).map(Checked::Group).map_err(wrong),
+            (Some(NAMESPACE), "group") => Group::read(root).map(Checked::Group).map_err(wrong),
             _ => Err(wrong(root.problem(
                 "expected <network>, or <network> or <group> of portero's namespace",
             ))),
@@ -201,6 +202,20 @@ fn own_file(paths: &Paths, network: &Network) -> OwnFile {
     } else {
         OwnFile::Missing(path)
     }
+}
+
+/// Reads a file for [`Subject::File`]. It may be a pipe that nobody writes to yet: whoever holds a snapshot
+/// would keep libvirt's events waiting for it.
+///
+/// # Errors
+/// [`ApplyError`] when it is not there, cannot be read, or is no XML.
+pub fn read_policy_file(path: &Path) -> Result<Element, ApplyError> {
+    let content = files::read_named(path)?.ok_or_else(|| FileError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source: std::io::ErrorKind::NotFound.into(),
+    })?;
+    parse(path, &content)
 }
 
 fn named<'a>(name: &ObjectName, networks: &'a [Network]) -> Result<&'a Network, ApplyError> {

@@ -1,9 +1,9 @@
 //! What is on this host now, read at one moment: what libvirt has active, what portero gave to whom, and what the
 //! firewall holds of that.
 //!
-//! `portero status`, `map`, `doctor`, `explain` and `policy` answer from a snapshot alone. It holds the lock that every
-//! event takes, so that no half of an answer is of before an event and the other of after it, and it reads the firewall
-//! once, which is what takes longest. Whoever goes on to wait for something else, a guest's answer or a person, drops it
+//! `portero status`, `map`, `doctor`, `explain` and `policy` answer from a snapshot. It holds the lock that every event
+//! takes, so that no half of an answer is of before an event and the other of after it, and it reads portero's rules once,
+//! which is what takes longest; counters are read beside them where they are told. Whoever goes on to wait for something else, a guest's answer or a person, drops it
 //! first: events of libvirt's wait for the lock.
 
 use portero_engine::{ApplyError, Choice, Config, Engine, Record};
@@ -41,6 +41,8 @@ impl<'s, 'a> Snapshot<'s, 'a> {
     pub fn take(engine: &'s mut Engine<'a>) -> Result<Self, ApplyError> {
         let (config, deadline) = engine.configure_or_default();
         let lock = engine.state.lock(deadline)?;
+        // Whoever had to wait for it may still read.
+        let deadline = Deadline::after(config.deadline());
         engine.refresh_networks()?;
         let mut networks = engine.state.networks()?;
         networks.sort_by(|a, b| a.name.cmp(&b.name));

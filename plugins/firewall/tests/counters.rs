@@ -210,19 +210,19 @@ fn iptables_counts_connections_and_what_goes_by_them() {
         packets: 20,
         bytes: 1500,
     };
-    let carried = |connections, traffic| ForwardCounter {
+    let counters = |connections, traffic| ForwardCounter {
         connections,
         traffic,
     };
     assert_eq!(
         counts.of_forwards(&ruleset),
         [
-            carried(Some(2), Some(traffic)),
+            counters(Some(2), Some(traffic)),
             // The two share a rule.
-            carried(Some(3), None),
-            carried(Some(0), None),
+            counters(Some(3), None),
+            counters(Some(0), None),
             // It is not in the firewall.
-            carried(None, None),
+            counters(None, None),
         ]
     );
 }

@@ -137,16 +137,16 @@ impl Network {
         Self::with(root, uuid_of(root)?, bridge)
     }
 
-    /// Reads a file with a `<network>` of libvirt's, or with the `<hookData>` that portero kept up to 0.1.0;
-    /// nothing when it cannot be understood.
+    /// Reads a file with a `<network>` of libvirt's, or with the `<hookData>` that earlier versions of portero
+    /// kept; nothing when it cannot be understood.
     #[must_use]
     pub fn read(xml: &[u8]) -> Option<Self> {
         let root = Element::parse(xml).ok()?;
         let network = match root.name() {
-            "hookData" => root.child("network")?,
-            _ => &root,
+            "hookData" => root.into_child("network")?,
+            _ => root,
         };
-        Self::from_element(network).ok()
+        Self::from_element(&network).ok()
     }
 
     /// Whether this is the name of its bridge.

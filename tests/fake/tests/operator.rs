@@ -3,7 +3,7 @@
 use portero_engine::{ApplyError, Engine};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
-use portero_inventory::{ActiveNetwork, Checked, OwnFile, Snapshot, Subject};
+use portero_inventory::{read_policy_file, ActiveNetwork, Checked, OwnFile, Snapshot, Subject};
 use portero_libvirt::{Event, NetworkOperation, ObjectName};
 use portero_model::{Counter, Family};
 use portero_system::{Log, LogSink, Paths, RouteLookup};
@@ -88,8 +88,12 @@ impl World {
     }
 
     fn check_file(&mut self, path: &Path) -> Result<Checked, String> {
+        let root = self.root.path().display().to_string();
+        let read = read_policy_file(path);
+        let read = read.map_err(|error| error.to_string().replace(&root, ""))?;
         self.check(Subject::File {
             path,
+            root: &read,
             network: None,
         })
     }
@@ -208,6 +212,7 @@ fn a_policy_is_checked_without_being_given() {
     assert_eq!(written.rules.len(), 1);
     let of_web = Subject::File {
         path: &file,
+        root: &read_policy_file(&file).expect("XML"),
         network: Some(&web),
     };
     let Ok(Checked::Policy {

@@ -42,7 +42,7 @@ pub(crate) fn decide(
     guest: &Guest,
     domain: &Domain,
     forward: &Forward,
-    forwards: Option<Reserve>,
+    reserve: Option<Reserve>,
 ) -> Result<Option<Reservation>, Error> {
     let nic = domain.nics.iter().find(|nic| {
         let is_meant = forward.interface.is_none_or(|mac| mac == nic.mac);
@@ -84,7 +84,7 @@ pub(crate) fn decide(
         "{mac} of {guest} has no DHCP reservation on network '{}'",
         name.escape_debug()
     );
-    let wanted = match (forwards, &found) {
+    let wanted = match (reserve, &found) {
         (Some(Reserve::Yes), _) => true,
         (Some(Reserve::No), _) => false,
         (Some(Reserve::Ask), Ok(address)) => ask(&format!("{has_none}. Reserve {address} for it?")),

@@ -6,7 +6,7 @@ use crate::args::CheckedSubject;
 use crate::exit::DONE;
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
-use portero_inventory::{Checked, Snapshot, Subject};
+use portero_inventory::{read_policy_file, Checked, Snapshot, Subject};
 use portero_libvirt::Network;
 use serde::Serialize;
 use std::path::Path;
@@ -49,8 +49,7 @@ pub(super) fn run(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<(St
 }
 
 fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error> {
-    let snapshot = Snapshot::take(engine)?;
-    let active = snapshot.networks().into_iter();
+    let active = Snapshot::take(engine)?.networks().into_iter();
     let networks: Vec<Network> = active.map(|one| one.network).collect();
     // A file has a slash in its name, or is no network's name and is there.
     let name = asked.subject.parse().ok();
@@ -58,14 +57,20 @@ fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error
         let is_active = networks.iter().any(|network| network.name == *name);
         is_active || !Path::new(&asked.subject).exists()
     });
+    let path = Path::new(&asked.subject);
+    let root;
     let subject = match &name {
         Some(name) => Subject::Network(name),
-        None => Subject::File {
-            path: Path::new(&asked.subject),
-            network: asked.network.as_ref(),
-        },
+        None => {
+            root = read_policy_file(path)?;
+            Subject::File {
+                path,
+                root: &root,
+                network: asked.network.as_ref(),
+            }
+        }
     };
-    let checked = snapshot
+    let checked = Snapshot::take(engine)?
         .check_policy(subject)
         .map_err(|error| match error {
             ApplyError::NoNetwork { name } if name.as_str() == asked.subject => {

@@ -44,7 +44,7 @@ pub(crate) enum WatchError {
 
 /// Whether somebody still wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DesiredForwards {
+enum Interest {
     More,
     Enough,
 }
@@ -66,9 +66,7 @@ pub(super) fn run(
         let status = match gather() {
             Ok(status) => status,
             // Ctrl-C ends the programs that were asked, too.
-            Err(_) if wait(&signals, PollTimeout::ZERO)? == DesiredForwards::Enough => {
-                return Ok(())
-            }
+            Err(_) if wait(&signals, PollTimeout::ZERO)? == Interest::Enough => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let now = say(&status, form);
@@ -83,7 +81,7 @@ pub(super) fn run(
             Err(source) => return Err(WatchError::Write { source }),
             Ok(()) => said = now,
         }
-        if wait(&signals, PollTimeout::from(INTERVAL))? == DesiredForwards::Enough {
+        if wait(&signals, PollTimeout::from(INTERVAL))? == Interest::Enough {
             return Ok(());
         }
     }
@@ -131,7 +129,7 @@ fn write(text: &str) -> io::Result<()> {
 }
 
 /// Waits until it is time for the next status, or there shall be none.
-fn wait(signals: &SignalFd, time: PollTimeout) -> Result<DesiredForwards, nix::Error> {
+fn wait(signals: &SignalFd, time: PollTimeout) -> Result<Interest, nix::Error> {
     let stdout = io::stdout();
     // Of a pipe it is told when nobody reads it any more.
     let mut asked = [
@@ -141,8 +139,8 @@ fn wait(signals: &SignalFd, time: PollTimeout) -> Result<DesiredForwards, nix::E
     poll(&mut asked, time)?;
     let has_ended = asked.iter().any(|one| one.any() == Some(true));
     Ok(if has_ended {
-        DesiredForwards::Enough
+        Interest::Enough
     } else {
-        DesiredForwards::More
+        Interest::More
     })
 }
