@@ -1,7 +1,7 @@
 //! Reads what iptables-save lists of the table `filter`, and walks a packet through FORWARD.
 
-use crate::packet::{Packet, Way};
-use crate::verdict::{Base, Owner, Passage, Stop};
+use crate::packet::{Leg, Packet};
+use crate::verdict::{Base, Judgement, Owner, Stop};
 use crate::walk::{is_interface, Certainty, Doubts, End, DEPTH};
 use ipnet::IpNet;
 use portero_model::PortRange;
@@ -14,7 +14,7 @@ struct Table {
 }
 
 /// What becomes of a packet in FORWARD.
-pub(crate) fn passage(text: &str, packet: &Packet) -> Passage {
+pub(crate) fn judge(text: &str, packet: &Packet) -> Judgement {
     let table = Table::read(text);
     let mut doubts = Doubts::default();
     let mut walk = Walk {
@@ -27,7 +27,7 @@ pub(crate) fn passage(text: &str, packet: &Packet) -> Passage {
         Some(End::Stop(stop)) => Some(stop),
         Some(End::Return) | None => walk.policy(),
     };
-    doubts.passage(stopped)
+    doubts.judgement(stopped)
 }
 
 impl Table {
@@ -200,7 +200,7 @@ fn fits(words: &[String], packet: &Packet) -> Option<bool> {
             "--ctreplsrcport" => ports(Some(packet.guest_port), words.next()?),
             "--ctdir" => {
                 let is_original = words.next()? == "ORIGINAL";
-                Some(is_original == (packet.way == Way::There))
+                Some(is_original == (packet.leg == Leg::There))
             }
             _ => None,
         };
@@ -257,6 +257,6 @@ fn state(packet: &Packet, words: &str) -> Option<bool> {
     Some(words.any(|word| {
         word.eq_ignore_ascii_case(packet.state())
             || word == "DNAT"
-            || word == "SEEN_REPLY" && packet.way == Way::Back
+            || word == "SEEN_REPLY" && packet.leg == Leg::Back
     }))
 }

@@ -9,7 +9,7 @@ pub struct Packet {
     /// Its protocol.
     pub protocol: Protocol,
     /// Which way it goes.
-    pub way: Way,
+    pub leg: Leg,
     /// The interface towards the client; any when absent.
     pub outside: Option<String>,
     /// The interface towards the guest.
@@ -28,7 +28,7 @@ pub struct Packet {
 
 /// Which way a packet goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Leg {
     /// To the guest; it opens the connection.
     There,
     /// Back to the client; the first answer.
@@ -41,46 +41,46 @@ impl Packet {
     }
 
     pub(crate) fn in_dev(&self) -> Option<&str> {
-        match self.way {
-            Way::There => self.outside.as_deref(),
-            Way::Back => Some(&self.inside),
+        match self.leg {
+            Leg::There => self.outside.as_deref(),
+            Leg::Back => Some(&self.inside),
         }
     }
 
     pub(crate) fn out_dev(&self) -> Option<&str> {
-        match self.way {
-            Way::There => Some(&self.inside),
-            Way::Back => self.outside.as_deref(),
+        match self.leg {
+            Leg::There => Some(&self.inside),
+            Leg::Back => self.outside.as_deref(),
         }
     }
 
     pub(crate) fn source(&self) -> Option<IpAddr> {
-        match self.way {
-            Way::There => self.client,
-            Way::Back => Some(self.guest),
+        match self.leg {
+            Leg::There => self.client,
+            Leg::Back => Some(self.guest),
         }
     }
 
     pub(crate) fn destination(&self) -> Option<IpAddr> {
-        match self.way {
-            Way::There => Some(self.guest),
-            Way::Back => self.client,
+        match self.leg {
+            Leg::There => Some(self.guest),
+            Leg::Back => self.client,
         }
     }
 
     /// Ports of source and destination, as far as they are known.
     pub(crate) fn ports(&self) -> (Option<u16>, Option<u16>) {
-        match self.way {
-            Way::There => (None, Some(self.guest_port)),
-            Way::Back => (Some(self.guest_port), None),
+        match self.leg {
+            Leg::There => (None, Some(self.guest_port)),
+            Leg::Back => (Some(self.guest_port), None),
         }
     }
 
     /// Its state for connection tracking.
     pub(crate) fn state(&self) -> &'static str {
-        match self.way {
-            Way::There => "new",
-            Way::Back => "established",
+        match self.leg {
+            Leg::There => "new",
+            Leg::Back => "established",
         }
     }
 }

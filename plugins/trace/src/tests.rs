@@ -13,7 +13,7 @@ const UFW: &str = include_str!("../../../tests/explain/rules/ufw.save");
 fn packet() -> Packet {
     Packet {
         protocol: Protocol::Tcp,
-        way: Way::There,
+        leg: Leg::There,
         outside: Some("eth0".to_owned()),
         inside: "br-lan".to_owned(),
         client: None,
@@ -26,7 +26,7 @@ fn packet() -> Packet {
 
 fn reply() -> Packet {
     Packet {
-        way: Way::Back,
+        leg: Leg::Back,
         ..packet()
     }
 }
@@ -45,16 +45,16 @@ fn iptables(text: &str) -> ForeignRules {
     }
 }
 
-fn stopped(passage: Passage) -> Stop {
-    match passage {
-        Passage::Stopped(stop) => stop,
+fn stopped(judgement: Judgement) -> Stop {
+    match judgement {
+        Judgement::Stopped(stop) => stop,
         other => panic!("{other:?}"),
     }
 }
 
-fn doubtful(passage: Passage) -> Stop {
-    match passage {
-        Passage::Doubtful(stop) => stop,
+fn doubtful(judgement: Judgement) -> Stop {
+    match judgement {
+        Judgement::Doubtful(stop) => stop,
         other => panic!("{other:?}"),
     }
 }
@@ -67,14 +67,14 @@ fn command(stop: &Stop) -> String {
 fn a_packet_is_followed_through_maps_and_sets() {
     let rules = nft(BLOCKER);
     // Anybody may be the one who is trusted.
-    let stop = doubtful(passage(&rules, &packet()));
+    let stop = doubtful(judge(&rules, &packet()));
     assert_eq!(stop.rule, "chain judge, handle 8: drop, \"no web\"");
     let from = |last| Packet {
         client: Some([203, 0, 113, last].into()),
         ..packet()
     };
-    assert_eq!(passage(&rules, &from(7)), Passage::Passes);
-    let stop = stopped(passage(&rules, &from(8)));
+    assert_eq!(judge(&rules, &from(7)), Judgement::Passes);
+    let stop = stopped(judge(&rules, &from(8)));
     assert_eq!(stop.verdict, "drop");
     assert_eq!(
         command(&stop),
@@ -85,25 +85,25 @@ fn a_packet_is_followed_through_maps_and_sets() {
         host_port: 9090,
         ..from(8)
     };
-    assert_eq!(passage(&rules, &forwarded), Passage::Passes);
+    assert_eq!(judge(&rules, &forwarded), Judgement::Passes);
     let elsewhere = Packet {
         inside: "br-far".to_owned(),
         ..from(8)
     };
-    assert_eq!(passage(&rules, &elsewhere), Passage::Passes);
+    assert_eq!(judge(&rules, &elsewhere), Judgement::Passes);
     let other_port = Packet {
         guest_port: 91,
         ..from(8)
     };
-    assert_eq!(passage(&rules, &other_port), Passage::Passes);
-    assert_eq!(passage(&rules, &reply()), Passage::Passes);
+    assert_eq!(judge(&rules, &other_port), Judgement::Passes);
+    assert_eq!(judge(&rules, &reply()), Judgement::Passes);
     // How many there have been cannot be seen.
     let udp = Packet {
         protocol: Protocol::Udp,
         ..from(8)
     };
     assert_eq!(
-        doubtful(passage(&rules, &udp)).rule,
+        doubtful(judge(&rules, &udp)).rule,
         "chain judge, handle 9: drop"
     );
 }
@@ -111,13 +111,13 @@ fn a_packet_is_followed_through_maps_and_sets() {
 #[test]
 fn a_policy_stops_what_no_rule_has_let_pass() {
     let rules = nft(DEBIAN);
-    let stop = stopped(passage(&rules, &packet()));
+    let stop = stopped(judge(&rules, &packet()));
     assert_eq!(stop.rule, "the policy of chain forward, drop");
     assert_eq!(
         stop.base,
         Base::Nftables("inet".to_owned(), "filter".to_owned(), "forward".to_owned())
     );
-    assert_eq!(passage(&rules, &reply()), Passage::Passes);
+    assert_eq!(judge(&rules, &reply()), Judgement::Passes);
     let with = |outside: &str, inside: &str, port, last| Packet {
         outside: Some(outside.to_owned()),
         inside: inside.to_owned(),
@@ -126,35 +126,35 @@ fn a_policy_stops_what_no_rule_has_let_pass() {
         ..packet()
     };
     assert_eq!(
-        passage(&rules, &with("eth0", "wg7", 80, 10)),
-        Passage::Passes
+        judge(&rules, &with("eth0", "wg7", 80, 10)),
+        Judgement::Passes
     );
     assert_eq!(
-        passage(&rules, &with("lan1", "br-lan", 80, 10)),
-        Passage::Passes
+        judge(&rules, &with("lan1", "br-lan", 80, 10)),
+        Judgement::Passes
     );
-    stopped(passage(&rules, &with("lan1", "br-lan", 25, 10)));
+    stopped(judge(&rules, &with("lan1", "br-lan", 25, 10)));
     assert_eq!(
-        passage(&rules, &with("eth0", "br-lan", 443, 10)),
-        Passage::Passes
+        judge(&rules, &with("eth0", "br-lan", 443, 10)),
+        Judgement::Passes
     );
     // `goto` does not come back, so the policy decides.
-    stopped(passage(&rules, &with("eth0", "br-lan", 443, 30)));
+    stopped(judge(&rules, &with("eth0", "br-lan", 443, 30)));
     let v6 = Packet {
         guest: "2001:db8::9".parse().expect("an address"),
         ..packet()
     };
-    assert_eq!(passage(&rules, &v6), Passage::Passes);
+    assert_eq!(judge(&rules, &v6), Judgement::Passes);
     let unknown = Packet {
         outside: None,
         ..packet()
     };
-    doubtful(passage(&rules, &unknown));
+    doubtful(judge(&rules, &unknown));
 }
 
 #[test]
 fn docker_stops_by_its_policy_what_nobody_else_accepts() {
-    let stop = stopped(passage(&iptables(DOCKER), &packet()));
+    let stop = stopped(judge(&iptables(DOCKER), &packet()));
     assert_eq!((stop.by, stop.verdict), (Owner::Docker, "drop"));
     assert_eq!(
         command(&stop),
@@ -169,25 +169,25 @@ fn docker_stops_by_its_policy_what_nobody_else_accepts() {
         "-A DOCKER-USER -j RETURN",
         "-A DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 -j ACCEPT",
     );
-    assert_eq!(passage(&iptables(&mended), &packet()), Passage::Passes);
-    assert_eq!(passage(&iptables(&mended), &reply()), Passage::Passes);
+    assert_eq!(judge(&iptables(&mended), &packet()), Judgement::Passes);
+    assert_eq!(judge(&iptables(&mended), &reply()), Judgement::Passes);
     let other = Packet {
         host_port: 8081,
         ..packet()
     };
-    stopped(passage(&iptables(&mended), &other));
+    stopped(judge(&iptables(&mended), &other));
     // To a container of docker's own it passes.
     let container = Packet {
         inside: "docker0".to_owned(),
         guest: [172, 17, 0, 2].into(),
         ..packet()
     };
-    assert_eq!(passage(&iptables(DOCKER), &container), Passage::Passes);
+    assert_eq!(judge(&iptables(DOCKER), &container), Judgement::Passes);
 }
 
 #[test]
 fn ufw_is_told_in_its_own_words() {
-    let stop = stopped(passage(&iptables(UFW), &packet()));
+    let stop = stopped(judge(&iptables(UFW), &packet()));
     assert_eq!(stop.by, Owner::Ufw);
     assert_eq!(
         command(&stop),
@@ -196,14 +196,14 @@ fn ufw_is_told_in_its_own_words() {
     let mended = format!(
         "{UFW}-A ufw-user-forward -d 192.168.50.10/32 -p tcp -m tcp --dport 80 -j ACCEPT\n"
     );
-    assert_eq!(passage(&iptables(&mended), &packet()), Passage::Passes);
-    assert_eq!(passage(&iptables(UFW), &reply()), Passage::Passes);
+    assert_eq!(judge(&iptables(&mended), &packet()), Judgement::Passes);
+    assert_eq!(judge(&iptables(UFW), &reply()), Judgement::Passes);
     // Its limits say nothing of what passes.
     let icmp = UFW.replace(
         "-p icmp -m icmp --icmp-type 3 -j ACCEPT",
         "-m limit --limit 3/min -j ACCEPT",
     );
-    doubtful(passage(&iptables(&icmp), &packet()));
+    doubtful(judge(&iptables(&icmp), &packet()));
 }
 
 #[test]
@@ -212,29 +212,29 @@ fn tables_of_iptables_are_not_read_twice() {
         {"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "type": "filter",
                    "hook": "forward", "prio": 0, "policy": "drop"}}]}"#;
     let mut rules = nft(listing);
-    stopped(passage(&rules, &packet()));
+    stopped(judge(&rules, &packet()));
     rules.iptables = vec![(Family::Ipv4, ":FORWARD ACCEPT [0:0]\n".to_owned())];
-    assert_eq!(passage(&rules, &packet()), Passage::Passes);
+    assert_eq!(judge(&rules, &packet()), Judgement::Passes);
 }
 
 #[test]
 fn chains_that_lead_to_each_other_end() {
     let rules = ":FORWARD ACCEPT [0:0]\n:A - [0:0]\n-A FORWARD -j A\n-A A -j A\n-A A -j DROP\n";
-    stopped(passage(&iptables(rules), &packet()));
+    stopped(judge(&iptables(rules), &packet()));
 }
 
 #[test]
 fn a_negation_is_of_one_match_and_not_of_the_next() {
     let judged = |rule: &str| {
         let rules = format!(":FORWARD ACCEPT [0:0]\n-A FORWARD {rule} -j DROP\n");
-        passage(&iptables(&rules), &packet())
+        judge(&iptables(&rules), &packet())
     };
     // The packet goes from eth0 to br-lan.
     stopped(judged("! -i eth1 -o br-lan"));
     stopped(judged("! -i eth1 ! -o br-far -p tcp -m tcp --dport 80"));
-    assert_eq!(judged("! -i eth1 -o br-far"), Passage::Passes);
-    assert_eq!(judged("-i eth0 ! -o br-lan"), Passage::Passes);
+    assert_eq!(judged("! -i eth1 -o br-far"), Judgement::Passes);
+    assert_eq!(judged("-i eth0 ! -o br-lan"), Judgement::Passes);
     // Nor where it cannot be told what is negated.
     doubtful(judged("! -s 203.0.113.7/32 -o br-lan"));
-    assert_eq!(judged("! -s 203.0.113.7/32 -o br-far"), Passage::Passes);
+    assert_eq!(judged("! -s 203.0.113.7/32 -o br-far"), Judgement::Passes);
 }

@@ -4,7 +4,7 @@ use portero_model::Family;
 
 /// What becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Passage {
+pub enum Judgement {
     /// Everybody lets it pass.
     Passes,
     /// Somebody stops it.

@@ -1,6 +1,6 @@
 //! What both walks through rules have in common.
 
-use crate::verdict::{Passage, Stop};
+use crate::verdict::{Judgement, Stop};
 
 /// Whether a packet comes to a rule at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +26,13 @@ pub(crate) struct Doubts {
 }
 
 impl Doubts {
-    /// The passage when the walk has ended: stopped, or not.
-    pub(crate) fn passage(self, stopped: Option<Stop>) -> Passage {
+    /// The judgement when the walk has ended: stopped, or not.
+    pub(crate) fn judgement(self, stopped: Option<Stop>) -> Judgement {
         match (stopped, self.stop, self.may_have_passed) {
-            (Some(stop), _, false) => Passage::Stopped(stop),
-            (Some(stop), _, true) => Passage::Doubtful(stop),
-            (None, Some(stop), _) => Passage::Doubtful(stop),
-            (None, None, _) => Passage::Passes,
+            (Some(stop), _, false) => Judgement::Stopped(stop),
+            (Some(stop), _, true) => Judgement::Doubtful(stop),
+            (None, Some(stop), _) => Judgement::Doubtful(stop),
+            (None, None, _) => Judgement::Passes,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::explain::by;
 use portero_inventory::Denial;
 use portero_model::Dnat;
 use portero_trace::word;
-use portero_trace::{Packet, Passage, Scope, Way};
+use portero_trace::{Judgement, Leg, Packet, Scope};
 use std::net::IpAddr;
 
 /// Most forwards that are followed through everybody's rules: each meets the same chains.
@@ -62,13 +62,13 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
     let packets = dnats.filter_map(|dnat| packet(dnat, facts)).take(FORWARDS);
     for packet in packets {
         for outside in &facts.outer {
-            for way in [Way::There, Way::Back] {
+            for leg in [Leg::There, Leg::Back] {
                 let packet = Packet {
-                    way,
+                    leg,
                     outside: Some(outside.clone()),
                     ..packet.clone()
                 };
-                let Passage::Stopped(stop) = portero_trace::passage(&facts.rules, &packet) else {
+                let Judgement::Stopped(stop) = portero_trace::judge(&facts.rules, &packet) else {
                     continue;
                 };
                 if facts.settings.is_firewalld_strict && stop.by == portero_trace::Owner::Firewalld
@@ -95,7 +95,7 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
 fn packet(dnat: &Dnat, facts: &Facts) -> Option<Packet> {
     Some(Packet {
         protocol: dnat.protocol,
-        way: Way::There,
+        leg: Leg::There,
         outside: None,
         inside: bridge(dnat.guest, facts)?,
         client: None,

@@ -80,7 +80,7 @@ pub(super) fn dnat_match(asked: &Asked, owners: &[OwnerStatus]) -> Option<(DnatM
     let packet = packet(asked);
     owners.iter().find_map(|owner| {
         let ruleset = &owner.record.ruleset;
-        let lead = ruleset.dnats().find_map(|dnat| {
+        let matched = ruleset.dnats().find_map(|dnat| {
             Some(DnatMatch {
                 port: dnat.takes(&packet)?,
                 address: dnat.address,
@@ -90,7 +90,7 @@ pub(super) fn dnat_match(asked: &Asked, owners: &[OwnerStatus]) -> Option<(DnatM
                 is_in_firewall: owner.is_in_firewall,
             })
         })?;
-        Some((lead, ruleset.owner.clone()))
+        Some((matched, ruleset.owner.clone()))
     })
 }
 

@@ -2,7 +2,7 @@
 //! guest is asked for its address and for its port.
 
 use super::find::{self, DnatMatch};
-use super::value::{Asked, Domain, Facts, Network, Nic, Wanted, Way};
+use super::value::{Asked, Domain, Facts, GuestPath, Network, Nic, Wanted};
 use crate::doctor::{misplaced, troubles};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
@@ -14,7 +14,7 @@ use portero_libvirt::{ForwardMode, Subnet};
 use portero_model::{Family, Owner, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
-use portero_trace::{passage, Packet as Forwarded, Way as Direction};
+use portero_trace::{judge, Leg, Packet as Forwarded};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         guests: snapshot.guests()?,
     };
     let forwards = find::who_wants(&asked, &known.desired);
-    let lead = find::dnat_match(&asked, &known.owners);
-    let wanted = match (&lead, forwards) {
+    let matched = find::dnat_match(&asked, &known.owners);
+    let wanted = match (&matched, forwards) {
         (Some((_, owner)), _) => {
             let forwards = known
                 .desired
@@ -105,8 +105,8 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     );
     let hooks = troubles.into_iter().next();
     let backend = misplaced(backends);
-    let way = match lead {
-        Some((lead, owner)) => Some(way(&asked, &lead, &owner, &known, engine)?),
+    let way = match matched {
+        Some((matched, owner)) => Some(way(&asked, &matched, &owner, &known, engine)?),
         None => None,
     };
     let family = asked.address.map_or(Family::Ipv4, Family::of);
@@ -135,22 +135,22 @@ fn unclear(desired: &[DesiredForwards]) -> Wanted {
 
 fn way(
     asked: &Asked,
-    lead: &DnatMatch,
+    matched: &DnatMatch,
     owner: &Owner,
     known: &Known,
     engine: &mut Engine<'_>,
-) -> Result<Way, ApplyError> {
-    let family = Family::of(lead.guest);
-    let route = engine.route_lookup(lead.guest)?;
+) -> Result<GuestPath, ApplyError> {
+    let family = Family::of(matched.guest);
+    let route = engine.route_lookup(matched.guest)?;
     let back = match asked.from {
         Some(from) => Some(engine.route_lookup(from)?),
         None => None,
     };
-    let outside = outside(asked, lead, known, back.as_ref(), engine)?;
-    let network = network(lead.guest, known);
-    let domain = domain(lead, owner, network.as_ref(), known);
+    let outside = outside(asked, matched, known, back.as_ref(), engine)?;
+    let network = network(matched.guest, known);
+    let domain = domain(matched, owner, network.as_ref(), known);
     let anybody = ANYBODY.iter().find(|(of, _)| *of == family);
-    let somebody = lead.source.map(|source| source.addr());
+    let somebody = matched.source.map(|source| source.addr());
     let client = asked
         .from
         .or(somebody)
@@ -158,20 +158,20 @@ fn way(
     let passes_on = engine.system.passes_on(family);
     let packet = |from: End, path| Packet {
         from,
-        to: end(lead.guest, route.clone()),
-        protocol: Service::Port(asked.protocol, lead.port),
+        to: end(matched.guest, route.clone()),
+        protocol: Service::Port(asked.protocol, matched.port),
         path,
         routing: if passes_on { Routing::On } else { Routing::Off },
     };
     let from = End {
-        address: client.unwrap_or(lead.guest),
+        address: client.unwrap_or(matched.guest),
         at: At::Behind(outside.clone().unwrap_or_default()),
         mac: None,
     };
     let host = End {
         address: network
             .as_ref()
-            .map_or(lead.guest, |network| network.gateway),
+            .map_or(matched.guest, |network| network.gateway),
         at: At::Host,
         mac: None,
     };
@@ -183,30 +183,30 @@ fn way(
         (None, RouteLookup::Behind { interface, .. }) => interface.clone(),
         (None, _) => String::new(),
     };
-    let others = [Direction::There, Direction::Back].map(|way| {
+    let others = [Leg::There, Leg::Back].map(|leg| {
         let packet = Forwarded {
             protocol: asked.protocol,
-            way,
+            leg,
             outside: outside.clone(),
             inside: inside.clone(),
             client: asked.from,
-            host: asked.address.or(lead.address),
+            host: asked.address.or(matched.address),
             host_port: asked.port,
-            guest: lead.guest,
-            guest_port: lead.port,
+            guest: matched.guest,
+            guest_port: matched.port,
         };
-        let passage = passage(&rules, &packet);
-        (packet, passage)
+        let judgement = judge(&rules, &packet);
+        (packet, judgement)
     });
-    let to = SocketAddr::new(lead.guest, lead.port);
+    let to = SocketAddr::new(matched.guest, matched.port);
     let ask = |network: &Option<Network>| match network {
         Some(network) => {
-            portero_inventory::who_has(lead.guest, Some(network.gateway), &network.bridge)
+            portero_inventory::who_has(matched.guest, Some(network.gateway), &network.bridge)
         }
         None => Heard::NotAsked,
     };
     // The kernel's own neighbour discovery, which IPv6 is left to, comes with the connection.
-    let early = lead.guest.is_ipv4().then(|| ask(&network));
+    let early = matched.guest.is_ipv4().then(|| ask(&network));
     let is_gone = early == Some(Heard::Macs(Vec::new()));
     let answer = match asked.protocol {
         _ if is_gone => Answer::NotAsked,
@@ -216,7 +216,7 @@ fn way(
     };
     let is_there =
         asked.protocol == Protocol::Tcp && [Answer::Answered, Answer::Refused].contains(&answer);
-    let beyond = source_beyond(asked, lead, known).filter(|_| is_there);
+    let beyond = source_beyond(asked, matched, known).filter(|_| is_there);
     let answer_beyond =
         beyond.map(|beyond| (beyond, portero_inventory::ask_tcp(Some(beyond), to, ANSWER)));
     let heard = early.unwrap_or_else(|| ask(&network));
@@ -237,12 +237,12 @@ fn way(
         (Some(dev), Family::Ipv4) => portero_inventory::reverse_path_filter(dev),
         _ => None,
     };
-    Ok(Way {
-        address: lead.address,
+    Ok(GuestPath {
+        address: matched.address,
         written: forwards.and_then(|forwards| find::written(asked, forwards)),
-        guest: lead.guest,
-        port: lead.port,
-        is_in_firewall: lead.is_in_firewall,
+        guest: matched.guest,
+        port: matched.port,
+        is_in_firewall: matched.is_in_firewall,
         passes_on,
         rulings: rulings(&packet(from, PacketPath::Forwarded), &known.networks),
         others: others.to_vec(),
@@ -266,24 +266,24 @@ fn way(
 /// host's address, or the way to everybody.
 fn outside(
     asked: &Asked,
-    lead: &DnatMatch,
+    matched: &DnatMatch,
     known: &Known,
     back: Option<&RouteLookup>,
     engine: &mut Engine<'_>,
 ) -> Result<Option<String>, ApplyError> {
-    if lead.dev.is_some() {
-        return Ok(lead.dev.clone());
+    if matched.dev.is_some() {
+        return Ok(matched.dev.clone());
     }
     if let Some(RouteLookup::Behind { interface, .. }) = back {
         return Ok(Some(interface.clone()));
     }
-    let address = asked.address.or(lead.address);
+    let address = asked.address.or(matched.address);
     let mut own = known.own.iter();
     let is_it = |(_, own): &&(String, IpAddr)| Some(*own) == address && !own.is_loopback();
     if let Some((name, _)) = own.find(is_it) {
         return Ok(Some(name.clone()));
     }
-    let family = Family::of(lead.guest);
+    let family = Family::of(matched.guest);
     for (_, anybody) in ANYBODY.iter().filter(|(of, _)| *of == family) {
         if let RouteLookup::Behind { interface, .. } = engine.route_lookup(*anybody)? {
             return Ok(Some(interface));
@@ -306,8 +306,8 @@ fn outer(known: &Known, family: Family) -> impl Iterator<Item = &(String, IpAddr
 }
 
 /// An address of the host that the guest answers by its router alone.
-fn source_beyond(asked: &Asked, lead: &DnatMatch, known: &Known) -> Option<IpAddr> {
-    let all: Vec<IpAddr> = outer(known, Family::of(lead.guest))
+fn source_beyond(asked: &Asked, matched: &DnatMatch, known: &Known) -> Option<IpAddr> {
+    let all: Vec<IpAddr> = outer(known, Family::of(matched.guest))
         .map(|(_, address)| *address)
         .collect();
     let named = asked.address.filter(|address| all.contains(address));
@@ -336,14 +336,14 @@ fn network(guest: IpAddr, known: &Known) -> Option<Network> {
 
 /// The owner, or, of a network's forward, the guest that DHCP gives the address.
 fn domain(
-    lead: &DnatMatch,
+    matched: &DnatMatch,
     owner: &Owner,
     network: Option<&Network>,
     known: &Known,
 ) -> Option<Domain> {
     let has_address = |guest: &&Guest| {
         let mut nics = guest.nics.iter();
-        nics.any(|nic| nic.addresses.contains(&lead.guest))
+        nics.any(|nic| nic.addresses.contains(&matched.guest))
     };
     let guest = match owner.kind {
         OwnerKind::Domain => known.guests.iter().find(|guest| guest.uuid == owner.uuid),

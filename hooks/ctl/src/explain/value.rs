@@ -8,7 +8,7 @@ use portero_inventory::{Answer, Heard, Link, ObjectState};
 use portero_model::{Owner, Protocol};
 use portero_system::RouteLookup;
 use portero_trace::Settings;
-use portero_trace::{Packet, Passage};
+use portero_trace::{Judgement, Packet};
 use std::net::IpAddr;
 
 /// What is asked about.
@@ -40,7 +40,7 @@ pub(super) struct Facts {
     /// Why rules are in another firewall than libvirt's.
     pub(super) backend: Option<Finding>,
     /// Where the port leads, once that is known.
-    pub(super) way: Option<Way>,
+    pub(super) way: Option<GuestPath>,
 }
 
 /// Who wants the port forwarded, and what has come of it.
@@ -126,7 +126,7 @@ impl From<&ApplyError> for Refusal {
 
 /// The way from the host's port on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct GuestPath {
     /// The host's address in the forward; any when absent.
     pub(super) address: Option<IpAddr>,
     /// The interface that packets come by, and answers go by.
@@ -148,7 +148,7 @@ pub(super) struct Way {
     /// What libvirt's rules and policies say of the packet and of its reply.
     pub(super) rulings: (Ruling, Option<Ruling>),
     /// What everybody else says of both.
-    pub(super) others: Vec<(Packet, Passage)>,
+    pub(super) others: Vec<(Packet, Judgement)>,
     /// What others' configuration says.
     pub(super) settings: Settings,
     /// Rules that could not be read.

@@ -28,7 +28,7 @@ pub(super) fn draw(map: &Map) -> String {
         graph.segment(index, segment);
         graph.joints(index, segment, map);
     }
-    graph.passages(map);
+    graph.connections(map);
     graph.line("}");
     graph.text
 }
@@ -137,7 +137,7 @@ impl Graph {
 
     /// Connections between networks that a policy lets pass; all that can be opened without would be
     /// too many to see anything.
-    fn passages(&mut self, map: &Map) {
+    fn connections(&mut self, map: &Map) {
         let find = |end: &End| {
             let End::Network(name) = end else {
                 return None;
@@ -145,18 +145,18 @@ impl Graph {
             let mut segments = map.segments.iter().enumerate();
             segments.find(|(_, one)| one.kind.is_behind_host() && one.name == *name)
         };
-        for passage in &map.passages {
-            let style = match passage.passes {
+        for connection in &map.connections {
+            let style = match connection.passes {
                 Passes::None => continue,
                 Passes::Some => "style=dashed, color=orange, constraint=false",
                 Passes::All => "style=dashed, color=blue, constraint=false",
             };
-            let (Some(from), Some(to)) = (find(&passage.from), find(&passage.to)) else {
+            let (Some(from), Some(to)) = (find(&connection.from), find(&connection.to)) else {
                 continue;
             };
             if from.1.has_policy || to.1.has_policy {
                 let (from, to) = (format!("segment{}", from.0), format!("segment{}", to.0));
-                self.edge(&from, &to, &passage.words(), style);
+                self.edge(&from, &to, &connection.words(), style);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// What becomes of connections from one end to another.
 #[derive(Debug, Serialize)]
-pub(super) struct Passage {
+pub(super) struct Connections {
     /// Who opens them.
     pub(super) from: End,
     /// Who is asked for them.
@@ -72,7 +72,7 @@ impl End {
     }
 }
 
-impl Passage {
+impl Connections {
     /// What becomes of them, in few words.
     pub(super) fn words(&self) -> String {
         let of = |(family, told): (&Family, &OfFamily)| format!("{family} {}", told.words);
@@ -92,8 +92,8 @@ impl Passage {
     }
 }
 
-/// All passages between networks behind the host, the host and the outside.
-pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
+/// All that can be opened between networks behind the host, the host and the outside.
+pub(super) fn connections(sources: &Sources) -> Vec<Connections> {
     let mut networks: Vec<Network> = sources
         .networks
         .iter()
@@ -109,7 +109,7 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
     let routed = routed.filter(|network| network.mode.is_routed_by_host());
     let mut places = vec![Place::Outside, Place::Host];
     places.extend(routed.map(Place::Network));
-    let mut passages = Vec::new();
+    let mut connections = Vec::new();
     for from in &places {
         for to in &places {
             let end = End::new(*to);
@@ -127,7 +127,7 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
                 Family::ALL.into_iter().filter_map(of_family).collect();
             let all = families.values().map(|told| told.passes);
             if let Some(passes) = all.reduce(Passes::with) {
-                passages.push(Passage {
+                connections.push(Connections {
                     from: End::new(*from),
                     to: end,
                     passes,
@@ -136,7 +136,7 @@ pub(super) fn passages(sources: &Sources) -> Vec<Passage> {
             }
         }
     }
-    passages
+    connections
 }
 
 impl Passes {

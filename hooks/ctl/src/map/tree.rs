@@ -1,6 +1,6 @@
 //! The map as a tree for terminals.
 
-use super::reachability::{End, Passage, Passes};
+use super::reachability::{Connections, End, Passes};
 use super::sources::Kind;
 use super::text::{columns, counted, cut, shown, CUT};
 use super::value::{Guest, Map, Nic, Segment};
@@ -114,7 +114,7 @@ pub(super) fn draw(map: &Map, terminal: Terminal) -> String {
     let segments = map
         .segments
         .iter()
-        .map(|one| segment(one, &map.passages, terminal.charset));
+        .map(|one| segment(one, &map.connections, terminal.charset));
     let root = Branch {
         text: format!("{}: {}", map.host, map.routing()),
         below: nics.chain(segments).collect(),
@@ -185,7 +185,7 @@ fn nic(nic: &Nic) -> Branch {
     Branch::leaf(format!("{}: {}", nic.name, words.join(", ")))
 }
 
-fn segment(segment: &Segment, passages: &[Passage], charset: Charset) -> Branch {
+fn segment(segment: &Segment, connections: &[Connections], charset: Charset) -> Branch {
     let mut words = Vec::new();
     let nics = segment.nics.join(" and ");
     match segment.kind {
@@ -211,7 +211,7 @@ fn segment(segment: &Segment, passages: &[Passage], charset: Charset) -> Branch 
         .map(|problem| Branch::leaf(format!("problem: {problem}")))
         .collect();
     if segment.kind.is_behind_host() {
-        below.extend(policy(segment, passages));
+        below.extend(policy(segment, connections));
     }
     let unknown = segment.forwards.iter();
     below.extend(unknown.map(|row| Branch::leaf(forward(row, charset))));
@@ -228,16 +228,16 @@ fn segment(segment: &Segment, passages: &[Passage], charset: Charset) -> Branch 
 const NAME_COLUMNS: usize = 24;
 
 /// Whom a segment's guests reach, and who reaches them.
-fn policy(segment: &Segment, passages: &[Passage]) -> Vec<Branch> {
+fn policy(segment: &Segment, connections: &[Connections]) -> Vec<Branch> {
     let own = End::Network(segment.name.clone());
-    let list = |ends: fn(&Passage) -> (&End, &End)| {
-        let mine = passages.iter().filter_map(|passage| {
-            let (end, other) = ends(passage);
+    let list = |ends: fn(&Connections) -> (&End, &End)| {
+        let mine = connections.iter().filter_map(|connection| {
+            let (end, other) = ends(connection);
             let name = other.name();
-            match passage.passes {
+            match connection.passes {
                 _ if *end != own => None,
                 Passes::None => None,
-                Passes::Some => Some(format!("{name} ({})", passage.words())),
+                Passes::Some => Some(format!("{name} ({})", connection.words())),
                 Passes::All => Some(name.to_owned()),
             }
         });
@@ -248,8 +248,8 @@ fn policy(segment: &Segment, passages: &[Passage]) -> Vec<Branch> {
             mine.join(", ")
         }
     };
-    let to = list(|passage| (&passage.from, &passage.to));
-    let from = list(|passage| (&passage.to, &passage.from));
+    let to = list(|connection| (&connection.from, &connection.to));
+    let from = list(|connection| (&connection.to, &connection.from));
     let by = if segment.has_policy { " (policy)" } else { "" };
     vec![
         Branch::leaf(format!("reaches{by}: {to}")),

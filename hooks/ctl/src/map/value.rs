@@ -1,6 +1,6 @@
 //! What there is to draw, as a value: made in one place, drawn by others.
 
-use super::reachability::{passages, Passage};
+use super::reachability::{connections, Connections};
 use super::sources::{problems, Kind, Sources};
 use crate::status::{rows, Row};
 use portero_model::{Family, OwnerKind};
@@ -20,7 +20,8 @@ pub(super) struct Map {
     /// Where guests are: bridges of the host first, then networks behind it.
     pub(super) segments: Vec<Segment>,
     /// Who may open connections to whom, through the host or to it.
-    pub(super) passages: Vec<Passage>,
+    #[serde(rename = "passages")]
+    pub(super) connections: Vec<Connections>,
 }
 
 /// An interface by which the host reaches others.
@@ -111,7 +112,7 @@ impl Map {
             },
             passes_on: sources.passes_on.clone(),
             nics: nics(sources, &segments),
-            passages: passages(sources),
+            connections: connections(sources),
             segments,
         }
     }

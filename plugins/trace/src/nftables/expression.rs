@@ -2,7 +2,7 @@
 //! (libnftables-json(5)).
 
 use super::listing::Listing;
-use crate::packet::{Packet, Way};
+use crate::packet::{Leg, Packet};
 use crate::walk::is_interface;
 use ipnet::IpNet;
 use serde_json::Value;
@@ -157,13 +157,13 @@ fn of_payload(header: &str, field: &str, packet: &Packet) -> Option<Known> {
 fn of_ct(key: &str, direction: Option<&str>, packet: &Packet) -> Option<Known> {
     match (key, direction) {
         ("state", None) => words(&[packet.state()]),
-        ("status", None) => match packet.way {
-            Way::There => words(&["dnat"]),
-            Way::Back => words(&["dnat", "seen-reply", "confirmed"]),
+        ("status", None) => match packet.leg {
+            Leg::There => words(&["dnat"]),
+            Leg::Back => words(&["dnat", "seen-reply", "confirmed"]),
         },
-        ("direction", None) => words(&[match packet.way {
-            Way::There => "original",
-            Way::Back => "reply",
+        ("direction", None) => words(&[match packet.leg {
+            Leg::There => "original",
+            Leg::Back => "reply",
         }]),
         ("proto-dst", Some("original")) => Some(Known::Number(packet.host_port.into())),
         ("proto-src", Some("reply")) => Some(Known::Number(packet.guest_port.into())),

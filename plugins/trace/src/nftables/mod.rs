@@ -4,7 +4,7 @@ mod expression;
 mod listing;
 
 use crate::packet::Packet;
-use crate::verdict::{Base, Owner, Passage, Stop};
+use crate::verdict::{Base, Judgement, Owner, Stop};
 use crate::walk::{Certainty, Doubts, End, DEPTH};
 use expression::{fits, lookup, pairs};
 use listing::Listing;
@@ -15,7 +15,7 @@ const OWN: [&str; 3] = ["portero", "portero_policy", "libvirt_network"];
 
 /// What becomes of a packet in each base chain. iptables' own are left to iptables where that lists
 /// them.
-pub(crate) fn passages(text: &str, packet: &Packet, has_iptables: bool) -> Vec<Passage> {
+pub(crate) fn judge(text: &str, packet: &Packet, has_iptables: bool) -> Vec<Judgement> {
     let Ok(root) = serde_json::from_str::<Value>(text) else {
         return Vec::new();
     };
@@ -44,7 +44,7 @@ pub(crate) fn passages(text: &str, packet: &Packet, has_iptables: bool) -> Vec<P
                 Some(End::Return) | None => (chain["policy"] == "drop")
                     .then(|| walk.stop("drop", format!("the policy of chain {name}, drop"))),
             };
-            doubts.passage(stopped)
+            doubts.judgement(stopped)
         })
         .collect()
 }

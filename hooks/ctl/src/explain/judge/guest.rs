@@ -2,7 +2,7 @@
 
 use super::hop::Found;
 use super::host::{of_ruling, with_port};
-use crate::explain::value::{Domain, Facts, Way};
+use crate::explain::value::{Domain, Facts, GuestPath};
 use portero_inventory::ObjectState;
 use portero_inventory::{Answer, Heard};
 use portero_model::{Protocol, Verdict};
@@ -13,7 +13,7 @@ use portero_trace::word;
 const STRICT: u32 = 1;
 
 /// The host's end of the guest's interface has to be in the bridge.
-pub(super) fn tap(way: &Way) -> Found {
+pub(super) fn tap(way: &GuestPath) -> Found {
     let (Some(network), Some(domain)) = (&way.network, &way.domain) else {
         return Found::Unknown("whose address it is, nothing tells".to_owned());
     };
@@ -51,7 +51,7 @@ pub(super) fn tap(way: &Way) -> Found {
 }
 
 /// The guest has to run, and to be the one that has the address.
-pub(super) fn guest(way: &Way) -> Found {
+pub(super) fn guest(way: &GuestPath) -> Found {
     let guest = way.guest;
     if let Some(domain) = way
         .domain
@@ -100,7 +100,7 @@ fn has(domain: &Domain, mac: &str) -> bool {
     domain.nics.iter().any(|nic| nic.mac == mac)
 }
 
-fn named(mac: &str, way: &Way) -> String {
+fn named(mac: &str, way: &GuestPath) -> String {
     let mut known = way.others_macs.iter();
     match known.find(|(of, _)| of == mac) {
         Some((_, name)) => format!("domain '{}' ({mac})", name.escape_debug()),
@@ -109,7 +109,7 @@ fn named(mac: &str, way: &Way) -> String {
 }
 
 /// The commands that let DHCP tell the guest's address, where it tells another one.
-fn readdress(way: &Way) -> Option<String> {
+fn readdress(way: &GuestPath) -> Option<String> {
     let (written, domain) = (way.written.as_ref()?, way.domain.as_ref()?);
     let mut addresses = domain.nics.iter().flat_map(|nic| &nic.addresses);
     let is_other = addresses.any(|one| *one != way.guest && one.is_ipv4() == way.guest.is_ipv4());
@@ -125,7 +125,7 @@ fn readdress(way: &Way) -> Option<String> {
 }
 
 /// Something has to listen in the guest.
-pub(super) fn service(facts: &Facts, way: &Way) -> Found {
+pub(super) fn service(facts: &Facts, way: &GuestPath) -> Found {
     let protocol = facts.asked.protocol;
     let to = with_port(way.guest, way.port);
     let port = format!("{protocol} port {}", way.port);
@@ -162,7 +162,7 @@ pub(super) fn service(facts: &Facts, way: &Way) -> Found {
 }
 
 /// The answer has to come back.
-pub(super) fn back(facts: &Facts, way: &Way) -> Found {
+pub(super) fn back(facts: &Facts, way: &GuestPath) -> Found {
     if let (Some(from), Some(RouteLookup::Nowhere)) = (facts.asked.from, &way.back) {
         return Found::fails(
             format!("the host has no route back to {from}"),

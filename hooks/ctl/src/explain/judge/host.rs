@@ -1,13 +1,13 @@
 //! The hops on the host: its address, the forward and its rules, routing, and the firewalls.
 
 use super::hop::Found;
-use crate::explain::value::{Facts, Refusal, Wanted, Way};
+use crate::explain::value::{Facts, GuestPath, Refusal, Wanted};
 use crate::policy::Ruling;
 use portero_inventory::ObjectState;
 use portero_model::{Family, Owner, OwnerKind, Verdict};
 use portero_system::RouteLookup;
 use portero_trace::word;
-use portero_trace::{mend, Base, Packet, Passage, Scope, Stop, Way as Direction};
+use portero_trace::{mend, Base, Judgement, Leg, Packet, Scope, Stop};
 use std::net::IpAddr;
 
 const SYNC: &str = "portero sync";
@@ -164,7 +164,7 @@ pub(super) fn hooks(facts: &Facts) -> Found {
 }
 
 /// The rules have to be in the firewall.
-pub(super) fn rule(facts: &Facts, way: &Way) -> Found {
+pub(super) fn rule(facts: &Facts, way: &GuestPath) -> Found {
     let to = with_port(way.guest, way.port);
     if let Some(trouble) = &facts.backend {
         return Found::fails(&trouble.finding, &trouble.mend);
@@ -180,7 +180,7 @@ pub(super) fn rule(facts: &Facts, way: &Way) -> Found {
 }
 
 /// The host has to be a router.
-pub(super) fn routing(way: &Way) -> Found {
+pub(super) fn routing(way: &GuestPath) -> Found {
     let family = Family::of(way.guest);
     let sysctl = match family {
         Family::Ipv4 => "net.ipv4.ip_forward",
@@ -197,7 +197,7 @@ pub(super) fn routing(way: &Way) -> Found {
 }
 
 /// The network's bridge has to be there and up.
-pub(super) fn bridge(way: &Way) -> Found {
+pub(super) fn bridge(way: &GuestPath) -> Found {
     let Some(network) = &way.network else {
         return Found::Unknown(format!("no active network has {} in a subnet", way.guest));
     };
@@ -216,7 +216,7 @@ pub(super) fn bridge(way: &Way) -> Found {
 }
 
 /// The host has to send the guest's packets there.
-pub(super) fn route(way: &Way) -> Found {
+pub(super) fn route(way: &GuestPath) -> Found {
     let guest = way.guest;
     let length = if guest.is_ipv4() { 32 } else { 128 };
     let bridge = way.network.as_ref().map(|network| network.bridge.as_str());
@@ -243,7 +243,7 @@ pub(super) fn route(way: &Way) -> Found {
 }
 
 /// libvirt and the policies have to let the packet pass.
-pub(super) fn policy(way: &Way) -> Found {
+pub(super) fn policy(way: &GuestPath) -> Found {
     of_ruling(&way.rulings.0, "the packet")
 }
 
@@ -275,12 +275,12 @@ pub(super) fn of_ruling(ruling: &Ruling, what: &str) -> Found {
 }
 
 /// Everybody else has to let it pass.
-pub(super) fn firewalls(way: &Way) -> Found {
+pub(super) fn firewalls(way: &GuestPath) -> Found {
     let stopped = way
         .others
         .iter()
-        .find_map(|(packet, passage)| match passage {
-            Passage::Stopped(stop) => Some((packet, stop)),
+        .find_map(|(packet, judgement)| match judgement {
+            Judgement::Stopped(stop) => Some((packet, stop)),
             _ => None,
         });
     if let Some((packet, stop)) = stopped {
@@ -290,8 +290,8 @@ pub(super) fn firewalls(way: &Way) -> Found {
     let doubtful = way
         .others
         .iter()
-        .find_map(|(packet, passage)| match passage {
-            Passage::Doubtful(stop) => Some((packet, stop)),
+        .find_map(|(packet, judgement)| match judgement {
+            Judgement::Doubtful(stop) => Some((packet, stop)),
             _ => None,
         });
     if let Some((packet, stop)) = doubtful {
@@ -309,9 +309,9 @@ pub(super) fn firewalls(way: &Way) -> Found {
 }
 
 fn which(packet: &Packet) -> &'static str {
-    match packet.way {
-        Direction::There => "the packet",
-        Direction::Back => "its reply",
+    match packet.leg {
+        Leg::There => "the packet",
+        Leg::Back => "its reply",
     }
 }
 

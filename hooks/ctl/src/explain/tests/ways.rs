@@ -10,7 +10,7 @@ use portero_inventory::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
-use portero_trace::{Owner as By, Passage};
+use portero_trace::{Judgement, Owner as By};
 
 /// Every hop behind the forward: its name, the hop that fails first, and what is known.
 pub(super) fn ways() -> Vec<Case> {
@@ -98,24 +98,24 @@ pub(super) fn ways() -> Vec<Case> {
         (
             "another table",
             Some("firewalls"),
-            broken(|_, way| way.others[0].1 = Passage::Stopped(stop(By::Other))),
+            broken(|_, way| way.others[0].1 = Judgement::Stopped(stop(By::Other))),
         ),
         (
             "another table, the answer",
             Some("firewalls"),
-            broken(|_, way| way.others[1].1 = Passage::Stopped(stop(By::Other))),
+            broken(|_, way| way.others[1].1 = Judgement::Stopped(stop(By::Other))),
         ),
         (
             "another table, perhaps",
             None,
-            broken(|_, way| way.others[0].1 = Passage::Doubtful(stop(By::Other))),
+            broken(|_, way| way.others[0].1 = Judgement::Doubtful(stop(By::Other))),
         ),
         (
             "firewalld",
             Some("firewalls"),
             broken(|_, way| {
                 way.settings.is_firewalld_strict = true;
-                way.others[0].1 = Passage::Stopped(stop(By::Firewalld));
+                way.others[0].1 = Judgement::Stopped(stop(By::Firewalld));
             }),
         ),
         (

@@ -3,14 +3,14 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use crate::doctor::Finding;
-use crate::explain::value::{Asked, Domain, Facts, Network, Nic, Wanted, Way, Written};
+use crate::explain::value::{Asked, Domain, Facts, GuestPath, Network, Nic, Wanted, Written};
 use crate::policy::Ruling;
 use portero_inventory::ObjectState;
 use portero_inventory::{Answer, Heard, Link};
 use portero_model::{Owner, OwnerKind, Protocol, Verdict};
 use portero_system::RouteLookup;
 use portero_trace::Settings;
-use portero_trace::{Base, Owner as By, Packet, Passage, Stop, Way as Direction};
+use portero_trace::{Base, Judgement, Leg, Owner as By, Packet, Stop};
 use std::net::IpAddr;
 
 pub(super) const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
@@ -36,10 +36,10 @@ pub(super) fn accepted(text: &str) -> Ruling {
     }
 }
 
-pub(super) fn packet(way: Direction) -> Packet {
+pub(super) fn packet(leg: Leg) -> Packet {
     Packet {
         protocol: Protocol::Tcp,
-        way,
+        leg,
         outside: Some("eth0".to_owned()),
         inside: "br-lan".to_owned(),
         client: None,
@@ -59,7 +59,7 @@ pub(super) fn up(master: Option<&str>) -> Option<Link> {
 
 /// A way on which every hop holds.
 pub(super) fn whole() -> Facts {
-    let others = [Direction::There, Direction::Back].map(|way| (packet(way), Passage::Passes));
+    let others = [Leg::There, Leg::Back].map(|leg| (packet(leg), Judgement::Passes));
     Facts {
         asked: Asked {
             address: Some(HOST),
@@ -75,7 +75,7 @@ pub(super) fn whole() -> Facts {
         },
         hooks: None,
         backend: None,
-        way: Some(Way {
+        way: Some(GuestPath {
             address: None,
             outside: Some("eth0".to_owned()),
             written: Some(Written {
@@ -130,7 +130,7 @@ pub(super) fn whole() -> Facts {
 }
 
 /// The way broken in one place.
-pub(super) fn broken(change: impl FnOnce(&mut Facts, &mut Way)) -> Facts {
+pub(super) fn broken(change: impl FnOnce(&mut Facts, &mut GuestPath)) -> Facts {
     let mut facts = whole();
     let mut way = facts.way.take().expect("a way");
     change(&mut facts, &mut way);
@@ -163,7 +163,7 @@ pub(super) fn stop(by: By) -> Stop {
     }
 }
 
-pub(super) fn tap(way: &mut Way) -> &mut (String, Option<Link>) {
+pub(super) fn tap(way: &mut GuestPath) -> &mut (String, Option<Link>) {
     let domain = way.domain.as_mut().expect("a domain");
     domain.nics[0].tap.as_mut().expect("a tap")
 }

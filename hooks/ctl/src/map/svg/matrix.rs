@@ -1,7 +1,7 @@
 //! Who may open connections to whom, as a table: from the left, to the top.
 
 use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
-use crate::map::reachability::{End, Passage, Passes};
+use crate::map::reachability::{Connections, End, Passes};
 use crate::map::text::shown;
 use crate::map::value::Map;
 
@@ -17,9 +17,9 @@ const WORDY: i32 = 84;
 /// Draws the table; gives where it ends.
 pub(super) fn matrix(drawing: &mut Drawing, y: i32, map: &Map) -> i32 {
     let mut ends: Vec<&End> = Vec::new();
-    for passage in &map.passages {
-        if !ends.contains(&&passage.from) {
-            ends.push(&passage.from);
+    for connection in &map.connections {
+        if !ends.contains(&&connection.from) {
+            ends.push(&connection.from);
         }
     }
     let Ok(count) = i32::try_from(ends.len()) else {
@@ -62,9 +62,9 @@ pub(super) fn matrix(drawing: &mut Drawing, y: i32, map: &Map) -> i32 {
         drawing.text(area, Style::new(Face::Code, "strong"), from.name());
         for (column, to) in (0..).zip(&ends) {
             let area = Area::new(left + column * cell, y, cell, ROW);
-            let mut passages = map.passages.iter();
-            let passage = passages.find(|one| one.from == **from && one.to == **to);
-            draw_cell(drawing, area, from, to, passage);
+            let mut connections = map.connections.iter();
+            let connection = connections.find(|one| one.from == **from && one.to == **to);
+            draw_cell(drawing, area, from, to, connection);
         }
         y += ROW;
     }
@@ -75,34 +75,44 @@ fn number(index: i32) -> String {
     (index + 1).to_string()
 }
 
-fn draw_cell(drawing: &mut Drawing, area: Area, from: &End, to: &End, passage: Option<&Passage>) {
-    let words = passage.map(Passage::words).unwrap_or_default();
-    let told = match passage {
+fn draw_cell(
+    drawing: &mut Drawing,
+    area: Area,
+    from: &End,
+    to: &End,
+    connection: Option<&Connections>,
+) {
+    let words = connection.map(Connections::words).unwrap_or_default();
+    let told = match connection {
         Some(_) => format!("from {} to {}: {words}", from.name(), to.name()),
         None if from == to => format!("{}: not through the host", from.name()),
         None => format!("from {} to {}: not asked", from.name(), to.name()),
     };
     drawing.group(&told, |drawing| {
-        let class = match passage.map(|passage| passage.passes) {
+        let class = match connection.map(|connection| connection.passes) {
             None => "self",
             Some(Passes::All) => "all",
             Some(Passes::Some) => "some",
             Some(Passes::None) => "none",
         };
         drawing.rounded(area, 4, class);
-        let Some(passage) = passage else { return };
+        let Some(connection) = connection else { return };
         if area.width < WORDY {
             symbol(
                 drawing,
                 area.x + area.width / 2,
                 area.middle(),
-                passage.passes,
+                connection.passes,
             );
             return;
         }
-        symbol(drawing, area.x + 14, area.middle(), passage.passes);
+        symbol(drawing, area.x + 14, area.middle(), connection.passes);
         let text = Area::new(area.x + 25, area.y, area.width - 31, area.height);
-        drawing.text(text, Style::new(Face::Small, ink(passage.passes)), &words);
+        drawing.text(
+            text,
+            Style::new(Face::Small, ink(connection.passes)),
+            &words,
+        );
     });
 }
 
