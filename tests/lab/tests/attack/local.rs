@@ -79,12 +79,19 @@ fn nothing(world: &mut World) {
         "portero sync",
         "portero status",
         "portero withdraw",
-        // The hooks are nothing but programs: without privileges they do nothing.
-        "echo '<domain><name>x</name><uuid>00000000-0000-4000-8000-000000000001</uuid><metadata>\
-         <domain xmlns=\"urn:portero:1\"><portForward proto=\"tcp\" guest=\"192.168.50.10\"><range start=\"8099\"/>\
-         </portForward></domain></metadata></domain>' | /usr/bin/portero-qemu-hook x start begin -",
     ] {
         assert!(!nobody(world, command), "{command}");
+        world.count();
+    }
+    // Hooks that root does not run do nothing, and say so by nothing: a user's own libvirt runs them.
+    let before = world.rules();
+    let guest = "echo '<domain><name>x</name><uuid>00000000-0000-4000-8000-000000000001</uuid><metadata>\
+         <domain xmlns=\"urn:portero:1\"><portForward proto=\"tcp\" guest=\"192.168.50.10\"><range start=\"8099\"/>\
+         </portForward></domain></metadata></domain>'";
+    for operation in ["prepare", "start"] {
+        let hook = format!("{guest} | /usr/bin/portero-qemu-hook x {operation} begin -");
+        assert!(nobody(world, &hook), "{hook}");
+        assert_eq!(world.rules(), before, "{hook}");
         world.count();
     }
     assert!(nobody(world, "true"));

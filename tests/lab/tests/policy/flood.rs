@@ -1,5 +1,6 @@
 //! Not one packet gets into a network whose policy forbids it, whatever happens meanwhile.
 
+use crate::counter::Counter;
 use crate::world::{named, World};
 use portero_lab::Scenario;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,15 +32,11 @@ const SPY: &str = "table inet spy {
     }
 }";
 
+static GOT: Counter = Counter::new(["inet", "spy", "got"]);
+
 /// How many packets got through to the bridge since the last time.
 fn got(world: &World) -> u64 {
-    let json = world.lab.must("nft", &["-j", "reset counter inet spy got"]);
-    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON of nft");
-    let counters = json["nftables"].as_array().expect("a list");
-    let packets = counters
-        .iter()
-        .find_map(|item| item.pointer("/counter/packets")?.as_u64());
-    packets.expect("a counter")
+    GOT.since(&world.lab)
 }
 
 /// Does something while packets keep coming from outside, in IPv4 and IPv6; how many were sent.

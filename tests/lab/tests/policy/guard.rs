@@ -1,5 +1,6 @@
 //! What guests may not pretend, also towards each other: `antispoof` of a policy.
 
+use crate::counter::{packets, Counter};
 use crate::frames::{
     advertisement, arp, hexadecimal, snapped, tagged, udp4, udp6, End, Mac, BROADCAST,
 };
@@ -448,31 +449,26 @@ const SPY: &str = "table bridge spy {
     }
 }";
 
+/// What got past the guard, and what got to other guests.
+static GOT: Counter = Counter::new(["bridge", "spy", "got"]);
+static PASSED: Counter = Counter::new(["bridge", "spy", "passed"]);
+
 fn spy(lab: &Lab) {
     let path = lab.file("spy.nft", SPY);
     let _ = lab.run("nft", &["delete", "table", "bridge", "spy"]);
     lab.must("nft", &["-f", &path]);
+    GOT.begin();
+    PASSED.begin();
 }
 
 /// How many got past the guard since the last time.
 fn got(lab: &Lab) -> u64 {
-    packets(&lab.must("nft", &["reset", "counter", "bridge", "spy", "got"]))
+    GOT.since(lab)
 }
 
 /// How many got to other guests since the last time.
 fn passed(lab: &Lab) -> u64 {
-    packets(&lab.must("nft", &["reset", "counter", "bridge", "spy", "passed"]))
-}
-
-/// The first number of packets in what nft lists.
-fn packets(listing: &str) -> u64 {
-    let mut words = listing.split_ascii_whitespace();
-    let packets = words
-        .find(|word| *word == "packets")
-        .and_then(|_| words.next());
-    packets
-        .and_then(|count| count.parse().ok())
-        .expect("a counter")
+    PASSED.since(lab)
 }
 
 fn rogue(world: &mut World) {

@@ -1,5 +1,6 @@
 //! Policies of networks on a real libvirt: who reaches whom, with real packets.
 
+mod counter;
 mod flood;
 mod frames;
 mod guard;
