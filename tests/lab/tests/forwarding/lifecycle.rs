@@ -108,9 +108,11 @@ fn helper_daemon(world: &mut World) {
         world.lab.must("rm", &[&program]);
     };
     world.flush(Flush::Rules);
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    let flushed = world.lab.rules();
     for name in ["virtproxyd", "virtnodedevd", "virtsecretd"] {
         starts(name);
-        world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+        assert_eq!(world.lab.rules(), flushed, "{name}");
     }
     starts("virtqemud");
     let rules = world.lab.rules();
