@@ -133,18 +133,18 @@ pub(super) fn put_back(noted: &[Noted], bridge: &str) -> Vec<SystemError> {
     let mut refused = Vec::new();
     refused.extend(delete(bridge).err());
     for noted in noted {
-        refused.extend(put_back_one(noted, bridge).err().into_iter().flatten());
+        refused.extend(put_back_one(noted, bridge));
     }
     refused
 }
 
-fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<SystemError>> {
+fn put_back_one(noted: &Noted, bridge: &str) -> Vec<SystemError> {
     let nic = &noted.nic;
+    let mut refused = Vec::new();
     // One that is not there has nothing.
     let Ok(index) = interfaces::index(nic) else {
-        return Ok(());
+        return refused;
     };
-    let mut refused = Vec::new();
     if interfaces::master(nic).as_deref() == Some(bridge) {
         refused.extend(
             set(index, |link| {
@@ -158,10 +158,7 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Result<(), Vec<SystemError>> {
         refused.extend(set(index, up).err());
     }
     refused.extend(add_missing(noted, index));
-    match refused.is_empty() {
-        true => Ok(()),
-        false => Err(refused),
-    }
+    refused
 }
 
 /// Adds the noted addresses and routes that an interface does not have, the NIC or the bridge; gives

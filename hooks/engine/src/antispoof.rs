@@ -92,8 +92,8 @@ impl Engine<'_> {
         new: &[Record],
         deadline: Deadline,
     ) -> Result<(Vec<Script>, BaseTables), ApplyError> {
-        let (mut scripts, mut base) = self.scripts(firewall, old, new, deadline)?;
         let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
+        let (mut scripts, mut base) = self.scripts(firewall, old, &rulesets, deadline)?;
         let observed = self.system.observe_antispoof(deadline)?;
         append(
             &mut scripts,

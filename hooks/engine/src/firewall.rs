@@ -52,7 +52,7 @@ impl Engine<'_> {
     pub fn observe<'r>(
         &mut self,
         firewall: Firewall,
-        records: impl Iterator<Item = &'r Record> + Clone,
+        rulesets: impl Iterator<Item = &'r Ruleset> + Clone,
         deadline: Deadline,
     ) -> Result<Box<dyn Driver>, ApplyError> {
         Ok(match firewall {
@@ -62,7 +62,7 @@ impl Engine<'_> {
                 for family in Family::ALL {
                     match self.system.observe_iptables(family, deadline) {
                         Ok(observed) => families.push((family, observed)),
-                        Err(error) if records.clone().any(|record| concerns(family, record)) => {
+                        Err(error) if rulesets.clone().any(|one| concerns(family, one)) => {
                             return Err(error.into());
                         }
                         Err(error) => self.log.write(Severity::Debug, error),
@@ -78,24 +78,24 @@ impl Engine<'_> {
         &mut self,
         firewall: Firewall,
         old: &[Record],
-        new: &[Record],
+        new: &[Ruleset],
         deadline: Deadline,
     ) -> Result<(Vec<Script>, BaseTables), ApplyError> {
-        let rulesets: Vec<Ruleset> = new.iter().map(|record| record.ruleset.clone()).collect();
-        let observed = self.observe(firewall, old.iter().chain(new), deadline)?;
+        let all = old.iter().map(|record| &record.ruleset).chain(new);
+        let observed = self.observe(firewall, all, deadline)?;
         let base = BaseTables {
             firewall,
             libvirt: observed.libvirt(),
-            shared: observed.shares(&rulesets),
-            policies: rulesets.iter().any(|ruleset| ruleset.policy.is_some()),
+            shared: observed.shares(new),
+            policies: new.iter().any(|ruleset| ruleset.policy.is_some()),
             antispoof: false,
         };
-        let scripts = observed.reconcile(&rulesets);
+        let scripts = observed.reconcile(new);
         Ok((scripts, base))
     }
 }
 
-fn concerns(family: Family, record: &Record) -> bool {
-    let mut rules = record.ruleset.rules.iter();
-    record.ruleset.policy.is_some() || rules.any(|rule| rule.family() == family)
+fn concerns(family: Family, ruleset: &Ruleset) -> bool {
+    let mut rules = ruleset.rules.iter();
+    ruleset.policy.is_some() || rules.any(|rule| rule.family() == family)
 }

@@ -44,10 +44,8 @@ pub fn run_hook(hook: Hook) -> ExitCode {
 }
 
 fn handle(hook: Hook, arguments: &HookArguments, log: &mut Log) -> Result<(), ApplyError> {
-    if !hook.concerns(&parent()) {
-        return Ok(());
-    }
     let stdin = match hook {
+        Hook::Daemon if !hook.concerns(&parent()) => return Ok(()),
         Hook::Daemon => Vec::new(),
         Hook::Network | Hook::Qemu => read_stdin()?,
     };

@@ -313,8 +313,13 @@ impl State {
     /// # Errors
     /// [`FileError`].
     pub fn put_object(&self, kind: OwnerKind, uuid: Uuid, xml: &[u8]) -> Result<(), FileError> {
-        // A network hook gets the network within `<hookData>`.
-        let xml = Status::read(xml, kind.name()).map_or(xml, |status| status.object.as_bytes());
+        let xml = match kind {
+            OwnerKind::Domain => xml,
+            // A network hook gets the network within `<hookData>`.
+            OwnerKind::Network => {
+                Status::read(xml, kind.name()).map_or(xml, |status| status.object.as_bytes())
+            }
+        };
         let path = self.object_path(kind, uuid);
         if files::read_own(&path)?.as_deref() == Some(xml) {
             return Ok(());

@@ -48,7 +48,8 @@ impl<'s, 'a> Snapshot<'s, 'a> {
         networks.sort_by(|a, b| a.name.cmp(&b.name));
         let records = engine.all_records()?;
         let choice = engine.choose(&config, deadline)?;
-        let observed = engine.observe(choice.firewall, records.iter(), deadline)?;
+        let rulesets = records.iter().map(|record| &record.ruleset);
+        let observed = engine.observe(choice.firewall, rulesets, deadline)?;
         Ok(Self {
             engine,
             config,

@@ -50,12 +50,7 @@ impl Facts {
         let (owners, host) = (snapshot.owners()?, snapshot.host_facts());
         let (desired, backends) = (snapshot.desired_forwards()?, snapshot.backends());
         drop(snapshot);
-        let bridge = |name: &str| {
-            let mut bridges = networks
-                .iter()
-                .filter_map(|one| one.network.bridge.as_ref());
-            bridges.any(|bridge| bridge.as_str() == name)
-        };
+        let bridge = |name: &str| networks.iter().any(|one| one.network.has_bridge(name));
         let outer = Linux::interfaces().into_iter().filter(|one| {
             let mut addresses = one.addresses.iter();
             addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)

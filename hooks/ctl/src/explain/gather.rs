@@ -17,6 +17,7 @@ use portero_system::{Deadline, Linux, Paths, RouteLookup};
 use portero_trace::{judge, Leg, Packet as Forwarded};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Longest wait for the guest's port; the kernel asks again after one second, and after three.
 const ANSWER: Duration = Duration::from_millis(3500);
@@ -48,6 +49,13 @@ struct Known {
     own: Vec<(String, IpAddr)>,
 }
 
+impl Known {
+    /// What an object wants.
+    fn desired_of(&self, uuid: Uuid) -> Option<&DesiredForwards> {
+        self.desired.iter().find(|one| one.owner.uuid == uuid)
+    }
+}
+
 /// Gathers everything.
 pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, ApplyError> {
     let addresses = Linux::interfaces().into_iter().flat_map(|one| {
@@ -67,10 +75,7 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     let matched = find::dnat_match(&asked, &known.owners);
     let wanted = match (&matched, forwards) {
         (Some((_, owner)), _) => {
-            let forwards = known
-                .desired
-                .iter()
-                .find(|one| one.owner.uuid == owner.uuid);
+            let forwards = known.desired_of(owner.uuid);
             Wanted::Given {
                 owner: owner.clone(),
                 state: forwards.map_or(ObjectState::Running, |forwards| forwards.state),
@@ -229,10 +234,7 @@ fn way(
         let nics = guest.nics.iter();
         macs.extend(nics.map(|nic| (nic.mac.to_string(), name.clone())));
     }
-    let forwards = known
-        .desired
-        .iter()
-        .find(|one| one.owner.uuid == owner.uuid);
+    let forwards = known.desired_of(owner.uuid);
     let reverse_path_filter = match (&outside, family) {
         (Some(dev), Family::Ipv4) => portero_inventory::reverse_path_filter(dev),
         _ => None,
@@ -297,10 +299,7 @@ fn outside(
 fn outer(known: &Known, family: Family) -> impl Iterator<Item = &(String, IpAddr)> {
     known.own.iter().filter(move |(name, address)| {
         let mut networks = known.networks.iter();
-        let is_bridge = networks.any(|one| {
-            let bridge = one.network.bridge.as_ref();
-            bridge.is_some_and(|bridge| bridge.as_str() == name)
-        });
+        let is_bridge = networks.any(|one| one.network.has_bridge(name));
         Family::of(*address) == family && !address.is_loopback() && !is_bridge
     })
 }
@@ -349,10 +348,7 @@ fn domain(
         OwnerKind::Domain => known.guests.iter().find(|guest| guest.uuid == owner.uuid),
         OwnerKind::Network => known.guests.iter().find(has_address),
     }?;
-    let forwards = known
-        .desired
-        .iter()
-        .find(|forwards| forwards.owner.uuid == guest.uuid);
+    let forwards = known.desired_of(guest.uuid);
     let nics = guest.nics.iter().filter(|nic| {
         network.is_none_or(|network| nic.network.as_deref() == Some(network.name.as_str()))
     });

@@ -58,7 +58,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
             format!("correct what is named there, then: {SYNC}"),
         ),
         Wanted::ForOthers { owner, whom } => Found::fails(
-            format!("{} wants it for {whom} only", owner),
+            format!("{owner} wants it for {whom} only"),
             format!(
                 "give its forward another source, or none: virsh edit {}",
                 word(&owner.name)
@@ -66,7 +66,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
         ),
         Wanted::Off { owner, refusal } => off(owner, refusal.as_ref()),
         Wanted::Later { owner, spec } => Found::fails(
-            format!("{} wants it from its next start on", owner),
+            format!("{owner} wants it from its next start on"),
             match owner.kind {
                 OwnerKind::Domain => {
                     format!("portero forward add {} {spec} --live", word(&owner.name))
@@ -84,7 +84,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
             known,
             inactive,
         } => {
-            let text = format!("{} waits for it: {reason}", owner);
+            let text = format!("{owner} waits for it: {reason}");
             match (inactive, known) {
                 (Some(network), _) => Found::fails(text, format!("virsh net-start {}", word(network))),
                 (None, Some(address)) => {
@@ -99,7 +99,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
                 ),
             }
         }
-        Wanted::Untold { owner } => Found::Ok(format!("{} wants it", owner)),
+        Wanted::Untold { owner } => Found::Ok(format!("{owner} wants it")),
         Wanted::Given {
             owner,
             state: ObjectState::Off,
@@ -110,7 +110,7 @@ pub(super) fn forward(facts: &Facts) -> Found {
                 owner,
                 with_port(way.guest, way.port)
             )),
-            None => Found::Ok(format!("{} wants it", owner)),
+            None => Found::Ok(format!("{owner} wants it")),
         },
     }
 }
@@ -122,7 +122,7 @@ fn off(owner: &Owner, refusal: Option<&Refusal>) -> Found {
         OwnerKind::Network => ("is not active", format!("virsh net-start {name}")),
     };
     match refusal {
-        None => Found::fails(format!("{} wants it and {state}", owner), start),
+        None => Found::fails(format!("{owner} wants it and {state}"), start),
         Some(refusal) => Found::fails(
             format!(
                 "{} wants it, {state}, and its start is refused: {}",
@@ -156,7 +156,7 @@ pub(super) fn hooks(facts: &Facts) -> Found {
         )),
         (Some(trouble), _) => Found::fails(&trouble.finding, &trouble.mend),
         (None, Wanted::Untold { owner }) => Found::fails(
-            format!("no hook has told portero what {} wants now", owner),
+            format!("no hook has told portero what {owner} wants now"),
             SYNC,
         ),
         (None, _) => Found::Ok("libvirt runs them".to_owned()),
