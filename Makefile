@@ -256,8 +256,10 @@ mutants:
 	tests/tool '$(TOOLS)' $(CARGO_MUTANTS)
 	PATH="$(abspath $(TOOLS))/bin:$$PATH" tests/mutants '$(MUTANTS)'
 
+# Side by side with what each is measured against, in the tree, where the firewall's programs are. No tree has a compiler.
 bench: tree build
 	$(CARGO) build --release --locked -p portero-bench
+	printf 'fn main() {}\n' | rustc -C target-feature=+crt-static -C opt-level=3 -C panic=abort -o '$(BUILT)/portero-noop' -
 	tests/inside '$(TREE)' $(BUILT)/portero-bench
 
 fmt:

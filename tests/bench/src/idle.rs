@@ -5,10 +5,8 @@ use crate::median::{medians, Side};
 use crate::process::Process;
 use crate::recorded::Guest;
 use crate::table::{Limit, Row};
-use crate::world::FOLDER;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// How many reservations the large network has.
@@ -20,12 +18,13 @@ const LIMIT: Limit = Limit {
     time: Some(Duration::from_millis(3)),
 };
 
-/// Measures on a state in which no hook has written anything yet.
+/// Measures on a state in which no hook has written anything yet, against the smallest static program there is: what a
+/// process costs at the least. `make bench` compiles it.
 ///
 /// # Errors
 /// Those of the processes.
-pub fn measure(hooks: &Hooks, runs: u32) -> io::Result<Vec<Row>> {
-    let noop = build_noop()?;
+pub fn measure(hooks: &Hooks, programs: &Path, runs: u32) -> io::Result<Vec<Row>> {
+    let noop = Process::new(programs.join("portero-noop"), [""; 0]);
     let guest = plain_guest(0);
     let others: Vec<Guest> = (0..MANY).map(plain_guest).collect();
     let few = hooks.life(&guest, std::slice::from_ref(&guest))?;
@@ -70,21 +69,4 @@ fn plain_guest(number: u32) -> Guest {
         first_port: 0,
         forwards: 0,
     }
-}
-
-/// The smallest static program there is: what a process costs at the least.
-fn build_noop() -> io::Result<Process> {
-    let folder = Path::new(FOLDER);
-    let (source, program) = (folder.join("noop.rs"), folder.join("noop"));
-    std::fs::write(&source, "fn main() {}\n")?;
-    let status = Command::new("rustc")
-        .args(["-C", "target-feature=+crt-static", "-C", "opt-level=3"])
-        .args(["-C", "panic=abort", "-o"])
-        .args([&program, &source])
-        .status()
-        .map_err(|error| io::Error::other(format!("rustc: {error}")))?;
-    if !status.success() {
-        return Err(io::Error::other("rustc cannot build the static no-op"));
-    }
-    Ok(Process::new(program, [""; 0]))
 }

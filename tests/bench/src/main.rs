@@ -87,7 +87,7 @@ fn run(args: &Args) -> io::Result<()> {
 fn measure(args: &Args, programs: &Path, hooks: &Hooks) -> io::Result<Vec<Row>> {
     let runs = args.runs;
     let other = args.hook.as_deref();
-    let mut rows = idle::measure(hooks, runs)?;
+    let mut rows = idle::measure(hooks, programs, runs)?;
     rows.push(start::measure(hooks, 1, runs)?);
     rows.push(start::measure(hooks, 1000, runs)?);
     for forwards in [1, 1000, 10_000] {

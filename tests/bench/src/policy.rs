@@ -62,7 +62,7 @@ fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
     match firewall {
         Firewall::Nftables => make_libvirt_nftables()?,
         // What was used last would be used again.
-        Firewall::Iptables => std::fs::remove_file("/run/portero/frame")?,
+        Firewall::Iptables => std::fs::remove_file("/run/portero/base")?,
     }
     hooks.daemon_start().run()?;
     let data = file("policy.xml", &policy_network_data(MANY))?;

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-/// The devices that the measured programs and rustc may open.
+/// The devices that the measured programs may open.
 const DEVICES: [&str; 4] = ["null", "zero", "random", "urandom"];
 
 /// The longest message that is read whole, in bytes; of longer ones the rest is lost.
