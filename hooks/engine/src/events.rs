@@ -383,7 +383,7 @@ impl Engine<'_> {
         self.apply(&config, record, LibvirtRules::Coming, deadline)
     }
 
-    /// The daemon starts or reloads: what is missing comes back, and the first guest it finds
+    /// The daemon starts or reloads: what is missing comes back, and [`Self::daemon_is_ready`] or the first guest it finds
     /// running checks once more, since libvirt inserts its own rules in between.
     fn daemon_started(&mut self) -> Result<(), ApplyError> {
         if !self.state.has_records() && !self.state.has_domains() {
@@ -395,6 +395,19 @@ impl Engine<'_> {
         // Whatever fails from here on, the next event compares.
         self.state.mark_dirty()?;
         self.reconcile(&config, Vec::new(), LibvirtRules::Coming, deadline)
+    }
+
+    /// A daemon that has started or reloaded has put its own rules in: ours have to stand where they decide.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn daemon_is_ready(&mut self) -> Result<(), ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        if !self.state.has_records() && !self.state.has_domains() {
+            return Ok(());
+        }
+        self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline)
     }
 
     /// An event of a guest that has no forwards still mends the others' after a kill or a restart.

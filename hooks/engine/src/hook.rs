@@ -1,11 +1,13 @@
 //! The whole of a hook: argv and stdin to an event, the event to its effects, and the exit policy.
 
-use crate::{ApplyError, Engine};
-use portero_libvirt::{EventError, Hook, HookArguments, OnFailure};
+use crate::ready::{self, Daemon};
+use crate::{ApplyError, Engine, State};
+use portero_libvirt::{DaemonOperation, Event, EventError, Hook, HookArguments, OnFailure};
 use portero_system::{clean_environment, FileError, Linux, Log, LogSink, Paths, Severity};
 use portero_xml::{XmlError, INPUT_LIMIT};
+use std::ffi::OsString;
 use std::io::Read;
-use std::process::ExitCode;
+use std::process::{ChildStdin, ExitCode};
 
 /// Runs a hook as libvirt calls it.
 ///
@@ -20,7 +22,14 @@ pub fn run_hook(hook: Hook) -> ExitCode {
     let mut log = Log::new(LogSink::Syslog {
         program: hook.program().to_owned(),
     });
-    let arguments = match HookArguments::parse(std::env::args_os().skip(1)) {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if hook == Hook::Daemon {
+        if let Some(daemon) = ready::awaited(&arguments) {
+            ready::compare_when_ready(daemon, &mut log);
+            return ExitCode::SUCCESS;
+        }
+    }
+    let arguments = match HookArguments::parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // libvirt never does this, so it was a person, who should see an exit status.
@@ -44,24 +53,46 @@ pub fn run_hook(hook: Hook) -> ExitCode {
 }
 
 fn handle(hook: Hook, arguments: &HookArguments, log: &mut Log) -> Result<(), ApplyError> {
-    let stdin = match hook {
-        Hook::Daemon if !hook.concerns(&parent()) => return Ok(()),
-        Hook::Daemon => Vec::new(),
-        Hook::Network | Hook::Qemu => read_stdin()?,
+    let daemon = match hook {
+        Hook::Daemon => Daemon::of_hook(),
+        Hook::Network | Hook::Qemu => None,
+    };
+    let stdin = match (hook, &daemon) {
+        (Hook::Daemon, Some(daemon)) if !hook.concerns(&daemon.name) => return Ok(()),
+        (Hook::Daemon, _) => Vec::new(),
+        (Hook::Network | Hook::Qemu, _) => read_stdin()?,
     };
     let Some(event) = hook.event(&arguments.operation, &stdin)? else {
         let word = arguments.operation.escape_debug();
         log.write(Severity::Debug, format!("operation {word} is not known"));
         return Ok(());
     };
-    Engine::new(Paths::default(), &mut Linux::default(), log).handle(&event, &stdin)
+    let paths = Paths::default();
+    // It is started first, so that it is there whatever becomes of this process, and waits until that has ended.
+    let _waits = daemon.and_then(|daemon| leave_behind(&daemon, &event, &paths, log));
+    Engine::new(paths, &mut Linux::default(), log).handle(&event, &stdin)
 }
 
-/// The name of the process that runs this one (`comm` in proc(5)); empty when that is not told.
-fn parent() -> String {
-    let path = format!("/proc/{}/comm", nix::unistd::getppid());
-    let name = std::fs::read_to_string(path).unwrap_or_default();
-    name.trim_end().to_owned()
+/// Starts what compares once more when a daemon has put its own rules in, where there is anything to compare.
+fn leave_behind(
+    daemon: &Daemon,
+    event: &Event,
+    paths: &Paths,
+    log: &mut Log,
+) -> Option<ChildStdin> {
+    let operation = DaemonOperation::Shutdown;
+    let state = State::new(paths);
+    let is_needed = *event != Event::Daemon { operation }
+        && Hook::makes_rules(&daemon.name)
+        && (state.has_records() || state.has_domains());
+    if !is_needed {
+        return None;
+    }
+    daemon.compare_when_ready().unwrap_or_else(|error| {
+        let message = format!("cannot wait for {} to make its rules: {error}", daemon.name);
+        log.write(Severity::Warning, message);
+        None
+    })
 }
 
 /// Reads what libvirt writes, up to the limit. What is beyond is left unread: libvirt's write then

@@ -34,6 +34,12 @@ const HELPERS: [&str; 8] = [
     "virtstoraged",
 ];
 
+/// Daemons that have networks, and so rules of their own in the firewall: the one for all, and the one for networks.
+const WITH_NETWORKS: [&str; 2] = ["libvirtd", "virtnetworkd"];
+
+/// Daemons of a libvirt that is divided which have guests and no networks.
+const WITH_GUESTS: [&str; 2] = ["virtlxcd", "virtqemud"];
+
 impl Hook {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Network, Self::Qemu, Self::Daemon];
@@ -80,6 +86,19 @@ impl Hook {
         self != Self::Daemon || !HELPERS.contains(&daemon)
     }
 
+    /// Whether a program is one of libvirt's daemons that run hooks.
+    #[must_use]
+    pub fn is_run_by(program: &str) -> bool {
+        let daemons = WITH_NETWORKS.iter().chain(&WITH_GUESTS).chain(&HELPERS);
+        daemons.into_iter().any(|daemon| *daemon == program)
+    }
+
+    /// Whether a daemon of libvirt's puts rules of its own into the firewall after it has run the daemon hook.
+    #[must_use]
+    pub fn makes_rules(daemon: &str) -> bool {
+        WITH_NETWORKS.contains(&daemon)
+    }
+
     /// The event of an operation; nothing for one that is not known.
     ///
     /// # Errors
@@ -119,5 +138,20 @@ mod tests {
         }
         assert!(!Hook::Daemon.concerns("virtproxyd"));
         assert!(Hook::Qemu.concerns("virtproxyd"));
+    }
+
+    #[test]
+    fn rules_come_from_daemons_with_networks() {
+        for (program, is_libvirts, makes_rules) in [
+            ("libvirtd", true, true),
+            ("virtnetworkd", true, true),
+            ("virtqemud", true, false),
+            ("virtlxcd", true, false),
+            ("virtproxyd", true, false),
+            ("sh", false, false),
+        ] {
+            assert_eq!(Hook::is_run_by(program), is_libvirts, "{program}");
+            assert_eq!(Hook::makes_rules(program), makes_rules, "{program}");
+        }
     }
 }

@@ -89,6 +89,18 @@ impl Iptables {
         }
     }
 
+    /// Makes them as a daemon does that finds none of its jumps: above all that is there.
+    pub(crate) fn insert_libvirt_chains(&mut self) {
+        self.remove_libvirt_chains();
+        if let Some(chains) = self.tables.get_mut("filter") {
+            for chain in LIBVIRT_CHAINS {
+                chains.entry(chain.to_owned()).or_default();
+                let jumps = chains.entry("FORWARD".to_owned()).or_default();
+                jumps.insert(0, format!("-j {chain}"));
+            }
+        }
+    }
+
     /// Takes them away.
     pub(crate) fn remove_libvirt_chains(&mut self) {
         if let Some(chains) = self.tables.get_mut("filter") {

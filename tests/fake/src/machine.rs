@@ -88,6 +88,21 @@ impl Machine {
         self.ipv6.remove_libvirt_chains();
     }
 
+    /// Lets a daemon that starts put libvirt's rules in again: above all others' in iptables, in new tables of nftables
+    /// where these are gone.
+    pub fn start_libvirt(&mut self, firewall: Firewall) {
+        match firewall {
+            Firewall::Nftables if self.nftables.has_libvirt_tables() => {}
+            Firewall::Nftables => self.nftables.make_libvirt_tables(),
+            Firewall::Iptables => {
+                for tables in [&mut self.ipv4, &mut self.ipv6] {
+                    tables.insert_libvirt_chains();
+                }
+            }
+        }
+        self.libvirt = Some(firewall);
+    }
+
     /// Everything in both firewalls, for comparison and for people.
     #[must_use]
     pub fn rules(&self) -> String {

@@ -54,6 +54,15 @@ impl Nftables {
         self.handles = self.handles.max(1);
     }
 
+    /// Whether libvirt's tables are there.
+    pub(crate) fn has_libvirt_tables(&self) -> bool {
+        let mut families = Family::ALL.into_iter();
+        families.all(|family| {
+            self.tables
+                .contains_key(&Place::Libvirt(family).to_string())
+        })
+    }
+
     /// Takes libvirt's tables away.
     pub(crate) fn remove_libvirt_tables(&mut self) {
         for family in Family::ALL {

@@ -3,6 +3,7 @@
 
 use portero_engine::Engine;
 use portero_fake::Machine;
+use portero_firewall::Firewall;
 use portero_libvirt::{DaemonOperation, Hook, OnFailure};
 use portero_model::{Neighbor, Tap};
 use portero_port_forward::Listener;
@@ -144,6 +145,8 @@ impl Case {
                 self.machine.strangers.push(address);
             }
             ["libvirt", "without", "networks"] => self.machine.forget_libvirt(),
+            ["libvirt", "has", "nftables"] => self.machine.start_libvirt(Firewall::Nftables),
+            ["libvirt", "has", "iptables"] => self.machine.start_libvirt(Firewall::Iptables),
             ["flush"] => self.machine.flush(),
             ["without", "nft"] => self.machine.lacks_nft = true,
             ["tap", name, mac, "in", bridge] => self.tap(name, mac, Some(bridge)),
@@ -181,6 +184,10 @@ impl Case {
                 let _ = fs::remove_file(self.paths().state.join("clean"));
             }
             ["portero", command] => self.command(command),
+            ["daemon", "is", "ready"] => {
+                let ready = self.with_engine(|engine| engine.daemon_is_ready());
+                ready.expect("compared");
+            }
             ["daemon", operation] => self.event(Hook::Daemon, operation, &[]),
             [hook, operation, file] => {
                 let stdin = self.input(file);

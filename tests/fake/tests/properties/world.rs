@@ -355,7 +355,10 @@ impl World {
                 }
                 self.daemon();
             }
-            Happening::RestartDaemon => self.daemon(),
+            Happening::RestartDaemon => {
+                self.daemon();
+                let _ = self.engine(|engine| engine.daemon_is_ready());
+            }
             Happening::Reconnect { guest } => {
                 if let Some(kind) = self.running.get(&guest) {
                     let _ = self.qemu(guest, *kind, QemuOperation::Reconnect);
