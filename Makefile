@@ -59,6 +59,7 @@ install:
 	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	install -m 0644 $(UNITS:%=packaging/systemd/%) '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
+	install -D -m 0644 packaging/systemd/portero.tmpfiles '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/portero.conf'
 	for section in 1 5 7 8; do install -d "$(DESTDIR)$(MAN)/man$$section" || exit 1; done
 	install -m 0644 '$(PAGES)'/*.1 '$(DESTDIR)$(MAN)/man1/'
 	install -m 0644 packaging/man/*.5 '$(DESTDIR)$(MAN)/man5/'
@@ -80,6 +81,7 @@ uninstall:
 	for hook in $(HOOKS); do rm -f "$(DESTDIR)/etc/libvirt/hooks/$$hook.d/50-portero"; done
 	rm -f '$(DESTDIR)$(EARLY)/portero-bridge-recover.service'
 	for unit in $(UNITS); do rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit"; done
+	rm -f '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/portero.conf'
 	for program in $(PROGRAMS); do rm -f "$(DESTDIR)$(PREFIX)/bin/$$program"; done
 	rm -f '$(DESTDIR)$(MAN)'/man1/portero.1 '$(DESTDIR)$(MAN)'/man1/portero-*.1
 	for page in packaging/man/*; do \
@@ -107,13 +109,15 @@ deb: build
 	$(MAKE) debian FOLDER='$(PACKAGES)/deb'
 	cd '$(PACKAGES)/deb' && SOURCE='$(CURDIR)' dpkg-buildpackage --no-check-builddeps --build=binary --no-sign >build.log 2>&1 || { cat build.log >&2; exit 1; }
 
-# target/packages/portero-VERSION-1.ARCH.rpm, from this checkout.
+# target/packages/portero-VERSION-1.ARCH.rpm, from this checkout; portero-selinux too where rpm knows SELinux's macros.
+RPM_OPTIONS ?=
 rpm: build
 	rm -rf '$(PACKAGES)/rpm' && mkdir -p '$(PACKAGES)/rpm'
 	rpmbuild -bb --quiet --nodeps --build-in-place --define '_topdir $(abspath $(PACKAGES))/rpm' \
 		--define 'portero_version $(VERSION)' --define 'portero_is_built 1' \
-		--define "portero_date $$(LC_ALL=C date -r CHANGELOG.md '+%a %b %d %Y')" packaging/rpm/portero.spec >'$(PACKAGES)/rpm/build.log' 2>&1 || \
+		$(RPM_OPTIONS) packaging/rpm/portero.spec >'$(PACKAGES)/rpm/build.log' 2>&1 || \
 		{ cat '$(PACKAGES)/rpm/build.log' >&2; exit 1; }
+	rm -f '$(PACKAGES)'/portero-*.rpm
 	cp '$(PACKAGES)'/rpm/RPMS/*/portero-*.rpm '$(PACKAGES)/'
 
 # All crates in vendor/, with the settings for cargo that let it build without a network.

@@ -28,6 +28,19 @@ pub(crate) enum WatchError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The system bus does not take us.
+    #[error("cannot hear firewalld on the system bus: {source}")]
+    Bus {
+        /// The bus's reason.
+        source: zbus::Error,
+    },
+    /// What the service writes to was taken away on the host, so that another folder than its own is
+    /// there now.
+    #[error("{} cannot be written here any more: the folder was removed on the host", path.display())]
+    Unwritable {
+        /// The folder of the state.
+        path: PathBuf,
+    },
     /// poll(2) failed.
     #[error("cannot wait for events: {source}")]
     Wait {
@@ -36,7 +49,7 @@ pub(crate) enum WatchError {
     },
 }
 
-/// Why systemd does not know that the service is up.
+/// Why systemd does not know that the service is up, or lives.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotifyError {
     /// systemd's socket takes no message.

@@ -6,6 +6,7 @@
 mod args;
 mod bus;
 mod domains;
+mod ears;
 mod error;
 mod files;
 mod firewalld;
@@ -17,32 +18,31 @@ mod pace;
 
 use args::Args;
 use clap::Parser;
-use domains::Domains;
+use ears::Ears;
 use error::WatchError;
-use files::Files;
-use firewalld::Firewalld;
 use kernel::Announcements;
 use news::News;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use notify::{Readiness, NOTIFY_SOCKET};
+use nix::sys::statvfs::{statvfs, FsFlags};
+use notify::Systemd;
 use pace::{Pace, Step};
 use portero_engine::{ApplyError, Engine};
 use portero_libvirt::ObjectName;
 use portero_system::{clean_environment, Linux, Log, LogLevel, LogSink, Paths, Severity};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     let Args {} = Args::parse();
-    let readiness = Readiness::new(std::env::var_os(NOTIFY_SOCKET));
+    let systemd = Systemd::from_environment();
     clean_environment();
     let mut log = Log::new(LogSink::Syslog {
         program: "portero-watch".to_owned(),
     });
     // Each comparison knows what portero.toml says of its messages; what it kept is to be seen.
     log.set_level(LogLevel::Debug);
-    match watch(readiness, &mut log) {
+    match watch(systemd, &mut log) {
         Ok(never) => match never {},
         Err(error) => {
             log.refuse(error);
@@ -51,76 +51,72 @@ fn main() -> ExitCode {
     }
 }
 
-/// The files whose change is answered by a comparison: leases (libvirt writes `BRIDGE.status.new` and
-/// renames it), active networks, and what the administrator has written.
-fn watched(paths: &Paths) -> Result<Vec<Files>, WatchError> {
-    let config = &paths.config;
-    let folders = [
-        (paths.leases.as_path(), ".status"),
-        (&paths.libvirt_networks, ".xml"),
-        (config, "portero.toml"),
-        (&config.join("domains"), ".xml"),
-        (&config.join("networks"), ".xml"),
-        (&config.join("groups"), ".xml"),
-    ];
-    let watched = folders.map(|(folder, suffix)| Files::watch(folder, suffix));
-    watched.into_iter().collect()
-}
-
 /// Listens before the first comparison, so that nothing can happen unseen in between.
-fn watch(mut readiness: Readiness, log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
+///
+/// systemd is told between two pieces of work, each of which has a deadline, that the service lives: one that
+/// hangs is not told, and the service is started anew.
+fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible, WatchError> {
     let paths = Paths::default();
     let rules = Announcements::of_rules()?;
     let interfaces = Announcements::of_interfaces()?;
-    let mut files = watched(&paths)?;
-    let mut domains = Domains::watch(&paths.libvirt_domains)?;
-    let firewalld = Firewalld::listen()?;
+    let mut ears = Ears::open(&paths, Instant::now(), log);
     let mut pace = Pace::default();
     let mut news = News::default();
     let mut news_of_interfaces = News::default();
     pace.event(Instant::now());
     loop {
-        match pace.next(Instant::now()) {
+        let now = Instant::now();
+        systemd.alive(|| deadline(&paths), now, log);
+        match pace.next(now) {
             Step::Wait(limit) => {
-                let timeout = limit.map_or(PollTimeout::NONE, |limit| {
-                    // A moment later rather than a moment before it is due.
-                    PollTimeout::try_from(limit + std::time::Duration::from_millis(1))
-                        .unwrap_or(PollTimeout::MAX)
-                });
-                let mut sources = vec![
-                    rules.as_fd(),
-                    interfaces.as_fd(),
-                    domains.as_fd(),
-                    firewalld.as_fd(),
-                ];
-                sources.extend(files.iter().map(AsFd::as_fd));
-                wait(&sources, timeout)?;
+                let mut sources = vec![rules.as_fd(), interfaces.as_fd()];
+                sources.extend(ears.descriptors());
+                let limits = [limit, ears.patience(now), systemd.patience()];
+                wait(&sources, limits.into_iter().flatten().min())?;
                 if interfaces.drain()? {
                     // A guest can send as soon as it finds its interface.
                     let guarded = run(&paths, |engine| engine.check_taps());
                     news_of_interfaces.pass_on(guarded.messages(), log);
                 }
-                let saved = domains.drain()?;
-                let mut is_news = saved.more;
-                for name in &saved.names {
+                let heard = ears.drain(Instant::now(), log);
+                let mut is_news = heard.is_any;
+                for name in &heard.saved.names {
+                    systemd.alive(|| deadline(&paths), Instant::now(), log);
                     is_news |= follow(&paths, name, &mut news, log) == Followed::NotYet;
                 }
-                for files in &mut files {
-                    is_news |= files.drain()?;
-                }
-                if is_news | rules.drain()? | firewalld.drain() {
+                if is_news | rules.drain()? {
                     pace.event(Instant::now());
                 }
             }
             Step::Sync => {
-                let begin = Instant::now();
                 let compared = run(&paths, |engine| engine.sync());
                 news.pass_on(compared.messages(), log);
-                pace.synced(begin, Instant::now());
-                readiness.tell(log);
+                pace.synced(now, Instant::now());
+                check_writable(&paths)?;
+                systemd.up(log);
             }
         }
     }
+}
+
+/// How long a piece of work may take now.
+fn deadline(paths: &Paths) -> Duration {
+    let mut unsaid = Log::new(LogSink::Memory(Vec::new()));
+    let mut machine = Linux::default();
+    let mut engine = Engine::new(paths.clone(), &mut machine, &mut unsaid);
+    engine.configure_or_default().1.length()
+}
+
+/// Where systemd lets the service write to its folder alone, it cannot make a new one in place of that.
+fn check_writable(paths: &Paths) -> Result<(), WatchError> {
+    let mut folders = paths.state.ancestors();
+    let nearest = folders.find_map(|folder| statvfs(folder).ok());
+    if nearest.is_some_and(|nearest| nearest.flags().contains(FsFlags::ST_RDONLY)) {
+        return Err(WatchError::Unwritable {
+            path: paths.state.clone(),
+        });
+    }
+    Ok(())
 }
 
 /// Whether a domain has what it asks for.
@@ -159,7 +155,12 @@ fn run(paths: &Paths, work: impl FnOnce(&mut Engine<'_>) -> Result<(), ApplyErro
     kept
 }
 
-fn wait(sources: &[BorrowedFd<'_>], timeout: PollTimeout) -> Result<(), WatchError> {
+/// Waits for an event, no longer than `limit`.
+fn wait(sources: &[BorrowedFd<'_>], limit: Option<Duration>) -> Result<(), WatchError> {
+    let timeout = limit.map_or(PollTimeout::NONE, |limit| {
+        // A moment later rather than a moment before it is due.
+        PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+    });
     let mut descriptors: Vec<PollFd<'_>> = sources
         .iter()
         .map(|source| PollFd::new(*source, PollFlags::POLLIN))
