@@ -173,7 +173,7 @@ checks: tree
 test-all: setup
 	$(MAKE) -j 2 compile trees
 	$(MAKE) build packages
-	$(MAKE) -j 3 -k --output-sync=target $(JOBS) deny fuzz FUZZ_SECONDS=8
+	$(MAKE) -j 3 -k --output-sync=target $(JOBS) sandbox selinux deny fuzz FUZZ_SECONDS=8
 
 .PHONY: trees
 trees: setup
@@ -188,6 +188,7 @@ programs: tree
 	for test in completion import manual schema; do \
 		tests/inside '$(TREE)' "$$(tests/suite '$(SUITES)' $$test)" || exit 1; \
 	done
+	tests/inside '$(TREE)' tests/exposure
 
 # One scenario at least of everything that portero does.
 core: PROFILE := dev
@@ -227,6 +228,14 @@ $(JOBS):
 packages:
 	tests/inside '$(TREE)' $(MAKE) deb rpm CARGO=true
 	tests/inside '$(TREE)' tests/packages '$(abspath $(PACKAGES))' '$(realpath $(TREE))'
+
+# portero-watch under a real systemd, in the tree, and SELinux's module against Debian's policy.
+.PHONY: sandbox selinux
+sandbox: tree
+	tests/sandbox '$(TREE)' '$(BUILT)'
+
+selinux: setup
+	tests/selinux
 
 # Programs of cargo's that only tests use, and their versions.
 TOOLS := $(ROOTS)/tools
