@@ -130,8 +130,8 @@ fn policies_stay_in_records_as_they_are() {
 
 #[test]
 fn families_have_their_addresses() {
-    assert_eq!(Family::of(address("10.1.2.3")), Family::Ipv4);
-    assert_eq!(Family::of(address("fd00::1")), Family::Ipv6);
+    assert_eq!(Family::from(address("10.1.2.3")), Family::Ipv4);
+    assert_eq!(Family::from(address("fd00::1")), Family::Ipv6);
     let all = Family::ALL.map(|family| (family.to_string(), family.all().to_string()));
     let expected = [("IPv4", "0.0.0.0/0"), ("IPv6", "::/0")];
     assert_eq!(

@@ -77,7 +77,7 @@ impl Dnat {
     /// Its family of addresses.
     #[must_use]
     pub fn family(&self) -> Family {
-        Family::of(self.guest)
+        Family::from(self.guest)
     }
 
     /// The host's ports that it holds.
@@ -102,7 +102,7 @@ impl Dnat {
             (Some(_), Arrives::FromHost) => false,
         };
         let known = packet.address.or(packet.source);
-        let is_family = known.is_none_or(|address| Family::of(address) == self.family());
+        let is_family = known.is_none_or(|address| Family::from(address) == self.family());
         let fits = self.protocol == packet.protocol
             && packet.is_to(self.address)
             && packet.is_from(self.source)

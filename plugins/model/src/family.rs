@@ -19,15 +19,6 @@ impl Family {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
-    /// The family of an address.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::Ipv4,
-            IpAddr::V6(_) => Self::Ipv6,
-        }
-    }
-
     /// All its addresses.
     #[must_use]
     pub fn all(self) -> IpNet {
@@ -43,6 +34,15 @@ impl Family {
         match self {
             Self::Ipv4 => "127.0.0.0/8",
             Self::Ipv6 => "::1/128",
+        }
+    }
+}
+
+impl From<IpAddr> for Family {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
         }
     }
 }

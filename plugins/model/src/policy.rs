@@ -294,7 +294,7 @@ impl Nets {
         let (Self::In(nets) | Self::NotIn(nets)) = self else {
             return Some(Self::Any);
         };
-        let of_family = |net: &&IpNet| Family::of(net.addr()) == family;
+        let of_family = |net: &&IpNet| Family::from(net.addr()) == family;
         let mut nets: Vec<IpNet> = nets.iter().filter(of_family).copied().collect();
         if nets.len() > 1 {
             nets = IpNet::aggregate(&nets);

@@ -33,7 +33,7 @@ impl Rule {
     pub fn family(&self) -> Family {
         match self {
             Self::Dnat(dnat) => dnat.family(),
-            Self::Masquerade { guest, .. } => Family::of(*guest),
+            Self::Masquerade { guest, .. } => Family::from(*guest),
             Self::Localnet { .. } => Family::Ipv4,
         }
     }

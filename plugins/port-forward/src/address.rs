@@ -14,7 +14,7 @@ pub fn address_of<'a>(
     family: Family,
     leases: impl FnOnce() -> &'a [Lease],
 ) -> Option<IpAddr> {
-    let has_family = |subnet: &Subnet| Family::of(subnet.address) == family;
+    let has_family = |subnet: &Subnet| Family::from(subnet.address) == family;
     if !network.subnets.iter().any(has_family) {
         return None;
     }
@@ -25,7 +25,7 @@ fn reserved(network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr
     network
         .reservations
         .iter()
-        .filter(|reservation| Family::of(reservation.address) == family)
+        .filter(|reservation| Family::from(reservation.address) == family)
         .find(|reservation| {
             reservation.mac == Some(mac)
                 || reservation
@@ -41,7 +41,7 @@ fn reserved(network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr
 fn leased(leases: &[Lease], network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {
     leases
         .iter()
-        .filter(|lease| lease.mac == mac && Family::of(lease.address) == family)
+        .filter(|lease| lease.mac == mac && Family::from(lease.address) == family)
         .filter(|lease| holds(network, lease.address) && !is_others(leases, network, lease))
         .max_by_key(|lease| end(lease))
         .map(|lease| lease.address)

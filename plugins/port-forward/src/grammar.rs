@@ -88,7 +88,7 @@ impl Forward {
             self.address,
             self.source.map(|source| source.addr()),
         ];
-        addresses.into_iter().flatten().map(Family::of)
+        addresses.into_iter().flatten().map(Family::from)
     }
 
     /// Whether a guest's address of this family can be meant.

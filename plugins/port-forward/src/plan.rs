@@ -163,7 +163,7 @@ fn masqueraded_sources(forward: &Forward, target: &Target<'_>) -> Vec<Option<IpN
         .network
         .subnets
         .iter()
-        .filter(|subnet| Family::of(subnet.address) == Family::of(target.guest))
+        .filter(|subnet| Family::from(subnet.address) == Family::from(target.guest))
         .filter_map(network_of)
         .map(Some)
         .collect();

@@ -276,7 +276,7 @@ impl Compiler<'_> {
         let resolved = resolve(&keeping, context, &mut Vec::new())?;
         let is_meant = |net: &IpNet| {
             rule.family
-                .is_none_or(|only| only == Family::of(net.addr()))
+                .is_none_or(|only| only == Family::from(net.addr()))
         };
         for from in self.nets.iter().copied().filter(is_meant) {
             for peer in &resolved.peers {
@@ -289,7 +289,7 @@ impl Compiler<'_> {
                 let Nets::In(nets) = &peer.nets else {
                     continue;
                 };
-                let same = |net: &&IpNet| Family::of(net.addr()) == Family::of(from.addr());
+                let same = |net: &&IpNet| Family::from(net.addr()) == Family::from(from.addr());
                 self.nat
                     .extend(nets.iter().filter(same).map(|net| Nat::Keep {
                         from,
@@ -395,13 +395,13 @@ impl Compiler<'_> {
         let nat = self.written.nat;
         let mut unused = nat.addresses;
         for from in self.nets.clone() {
-            let family = Family::of(from.addr());
+            let family = Family::from(from.addr());
             if family == Family::Ipv6 && !nat.ipv6 {
                 continue;
             }
             let addresses = nat
                 .addresses
-                .filter(|(first, _)| Family::of(*first) == family);
+                .filter(|(first, _)| Family::from(*first) == family);
             unused = unused.filter(|_| addresses.is_none());
             self.nat.push(Nat::Masquerade {
                 from,

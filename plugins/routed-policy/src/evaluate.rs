@@ -324,7 +324,7 @@ impl<'q> Question<'q> {
             Party::One(end) => return nets.iter().any(|net| net.contains(&end.address)).into(),
             Party::All(place) => place,
         };
-        let is_of_family = |net: &IpNet| Family::of(net.addr()) == self.family;
+        let is_of_family = |net: &IpNet| Family::from(net.addr()) == self.family;
         let nets: Vec<IpNet> = nets.iter().copied().filter(is_of_family).collect();
         let nets = IpNet::aggregate(&nets);
         let holds = |wide: &[IpNet], net: &IpNet| wide.iter().any(|wide| wide.contains(net));

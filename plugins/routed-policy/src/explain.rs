@@ -57,7 +57,7 @@ fn decide<'a>(
     let question = Question {
         from: Party::One(&packet.from),
         to: Party::One(&packet.to),
-        family: Family::of(packet.to.address),
+        family: Family::from(packet.to.address),
         path: packet.path,
         stage,
         routing: packet.routing,

@@ -41,7 +41,7 @@ pub fn reachability<'a>(
         Place::Host | Place::Outside => true,
         Place::Network(network) => {
             let mut nets = nets_of(network).into_iter();
-            let has_address = nets.any(|net| Family::of(net.addr()) == family);
+            let has_address = nets.any(|net| Family::from(net.addr()) == family);
             network.mode.is_routed_by_host() && network.bridge.is_some() && has_address
         }
     };

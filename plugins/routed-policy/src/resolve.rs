@@ -79,7 +79,7 @@ pub(crate) fn resolve(
             }
             // Addresses of one family say nothing of the other.
             let is_said =
-                |family: &Family| nets.iter().any(|net| Family::of(net.addr()) == *family);
+                |family: &Family| nets.iter().any(|net| Family::from(net.addr()) == *family);
             let unsaid = Family::ALL.into_iter().filter(|family| !is_said(family));
             let not_in: Vec<IpNet> = nets
                 .iter()

@@ -348,8 +348,8 @@ proptest! {
         }
         let pairs = ends.iter().flat_map(|from| ends.iter().map(move |to| (from, to)));
         for ((from, from_place), (to, to_place)) in pairs {
-            let family = Family::of(from.address);
-            if Family::of(to.address) != family {
+            let family = Family::from(from.address);
+            if Family::from(to.address) != family {
                 continue;
             }
             let told = reachability(*from_place, *to_place, family, routing, &networks, &policy_of);

@@ -37,7 +37,7 @@ pub enum Leg {
 
 impl Packet {
     pub(crate) fn family(&self) -> Family {
-        Family::of(self.guest)
+        Family::from(self.guest)
     }
 
     pub(crate) fn in_dev(&self) -> Option<&str> {

@@ -16,7 +16,7 @@ pub(super) fn forwarding(facts: &Facts) -> Vec<Finding> {
                     let mode = network.mode;
                     let is_routed = mode.is_routed_by_host() && mode != ForwardMode::Isolated;
                     let mut subnets = network.subnets.iter();
-                    is_routed && subnets.any(|subnet| Family::of(subnet.address) == family)
+                    is_routed && subnets.any(|subnet| Family::from(subnet.address) == family)
                 })
                 .map(|network| format!("'{}'", network.name.as_str().escape_debug()))
                 .collect();

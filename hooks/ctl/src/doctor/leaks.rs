@@ -64,7 +64,7 @@ fn reaches(from: &Network, to: &Network, networks: &[Network]) -> bool {
 /// Somebody on a network; the host's own address will do, since its rules name the subnet only.
 fn guest(network: &Network, family: Family) -> Option<End> {
     let mut subnets = network.subnets.iter();
-    let subnet = subnets.find(|subnet| Family::of(subnet.address) == family)?;
+    let subnet = subnets.find(|subnet| Family::from(subnet.address) == family)?;
     Some(End {
         address: subnet.address,
         at: At::Behind(network.bridge.as_ref()?.to_string()),

@@ -32,7 +32,7 @@ fn is_about(forward: &Forward, asked: &Asked) -> bool {
         && packet(asked).is_to(forward.address)
         && asked
             .address
-            .is_none_or(|address| forward.takes(Family::of(address)))
+            .is_none_or(|address| forward.takes(Family::from(address)))
 }
 
 fn takes_client(forward: &Forward, asked: &Asked) -> bool {

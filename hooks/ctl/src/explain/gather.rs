@@ -114,7 +114,7 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         Some((matched, owner)) => Some(way(&asked, &matched, &owner, &known, engine)?),
         None => None,
     };
-    let family = asked.address.map_or(Family::Ipv4, Family::of);
+    let family = asked.address.map_or(Family::Ipv4, Family::from);
     let outer = outer(&known, family).next().map(|(name, _)| name.clone());
     Ok(Facts {
         outer,
@@ -145,7 +145,7 @@ fn way(
     known: &Known,
     engine: &mut Engine<'_>,
 ) -> Result<GuestPath, ApplyError> {
-    let family = Family::of(matched.guest);
+    let family = Family::from(matched.guest);
     let route = engine.route_lookup(matched.guest)?;
     let back = match asked.from {
         Some(from) => Some(engine.route_lookup(from)?),
@@ -285,7 +285,7 @@ fn outside(
     if let Some((name, _)) = own.find(is_it) {
         return Ok(Some(name.clone()));
     }
-    let family = Family::of(matched.guest);
+    let family = Family::from(matched.guest);
     for (_, anybody) in ANYBODY.iter().filter(|(of, _)| *of == family) {
         if let RouteLookup::Behind { interface, .. } = engine.route_lookup(*anybody)? {
             return Ok(Some(interface));
@@ -300,13 +300,13 @@ fn outer(known: &Known, family: Family) -> impl Iterator<Item = &(String, IpAddr
     known.own.iter().filter(move |(name, address)| {
         let mut networks = known.networks.iter();
         let is_bridge = networks.any(|one| one.network.has_bridge(name));
-        Family::of(*address) == family && !address.is_loopback() && !is_bridge
+        Family::from(*address) == family && !address.is_loopback() && !is_bridge
     })
 }
 
 /// An address of the host that the guest answers by its router alone.
 fn source_beyond(asked: &Asked, matched: &DnatMatch, known: &Known) -> Option<IpAddr> {
-    let all: Vec<IpAddr> = outer(known, Family::of(matched.guest))
+    let all: Vec<IpAddr> = outer(known, Family::from(matched.guest))
         .map(|(_, address)| *address)
         .collect();
     let named = asked.address.filter(|address| all.contains(address));

@@ -85,8 +85,8 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
 
 fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error> {
     let (from, to) = (question.source, question.destination);
-    let family = Family::of(from);
-    if family != Family::of(to) {
+    let family = Family::from(from);
+    if family != Family::from(to) {
         return Err(Error::TwoFamilies { from, to });
     }
     let mut from = end(from, engine.route_lookup(from)?);

@@ -28,7 +28,7 @@ fn elements(ruleset: &Ruleset) -> Elements {
         }
         if antispoof.against.contains(&Spoof::Ip) {
             for net in &antispoof.nets {
-                let set = net_set(Family::of(net.addr()));
+                let set = net_set(Family::from(net.addr()));
                 add(&set, format!("{name} . {}", network(*net)));
             }
         }

@@ -16,7 +16,7 @@ pub(crate) fn add(policy: &Policy, family: Family, libvirt: LibvirtChains, chain
     let nat: Vec<String> = policy
         .nat
         .iter()
-        .filter(|nat| Family::of(nat.from().addr()) == family)
+        .filter(|nat| Family::from(nat.from().addr()) == family)
         .flat_map(|nat| nat_lines(nat, family))
         .collect();
     if !nat.is_empty() {

@@ -23,7 +23,7 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
             Rule::Masquerade { source, guest } => {
                 let guest_only = network((*guest).into());
                 let text = format!("{}-d {guest_only} -j MASQUERADE", from(*source));
-                add(Family::of(*guest), Base::Snat, text);
+                add(Family::from(*guest), Base::Snat, text);
             }
             Rule::Localnet { bridge } => {
                 let text =

@@ -71,7 +71,7 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
                 source: source.is_some(),
                 address: address.is_some(),
             };
-            let map = shape.map(Family::of(*guest));
+            let map = shape.map(Family::from(*guest));
             let restrictions = [
                 dev.as_ref().map(|dev| quoted(dev)),
                 source.map(network),
@@ -89,7 +89,7 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
                 let to = format!("{guest} . {guest_port}");
                 elements.insert(own(map.clone(), key), Some(to));
                 let accepted = Key {
-                    place: Place::Libvirt(Family::of(*guest)),
+                    place: Place::Libvirt(Family::from(*guest)),
                     set: NAME.to_owned(),
                     key: format!("{guest} . {number} . {guest_port} . {port}"),
                 };
@@ -97,7 +97,7 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             }
         }
         Rule::Masquerade { source, guest } => {
-            let family = Family::of(*guest);
+            let family = Family::from(*guest);
             let source = source.unwrap_or_else(|| family.all());
             let key = format!("{} . {guest}", network(source));
             elements.insert(own(masquerade_set(family), key), None);

@@ -99,7 +99,7 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
         let mut chain = ChainOf::new(Direction::Out);
         chain.lines = lines;
         let name = chain.name(&format!("nat{index}"), &ruleset.owner);
-        lead(nat_map(Family::of(from.addr())), &network(from), &name);
+        lead(nat_map(Family::from(from.addr())), &network(from), &name);
         chain.finish(name, &mut objects);
     }
     for key in own_elements {
@@ -435,8 +435,8 @@ fn only_nets(rule: &CompiledRule) -> Option<Family> {
     else {
         return None;
     };
-    let family = Family::of(nets.first()?.addr());
-    let is_one = nets.iter().all(|net| Family::of(net.addr()) == family);
+    let family = Family::from(nets.first()?.addr());
+    let is_one = nets.iter().all(|net| Family::from(net.addr()) == family);
     let is_some = !nets.contains(&family.all());
     let is_whole = rule.families.contains(&family);
     let plain = rule.log.is_none() && rule.guests == Nets::Any;
@@ -538,7 +538,7 @@ fn icmp_of(services: &[Service], family: Family) -> Vec<String> {
 }
 
 fn nat_lines(nat: &Nat) -> Vec<Line> {
-    let family = Family::of(nat.from().addr());
+    let family = Family::from(nat.from().addr());
     let ip = ip(family);
     match nat {
         Nat::Keep { to, .. } => {

@@ -26,7 +26,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn family(&self) -> Family {
-        Family::of(self.packet.from.address)
+        Family::from(self.packet.from.address)
     }
 
     /// The hook that it passes, in the words of nft.

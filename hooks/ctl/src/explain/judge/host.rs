@@ -181,7 +181,7 @@ pub(super) fn rule(facts: &Facts, way: &GuestPath) -> Found {
 
 /// The host has to be a router.
 pub(super) fn routing(way: &GuestPath) -> Found {
-    let family = Family::of(way.guest);
+    let family = Family::from(way.guest);
     let sysctl = match family {
         Family::Ipv4 => "net.ipv4.ip_forward",
         Family::Ipv6 => "net.ipv6.conf.all.forwarding",
