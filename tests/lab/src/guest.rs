@@ -1,4 +1,4 @@
-//! Makes the guests' initrd: busybox, the network's modules, and the lab's agent.
+//! Makes initrds of busybox and modules: the guests', with the lab's agent, and that of a machine with a disk.
 
 use crate::host::must;
 use std::fs;
@@ -76,6 +76,24 @@ bound | renew)
 esac
 "#;
 
+/// Modules for a disk, in the order of their loading.
+const MODULES_OF_DISK: [&str; 4] = ["virtio_pci", "virtio_blk", "crc32c", "ext4"];
+
+/// What runs first on a machine with a disk.
+const INIT_OF_DISK: &str = r#"#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /machine
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox --install -s /bin
+export PATH=/bin
+for module in $(cat /modules/order); do insmod "/modules/$module" || echo "no $module"; done
+mount -t ext4 /dev/vda /machine || exec sh
+[ -e /machine/var/lib/lab/furnished ] || tar -x -f /dev/vdb -C /machine
+touch /machine/var/lib/lab/furnished
+umount /proc /dev
+exec switch_root /machine /sbin/init
+"#;
+
 /// A kernel and an initrd.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
@@ -96,25 +114,42 @@ fn kernel_version() -> String {
         .expect("a cloud kernel, which tests/roots unpacks")
 }
 
-/// Makes an image in `folder`.
+/// Makes a guest's image in `folder`.
 pub(crate) fn make(folder: &Path, agent: &Path) -> Image {
-    let version = kernel_version();
     let root = folder.join("initrd");
-    for name in ["bin", "modules", "lib", "lib64"] {
-        fs::create_dir_all(root.join(name)).expect("folder of the initrd");
-    }
-    let copy = |from: &Path, to: &str| {
-        fs::copy(from, root.join(to)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
-    };
-    copy(Path::new("/bin/busybox"), "bin/busybox");
-    copy(agent, "agent");
+    begin(&root, &MODULES, &[("init", INIT), ("udhcpc", UDHCPC)]);
+    copy(agent, &root.join("agent"));
     for library in libraries(agent) {
         let to = root.join(library.strip_prefix("/").expect("an absolute path"));
         fs::create_dir_all(to.parent().expect("a folder")).expect("folder of a library");
-        fs::copy(&library, to).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
+        copy(&library, &to);
     }
+    pack(&root);
+    image(folder)
+}
+
+/// Makes an image in `folder` that mounts the disk `/dev/vda` and goes on there. What the disk is to have besides stands
+/// in `/dev/vdb`, a tar archive, and is written to it in its first boot.
+pub(crate) fn make_of_disk(folder: &Path) -> Image {
+    let root = folder.join("initrd");
+    begin(&root, &MODULES_OF_DISK, &[("init", INIT_OF_DISK)]);
+    pack(&root);
+    image(folder)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+}
+
+/// Lays out an initrd: busybox, modules in the order of their loading, and scripts.
+fn begin(root: &Path, modules: &[&str], scripts: &[(&str, &str)]) {
+    let version = kernel_version();
+    for name in ["bin", "modules", "lib", "lib64"] {
+        fs::create_dir_all(root.join(name)).expect("folder of the initrd");
+    }
+    copy(Path::new("/bin/busybox"), &root.join("bin/busybox"));
     let mut order = Vec::new();
-    for module in MODULES {
+    for module in modules {
         for path in dependencies(&version, module) {
             let name = path
                 .file_name()
@@ -122,37 +157,39 @@ pub(crate) fn make(folder: &Path, agent: &Path) -> Image {
                 .to_string_lossy()
                 .into_owned();
             if !order.contains(&name) {
-                copy(&path, &format!("modules/{name}"));
+                copy(&path, &root.join("modules").join(&name));
                 order.push(name);
             }
         }
     }
     fs::write(root.join("modules/order"), order.join("\n") + "\n").expect("order");
-    for (name, text) in [("init", INIT), ("udhcpc", UDHCPC)] {
+    for (name, text) in scripts {
         fs::write(root.join(name), text).expect("script of the initrd");
         must("chmod", &["755", &root.join(name).to_string_lossy()]);
     }
-    let initrd = folder.join("initrd.cpio");
-    let archive = fs::File::create(&initrd).expect("initrd");
+}
+
+/// Makes an archive of a folder, beside it.
+fn pack(root: &Path) {
+    let archive = fs::File::create(root.with_extension("cpio")).expect("initrd");
     let mut list = Command::new("find")
         .arg(".")
-        .current_dir(&root)
+        .current_dir(root)
         .stdout(Stdio::piped())
         .spawn()
         .expect("find");
     let status = Command::new("cpio")
         .args(["--quiet", "-o", "-H", "newc"])
-        .current_dir(&root)
+        .current_dir(root)
         .stdin(list.stdout.take().expect("find's output"))
         .stdout(archive)
         .status()
         .expect("cpio");
     list.wait().expect("find");
     assert!(status.success(), "cpio failed");
-    image(folder)
 }
 
-/// The image that [`make`] makes in `folder`.
+/// The image that was made in `folder`.
 pub(crate) fn image(folder: &Path) -> Image {
     let kernel = PathBuf::from(format!("/boot/vmlinux-{}", kernel_version()));
     let initrd = folder.join("initrd.cpio");

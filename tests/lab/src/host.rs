@@ -96,7 +96,7 @@ pub(crate) fn excuse_checksum_action() {
     must("chmod", &["755", program]);
 }
 
-fn devices() {
+pub(crate) fn devices() {
     tmpfs("/dev", "mode=0755");
     fs::create_dir_all("/dev/net").expect("/dev/net");
     fs::create_dir_all("/dev/pts").expect("/dev/pts");

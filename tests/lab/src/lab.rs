@@ -284,13 +284,13 @@ pub(crate) fn install() {
 }
 
 /// The project's folder.
-fn project() -> PathBuf {
+pub(crate) fn project() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     folder.canonicalize().expect("the project's folder")
 }
 
 /// The folder with what cargo has built, as far as it can be told from a program in it.
-fn program_folder(options: &Options) -> &Path {
+pub(crate) fn program_folder(options: &Options) -> &Path {
     let profile = options.agent.parent();
     profile
         .and_then(Path::parent)

@@ -16,6 +16,7 @@ mod root;
 mod rules;
 mod scenario;
 mod second;
+mod vm;
 mod wait;
 mod xml;
 
@@ -28,6 +29,7 @@ pub use recorded::Event;
 pub use rules::sorted;
 pub use scenario::{run_scenarios, Scenario};
 pub use second::{Second, SECOND_V4, SECOND_V6};
+pub use vm::{Vm, GIVEN, INTERFACES};
 pub use wait::wait_until;
 pub use xml::{domain, network, DomainXml, NetworkXml};
 
