@@ -1,8 +1,8 @@
 //! What can be said to `portero`.
 
 use crate::candidates::{interfaces, objects};
-use crate::explain::HostPort;
 use crate::forward::ForwardArgs;
+use crate::host_port::HostPort;
 use clap::{Parser, Subcommand, ValueHint};
 use portero_host_bridge::Renderer;
 use portero_libvirt::{InterfaceName, MacAddress, ObjectName};
@@ -209,7 +209,7 @@ pub(crate) enum PolicyCommand {
     /// Say what becomes of a packet that opens a connection, and who decides that
     ///
     /// Everybody who has a say is named in order; the last one has decided.
-    Explain(Question),
+    Explain(PacketArgs),
 }
 
 const SHOW_STATUS: &str = "Exit status: 0 done; 1 failed; 2 usage.";
@@ -236,7 +236,7 @@ const CHECK_STATUS: &str =
 /// A packet that opens a connection.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXPLAIN_STATUS)]
-pub(crate) struct Question {
+pub(crate) struct PacketArgs {
     /// Address that it comes from
     #[arg(value_name = "SOURCE")]
     pub(crate) source: IpAddr,

@@ -1,11 +1,14 @@
 //! `portero bridge`: shows, makes, keeps and takes away bridges of this host.
 
 use crate::args::{BridgeCommand, Made, Wanted};
-use crate::exit::{CHANGES, DONE};
-use crate::{network, terminal};
+use crate::exit::{DONE, FOUND};
+use crate::terminal;
 use portero_bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation};
 use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Stp};
+use portero_libvirt::InterfaceName;
 use portero_system::{FileError, Log, LogSink, Paths, SystemError};
+use portero_xml::NAMESPACE;
+use quick_xml::escape::escape;
 use similar::TextDiff;
 use std::time::Duration;
 
@@ -39,22 +42,17 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
     let text = match command {
         BridgeCommand::Plan(wanted) => {
             let (_, plan) = planned(&paths, wanted)?;
-            let code = if plan.changes.is_empty() {
-                DONE
-            } else {
-                CHANGES
-            };
-            return Ok((diff(&plan), code));
+            let is_done = plan.changes.is_empty();
+            return Ok((diff(&plan), if is_done { DONE } else { FOUND }));
         }
         BridgeCommand::Apply {
             wanted,
             timeout,
             yes,
         } => {
-            let confirmation = if *yes {
-                Confirmation::Verified
-            } else {
-                Confirmation::Within(Duration::from_secs(*timeout))
+            let confirmation = match yes {
+                true => Confirmation::Verified,
+                false => Confirmation::Within(Duration::from_secs(*timeout)),
             };
             let (bridge, plan) = planned(&paths, wanted)?;
             let outcome = bridges.apply(&bridge, &plan, confirmation)?;
@@ -79,7 +77,7 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
         } => {
             let nics = bridges.nics(bridge)?;
             let name = name.as_deref().unwrap_or(bridge.as_str());
-            let xml = network::xml(name, bridge, nics.first().map(String::as_str));
+            let xml = network_xml(name, bridge, nics.first().map(String::as_str));
             if *define {
                 define_network(&xml).map_err(|source| Error::Network { source })?;
                 format!("network '{name}' is defined\n")
@@ -132,15 +130,31 @@ fn applied(wanted: &Wanted, addresses: &[String], confirmation: Confirmation) ->
     format!("{name} is up with {}{has}\n{then}", nics.join(", "))
 }
 
+/// The XML of the libvirt network of a bridge; with a NIC it says what the bridge is made of.
+fn network_xml(name: &str, bridge: &InterfaceName, nic: Option<&str>) -> String {
+    let metadata = nic.map(|nic| {
+        format!(
+            "  <metadata>\n    <portero:network xmlns:portero='{NAMESPACE}'>\n      \
+             <portero:hostBridge nic='{}'/>\n    </portero:network>\n  </metadata>\n",
+            escape(nic)
+        )
+    });
+    format!(
+        "<network>\n  <name>{}</name>\n{}  <forward mode='bridge'/>\n  <bridge name='{}'/>\n</network>\n",
+        escape(name),
+        metadata.unwrap_or_default(),
+        escape(bridge.as_str())
+    )
+}
+
 /// The plan as a unified diff that patch(1) takes.
 pub(crate) fn diff(plan: &Plan) -> String {
-    let nothing = "/dev/null";
     let mut text = String::new();
     for change in &plan.changes {
         let path = format!("etc/{}", change.path);
         let side = |content: &Option<String>, start: &str| match content {
             Some(_) => format!("{start}/{path}"),
-            None => nothing.to_owned(),
+            None => "/dev/null".to_owned(),
         };
         let (old, new) = (side(&change.before, "a"), side(&change.after, "b"));
         let before = change.before.as_deref().unwrap_or_default();

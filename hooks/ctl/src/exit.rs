@@ -4,5 +4,5 @@
 pub(crate) const DONE: u8 = 0;
 /// Not done, or not valid.
 pub(crate) const FAILED: u8 = 1;
-/// `portero plan` found something to change.
-pub(crate) const CHANGES: u8 = 2;
+/// `plan` or `doctor` found something to change.
+pub(crate) const FOUND: u8 = 2;

@@ -14,19 +14,19 @@ mod spec;
 use crate::exit::DONE;
 use crate::terminal::warning;
 pub(crate) use args::ForwardArgs;
-use args::{AddArgs, ForwardCommand, ListArgs, RemoveArgs, Target, WhichForward};
-use change::{commit, Change, Expected};
+use args::{AddArgs, AffectedState, ForwardCommand, ListArgs, RemoveArgs, WhichForward};
+use change::{commit, ExpectedClaims, MetadataChange};
 use document::NewForward;
 pub(crate) use error::Error;
-use guest::Guest;
-use host::{Host, Place};
-use portero_engine::Record;
+use guest::LibvirtGuest;
+use host::{Host, HostPlace};
+use portero_engine::{ApplyError, Record};
 use portero_libvirt::{Domain, MacAddress};
 use portero_model::Claim;
 use portero_port_forward::Forward;
 use portero_system::clean_environment;
-pub(crate) use set::{set, Existing, Reach, Wanted};
-use spec::Spec;
+pub(crate) use set::{set, SetOptions, Wanted};
+pub(crate) use spec::Spec;
 
 /// Does what a command says; gives what to print and the exit status. Whoever says to which libvirt
 /// to connect later says it better.
@@ -43,9 +43,9 @@ pub(crate) fn run(connect: Option<&str>, args: &ForwardArgs) -> Result<(String, 
 }
 
 fn list(host: &Host, args: &ListArgs) -> Result<String, Error> {
-    let guest = Guest::find(host, &args.domain)?;
+    let guest = LibvirtGuest::find(host, &args.domain)?;
     let target = args.target(guest.activity);
-    let forwards = Change::read(&guest, target)?.forwards(&guest)?;
+    let forwards = MetadataChange::read(&guest, target)?.forwards(&guest)?;
     Ok(if args.json {
         list::json(&forwards)
     } else {
@@ -57,9 +57,9 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
     let guest = changeable(host, &args.forward.domain)?;
     let (mut changes, mut added) = (Vec::new(), None);
     for target in args.affected.targets(guest.activity) {
-        let mut change = Change::read(&guest, target)?;
+        let mut change = MetadataChange::read(&guest, target)?;
         let new = args.forward.new_in(&change.domain)?;
-        let is_there = |forward: &Forward| args.forward.is(forward, new.interface);
+        let is_there = |forward: &Forward| args.forward.equals(forward, new.interface);
         if change.forwards(&guest)?.iter().any(is_there) {
             continue;
         }
@@ -74,17 +74,11 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
         let domain = guest.name.escape_debug().to_string();
         return Err(Error::Already { domain, spec });
     };
-    let checked: Result<Vec<_>, Error> = changes
-        .iter()
-        .map(|change| change.check(host, &guest))
-        .collect();
-    for conflict in checked?.into_iter().flatten() {
-        warning(format_args!(
-            "{conflict}; {guest} cannot start while that is so"
-        ));
-    }
+    let checked = changes.iter().map(|change| change.check(host, &guest));
+    let checked: Vec<Option<ApplyError>> = checked.collect::<Result<_, Error>>()?;
+    warn_of_conflicts(&guest, checked.into_iter().flatten());
     let reservation = reserve::decide(host, &guest, &domain, &forward, args.reserve)?;
-    let expected = Expected {
+    let expected = ExpectedClaims {
         gained: forward.claims().collect(),
         lost: Vec::new(),
     };
@@ -102,16 +96,15 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
     let guest = changeable(host, &args.forward.domain)?;
     let domain = || guest.name.escape_debug().to_string();
     let spec = args.forward.spec;
-    let (mut changes, mut expected) = (Vec::new(), Expected::default());
+    let (mut changes, mut expected) = (Vec::new(), ExpectedClaims::default());
     let targets = args.affected.targets(guest.activity);
     for target in &targets {
-        let mut change = Change::read(&guest, *target)?;
+        let mut change = MetadataChange::read(&guest, *target)?;
         let forwards = change.forwards(&guest)?;
         let interfaces = args.forward.interfaces(&change.domain);
-        let mut found = forwards
-            .iter()
-            .enumerate()
-            .filter(|(_, forward)| args.forward.holds(forward, interfaces.as_deref()));
+        let found = forwards.iter().enumerate();
+        let mut found =
+            found.filter(|(_, forward)| args.forward.holds(forward, interfaces.as_deref()));
         let Some((number, forward)) = found.next() else {
             continue;
         };
@@ -125,19 +118,14 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
             });
         }
         let ports = spec.mapping.host;
-        if forward
-            .mappings
-            .iter()
-            .any(|mapping| !mapping.host.without(ports).is_empty())
-        {
+        let mut mappings = forward.mappings.iter();
+        if mappings.any(|mapping| !mapping.host.without(ports).is_empty()) {
             change.document.cut(number, ports);
         } else {
             change.document.remove(number);
         }
-        expected.lost = forward
-            .claims()
-            .map(|claim| Claim { ports, ..claim })
-            .collect();
+        let lost = forward.claims().map(|claim| Claim { ports, ..claim });
+        expected.lost = lost.collect();
         changes.push(change);
     }
     if changes.is_empty() {
@@ -158,30 +146,44 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
     Ok(outcome(host, &guest, &changes, &now, &at_start))
 }
 
+fn warn_of_conflicts(guest: &LibvirtGuest, conflicts: impl IntoIterator<Item = ApplyError>) {
+    for conflict in conflicts {
+        warning(format_args!(
+            "{conflict}; {guest} cannot start while that is so"
+        ));
+    }
+}
+
 /// A state of a domain in words.
-fn when(target: Target) -> &'static str {
+fn when(target: AffectedState) -> &'static str {
     match target {
-        Target::Live => "now",
-        Target::Config => "from its next start on",
+        AffectedState::Live => "now",
+        AffectedState::Config => "from its next start on",
     }
 }
 
 /// A domain that can be changed by whoever runs this.
-fn changeable(host: &Host, domain: &str) -> Result<Guest, Error> {
-    if host.place == Place::Here && !nix::unistd::geteuid().is_root() {
+fn changeable(host: &Host, domain: &str) -> Result<LibvirtGuest, Error> {
+    if host.place == HostPlace::Here && !nix::unistd::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
-    Guest::find(host, domain)
+    LibvirtGuest::find(host, domain)
 }
 
 /// What to say of each state that was changed: `now` of the running domain of this host.
-fn outcome(host: &Host, guest: &Guest, changes: &[Change], now: &str, at_start: &str) -> String {
+fn outcome(
+    host: &Host,
+    guest: &LibvirtGuest,
+    changes: &[MetadataChange],
+    now: &str,
+    at_start: &str,
+) -> String {
     let mut text = String::new();
     for change in changes {
         match (&host.place, change.target) {
-            (_, Target::Config) => text += at_start,
-            (Place::Here, Target::Live) => text += now,
-            (Place::Elsewhere { uri }, Target::Live) => {
+            (_, AffectedState::Config) => text += at_start,
+            (HostPlace::Here, AffectedState::Live) => text += now,
+            (HostPlace::Elsewhere { uri }, AffectedState::Live) => {
                 warning(format_args!(
                     "nothing was checked against ports that are in use there, and this host's firewall \
                      is not concerned: at {uri} portero-watch applies it"
@@ -219,11 +221,9 @@ impl WhichForward {
     /// The interfaces of a domain that can be meant; any when no network is named.
     fn interfaces(&self, domain: &Domain) -> Option<Vec<MacAddress>> {
         let network = self.network.as_deref()?;
-        let on_it = domain
-            .nics
-            .iter()
-            .filter(|nic| nic.network.as_deref() == Some(network));
-        Some(on_it.map(|nic| nic.mac).collect())
+        let nics = domain.nics.iter();
+        let nics = nics.filter(|nic| nic.network.as_deref() == Some(network));
+        Some(nics.map(|nic| nic.mac).collect())
     }
 
     /// What is to be added to a domain.
@@ -277,7 +277,7 @@ impl WhichForward {
     }
 
     /// Whether a forward is exactly the one that would be added.
-    fn is(&self, forward: &Forward, interface: Option<MacAddress>) -> bool {
+    fn equals(&self, forward: &Forward, interface: Option<MacAddress>) -> bool {
         self.holds(forward, None)
             && forward.mappings == [self.spec.mapping]
             && (self.source, self.guest, interface)

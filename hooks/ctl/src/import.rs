@@ -2,9 +2,9 @@
 //! sets it. Everything is read and checked before anything is printed.
 
 use crate::args::ImportArgs;
-use crate::forward::{self, Existing, Reach, Wanted};
+use crate::forward::{self, SetOptions, Wanted};
 use crate::{input, terminal};
-use portero_import::{conflicts, Domain, Imported, Metadata, Remark};
+use portero_import::{conflicts, Imported, ImportedDomain, Metadata, Remark};
 use portero_libvirt::ObjectName;
 use portero_system::FileError;
 use std::path::Path;
@@ -45,18 +45,12 @@ pub(crate) fn run(connect: Option<&str>, args: &ImportArgs) -> Result<String, Er
         return Ok(read.into_iter().map(|(text, _)| text).collect());
     }
     let wanted: Vec<Wanted> = read.into_iter().map(|(_, wanted)| wanted).collect();
-    let reach = if args.live {
-        Reach::Live
-    } else {
-        Reach::Config
-    };
-    let existing = if args.replace {
-        Existing::Replace
-    } else {
-        Existing::Refuse
+    let options = SetOptions {
+        live: args.live,
+        replace: args.replace,
     };
     let connect = args.connect.as_deref().or(connect);
-    Ok(forward::set(connect, &wanted, reach, existing)?)
+    Ok(forward::set(connect, &wanted, options)?)
 }
 
 /// Reads a file; gives for each domain what to print of it and what it is to have. `only` are the
@@ -82,26 +76,22 @@ fn read(path: &Path, only: &[ObjectName]) -> Result<Vec<(String, Wanted)>, Error
             });
         }
     }
-    let wanted = |domain: &&Domain| only.is_empty() || only.contains(&domain.name);
-    let metadata: Vec<Metadata<'_>> = domains
-        .iter()
-        .filter(wanted)
-        .map(Metadata::of)
-        .collect::<Result<_, _>>()
-        .map_err(at)?;
-    let of_domains = domains.iter().filter(wanted);
-    warnings.extend(of_domains.flat_map(|domain| domain.warnings.iter().cloned()));
+    let wanted = |domain: &&ImportedDomain| only.is_empty() || only.contains(&domain.name);
+    let domains = domains.iter().filter(wanted);
+    let metadata: Result<Vec<_>, Remark> = domains.clone().map(Metadata::new).collect();
+    let metadata = metadata.map_err(at)?;
+    warnings.extend(domains.flat_map(|domain| domain.warnings.iter().cloned()));
     warnings.extend(conflicts(&metadata));
     warnings.sort_by_key(|warning| warning.line);
     for warning in warnings {
         terminal::warning(format!("{file}, {warning}"));
     }
-    let wanted = |one: &Metadata<'_>| Wanted {
-        name: one.domain().clone(),
-        element: one.for_libvirt(),
-    };
-    Ok(metadata
-        .iter()
-        .map(|one| (one.to_string(), wanted(one)))
-        .collect())
+    let read = metadata.iter().map(|one| {
+        let wanted = Wanted {
+            name: one.domain.name.clone(),
+            element: one.for_libvirt(),
+        };
+        (one.to_string(), wanted)
+    });
+    Ok(read.collect())
 }

@@ -8,17 +8,18 @@ mod doctor;
 mod exit;
 mod explain;
 mod forward;
+mod host_port;
 mod import;
 mod input;
 mod json;
 mod map;
-mod network;
 mod page;
 mod policy;
 mod rules;
 #[cfg(test)]
 mod snapshot;
 mod status;
+mod table;
 mod terminal;
 mod validate;
 
@@ -34,9 +35,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     complete::answer();
     let args = Args::parse();
-    let colors = terminal::Colors::of_stdout();
+    let colors = terminal::Colors::detect();
     terminal::decide_colors();
-    let terminal = map::Terminal::of_environment();
+    let terminal = map::Terminal::detect();
     let connect = args.connect.as_deref();
     // What libvirt is asked, it may know of another host, and of a user who is not root.
     let is_libvirts = match &args.command {
@@ -72,9 +73,9 @@ fn main() -> ExitCode {
                 status::Form::Tables(colors)
             };
             if *watch {
-                finish(with_engine(|engine| status::again(form, engine)))
+                finish(with_engine(|engine| status::tell_again(form, engine)))
             } else {
-                finish(with_engine(|engine| status::once(form, engine)))
+                finish(with_engine(|engine| status::tell_once(form, engine)))
             }
         }
         Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),

@@ -57,12 +57,10 @@ fn command() -> Command {
 
 /// The command and those below it that have pages.
 fn visible(command: &Command) -> Vec<Command> {
-    let below = command
-        .get_subcommands()
-        .filter(|below| !below.is_hide_set());
-    std::iter::once(command.clone())
-        .chain(below.flat_map(visible))
-        .collect()
+    let below = command.get_subcommands();
+    let below = below.filter(|below| !below.is_hide_set());
+    let all = [command.clone()].into_iter().chain(below.flat_map(visible));
+    all.collect()
 }
 
 fn name(command: &Command) -> &str {
@@ -72,10 +70,10 @@ fn name(command: &Command) -> &str {
 /// The names of all pages, one a line.
 pub(crate) fn list() -> String {
     let commands = visible(&command());
-    commands
+    let names = commands
         .iter()
-        .map(|command| format!("{}\n", name(command)))
-        .collect()
+        .map(|command| format!("{}\n", name(command)));
+    names.collect()
 }
 
 /// A page in the language of man(7); nothing when there is none of that name.
@@ -104,10 +102,8 @@ fn write(command: &Command, all: &[Command], page: &mut dyn Write) -> io::Result
     synopsis.text([bold(usage.trim_start_matches("Usage: "))]);
     synopsis.to_writer(page)?;
     man.render_description_section(page)?;
-    if command
-        .get_arguments()
-        .any(|argument| !argument.is_hide_set())
-    {
+    let mut arguments = command.get_arguments();
+    if arguments.any(|argument| !argument.is_hide_set()) {
         man.render_options_section(page)?;
     }
     if visible(command).len() > 1 {
@@ -115,26 +111,19 @@ fn write(command: &Command, all: &[Command], page: &mut dyn Write) -> io::Result
     }
     let mut rest = Roff::new();
     let help = command.get_after_help().map(ToString::to_string);
-    let status = help
-        .as_deref()
-        .and_then(|help| help.strip_prefix(EXIT_STATUS));
+    let help = help.unwrap_or_default();
+    let status = help.strip_prefix(EXIT_STATUS).unwrap_or(USUAL_STATUS);
     rest.control("SH", ["EXIT STATUS"]);
-    for part in status
-        .unwrap_or(USUAL_STATUS)
-        .trim_end_matches('.')
-        .split("; ")
-    {
+    for part in status.trim_end_matches('.').split("; ") {
         let (number, meaning) = part.split_once(' ').unwrap_or((part, ""));
         entry(&mut rest, number, &format!("{meaning}."));
     }
     if name(command) == "portero" {
-        rest.control("SH", ["ENVIRONMENT"]);
-        for (variable, meaning) in ENVIRONMENT {
-            entry(&mut rest, variable, meaning);
-        }
-        rest.control("SH", ["FILES"]);
-        for (file, content) in FILES {
-            entry(&mut rest, file, content);
+        for (heading, entries) in [("ENVIRONMENT", &ENVIRONMENT[..]), ("FILES", &FILES)] {
+            rest.control("SH", [heading]);
+            for (term, meaning) in entries {
+                entry(&mut rest, term, meaning);
+            }
         }
     }
     rest.control("SH", ["SEE ALSO"]);
@@ -156,20 +145,7 @@ fn see_also(command: &Command, all: &[Command]) -> String {
         let beside = other.rsplit_once('-').map(|(above, _)| above);
         *other != own && (Some(*other) == above || (above.is_some() && beside == above))
     };
-    let mut pages: Vec<String> = all
-        .iter()
-        .map(name)
-        .filter(is_near)
-        .map(|page| format!("{page}(1)"))
-        .collect();
-    pages.extend(
-        [
-            "portero.toml(5)",
-            "portero-hooks(7)",
-            "portero-watch(8)",
-            "virsh(1)",
-        ]
-        .map(str::to_owned),
-    );
-    pages.join(", ")
+    let pages = all.iter().map(name).filter(is_near);
+    let pages: String = pages.map(|page| format!("{page}(1), ")).collect();
+    pages + "portero.toml(5), portero-hooks(7), portero-watch(8), virsh(1)"
 }

@@ -1,7 +1,7 @@
 //! `portero sync`, `withdraw` and `plan`: everybody's rules at once.
 
 use crate::args::RulesCommand;
-use crate::exit::{CHANGES, DONE};
+use crate::exit::{DONE, FOUND};
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_firewall::Script;
@@ -17,11 +17,11 @@ pub(crate) fn run(
         RulesCommand::Withdraw => engine.withdraw().map(|()| (String::new(), DONE)),
         RulesCommand::Plan { json } => {
             let scripts = engine.plan()?;
-            let code = if scripts.is_empty() { DONE } else { CHANGES };
+            let code = if scripts.is_empty() { DONE } else { FOUND };
             let text = if *json {
                 to_json(&scripts.iter().map(json_of).collect::<Vec<_>>())
             } else {
-                plan_text(&scripts)
+                text(&scripts)
             };
             Ok((text, code))
         }
@@ -32,7 +32,7 @@ fn json_of(script: &Script) -> serde_json::Value {
     serde_json::json!({ "program": script.tool.program(), "input": script.text })
 }
 
-fn plan_text(scripts: &[Script]) -> String {
+fn text(scripts: &[Script]) -> String {
     let mut text = String::new();
     for script in scripts {
         // Writing to a String cannot fail.

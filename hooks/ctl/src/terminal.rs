@@ -16,7 +16,7 @@ pub(crate) enum Colors {
 
 impl Colors {
     /// Asks terminal and environment, before [`decide_colors`] does for stderr.
-    pub(crate) fn of_stdout() -> Self {
+    pub(crate) fn detect() -> Self {
         match anstream::AutoStream::choice(&std::io::stdout()) {
             anstream::ColorChoice::Never => Self::None,
             _ => Self::Ansi,

@@ -33,7 +33,7 @@ enum Error {
 
 /// What there is to say of a valid file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Content {
     /// Something for portero.
     Something,
     /// Nothing for portero.
@@ -46,8 +46,8 @@ pub(crate) fn run(files: &[PathBuf]) -> (String, u8) {
     for path in files {
         let name = input::name(path);
         match check(path) {
-            Ok(Found::Something) => text += &format!("{name}: valid\n"),
-            Ok(Found::Nothing) => {
+            Ok(Content::Something) => text += &format!("{name}: valid\n"),
+            Ok(Content::Nothing) => {
                 text += &format!("{name}: valid, but there is nothing of portero's in it\n");
             }
             Err(error) => {
@@ -59,48 +59,53 @@ pub(crate) fn run(files: &[PathBuf]) -> (String, u8) {
     (text, code)
 }
 
-fn check(path: &Path) -> Result<Found, Error> {
+fn check(path: &Path) -> Result<Content, Error> {
     let content = input::read(path).map_err(ApplyError::from)?;
     let name = input::name(path);
     if path.extension().is_some_and(|end| end == "toml") {
         Config::parse(path, &content)?;
-        return Ok(Found::Something);
+        return Ok(Content::Something);
     }
     let root = Element::parse(&content).map_err(|source| ApplyError::FileXml {
         path: name.clone().into(),
         source,
     })?;
     let origin = Origin::File(name);
-    let at = |source| Error::Element {
-        origin: origin.clone(),
-        source,
-    };
+    let at = blame(&origin);
     let is_named = root.child("name").is_some();
     match (root.namespace(), root.name()) {
         (None, "domain") if is_named => {
-            domain(&Domain::from_definition(&root).map_err(at)?, &origin)
+            check_domain(&Domain::from_definition(&root).map_err(at)?, &origin)
         }
         (None, "network") if is_named => {
-            network(&Network::from_definition(&root).map_err(at)?, &origin)
+            check_network(&Network::from_definition(&root).map_err(at)?, &origin)
         }
         (_, "domain") => {
             forwards(&root, OwnerKind::Domain, &origin)?;
-            Ok(Found::Something)
+            Ok(Content::Something)
         }
         (_, "network") => {
             forwards(&root, OwnerKind::Network, &origin)?;
             HostBridge::read(&root).map_err(at)?;
             WrittenPolicy::find_in(&root).map_err(at)?;
-            Ok(Found::Something)
+            Ok(Content::Something)
         }
         (_, "group") => {
             Group::read(&root).map_err(at)?;
-            Ok(Found::Something)
+            Ok(Content::Something)
         }
         _ => Err(at(root.problem(format!(
             "expected <domain> or <network> of libvirt's, or <domain>, <network> or <group> of \
              namespace '{NAMESPACE}'"
         )))),
+    }
+}
+
+/// Says in which file something is wrong.
+fn blame(origin: &Origin) -> impl Fn(Problem) -> Error + Copy + '_ {
+    |source| Error::Element {
+        origin: origin.clone(),
+        source,
     }
 }
 
@@ -112,37 +117,29 @@ fn forwards(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<Forw
 }
 
 /// A domain as libvirt has it, with what portero finds in its metadata.
-fn domain(domain: &Domain, origin: &Origin) -> Result<Found, Error> {
-    let at = |source| Error::Element {
-        origin: origin.clone(),
-        source,
-    };
+fn check_domain(domain: &Domain, origin: &Origin) -> Result<Content, Error> {
+    let at = blame(origin);
     let Some(element) = domain.metadata().map_err(at)? else {
-        return Ok(Found::Nothing);
+        return Ok(Content::Nothing);
     };
     let forwards = forwards(&element, OwnerKind::Domain, origin)?;
     for forward in &forwards {
-        let has = |mac| {
-            let mut nics = domain.nics.iter();
-            nics.any(|nic| nic.mac == mac && nic.network.is_some())
-        };
-        if let Some(mac) = forward.interface.filter(|mac| !has(*mac)) {
+        let mut nics = domain.nics.iter().filter(|nic| nic.network.is_some());
+        let interface = forward.interface;
+        if let Some(mac) = interface.filter(|mac| !nics.any(|nic| nic.mac == *mac)) {
             let reason = format!("the domain has no interface {mac} on a virtual network");
             terminal::warning(forward.error(ErrorKind::Invalid, reason));
         }
     }
-    Ok(Found::Something)
+    Ok(Content::Something)
 }
 
 /// A network as libvirt has it, with what portero finds in its metadata, and whether this network
 /// can have it.
-fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
-    let at = |source| Error::Element {
-        origin: origin.clone(),
-        source,
-    };
+fn check_network(network: &Network, origin: &Origin) -> Result<Content, Error> {
+    let at = blame(origin);
     let Some(element) = network.metadata().map_err(at)? else {
-        return Ok(Found::Nothing);
+        return Ok(Content::Nothing);
     };
     let forwards = forwards(&element, OwnerKind::Network, origin)?;
     let owner = Owner::from(network);
@@ -158,5 +155,5 @@ fn network(network: &Network, origin: &Origin) -> Result<Found, Error> {
         };
         compile(network, &policy, &context).map_err(at)?;
     }
-    Ok(Found::Something)
+    Ok(Content::Something)
 }

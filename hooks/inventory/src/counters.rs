@@ -20,10 +20,8 @@ impl Snapshot<'_, '_> {
             return Ok(vec![Vec::new(); owners.len()]);
         }
         let counts = self.engine.system.count_forwards(self.deadline)?;
-        let owners = owners.iter();
-        Ok(owners
-            .map(|owner| counts.of_forwards(&owner.record.ruleset))
-            .collect())
+        let owners = owners.iter().map(|owner| &owner.record.ruleset);
+        Ok(owners.map(|ruleset| counts.of_forwards(ruleset)).collect())
     }
 
     /// What the compiled rules of these policies have counted.

@@ -104,7 +104,8 @@ pub fn hook_links(paths: &Paths) -> Vec<HookLink> {
     hooks.collect()
 }
 
-fn is_program(path: &Path, program: &str) -> bool {
+/// Whether a file in a folder of hooks is this program, or a link to it.
+pub(crate) fn is_program(path: &Path, program: &str) -> bool {
     let file = fs::canonicalize(path).unwrap_or_default();
     file.file_name().is_some_and(|name| name == program)
 }

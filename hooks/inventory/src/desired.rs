@@ -65,8 +65,8 @@ impl Snapshot<'_, '_> {
     /// # Errors
     /// [`ApplyError`] when libvirt's folders cannot be read.
     pub fn desired_forwards(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
-        let mut desired = self.of_domains()?;
-        desired.extend(self.of_networks()?);
+        let mut desired = self.desired_by_domains()?;
+        desired.extend(self.desired_by_networks()?);
         Ok(desired)
     }
 
@@ -76,15 +76,10 @@ impl Snapshot<'_, '_> {
         if let Err(error) = self.engine.configure() {
             return Some(error);
         }
+        let (engine, config) = (&mut self.engine, &self.config);
         match &desired.object {
-            Object::Domain(domain) => match self.engine.domain_conflict(&self.config, domain) {
-                Ok(held) => held,
-                Err(error) => Some(error),
-            },
-            Object::Network(network) => {
-                let refused = self.engine.check_network(&self.config, network);
-                refused.err()
-            }
+            Object::Domain(domain) => engine.domain_conflict(config, domain).unwrap_or_else(Some),
+            Object::Network(network) => engine.check_network(config, network).err(),
         }
     }
 
@@ -98,7 +93,7 @@ impl Snapshot<'_, '_> {
         }
     }
 
-    fn of_domains(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
+    fn desired_by_domains(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
         let active = self.engine.paths.libvirt_domains.clone();
         let defined = self.engine.paths.libvirt.join("qemu");
         let ports = self.engine.state.all_ports()?;
@@ -112,75 +107,63 @@ impl Snapshot<'_, '_> {
                     ObjectState::Running
                 };
                 let was_told = told.contains(&running.domain.uuid);
-                all.push(self.of_domain(running.domain, state, was_told));
+                all.push(self.desired(Object::Domain(running.domain), state, was_told));
             }
         }
         for name in files::names(&defined, ".xml")? {
             let file = files::read(&defined.join(name))?;
             if let Some(domain) = file.and_then(|file| Domain::read(&file)) {
-                add(&mut all, self.of_domain(domain, ObjectState::Off, false));
+                let defined = self.desired(Object::Domain(domain), ObjectState::Off, false);
+                add(&mut all, defined);
             }
         }
         Ok(all)
     }
 
-    fn of_domain(&self, domain: Domain, state: ObjectState, was_told: bool) -> DesiredForwards {
+    fn desired(&self, object: Object, state: ObjectState, was_told: bool) -> DesiredForwards {
+        let (owner, written) = match &object {
+            Object::Domain(domain) => (domain.into(), self.engine.domain_forwards(domain)),
+            Object::Network(network) => (network.into(), self.engine.network_forwards(network)),
+        };
         DesiredForwards {
-            owner: Owner::from(&domain),
+            owner,
             state,
-            written: self.engine.domain_forwards(&domain),
+            written,
             from_next_start: Vec::new(),
             was_told,
-            object: Object::Domain(domain),
+            object,
         }
     }
 
-    fn of_networks(&self) -> Result<Vec<DesiredForwards>, ApplyError> {
+    fn desired_by_networks(&self) -> Result<Vec<DesiredForwards>, ApplyError> {
         let defined = self.engine.paths.libvirt.join("qemu/networks");
-        let active = self.networks.iter();
-        let mut all: Vec<DesiredForwards> = active
-            .map(|network| self.of_network(network.clone(), ObjectState::Running))
-            .collect();
+        let active = self.networks.iter().cloned().map(Object::Network);
+        let active = active.map(|network| self.desired(network, ObjectState::Running, true));
+        let mut all: Vec<DesiredForwards> = active.collect();
         for name in files::names(&defined, ".xml")? {
             let file = files::read(&defined.join(name))?;
             let root = file.and_then(|file| Element::parse(&file).ok());
             let network = root.and_then(|root| Network::from_definition(&root).ok());
             if let Some(network) = network {
-                add(&mut all, self.of_network(network, ObjectState::Off));
+                let defined = self.desired(Object::Network(network), ObjectState::Off, true);
+                add(&mut all, defined);
             }
         }
         Ok(all)
-    }
-
-    fn of_network(&self, network: Network, state: ObjectState) -> DesiredForwards {
-        DesiredForwards {
-            owner: Owner::from(&network),
-            state,
-            written: self.engine.network_forwards(&network),
-            from_next_start: Vec::new(),
-            was_told: true,
-            object: Object::Network(network),
-        }
     }
 }
 
 /// Adds what is defined to what is active.
 fn add(all: &mut Vec<DesiredForwards>, defined: DesiredForwards) {
     let mut active = all.iter_mut();
-    match active.find(|one| one.owner.uuid == defined.owner.uuid) {
-        Some(active) => active.add_later(defined.written),
-        None => all.push(defined),
-    }
-}
-
-impl DesiredForwards {
-    /// Notes what the configuration asks for and the running object does not.
-    fn add_later(&mut self, written: Result<Vec<Forward>, ApplyError>) {
-        let now = self.written.as_deref().unwrap_or_default();
-        let is_new = |forward: &Forward| !now.iter().any(|known| same(known, forward));
-        let later = written.unwrap_or_default().into_iter().filter(is_new);
-        self.from_next_start = later.collect();
-    }
+    let Some(active) = active.find(|one| one.owner.uuid == defined.owner.uuid) else {
+        return all.push(defined);
+    };
+    // What the configuration asks for and the running object does not.
+    let now = active.written.as_deref().unwrap_or_default();
+    let mut later = defined.written.unwrap_or_default();
+    later.retain(|forward| !now.iter().any(|known| same(known, forward)));
+    active.from_next_start = later;
 }
 
 /// Whether two forwards ask for the same, wherever they are written.

@@ -27,11 +27,9 @@ pub fn foreign_rules(deadline: Deadline) -> ForeignRules {
     ] {
         let has_legacy = fs::read_to_string(tables).is_ok_and(|names| names.contains("filter"));
         let is_there = |program: &String| find_program(program).is_ok();
-        let mut programs: Vec<String> = Vec::new();
-        programs.extend(Some(format!("{prefix}-nft-save")).filter(is_there));
-        programs.extend(
-            Some(format!("{prefix}-legacy-save")).filter(|one| has_legacy && is_there(one)),
-        );
+        let mut programs = vec![format!("{prefix}-nft-save")];
+        programs.extend(has_legacy.then(|| format!("{prefix}-legacy-save")));
+        programs.retain(is_there);
         if programs.is_empty() {
             programs.push(format!("{prefix}-save"));
         }
@@ -44,23 +42,19 @@ pub fn foreign_rules(deadline: Deadline) -> ForeignRules {
     rules
 }
 
-/// Reads them.
+/// Reads what other firewalls are told.
 #[must_use]
 pub fn settings(paths: &Paths) -> Settings {
-    let says = |file: &str, key: &str| {
-        let text = files::read(&paths.etc.join(file)).ok().flatten();
-        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-        let mut values = text.lines().filter_map(|line| {
-            let (name, value) = line.trim().split_once('=')?;
-            (name.trim() == key).then(|| value.trim().to_owned())
-        });
-        values
-            .next_back()
-            .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
-    };
+    let text = files::read(&paths.etc.join("firewalld/firewalld.conf"));
+    let text = text.ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut values = text.lines().filter_map(|line| {
+        let (name, value) = line.trim().split_once('=')?;
+        (name.trim() == "StrictForwardPorts").then(|| value.trim())
+    });
+    let is_yes = |value: &str| value.eq_ignore_ascii_case("yes");
     Settings {
-        has_ufw: says("ufw/ufw.conf", "ENABLED"),
-        is_firewalld_strict: says("firewalld/firewalld.conf", "StrictForwardPorts"),
+        is_firewalld_strict: values.next_back().is_some_and(is_yes),
     }
 }
 
@@ -74,16 +68,9 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let paths = Paths::below(root.path());
         assert_eq!(settings(&paths), Settings::default());
-        for folder in ["ufw", "firewalld"] {
-            fs::create_dir_all(paths.etc.join(folder)).expect("a folder");
-        }
-        fs::write(paths.etc.join("ufw/ufw.conf"), "#ENABLED=no\nENABLED=yes\n").expect("a file");
-        let strict = "StrictForwardPorts=no\nStrictForwardPorts=yes\n";
+        fs::create_dir_all(paths.etc.join("firewalld")).expect("a folder");
+        let strict = "StrictForwardPorts=no\nStrictForwardPorts=yes\n#StrictForwardPorts=no\n";
         fs::write(paths.etc.join("firewalld/firewalld.conf"), strict).expect("a file");
-        let both = Settings {
-            has_ufw: true,
-            is_firewalld_strict: true,
-        };
-        assert_eq!(settings(&paths), both);
+        assert!(settings(&paths).is_firewalld_strict);
     }
 }

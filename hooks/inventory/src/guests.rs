@@ -6,32 +6,75 @@ use portero_libvirt::{Domain, InterfaceName, MacAddress, Network, ObjectName};
 use portero_model::Family;
 use portero_port_forward::{address_of, Lease};
 use portero_system::files;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
 use uuid::Uuid;
 
 /// A running guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Guest {
     /// Its name; not known of one of another driver than QEMU's.
+    #[serde(serialize_with = "optional")]
     pub name: Option<ObjectName>,
     /// Its UUID.
     pub uuid: Uuid,
     /// Its interfaces.
+    #[serde(rename = "interfaces")]
     pub nics: Vec<GuestNic>,
 }
 
 /// An interface of a running guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GuestNic {
     /// Its MAC address.
+    #[serde(serialize_with = "text")]
     pub mac: MacAddress,
     /// The virtual network that it is on.
     pub network: Option<String>,
     /// The host's end.
+    #[serde(serialize_with = "optional")]
     pub target: Option<InterfaceName>,
     /// Addresses that the network's reservations or leases give it.
     pub addresses: Vec<IpAddr>,
+}
+
+fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn optional<T: Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let text = value.as_ref().map(ToString::to_string);
+    text.serialize(serializer)
+}
+
+impl Guest {
+    /// Its name, or its UUID where that is not known.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        let name = self.name.as_ref().map(ToString::to_string);
+        name.unwrap_or_else(|| self.uuid.to_string())
+    }
+}
+
+impl From<Domain> for Guest {
+    fn from(domain: Domain) -> Self {
+        let nics = domain.nics.into_iter().map(|nic| GuestNic {
+            mac: nic.mac,
+            network: nic.network,
+            target: nic.target,
+            addresses: Vec::new(),
+        });
+        Self {
+            name: Some(domain.name),
+            uuid: domain.uuid,
+            nics: nics.collect(),
+        }
+    }
 }
 
 impl Snapshot<'_, '_> {
@@ -41,24 +84,8 @@ impl Snapshot<'_, '_> {
     /// # Errors
     /// [`ApplyError`].
     pub fn guests(&mut self) -> Result<Vec<Guest>, ApplyError> {
-        let mut guests: Vec<Guest> = self
-            .running_domains()?
-            .into_iter()
-            .map(|domain| Guest {
-                name: Some(domain.name.clone()),
-                uuid: domain.uuid,
-                nics: domain
-                    .nics
-                    .into_iter()
-                    .map(|nic| GuestNic {
-                        mac: nic.mac,
-                        network: nic.network,
-                        target: nic.target,
-                        addresses: Vec::new(),
-                    })
-                    .collect(),
-            })
-            .collect();
+        let domains = self.running_domains()?.into_iter();
+        let mut guests: Vec<Guest> = domains.map(Guest::from).collect();
         let known = guests.len();
         for port in self.engine.state.all_ports()? {
             if port.state == PortState::Detached
@@ -91,10 +118,9 @@ impl Snapshot<'_, '_> {
         let mut known: BTreeMap<&InterfaceName, Vec<Lease>> = BTreeMap::new();
         for nic in guests.iter_mut().flat_map(|guest| &mut guest.nics) {
             let of_nic = |network: &&Network| Some(network.name.as_str()) == nic.network.as_deref();
-            let Some(network) = self.networks.iter().find(of_nic) else {
-                continue;
-            };
-            let Some(bridge) = &network.bridge else {
+            let network = self.networks.iter().find(of_nic);
+            let bridge = network.and_then(|network| network.bridge.as_ref());
+            let (Some(network), Some(bridge)) = (network, bridge) else {
                 continue;
             };
             for family in Family::ALL {

@@ -1,5 +1,6 @@
 //! What of the host itself matters to virtual networks, for `portero doctor`.
 
+use crate::daemons::is_program;
 use crate::Snapshot;
 use portero_libvirt::Hook;
 use portero_model::Family;
@@ -36,33 +37,28 @@ impl Snapshot<'_, '_> {
         let missing = Hook::ALL.into_iter().filter_map(|hook| {
             let folder = hooks.join(hook.folder());
             let program = hook.program();
-            let files = files_of(&folder, program);
+            // Under whatever name: itself, or a link to it.
+            let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+            let links = entries.map(|entry| entry.path());
+            let links = links.filter(|link| is_program(link, program));
+            let files: Vec<PathBuf> = links.flat_map(fs::canonicalize).collect();
             (!files.iter().any(|file| is_executable(file))).then(|| MissingHook {
                 folder,
                 program,
                 not_executable: files.into_iter().next(),
             })
         });
-        let families = |is: &mut dyn FnMut(Family) -> bool| -> Vec<Family> {
-            let families = Family::ALL.into_iter();
-            families.filter(|family| is(*family)).collect()
-        };
+        let system = &mut self.engine.system;
+        let mut families = Family::ALL.to_vec();
+        families.retain(|family| system.passes_on(*family));
+        let mut judged = Family::ALL.to_vec();
+        judged.retain(|family| system.judges_bridged(*family));
         HostFacts {
             missing_hooks: missing.collect(),
-            passes_on: families(&mut |family| self.engine.system.passes_on(family)),
-            judges_bridged: families(&mut |family| self.engine.system.judges_bridged(family)),
+            passes_on: families,
+            judges_bridged: judged,
         }
     }
-}
-
-/// The files in a folder of hooks that are this program, under whatever name: itself, or a link to
-/// it.
-fn files_of(folder: &Path, program: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = entries.filter_map(|entry| fs::canonicalize(entry.path()).ok());
-    files
-        .filter(|file| file.file_name().is_some_and(|name| name == program))
-        .collect()
 }
 
 /// libvirt runs what is executable (`virHookCheck` in src/util/virhook.c).

@@ -36,17 +36,12 @@ pub struct Denial {
 /// What was denied libvirt's daemons of portero since the boot, each once.
 #[must_use]
 pub fn denials(paths: &Paths) -> Vec<Denial> {
-    let mut text = journal();
     let var = paths.etc.with_file_name("var");
-    for log in LOGS {
-        text.extend(end_of(&var.join(log)));
-    }
+    let logs = LOGS.iter().flat_map(|log| read_end(&var.join(log)));
+    let text: Vec<String> = read_journal().into_iter().chain(logs).collect();
+    let lines = text.iter().flat_map(|text| text.lines());
     let mut denials: Vec<Denial> = Vec::new();
-    for denial in text
-        .iter()
-        .flat_map(|text| text.lines())
-        .filter_map(of_line)
-    {
+    for denial in lines.filter_map(read_line) {
         let is_same = |known: &&mut Denial| {
             (&known.profile, &known.operation, &known.name)
                 == (&denial.profile, &denial.operation, &denial.name)
@@ -59,18 +54,16 @@ pub fn denials(paths: &Paths) -> Vec<Denial> {
     denials
 }
 
-fn journal() -> Vec<String> {
+fn read_journal() -> Option<String> {
     let words = ["-k", "-b", "-o", "cat", "-n", "2000", "--no-pager", "-q"];
-    let listing = read("journalctl", &words, Deadline::after(JOURNAL));
-    let listing = listing.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    listing.into_iter().collect()
+    let listing = read("journalctl", &words, Deadline::after(JOURNAL)).ok()?;
+    Some(String::from_utf8_lossy(&listing).into_owned())
 }
 
-fn end_of(path: &Path) -> Option<String> {
+fn read_end(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(END)))
-        .ok()?;
+    let start = file.metadata().ok()?.len().saturating_sub(END);
+    file.seek(SeekFrom::Start(start)).ok()?;
     let mut bytes = Vec::new();
     file.take(END).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -78,7 +71,7 @@ fn end_of(path: &Path) -> Option<String> {
 
 /// A line about our programs and a profile of libvirt's: `apparmor="DENIED" operation="exec"
 /// profile="libvirtd" name="/usr/bin/portero-qemu-hook" ...`.
-fn of_line(line: &str) -> Option<Denial> {
+fn read_line(line: &str) -> Option<Denial> {
     let value = |key: &str| {
         let (_, rest) = line.split_once(&format!(" {key}=\""))?;
         Some(rest.split_once('"')?.0.to_owned())
@@ -86,22 +79,20 @@ fn of_line(line: &str) -> Option<Denial> {
     let is_denied = line.contains("apparmor=\"DENIED\"");
     let (profile, name) = (value("profile")?, value("name")?);
     // A profile for what it starts is called `libvirtd//NAME`.
-    let is_libvirts = profile
-        .split("//")
-        .next()
-        .is_some_and(|name| PROFILES.contains(&name));
-    let is_ours =
-        name.contains("portero") || value("comm").is_some_and(|by| by.contains("portero"));
+    let daemon = profile.split("//").next().unwrap_or_default();
+    let is_libvirts = PROFILES.contains(&daemon);
+    let comm = value("comm").unwrap_or_default();
+    let is_ours = name.contains("portero") || comm.contains("portero");
     (is_denied && is_libvirts && is_ours).then(|| Denial {
         operation: value("operation").unwrap_or_default(),
-        time: time(line),
+        time: read_time(line),
         profile,
         name,
     })
 }
 
 /// The seconds in `audit(1700000000.123:45)`.
-fn time(line: &str) -> Option<SystemTime> {
+fn read_time(line: &str) -> Option<SystemTime> {
     let (_, rest) = line.split_once("audit(")?;
     let seconds: f64 = rest.split_once(':')?.0.parse().ok()?;
     Some(UNIX_EPOCH + Duration::try_from_secs_f64(seconds).ok()?)
@@ -119,7 +110,7 @@ mod tests {
 
     #[test]
     fn only_what_is_ours_and_denied_counts() {
-        let denial = of_line(LINE).expect("a denial");
+        let denial = read_line(LINE).expect("a denial");
         assert_eq!(denial.name, "/opt/portero/portero-qemu-hook");
         assert_eq!(
             (denial.profile.as_str(), denial.operation.as_str()),
@@ -129,9 +120,9 @@ mod tests {
             denial.time,
             Some(UNIX_EPOCH + Duration::from_millis(1_764_158_400_250))
         );
-        assert_eq!(of_line(&LINE.replace("DENIED", "ALLOWED")), None);
-        assert_eq!(of_line(&LINE.replace("portero", "other")), None);
-        assert_eq!(of_line(&LINE.replace("\"libvirtd\"", "\"cupsd\"")), None);
+        assert_eq!(read_line(&LINE.replace("DENIED", "ALLOWED")), None);
+        assert_eq!(read_line(&LINE.replace("portero", "other")), None);
+        assert_eq!(read_line(&LINE.replace("\"libvirtd\"", "\"cupsd\"")), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// An interface of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct LinkState {
     /// Whether the administrator has it up (`IFF_UP`), whatever is at its other end.
     pub is_up: bool,
     /// The bridge that it is in.
@@ -15,11 +15,11 @@ pub struct Link {
 
 /// An interface, if it is there.
 #[must_use]
-pub fn link(name: &str) -> Option<Link> {
+pub fn link(name: &str) -> Option<LinkState> {
     const IFF_UP: u32 = 1;
     let flags = fs::read_to_string(folder(name).join("flags")).ok()?;
     let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).ok()?;
-    Some(Link {
+    Some(LinkState {
         is_up: flags & IFF_UP != 0,
         master: master(name),
     })
@@ -30,10 +30,8 @@ pub fn link(name: &str) -> Option<Link> {
 #[must_use]
 pub fn reverse_path_filter(name: &str) -> Option<u32> {
     let value = |of: &str| {
-        let path = Path::new("/proc/sys/net/ipv4/conf")
-            .join(of)
-            .join("rp_filter");
-        let text = fs::read_to_string(path).ok()?;
+        let folder = Path::new("/proc/sys/net/ipv4/conf").join(of);
+        let text = fs::read_to_string(folder.join("rp_filter")).ok()?;
         text.trim().parse::<u32>().ok()
     };
     // The kernel takes the greater number (IN_DEV_RPFILTER in include/linux/inetdevice.h).

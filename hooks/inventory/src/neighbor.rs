@@ -27,27 +27,14 @@ const AGAIN: Duration = Duration::from_millis(400);
 /// Longest wait before the clock is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Who answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    /// These MAC addresses, in lower case, in the order of their answers; nobody when empty.
-    Macs(Vec<String>),
-    /// It could not be asked.
-    NotAsked,
-}
-
-/// Asks on an interface who has an address. `own` is the host's address there.
+/// Asks on an interface who has an address; gives the MAC addresses of those who answer, in lower case and in the
+/// order of their answers, or nothing when it could not be asked. `own` is the host's address there.
 #[must_use]
-pub fn who_has(address: IpAddr, own: Option<IpAddr>, dev: &str) -> Heard {
+pub fn who_has(address: IpAddr, own: IpAddr, dev: &str) -> Option<Vec<String>> {
     match (address, own) {
-        (IpAddr::V4(address), own) => {
-            let own = match own {
-                Some(IpAddr::V4(own)) => own,
-                _ => Ipv4Addr::UNSPECIFIED,
-            };
-            ask_arp(address, own, dev).unwrap_or(Heard::NotAsked)
-        }
-        (IpAddr::V6(address), _) => of_kernel(address, dev).unwrap_or(Heard::NotAsked),
+        (IpAddr::V4(address), IpAddr::V4(own)) => ask_arp(address, own, dev).ok(),
+        (IpAddr::V4(address), _) => ask_arp(address, Ipv4Addr::UNSPECIFIED, dev).ok(),
+        (IpAddr::V6(address), _) => read_neighbours(address, dev),
     }
 }
 
@@ -77,7 +64,7 @@ fn answer(frame: &[u8], address: Ipv4Addr) -> Option<String> {
     Some(octets.join(":"))
 }
 
-fn ask_arp(address: Ipv4Addr, own: Ipv4Addr, dev: &str) -> nix::Result<Heard> {
+fn ask_arp(address: Ipv4Addr, own: Ipv4Addr, dev: &str) -> nix::Result<Vec<String>> {
     let mut interfaces = getifaddrs()?.filter(|one| one.interface_name == dev);
     let link: LinkAddr = interfaces
         .find_map(|one| one.address?.as_link_addr().copied())
@@ -112,36 +99,27 @@ fn ask_arp(address: Ipv4Addr, own: Ipv4Addr, dev: &str) -> nix::Result<Heard> {
             }
         }
     }
-    Ok(Heard::Macs(macs))
+    Ok(macs)
 }
 
 #[derive(Deserialize)]
-struct Neighbour {
+struct NeighbourEntry {
     lladdr: Option<String>,
     #[serde(default)]
     state: Vec<String>,
 }
 
-fn of_kernel(address: Ipv6Addr, dev: &str) -> Option<Heard> {
-    let words = [
-        "-j",
-        "neighbour",
-        "show",
-        "to",
-        &address.to_string(),
-        "dev",
-        dev,
-    ];
+fn read_neighbours(address: Ipv6Addr, dev: &str) -> Option<Vec<String>> {
+    let address = address.to_string();
+    let words = ["-j", "neighbour", "show", "to", &address, "dev", dev];
     let listing = read("ip", &words, Deadline::after(LIMIT)).ok()?;
     if listing.is_empty() {
-        return Some(Heard::Macs(Vec::new()));
+        return Some(Vec::new());
     }
-    let neighbours: Vec<Neighbour> = serde_json::from_slice(&listing).ok()?;
+    let mut neighbours: Vec<NeighbourEntry> = serde_json::from_slice(&listing).ok()?;
     let failed = |state: &String| ["FAILED", "INCOMPLETE"].contains(&state.as_str());
-    let macs = neighbours
-        .into_iter()
-        .filter(|one| !one.state.iter().any(failed));
-    Some(Heard::Macs(macs.filter_map(|one| one.lladdr).collect()))
+    neighbours.retain(|one| !one.state.iter().any(failed));
+    Some(neighbours.into_iter().flat_map(|one| one.lladdr).collect())
 }
 
 #[cfg(test)]

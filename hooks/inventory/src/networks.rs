@@ -2,12 +2,14 @@
 //! firewall.
 
 use crate::Snapshot;
+use ipnet::IpNet;
 use portero_engine::{file_of, parse, ApplyError, NetworkPolicy, Record};
-use portero_libvirt::{Network, ObjectName};
+use portero_libvirt::{Network, ObjectName, Subnet};
 use portero_model::{Origin, OwnerKind, Policy, Ruleset};
 use portero_routed_policy::{Group, WrittenPolicy};
-use portero_system::{files, FileError, Paths};
+use portero_system::{files, FileError};
 use portero_xml::{Element, NAMESPACE};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// An active network.
@@ -21,20 +23,46 @@ pub struct ActiveNetwork {
     pub is_in_firewall: bool,
     /// Its policy as it is written now.
     pub written: Result<Option<NetworkPolicy>, ApplyError>,
-    /// The administrator's own file for it.
-    pub file: OwnFile,
-}
-
-/// The administrator's file for a network, /etc/portero/networks/NAME.xml.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OwnFile {
-    /// It is there.
-    There(PathBuf),
-    /// It is not.
-    Missing(PathBuf),
+    /// The administrator's own file for it, /etc/portero/networks/NAME.xml.
+    pub file: PathBuf,
+    /// Whether that is there.
+    pub has_file: bool,
 }
 
 impl ActiveNetwork {
+    /// The networks alone.
+    #[must_use]
+    pub fn networks(active: &[Self]) -> Vec<Network> {
+        active.iter().map(|one| one.network.clone()).collect()
+    }
+
+    /// The policy that one of these networks was given.
+    #[must_use]
+    pub fn find_policy<'a>(active: &'a [Self], network: &Network) -> Option<&'a Policy> {
+        let mut active = active.iter();
+        active
+            .find(|one| one.network.uuid == network.uuid)?
+            .policy()
+    }
+
+    /// Its subnet that an address is in.
+    #[must_use]
+    pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
+        let mut subnets = self.network.subnets.iter();
+        subnets.find(|subnet| {
+            let net = IpNet::new(subnet.address, subnet.prefix);
+            net.is_ok_and(|net| net.contains(&address))
+        })
+    }
+
+    /// The host's addresses on it, with their prefixes.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let subnets = self.network.subnets.iter();
+        let addresses = subnets.map(|subnet| format!("{}/{}", subnet.address, subnet.prefix));
+        addresses.collect()
+    }
+
     /// The policy that it was given.
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
@@ -47,23 +75,6 @@ impl ActiveNetwork {
         let written = self.written.as_ref().ok()?.as_ref()?;
         (Some(&written.compiled.policy) == self.policy()).then_some(written)
     }
-}
-
-/// What can be checked.
-#[derive(Debug, Clone, Copy)]
-pub enum Subject<'a> {
-    /// The policy of an active network.
-    Network(&'a ObjectName),
-    /// A file with a `<network>`, or with a `<portero:network>` or a `<portero:group>` as in
-    /// /etc/portero.
-    File {
-        /// The file.
-        path: &'a Path,
-        /// What [`read_policy_file`] has read there.
-        root: &'a Element,
-        /// The active network that a `<portero:network>` is for.
-        network: Option<&'a ObjectName>,
-    },
 }
 
 /// What has been found right.
@@ -99,38 +110,36 @@ impl Snapshot<'_, '_> {
             let given = self.records.iter().find(is_its_own);
             let given = given.map(|record| record.ruleset.clone());
             let holds = |ruleset| self.observed.holds(ruleset);
+            let file = file_of(&self.engine.paths, OwnerKind::Network, &network.name);
             ActiveNetwork {
                 network: network.clone(),
                 is_in_firewall: given.as_ref().is_none_or(holds),
                 given,
                 written: self.engine.compiled_policy(network, &self.networks),
-                file: own_file(&self.engine.paths, network),
+                has_file: file.exists(),
+                file,
             }
         });
         active.collect()
     }
 
-    /// Says what a policy would become; changes nothing in the firewall.
+    /// Says what the policy of an active network would become; changes nothing in the firewall.
     ///
     /// # Errors
     /// [`ApplyError`] with the file, the element and the line of what is wrong.
-    pub fn check_policy(&self, subject: Subject<'_>) -> Result<Checked, ApplyError> {
-        let networks = &self.networks;
-        match subject {
-            Subject::Network(name) => {
-                let network = named(name, networks)?;
-                let policy = self.engine.compiled_policy(network, networks)?;
-                Ok(checked(network, policy))
-            }
-            Subject::File {
-                path,
-                root,
-                network,
-            } => self.check_file(path, root, network),
-        }
+    pub fn check_policy(&self, name: &ObjectName) -> Result<Checked, ApplyError> {
+        let network = find_network(name, &self.networks)?;
+        let policy = self.engine.compiled_policy(network, &self.networks)?;
+        Ok(checked(network, policy))
     }
 
-    fn check_file(
+    /// Says the same of a file with a `<network>`, or with a `<portero:network>` or a `<portero:group>` as in
+    /// /etc/portero. `root` is what [`read_policy_file`] has read there, `network` the active network that a
+    /// `<portero:network>` is for.
+    ///
+    /// # Errors
+    /// As [`Snapshot::check_policy`].
+    pub fn check_file(
         &self,
         path: &Path,
         root: &Element,
@@ -155,14 +164,13 @@ impl Snapshot<'_, '_> {
             }
             (Some(NAMESPACE), "network") => match network.or(self.named_by(path, &networks)) {
                 Some(name) => {
-                    let network = named(name, &networks)?;
+                    let network = find_network(name, &networks)?;
                     self.check_element(Some(root), network, &networks, origin)
                 }
-                None => Ok(WrittenPolicy::find_in(root)
-                    .map_err(wrong)?
-                    .map_or(Checked::NoPolicy, |policy| {
-                        Checked::Written(Box::new(policy))
-                    })),
+                None => Ok(match WrittenPolicy::find_in(root).map_err(wrong)? {
+                    Some(policy) => Checked::Written(Box::new(policy)),
+                    None => Checked::NoPolicy,
+                }),
             },
             (Some(NAMESPACE), "group") => Group::read(root).map(Checked::Group).map_err(wrong),
             _ => Err(wrong(root.problem(
@@ -184,27 +192,17 @@ impl Snapshot<'_, '_> {
         networks: &[Network],
         origin: Origin,
     ) -> Result<Checked, ApplyError> {
-        let written = element
-            .map_or(Ok(None), WrittenPolicy::find_in)
-            .map_err(|source| ApplyError::Policy {
-                origin: origin.clone(),
-                source,
-            })?;
+        let written = element.map_or(Ok(None), WrittenPolicy::find_in);
+        let written = written.map_err(|source| ApplyError::Policy {
+            origin: origin.clone(),
+            source,
+        })?;
         let policy = written.map(|written| self.engine.compile(network, networks, written, origin));
         Ok(checked(network, policy.transpose()?))
     }
 }
 
-fn own_file(paths: &Paths, network: &Network) -> OwnFile {
-    let path = file_of(paths, OwnerKind::Network, &network.name);
-    if path.exists() {
-        OwnFile::There(path)
-    } else {
-        OwnFile::Missing(path)
-    }
-}
-
-/// Reads a file for [`Subject::File`]. It may be a pipe that nobody writes to yet: whoever holds a snapshot
+/// Reads a file for [`Snapshot::check_file`]. It may be a pipe that nobody writes to yet: whoever holds a snapshot
 /// would keep libvirt's events waiting for it.
 ///
 /// # Errors
@@ -218,7 +216,7 @@ pub fn read_policy_file(path: &Path) -> Result<Element, ApplyError> {
     parse(path, &content)
 }
 
-fn named<'a>(name: &ObjectName, networks: &'a [Network]) -> Result<&'a Network, ApplyError> {
+fn find_network<'a>(name: &ObjectName, networks: &'a [Network]) -> Result<&'a Network, ApplyError> {
     let found = networks.iter().find(|network| network.name == *name);
     found.ok_or_else(|| ApplyError::NoNetwork { name: name.clone() })
 }

@@ -46,7 +46,7 @@ fn connected(source: Option<IpAddr>, to: SocketAddr, limit: Duration) -> nix::Re
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
         Ok(()) => return Ok(Answer::Answered),
         Err(Errno::EINPROGRESS) => {}
-        Err(errno) => return Ok(of_errno(errno)),
+        Err(errno) => return Ok(interpret(errno)),
     }
     let end = Instant::now() + limit;
     let mut descriptors = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
@@ -64,7 +64,7 @@ fn connected(source: Option<IpAddr>, to: SocketAddr, limit: Duration) -> nix::Re
     }
     Ok(match getsockopt(&socket, sockopt::SocketError)? {
         0 => Answer::Answered,
-        number => of_errno(Errno::from_raw(number)),
+        number => interpret(Errno::from_raw(number)),
     })
 }
 
@@ -90,13 +90,13 @@ pub fn ask_udp(to: SocketAddr, limit: Duration) -> Answer {
         Ok(_) => Answer::Answered,
         Err(error) => match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EAGAIN) => Answer::Silent,
-            Some(errno) => of_errno(errno),
+            Some(errno) => interpret(errno),
             None => Answer::NotAsked,
         },
     }
 }
 
-fn of_errno(errno: Errno) -> Answer {
+fn interpret(errno: Errno) -> Answer {
     match errno {
         Errno::ECONNREFUSED => Answer::Refused,
         Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EACCES | Errno::EPERM => {

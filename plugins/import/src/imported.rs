@@ -24,14 +24,14 @@ impl Remark {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Its domains that have forwards, in its order.
-    pub domains: Vec<Domain>,
+    pub domains: Vec<ImportedDomain>,
     /// What is not taken over, beside what is said of each domain.
     pub warnings: Vec<Remark>,
 }
 
 impl Imported {
     /// Adds a domain, or says that it has nothing.
-    pub(crate) fn add(&mut self, domain: Domain, line: usize) {
+    pub(crate) fn add(&mut self, domain: ImportedDomain, line: usize) {
         if domain.forwards.is_empty() {
             let text = format!("no port of domain '{}' is forwarded", domain.name);
             self.warnings.push(Remark::new(line, text));
@@ -43,16 +43,16 @@ impl Imported {
 
 /// What a file says of one domain.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Domain {
+pub struct ImportedDomain {
     /// Its name.
     pub name: ObjectName,
     /// Its forwards; those of equal [`Ends`] that follow each other make one element.
-    pub forwards: Vec<Forward>,
+    pub forwards: Vec<ImportedForward>,
     /// What is not taken over.
     pub warnings: Vec<Remark>,
 }
 
-impl Domain {
+impl ImportedDomain {
     pub(crate) fn new(name: ObjectName) -> Self {
         Self {
             name,
@@ -64,7 +64,7 @@ impl Domain {
 
 /// One range of ports that is forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forward {
+pub struct ImportedForward {
     /// What it has in common with others.
     pub ends: Ends,
     /// The host's ports.

@@ -8,7 +8,7 @@ mod rule;
 mod shell;
 mod shell_hook;
 
-pub use imported::{Domain, Ends, Forward, Imported, Remark};
+pub use imported::{Ends, Imported, ImportedDomain, ImportedForward, Remark};
 pub use metadata::{conflicts, Metadata};
 
 impl Imported {

@@ -1,7 +1,6 @@
 //! The metadata that a domain is to have, checked by the planner that will read it.
 
-use super::{Domain, Ends, Forward, Remark};
-use portero_libvirt::ObjectName;
+use super::{Ends, ImportedDomain, ImportedForward, Remark};
 use portero_model::{Claim, Origin, OwnerKind};
 use portero_port_forward::{check_own, parse};
 use portero_xml::{Element, NAMESPACE};
@@ -14,7 +13,8 @@ const PREFIX: &str = "portero";
 /// A domain's metadata.
 #[derive(Debug)]
 pub struct Metadata<'a> {
-    domain: &'a Domain,
+    /// The domain.
+    pub domain: &'a ImportedDomain,
     /// The host's ports it holds, with the lines that say so.
     claims: Vec<(Claim, usize)>,
 }
@@ -24,7 +24,7 @@ impl<'a> Metadata<'a> {
     ///
     /// # Errors
     /// [`Remark`] at the first forward that the planner refuses.
-    pub fn of(domain: &'a Domain) -> Result<Self, Remark> {
+    pub fn new(domain: &'a ImportedDomain) -> Result<Self, Remark> {
         // One line of XML for each forward, so that the planner's lines tell which it was.
         let mut xml = format!("<domain xmlns='{NAMESPACE}'>");
         let mut lines = Vec::new();
@@ -55,12 +55,6 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// The name of the domain.
-    #[must_use]
-    pub fn domain(&self) -> &ObjectName {
-        &self.domain.name
-    }
-
     /// The element as libvirt takes it to set it: it adds the namespace itself, and refuses what has
     /// one.
     #[must_use]
@@ -75,7 +69,7 @@ impl<'a> Metadata<'a> {
             xml += &format!(" xmlns:{PREFIX}={quote}{NAMESPACE}{quote}");
         }
         xml += ">";
-        let same = |a: &Forward, b: &Forward| a.ends == b.ends;
+        let same = |a: &ImportedForward, b: &ImportedForward| a.ends == b.ends;
         for forwards in self.domain.forwards.chunk_by(same) {
             let tag = start_tag(&forwards[0].ends, prefix, quote);
             xml += &format!("{line_break}{indent}{tag}");
@@ -95,23 +89,12 @@ impl fmt::Display for Metadata<'_> {
         let xml = self.xml("portero:", '\'', "\n", "  ");
         let bare = self.for_libvirt();
         // Neither name nor XML can hold a NUL, which alone cannot be quoted.
-        let words = [
-            "virsh",
-            "metadata",
-            "--domain",
-            self.domain.name.as_str(),
-            "--uri",
-            NAMESPACE,
-        ];
-        let words = words
-            .into_iter()
-            .chain(["--key", PREFIX, "--config", "--set", &bare]);
-        let command = shlex::try_join(words).map_err(|_| fmt::Error)?;
-        writeln!(
-            formatter,
-            "<!-- {} -->\n{xml}\n\n{command}\n",
-            self.domain.name.as_str().replace("--", "- -")
-        )
+        let name = self.domain.name.as_str();
+        let words = ["virsh", "metadata", "--domain", name, "--uri", NAMESPACE];
+        let set = ["--key", PREFIX, "--config", "--set", &bare];
+        let command = shlex::try_join(words.into_iter().chain(set)).map_err(|_| fmt::Error)?;
+        let name = name.replace("--", "- -");
+        writeln!(formatter, "<!-- {name} -->\n{xml}\n\n{command}\n")
     }
 }
 
@@ -131,7 +114,7 @@ fn start_tag(ends: &Ends, prefix: &str, quote: char) -> String {
     tag + ">"
 }
 
-fn range_tag(forward: &Forward, prefix: &str, quote: char) -> String {
+fn range_tag(forward: &ImportedForward, prefix: &str, quote: char) -> String {
     let (start, end) = (forward.ports.start(), forward.ports.end());
     let mut tag = format!("<{prefix}range start={quote}{start}{quote}");
     if end != start {

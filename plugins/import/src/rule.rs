@@ -1,11 +1,11 @@
 //! One rule as it is given to iptables on its command line.
 
-use super::{Ends, Forward, Remark};
+use super::{Ends, ImportedForward, Remark};
 use portero_model::{PortRange, Protocol};
 
 /// What one command does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rule {
+pub(super) struct IptablesRule {
     /// Whether it adds or takes away.
     pub(super) action: Action,
     /// Which chain.
@@ -27,10 +27,13 @@ pub(super) enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
     /// It forwards ports.
-    Dnat(Vec<Forward>),
+    Dnat(Vec<ImportedForward>),
     /// Something else; its target.
     Other(String),
 }
+
+/// Extensions of which nothing but the options counts for a forward.
+const MATCHES: [&str; 5] = ["tcp", "udp", "sctp", "multiport", "comment"];
 
 /// The options that count for a forward.
 #[derive(Debug, Default)]
@@ -52,10 +55,9 @@ struct Options {
 ///
 /// # Errors
 /// [`Remark`] when it is not iptables, or forwards in a way that portero has not.
-pub(super) fn read(words: &[String], line: usize) -> Result<Rule, Remark> {
-    let (program, arguments) = words
-        .split_first()
-        .ok_or_else(|| Remark::new(line, "no command"))?;
+pub(super) fn read(words: &[String], line: usize) -> Result<IptablesRule, Remark> {
+    let no_command = || Remark::new(line, "no command");
+    let (program, arguments) = words.split_first().ok_or_else(no_command)?;
     let name = program.rsplit('/').next().unwrap_or(program);
     if !["iptables", "ip6tables"].contains(&name) {
         let text = format!(
@@ -66,20 +68,16 @@ pub(super) fn read(words: &[String], line: usize) -> Result<Rule, Remark> {
     }
     let options = options(arguments);
     let missing = |what: &str| Remark::new(line, format!("{name}: {what}"));
-    let (action, chain) = options
-        .chain
-        .clone()
-        .ok_or_else(|| missing("expected -A, -I or -D with a chain"))?;
-    let target = options
-        .target
-        .clone()
-        .ok_or_else(|| missing("expected -j with a target"))?;
+    let chain = options.chain.clone();
+    let (action, chain) = chain.ok_or_else(|| missing("expected -A, -I or -D with a chain"))?;
+    let target = options.target.clone();
+    let target = target.ok_or_else(|| missing("expected -j with a target"))?;
     let effect = if target == "DNAT" {
         Effect::Dnat(forwards(&options, line).map_err(|reason| missing(&reason))?)
     } else {
         Effect::Other(target)
     };
-    Ok(Rule {
+    Ok(IptablesRule {
         action,
         chain,
         effect,
@@ -92,12 +90,10 @@ fn options(arguments: &[String]) -> Options {
     while let Some(word) = words.next() {
         match word.as_str() {
             "-t" | "--table" => options.table = words.next().cloned(),
-            "-A" | "--append" => {
+            "-A" | "--append" | "-I" | "--insert" => {
                 options.chain = words.next().map(|chain| (Action::Add, chain.clone()));
-            }
-            "-I" | "--insert" => {
-                options.chain = words.next().map(|chain| (Action::Add, chain.clone()));
-                words.next_if(|next| is_number(next));
+                let is_insert = ["-I", "--insert"].contains(&word.as_str());
+                words.next_if(|next| is_insert && is_number(next));
             }
             "-D" | "--delete" => {
                 options.chain = words.next().map(|chain| (Action::Delete, chain.clone()));
@@ -114,9 +110,7 @@ fn options(arguments: &[String]) -> Options {
             // What is known to change nothing about a forward.
             "-m" | "--match"
                 if words
-                    .next_if(|next| {
-                        ["tcp", "udp", "sctp", "multiport", "comment"].contains(&next.as_str())
-                    })
+                    .next_if(|next| MATCHES.contains(&next.as_str()))
                     .is_some() => {}
             "--comment" => {
                 words.next();
@@ -137,12 +131,10 @@ fn is_number(word: &str) -> bool {
 }
 
 /// The forwards of a DNAT rule.
-fn forwards(options: &Options, line: usize) -> Result<Vec<Forward>, String> {
+fn forwards(options: &Options, line: usize) -> Result<Vec<ImportedForward>, String> {
     if let Some(unknown) = &options.unknown {
-        return Err(format!(
-            "'{}' is not understood in a DNAT rule",
-            unknown.escape_debug()
-        ));
+        let unknown = unknown.escape_debug();
+        return Err(format!("'{unknown}' is not understood in a DNAT rule"));
     }
     if options.table.as_deref() != Some("nat") {
         return Err("expected -t nat for DNAT".to_owned());
@@ -151,16 +143,11 @@ fn forwards(options: &Options, line: usize) -> Result<Vec<Forward>, String> {
     if !matches!(chain, Some("PREROUTING" | "OUTPUT")) {
         return Err("expected DNAT in PREROUTING or OUTPUT".to_owned());
     }
-    let protocol: Protocol = options
-        .protocol
-        .as_deref()
-        .ok_or("expected -p tcp, udp or sctp for DNAT")?
-        .parse()
-        .map_err(|error| format!("{error}"))?;
-    let ports = options
-        .ports
-        .as_deref()
-        .ok_or("expected --dport (all ports of the host cannot be forwarded)")?;
+    let protocol = options.protocol.as_deref();
+    let protocol = protocol.ok_or("expected -p tcp, udp or sctp for DNAT")?;
+    let protocol: Protocol = protocol.parse().map_err(|error| format!("{error}"))?;
+    let ports = options.ports.as_deref();
+    let ports = ports.ok_or("expected --dport (all ports of the host cannot be forwarded)")?;
     let to = options.to.as_deref().ok_or("expected --to-destination")?;
     let (guest, guest_ports) = destination(to)?;
     let ends = Ends {
@@ -172,10 +159,8 @@ fn forwards(options: &Options, line: usize) -> Result<Vec<Forward>, String> {
     };
     let ranges = ports.split(',').map(|range| {
         let host = port_range(range, ':')?;
-        let to = match guest_ports
-            .map(|ports| port_range(ports, '-'))
-            .transpose()?
-        {
+        let to = guest_ports.map(|ports| port_range(ports, '-'));
+        let to = match to.transpose()? {
             None => host.start(),
             Some(guest) if guest == host => host.start(),
             Some(guest) if guest.is_single() && host.is_single() => guest.start(),
@@ -185,7 +170,7 @@ fn forwards(options: &Options, line: usize) -> Result<Vec<Forward>, String> {
                 ));
             }
         };
-        Ok(Forward {
+        Ok(ImportedForward {
             ends: ends.clone(),
             ports: host,
             to,
@@ -206,14 +191,11 @@ fn destination(text: &str) -> Result<(&str, Option<&str>), String> {
             .map(|(address, ports)| (address, Some(ports))),
         None => Some((text, None)),
     };
+    let text = text.escape_debug();
+    let none = || format!("'{text}' is no destination, expected ADDRESS:PORT");
     found
         .filter(|(address, _)| !address.is_empty())
-        .ok_or_else(|| {
-            format!(
-                "'{}' is no destination, expected ADDRESS:PORT",
-                text.escape_debug()
-            )
-        })
+        .ok_or_else(none)
 }
 
 fn port_range(text: &str, separator: char) -> Result<PortRange, String> {

@@ -58,16 +58,10 @@ pub(super) enum Statement {
     Exit,
 }
 
-/// Comparisons joined by `||` and `&&`, which bind alike, from left to right.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Condition {
-    /// The first.
-    pub(super) first: Comparison,
-    /// The others.
-    pub(super) rest: Vec<(Joiner, Comparison)>,
-}
+/// Comparisons joined by `||` and `&&`, which bind alike, from left to right; the first as by `||`.
+pub(super) type Condition = Vec<(Joiner, Comparison)>;
 
-/// What joins two comparisons.
+/// What joins a comparison to those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Joiner {
     /// `||`
@@ -84,12 +78,12 @@ pub(super) struct Comparison {
     /// The right side.
     pub(super) right: Word,
     /// Whether they have to be equal, or else to differ.
-    pub(super) expected: Expected,
+    pub(super) expected: Relation,
 }
 
 /// What a comparison wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expected {
+pub(super) enum Relation {
     /// `=` and `==`
     Equal,
     /// `!=`
@@ -114,11 +108,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Statement>, Remark> {
         tokens: Lexer::new(text).tokens()?,
         next: 0,
     };
-    let (statements, end) = parser.block(&[])?;
-    match end {
-        Some(end) => Err(unknown(end.line, &end.word)),
-        None => Ok(statements),
-    }
+    Ok(parser.block(&[])?.0)
 }
 
 fn unknown(line: usize, what: &str) -> Remark {
@@ -163,11 +153,8 @@ impl<'a> Lexer<'a> {
                 }
                 '|' | '&' if self.characters.next_if_eq(&character).is_some() => {
                     self.end_word();
-                    self.tokens.push(if character == '|' {
-                        Token::Or
-                    } else {
-                        Token::And
-                    });
+                    let is_or = character == '|';
+                    self.tokens.push(if is_or { Token::Or } else { Token::And });
                 }
                 '\\' => match self.characters.next() {
                     Some('\n') => self.line += 1,
@@ -192,10 +179,8 @@ impl<'a> Lexer<'a> {
 
     fn word(&mut self) -> &mut Word {
         let line = self.line;
-        self.word.get_or_insert_with(|| Word {
-            parts: Vec::new(),
-            line,
-        })
+        let parts = Vec::new();
+        self.word.get_or_insert(Word { parts, line })
     }
 
     fn push(&mut self, character: char) {
@@ -271,19 +256,11 @@ impl<'a> Lexer<'a> {
             name.push(next);
         }
         if name.is_empty() || (braced && self.characters.next() != Some('}')) {
-            return Err(unknown(
-                self.line,
-                &format!("${}{name}", if braced { "{" } else { "" }),
-            ));
+            let brace = if braced { "{" } else { "" };
+            return Err(unknown(self.line, &format!("${brace}{name}")));
         }
         Ok(name)
     }
-}
-
-/// The word that ended a block.
-struct End {
-    word: String,
-    line: usize,
 }
 
 struct Parser {
@@ -292,9 +269,9 @@ struct Parser {
 }
 
 impl Parser {
-    /// Statements up to one of some words, which is taken too; to the script's end when there are
+    /// Statements up to one of some words, which is taken too and given; to the script's end when there are
     /// none.
-    fn block(&mut self, ends: &[&str]) -> Result<(Vec<Statement>, Option<End>), Remark> {
+    fn block<'e>(&mut self, ends: &[&'e str]) -> Result<(Vec<Statement>, Option<&'e str>), Remark> {
         let mut statements = Vec::new();
         loop {
             let word = match self.take() {
@@ -304,17 +281,14 @@ impl Parser {
                 Some(Token::And) => return Err(unknown(self.line(), "&&")),
                 Some(Token::Word(word)) => word,
             };
+            let end = ends.iter().find(|end| word.text() == Some(**end));
+            if end.is_some() {
+                return Ok((statements, end.copied()));
+            }
             match word.text() {
-                Some(text) if ends.contains(&text) => {
-                    let end = End {
-                        word: text.to_owned(),
-                        line: word.line,
-                    };
-                    return Ok((statements, Some(end)));
-                }
                 Some("if") => statements.push(self.choice(word.line)?),
                 Some("exit") => {
-                    self.words()?;
+                    self.words();
                     statements.push(Statement::Exit);
                 }
                 Some(
@@ -333,33 +307,24 @@ impl Parser {
             let condition = self.condition()?;
             let (body, end) = self.block(&["elif", "else", "fi"])?;
             arms.push((condition, body));
-            let otherwise = match end.as_ref().map(|end| end.word.as_str()) {
+            let (otherwise, end) = match end {
                 Some("elif") => continue,
-                Some("else") => {
-                    let (body, end) = self.block(&["fi"])?;
-                    if end.is_none() {
-                        return Err(Remark::new(line, "an 'if' without its 'fi'"));
-                    }
-                    body
-                }
-                Some(_) => Vec::new(),
-                None => return Err(Remark::new(line, "an 'if' without its 'fi'")),
+                Some("else") => self.block(&["fi"])?,
+                end => (Vec::new(), end),
             };
-            return Ok(Statement::If { arms, otherwise });
+            return match end {
+                Some(_) => Ok(Statement::If { arms, otherwise }),
+                None => Err(Remark::new(line, "an 'if' without its 'fi'")),
+            };
         }
     }
 
     /// Everything from after `if` to `then`, which is taken too.
     fn condition(&mut self) -> Result<Condition, Remark> {
-        let mut first = None;
-        let mut rest = Vec::new();
+        let mut condition = Vec::new();
         let mut joiner = Joiner::Or;
         loop {
-            let comparison = self.comparison()?;
-            match first {
-                None => first = Some(comparison),
-                Some(_) => rest.push((joiner, comparison)),
-            }
+            condition.push((joiner, self.comparison()?));
             joiner = match self.take() {
                 Some(Token::Or) => Joiner::Or,
                 Some(Token::And) => Joiner::And,
@@ -374,18 +339,16 @@ impl Parser {
         loop {
             match self.take() {
                 Some(Token::End(_)) => {}
-                Some(Token::Word(word)) if word.text() == Some("then") => break,
+                Some(Token::Word(word)) if word.text() == Some("then") => return Ok(condition),
                 _ => return Err(Remark::new(line, "an 'if' without its 'then'")),
             }
         }
-        let first = first.ok_or_else(|| unknown(line, "if"))?;
-        Ok(Condition { first, rest })
     }
 
     /// `[ A = B ]`, `[[ A == B ]]` or `test A = B`
     fn comparison(&mut self) -> Result<Comparison, Remark> {
         let line = self.line();
-        let words = self.words()?;
+        let words = self.words();
         let texts: Vec<Option<&str>> = words.iter().map(Word::text).collect();
         let inner = match (texts.as_slice(), words.as_slice()) {
             ([Some("["), .., Some("]")], [_, inner @ .., _])
@@ -394,14 +357,12 @@ impl Parser {
             _ => return Err(unknown(line, "if")),
         };
         let [left, operator, right] = inner else {
-            return Err(Remark::new(
-                line,
-                "a condition that is not understood, expected [ A = B ], joined by || or &&",
-            ));
+            let text = "a condition that is not understood, expected [ A = B ], joined by || or &&";
+            return Err(Remark::new(line, text));
         };
         let expected = match operator.text() {
-            Some("=" | "==") => Expected::Equal,
-            Some("!=") => Expected::Different,
+            Some("=" | "==") => Relation::Equal,
+            Some("!=") => Relation::Different,
             _ => return Err(unknown(line, operator.text().unwrap_or("$"))),
         };
         Ok(Comparison {
@@ -414,7 +375,7 @@ impl Parser {
     /// An assignment or a command that begins with this word.
     fn simple(&mut self, first: Word) -> Result<Statement, Remark> {
         let mut words = vec![first];
-        words.extend(self.words()?);
+        words.extend(self.words());
         if let Some(Token::Or | Token::And) = self.tokens.get(self.next) {
             return Err(unknown(words[0].line, "a command joined with another"));
         }
@@ -428,13 +389,13 @@ impl Parser {
     }
 
     /// The words up to whatever is no word.
-    fn words(&mut self) -> Result<Vec<Word>, Remark> {
+    fn words(&mut self) -> Vec<Word> {
         let mut words = Vec::new();
         while let Some(Token::Word(word)) = self.tokens.get(self.next) {
             words.push(word.clone());
             self.next += 1;
         }
-        Ok(words)
+        words
     }
 
     fn take(&mut self) -> Option<Token> {
@@ -446,18 +407,15 @@ impl Parser {
     /// The line of what comes next, or of what was last.
     fn line(&self) -> usize {
         let next = self.tokens.get(self.next).or(self.tokens.last());
-        match next {
-            Some(Token::Word(Word { line, .. }) | Token::End(line)) => *line,
-            Some(Token::Or | Token::And) => self.tokens[..self.next]
-                .iter()
-                .rev()
-                .find_map(|token| match token {
-                    Token::Word(word) => Some(word.line),
-                    _ => None,
-                })
-                .unwrap_or(1),
-            None => 1,
+        if let Some(Token::Word(Word { line, .. }) | Token::End(line)) = next {
+            return *line;
         }
+        let before = self.tokens[..self.next].iter().rev();
+        let mut lines = before.filter_map(|token| match token {
+            Token::Word(word) => Some(word.line),
+            _ => None,
+        });
+        lines.next().unwrap_or(1)
     }
 }
 
@@ -467,11 +425,11 @@ fn assignment(word: &Word) -> Option<(String, Word)> {
         return None;
     };
     let (name, start) = text.split_once('=')?;
-    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name
-            .chars()
-            .all(|character| character.is_ascii_alphanumeric() || character == '_');
-    if !is_name {
+    let is_letter = |one: char| one.is_ascii_alphanumeric() || one == '_';
+    if name.is_empty()
+        || name.starts_with(|one: char| one.is_ascii_digit())
+        || !name.chars().all(is_letter)
+    {
         return None;
     }
     let mut parts = word.parts.clone();

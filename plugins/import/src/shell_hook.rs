@@ -2,11 +2,13 @@
 //! its like: what rules there would be once a domain has started is found by following the script
 //! as libvirt runs it, `HOOK DOMAIN OPERATION`, without running anything.
 
-use super::rule::{self, Action, Effect, Rule};
-use super::shell::{self, Comparison, Condition, Expected, Joiner, Part, Statement, Word};
-use super::{Domain, Forward, Imported, Remark};
+use super::rule::{self, Action, Effect, IptablesRule};
+use super::shell::{self, Comparison, Condition, Joiner, Part, Relation, Statement, Word};
+use super::{Ends, Imported, ImportedDomain, ImportedForward, Remark};
 use portero_libvirt::ObjectName;
+use portero_model::PortRange;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// What libvirt runs the hook for until a domain runs.
 const OPERATIONS: [&str; 3] = ["prepare", "start", "started"];
@@ -23,7 +25,8 @@ pub(super) fn read(text: &str) -> Result<Imported, Remark> {
     let script = shell::parse(text)?;
     let mut names = Vec::new();
     let of_all = rules(&script, NOBODY, &mut names)?;
-    if let Some((_, line)) = of_all.iter().find(|(rule, _)| is_forward(rule)) {
+    let is_forward = |(rule, _): &&(IptablesRule, usize)| matches!(rule.effect, Effect::Dnat(_));
+    if let Some((_, line)) = of_all.iter().find(is_forward) {
         let text = "forwards for every domain, expected it inside of if [ \"$1\" = \"NAME\" ]";
         return Err(Remark::new(*line, text));
     }
@@ -39,10 +42,8 @@ pub(super) fn read(text: &str) -> Result<Imported, Remark> {
         imported.add(domain(name, &rules), line);
     }
     if names.is_empty() {
-        return Err(Remark::new(
-            1,
-            "no domain is named, expected if [ \"$1\" = \"NAME\" ]",
-        ));
+        let text = "no domain is named, expected if [ \"$1\" = \"NAME\" ]";
+        return Err(Remark::new(1, text));
     }
     Ok(imported)
 }
@@ -63,18 +64,14 @@ fn check_interpreter(text: &str) -> Result<(), Remark> {
     Err(Remark::new(1, text))
 }
 
-fn is_forward(rule: &Rule) -> bool {
-    matches!(rule.effect, Effect::Dnat(_))
-}
-
 /// A domain with the forwards among its rules; of the others it is said that they are left out.
-fn domain(name: ObjectName, rules: &[(Rule, usize)]) -> Domain {
-    let mut domain = Domain::new(name);
+fn domain(name: ObjectName, rules: &[(IptablesRule, usize)]) -> ImportedDomain {
+    let mut domain = ImportedDomain::new(name);
     for (rule, line) in rules {
         let left_out = match (&rule.effect, rule.chain.as_str()) {
             (Effect::Dnat(new), "PREROUTING") => {
                 for forward in new {
-                    if !domain.forwards.iter().any(|known| is_same(known, forward)) {
+                    if domain.forwards.iter().all(|known| key(known) != key(forward)) {
                         domain.forwards.push(forward.clone());
                     }
                 }
@@ -97,14 +94,11 @@ fn domain(name: ObjectName, rules: &[(Rule, usize)]) -> Domain {
         let Effect::Dnat(of_host) = &rule.effect else {
             continue;
         };
-        let is_known = |forward: &Forward| {
-            let same = |known: &Forward| {
-                (known.ports, known.to, &known.ends.guest)
-                    == (forward.ports, forward.to, &forward.ends.guest)
-            };
-            domain.forwards.iter().any(same)
-        };
-        if !of_host.iter().all(is_known) {
+        let known = domain.forwards.iter().map(target);
+        if !of_host
+            .iter()
+            .all(|forward| known.clone().any(|one| one == target(forward)))
+        {
             let text = "forwards for the host alone, which portero does not: not taken over";
             domain.warnings.push(Remark::new(*line, text));
         }
@@ -114,9 +108,14 @@ fn domain(name: ObjectName, rules: &[(Rule, usize)]) -> Domain {
     domain
 }
 
-/// Whether two forwards are one, wherever they are written.
-fn is_same(one: &Forward, other: &Forward) -> bool {
-    (&one.ends, one.ports, one.to) == (&other.ends, other.ports, other.to)
+/// Which ports lead where, whoever may use them.
+fn target(forward: &ImportedForward) -> (PortRange, u16, &str) {
+    (forward.ports, forward.to, &forward.ends.guest)
+}
+
+/// What a forward does, wherever it is written.
+fn key(forward: &ImportedForward) -> (&Ends, PortRange, u16) {
+    (&forward.ends, forward.ports, forward.to)
 }
 
 /// The rules that are there once a domain has started, with their lines. Names that `$1` is compared
@@ -125,7 +124,7 @@ fn rules(
     script: &[Statement],
     domain: &str,
     names: &mut Vec<(String, usize)>,
-) -> Result<Vec<(Rule, usize)>, Remark> {
+) -> Result<Vec<(IptablesRule, usize)>, Remark> {
     let mut rules = Vec::new();
     for operation in OPERATIONS {
         let mut run = Run {
@@ -135,16 +134,9 @@ fn rules(
             rules: &mut rules,
             names,
         };
-        run.block(script)?;
+        let _ = run.block(script)?;
     }
     Ok(rules)
-}
-
-/// Whether a script goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
-    GoesOn,
-    Ends,
 }
 
 /// One run of the script by libvirt.
@@ -152,38 +144,36 @@ struct Run<'a> {
     domain: &'a str,
     operation: &'a str,
     variables: BTreeMap<&'a str, String>,
-    rules: &'a mut Vec<(Rule, usize)>,
+    rules: &'a mut Vec<(IptablesRule, usize)>,
     names: &'a mut Vec<(String, usize)>,
 }
 
 impl<'a> Run<'a> {
-    fn block(&mut self, statements: &'a [Statement]) -> Result<Flow, Remark> {
+    /// Follows statements; breaks where the script ends.
+    fn block(&mut self, statements: &'a [Statement]) -> Result<ControlFlow<()>, Remark> {
         for statement in statements {
-            let flow = match statement {
+            match statement {
                 Statement::Assignment { name, value } => {
                     let value = self.value(value)?;
                     self.variables.insert(name, value);
-                    Flow::GoesOn
                 }
-                Statement::Command(words) => {
-                    self.command(words)?;
-                    Flow::GoesOn
+                Statement::Command(words) => self.command(words)?,
+                Statement::If { arms, otherwise } => {
+                    if self.choice(arms, otherwise)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
                 }
-                Statement::If { arms, otherwise } => self.choice(arms, otherwise)?,
-                Statement::Exit => Flow::Ends,
-            };
-            if flow == Flow::Ends {
-                return Ok(flow);
+                Statement::Exit => return Ok(ControlFlow::Break(())),
             }
         }
-        Ok(Flow::GoesOn)
+        Ok(ControlFlow::Continue(()))
     }
 
     fn choice(
         &mut self,
         arms: &'a [(Condition, Vec<Statement>)],
         otherwise: &'a [Statement],
-    ) -> Result<Flow, Remark> {
+    ) -> Result<ControlFlow<()>, Remark> {
         // Each is looked at, for the names in it.
         let mut chosen = None;
         for (condition, body) in arms {
@@ -195,8 +185,8 @@ impl<'a> Run<'a> {
     }
 
     fn holds(&mut self, condition: &Condition) -> Result<bool, Remark> {
-        let mut holds = self.compares(&condition.first)?;
-        for (joiner, comparison) in &condition.rest {
+        let mut holds = false;
+        for (joiner, comparison) in condition {
             let next = self.compares(comparison)?;
             holds = match joiner {
                 Joiner::Or => holds || next,
@@ -207,17 +197,17 @@ impl<'a> Run<'a> {
     }
 
     fn compares(&mut self, comparison: &Comparison) -> Result<bool, Remark> {
-        let (left, right) = (
-            self.value(&comparison.left)?,
-            self.value(&comparison.right)?,
-        );
-        for (word, other) in [(&comparison.left, &right), (&comparison.right, &left)] {
+        let Comparison {
+            left: a, right: b, ..
+        } = comparison;
+        let (left, right) = (self.value(a)?, self.value(b)?);
+        for (word, other) in [(a, &right), (b, &left)] {
             let is_new = self.names.iter().all(|(known, _)| known != other);
             if is_domain(word) && is_new && other != NOBODY {
                 self.names.push((other.clone(), word.line));
             }
         }
-        Ok((left == right) == (comparison.expected == Expected::Equal))
+        Ok((left == right) == (comparison.expected == Relation::Equal))
     }
 
     fn command(&mut self, words: &[Word]) -> Result<(), Remark> {
@@ -225,11 +215,10 @@ impl<'a> Run<'a> {
         let mut complete = Vec::new();
         for word in words {
             let value = self.value(word)?;
-            match word.parts.as_slice() {
-                [Part::Variable(_)] => {
-                    complete.extend(value.split_whitespace().map(str::to_owned));
-                }
-                _ => complete.push(value),
+            if let [Part::Variable(_)] = word.parts.as_slice() {
+                complete.extend(value.split_whitespace().map(str::to_owned));
+            } else {
+                complete.push(value);
             }
             self.check_given(word)?;
         }
@@ -237,7 +226,7 @@ impl<'a> Run<'a> {
         match rule.action {
             Action::Add => self.rules.push((rule, line)),
             Action::Delete => {
-                let is_it = |(known, _): &(Rule, usize)| {
+                let is_it = |(known, _): &(IptablesRule, usize)| {
                     known.chain == rule.chain && is_same_effect(&known.effect, &rule.effect)
                 };
                 if let Some(index) = self.rules.iter().position(is_it) {
@@ -253,10 +242,8 @@ impl<'a> Run<'a> {
         for part in &word.parts {
             if let Part::Variable(name) | Part::QuotedVariable(name) = part {
                 if self.variable(name, word.line)?.is_empty() {
-                    return Err(Remark::new(
-                        word.line,
-                        format!("{name} is empty, expected a value for it"),
-                    ));
+                    let text = format!("{name} is empty, expected a value for it");
+                    return Err(Remark::new(word.line, text));
                 }
             }
         }
@@ -281,9 +268,8 @@ impl<'a> Run<'a> {
             "1" => Ok(self.domain.to_owned()),
             "2" => Ok(self.operation.to_owned()),
             _ => {
-                self.variables.get(name).cloned().ok_or_else(|| {
-                    Remark::new(line, format!("{name} is not set before it is used"))
-                })
+                let unset = || Remark::new(line, format!("{name} is not set before it is used"));
+                self.variables.get(name).cloned().ok_or_else(unset)
             }
         }
     }
@@ -291,22 +277,13 @@ impl<'a> Run<'a> {
 
 /// Whether a word is `$1`, the name of the domain.
 fn is_domain(word: &Word) -> bool {
-    match word.parts.as_slice() {
-        [Part::Variable(name) | Part::QuotedVariable(name)] => name == "1",
-        _ => false,
-    }
+    matches!(word.parts.as_slice(), [Part::Variable(name) | Part::QuotedVariable(name)] if name == "1")
 }
 
 /// Whether two rules do the same, wherever they are written.
 fn is_same_effect(one: &Effect, other: &Effect) -> bool {
     match (one, other) {
-        (Effect::Dnat(one), Effect::Dnat(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .zip(other)
-                    .all(|(one, other)| is_same(one, other))
-        }
+        (Effect::Dnat(one), Effect::Dnat(other)) => one.iter().map(key).eq(other.iter().map(key)),
         (Effect::Other(one), Effect::Other(other)) => one == other,
         _ => false,
     }

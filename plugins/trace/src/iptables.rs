@@ -1,54 +1,44 @@
 //! Reads what iptables-save lists of the table `filter`, and walks a packet through FORWARD.
 
-use crate::packet::{Leg, Packet};
-use crate::verdict::{Base, Judgement, Owner, Stop};
-use crate::walk::{is_interface, Certainty, Doubts, End, DEPTH};
+use crate::packet::{ForwardedPacket, Leg};
+use crate::verdict::{BaseChain, Judgement, RuleOwner, Stop};
+use crate::walk::{is_interface, Certainty, ChainEnd, Doubts, DEPTH};
 use ipnet::IpNet;
 use portero_model::PortRange;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Chains with their rules, each as its words.
-struct Table {
+#[derive(Default)]
+struct FilterTable {
     policies: BTreeMap<String, String>,
     rules: BTreeMap<String, Vec<Vec<String>>>,
 }
 
 /// What becomes of a packet in FORWARD.
-pub(crate) fn judge(text: &str, packet: &Packet) -> Judgement {
-    let table = Table::read(text);
-    let mut doubts = Doubts::default();
+pub(crate) fn judge(text: &str, packet: &ForwardedPacket) -> Judgement {
     let mut walk = Walk {
-        table: &table,
+        table: &FilterTable::read(text),
         packet,
-        doubts: &mut doubts,
+        doubts: Doubts::default(),
     };
-    let stopped = match walk.chain("FORWARD", Certainty::Sure, 0) {
-        Some(End::Accept) => None,
-        Some(End::Stop(stop)) => Some(stop),
-        Some(End::Return) | None => walk.policy(),
-    };
-    doubts.judgement(stopped)
+    let end = walk.chain("FORWARD", Certainty::Sure, 0);
+    let policy = walk.policy();
+    walk.doubts.judgement(end, policy)
 }
 
-impl Table {
+impl FilterTable {
     fn read(text: &str) -> Self {
-        let mut table = Self {
-            policies: BTreeMap::new(),
-            rules: BTreeMap::new(),
-        };
+        let mut table = Self::default();
         for line in text.lines() {
             if let Some(chain) = line.strip_prefix(':') {
-                let mut words = chain.split(' ');
+                let mut words = chain.split(' ').map(str::to_owned);
                 let (name, policy) = (words.next(), words.next());
-                let policy = policy.unwrap_or_default().to_owned();
-                table
-                    .policies
-                    .insert(name.unwrap_or_default().to_owned(), policy);
+                let policy = policy.unwrap_or_default();
+                table.policies.insert(name.unwrap_or_default(), policy);
             } else if let Some(rule) = line.strip_prefix("-A ") {
                 // What is quoted in another way than a shell's is not known to anybody here.
-                let Some(mut words) = shlex::split(rule) else {
-                    continue;
-                };
+                let mut words = shlex::split(rule).unwrap_or_default();
                 if !words.is_empty() {
                     let chain = words.remove(0);
                     table.rules.entry(chain).or_default().push(words);
@@ -63,32 +53,30 @@ impl Table {
     }
 
     /// Whose a chain is. Of docker's there is one for the administrator since 17.06.
-    fn owner(&self, chain: &str) -> Owner {
+    fn owner(&self, chain: &str) -> RuleOwner {
         match chain {
-            chain if chain.starts_with("LIBVIRT_") => Owner::Libvirt,
-            chain if chain.starts_with("PORTERO-") => Owner::Portero,
-            chain if chain.starts_with("ufw") => Owner::Ufw,
-            chain if chain.starts_with("DOCKER") && self.has("DOCKER-USER") => Owner::Docker,
-            _ => Owner::Other,
+            chain if chain.starts_with("LIBVIRT_") => RuleOwner::Libvirt,
+            chain if chain.starts_with("PORTERO-") => RuleOwner::Portero,
+            chain if chain.starts_with("ufw") => RuleOwner::Ufw,
+            chain if chain.starts_with("DOCKER") && self.has("DOCKER-USER") => RuleOwner::Docker,
+            _ => RuleOwner::Other,
         }
     }
 
     /// Who has set the policy of FORWARD to DROP.
-    fn owner_of_policy(&self) -> Owner {
-        if self.has("ufw") {
-            Owner::Ufw
-        } else if self.has("DOCKER-USER") {
-            Owner::Docker
-        } else {
-            Owner::Other
+    fn owner_of_policy(&self) -> RuleOwner {
+        match (self.has("ufw"), self.has("DOCKER-USER")) {
+            (true, _) => RuleOwner::Ufw,
+            (false, true) => RuleOwner::Docker,
+            (false, false) => RuleOwner::Other,
         }
     }
 }
 
 struct Walk<'a> {
-    table: &'a Table,
-    packet: &'a Packet,
-    doubts: &'a mut Doubts,
+    table: &'a FilterTable,
+    packet: &'a ForwardedPacket,
+    doubts: Doubts,
 }
 
 impl Walk<'_> {
@@ -98,50 +86,44 @@ impl Walk<'_> {
             by: self.table.owner_of_policy(),
             verdict: "drop",
             rule: "the policy of chain FORWARD, DROP".to_owned(),
-            base: Base::Iptables(self.packet.family()),
+            base: BaseChain::Iptables(self.packet.family()),
         })
     }
 
-    fn chain(&mut self, name: &str, certainty: Certainty, depth: usize) -> Option<End> {
-        let rules = self.table.rules.get(name).filter(|_| depth < DEPTH)?;
+    fn chain(&mut self, name: &str, certainty: Certainty, depth: usize) -> Option<ChainEnd> {
+        let table = self.table;
+        let rules = table.rules.get(name).filter(|_| depth < DEPTH)?;
         for words in rules {
             let certainty = match fits(words, self.packet) {
                 Some(false) => continue,
                 Some(true) => certainty,
                 None => Certainty::Maybe,
             };
-            let target = target(words);
-            let (jumps, target) = match target {
-                Some((option, target)) => (option == "-j", target),
-                None => continue,
+            let Some((option, target)) = target(words) else {
+                continue;
             };
-            match (target, certainty) {
-                ("ACCEPT", Certainty::Sure) => return Some(End::Accept),
-                ("RETURN", Certainty::Sure) => return Some(End::Return),
-                ("ACCEPT" | "RETURN" | "NFQUEUE", _) => self.doubts.may_have_passed = true,
-                ("DROP" | "REJECT", _) => {
+            let end = match target {
+                "ACCEPT" => self.doubts.meet(ChainEnd::Accept, certainty),
+                "RETURN" => self.doubts.meet(ChainEnd::Return, certainty),
+                "NFQUEUE" => self.doubts.meet(ChainEnd::Accept, Certainty::Maybe),
+                "DROP" | "REJECT" => {
                     let stop = self.stop(name, target, words);
-                    match certainty {
-                        Certainty::Sure => return Some(End::Stop(stop)),
-                        Certainty::Maybe if !self.doubts.may_have_passed => {
-                            self.doubts.stop.get_or_insert(stop);
-                        }
-                        Certainty::Maybe => {}
-                    }
+                    self.doubts.meet(ChainEnd::Stop(stop), certainty)
                 }
-                (chain, certainty) if self.table.policies.contains_key(chain) => {
-                    let end = self.chain(chain, certainty, depth + 1);
-                    match end {
-                        Some(End::Return) | None if jumps => {}
-                        Some(End::Return) | None if certainty == Certainty::Sure => {
-                            return Some(End::Return)
+                chain if table.policies.contains_key(chain) => {
+                    match self.chain(chain, certainty, depth + 1) {
+                        Some(ChainEnd::Return) | None if option == "-j" => None,
+                        Some(ChainEnd::Return) | None => {
+                            self.doubts.meet(ChainEnd::Return, certainty)
                         }
-                        Some(End::Return) | None => self.doubts.may_have_passed = true,
-                        end => return end,
+                        end => end,
                     }
                 }
                 // LOG, MARK and the like.
-                _ => {}
+                _ => None,
+            };
+            if end.is_some() {
+                return end;
             }
         }
         None
@@ -152,7 +134,7 @@ impl Walk<'_> {
             by: self.table.owner(chain),
             verdict: if target == "DROP" { "drop" } else { "reject" },
             rule: format!("-A {chain} {}", words.join(" ")),
-            base: Base::Iptables(self.packet.family()),
+            base: BaseChain::Iptables(self.packet.family()),
         }
     }
 }
@@ -164,7 +146,7 @@ fn target(words: &[String]) -> Option<(&str, &str)> {
 }
 
 /// Whether a rule fits; nothing when that cannot be told.
-fn fits(words: &[String], packet: &Packet) -> Option<bool> {
+fn fits(words: &[String], packet: &ForwardedPacket) -> Option<bool> {
     let mut all = Some(true);
     let mut words = words.iter().map(String::as_str);
     let mut negated = false;
@@ -176,11 +158,7 @@ fn fits(words: &[String], packet: &Packet) -> Option<bool> {
         let fit = match word {
             // What follows is about the target.
             "-j" | "-g" => break,
-            "-m" => {
-                words.next();
-                continue;
-            }
-            "--comment" => {
+            "-m" | "--comment" => {
                 words.next();
                 continue;
             }
@@ -191,17 +169,13 @@ fn fits(words: &[String], packet: &Packet) -> Option<bool> {
             "-p" => protocol(packet, words.next()?),
             "--dport" | "--dports" => ports(packet.ports().1, words.next()?),
             "--sport" | "--sports" => ports(packet.ports().0, words.next()?),
-            "--ctstate" | "--state" => state(packet, words.next()?),
-            "--ctstatus" => state(packet, words.next()?),
+            "--ctstate" | "--state" | "--ctstatus" => state(packet, words.next()?),
             "--ctorigdstport" => ports(Some(packet.host_port), words.next()?),
             "--ctorigdst" => net(packet.host, words.next()?),
             "--ctorigsrc" => net(packet.client, words.next()?),
             "--ctreplsrc" => net(Some(packet.guest), words.next()?),
             "--ctreplsrcport" => ports(Some(packet.guest_port), words.next()?),
-            "--ctdir" => {
-                let is_original = words.next()? == "ORIGINAL";
-                Some(is_original == (packet.leg == Leg::There))
-            }
+            "--ctdir" => Some((words.next()? == "ORIGINAL") == (packet.leg == Leg::There)),
             _ => None,
         };
         match fit.map(|fit| fit != std::mem::take(&mut negated)) {
@@ -220,18 +194,16 @@ fn interface(name: Option<&str>, pattern: &str) -> Option<bool> {
     name.map(|name| is_interface(name, pattern, '+'))
 }
 
-fn net(address: Option<std::net::IpAddr>, net: &str) -> Option<bool> {
-    let net: IpNet = match net.parse() {
-        Ok(net) => net,
-        Err(_) => IpNet::from(net.parse::<std::net::IpAddr>().ok()?),
-    };
-    if net.prefix_len() == 0 {
-        return Some(true);
-    }
-    address.map(|address| net.contains(&address))
+fn net(address: Option<IpAddr>, net: &str) -> Option<bool> {
+    let single = || net.parse::<IpAddr>().map(IpNet::from);
+    let net: IpNet = net.parse().or_else(|_| single()).ok()?;
+    let is_any = net.prefix_len() == 0;
+    is_any
+        .then_some(true)
+        .or(address.map(|address| net.contains(&address)))
 }
 
-fn protocol(packet: &Packet, name: &str) -> Option<bool> {
+fn protocol(packet: &ForwardedPacket, name: &str) -> Option<bool> {
     let protocol = packet.protocol;
     let is_it = name == protocol.name() || name == protocol.number().to_string();
     Some(is_it || name == "all")
@@ -252,7 +224,7 @@ fn ports(port: Option<u16>, text: &str) -> Option<bool> {
     Some(ranges?.iter().any(|range| range.contains(port)))
 }
 
-fn state(packet: &Packet, words: &str) -> Option<bool> {
+fn state(packet: &ForwardedPacket, words: &str) -> Option<bool> {
     let mut words = words.split(',');
     Some(words.any(|word| {
         word.eq_ignore_ascii_case(packet.state())

@@ -10,34 +10,26 @@ mod verdict;
 mod walk;
 
 pub use mend::{mend, word, Scope, LENIENT};
-pub use packet::{Leg, Packet};
+pub use packet::{ForwardedPacket, Leg};
 pub use rules::{ForeignRules, Settings};
-pub use verdict::{Base, Judgement, Owner, Stop};
+pub use verdict::{BaseChain, Judgement, RuleOwner, Stop};
 
 /// What becomes of a packet on its way through the host: the first that stops it, else the first that
 /// may.
 #[must_use]
-pub fn judge(rules: &ForeignRules, packet: &Packet) -> Judgement {
-    let mut doubt = Judgement::Passes;
-    let of_iptables = rules
-        .iptables
-        .iter()
-        .filter(|(family, _)| *family == packet.family())
-        .map(|(_, text)| iptables::judge(text, packet));
-    let has_iptables = of_iptables.clone().count() > 0;
-    let of_nftables = rules
-        .nftables
-        .iter()
-        .flat_map(|text| nftables::judge(text, packet, has_iptables));
-    for judgement in of_iptables.chain(of_nftables) {
-        match judgement {
-            Judgement::Passes => {}
-            Judgement::Stopped(_) => return judgement,
-            Judgement::Doubtful(_) if doubt == Judgement::Passes => doubt = judgement,
-            Judgement::Doubtful(_) => {}
-        }
-    }
-    doubt
+pub fn judge(rules: &ForeignRules, packet: &ForwardedPacket) -> Judgement {
+    let listings = rules.iptables.iter();
+    let listings = listings.filter(|(family, _)| *family == packet.family());
+    let iptables = listings.map(|(_, text)| iptables::judge(text, packet));
+    let has_iptables = iptables.clone().count() > 0;
+    let nftables = rules.nftables.iter();
+    let nftables = nftables.flat_map(|text| nftables::judge(text, packet, has_iptables));
+    let judgements = iptables.chain(nftables).min_by_key(|one| match one {
+        Judgement::Stopped(_) => 0,
+        Judgement::Doubtful(_) => 1,
+        Judgement::Passes => 2,
+    });
+    judgements.unwrap_or(Judgement::Passes)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Commands that let forwarded connections pass the firewalls of others, each in its own words.
 
-use crate::packet::Packet;
+use crate::packet::ForwardedPacket;
 use crate::rules::Settings;
-use crate::verdict::{Base, Owner, Stop};
+use crate::verdict::{BaseChain, RuleOwner, Stop};
 use portero_model::Family;
 
 /// What shall pass.
@@ -15,23 +15,23 @@ pub enum Scope {
 }
 
 /// The command after which whoever stops a packet lets it pass.
-pub fn mend(stop: &Stop, packet: &Packet, settings: &Settings, scope: Scope) -> String {
+pub fn mend(stop: &Stop, packet: &ForwardedPacket, settings: &Settings, scope: Scope) -> String {
     let protocol = packet.protocol.name();
     let port = packet.host_port;
     match (&stop.base, stop.by) {
-        (_, Owner::Libvirt | Owner::Portero) => "portero sync".to_owned(),
-        (_, Owner::Firewalld) if settings.is_firewalld_strict => LENIENT.to_owned(),
-        (_, Owner::Ufw) => format!(
+        (_, RuleOwner::Libvirt | RuleOwner::Portero) => "portero sync".to_owned(),
+        (_, RuleOwner::Firewalld) if settings.is_firewalld_strict => LENIENT.to_owned(),
+        (_, RuleOwner::Ufw) => format!(
             "ufw route allow proto {protocol} to {} port {}",
             packet.guest, packet.guest_port
         ),
-        (Base::Iptables(family), by) => {
+        (BaseChain::Iptables(family), by) => {
             let program = match family {
                 Family::Ipv4 => "iptables",
                 Family::Ipv6 => "ip6tables",
             };
             // docker leaves this chain to the administrator, and asks it before its own.
-            let chain = if by == Owner::Docker {
+            let chain = if by == RuleOwner::Docker {
                 "DOCKER-USER"
             } else {
                 "FORWARD"
@@ -46,16 +46,14 @@ pub fn mend(stop: &Stop, packet: &Packet, settings: &Settings, scope: Scope) -> 
                 }
             }
         }
-        (Base::Nftables(family, table, chain), _) => {
+        (BaseChain::Nftables(family, table, chain), _) => {
             let place = [family, table, chain].map(|name| word(name)).join(" ");
             match scope {
                 Scope::Port => format!(
                     "nft insert rule {place} meta l4proto {protocol} ct status dnat \
                  ct original proto-dst {port} accept"
                 ),
-                Scope::Forwards => {
-                    format!("nft insert rule {place} ct status dnat accept")
-                }
+                Scope::Forwards => format!("nft insert rule {place} ct status dnat accept"),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// A packet of a forwarded connection, as it is when the host passes it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
+pub struct ForwardedPacket {
     /// Its protocol.
     pub protocol: Protocol,
     /// Which way it goes.
@@ -35,52 +35,42 @@ pub enum Leg {
     Back,
 }
 
-impl Packet {
+impl ForwardedPacket {
+    fn by_leg<T>(&self, there: T, back: T) -> T {
+        match self.leg {
+            Leg::There => there,
+            Leg::Back => back,
+        }
+    }
+
     pub(crate) fn family(&self) -> Family {
         Family::from(self.guest)
     }
 
     pub(crate) fn in_dev(&self) -> Option<&str> {
-        match self.leg {
-            Leg::There => self.outside.as_deref(),
-            Leg::Back => Some(&self.inside),
-        }
+        self.by_leg(self.outside.as_deref(), Some(&self.inside))
     }
 
     pub(crate) fn out_dev(&self) -> Option<&str> {
-        match self.leg {
-            Leg::There => Some(&self.inside),
-            Leg::Back => self.outside.as_deref(),
-        }
+        self.by_leg(Some(&self.inside), self.outside.as_deref())
     }
 
     pub(crate) fn source(&self) -> Option<IpAddr> {
-        match self.leg {
-            Leg::There => self.client,
-            Leg::Back => Some(self.guest),
-        }
+        self.by_leg(self.client, Some(self.guest))
     }
 
     pub(crate) fn destination(&self) -> Option<IpAddr> {
-        match self.leg {
-            Leg::There => Some(self.guest),
-            Leg::Back => self.client,
-        }
+        self.by_leg(Some(self.guest), self.client)
     }
 
     /// Ports of source and destination, as far as they are known.
     pub(crate) fn ports(&self) -> (Option<u16>, Option<u16>) {
-        match self.leg {
-            Leg::There => (None, Some(self.guest_port)),
-            Leg::Back => (Some(self.guest_port), None),
-        }
+        let port = Some(self.guest_port);
+        self.by_leg((None, port), (port, None))
     }
 
     /// Its state for connection tracking.
     pub(crate) fn state(&self) -> &'static str {
-        match self.leg {
-            Leg::There => "new",
-            Leg::Back => "established",
-        }
+        self.by_leg("new", "established")
     }
 }

@@ -16,8 +16,6 @@ pub struct ForeignRules {
 /// What other firewalls' own configuration says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether ufw is enabled (`ENABLED=yes` in /etc/ufw/ufw.conf).
-    pub has_ufw: bool,
     /// Whether firewalld is told to reject what others forward (`StrictForwardPorts=yes`).
     pub is_firewalld_strict: bool,
 }

@@ -10,8 +10,8 @@ const DEBIAN: &str = include_str!("../../../tests/explain/rules/debian.json");
 const DOCKER: &str = include_str!("../../../tests/explain/rules/docker.save");
 const UFW: &str = include_str!("../../../tests/explain/rules/ufw.save");
 
-fn packet() -> Packet {
-    Packet {
+fn packet() -> ForwardedPacket {
+    ForwardedPacket {
         protocol: Protocol::Tcp,
         leg: Leg::There,
         outside: Some("eth0".to_owned()),
@@ -24,8 +24,8 @@ fn packet() -> Packet {
     }
 }
 
-fn reply() -> Packet {
-    Packet {
+fn reply() -> ForwardedPacket {
+    ForwardedPacket {
         leg: Leg::Back,
         ..packet()
     }
@@ -69,7 +69,7 @@ fn a_packet_is_followed_through_maps_and_sets() {
     // Anybody may be the one who is trusted.
     let stop = doubtful(judge(&rules, &packet()));
     assert_eq!(stop.rule, "chain judge, handle 8: drop, \"no web\"");
-    let from = |last| Packet {
+    let from = |last| ForwardedPacket {
         client: Some([203, 0, 113, last].into()),
         ..packet()
     };
@@ -81,24 +81,24 @@ fn a_packet_is_followed_through_maps_and_sets() {
         "nft insert rule inet blocker way meta l4proto tcp ct status dnat ct original proto-dst \
          8080 accept"
     );
-    let forwarded = Packet {
+    let forwarded = ForwardedPacket {
         host_port: 9090,
         ..from(8)
     };
     assert_eq!(judge(&rules, &forwarded), Judgement::Passes);
-    let elsewhere = Packet {
+    let elsewhere = ForwardedPacket {
         inside: "br-far".to_owned(),
         ..from(8)
     };
     assert_eq!(judge(&rules, &elsewhere), Judgement::Passes);
-    let other_port = Packet {
+    let other_port = ForwardedPacket {
         guest_port: 91,
         ..from(8)
     };
     assert_eq!(judge(&rules, &other_port), Judgement::Passes);
     assert_eq!(judge(&rules, &reply()), Judgement::Passes);
     // How many there have been cannot be seen.
-    let udp = Packet {
+    let udp = ForwardedPacket {
         protocol: Protocol::Udp,
         ..from(8)
     };
@@ -115,10 +115,10 @@ fn a_policy_stops_what_no_rule_has_let_pass() {
     assert_eq!(stop.rule, "the policy of chain forward, drop");
     assert_eq!(
         stop.base,
-        Base::Nftables("inet".to_owned(), "filter".to_owned(), "forward".to_owned())
+        BaseChain::Nftables("inet".to_owned(), "filter".to_owned(), "forward".to_owned())
     );
     assert_eq!(judge(&rules, &reply()), Judgement::Passes);
-    let with = |outside: &str, inside: &str, port, last| Packet {
+    let with = |outside: &str, inside: &str, port, last| ForwardedPacket {
         outside: Some(outside.to_owned()),
         inside: inside.to_owned(),
         guest_port: port,
@@ -140,12 +140,12 @@ fn a_policy_stops_what_no_rule_has_let_pass() {
     );
     // `goto` does not come back, so the policy decides.
     stopped(judge(&rules, &with("eth0", "br-lan", 443, 30)));
-    let v6 = Packet {
+    let v6 = ForwardedPacket {
         guest: "2001:db8::9".parse().expect("an address"),
         ..packet()
     };
     assert_eq!(judge(&rules, &v6), Judgement::Passes);
-    let unknown = Packet {
+    let unknown = ForwardedPacket {
         outside: None,
         ..packet()
     };
@@ -155,7 +155,7 @@ fn a_policy_stops_what_no_rule_has_let_pass() {
 #[test]
 fn docker_stops_by_its_policy_what_nobody_else_accepts() {
     let stop = stopped(judge(&iptables(DOCKER), &packet()));
-    assert_eq!((stop.by, stop.verdict), (Owner::Docker, "drop"));
+    assert_eq!((stop.by, stop.verdict), (RuleOwner::Docker, "drop"));
     assert_eq!(
         command(&stop),
         "iptables -I DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 -j ACCEPT"
@@ -171,13 +171,13 @@ fn docker_stops_by_its_policy_what_nobody_else_accepts() {
     );
     assert_eq!(judge(&iptables(&mended), &packet()), Judgement::Passes);
     assert_eq!(judge(&iptables(&mended), &reply()), Judgement::Passes);
-    let other = Packet {
+    let other = ForwardedPacket {
         host_port: 8081,
         ..packet()
     };
     stopped(judge(&iptables(&mended), &other));
     // To a container of docker's own it passes.
-    let container = Packet {
+    let container = ForwardedPacket {
         inside: "docker0".to_owned(),
         guest: [172, 17, 0, 2].into(),
         ..packet()
@@ -188,7 +188,7 @@ fn docker_stops_by_its_policy_what_nobody_else_accepts() {
 #[test]
 fn ufw_is_told_in_its_own_words() {
     let stop = stopped(judge(&iptables(UFW), &packet()));
-    assert_eq!(stop.by, Owner::Ufw);
+    assert_eq!(stop.by, RuleOwner::Ufw);
     assert_eq!(
         command(&stop),
         "ufw route allow proto tcp to 192.168.50.10 port 80"

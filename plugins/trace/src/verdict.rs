@@ -17,18 +17,18 @@ pub enum Judgement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
     /// Whose rules they are.
-    pub by: Owner,
+    pub by: RuleOwner,
     /// `drop` or `reject`.
     pub verdict: &'static str,
     /// The rule, or that it is the policy of a chain.
     pub rule: String,
     /// The base chain that was asked.
-    pub base: Base,
+    pub base: BaseChain,
 }
 
 /// Whose rules they are, by the names of chains and tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub enum RuleOwner {
     /// docker's.
     Docker,
     /// ufw's.
@@ -45,7 +45,7 @@ pub enum Owner {
 
 /// A chain that the kernel asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Base {
+pub enum BaseChain {
     /// Of nftables: family, table and chain.
     Nftables(String, String, String),
     /// FORWARD of iptables.

@@ -10,7 +10,7 @@ pub(crate) enum Certainty {
 }
 
 /// How a chain ends early.
-pub(crate) enum End {
+pub(crate) enum ChainEnd {
     Accept,
     Stop(Stop),
     Return,
@@ -26,8 +26,26 @@ pub(crate) struct Doubts {
 }
 
 impl Doubts {
-    /// The judgement when the walk has ended: stopped, or not.
-    pub(crate) fn judgement(self, stopped: Option<Stop>) -> Judgement {
+    /// Ends a chain for a packet that surely comes to a rule; one that only may come there goes on, which is noted.
+    pub(crate) fn meet(&mut self, end: ChainEnd, certainty: Certainty) -> Option<ChainEnd> {
+        match (end, certainty) {
+            (end, Certainty::Sure) => return Some(end),
+            (ChainEnd::Accept | ChainEnd::Return, Certainty::Maybe) => self.may_have_passed = true,
+            (ChainEnd::Stop(_), Certainty::Maybe) if self.may_have_passed => {}
+            (ChainEnd::Stop(stop), Certainty::Maybe) => {
+                self.stop.get_or_insert(stop);
+            }
+        }
+        None
+    }
+
+    /// The judgement when the walk has come to an end, or else to the policy of the base chain.
+    pub(crate) fn judgement(self, end: Option<ChainEnd>, policy: Option<Stop>) -> Judgement {
+        let stopped = match end {
+            Some(ChainEnd::Accept) => None,
+            Some(ChainEnd::Stop(stop)) => Some(stop),
+            Some(ChainEnd::Return) | None => policy,
+        };
         match (stopped, self.stop, self.may_have_passed) {
             (Some(stop), _, false) => Judgement::Stopped(stop),
             (Some(stop), _, true) => Judgement::Doubtful(stop),
@@ -35,6 +53,19 @@ impl Doubts {
             (None, None, _) => Judgement::Passes,
         }
     }
+}
+
+/// Whether all fit; nothing when that depends on one of which it cannot be told.
+pub(crate) fn all(fits: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut all = Some(true);
+    for fit in fits {
+        match fit {
+            Some(true) => {}
+            Some(false) => return fit,
+            None => all = None,
+        }
+    }
+    all
 }
 
 /// Whether an interface has a name, of which the end may be left open (`vnet*`, `vnet+`).

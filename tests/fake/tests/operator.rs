@@ -3,7 +3,7 @@
 use portero_engine::{ApplyError, Engine};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
-use portero_inventory::{read_policy_file, ActiveNetwork, Checked, OwnFile, Snapshot, Subject};
+use portero_inventory::{read_policy_file, ActiveNetwork, Checked, Snapshot};
 use portero_libvirt::{Event, NetworkOperation, ObjectName};
 use portero_model::{Counter, Family};
 use portero_system::{Log, LogSink, Paths, RouteLookup};
@@ -81,21 +81,19 @@ impl World {
         path
     }
 
-    fn check(&mut self, subject: Subject<'_>) -> Result<Checked, String> {
-        let checked = self.engine(|engine| snapshot(engine).check_policy(subject));
+    fn check(&mut self, network: &ObjectName) -> Result<Checked, String> {
+        let checked = self.engine(|engine| snapshot(engine).check_policy(network));
         let root = self.root.path().display().to_string();
         checked.map_err(|error| error.to_string().replace(&root, ""))
     }
 
-    fn check_file(&mut self, path: &Path) -> Result<Checked, String> {
-        let root = self.root.path().display().to_string();
+    fn check_file(&mut self, path: &Path, network: Option<&ObjectName>) -> Result<Checked, String> {
         let read = read_policy_file(path);
-        let read = read.map_err(|error| error.to_string().replace(&root, ""))?;
-        self.check(Subject::File {
-            path,
-            root: &read,
-            network: None,
-        })
+        let checked = read.and_then(|read| {
+            self.engine(|engine| snapshot(engine).check_file(path, &read, network))
+        });
+        let root = self.root.path().display().to_string();
+        checked.map_err(|error| error.to_string().replace(&root, ""))
     }
 }
 
@@ -125,7 +123,7 @@ fn networks_are_told_with_what_they_were_given() {
         let warning = "rule in line 3: network 'gone' is not active, so nobody is of it";
         assert_eq!(written.compiled.warnings, [warning]);
         let file = world.paths().config.join("networks/web.xml");
-        assert_eq!(web.file, OwnFile::Missing(file));
+        assert_eq!((&web.file, web.has_file), (&file, false));
         // What is written now is not what was given.
         world.write(
             "networks/free.xml",
@@ -193,11 +191,8 @@ fn a_policy_is_checked_without_being_given() {
     world.start(&network("web", 1, ""));
     let before = world.machine.clone();
     let web = name("web");
-    assert!(matches!(
-        world.check(Subject::Network(&web)),
-        Ok(Checked::NoPolicy)
-    ));
-    let gone = world.check(Subject::Network(&name("gone")));
+    assert!(matches!(world.check(&web), Ok(Checked::NoPolicy)));
+    let gone = world.check(&name("gone"));
     assert_eq!(gone.unwrap_err(), "network 'gone' is not active");
     let policy = |rules: &str| {
         format!("<network xmlns='urn:portero:1'>\n<policy>\n{rules}</policy></network>")
@@ -206,19 +201,14 @@ fn a_policy_is_checked_without_being_given() {
         "other.xml",
         &policy("<rule action='accept' direction='in'/>\n"),
     );
-    let Ok(Checked::Written(written)) = world.check_file(&file) else {
+    let Ok(Checked::Written(written)) = world.check_file(&file, None) else {
         panic!("not checked");
     };
     assert_eq!(written.rules.len(), 1);
-    let of_web = Subject::File {
-        path: &file,
-        root: &read_policy_file(&file).expect("XML"),
-        network: Some(&web),
-    };
     let Ok(Checked::Policy {
         network: of,
         policy: checked,
-    }) = world.check(of_web)
+    }) = world.check_file(&file, Some(&web))
     else {
         panic!("not checked");
     };
@@ -231,17 +221,17 @@ fn a_policy_is_checked_without_being_given() {
     );
     let expected = "/etc/portero/networks/web.xml, line 3: <rule>: action: 'allow' is not known, \
                     expected accept, drop, reject";
-    assert_eq!(world.check_file(&file).unwrap_err(), expected);
-    assert_eq!(world.check(Subject::Network(&web)).unwrap_err(), expected);
+    assert_eq!(world.check_file(&file, None).unwrap_err(), expected);
+    assert_eq!(world.check(&web).unwrap_err(), expected);
     world.write("networks/web.xml", &policy("<default in='reject'/>"));
-    let checked = world.check_file(&file);
+    let checked = world.check_file(&file, None);
     assert!(matches!(checked, Ok(Checked::Policy { .. })));
     // A definition has neither UUID nor bridge yet, and may name itself.
     let definition = "<network><name>new</name><metadata><p:network xmlns:p='urn:portero:1'>\
         <p:policy><p:rule action='accept' direction='in'><p:peer network='new'/></p:rule></p:policy>\
         </p:network></metadata><forward mode='nat'/><ip address='10.9.0.1' prefix='24'/></network>";
     let file = world.write("new.xml", definition);
-    let Ok(Checked::Policy { network, policy }) = world.check_file(&file) else {
+    let Ok(Checked::Policy { network, policy }) = world.check_file(&file, None) else {
         panic!("not checked");
     };
     assert_eq!(network.name.as_str(), "new");
@@ -250,7 +240,10 @@ fn a_policy_is_checked_without_being_given() {
         "groups/us.xml",
         "<group xmlns='urn:portero:1'><peer host='yes'/></group>",
     );
-    assert!(matches!(world.check_file(&file), Ok(Checked::Group(_))));
+    assert!(matches!(
+        world.check_file(&file, None),
+        Ok(Checked::Group(_))
+    ));
     let wrong = [
         (
             "<group xmlns='urn:portero:1'><peer/></group>",
@@ -271,7 +264,7 @@ fn a_policy_is_checked_without_being_given() {
     ];
     for (text, expected) in wrong {
         let file = world.write("wrong.xml", text);
-        let error = world.check_file(&file).unwrap_err();
+        let error = world.check_file(&file, None).unwrap_err();
         assert!(error.starts_with("/etc/portero/wrong.xml"), "{error}");
         assert!(error.contains(expected), "{error}");
     }

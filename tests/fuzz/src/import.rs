@@ -27,7 +27,7 @@ pub fn import(input: &[u8]) -> Reached {
         for warning in &domain.warnings {
             one_line(warning);
         }
-        match Metadata::of(domain) {
+        match Metadata::new(domain) {
             Ok(metadata) => {
                 is_read_again(&metadata, domain.forwards.len());
                 all.push(metadata);
@@ -68,7 +68,7 @@ fn is_read_again(metadata: &Metadata<'_>, ranges: usize) {
     let mappings: usize = shown.iter().map(|forward| forward.mappings.len()).sum();
     assert_eq!(mappings, ranges, "{printed}");
     let words = shlex::split(command).expect("words for a shell");
-    let domain = metadata.domain().as_str();
+    let domain = metadata.domain.name.as_str();
     let expected = [
         "virsh", "metadata", "--domain", domain, "--uri", NAMESPACE, "--key", "portero",
         "--config", "--set", &bare,

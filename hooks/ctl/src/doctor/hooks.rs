@@ -2,8 +2,9 @@
 //! run.
 
 use super::value::{Facts, Finding};
-use portero_inventory::{Daemon, HookLink};
-use portero_inventory::{DesiredForwards, HostFacts, MissingHook, ObjectState};
+use portero_inventory::{
+    Daemon, DesiredForwards, HookLink, HostFacts, MissingHook, Object, ObjectState,
+};
 use portero_libvirt::Nic;
 use portero_trace::word;
 
@@ -46,21 +47,18 @@ fn missing_one(hook: &MissingHook) -> Finding {
             mend: format!("chmod 0755 {} && {RESTART}", word(&file)),
         };
     }
-    let link = hook.folder.join("50-portero").display().to_string();
+    let link = word(&hook.folder.join("50-portero").display().to_string());
+    let in_word = word(&folder);
     Finding {
         finding: format!("{program} is not in {folder}: libvirt does not run it"),
-        mend: format!(
-            "mkdir -p {} && ln -sfn /usr/bin/{program} {} && {RESTART}",
-            word(&folder),
-            word(&link)
-        ),
+        mend: format!("mkdir -p {in_word} && ln -sfn /usr/bin/{program} {link} && {RESTART}"),
     }
 }
 
 /// Running domains on virtual networks of whose interfaces no hook has told.
 fn untold(desired: &[DesiredForwards]) -> Vec<String> {
     let untold = desired.iter().filter(|forwards| {
-        let portero_inventory::Object::Domain(domain) = &forwards.object else {
+        let Object::Domain(domain) = &forwards.object else {
             return false;
         };
         let is_on_network = |nic: &Nic| nic.network.is_some();
@@ -76,16 +74,16 @@ fn untold(desired: &[DesiredForwards]) -> Vec<String> {
 fn stale(daemons: &[Daemon], links: &[HookLink], untold: &[String]) -> Vec<Finding> {
     let stale = daemons.iter().filter_map(|daemon| {
         let link = links.iter().find(|link| {
-            let is_new = link
-                .folder_since
-                .is_some_and(|since| since > daemon.started);
+            let since = link.folder_since;
+            let is_new = since.is_some_and(|since| since > daemon.started);
             link.daemons.contains(&daemon.name.as_str())
                 && link.since > daemon.started
                 && (is_new || !untold.is_empty())
         })?;
-        let witness = untold.first().map_or(String::new(), |one| {
-            format!(", and has told nothing of {one}")
-        });
+        let witness = untold
+            .first()
+            .map(|one| format!(", and has told nothing of {one}"));
+        let witness = witness.unwrap_or_default();
         Some(Finding {
             finding: format!(
                 "{} runs since before {} was put into {}{witness}: libvirt looks for hooks when it \

@@ -1,6 +1,8 @@
 //! Checks of the host itself.
 
+use super::leaks::quoted;
 use super::value::{Facts, Finding};
+use crate::explain::forwarding_sysctl;
 use portero_libvirt::ForwardMode;
 use portero_model::Family;
 
@@ -8,31 +10,24 @@ use portero_model::Family;
 pub(super) fn forwarding(facts: &Facts) -> Vec<Finding> {
     let families = Family::ALL.into_iter();
     let families = families.filter(|family| !facts.host.passes_on.contains(family));
-    families
-        .filter_map(|family| {
-            let networks = facts.networks.iter().map(|one| &one.network);
-            let names: Vec<String> = networks
-                .filter(|network| {
-                    let mode = network.mode;
-                    let is_routed = mode.is_routed_by_host() && mode != ForwardMode::Isolated;
-                    let mut subnets = network.subnets.iter();
-                    is_routed && subnets.any(|subnet| Family::from(subnet.address) == family)
-                })
-                .map(|network| format!("'{}'", network.name.as_str().escape_debug()))
-                .collect();
-            let sysctl = match family {
-                Family::Ipv4 => "net.ipv4.ip_forward",
-                Family::Ipv6 => "net.ipv6.conf.all.forwarding",
-            };
-            (!names.is_empty()).then(|| Finding {
-                finding: format!(
-                    "{sysctl} is 0: {family} packets of guests are not passed on, of network {}",
-                    names.join(", ")
-                ),
-                mend: format!("sysctl -w {sysctl}=1"),
-            })
+    let findings = families.filter_map(|family| {
+        let networks = facts.networks.iter().filter(|one| {
+            let mode = one.network.mode;
+            let is_routed = mode.is_routed_by_host() && mode != ForwardMode::Isolated;
+            let mut subnets = one.network.subnets.iter();
+            is_routed && subnets.any(|subnet| Family::from(subnet.address) == family)
+        });
+        let names: Vec<String> = networks.map(quoted).collect();
+        let sysctl = forwarding_sysctl(family);
+        (!names.is_empty()).then(|| Finding {
+            finding: format!(
+                "{sysctl} is 0: {family} packets of guests are not passed on, of network {}",
+                names.join(", ")
+            ),
+            mend: format!("sysctl -w {sysctl}=1"),
         })
-        .collect()
+    });
+    findings.collect()
 }
 
 /// With `br_netfilter`, rules that are about routing also meet what never leaves a bridge.
@@ -41,22 +36,20 @@ pub(super) fn bridge_netfilter(facts: &Facts) -> Vec<Finding> {
     if !networks.any(|one| one.network.bridge.is_some()) {
         return Vec::new();
     }
-    let families = facts.host.judges_bridged.iter();
-    families
-        .map(|family| {
-            let sysctl = match family {
-                Family::Ipv4 => "net.bridge.bridge-nf-call-iptables",
-                Family::Ipv6 => "net.bridge.bridge-nf-call-ip6tables",
-            };
-            Finding {
-                finding: format!(
-                    "{sysctl} is 1: the firewall judges {family} packets between guests on one \
-                     bridge, and a guest does not reach itself by the host's address"
-                ),
-                mend: format!("sysctl -w {sysctl}=0"),
-            }
-        })
-        .collect()
+    let findings = facts.host.judges_bridged.iter().map(|family| {
+        let sysctl = match family {
+            Family::Ipv4 => "net.bridge.bridge-nf-call-iptables",
+            Family::Ipv6 => "net.bridge.bridge-nf-call-ip6tables",
+        };
+        Finding {
+            finding: format!(
+                "{sysctl} is 1: the firewall judges {family} packets between guests on one bridge, and a \
+                 guest does not reach itself by the host's address"
+            ),
+            mend: format!("sysctl -w {sysctl}=0"),
+        }
+    });
+    findings.collect()
 }
 
 #[cfg(test)]

@@ -10,33 +10,25 @@ use portero_routed_policy::{explain, At, End, Packet, PacketPath, Protocol, Rout
 /// Guests of isolated networks send to routed ones: libvirt accepts what comes to these before it
 /// rejects what comes from those. No answer comes back, but a datagram needs none.
 pub(super) fn isolated_to_routed(facts: &Facts) -> Vec<Finding> {
-    let networks: Vec<Network> = facts
-        .networks
-        .iter()
-        .map(|one| one.network.clone())
-        .collect();
+    let networks = ActiveNetwork::networks(&facts.networks);
     let without_policy = || facts.networks.iter().filter(|one| one.policy().is_none());
     let isolated = || without_policy().filter(|one| one.network.mode == ForwardMode::Isolated);
-    without_policy()
-        .filter_map(|to| {
-            let reaching: Vec<String> = isolated()
-                .filter(|from| reaches(&from.network, &to.network, &networks))
-                .map(quoted)
-                .collect();
-            (!reaching.is_empty()).then(|| Finding {
-                finding: format!(
-                    "packets of guests of isolated network {} reach guests of network {}, which has \
-                     no policy",
-                    reaching.join(", "),
-                    quoted(to)
-                ),
-                mend: plain_policy(to),
-            })
+    let findings = without_policy().filter_map(|to| {
+        let reaching = isolated().filter(|from| reaches(&from.network, &to.network, &networks));
+        let reaching: Vec<String> = reaching.map(quoted).collect();
+        (!reaching.is_empty()).then(|| Finding {
+            finding: format!(
+                "packets of guests of isolated network {} reach guests of network {}, which has no policy",
+                reaching.join(", "),
+                quoted(to)
+            ),
+            mend: plain_policy(to),
         })
-        .collect()
+    });
+    findings.collect()
 }
 
-fn quoted(one: &ActiveNetwork) -> String {
+pub(super) fn quoted(one: &ActiveNetwork) -> String {
     format!("'{}'", one.network.name.as_str().escape_debug())
 }
 

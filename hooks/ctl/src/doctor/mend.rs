@@ -1,6 +1,6 @@
 //! Commands that mend what was found, as a shell takes them.
 
-use portero_inventory::{ActiveNetwork, OwnFile};
+use portero_inventory::ActiveNetwork;
 use portero_trace::word;
 use portero_xml::NAMESPACE;
 
@@ -13,17 +13,10 @@ pub(super) fn plain_policy(network: &ActiveNetwork) -> String {
     if let Ok(Some(_)) = &network.written {
         return SYNC.to_owned();
     }
-    match &network.file {
-        OwnFile::Missing(path) => format!(
-            "echo {} > {} && {SYNC}",
-            word(&format!(
-                "<network xmlns=\"{NAMESPACE}\"><policy/></network>"
-            )),
-            word(&path.display().to_string())
-        ),
-        OwnFile::There(path) => format!(
-            "write <portero:policy/> into {}, then {SYNC}",
-            path.display()
-        ),
+    let file = network.file.display().to_string();
+    if network.has_file {
+        return format!("write <portero:policy/> into {file}, then {SYNC}");
     }
+    let policy = format!("<network xmlns=\"{NAMESPACE}\"><policy/></network>");
+    format!("echo {} > {} && {SYNC}", word(&policy), word(&file))
 }

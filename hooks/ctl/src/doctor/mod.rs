@@ -13,81 +13,42 @@ pub(crate) use hooks::troubles;
 pub(crate) use others::misplaced;
 pub(crate) use value::Finding;
 
-use crate::exit::DONE;
+use crate::exit::{DONE, FOUND};
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use serde::Serialize;
 use value::Facts;
 
-/// Something was found.
-const FOUND: u8 = 2;
-
 /// A check: its name, and what it finds.
-struct Check {
-    name: &'static str,
-    find: fn(&Facts) -> Vec<Finding>,
-}
+type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
 const CHECKS: [Check; 11] = [
-    Check {
-        name: "hooks",
-        find: hooks::hooks,
-    },
-    Check {
-        name: "daemons",
-        find: hooks::daemons,
-    },
-    Check {
-        name: "apparmor",
-        find: others::apparmor,
-    },
-    Check {
-        name: "backend",
-        find: others::backend,
-    },
-    Check {
-        name: "forwarding",
-        find: host::forwarding,
-    },
-    Check {
-        name: "bridge-netfilter",
-        find: host::bridge_netfilter,
-    },
-    Check {
-        name: "configuration",
-        find: rules::configuration,
-    },
-    Check {
-        name: "firewall",
-        find: rules::firewall,
-    },
-    Check {
-        name: "firewalls",
-        find: others::firewalls,
-    },
-    Check {
-        name: "isolated-to-routed",
-        find: leaks::isolated_to_routed,
-    },
-    Check {
-        name: "ipv6-into-nat",
-        find: leaks::ipv6_into_nat,
-    },
+    ("hooks", hooks::hooks),
+    ("daemons", hooks::daemons),
+    ("apparmor", others::apparmor),
+    ("backend", others::backend),
+    ("forwarding", host::forwarding),
+    ("bridge-netfilter", host::bridge_netfilter),
+    ("configuration", rules::configuration),
+    ("firewall", rules::firewall),
+    ("firewalls", others::firewalls),
+    ("isolated-to-routed", leaks::isolated_to_routed),
+    ("ipv6-into-nat", leaks::ipv6_into_nat),
 ];
 
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report {
     /// The names of all checks.
-    checked: Vec<&'static str>,
+    checked: [&'static str; CHECKS.len()],
     /// What they have found.
-    findings: Vec<Found>,
+    findings: Vec<NamedFinding>,
 }
 
 /// A finding and the check that it is of.
 #[derive(Serialize)]
-struct Found {
+struct NamedFinding {
     check: &'static str,
     #[serde(flatten)]
     what: Finding,
@@ -96,28 +57,21 @@ struct Found {
 /// Checks everything; gives what to print and the exit status.
 pub(crate) fn run(json: bool, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
     let facts = Facts::gather(engine)?;
-    let findings = CHECKS.iter().flat_map(|check| {
-        let found = (check.find)(&facts).into_iter();
-        found.map(|what| Found {
-            check: check.name,
-            what,
-        })
+    let findings = CHECKS.into_iter().flat_map(|(check, find)| {
+        let found = find(&facts).into_iter();
+        found.map(|what| NamedFinding { check, what })
     });
     let report = Report {
         findings: findings.collect(),
-        checked: CHECKS.iter().map(|check| check.name).collect(),
+        checked: CHECKS.map(|(check, _)| check),
     };
-    let code = if report.findings.is_empty() {
-        DONE
-    } else {
-        FOUND
-    };
+    let is_well = report.findings.is_empty();
     let text = if json {
         to_json(&report)
     } else {
         text(&report)
     };
-    Ok((text, code))
+    Ok((text, if is_well { DONE } else { FOUND }))
 }
 
 fn text(report: &Report) -> String {
@@ -135,7 +89,7 @@ fn text(report: &Report) -> String {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 pub(super) mod tests {
     use super::*;
-    use portero_inventory::{ActiveNetwork, OwnFile};
+    use portero_inventory::ActiveNetwork;
     use portero_libvirt::Network;
     use portero_model::{Owner, Policy, Ruleset};
     use portero_xml::Element;
@@ -161,7 +115,8 @@ pub(super) mod tests {
             given: None,
             is_in_firewall: true,
             written: Ok(None),
-            file: OwnFile::Missing(format!("/etc/portero/networks/{name}.xml").into()),
+            file: format!("/etc/portero/networks/{name}.xml").into(),
+            has_file: false,
         }
     }
 
@@ -190,14 +145,14 @@ pub(super) mod tests {
     #[test]
     fn a_host_without_networks_and_with_all_hooks_is_well() {
         let facts = facts(Vec::new());
-        for check in CHECKS {
-            assert_eq!((check.find)(&facts), [], "{}", check.name);
+        for (check, find) in CHECKS {
+            assert_eq!(find(&facts), [], "{check}");
         }
     }
 
     #[test]
     fn checks_are_told_apart_by_name() {
-        let mut names: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+        let mut names: Vec<&str> = CHECKS.map(|(check, _)| check).to_vec();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), CHECKS.len());

@@ -3,11 +3,12 @@
 use super::hooks::RESTART;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
-use crate::explain::by;
-use portero_inventory::Denial;
+use crate::explain::name_stop;
+use portero_inventory::{Backends, Denial};
 use portero_model::Dnat;
-use portero_trace::word;
-use portero_trace::{Judgement, Leg, Packet, Scope};
+use portero_trace::{
+    judge, mend, word, ForwardedPacket, Judgement, Leg, RuleOwner, Scope, LENIENT,
+};
 use std::net::IpAddr;
 
 /// Most forwards that are followed through everybody's rules: each meets the same chains.
@@ -15,8 +16,8 @@ const FORWARDS: usize = 32;
 
 /// Where libvirt's rules are, where it is told to have them, and where portero is told to have its.
 pub(super) fn backend(facts: &Facts) -> Vec<Finding> {
-    let backends = &facts.backends;
-    let mut findings: Vec<Finding> = misplaced(facts.backends).into_iter().collect();
+    let backends = facts.backends;
+    let mut findings: Vec<Finding> = misplaced(backends).into_iter().collect();
     if let (Some(told), Some(libvirt)) = (backends.told, backends.libvirt) {
         if told != libvirt {
             findings.push(Finding {
@@ -32,7 +33,7 @@ pub(super) fn backend(facts: &Facts) -> Vec<Finding> {
 }
 
 /// portero's rules where libvirt's are not: what libvirt rejects can be accepted nowhere else.
-pub(crate) fn misplaced(backends: portero_inventory::Backends) -> Option<Finding> {
+pub(crate) fn misplaced(backends: Backends) -> Option<Finding> {
     let (configured, libvirt) = (backends.configured?, backends.libvirt?);
     (configured != libvirt).then(|| Finding {
         finding: format!(
@@ -54,7 +55,7 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
                 "StrictForwardPorts of /etc/firewalld/firewalld.conf is yes: firewalld rejects \
                       what others forward"
                     .to_owned(),
-            mend: portero_trace::LENIENT.to_owned(),
+            mend: LENIENT.to_owned(),
         });
     }
     let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
@@ -63,16 +64,15 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
     for packet in packets {
         for outside in &facts.outer {
             for leg in [Leg::There, Leg::Back] {
-                let packet = Packet {
+                let packet = ForwardedPacket {
                     leg,
                     outside: Some(outside.clone()),
                     ..packet.clone()
                 };
-                let Judgement::Stopped(stop) = portero_trace::judge(&facts.rules, &packet) else {
+                let Judgement::Stopped(stop) = judge(&facts.rules, &packet) else {
                     continue;
                 };
-                if facts.settings.is_firewalld_strict && stop.by == portero_trace::Owner::Firewalld
-                {
+                if facts.settings.is_firewalld_strict && stop.by == RuleOwner::Firewalld {
                     continue;
                 }
                 let finding = format!(
@@ -80,9 +80,9 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
                     packet.protocol,
                     packet.host_port,
                     stop.verdict,
-                    by(&stop)
+                    name_stop(&stop)
                 );
-                let mend = portero_trace::mend(&stop, &packet, &facts.settings, Scope::Forwards);
+                let mend = mend(&stop, &packet, &facts.settings, Scope::Forwards);
                 if findings.iter().all(|known| known.mend != mend) {
                     findings.push(Finding { finding, mend });
                 }
@@ -92,8 +92,8 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn packet(dnat: &Dnat, facts: &Facts) -> Option<Packet> {
-    Some(Packet {
+fn packet(dnat: &Dnat, facts: &Facts) -> Option<ForwardedPacket> {
+    Some(ForwardedPacket {
         protocol: dnat.protocol,
         leg: Leg::There,
         outside: None,
@@ -107,25 +107,16 @@ fn packet(dnat: &Dnat, facts: &Facts) -> Option<Packet> {
 }
 
 fn bridge(guest: IpAddr, facts: &Facts) -> Option<String> {
-    let mut networks = facts.networks.iter().map(|one| &one.network);
-    let network = networks.find(|network| {
-        let mut nets = network
-            .subnets
-            .iter()
-            .filter_map(|subnet| ipnet::IpNet::new(subnet.address, subnet.prefix).ok());
-        nets.any(|net| net.contains(&guest))
-    })?;
-    network.bridge.as_ref().map(ToString::to_string)
+    let mut networks = facts.networks.iter();
+    let active = networks.find(|one| one.subnet_of(guest).is_some())?;
+    active.network.bridge.as_ref().map(ToString::to_string)
 }
 
 /// What AppArmor has denied libvirt of portero, since its profile was changed last.
 pub(super) fn apparmor(facts: &Facts) -> Vec<Finding> {
     let denials = facts.denials.iter().filter(|denial| {
-        let later = |time, since| time > since;
-        match (denial.time, facts.profile_since) {
-            (Some(time), Some(since)) => later(time, since),
-            _ => true,
-        }
+        let times = denial.time.zip(facts.profile_since);
+        times.is_none_or(|(time, since)| time > since)
     });
     denials
         .map(|denial| Finding {
@@ -157,7 +148,6 @@ mod tests {
     use super::*;
     use crate::doctor::tests::facts;
     use portero_firewall::Firewall;
-    use portero_inventory::Backends;
     use std::time::{Duration, SystemTime};
 
     #[test]

@@ -1,42 +1,34 @@
 //! Checks of what portero wrote into the firewall.
 
+use super::leaks::quoted;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use portero_trace::word;
 
 /// Policies that are written wrong, so that others hold or none.
 pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {
-    let networks = facts.networks.iter();
-    networks
-        .filter_map(|one| {
-            let error = one.written.as_ref().err()?;
-            let name = one.network.name.as_str();
-            Some(Finding {
-                finding: format!(
-                    "the policy of network '{}' is not in force as written: {error}",
-                    name.escape_debug()
-                ),
-                mend: format!(
-                    "correct it until this is content: portero policy check {}; then {SYNC}",
-                    word(name)
-                ),
-            })
+    let findings = facts.networks.iter().filter_map(|one| {
+        let error = one.written.as_ref().err()?;
+        let (quoted, name) = (quoted(one), word(one.network.name.as_str()));
+        Some(Finding {
+            finding: format!("the policy of network {quoted} is not in force as written: {error}"),
+            mend: format!(
+                "correct it until this is content: portero policy check {name}; then {SYNC}"
+            ),
         })
-        .collect()
+    });
+    findings.collect()
 }
 
 /// Rules that are gone.
 pub(super) fn firewall(facts: &Facts) -> Vec<Finding> {
     let owners = facts.owners.iter().filter(|owner| !owner.is_in_firewall);
-    owners
-        .map(|owner| Finding {
-            finding: format!(
-                "not all rules of {} are in the firewall",
-                owner.record.ruleset.owner
-            ),
-            mend: SYNC.to_owned(),
-        })
-        .collect()
+    let owners = owners.map(|owner| &owner.record.ruleset.owner);
+    let findings = owners.map(|owner| Finding {
+        finding: format!("not all rules of {owner} are in the firewall"),
+        mend: SYNC.to_owned(),
+    });
+    findings.collect()
 }
 
 #[cfg(test)]

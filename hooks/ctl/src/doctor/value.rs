@@ -2,9 +2,9 @@
 
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    ActiveNetwork, Backends, DesiredForwards, HostFacts, OwnerStatus, Snapshot,
+    ActiveNetwork, Backends, Daemon, Denial, DesiredForwards, HookLink, HostFacts, OwnerStatus,
+    Snapshot,
 };
-use portero_inventory::{Daemon, Denial, HookLink};
 use portero_system::{Deadline, Linux, Paths};
 use portero_trace::{ForeignRules, Settings};
 use serde::Serialize;

@@ -1,24 +1,18 @@
 //! Finds who wants a port and where it leads, among what everybody wants and was given.
 
-use super::value::{Asked, Refusal, Wanted, Written};
-use ipnet::IpNet;
+use super::value::{Asked, RefusalReason, Wanted, Written};
+use crate::forward::Spec;
 use portero_inventory::{DesiredForwards, Guest, ObjectState, OwnerStatus};
-use portero_model::{Arrives, Claim, Family, Origin, Owner, OwnerKind, ToHost};
+use portero_model::{Arrives, Claim, Dnat, Family, Origin, Owner, OwnerKind, ToHost};
 use portero_port_forward::Forward;
-use std::net::IpAddr;
 
 /// Where rules send a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DnatMatch {
-    /// The host's address in the rule.
-    pub(super) address: Option<IpAddr>,
-    /// The host's interface in the rule.
-    pub(super) dev: Option<String>,
-    /// Whom the rule is for.
-    pub(super) source: Option<IpNet>,
-    /// The guest.
-    pub(super) guest: IpAddr,
-    /// Its port.
+pub(super) struct DnatMatch<'a> {
+    /// Who was given the rule.
+    pub(super) owner: &'a Owner,
+    /// The rule.
+    pub(super) dnat: &'a Dnat,
+    /// The guest's port.
     pub(super) port: u16,
     /// Whether all rules of the owner are in the firewall.
     pub(super) is_in_firewall: bool,
@@ -76,39 +70,36 @@ pub(super) fn who_wants<'a>(
 }
 
 /// Where the port leads, if anybody was given it.
-pub(super) fn dnat_match(asked: &Asked, owners: &[OwnerStatus]) -> Option<(DnatMatch, Owner)> {
+pub(super) fn find_dnat<'a>(asked: &Asked, owners: &'a [OwnerStatus]) -> Option<DnatMatch<'a>> {
     let packet = packet(asked);
-    owners.iter().find_map(|owner| {
-        let ruleset = &owner.record.ruleset;
-        let matched = ruleset.dnats().find_map(|dnat| {
+    owners.iter().find_map(|status| {
+        let ruleset = &status.record.ruleset;
+        ruleset.dnats().find_map(|dnat| {
             Some(DnatMatch {
+                owner: &ruleset.owner,
+                dnat,
                 port: dnat.takes(&packet)?,
-                address: dnat.address,
-                dev: dnat.dev.clone(),
-                source: dnat.source,
-                guest: dnat.guest,
-                is_in_firewall: owner.is_in_firewall,
+                is_in_firewall: status.is_in_firewall,
             })
-        })?;
-        Some((matched, ruleset.owner.clone()))
+        })
     })
 }
 
 /// What has come of forwards that have no rules; `refusal` is why the hooks would refuse it.
-pub(super) fn wanted(
+pub(super) fn find_outcome(
     asked: &Asked,
     forwards: &DesiredForwards,
     owners: &[OwnerStatus],
     guests: &[Guest],
     networks: &[&str],
-    refusal: Option<Refusal>,
+    refusal: Option<RefusalReason>,
 ) -> Wanted {
     let owner = forwards.owner.clone();
     let now = forwards.written.as_deref().unwrap_or_default();
     let about: Vec<&Forward> = now.iter().filter(|one| is_about(one, asked)).collect();
     if about.is_empty() {
         let mut later = forwards.from_next_start.iter();
-        let spec = later.find(|one| is_about(one, asked)).map(spec);
+        let spec = later.find(|one| is_about(one, asked)).map(write_spec);
         return match (forwards.state, spec) {
             (ObjectState::Off, _) => Wanted::Off { owner, refusal },
             (_, spec) => Wanted::Later {
@@ -120,27 +111,21 @@ pub(super) fn wanted(
     if forwards.state == ObjectState::Off {
         return Wanted::Off { owner, refusal };
     }
-    if let (false, Some(source)) = (
-        about.iter().any(|one| takes_client(one, asked)),
-        about.iter().find_map(|one| one.source),
-    ) {
-        return Wanted::ForOthers {
-            owner,
-            whom: format!("clients in {source}"),
-        };
+    let takes_client = about.iter().any(|one| takes_client(one, asked));
+    let source = about.iter().find_map(|one| one.source);
+    if let (false, Some(source)) = (takes_client, source) {
+        let whom = format!("clients in {source}");
+        return Wanted::ForOthers { owner, whom };
     }
-    let status = owners.iter().find(|status| {
-        let known = &status.record.ruleset.owner;
-        (known.kind, known.uuid) == (forwards.owner.kind, forwards.owner.uuid)
+    let mut statuses = owners.iter().map(|status| &status.record);
+    let record = statuses.find(|record| {
+        let known = &record.ruleset.owner;
+        (known.kind, known.uuid) == (owner.kind, owner.uuid)
     });
-    let waiting = status.and_then(|status| {
-        let mut pending = status.record.pending.iter();
-        pending.find(|waiting| waiting.claims.iter().any(|claim| is_claimed(claim, asked)))
-    });
-    if let Some(waiting) = waiting {
-        let guest = guests
-            .iter()
-            .find(|guest| guest.uuid == forwards.owner.uuid);
+    let mut pending = record.iter().flat_map(|record| &record.pending);
+    let waits = |claim: &Claim| is_claimed(claim, asked);
+    if let Some(waiting) = pending.find(|waiting| waiting.claims.iter().any(waits)) {
+        let guest = guests.iter().find(|guest| guest.uuid == owner.uuid);
         let nics = guest.map_or(&[][..], |guest| &guest.nics);
         let names = nics.iter().filter_map(|nic| nic.network.as_deref());
         let mut inactive = names.filter(|name| !networks.contains(name));
@@ -151,13 +136,10 @@ pub(super) fn wanted(
             inactive: inactive.next().map(str::to_owned),
         };
     }
-    match (refusal, &forwards.written) {
-        (Some(refusal), _) => Wanted::Refused { owner, refusal },
-        (None, Err(error)) => Wanted::Refused {
-            owner,
-            refusal: error.into(),
-        },
-        (None, Ok(_)) => Wanted::Untold { owner },
+    let wrong = || forwards.written.as_ref().err().map(RefusalReason::from);
+    match refusal.or_else(wrong) {
+        Some(refusal) => Wanted::Refused { owner, refusal },
+        None => Wanted::Untold { owner },
     }
 }
 
@@ -168,15 +150,15 @@ fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
 }
 
 /// The forward that is about the port, where `portero forward` can change it.
-pub(super) fn written(asked: &Asked, forwards: &DesiredForwards) -> Option<Written> {
+pub(super) fn find_written(asked: &Asked, forwards: &DesiredForwards) -> Option<Written> {
     let now = forwards.written.as_deref().unwrap_or_default();
     let forward = now.iter().find(|one| is_about(one, asked))?;
     let is_simple = forward.mappings.len() == 1 && forward.interface.is_none();
     let is_metadata = matches!(forward.origin, Origin::Metadata(_));
     let is_domain = forwards.owner.kind == OwnerKind::Domain;
     (is_simple && is_metadata && is_domain).then(|| Written {
-        spec: spec(forward),
-        without_guest: spec(&Forward {
+        spec: write_spec(forward),
+        without_guest: write_spec(&Forward {
             guest: None,
             ..forward.clone()
         }),
@@ -184,21 +166,14 @@ pub(super) fn written(asked: &Asked, forwards: &DesiredForwards) -> Option<Writt
 }
 
 /// A forward as `portero forward add` takes it, with its options.
-fn spec(forward: &Forward) -> String {
-    let mut text = String::new();
-    match forward.address {
-        Some(IpAddr::V6(address)) => text += &format!("[{address}]:"),
-        Some(address) => text += &format!("{address}:"),
-        None => {}
-    }
-    if let Some(mapping) = forward.mappings.first() {
-        text += &format!(
-            "{}:{}/{}",
-            mapping.host,
-            mapping.guest.start(),
-            forward.protocol
-        );
-    }
+fn write_spec(forward: &Forward) -> String {
+    // It is about a port, so that it has one.
+    let specs = forward.mappings.first().map(|mapping| Spec {
+        address: forward.address,
+        mapping: *mapping,
+        protocol: forward.protocol,
+    });
+    let mut text = specs.map_or(String::new(), |spec| spec.to_string());
     if let Some(source) = forward.source {
         text += &format!(" --source {source}");
     }

@@ -2,20 +2,20 @@
 //! guest is asked for its address and for its port.
 
 use super::find::{self, DnatMatch};
-use super::value::{Asked, Domain, Facts, GuestPath, Network, Nic, Wanted};
+use super::value::{Asked, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted};
 use crate::doctor::{misplaced, troubles};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    ActiveNetwork, DesiredForwards, Guest, ObjectState, OwnerStatus, Snapshot,
+    ask_tcp, ask_udp, daemons, foreign_rules, hook_links, link, settings, who_has, ActiveNetwork,
+    Answer, DesiredForwards, Guest, ObjectState, OwnerStatus, Snapshot,
 };
-use portero_inventory::{Answer, Heard};
-use portero_libvirt::{ForwardMode, Subnet};
-use portero_model::{Family, Owner, OwnerKind, Protocol, Verdict};
+use portero_libvirt::ForwardMode;
+use portero_model::{Family, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
-use portero_trace::{judge, Leg, Packet as Forwarded};
-use std::net::{IpAddr, SocketAddr};
+use portero_trace::{judge, ForwardedPacket, Leg};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -28,20 +28,16 @@ const REFUSAL: Duration = Duration::from_millis(800);
 /// Longest time to read everybody's rules.
 const RULES: Duration = Duration::from_secs(10);
 
-/// Who any machine outside may be: addresses that nobody has (RFC 5737, RFC 3849).
-const ANYBODY: [(Family, IpAddr); 2] = [
-    (
-        Family::Ipv4,
-        IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1)),
-    ),
-    (
-        Family::Ipv6,
-        IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
-    ),
-];
+/// Who any machine outside may be: an address that nobody has (RFC 5737, RFC 3849).
+fn anybody(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 1).into(),
+        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
 
 /// What the host has, whatever is asked.
-struct Known {
+struct HostView {
     desired: Vec<DesiredForwards>,
     owners: Vec<OwnerStatus>,
     networks: Vec<ActiveNetwork>,
@@ -49,22 +45,26 @@ struct Known {
     own: Vec<(String, IpAddr)>,
 }
 
-impl Known {
+impl HostView {
     /// What an object wants.
     fn desired_of(&self, uuid: Uuid) -> Option<&DesiredForwards> {
         self.desired.iter().find(|one| one.owner.uuid == uuid)
+    }
+
+    fn state_of(&self, uuid: Uuid) -> ObjectState {
+        let desired = self.desired_of(uuid);
+        desired.map_or(ObjectState::Running, |desired| desired.state)
     }
 }
 
 /// Gathers everything.
 pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, ApplyError> {
     let addresses = Linux::interfaces().into_iter().flat_map(|one| {
-        let name = one.name;
         let addresses = one.addresses.into_iter();
-        addresses.map(move |net| (name.clone(), net.addr()))
+        addresses.map(move |net| (one.name.clone(), net.addr()))
     });
     let mut snapshot = Snapshot::take(engine)?;
-    let known = Known {
+    let known = HostView {
         own: addresses.collect(),
         networks: snapshot.networks(),
         owners: snapshot.owners()?,
@@ -72,48 +72,31 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         guests: snapshot.guests()?,
     };
     let forwards = find::who_wants(&asked, &known.desired);
-    let matched = find::dnat_match(&asked, &known.owners);
+    let matched = find::find_dnat(&asked, &known.owners);
     let wanted = match (&matched, forwards) {
-        (Some((_, owner)), _) => {
-            let forwards = known.desired_of(owner.uuid);
-            Wanted::Given {
-                owner: owner.clone(),
-                state: forwards.map_or(ObjectState::Running, |forwards| forwards.state),
-            }
-        }
+        (Some(DnatMatch { owner, .. }), _) => Wanted::Given {
+            owner: (*owner).clone(),
+            state: known.state_of(owner.uuid),
+        },
         (None, Some(forwards)) => {
             let refusal = snapshot.refusal(forwards);
-            let networks: Vec<&str> = known
-                .networks
-                .iter()
-                .map(|one| one.network.name.as_str())
-                .collect();
-            find::wanted(
-                &asked,
-                forwards,
-                &known.owners,
-                &known.guests,
-                &networks,
-                refusal.as_ref().map(Into::into),
-            )
+            let networks = known.networks.iter();
+            let networks: Vec<&str> = networks.map(|one| one.network.name.as_str()).collect();
+            let (owners, guests) = (&known.owners, &known.guests);
+            let refusal = refusal.as_ref().map(Into::into);
+            find::find_outcome(&asked, forwards, owners, guests, &networks, refusal)
         }
         (None, None) => unclear(&known.desired),
     };
     let (host, backends) = (snapshot.host_facts(), snapshot.backends());
     // Events of libvirt's wait for it, and the guest may take seconds to answer.
     drop(snapshot);
-    let troubles = troubles(
-        &host,
-        &portero_inventory::daemons(),
-        &portero_inventory::hook_links(&Paths::default()),
-        &known.desired,
-    );
+    let links = hook_links(&Paths::default());
+    let troubles = troubles(&host, &daemons(), &links, &known.desired);
     let hooks = troubles.into_iter().next();
     let backend = misplaced(backends);
-    let way = match matched {
-        Some((matched, owner)) => Some(way(&asked, &matched, &owner, &known, engine)?),
-        None => None,
-    };
+    let way = matched.map(|matched| way(&asked, &matched, &known, engine));
+    let way = way.transpose()?;
     let family = asked.address.map_or(Family::Ipv4, Family::from);
     let outer = outer(&known, family).next().map(|(name, _)| name.clone());
     Ok(Facts {
@@ -129,130 +112,111 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
 
 /// Nobody wants the port, unless it is somebody whose metadata is wrong.
 fn unclear(desired: &[DesiredForwards]) -> Wanted {
-    let mut desired = desired
-        .iter()
-        .filter(|forwards| forwards.state != ObjectState::Off);
-    let problem = desired.find_map(|forwards| forwards.written.as_ref().err());
-    problem.map_or(Wanted::Nobody, |problem| Wanted::Unclear {
-        problem: problem.to_string(),
-    })
+    let active = desired.iter().filter(|one| one.state != ObjectState::Off);
+    let mut problems = active.filter_map(|one| one.written.as_ref().err());
+    let problem = problems.next().map(ToString::to_string);
+    problem.map_or(Wanted::Nobody, |problem| Wanted::Unclear { problem })
 }
 
 fn way(
     asked: &Asked,
-    matched: &DnatMatch,
-    owner: &Owner,
-    known: &Known,
+    matched: &DnatMatch<'_>,
+    known: &HostView,
     engine: &mut Engine<'_>,
 ) -> Result<GuestPath, ApplyError> {
-    let family = Family::from(matched.guest);
-    let route = engine.route_lookup(matched.guest)?;
-    let back = match asked.from {
-        Some(from) => Some(engine.route_lookup(from)?),
-        None => None,
-    };
+    let (owner, guest) = (matched.owner, matched.dnat.guest);
+    let family = Family::from(guest);
+    let route = engine.route_lookup(guest)?;
+    let back = asked.from.map(|from| engine.route_lookup(from));
+    let back = back.transpose()?;
     let outside = outside(asked, matched, known, back.as_ref(), engine)?;
-    let network = network(matched.guest, known);
-    let domain = domain(matched, owner, network.as_ref(), known);
-    let anybody = ANYBODY.iter().find(|(of, _)| *of == family);
-    let somebody = matched.source.map(|source| source.addr());
-    let client = asked
-        .from
-        .or(somebody)
-        .or(anybody.map(|(_, address)| *address));
+    let network = network(guest, known);
+    let domain = domain(matched, network.as_ref(), known);
+    let somebody = matched.dnat.source.map(|source| source.addr());
+    let client = asked.from.or(somebody).unwrap_or(anybody(family));
     let passes_on = engine.system.passes_on(family);
     let packet = |from: End, path| Packet {
         from,
-        to: end(matched.guest, route.clone()),
+        to: end(guest, route.clone()),
         protocol: Service::Port(asked.protocol, matched.port),
         path,
         routing: if passes_on { Routing::On } else { Routing::Off },
     };
     let from = End {
-        address: client.unwrap_or(matched.guest),
+        address: client,
         at: At::Behind(outside.clone().unwrap_or_default()),
         mac: None,
     };
+    let gateway = network.as_ref().map(|network| network.gateway);
     let host = End {
-        address: network
-            .as_ref()
-            .map_or(matched.guest, |network| network.gateway),
+        address: gateway.unwrap_or(guest),
         at: At::Host,
         mac: None,
     };
     let (to_guest, _) = rulings(&packet(host, PacketPath::Direct), &known.networks);
-    let settings = portero_inventory::settings(&Paths::default());
-    let rules = portero_inventory::foreign_rules(Deadline::after(RULES));
+    let rules = foreign_rules(Deadline::after(RULES));
     let inside = match (&network, &route) {
         (Some(network), _) => network.bridge.clone(),
         (None, RouteLookup::Behind { interface, .. }) => interface.clone(),
         (None, _) => String::new(),
     };
     let others = [Leg::There, Leg::Back].map(|leg| {
-        let packet = Forwarded {
+        let packet = ForwardedPacket {
             protocol: asked.protocol,
             leg,
             outside: outside.clone(),
             inside: inside.clone(),
             client: asked.from,
-            host: asked.address.or(matched.address),
+            host: asked.address.or(matched.dnat.address),
             host_port: asked.port,
-            guest: matched.guest,
+            guest,
             guest_port: matched.port,
         };
         let judgement = judge(&rules, &packet);
         (packet, judgement)
     });
-    let to = SocketAddr::new(matched.guest, matched.port);
-    let ask = |network: &Option<Network>| match network {
-        Some(network) => {
-            portero_inventory::who_has(matched.guest, Some(network.gateway), &network.bridge)
-        }
-        None => Heard::NotAsked,
+    let to = SocketAddr::new(guest, matched.port);
+    let ask = || {
+        let network = network.as_ref()?;
+        who_has(guest, network.gateway, &network.bridge)
     };
     // The kernel's own neighbour discovery, which IPv6 is left to, comes with the connection.
-    let early = matched.guest.is_ipv4().then(|| ask(&network));
-    let is_gone = early == Some(Heard::Macs(Vec::new()));
+    let early = guest.is_ipv4().then(ask);
+    let is_gone = early == Some(Some(Vec::new()));
     let answer = match asked.protocol {
         _ if is_gone => Answer::NotAsked,
-        Protocol::Tcp => portero_inventory::ask_tcp(None, to, ANSWER),
-        Protocol::Udp => portero_inventory::ask_udp(to, REFUSAL),
+        Protocol::Tcp => ask_tcp(None, to, ANSWER),
+        Protocol::Udp => ask_udp(to, REFUSAL),
         Protocol::Sctp => Answer::NotAsked,
     };
     let is_there =
         asked.protocol == Protocol::Tcp && [Answer::Answered, Answer::Refused].contains(&answer);
     let beyond = source_beyond(asked, matched, known).filter(|_| is_there);
-    let answer_beyond =
-        beyond.map(|beyond| (beyond, portero_inventory::ask_tcp(Some(beyond), to, ANSWER)));
-    let heard = early.unwrap_or_else(|| ask(&network));
-    let mut macs = Vec::new();
-    for guest in &known.guests {
-        let name = guest
-            .name
-            .as_ref()
-            .map_or_else(|| guest.uuid.to_string(), ToString::to_string);
+    let answer_beyond = beyond.map(|beyond| (beyond, ask_tcp(Some(beyond), to, ANSWER)));
+    let heard = early.unwrap_or_else(ask);
+    let macs = known.guests.iter().flat_map(|guest| {
         let nics = guest.nics.iter();
-        macs.extend(nics.map(|nic| (nic.mac.to_string(), name.clone())));
-    }
+        nics.map(|nic| (nic.mac.to_string(), guest.shown_name()))
+    });
     let forwards = known.desired_of(owner.uuid);
     let reverse_path_filter = match (&outside, family) {
         (Some(dev), Family::Ipv4) => portero_inventory::reverse_path_filter(dev),
         _ => None,
     };
     Ok(GuestPath {
-        address: matched.address,
-        written: forwards.and_then(|forwards| find::written(asked, forwards)),
-        guest: matched.guest,
+        address: matched.dnat.address,
+        written: forwards.and_then(|forwards| find::find_written(asked, forwards)),
+        guest,
         port: matched.port,
         is_in_firewall: matched.is_in_firewall,
         passes_on,
         rulings: rulings(&packet(from, PacketPath::Forwarded), &known.networks),
         others: others.to_vec(),
-        settings,
+        settings: settings(&Paths::default()),
         unread: rules.unread,
         domain,
         heard,
-        others_macs: macs,
+        others_macs: macs.collect(),
         answer,
         answer_beyond,
         host_is_kept_out: to_guest.verdict != Verdict::Accept,
@@ -268,35 +232,33 @@ fn way(
 /// host's address, or the way to everybody.
 fn outside(
     asked: &Asked,
-    matched: &DnatMatch,
-    known: &Known,
+    matched: &DnatMatch<'_>,
+    known: &HostView,
     back: Option<&RouteLookup>,
     engine: &mut Engine<'_>,
 ) -> Result<Option<String>, ApplyError> {
-    if matched.dev.is_some() {
-        return Ok(matched.dev.clone());
+    if matched.dnat.dev.is_some() {
+        return Ok(matched.dnat.dev.clone());
     }
     if let Some(RouteLookup::Behind { interface, .. }) = back {
         return Ok(Some(interface.clone()));
     }
-    let address = asked.address.or(matched.address);
+    let address = asked.address.or(matched.dnat.address);
     let mut own = known.own.iter();
     let is_it = |(_, own): &&(String, IpAddr)| Some(*own) == address && !own.is_loopback();
     if let Some((name, _)) = own.find(is_it) {
         return Ok(Some(name.clone()));
     }
-    let family = Family::from(matched.guest);
-    for (_, anybody) in ANYBODY.iter().filter(|(of, _)| *of == family) {
-        if let RouteLookup::Behind { interface, .. } = engine.route_lookup(*anybody)? {
-            return Ok(Some(interface));
-        }
+    let family = Family::from(matched.dnat.guest);
+    if let RouteLookup::Behind { interface, .. } = engine.route_lookup(anybody(family))? {
+        return Ok(Some(interface));
     }
     let mut outer = outer(known, family);
     Ok(outer.next().map(|(name, _)| name.clone()))
 }
 
 /// Addresses of the host that are neither its own alone nor towards guests.
-fn outer(known: &Known, family: Family) -> impl Iterator<Item = &(String, IpAddr)> {
+fn outer(known: &HostView, family: Family) -> impl Iterator<Item = &(String, IpAddr)> {
     known.own.iter().filter(move |(name, address)| {
         let mut networks = known.networks.iter();
         let is_bridge = networks.any(|one| one.network.has_bridge(name));
@@ -305,27 +267,20 @@ fn outer(known: &Known, family: Family) -> impl Iterator<Item = &(String, IpAddr
 }
 
 /// An address of the host that the guest answers by its router alone.
-fn source_beyond(asked: &Asked, matched: &DnatMatch, known: &Known) -> Option<IpAddr> {
-    let all: Vec<IpAddr> = outer(known, Family::from(matched.guest))
-        .map(|(_, address)| *address)
-        .collect();
+fn source_beyond(asked: &Asked, matched: &DnatMatch<'_>, known: &HostView) -> Option<IpAddr> {
+    let outer = outer(known, Family::from(matched.dnat.guest));
+    let all: Vec<IpAddr> = outer.map(|(_, address)| *address).collect();
     let named = asked.address.filter(|address| all.contains(address));
     named.or(all.first().copied())
 }
 
-fn holds(subnet: &Subnet, address: IpAddr) -> bool {
-    ipnet::IpNet::new(subnet.address, subnet.prefix).is_ok_and(|net| net.contains(&address))
-}
-
-fn network(guest: IpAddr, known: &Known) -> Option<Network> {
+fn network(guest: IpAddr, known: &HostView) -> Option<GuestNetwork> {
     known.networks.iter().find_map(|one| {
-        let network = &one.network;
-        let mut subnets = network.subnets.iter();
-        let subnet = subnets.find(|subnet| holds(subnet, guest))?;
+        let (network, subnet) = (&one.network, one.subnet_of(guest)?);
         let bridge = network.bridge.as_ref()?.to_string();
-        Some(Network {
+        Some(GuestNetwork {
             name: network.name.to_string(),
-            link: portero_inventory::link(&bridge),
+            link: link(&bridge),
             bridge,
             gateway: subnet.address,
             is_isolated: network.mode == ForwardMode::Isolated,
@@ -335,35 +290,33 @@ fn network(guest: IpAddr, known: &Known) -> Option<Network> {
 
 /// The owner, or, of a network's forward, the guest that DHCP gives the address.
 fn domain(
-    matched: &DnatMatch,
-    owner: &Owner,
-    network: Option<&Network>,
-    known: &Known,
-) -> Option<Domain> {
+    matched: &DnatMatch<'_>,
+    network: Option<&GuestNetwork>,
+    known: &HostView,
+) -> Option<GuestDomain> {
     let has_address = |guest: &&Guest| {
         let mut nics = guest.nics.iter();
-        nics.any(|nic| nic.addresses.contains(&matched.guest))
+        nics.any(|nic| nic.addresses.contains(&matched.dnat.guest))
     };
+    let (owner, mut guests) = (matched.owner, known.guests.iter());
     let guest = match owner.kind {
-        OwnerKind::Domain => known.guests.iter().find(|guest| guest.uuid == owner.uuid),
-        OwnerKind::Network => known.guests.iter().find(has_address),
+        OwnerKind::Domain => guests.find(|guest| guest.uuid == owner.uuid),
+        OwnerKind::Network => guests.find(has_address),
     }?;
-    let forwards = known.desired_of(guest.uuid);
     let nics = guest.nics.iter().filter(|nic| {
         network.is_none_or(|network| nic.network.as_deref() == Some(network.name.as_str()))
     });
-    Some(Domain {
+    let nics = nics.map(|nic| DomainNic {
+        mac: nic.mac.to_string(),
+        tap: nic
+            .target
+            .as_ref()
+            .map(|tap| (tap.to_string(), link(tap.as_str()))),
+        addresses: nic.addresses.clone(),
+    });
+    Some(GuestDomain {
         name: guest.name.as_ref()?.to_string(),
-        state: forwards.map_or(ObjectState::Running, |forwards| forwards.state),
-        nics: nics
-            .map(|nic| Nic {
-                mac: nic.mac.to_string(),
-                tap: nic
-                    .target
-                    .as_ref()
-                    .map(|tap| (tap.to_string(), portero_inventory::link(tap.as_str()))),
-                addresses: nic.addresses.clone(),
-            })
-            .collect(),
+        state: known.state_of(guest.uuid),
+        nics: nics.collect(),
     })
 }

@@ -4,8 +4,8 @@ mod guest;
 mod hop;
 pub(super) mod host;
 
-pub(super) use hop::{Hop, State};
-pub(crate) use host::by;
+pub(super) use hop::{Hop, HopState};
+pub(crate) use host::{forwarding_sysctl, name_stop};
 
 use super::value::Facts;
 
@@ -13,27 +13,27 @@ use super::value::Facts;
 /// left out.
 pub(super) fn hops(facts: &Facts) -> Vec<Hop> {
     let mut hops = vec![
-        host::address(facts).named("address"),
-        host::forward(facts).named("forward"),
-        host::hooks(facts).named("hooks"),
+        host::address(facts).into_hop("address"),
+        host::forward(facts).into_hop("forward"),
+        host::hooks(facts).into_hop("hooks"),
     ];
     let Some(way) = &facts.way else { return hops };
     hops.extend([
-        host::rule(facts, way).named("rule"),
-        host::routing(way).named("routing"),
-        host::bridge(way).named("bridge"),
-        host::route(way).named("route"),
-        host::policy(way).named("policy"),
-        host::firewalls(way).named("firewalls"),
-        guest::tap(way).named("tap"),
-        guest::guest(way).named("guest"),
-        guest::service(facts, way).named("service"),
-        guest::back(facts, way).named("back"),
+        host::rule(facts, way).into_hop("rule"),
+        host::routing(way).into_hop("routing"),
+        host::bridge(way).into_hop("bridge"),
+        host::route(way).into_hop("route"),
+        host::policy(way).into_hop("policy"),
+        host::firewalls(way).into_hop("firewalls"),
+        guest::tap(way).into_hop("tap"),
+        guest::guest(way).into_hop("guest"),
+        guest::service(facts, way).into_hop("service"),
+        guest::back(facts, way).into_hop("back"),
     ]);
     hops
 }
 
 /// The first hop that fails.
 pub(super) fn first_failing(hops: &[Hop]) -> Option<&Hop> {
-    hops.iter().find(|hop| hop.state == State::Fails)
+    hops.iter().find(|hop| hop.state == HopState::Fails)
 }

@@ -4,19 +4,17 @@
 mod find;
 mod gather;
 mod judge;
-mod target;
 mod value;
 
-pub(crate) use judge::by;
-pub(crate) use target::HostPort;
+pub(crate) use judge::{forwarding_sysctl, name_stop};
 
 use crate::args::Explained;
 use crate::exit::{DONE, FAILED};
+use crate::host_port::HostPort;
 use crate::json::to_json;
 use judge::{first_failing, hops, Hop};
 use portero_engine::{ApplyError, Engine};
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use value::{Asked, Facts};
 
@@ -90,39 +88,29 @@ pub(crate) fn run(explained: &Explained, engine: &mut Engine<'_>) -> Result<(Str
 
 fn text(facts: &Facts, hops: &[Hop]) -> String {
     let asked = &facts.asked;
-    let mut text = format!("{} port {}", asked.protocol, asked.port);
-    // Writing to a String cannot fail.
-    let _ = match asked.address {
-        Some(address) => write!(text, " of {address}"),
-        None => write!(text, " of the host"),
+    let name = |address: Option<IpAddr>, nobody: &str| {
+        address.map_or(nobody.to_owned(), |address| address.to_string())
     };
-    let _ = match asked.from {
-        Some(from) => write!(text, ", from {from}"),
-        None => write!(text, ", from any machine outside"),
-    };
+    let to = name(asked.address, "the host");
+    let from = name(asked.from, "any machine outside");
+    let mut text = format!(
+        "{} port {} of {to}, from {from}",
+        asked.protocol, asked.port
+    );
     if let Some(outside) = facts.way.as_ref().and_then(|way| way.outside.as_ref()) {
-        let _ = write!(text, " by {outside}");
+        text += &format!(" by {outside}");
     }
     text.push('\n');
     for hop in hops {
-        let _ = writeln!(
-            text,
-            "  {:<8} {:<10} {}",
-            hop.state.name(),
-            hop.hop,
-            hop.text
-        );
+        let state = hop.state.name();
+        text += &format!("  {state:<8} {:<10} {}\n", hop.hop, hop.text);
     }
-    match first_failing(hops) {
-        None => text += "Every hop holds that can be seen from here.\n",
-        Some(hop) => {
-            let _ = writeln!(text, "{} fails: {}", hop.hop, hop.text);
-            if let Some(mend) = &hop.mend {
-                let _ = writeln!(text, "  mend it: {mend}");
-            }
-        }
-    }
-    text
+    let Some(failing) = first_failing(hops) else {
+        return text + "Every hop holds that can be seen from here.\n";
+    };
+    text += &format!("{} fails: {}\n", failing.hop, failing.text);
+    let mend = failing.mend.as_ref();
+    text + &mend.map_or(String::new(), |mend| format!("  mend it: {mend}\n"))
 }
 
 #[cfg(test)]

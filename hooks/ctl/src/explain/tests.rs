@@ -7,7 +7,7 @@ mod forwards;
 mod ways;
 mod whole;
 
-use super::judge::{first_failing, hops, State};
+use super::judge::{first_failing, hops, HopState};
 use super::text;
 use super::value::Facts;
 use std::fs;
@@ -44,7 +44,7 @@ fn the_first_hop_that_fails_is_the_one_that_is_broken() {
         for hop in hops {
             assert_eq!(
                 hop.mend.is_some(),
-                hop.state == State::Fails,
+                hop.state == HopState::Fails,
                 "{name}: {hop:?}"
             );
         }

@@ -4,11 +4,10 @@
 use crate::doctor::Finding;
 use crate::policy::Ruling;
 use portero_engine::ApplyError;
-use portero_inventory::{Answer, Heard, Link, ObjectState};
+use portero_inventory::{Answer, LinkState, ObjectState};
 use portero_model::{Owner, Protocol};
 use portero_system::RouteLookup;
-use portero_trace::Settings;
-use portero_trace::{Judgement, Packet};
+use portero_trace::{ForwardedPacket, Judgement, Settings};
 use std::net::IpAddr;
 
 /// What is asked about.
@@ -65,7 +64,7 @@ pub(super) enum Wanted {
         /// The domain or network.
         owner: Owner,
         /// Why its start would be refused, if it would.
-        refusal: Option<Refusal>,
+        refusal: Option<RefusalReason>,
     },
     /// Somebody, from its next start on.
     Later {
@@ -79,7 +78,7 @@ pub(super) enum Wanted {
         /// The domain or network.
         owner: Owner,
         /// Why.
-        refusal: Refusal,
+        refusal: RefusalReason,
     },
     /// Somebody of whom portero was not told.
     Untold {
@@ -108,14 +107,14 @@ pub(super) enum Wanted {
 
 /// Why somebody cannot have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct RefusalReason {
     /// In words.
     pub(super) reason: String,
     /// Whether `[limits]` of portero.toml can permit it.
     pub(super) can_be_permitted: bool,
 }
 
-impl From<&ApplyError> for Refusal {
+impl From<&ApplyError> for RefusalReason {
     fn from(error: &ApplyError) -> Self {
         Self {
             reason: error.to_string(),
@@ -142,21 +141,21 @@ pub(super) struct GuestPath {
     /// Whether the host passes packets of the family on.
     pub(super) passes_on: bool,
     /// The virtual network.
-    pub(super) network: Option<Network>,
+    pub(super) network: Option<GuestNetwork>,
     /// Where the host sends packets to the guest.
     pub(super) route: RouteLookup,
     /// What libvirt's rules and policies say of the packet and of its reply.
     pub(super) rulings: (Ruling, Option<Ruling>),
     /// What everybody else says of both.
-    pub(super) others: Vec<(Packet, Judgement)>,
+    pub(super) others: Vec<(ForwardedPacket, Judgement)>,
     /// What others' configuration says.
     pub(super) settings: Settings,
     /// Rules that could not be read.
     pub(super) unread: Vec<String>,
     /// The guest that the address should be of.
-    pub(super) domain: Option<Domain>,
-    /// Who answers for the guest's address on the bridge.
-    pub(super) heard: Heard,
+    pub(super) domain: Option<GuestDomain>,
+    /// MAC addresses that answer for the guest's address on the bridge, where that could be asked.
+    pub(super) heard: Option<Vec<String>>,
     /// Domains that have one of those MAC addresses, by MAC address.
     pub(super) others_macs: Vec<(String, String)>,
     /// How the guest's port answers the host.
@@ -182,13 +181,13 @@ pub(super) struct Written {
 
 /// The virtual network of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Network {
+pub(super) struct GuestNetwork {
     /// Its name.
     pub(super) name: String,
     /// Its bridge.
     pub(super) bridge: String,
     /// The bridge as an interface, if it is there.
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<LinkState>,
     /// The host's address in the guest's subnet.
     pub(super) gateway: IpAddr,
     /// Whether all connections come with the host's address, since guests have no other way back.
@@ -197,22 +196,22 @@ pub(super) struct Network {
 
 /// A guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Domain {
+pub(super) struct GuestDomain {
     /// Its name.
     pub(super) name: String,
     /// Whether it runs.
     pub(super) state: ObjectState,
     /// Its interfaces on the network.
-    pub(super) nics: Vec<Nic>,
+    pub(super) nics: Vec<DomainNic>,
 }
 
 /// An interface of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Nic {
+pub(super) struct DomainNic {
     /// Its MAC address, in lower case.
     pub(super) mac: String,
     /// The host's end, and what sysfs says of it.
-    pub(super) tap: Option<(String, Option<Link>)>,
+    pub(super) tap: Option<(String, Option<LinkState>)>,
     /// Addresses that DHCP gives it.
     pub(super) addresses: Vec<IpAddr>,
 }

@@ -111,7 +111,7 @@ pub(crate) struct Affected {
 
 /// A state of a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum AffectedState {
     /// What it has from its next start on.
     Config,
     /// What it has now.
@@ -127,34 +127,34 @@ pub(crate) enum Activity {
 
 impl Activity {
     /// What `--current` means.
-    pub(crate) fn current(self) -> Target {
+    pub(crate) fn current(self) -> AffectedState {
         match self {
-            Self::Running => Target::Live,
-            Self::ShutOff => Target::Config,
+            Self::Running => AffectedState::Live,
+            Self::ShutOff => AffectedState::Config,
         }
     }
 }
 
 impl Affected {
     /// The states that are affected, in the order in which they are changed.
-    pub(crate) fn targets(&self, activity: Activity) -> Vec<Target> {
+    pub(crate) fn targets(&self, activity: Activity) -> Vec<AffectedState> {
         let config = self.config || self.persistent;
         let live = self.live || self.persistent && activity == Activity::Running;
         match (config, live) {
             (false, false) => vec![activity.current()],
-            (true, false) => vec![Target::Config],
-            (false, true) => vec![Target::Live],
-            (true, true) => vec![Target::Config, Target::Live],
+            (true, false) => vec![AffectedState::Config],
+            (false, true) => vec![AffectedState::Live],
+            (true, true) => vec![AffectedState::Config, AffectedState::Live],
         }
     }
 }
 
 impl ListArgs {
     /// The state that is listed.
-    pub(crate) fn target(&self, activity: Activity) -> Target {
+    pub(crate) fn target(&self, activity: Activity) -> AffectedState {
         match (self.config, self.live) {
-            (true, _) => Target::Config,
-            (_, true) => Target::Live,
+            (true, _) => AffectedState::Config,
+            (_, true) => AffectedState::Live,
             _ => activity.current(),
         }
     }
@@ -174,11 +174,11 @@ pub(crate) enum Reserve {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
-    use super::{Activity, Affected, Target};
+    use super::{Activity, Affected, AffectedState};
     use clap::{Args, Command, FromArgMatches};
-    use Target::{Config, Live};
+    use AffectedState::{Config, Live};
 
-    fn targets(flags: &[&str], activity: Activity) -> Option<Vec<Target>> {
+    fn targets(flags: &[&str], activity: Activity) -> Option<Vec<AffectedState>> {
         let command = Affected::augment_args(Command::new("virsh").no_binary_name(true));
         let matches = command.try_get_matches_from(flags).ok()?;
         let affected = Affected::from_arg_matches(&matches).expect("flags");
@@ -188,7 +188,7 @@ mod tests {
     /// As virsh(1) has it for attach-device and the like.
     #[test]
     fn flags_mean_what_virsh_means() {
-        let cases: [(&[&str], &[Target], &[Target]); 8] = [
+        let cases: [(&[&str], &[AffectedState], &[AffectedState]); 8] = [
             (&[], &[Live], &[Config]),
             (&["--current"], &[Live], &[Config]),
             (&["--live"], &[Live], &[Live]),

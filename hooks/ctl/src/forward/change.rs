@@ -1,12 +1,12 @@
 //! What a command changes in a domain's metadata: checked before the first effect, and taken back as
 //! a whole when any of it fails.
 
-use super::args::Target;
+use super::args::AffectedState;
 use super::document::Document;
 use super::error::Error;
-use super::guest::Guest;
-use super::host::{Host, Place};
-use super::reserve::Reservation;
+use super::guest::LibvirtGuest;
+use super::host::{Host, HostPlace};
+use super::reserve::NewReservation;
 use crate::terminal::warning;
 use portero_engine::{ApplyError, Engine, Record};
 use portero_libvirt::Domain;
@@ -15,8 +15,8 @@ use portero_port_forward::{check_own, Forward};
 use portero_system::{Log, LogSink, Paths};
 
 /// portero's element in one state of a domain, as it is and as it shall be.
-pub(crate) struct Change {
-    pub(crate) target: Target,
+pub(crate) struct MetadataChange {
+    pub(crate) target: AffectedState,
     pub(crate) domain: Domain,
     before: Option<String>,
     /// As it shall be.
@@ -25,17 +25,17 @@ pub(crate) struct Change {
 
 /// What a running domain shall hold afterwards, and what no more.
 #[derive(Debug, Default)]
-pub(crate) struct Expected {
+pub(crate) struct ExpectedClaims {
     pub(crate) gained: Vec<Claim>,
     pub(crate) lost: Vec<Claim>,
 }
 
-impl Change {
+impl MetadataChange {
     /// Reads what is there; as it is, it changes nothing.
     ///
     /// # Errors
     /// [`Error`] when libvirt does not answer, or it cannot be understood.
-    pub(crate) fn read(guest: &Guest, target: Target) -> Result<Self, Error> {
+    pub(crate) fn read(guest: &LibvirtGuest, target: AffectedState) -> Result<Self, Error> {
         let domain = guest.domain(target)?;
         // Of another version of portero's namespace libvirt would give nothing here.
         domain.metadata().map_err(|source| ApplyError::Metadata {
@@ -56,7 +56,7 @@ impl Change {
         self.before.is_some()
     }
 
-    fn undo(&self, guest: &Guest) -> Result<(), Error> {
+    fn undo(&self, guest: &LibvirtGuest) -> Result<(), Error> {
         guest.set_metadata(self.target, self.before.as_deref())
     }
 
@@ -64,7 +64,7 @@ impl Change {
     ///
     /// # Errors
     /// [`Error`] when portero's grammar does not take it.
-    pub(crate) fn forwards(&self, guest: &Guest) -> Result<Vec<Forward>, Error> {
+    pub(crate) fn forwards(&self, guest: &LibvirtGuest) -> Result<Vec<Forward>, Error> {
         guest.forwards(&self.domain, &self.document)
     }
 
@@ -73,9 +73,13 @@ impl Change {
     ///
     /// # Errors
     /// [`Error`] with what is wrong.
-    pub(crate) fn check(&self, host: &Host, guest: &Guest) -> Result<Option<ApplyError>, Error> {
+    pub(crate) fn check(
+        &self,
+        host: &Host,
+        guest: &LibvirtGuest,
+    ) -> Result<Option<ApplyError>, Error> {
         let forwards = self.forwards(guest)?;
-        if host.place != Place::Here {
+        if host.place != HostPlace::Here {
             check_own(&forwards)?;
             return Ok(None);
         }
@@ -83,7 +87,7 @@ impl Change {
         let domain = self.domain.clone().with_metadata(Some(element));
         let conflict = with_engine(|engine| engine.check_domain(&domain))?;
         match (conflict, self.target) {
-            (Some(conflict), Target::Live) => Err(conflict.into()),
+            (Some(conflict), AffectedState::Live) => Err(conflict.into()),
             (conflict, _) => Ok(conflict),
         }
     }
@@ -95,10 +99,10 @@ impl Change {
 /// [`Error`]; all is as it was then.
 pub(crate) fn commit(
     host: &Host,
-    guest: &Guest,
-    changes: &[Change],
-    reservation: Option<&Reservation>,
-    expected: &Expected,
+    guest: &LibvirtGuest,
+    changes: &[MetadataChange],
+    reservation: Option<&NewReservation>,
+    expected: &ExpectedClaims,
 ) -> Result<Option<Record>, Error> {
     if let Some(reservation) = reservation {
         reservation.make()?;
@@ -109,10 +113,12 @@ pub(crate) fn commit(
         done.push(change);
         Ok(())
     });
-    let is_live = changes.iter().any(|change| change.target == Target::Live);
+    let is_live = changes
+        .iter()
+        .any(|change| change.target == AffectedState::Live);
     let applied = written.and_then(|()| {
         let record = reconcile(host, changes)?;
-        if is_live && host.place == Place::Here && !expected.is_met(record.as_ref()) {
+        if is_live && host.place == HostPlace::Here && !expected.is_met(record.as_ref()) {
             // portero-watch heard of it first, and its log says what is wrong.
             let domain = guest.name.escape_debug().to_string();
             return Err(Error::NotApplied { domain });
@@ -121,10 +127,7 @@ pub(crate) fn commit(
     });
     if applied.is_err() {
         let undone = done.iter().rev().map(|change| change.undo(guest));
-        let unreserved = reservation.map(Reservation::unmake);
-        for failure in undone.chain(unreserved).filter_map(Result::err) {
-            warning(format_args!("cannot take back what was done: {failure}"));
-        }
+        warn_of_failures(undone.chain(reservation.map(NewReservation::unmake)));
         // It has what it had, or says why it has not.
         let _ = reconcile(host, changes);
     }
@@ -132,21 +135,22 @@ pub(crate) fn commit(
 }
 
 /// Takes back changes that were made, when another domain's could not be.
-pub(crate) fn take_back(host: &Host, guest: &Guest, changes: &[Change]) {
-    let undone = changes.iter().rev().map(|change| change.undo(guest));
-    for failure in undone.filter_map(Result::err) {
-        warning(format_args!("cannot take back what was done: {failure}"));
-    }
-    if let Err(failure) = reconcile(host, changes) {
+pub(crate) fn take_back(host: &Host, guest: &LibvirtGuest, changes: &[MetadataChange]) {
+    warn_of_failures(changes.iter().rev().map(|change| change.undo(guest)));
+    warn_of_failures([reconcile(host, changes).map(drop)]);
+}
+
+fn warn_of_failures(results: impl IntoIterator<Item = Result<(), Error>>) {
+    for failure in results.into_iter().filter_map(Result::err) {
         warning(format_args!("cannot take back what was done: {failure}"));
     }
 }
 
 /// Gives the running domain of this host what it asks for after changes.
-fn reconcile(host: &Host, changes: &[Change]) -> Result<Option<Record>, Error> {
+fn reconcile(host: &Host, changes: &[MetadataChange]) -> Result<Option<Record>, Error> {
     let mut live = changes.iter();
-    match live.find(|change| change.target == Target::Live) {
-        Some(change) if host.place == Place::Here => {
+    match live.find(|change| change.target == AffectedState::Live) {
+        Some(change) if host.place == HostPlace::Here => {
             let name = &change.domain.name;
             Ok(with_engine(|engine| engine.reconcile_domain(name))?)
         }
@@ -154,7 +158,7 @@ fn reconcile(host: &Host, changes: &[Change]) -> Result<Option<Record>, Error> {
     }
 }
 
-impl Expected {
+impl ExpectedClaims {
     fn is_met(&self, record: Option<&Record>) -> bool {
         let held = record.map_or(&[][..], |record| &record.ruleset.claims);
         let is_lost = |lost: &Claim| !held.iter().any(|held| held.conflicts_with(lost));

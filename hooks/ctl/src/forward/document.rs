@@ -32,18 +32,18 @@ pub(crate) struct NewForward {
 /// portero's element, in the form in which libvirt gives and takes it: without its namespace.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
-    root: Tree,
+    root: XmlTree,
 }
 
 #[derive(Debug, Clone)]
-struct Tree {
+struct XmlTree {
     tag: BytesStart<'static>,
-    children: Vec<Node>,
+    children: Vec<Child>,
 }
 
 #[derive(Debug, Clone)]
-enum Node {
-    Element(Tree),
+enum Child {
+    Element(XmlTree),
     /// Text, a comment, or what else is no element.
     Other(Event<'static>),
 }
@@ -51,9 +51,8 @@ enum Node {
 impl Document {
     /// The element of a domain that has none.
     pub(crate) fn empty() -> Self {
-        Self {
-            root: Tree::new("domain"),
-        }
+        let root = XmlTree::new(BytesStart::new("domain"));
+        Self { root }
     }
 
     /// Reads the element.
@@ -64,7 +63,7 @@ impl Document {
         // Whatever this one takes is small and well-formed.
         Element::parse(text.as_bytes())?;
         let mut reader = Reader::from_str(text);
-        let mut open: Vec<Tree> = Vec::new();
+        let mut open: Vec<XmlTree> = Vec::new();
         loop {
             let event = reader.read_event().map_err(|error| XmlError::Malformed {
                 line: 1,
@@ -72,22 +71,22 @@ impl Document {
             })?;
             let closed = match event {
                 Event::Start(tag) => {
-                    open.push(Tree::of(tag));
+                    open.push(XmlTree::new(tag));
                     None
                 }
-                Event::Empty(tag) => Some(Tree::of(tag)),
+                Event::Empty(tag) => Some(XmlTree::new(tag)),
                 Event::End(_) => open.pop(),
                 Event::Eof => return Err(XmlError::Empty),
                 other => {
                     if let Some(parent) = open.last_mut() {
-                        parent.children.push(Node::Other(other.into_owned()));
+                        parent.children.push(Child::Other(other.into_owned()));
                     }
                     None
                 }
             };
             let Some(closed) = closed else { continue };
             match open.last_mut() {
-                Some(parent) => parent.children.push(Node::Element(closed)),
+                Some(parent) => parent.children.push(Child::Element(closed)),
                 None => return Ok(Self { root: closed }),
             }
         }
@@ -105,7 +104,7 @@ impl Document {
 
     /// The text for libvirt; nothing when there is nothing in it any more.
     pub(crate) fn text(&self) -> Option<String> {
-        let is_blank = self.root.children.iter().all(Node::is_blank);
+        let is_blank = self.root.children.iter().all(Child::is_blank);
         if is_blank && self.root.tag.attributes().next().is_none() {
             return None;
         }
@@ -115,43 +114,36 @@ impl Document {
     /// Adds a forward behind all others.
     pub(crate) fn add(&mut self, forward: &NewForward) {
         let mut tag = BytesStart::new(FORWARD);
-        let attributes = [
-            ("proto", Some(forward.protocol.to_string())),
-            (
-                "address",
-                forward.address.map(|address| address.to_string()),
-            ),
-            ("dev", forward.dev.as_ref().map(ToString::to_string)),
-            ("source", forward.source.map(|source| source.to_string())),
-            ("guest", forward.guest.map(|guest| guest.to_string())),
-            ("interface", forward.interface.map(|mac| mac.to_string())),
-        ];
-        for (name, value) in &attributes {
-            if let Some(value) = value {
-                tag.push_attribute((*name, value.as_str()));
-            }
-        }
+        tag.push_attribute(("proto", forward.protocol.name()));
+        push_optional(&mut tag, "address", forward.address);
+        push_optional(&mut tag, "dev", forward.dev.as_ref());
+        push_optional(&mut tag, "source", forward.source);
+        push_optional(&mut tag, "guest", forward.guest);
+        push_optional(&mut tag, "interface", forward.interface);
         let Mapping { host, guest } = forward.mapping;
         let to = (guest != host).then(|| guest.start());
-        let mut element = Tree::of(tag);
-        element.append(range(host, to, Excluded::No), 2);
+        let mut element = XmlTree::new(tag);
+        element.append(XmlTree::new(range(host, to)), 2);
         self.root.append(element, 1);
     }
 
     /// Takes ports from the forward of this number, which has more than these.
     pub(crate) fn cut(&mut self, number: usize, ports: PortRange) {
-        let Some(forward) = self.root.all(FORWARD).nth(number) else {
-            return;
-        };
-        let Some(Node::Element(forward)) = self.root.children.get_mut(forward) else {
+        let forward = self.root.all(FORWARD).nth(number);
+        let forward = forward.and_then(|place| self.root.children.get_mut(place));
+        let Some(Child::Element(forward)) = forward else {
             return;
         };
         let same = forward.all(RANGE).find(|place| {
-            matches!(forward.children.get(*place), Some(Node::Element(range)) if range.wants(ports))
+            matches!(forward.children.get(*place), Some(Child::Element(range)) if range.wants(ports))
         });
         match same {
             Some(place) => forward.remove(place),
-            None => forward.append(range(ports, None, Excluded::Yes), 2),
+            None => {
+                let mut tag = range(ports, None);
+                tag.push_attribute(("exclude", "yes"));
+                forward.append(XmlTree::new(tag), 2);
+            }
         }
     }
 
@@ -164,34 +156,24 @@ impl Document {
     }
 }
 
-/// Whether ports are taken out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Excluded {
-    Yes,
-    No,
+fn push_optional(tag: &mut BytesStart<'_>, name: &str, value: Option<impl ToString>) {
+    if let Some(value) = value {
+        tag.push_attribute((name, value.to_string().as_str()));
+    }
 }
 
-fn range(ports: PortRange, to: Option<u16>, excluded: Excluded) -> Tree {
+/// The `<range>` of ports of the host, and of the guest's from `to` on where these are others.
+fn range(ports: PortRange, to: Option<u16>) -> BytesStart<'static> {
     let mut tag = BytesStart::new(RANGE);
-    tag.push_attribute(("start", ports.start().to_string().as_str()));
-    if !ports.is_single() {
-        tag.push_attribute(("end", ports.end().to_string().as_str()));
-    }
-    if let Some(to) = to {
-        tag.push_attribute(("to", to.to_string().as_str()));
-    }
-    if excluded == Excluded::Yes {
-        tag.push_attribute(("exclude", "yes"));
-    }
-    Tree::of(tag)
+    let end = (!ports.is_single()).then_some(ports.end());
+    push_optional(&mut tag, "start", Some(ports.start()));
+    push_optional(&mut tag, "end", end);
+    push_optional(&mut tag, "to", to);
+    tag
 }
 
-impl Tree {
-    fn new(name: &'static str) -> Self {
-        Self::of(BytesStart::new(name))
-    }
-
-    fn of(tag: BytesStart<'_>) -> Self {
+impl XmlTree {
+    fn new(tag: BytesStart<'_>) -> Self {
         Self {
             tag: tag.into_owned(),
             children: Vec::new(),
@@ -202,7 +184,7 @@ impl Tree {
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
         let children = self.children.iter().enumerate();
         children.filter_map(move |(place, child)| match child {
-            Node::Element(child) if child.tag.name().as_ref() == name.as_bytes() => Some(place),
+            Child::Element(child) if child.tag.name().as_ref() == name.as_bytes() => Some(place),
             _ => None,
         })
     }
@@ -221,26 +203,25 @@ impl Tree {
     }
 
     /// Adds a child on a line of its own, `depth` levels deep.
-    fn append(&mut self, child: Tree, depth: usize) {
-        if self.children.last().is_some_and(Node::is_blank) {
+    fn append(&mut self, child: XmlTree, depth: usize) {
+        if self.children.last().is_some_and(Child::is_blank) {
             self.children.pop();
         }
         let line = |depth: usize| {
             let text = format!("\n{}", INDENT.repeat(depth));
-            Node::Other(Event::Text(BytesText::new(&text).into_owned()))
+            Child::Other(Event::Text(BytesText::new(&text).into_owned()))
         };
         let below = line(depth);
         self.children
-            .extend([below, Node::Element(child), line(depth - 1)]);
+            .extend([below, Child::Element(child), line(depth - 1)]);
     }
 
     /// Removes a child with the blanks before it.
     fn remove(&mut self, place: usize) {
         self.children.remove(place);
-        if let Some(before) = place.checked_sub(1) {
-            if self.children.get(before).is_some_and(Node::is_blank) {
-                self.children.remove(before);
-            }
+        let before = place.checked_sub(1);
+        if let Some(before) = before.filter(|before| self.children[*before].is_blank()) {
+            self.children.remove(before);
         }
     }
 
@@ -258,15 +239,15 @@ impl Tree {
         writer.write_event(Event::Start(self.tag.borrow()))?;
         for child in &self.children {
             match child {
-                Node::Element(child) => child.write(writer)?,
-                Node::Other(event) => writer.write_event(event.borrow())?,
+                Child::Element(child) => child.write(writer)?,
+                Child::Other(event) => writer.write_event(event.borrow())?,
             }
         }
         writer.write_event(Event::End(self.tag.to_end()))
     }
 }
 
-impl Node {
+impl Child {
     fn is_blank(&self) -> bool {
         matches!(self, Self::Other(Event::Text(text)) if text.trim_ascii().is_empty())
     }

@@ -1,11 +1,11 @@
 //! A domain by way of libvirt: its XML and portero's element in its metadata.
 
-use super::args::{Activity, Target};
+use super::args::{Activity, AffectedState};
 use super::document::Document;
 use super::error::Error;
 use super::host::{failed, Host};
 use portero_libvirt::Domain;
-use portero_model::{Origin, Owner, OwnerKind};
+use portero_model::{Origin, OwnerKind};
 use portero_port_forward::{parse, Forward, Lease};
 use portero_xml::{Element, NAMESPACE};
 use virt::error::ErrorNumber;
@@ -18,7 +18,7 @@ const PREFIX: &str = "portero";
 const ELEMENT: i32 = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
 
 /// A domain.
-pub(crate) struct Guest {
+pub(crate) struct LibvirtGuest {
     domain: virt::domain::Domain,
     /// Its name.
     pub(crate) name: String,
@@ -26,33 +26,29 @@ pub(crate) struct Guest {
     pub(crate) activity: Activity,
 }
 
-impl Guest {
+impl LibvirtGuest {
     /// Finds a domain by its ID, UUID or name, in virsh's order.
     ///
     /// # Errors
     /// [`Error::Libvirt`].
     pub(crate) fn find(host: &Host, text: &str) -> Result<Self, Error> {
         use virt::domain::Domain;
-        let by_id = text
-            .parse()
-            .ok()
-            .and_then(|id| Domain::lookup_by_id(&host.connect, id).ok());
-        let by_uuid = || Domain::lookup_by_uuid_string(&host.connect, text).ok();
-        let domain = match by_id.or_else(by_uuid) {
-            Some(domain) => domain,
-            None => Domain::lookup_by_name(&host.connect, text)
-                .map_err(failed(format!("get domain '{}'", text.escape_debug())))?,
-        };
-        let asked = |source| failed(format!("ask for domain '{}'", text.escape_debug()))(source);
-        let activity = match domain.is_active().map_err(asked)? {
-            true => Activity::Running,
-            false => Activity::ShutOff,
-        };
-        let name = domain.get_name().map_err(asked)?;
+        let connect = &host.connect;
+        let quoted = text.escape_debug();
+        let by_id = |id| Domain::lookup_by_id(connect, id).ok();
+        let by_id = text.parse().ok().and_then(by_id);
+        let by_uuid = || Domain::lookup_by_uuid_string(connect, text).ok();
+        let by_name = || Domain::lookup_by_name(connect, text);
+        let domain = by_id.or_else(by_uuid).map_or_else(by_name, Ok);
+        let domain = domain.map_err(failed(format!("get domain '{quoted}'")))?;
+        let asked = || failed(format!("ask for domain '{quoted}'"));
         Ok(Self {
+            activity: match domain.is_active().map_err(asked())? {
+                true => Activity::Running,
+                false => Activity::ShutOff,
+            },
+            name: domain.get_name().map_err(asked())?,
             domain,
-            name,
-            activity,
         })
     }
 
@@ -60,33 +56,28 @@ impl Guest {
     ///
     /// # Errors
     /// [`Error::Libvirt`], [`Error::Xml`].
-    pub(crate) fn domain(&self, target: Target) -> Result<Domain, Error> {
+    pub(crate) fn domain(&self, target: AffectedState) -> Result<Domain, Error> {
         let flags = match target {
-            Target::Config => sys::VIR_DOMAIN_XML_INACTIVE,
-            Target::Live => 0,
+            AffectedState::Config => sys::VIR_DOMAIN_XML_INACTIVE,
+            AffectedState::Live => 0,
         };
-        let xml = self
-            .domain
-            .get_xml_desc(flags)
-            .map_err(failed(format!("get the XML of {self}")))?;
+        let xml = self.domain.get_xml_desc(flags);
+        let xml = xml.map_err(failed(format!("get the XML of {self}")))?;
         let parsed = Element::parse(xml.as_bytes()).map_err(Into::into);
-        parsed
-            .and_then(|root| Ok(Domain::from_element(&root)?))
-            .map_err(|source| Error::Xml {
-                object: self.to_string(),
-                source,
-            })
+        let parsed = parsed.and_then(|root| Ok(Domain::from_element(&root)?));
+        parsed.map_err(|source| Error::Xml {
+            object: self.to_string(),
+            source,
+        })
     }
 
     /// portero's element as libvirt gives it, without its namespace; nothing when there is none.
     ///
     /// # Errors
     /// [`Error::Libvirt`].
-    pub(crate) fn metadata(&self, target: Target) -> Result<Option<String>, Error> {
-        match self
-            .domain
-            .get_metadata(ELEMENT, Some(NAMESPACE), flag(target))
-        {
+    pub(crate) fn metadata(&self, target: AffectedState) -> Result<Option<String>, Error> {
+        let domain = &self.domain;
+        match domain.get_metadata(ELEMENT, Some(NAMESPACE), flag(target)) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.code() == ErrorNumber::NoDomainMetadata => Ok(None),
             Err(error) => Err(failed(format!("get the metadata of {self}"))(error)),
@@ -97,7 +88,11 @@ impl Guest {
     ///
     /// # Errors
     /// [`Error::Libvirt`].
-    pub(crate) fn set_metadata(&self, target: Target, text: Option<&str>) -> Result<(), Error> {
+    pub(crate) fn set_metadata(
+        &self,
+        target: AffectedState,
+        text: Option<&str>,
+    ) -> Result<(), Error> {
         let prefix = text.map(|_| PREFIX);
         self.domain
             .set_metadata(ELEMENT, text, prefix, Some(NAMESPACE), flag(target))
@@ -131,13 +126,9 @@ impl Guest {
         domain: &Domain,
         document: &Document,
     ) -> Result<Vec<Forward>, Error> {
-        let owner = Owner::from(domain);
+        let origin = Origin::Metadata(domain.into());
         let element = self.element(document)?;
-        Ok(parse(
-            &element,
-            OwnerKind::Domain,
-            &Origin::Metadata(owner),
-        )?)
+        Ok(parse(&element, OwnerKind::Domain, &origin)?)
     }
 
     /// What libvirt's DHCP has given the running domain; nothing when libvirt cannot say.
@@ -149,13 +140,16 @@ impl Guest {
             let Ok(mac) = interface.hwaddr.parse() else {
                 continue;
             };
-            for address in interface.addrs {
-                leases.extend(address.addr.parse().ok().map(|address| Lease {
-                    mac,
-                    address,
-                    expiry: 0,
-                }));
-            }
+            let addresses = interface.addrs.iter();
+            leases.extend(
+                addresses
+                    .flat_map(|one| one.addr.parse())
+                    .map(|address| Lease {
+                        mac,
+                        address,
+                        expiry: 0,
+                    }),
+            );
         }
         leases
     }
@@ -168,15 +162,15 @@ impl Guest {
     }
 }
 
-impl std::fmt::Display for Guest {
+impl std::fmt::Display for LibvirtGuest {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "domain '{}'", self.name.escape_debug())
     }
 }
 
-fn flag(target: Target) -> u32 {
+fn flag(target: AffectedState) -> u32 {
     match target {
-        Target::Config => sys::VIR_DOMAIN_AFFECT_CONFIG,
-        Target::Live => sys::VIR_DOMAIN_AFFECT_LIVE,
+        AffectedState::Config => sys::VIR_DOMAIN_AFFECT_CONFIG,
+        AffectedState::Live => sys::VIR_DOMAIN_AFFECT_LIVE,
     }
 }

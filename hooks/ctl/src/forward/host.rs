@@ -10,12 +10,12 @@ const VIRSH_URI: &str = "VIRSH_DEFAULT_CONNECT_URI";
 /// A connection to the libvirt of a host.
 pub(crate) struct Host {
     pub(crate) connect: Connect,
-    pub(crate) place: Place,
+    pub(crate) place: HostPlace,
 }
 
 /// Where the host is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum HostPlace {
     /// It is this one: what is written is checked against everything and applied at once.
     Here,
     /// Another: what is written is checked for itself, and applied there by portero-watch.
@@ -34,15 +34,13 @@ impl Host {
         // It would print every error by itself.
         virt::error::clear_error_callback();
         let virsh = std::env::var(VIRSH_URI).ok().filter(|uri| !uri.is_empty());
-        let connect =
-            Connect::open(uri.or(virsh.as_deref())).map_err(failed("connect to the hypervisor"))?;
-        let driver = connect
-            .get_type()
-            .map_err(failed("get the hypervisor's type"))?;
-        let uri = connect
-            .get_uri()
-            .map_err(failed("get the connection's URI"))?;
-        let place = Place::of(&uri, &driver)?;
+        let connect = Connect::open(uri.or(virsh.as_deref()));
+        let connect = connect.map_err(failed("connect to the hypervisor"))?;
+        let driver = connect.get_type();
+        let driver = driver.map_err(failed("get the hypervisor's type"))?;
+        let uri = connect.get_uri();
+        let uri = uri.map_err(failed("get the connection's URI"))?;
+        let place = HostPlace::from_uri(&uri, &driver)?;
         Ok(Self { connect, place })
     }
 }
@@ -55,40 +53,35 @@ pub(crate) fn failed(action: impl fmt::Display) -> impl FnOnce(virt::error::Erro
     }
 }
 
-impl Place {
+impl HostPlace {
     /// Where the guests are that a connection leads to (<https://libvirt.org/uri.html>).
-    fn of(uri: &str, driver: &str) -> Result<Self, Error> {
-        let refused = |reason| {
-            Err(Error::Uri {
-                uri: uri.to_owned(),
-                reason,
-            })
-        };
+    fn from_uri(uri: &str, driver: &str) -> Result<Self, Error> {
+        let uri = uri.to_owned();
         if driver != "QEMU" {
-            return refused("is of another hypervisor");
+            let reason = "is of another hypervisor";
+            return Err(Error::Uri { uri, reason });
         }
-        let (scheme, rest) = uri.split_once("://").unwrap_or((uri, ""));
+        let (scheme, rest) = uri.split_once("://").unwrap_or((&uri, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.split(['?', '#']).next().unwrap_or(path);
         if path != "system" {
-            return refused("has guests on no network of the host's");
+            let reason = "has guests on no network of the host's";
+            return Err(Error::Uri { uri, reason });
         }
         let transport = scheme.split_once('+').map(|(_, transport)| transport);
         Ok(match (transport, authority) {
             (None | Some("unix"), "") => Self::Here,
-            _ => Self::Elsewhere {
-                uri: uri.to_owned(),
-            },
+            _ => Self::Elsewhere { uri },
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::HostPlace;
 
-    fn place(uri: &str) -> Option<Place> {
-        Place::of(uri, "QEMU").ok()
+    fn place(uri: &str) -> Option<HostPlace> {
+        HostPlace::from_uri(uri, "QEMU").ok()
     }
 
     #[test]
@@ -98,7 +91,7 @@ mod tests {
             "qemu+unix:///system",
             "qemu+unix:///system?socket=/run/libvirt/libvirt-sock",
         ] {
-            assert_eq!(place(uri), Some(Place::Here), "{uri}");
+            assert_eq!(place(uri), Some(HostPlace::Here), "{uri}");
         }
         for uri in [
             "qemu://host/system",
@@ -110,7 +103,7 @@ mod tests {
             let uri = uri.to_owned();
             assert_eq!(
                 place(&uri),
-                Some(Place::Elsewhere { uri: uri.clone() }),
+                Some(HostPlace::Elsewhere { uri: uri.clone() }),
                 "{uri}"
             );
         }
@@ -126,6 +119,6 @@ mod tests {
         ] {
             assert_eq!(place(uri), None, "{uri}");
         }
-        assert!(Place::of("test:///default", "Test").is_err());
+        assert!(HostPlace::from_uri("test:///default", "Test").is_err());
     }
 }

@@ -2,9 +2,13 @@
 
 use super::spec::Spec;
 use crate::json::to_json;
-use comfy_table::{presets, Table};
+use crate::table::{draw, Cell};
+use crate::terminal::Colors;
+use ipnet::IpNet;
+use portero_model::Protocol;
 use portero_port_forward::Forward;
 use serde::Serialize;
+use std::net::IpAddr;
 
 /// One range of ports.
 #[derive(Debug, Serialize)]
@@ -12,17 +16,17 @@ struct Row {
     /// As `add` and `remove` take it.
     forward: String,
     /// `tcp`, `udp` or `sctp`.
-    protocol: String,
+    protocol: Protocol,
     /// The host's address; any when absent.
-    address: Option<String>,
+    address: Option<IpAddr>,
     /// The host's ports, `80` or `2000-2020`.
     ports: String,
     /// The guest's ports.
     guest_ports: String,
     /// The guest's address; by DHCP when absent.
-    guest: Option<String>,
+    guest: Option<IpAddr>,
     /// Who may use it; everybody when absent.
-    source: Option<String>,
+    source: Option<IpNet>,
     /// The host's interface; any when absent.
     dev: Option<String>,
     /// MAC address of the domain's interface; the first on a virtual network when absent.
@@ -30,28 +34,27 @@ struct Row {
 }
 
 fn rows(forwards: &[Forward]) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for forward in forwards {
-        rows.extend(forward.mappings.iter().map(|mapping| {
+    let rows = forwards.iter().flat_map(|forward| {
+        forward.mappings.iter().map(|mapping| {
+            let spec = Spec {
+                address: forward.address,
+                mapping: *mapping,
+                protocol: forward.protocol,
+            };
             Row {
-                forward: Spec {
-                    address: forward.address,
-                    mapping: *mapping,
-                    protocol: forward.protocol,
-                }
-                .to_string(),
-                protocol: forward.protocol.to_string(),
-                address: forward.address.map(|address| address.to_string()),
+                forward: spec.to_string(),
+                protocol: forward.protocol,
+                address: forward.address,
                 ports: mapping.host.to_string(),
                 guest_ports: mapping.guest.to_string(),
-                guest: forward.guest.map(|guest| guest.to_string()),
-                source: forward.source.map(|source| source.to_string()),
+                guest: forward.guest,
+                source: forward.source,
                 dev: forward.dev.as_ref().map(ToString::to_string),
                 interface: forward.interface.map(|mac| mac.to_string()),
             }
-        }));
-    }
-    rows
+        })
+    });
+    rows.collect()
 }
 
 /// The forwards as JSON.
@@ -61,22 +64,15 @@ pub(super) fn json(forwards: &[Forward]) -> String {
 
 /// The forwards as a table.
 pub(super) fn table(forwards: &[Forward]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(["FORWARD", "GUEST", "SOURCE", "DEV", "INTERFACE"]);
-    for row in rows(forwards) {
-        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        table.add_row([
-            row.forward,
-            or_dash(row.guest),
-            or_dash(row.source),
-            or_dash(row.dev),
-            or_dash(row.interface),
-        ]);
-    }
-    let lines = table.to_string();
-    lines
-        .lines()
-        .map(|line| line.trim().to_owned() + "\n")
-        .collect()
+    let titles = ["FORWARD", "GUEST", "SOURCE", "DEV", "INTERFACE"];
+    let rows = rows(forwards).into_iter().map(|row| {
+        [
+            Cell::plain(row.forward),
+            Cell::optional(row.guest),
+            Cell::optional(row.source),
+            Cell::optional(row.dev),
+            Cell::optional(row.interface),
+        ]
+    });
+    draw(titles, rows.collect(), Colors::None)
 }

@@ -2,8 +2,8 @@
 
 use super::args::Reserve;
 use super::error::Error;
-use super::guest::Guest;
-use super::host::{failed, Host, Place};
+use super::guest::LibvirtGuest;
+use super::host::{failed, Host, HostPlace};
 use crate::terminal::warning;
 use portero_engine::leases;
 use portero_libvirt::{Domain, EventError, MacAddress, Network};
@@ -19,7 +19,7 @@ use virt::sys;
 const ANY_IP: i32 = -1;
 
 /// A reservation that can be made.
-pub(crate) struct Reservation {
+pub(crate) struct NewReservation {
     network: OnNetwork,
     mac: MacAddress,
     address: IpAddr,
@@ -39,17 +39,16 @@ struct OnNetwork {
 /// [`Error`] when the guest can never get an address, or none can be reserved although it shall be.
 pub(crate) fn decide(
     host: &Host,
-    guest: &Guest,
+    guest: &LibvirtGuest,
     domain: &Domain,
     forward: &Forward,
     reserve: Option<Reserve>,
-) -> Result<Option<Reservation>, Error> {
-    let nic = domain.nics.iter().find(|nic| {
+) -> Result<Option<NewReservation>, Error> {
+    let mut nics = domain.nics.iter().filter_map(|nic| {
         let is_meant = forward.interface.is_none_or(|mac| mac == nic.mac);
-        is_meant && nic.network.is_some()
+        Some((nic.mac, nic.network.as_deref().filter(|_| is_meant)?))
     });
-    let named = nic.and_then(|nic| Some((nic.mac, nic.network.as_deref()?)));
-    let Some((mac, name)) = named else {
+    let Some((mac, name)) = nics.next() else {
         return Ok(None);
     };
     if forward.guest.is_some() || !forward.takes(Family::Ipv4) {
@@ -65,14 +64,9 @@ pub(crate) fn decide(
             network: name.escape_debug().to_string(),
         });
     }
-    let known = match host.place {
-        Place::Here => network
-            .network
-            .bridge
-            .as_ref()
-            .map(|bridge| leases(&Paths::default(), bridge)),
-        Place::Elsewhere { .. } => None,
-    };
+    let bridge = network.network.bridge.as_ref();
+    let bridge = bridge.filter(|_| host.place == HostPlace::Here);
+    let known = bridge.map(|bridge| leases(&Paths::default(), bridge));
     let own = known.clone().unwrap_or_else(|| guest.leases());
     let found = match (target(&own)?, &known) {
         (Some(address), _) => Ok(address),
@@ -106,7 +100,7 @@ pub(crate) fn decide(
         network: name.escape_debug().to_string(),
         reason,
     })?;
-    Ok(Some(Reservation {
+    Ok(Some(NewReservation {
         network,
         mac,
         address,
@@ -122,7 +116,7 @@ fn ask(question: &str) -> bool {
     read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
-impl Reservation {
+impl NewReservation {
     /// Makes it, at once and for the network's next start.
     ///
     /// # Errors
@@ -140,15 +134,9 @@ impl Reservation {
     }
 
     fn update(&self, command: sys::virNetworkUpdateCommand) -> Result<(), Error> {
-        let OnNetwork {
-            handle, network, ..
-        } = &self.network;
-        let failed = || {
-            failed(format!(
-                "update network '{}'",
-                network.name.as_str().escape_debug()
-            ))
-        };
+        let handle = &self.network.handle;
+        let name = self.network.network.name.as_str().escape_debug();
+        let failed = || failed(format!("update network '{name}'"));
         let mut flags = sys::VIR_NETWORK_UPDATE_AFFECT_CURRENT;
         if handle.is_active().map_err(failed())? {
             flags |= sys::VIR_NETWORK_UPDATE_AFFECT_LIVE;
@@ -164,7 +152,7 @@ impl Reservation {
     }
 }
 
-impl std::fmt::Display for Reservation {
+impl std::fmt::Display for NewReservation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = self.network.network.name.as_str().escape_debug();
         write!(
@@ -183,19 +171,15 @@ impl OnNetwork {
         let xml = handle
             .get_xml_desc(0)
             .map_err(failed(format!("get the XML of {object}")))?;
-        let wrong = |source: EventError| Error::Xml { object, source };
-        let parsed = Element::parse(xml.as_bytes())
-            .map_err(EventError::from)
-            .and_then(|root| {
-                let network = Network::from_element(&root)?;
-                Ok((root, network))
-            });
-        let (root, network) = parsed.map_err(wrong)?;
-        Ok(Self {
-            handle,
-            network,
-            root,
-        })
+        let parse = || -> Result<Self, EventError> {
+            let root = Element::parse(xml.as_bytes())?;
+            Ok(Self {
+                handle,
+                network: Network::from_element(&root)?,
+                root,
+            })
+        };
+        parse().map_err(|source| Error::Xml { object, source })
     }
 
     /// The IPv4 address that a forward leads to by reservations and these leases, by the planner's
@@ -208,14 +192,13 @@ impl OnNetwork {
         leases: &[Lease],
     ) -> Result<Option<IpAddr>, ForwardError> {
         let owner = Owner::from(domain);
-        let attachment = Attachment {
+        let attachments = [Attachment {
             mac,
             network_name: self.network.name.as_str(),
             network: Some(&self.network),
-        };
-        let plan = plan_domain(owner, std::slice::from_ref(forward), &[attachment], &|_| {
-            leases.into()
-        })?;
+        }];
+        let forwards = std::slice::from_ref(forward);
+        let plan = plan_domain(owner, forwards, &attachments, &|_| leases.into())?;
         let mut guests = plan.ruleset.dnats().map(|dnat| dnat.guest);
         Ok(guests.find(IpAddr::is_ipv4))
     }
@@ -228,23 +211,20 @@ impl OnNetwork {
 
     /// The first address of its DHCP ranges that nobody has.
     fn free(&self, leases: &[Lease]) -> Option<IpAddr> {
-        let reserved = self
-            .network
-            .reservations
-            .iter()
-            .map(|reservation| reservation.address);
+        let reserved = self.network.reservations.iter();
+        let reserved = reserved.map(|reservation| reservation.address);
         let leased = leases.iter().map(|lease| lease.address);
         let own = self.network.subnets.iter().map(|subnet| subnet.address);
         let taken: Vec<IpAddr> = reserved.chain(leased).chain(own).collect();
-        let ranges = self.root.all("ip").flat_map(|ip| ip.all("dhcp"));
-        let mut addresses = ranges
-            .flat_map(|dhcp| dhcp.all("range"))
-            .filter_map(|range| {
-                let end = |name| range.attribute(name)?.parse::<Ipv4Addr>().ok();
-                Some(u32::from(end("start")?)..=u32::from(end("end")?))
-            })
+        let dhcp = self.root.all("ip").flat_map(|ip| ip.all("dhcp"));
+        let ranges = dhcp.flat_map(|dhcp| dhcp.all("range")).filter_map(|range| {
+            let end = |name| range.attribute(name)?.parse::<Ipv4Addr>().ok();
+            Some(u32::from(end("start")?)..=u32::from(end("end")?))
+        });
+        let addresses = ranges
             .flatten()
-            .map(|address| IpAddr::V4(Ipv4Addr::from(address)));
-        addresses.find(|address| !taken.contains(address))
+            .map(|address| Ipv4Addr::from(address).into());
+        let mut free = addresses.filter(|address| !taken.contains(address));
+        free.next()
     }
 }

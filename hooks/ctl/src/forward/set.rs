@@ -1,13 +1,12 @@
 //! Sets what was read elsewhere as portero's element in the metadata of domains.
 
-use super::args::{Activity, Target};
-use super::change::{commit, take_back, Change, Expected};
+use super::args::{Activity, AffectedState};
+use super::change::{commit, take_back, ExpectedClaims, MetadataChange};
 use super::document::Document;
 use super::error::Error;
-use super::guest::Guest;
+use super::guest::LibvirtGuest;
 use super::host::Host;
-use super::{changeable, outcome, when};
-use crate::terminal::warning;
+use super::{changeable, outcome, warn_of_conflicts, when};
 use portero_libvirt::ObjectName;
 use portero_system::clean_environment;
 
@@ -20,29 +19,20 @@ pub(crate) struct Wanted {
     pub(crate) element: String,
 }
 
-/// Which states of the domains are set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// From the next start on.
-    Config,
-    /// The running domain too, where it runs.
-    Live,
-}
-
-/// What becomes of an element that is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
-    /// It is not touched, and nothing is set.
-    Refuse,
-    /// It is lost.
-    Replace,
+/// How elements are set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SetOptions {
+    /// In the running domain too, where it runs.
+    pub(crate) live: bool,
+    /// Though one is lost that is there already; nothing is set without.
+    pub(crate) replace: bool,
 }
 
 /// One domain with what is to be changed of it.
 struct Planned {
-    guest: Guest,
-    changes: Vec<Change>,
-    expected: Expected,
+    guest: LibvirtGuest,
+    changes: Vec<MetadataChange>,
+    expected: ExpectedClaims,
 }
 
 /// Sets elements of all domains, or, when one cannot have its own, of none; gives what to print.
@@ -52,12 +42,11 @@ struct Planned {
 pub(crate) fn set(
     connect: Option<&str>,
     wanted: &[Wanted],
-    reach: Reach,
-    existing: Existing,
+    options: SetOptions,
 ) -> Result<String, Error> {
     let host = Host::connect(connect)?;
     clean_environment();
-    let planned = wanted.iter().map(|one| plan(&host, one, reach, existing));
+    let planned = wanted.iter().map(|one| plan(&host, one, options));
     let planned: Vec<Planned> = planned.collect::<Result<_, _>>()?;
     let mut text = String::new();
     for (index, one) in planned.iter().enumerate() {
@@ -71,12 +60,9 @@ pub(crate) fn set(
                 return Err(error);
             }
         };
-        let waits = record.iter().flat_map(|record| &record.pending).next();
-        let now = match waits {
-            Some(waiting) => format!(
-                "{guest} does not forward all of it yet: {}\n",
-                waiting.reason
-            ),
+        let mut waits = record.iter().flat_map(|record| &record.pending);
+        let now = match waits.next().map(|waiting| &waiting.reason) {
+            Some(reason) => format!("{guest} does not forward all of it yet: {reason}\n"),
             None => format!("{guest} forwards what was imported\n"),
         };
         let at_start = format!("{guest} forwards what was imported from its next start on\n");
@@ -86,31 +72,28 @@ pub(crate) fn set(
 }
 
 /// Reads what is there and checks what shall be, before anything is changed.
-fn plan(host: &Host, wanted: &Wanted, reach: Reach, existing: Existing) -> Result<Planned, Error> {
+fn plan(host: &Host, wanted: &Wanted, options: SetOptions) -> Result<Planned, Error> {
     let guest = changeable(host, wanted.name.as_str())?;
-    let targets: &[Target] = match (reach, guest.activity) {
-        (Reach::Live, Activity::Running) => &[Target::Config, Target::Live],
-        _ => &[Target::Config],
+    let targets: &[AffectedState] = match (options.live, guest.activity) {
+        (true, Activity::Running) => &[AffectedState::Config, AffectedState::Live],
+        _ => &[AffectedState::Config],
     };
     let element = Document::parse(&wanted.element).map_err(|source| Error::Metadata {
         domain: guest.name.escape_debug().to_string(),
         source,
     })?;
-    let (mut changes, mut expected) = (Vec::new(), Expected::default());
+    let (mut changes, mut expected) = (Vec::new(), ExpectedClaims::default());
     for target in targets {
-        let mut change = Change::read(&guest, *target)?;
-        if change.has_element() && existing == Existing::Refuse {
+        let mut change = MetadataChange::read(&guest, *target)?;
+        if change.has_element() && !options.replace {
             return Err(Error::Existing {
                 domain: guest.name.escape_debug().to_string(),
                 place: when(*target),
             });
         }
         change.document = element.clone();
-        if let Some(conflict) = change.check(host, &guest)? {
-            warning(format_args!(
-                "{conflict}; {guest} cannot start while that is so"
-            ));
-        }
+        let conflict = change.check(host, &guest)?;
+        warn_of_conflicts(&guest, conflict);
         let forwards = change.forwards(&guest)?;
         expected.gained = forwards.iter().flat_map(|one| one.claims()).collect();
         changes.push(change);

@@ -1,6 +1,7 @@
 //! A forward as it is written on the command line: `[ADDRESS:]HOSTPORT[-END]:GUESTPORT[/PROTOCOL]`.
 
-use portero_model::{PortError, PortRange, Protocol};
+use crate::host_port::{split_address, split_protocol, PortTextError};
+use portero_model::{PortRange, Protocol};
 use portero_port_forward::Mapping;
 use std::fmt;
 use std::net::IpAddr;
@@ -17,83 +18,34 @@ pub(crate) struct Spec {
     pub(crate) protocol: Protocol,
 }
 
-/// Why a text is no forward.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SpecError {
-    /// There is no guest's port, or too much.
-    #[error(
-        "expected [ADDRESS:]HOSTPORT[-END]:GUESTPORT[/tcp|udp|sctp], IPv6 addresses in brackets"
-    )]
-    Form,
-    /// Not an address.
-    #[error("'{found}' is not an {expected} address")]
-    Address {
-        /// What was given.
-        found: String,
-        /// The family, as it is written.
-        expected: &'static str,
-    },
-    /// A protocol or a port is not one.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// The guest's ports would pass the last.
-    #[error("ports {host} mapped to {to} pass 65535, expected them all to fit")]
-    TooHigh {
-        /// The host's ports.
-        host: PortRange,
-        /// The guest's first port.
-        to: u16,
-    },
-}
+const FORM: PortTextError = PortTextError::Form {
+    expected: "[ADDRESS:]HOSTPORT[-END]:GUESTPORT[/tcp|udp|sctp], IPv6 addresses",
+};
 
 impl FromStr for Spec {
-    type Err = SpecError;
+    type Err = PortTextError;
 
-    fn from_str(text: &str) -> Result<Self, SpecError> {
-        let (ports, protocol) = match text.split_once('/') {
-            Some((ports, protocol)) => (ports, protocol.parse()?),
-            None => (text, Protocol::Tcp),
+    fn from_str(text: &str) -> Result<Self, PortTextError> {
+        let (text, protocol) = split_protocol(text)?;
+        let has_address = text.starts_with('[') || text.matches(':').count() > 1;
+        let (address, ports) = match has_address {
+            true => split_address(text, FORM)?,
+            false => (None, text),
         };
-        let (address, ports) = match ports.strip_prefix('[') {
-            Some(bracketed) => {
-                let (address, ports) = bracketed.split_once("]:").ok_or(SpecError::Form)?;
-                (
-                    Some(of_family::<std::net::Ipv6Addr>(address, "IPv6")?),
-                    ports,
-                )
-            }
-            None => match ports.split_once(':') {
-                Some((address, ports)) if ports.contains(':') => (
-                    Some(of_family::<std::net::Ipv4Addr>(address, "IPv4")?),
-                    ports,
-                ),
-                _ => (None, ports),
-            },
-        };
-        let (host, to) = ports.split_once(':').ok_or(SpecError::Form)?;
+        let (host, to) = ports.split_once(':').ok_or(FORM)?;
         if to.contains(':') {
-            return Err(SpecError::Form);
+            return Err(FORM);
         }
         let host: PortRange = host.parse()?;
         let to = PortRange::port(to)?;
-        let guest = host.moved_to(to).ok_or(SpecError::TooHigh { host, to })?;
+        let guest = host.moved_to(to);
+        let guest = guest.ok_or(PortTextError::TooHigh { host, to })?;
         Ok(Self {
             address,
             mapping: Mapping { host, guest },
             protocol,
         })
     }
-}
-
-fn of_family<T: FromStr + Into<IpAddr>>(
-    text: &str,
-    expected: &'static str,
-) -> Result<IpAddr, SpecError> {
-    let address: Result<T, _> = text.parse();
-    address.map(Into::into).map_err(|_| SpecError::Address {
-        found: text.escape_debug().to_string(),
-        expected,
-    })
 }
 
 impl fmt::Display for Spec {

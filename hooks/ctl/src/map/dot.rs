@@ -1,10 +1,10 @@
 //! The map as a graph in the language of graphviz (<https://graphviz.org/doc/info/lang.html>).
 
-use super::reachability::{End, Passes};
-use super::sources::Kind;
+use super::reachability::{ConnectionEnd, Passes};
+use super::sources::SegmentKind;
 use super::text::shown;
 use super::value::{Map, Segment};
-use crate::status::{Row, State};
+use crate::status::{ForwardState, Row};
 use std::fmt::Write as _;
 
 /// Draws the map.
@@ -58,13 +58,11 @@ impl Graph {
 
     fn segment(&mut self, index: usize, segment: &Segment) {
         self.line(&format!("subgraph cluster{index} {{"));
-        let is_segment = segment.kind != Kind::Elsewhere;
-        let label = if is_segment {
-            format!("{} ({})", segment.name, segment.kind.name())
-        } else {
-            segment.name.clone()
+        let is_segment = segment.kind != SegmentKind::Elsewhere;
+        let label = match segment.kind {
+            SegmentKind::Elsewhere => quoted(&segment.name),
+            kind => quoted(&format!("{} ({})", segment.name, kind.name())),
         };
-        let label = quoted(&label);
         self.line(&format!("label={label}; style=rounded;"));
         let networks = segment.networks.iter();
         let networks = networks.filter(|name| **name != segment.name);
@@ -73,10 +71,9 @@ impl Graph {
         words.extend(networks.map(|name| format!("network {name}")));
         words.extend(segment.addresses.iter().cloned());
         words.extend(segment.problems.iter().cloned());
-        let style = if segment.problems.is_empty() {
-            "shape=ellipse"
-        } else {
-            "shape=ellipse, color=red"
+        let style = match segment.problems.as_slice() {
+            [] => "shape=ellipse",
+            _ => "shape=ellipse, color=red",
         };
         if words.is_empty() {
             words.push(segment.name.clone());
@@ -106,15 +103,11 @@ impl Graph {
     fn forward(&mut self, to: &str, row: &Row) {
         let id = format!("forward{}", self.forwards);
         self.forwards += 1;
-        let source = row
-            .claim
-            .source
-            .iter()
-            .map(|source| format!("from {source}"));
+        let source = row.claim.source.map(|source| format!("from {source}"));
         let label: Vec<String> = [row.host()].into_iter().chain(source).collect();
         self.node(&id, &label.join("\n"), "shape=cds, margin=\"0.25,0.1\"");
         let style = match row.state {
-            State::Active => "color=darkgreen",
+            ForwardState::Active => "color=darkgreen",
             _ => "color=red, style=dashed",
         };
         let words = [row.guest(), row.state.reason().map(str::to_owned)];
@@ -138,8 +131,8 @@ impl Graph {
     /// Connections between networks that a policy lets pass; all that can be opened without would be
     /// too many to see anything.
     fn connections(&mut self, map: &Map) {
-        let find = |end: &End| {
-            let End::Network(name) = end else {
+        let find = |end: &ConnectionEnd| {
+            let ConnectionEnd::Network(name) = end else {
                 return None;
             };
             let mut segments = map.segments.iter().enumerate();

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use super::sources::Sources;
+use super::sources::MapSources;
 use super::value::Map;
 use portero_engine::{Phase, Record};
-use portero_inventory::{ActiveNetwork, Guest, GuestNic, OwnFile, OwnerStatus};
+use portero_inventory::{ActiveNetwork, Guest, GuestNic, OwnerStatus};
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{
     Claim, Dnat, Family, Owner, OwnerKind, Pending, PortRange, Protocol, Rule, Ruleset,
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 /// A host while it is put together.
 pub(crate) struct Scene {
-    sources: Sources,
+    sources: MapSources,
     next: u128,
 }
 
@@ -27,7 +27,7 @@ type Place<'a> = (&'a str, Option<&'a str>);
 
 impl Scene {
     pub(crate) fn new(host: &str) -> Self {
-        let sources = Sources {
+        let sources = MapSources {
             host: host.to_owned(),
             interfaces: Vec::new(),
             networks: Vec::new(),
@@ -96,7 +96,8 @@ impl Scene {
             given: None,
             is_in_firewall: true,
             written: Ok(None),
-            file: OwnFile::Missing("/etc/portero/networks/none.xml".into()),
+            file: "/etc/portero/networks/none.xml".into(),
+            has_file: false,
         });
     }
 
@@ -220,7 +221,7 @@ impl Scene {
     }
 
     /// What is known of the host, with its policies in force.
-    pub(crate) fn sources(mut self) -> Sources {
+    pub(crate) fn sources(mut self) -> MapSources {
         let networks: Vec<Network> = self
             .sources
             .networks

@@ -18,10 +18,10 @@ use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::Snapshot;
 use portero_system::Linux;
-use sources::Sources;
+use sources::MapSources;
 use value::Map;
 
-pub(crate) use sources::{problems, Kind};
+pub(crate) use sources::{problems, SegmentKind};
 pub(crate) use text::shown;
 pub(crate) use tree::Terminal;
 
@@ -32,7 +32,7 @@ pub(crate) fn run(
     engine: &mut Engine<'_>,
 ) -> Result<(String, u8), ApplyError> {
     let mut snapshot = Snapshot::take(engine)?;
-    let sources = Sources {
+    let sources = MapSources {
         host: Linux::name(),
         interfaces: Linux::interfaces(),
         networks: snapshot.networks(),

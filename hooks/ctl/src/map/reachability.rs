@@ -1,6 +1,7 @@
 //! Who may open connections to whom, in few words.
 
-use super::sources::{Kind, Sources};
+use super::sources::{MapSources, SegmentKind};
+use portero_inventory::ActiveNetwork;
 use portero_libvirt::Network;
 use portero_model::{Family, Service, Verdict};
 use portero_routed_policy::{is_host_service, reachability, Outcome, Place, Reachability, Routing};
@@ -11,18 +12,18 @@ use std::collections::BTreeMap;
 #[derive(Debug, Serialize)]
 pub(super) struct Connections {
     /// Who opens them.
-    pub(super) from: End,
+    pub(super) from: ConnectionEnd,
     /// Who is asked for them.
-    pub(super) to: End,
+    pub(super) to: ConnectionEnd,
     /// How many of them pass.
     pub(super) passes: Passes,
     /// The same of each family.
-    pub(super) families: BTreeMap<Family, OfFamily>,
+    pub(super) families: BTreeMap<Family, FamilyConnections>,
 }
 
 /// What becomes of connections of one family.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct OfFamily {
+pub(super) struct FamilyConnections {
     /// How many of them pass.
     passes: Passes,
     /// The same in words.
@@ -32,7 +33,7 @@ pub(super) struct OfFamily {
 /// One end of connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// Everybody who is on no network behind the host.
     Outside,
     /// The host itself.
@@ -53,7 +54,7 @@ pub(super) enum Passes {
     All,
 }
 
-impl End {
+impl ConnectionEnd {
     fn new(place: Place<'_>) -> Self {
         match place {
             Place::Outside => Self::Outside,
@@ -75,8 +76,8 @@ impl End {
 impl Connections {
     /// What becomes of them, in few words.
     pub(super) fn words(&self) -> String {
-        let of = |(family, told): (&Family, &OfFamily)| format!("{family} {}", told.words);
-        let families: Vec<(&Family, &OfFamily)> = self.families.iter().collect();
+        let of = |(family, told): (&Family, &FamilyConnections)| format!("{family} {}", told.words);
+        let families: Vec<(&Family, &FamilyConnections)> = self.families.iter().collect();
         let passing = families.iter().copied();
         let passing: Vec<_> = passing
             .filter(|(_, told)| told.passes != Passes::None)
@@ -93,42 +94,33 @@ impl Connections {
 }
 
 /// All that can be opened between networks behind the host, the host and the outside.
-pub(super) fn connections(sources: &Sources) -> Vec<Connections> {
-    let mut networks: Vec<Network> = sources
-        .networks
-        .iter()
-        .map(|active| active.network.clone())
-        .collect();
-    networks.sort_by(|a, b| (Kind::of_network(a), &a.name).cmp(&(Kind::of_network(b), &b.name)));
-    let policy_of = |network: &Network| {
-        let mut active = sources.networks.iter();
-        let active = active.find(|active| active.network.uuid == network.uuid);
-        active.and_then(|active| active.policy())
-    };
-    let routed = networks.iter();
-    let routed = routed.filter(|network| network.mode.is_routed_by_host());
+pub(super) fn connections(sources: &MapSources) -> Vec<Connections> {
+    let active = &sources.networks;
+    let mut networks = ActiveNetwork::networks(active);
+    networks.sort_by_cached_key(|one| (SegmentKind::from_network(one), one.name.clone()));
+    let policy_of = |network: &Network| ActiveNetwork::find_policy(active, network);
+    let routed = networks.iter().filter(|one| one.mode.is_routed_by_host());
     let mut places = vec![Place::Outside, Place::Host];
     places.extend(routed.map(Place::Network));
     let mut connections = Vec::new();
     for from in &places {
         for to in &places {
-            let end = End::new(*to);
+            let end = ConnectionEnd::new(*to);
             let of_family = |family: Family| {
-                let routing = if sources.passes_on.contains(&family) {
-                    Routing::On
-                } else {
-                    Routing::Off
+                let routing = match sources.passes_on.contains(&family) {
+                    true => Routing::On,
+                    false => Routing::Off,
                 };
                 let found = reachability(*from, *to, family, routing, &networks, &policy_of)?;
                 let (passes, words) = (passes(&found), words(&found, &end));
-                Some((family, OfFamily { passes, words }))
+                Some((family, FamilyConnections { passes, words }))
             };
-            let families: BTreeMap<Family, OfFamily> =
+            let families: BTreeMap<Family, FamilyConnections> =
                 Family::ALL.into_iter().filter_map(of_family).collect();
             let all = families.values().map(|told| told.passes);
             if let Some(passes) = all.reduce(Passes::with) {
                 connections.push(Connections {
-                    from: End::new(*from),
+                    from: ConnectionEnd::new(*from),
                     to: end,
                     passes,
                     families,
@@ -161,7 +153,7 @@ fn passes(reachability: &Reachability) -> Passes {
 }
 
 /// `reject`, `tcp 22, 80, some udp 53`, `all but tcp 25`: what passes, or else what becomes of it.
-fn words(reachability: &Reachability, to: &End) -> String {
+fn words(reachability: &Reachability, to: &ConnectionEnd) -> String {
     let list = |wanted: &dyn Fn(Outcome) -> Option<&'static str>| {
         let services = reachability.services.iter();
         let named = services.filter_map(|(service, outcome)| Some((wanted(*outcome)?, *service)));
@@ -192,15 +184,15 @@ fn words(reachability: &Reachability, to: &End) -> String {
 }
 
 /// Services, each with a word before it: `tcp 22, 80, some udp 53`.
-fn listed(services: impl Iterator<Item = (&'static str, Service)>, to: &End) -> String {
+fn listed(services: impl Iterator<Item = (&'static str, Service)>, to: &ConnectionEnd) -> String {
     let mut words = Vec::new();
     let (mut has_basics, mut before) = (false, String::new());
     for (word, service) in services {
-        if *to == End::Host && word.is_empty() && is_host_service(&service) {
+        if *to == ConnectionEnd::Host && word.is_empty() && is_host_service(&service) {
             has_basics = true;
             continue;
         }
-        let (name, detail) = of_service(service);
+        let (name, detail) = name_service(service);
         let head = format!("{word}{name}");
         match detail {
             // The one before says of what it is.
@@ -216,7 +208,7 @@ fn listed(services: impl Iterator<Item = (&'static str, Service)>, to: &End) -> 
     words.join(", ")
 }
 
-fn of_service(service: Service) -> (&'static str, Option<String>) {
+fn name_service(service: Service) -> (&'static str, Option<String>) {
     match service {
         Service::Ports { protocol, ports } => {
             (protocol.name(), ports.map(|ports| ports.to_string()))

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// What is known of a host.
 #[derive(Debug)]
-pub(crate) struct Sources {
+pub(crate) struct MapSources {
     /// Its name.
     pub(crate) host: String,
     /// All its interfaces.
@@ -24,9 +24,9 @@ pub(crate) struct Sources {
 }
 
 /// What joins guests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum SegmentKind {
     /// A bridge of the host.
     Bridge,
     /// An interface of the host without a bridge (macvtap, SR-IOV).
@@ -40,12 +40,13 @@ pub(crate) enum Kind {
     /// A network that only the host reaches.
     Isolated,
     /// None of these.
+    #[default]
     Elsewhere,
 }
 
-impl Kind {
+impl SegmentKind {
     /// What a network is.
-    pub(crate) fn of_network(network: &Network) -> Self {
+    pub(crate) fn from_network(network: &Network) -> Self {
         match network.mode {
             ForwardMode::Isolated => Self::Isolated,
             ForwardMode::Nat => Self::Nat,

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use super::fixtures::{fifty, hostile, small, HOSTILE};
-use super::text::{columns, shown};
+use super::text::{measure, shown};
 use super::tree::{Charset, Terminal};
 use super::value::Map;
 use super::{dot, svg, tree};
@@ -118,7 +118,7 @@ fn a_tree_fits_its_terminal() {
                 let width = Some(width);
                 let tree = tree::draw(&map, Terminal { charset, width });
                 for line in tree.lines() {
-                    assert!(Some(columns(line)) <= width, "{line}");
+                    assert!(Some(measure(line)) <= width, "{line}");
                     assert!(!line.chars().any(char::is_control), "{line:?}");
                     assert!(charset == Charset::Unicode || line.is_ascii(), "{line}");
                 }

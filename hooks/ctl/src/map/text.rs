@@ -17,13 +17,13 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// How many columns a text takes where all characters are of one width, or of two.
-pub(super) fn columns(text: &str) -> usize {
+pub(super) fn measure(text: &str) -> usize {
     text.width()
 }
 
 /// A text of at most so many columns; where something is cut off there is a mark of one column.
 pub(super) fn cut(text: &str, limit: usize, mark: char) -> String {
-    if columns(text) <= limit {
+    if measure(text) <= limit {
         return text.to_owned();
     }
     let mut left = limit.saturating_sub(1);
@@ -41,7 +41,7 @@ pub(super) fn cut(text: &str, limit: usize, mark: char) -> String {
 }
 
 /// `no guests`, `1 guest`, `2 guests`.
-pub(super) fn counted(count: usize, what: &str) -> String {
+pub(super) fn pluralize(count: usize, what: &str) -> String {
     match count {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),
@@ -51,7 +51,7 @@ pub(super) fn counted(count: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, cut, shown, CUT};
+    use super::{cut, measure, shown, CUT};
 
     #[test]
     fn nothing_is_shown_that_is_not_seen() {
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(cut("web", 0, CUT), "");
         for limit in 0..12 {
             assert!(
-                columns(&cut("a名e\u{301}🙂bcdef", limit, CUT)) <= limit,
+                measure(&cut("a名e\u{301}🙂bcdef", limit, CUT)) <= limit,
                 "{limit}"
             );
         }

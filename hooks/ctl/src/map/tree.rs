@@ -1,9 +1,9 @@
 //! The map as a tree for terminals.
 
-use super::reachability::{Connections, End, Passes};
-use super::sources::Kind;
-use super::text::{columns, counted, cut, shown, CUT};
-use super::value::{Guest, Map, Nic, Segment};
+use super::reachability::{ConnectionEnd, Connections, Passes};
+use super::sources::SegmentKind;
+use super::text::{cut, measure, pluralize, shown, CUT};
+use super::value::{HostNic, Map, PlacedGuest, Segment};
 use crate::status::Row;
 use terminal_size::{terminal_size_of, Width};
 
@@ -18,7 +18,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// The one that this program writes to, by its environment. A file is as wide as it has to be.
-    pub(crate) fn of_environment() -> Self {
+    pub(crate) fn detect() -> Self {
         let variable = |name: &str| std::env::var(name).ok();
         let columns = variable("COLUMNS").and_then(|columns| columns.parse().ok());
         let measured = || {
@@ -45,9 +45,10 @@ impl Charset {
     /// The charset of a locale, by the words of its environment: `LC_ALL`, `LC_CTYPE`, `LANG`, and
     /// of the terminal's name, `TERM`.
     pub(super) fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Self {
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        let mut locales = ["LC_ALL", "LC_CTYPE", "LANG"]
             .into_iter()
-            .find_map(|name| variable(name).filter(|value| !value.is_empty()));
+            .filter_map(variable);
+        let locale = locales.find(|value| !value.is_empty());
         let locale = locale.unwrap_or_default().to_ascii_lowercase();
         let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
         if is_utf8 && variable("TERM").as_deref() != Some("dumb") {
@@ -111,10 +112,8 @@ impl Branch {
 /// Draws the map.
 pub(super) fn draw(map: &Map, terminal: Terminal) -> String {
     let nics = map.nics.iter().map(nic);
-    let segments = map
-        .segments
-        .iter()
-        .map(|one| segment(one, &map.connections, terminal.charset));
+    let segments = map.segments.iter();
+    let segments = segments.map(|one| segment(one, &map.connections, terminal.charset));
     let root = Branch {
         text: format!("{}: {}", map.host, map.routing()),
         below: nics.chain(segments).collect(),
@@ -133,10 +132,8 @@ fn write(branch: &Branch, before: [&str; 2], terminal: Terminal, lines: &mut Vec
     } else {
         format!("{later}{}  ", terminal.charset.branches()[0][1])
     };
-    for (index, line) in wrapped(&text, columns(first), columns(&rest), terminal)
-        .iter()
-        .enumerate()
-    {
+    let wrapped = wrapped(&text, measure(first), measure(&rest), terminal);
+    for (index, line) in wrapped.iter().enumerate() {
         let before = if index == 0 { first } else { &rest };
         lines.push(format!("{before}{line}").trim_end().to_owned() + "\n");
     }
@@ -159,10 +156,10 @@ fn wrapped(text: &str, first: usize, later: usize, terminal: Terminal) -> Vec<St
     let mut room = width.saturating_sub(first).max(1);
     for word in text.split(' ') {
         let line = lines.last_mut();
-        let used = line.as_ref().map_or(0, |line| columns(line));
+        let used = line.as_ref().map_or(0, |line| measure(line));
         let is_new = used == 0;
         match line {
-            Some(line) if !is_new && used + 1 + columns(word) <= room => {
+            Some(line) if !is_new && used + 1 + measure(word) <= room => {
                 *line += &format!(" {word}");
             }
             Some(line) if is_new => *line = cut(word, room, terminal.charset.cut()),
@@ -175,7 +172,7 @@ fn wrapped(text: &str, first: usize, later: usize, terminal: Terminal) -> Vec<St
     lines
 }
 
-fn nic(nic: &Nic) -> Branch {
+fn nic(nic: &HostNic) -> Branch {
     let mut words = vec![nic.kind.to_owned()];
     if !nic.lower.is_empty() {
         words[0] += &format!(" of {}", nic.lower.join(" and "));
@@ -189,7 +186,7 @@ fn segment(segment: &Segment, connections: &[Connections], charset: Charset) -> 
     let mut words = Vec::new();
     let nics = segment.nics.join(" and ");
     match segment.kind {
-        Kind::Elsewhere => {}
+        SegmentKind::Elsewhere => {}
         kind if nics.is_empty() => words.push(kind.name().to_owned()),
         kind => words.push(format!("{} of {nics}", kind.name())),
     }
@@ -203,19 +200,17 @@ fn segment(segment: &Segment, connections: &[Connections], charset: Charset) -> 
         (segment.guests.len(), "guest"),
         (segment.other_ports, "other port"),
     ] {
-        words.extend((count > 0).then(|| counted(count, what)));
+        words.extend((count > 0).then(|| pluralize(count, what)));
     }
-    let mut below: Vec<Branch> = segment
-        .problems
-        .iter()
-        .map(|problem| Branch::leaf(format!("problem: {problem}")))
-        .collect();
+    let problems = segment.problems.iter();
+    let problems = problems.map(|problem| Branch::leaf(format!("problem: {problem}")));
+    let mut below: Vec<Branch> = problems.collect();
     if segment.kind.is_behind_host() {
         below.extend(policy(segment, connections));
     }
     let unknown = segment.forwards.iter();
-    below.extend(unknown.map(|row| Branch::leaf(forward(row, charset))));
-    let width = segment.guests.iter().map(|guest| columns(&guest.name));
+    below.extend(unknown.map(|row| forward(row, charset)));
+    let width = segment.guests.iter().map(|guest| measure(&guest.name));
     let width = width.max().unwrap_or(0).min(NAME_COLUMNS);
     below.extend(segment.guests.iter().map(|one| guest(one, width, charset)));
     Branch {
@@ -229,8 +224,8 @@ const NAME_COLUMNS: usize = 24;
 
 /// Whom a segment's guests reach, and who reaches them.
 fn policy(segment: &Segment, connections: &[Connections]) -> Vec<Branch> {
-    let own = End::Network(segment.name.clone());
-    let list = |ends: fn(&Connections) -> (&End, &End)| {
+    let own = ConnectionEnd::Network(segment.name.clone());
+    let list = |ends: fn(&Connections) -> (&ConnectionEnd, &ConnectionEnd)| {
         let mine = connections.iter().filter_map(|connection| {
             let (end, other) = ends(connection);
             let name = other.name();
@@ -242,10 +237,9 @@ fn policy(segment: &Segment, connections: &[Connections]) -> Vec<Branch> {
             }
         });
         let mine: Vec<String> = mine.collect();
-        if mine.is_empty() {
-            "nobody".to_owned()
-        } else {
-            mine.join(", ")
+        match mine.as_slice() {
+            [] => "nobody".to_owned(),
+            ends => ends.join(", "),
         }
     };
     let to = list(|connection| (&connection.from, &connection.to));
@@ -257,28 +251,24 @@ fn policy(segment: &Segment, connections: &[Connections]) -> Vec<Branch> {
     ]
 }
 
-fn guest(guest: &Guest, width: usize, charset: Charset) -> Branch {
-    let padding = " ".repeat(width.saturating_sub(columns(&guest.name)));
-    let place = if guest.addresses.is_empty() {
-        guest.macs.join(", ")
-    } else {
-        guest.addresses.join(", ")
+fn guest(guest: &PlacedGuest, width: usize, charset: Charset) -> Branch {
+    let padding = " ".repeat(width.saturating_sub(measure(&guest.name)));
+    let place = match guest.addresses.as_slice() {
+        [] => guest.macs.join(", "),
+        addresses => addresses.join(", "),
     };
     let mut text = format!("{}{padding}  {place}", guest.name);
     if !guest.also_in.is_empty() {
         text += &format!(" (also in {})", guest.also_in.join(", "));
     }
+    let forwards = guest.forwards.iter();
     Branch {
         text,
-        below: guest
-            .forwards
-            .iter()
-            .map(|row| Branch::leaf(forward(row, charset)))
-            .collect(),
+        below: forwards.map(|row| forward(row, charset)).collect(),
     }
 }
 
-fn forward(row: &Row, charset: Charset) -> String {
+fn forward(row: &Row, charset: Charset) -> Branch {
     let mut text = row.host();
     if let Some(source) = &row.claim.source {
         text += &format!(" from {source}");
@@ -286,8 +276,8 @@ fn forward(row: &Row, charset: Charset) -> String {
     if let Some(guest) = row.guest() {
         text += &format!(" {} {guest}", charset.arrow());
     }
-    match row.state.reason() {
-        Some(reason) => text + &format!(" ({}: {reason})", row.state.name()),
-        None => text,
+    if let Some(reason) = row.state.reason() {
+        text += &format!(" ({}: {reason})", row.state.name());
     }
+    Branch::leaf(text)
 }

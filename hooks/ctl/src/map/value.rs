@@ -1,11 +1,12 @@
 //! What there is to draw, as a value: made in one place, drawn by others.
 
 use super::reachability::{connections, Connections};
-use super::sources::{problems, Kind, Sources};
+use super::sources::{problems, MapSources, SegmentKind};
 use crate::status::{rows, Row};
 use portero_model::{Family, OwnerKind};
 use portero_system::{Interface, InterfaceKind};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// A host with its networks and who is on them.
@@ -16,7 +17,7 @@ pub(super) struct Map {
     /// Families whose packets the host passes on.
     pub(super) passes_on: Vec<Family>,
     /// Interfaces by which the host, or a bridge of it, reaches others than guests.
-    pub(super) nics: Vec<Nic>,
+    pub(super) nics: Vec<HostNic>,
     /// Where guests are: bridges of the host first, then networks behind it.
     pub(super) segments: Vec<Segment>,
     /// Who may open connections to whom, through the host or to it.
@@ -26,7 +27,7 @@ pub(super) struct Map {
 
 /// An interface by which the host reaches others.
 #[derive(Debug, Serialize)]
-pub(super) struct Nic {
+pub(super) struct HostNic {
     /// Its name.
     pub(super) name: String,
     /// What it is: `wired`, `wireless`, `bond`, `vlan`, `tap` or `virtual`.
@@ -40,12 +41,12 @@ pub(super) struct Nic {
 }
 
 /// Guests that reach each other without the host's help.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Segment {
     /// The name of the network behind the host, or of the bridge or interface.
     pub(super) name: String,
     /// What it is.
-    pub(super) kind: Kind,
+    pub(super) kind: SegmentKind,
     /// libvirt's networks that lead here.
     pub(super) networks: Vec<String>,
     /// The bridge.
@@ -61,14 +62,14 @@ pub(super) struct Segment {
     /// What is not as it should be.
     pub(super) problems: Vec<String>,
     /// Guests, in the order of their names.
-    pub(super) guests: Vec<Guest>,
+    pub(super) guests: Vec<PlacedGuest>,
     /// Forwards that lead to an address here that no known guest has.
     pub(super) forwards: Vec<Row>,
 }
 
 /// A guest's place in a segment.
-#[derive(Debug, Serialize)]
-pub(super) struct Guest {
+#[derive(Debug, Default, Serialize)]
+pub(super) struct PlacedGuest {
     /// Its name; its UUID where it is not known.
     pub(super) name: String,
     /// Its UUID.
@@ -85,7 +86,7 @@ pub(super) struct Guest {
 
 impl Map {
     /// Puts together what is known.
-    pub(super) fn new(sources: &Sources) -> Self {
+    pub(super) fn new(sources: &MapSources) -> Self {
         let mut places = Places {
             sources,
             segments: Vec::new(),
@@ -126,11 +127,16 @@ impl Map {
         }
     }
 
+    /// The interfaces that are in a segment.
+    pub(super) fn nics_in<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = &'a HostNic> {
+        let nics = self.nics.iter();
+        nics.filter(|nic| segment.nics.contains(&nic.name))
+    }
+
     /// How many guests there are.
     pub(super) fn guest_count(&self) -> usize {
         let guests = self.segments.iter().flat_map(|segment| &segment.guests);
-        let uuids: std::collections::BTreeSet<&str> =
-            guests.map(|guest| guest.uuid.as_str()).collect();
+        let uuids: BTreeSet<&str> = guests.map(|guest| guest.uuid.as_str()).collect();
         uuids.len()
     }
 
@@ -141,22 +147,6 @@ impl Map {
 }
 
 impl Segment {
-    fn new(name: &str, kind: Kind) -> Self {
-        Self {
-            name: name.to_owned(),
-            kind,
-            networks: Vec::new(),
-            bridge: None,
-            nics: Vec::new(),
-            other_ports: 0,
-            addresses: Vec::new(),
-            has_policy: false,
-            problems: Vec::new(),
-            guests: Vec::new(),
-            forwards: Vec::new(),
-        }
-    }
-
     /// How many forwards lead here.
     pub(super) fn forward_count(&self) -> usize {
         let of_guests = self.guests.iter().map(|guest| guest.forwards.len());
@@ -164,16 +154,13 @@ impl Segment {
     }
 
     /// The guest of this UUID, made if it is not there.
-    fn guest(&mut self, uuid: String, name: impl FnOnce() -> String) -> &mut Guest {
+    fn guest(&mut self, uuid: String, name: impl FnOnce() -> String) -> &mut PlacedGuest {
         let found = self.guests.iter().position(|guest| guest.uuid == uuid);
         let index = found.unwrap_or_else(|| {
-            self.guests.push(Guest {
+            self.guests.push(PlacedGuest {
                 name: name(),
                 uuid,
-                macs: Vec::new(),
-                addresses: Vec::new(),
-                also_in: Vec::new(),
-                forwards: Vec::new(),
+                ..PlacedGuest::default()
             });
             self.guests.len() - 1
         });
@@ -188,7 +175,7 @@ impl Segment {
 
 /// What a segment is known by.
 #[derive(Debug, PartialEq, Eq)]
-enum Key {
+enum SegmentKey {
     /// A network behind the host, or one without a bridge; its name.
     Network(String),
     Bridge(String),
@@ -198,19 +185,25 @@ enum Key {
 
 /// Segments while they are found.
 struct Places<'a> {
-    sources: &'a Sources,
-    segments: Vec<(Key, Segment)>,
+    sources: &'a MapSources,
+    segments: Vec<(SegmentKey, Segment)>,
 }
 
 impl Places<'_> {
-    fn segment_at(&mut self, key: Key, kind: Kind) -> &mut Segment {
+    fn segment_at(&mut self, key: SegmentKey, kind: SegmentKind) -> &mut Segment {
         let found = self.segments.iter().position(|(known, _)| *known == key);
         let index = found.unwrap_or_else(|| {
             let name = match &key {
-                Key::Network(name) | Key::Bridge(name) | Key::Nic(name) => name,
-                Key::Elsewhere => "other guests",
+                SegmentKey::Network(name) | SegmentKey::Bridge(name) | SegmentKey::Nic(name) => {
+                    name
+                }
+                SegmentKey::Elsewhere => "other guests",
             };
-            let segment = Segment::new(name, kind);
+            let segment = Segment {
+                name: name.to_owned(),
+                kind,
+                ..Segment::default()
+            };
             self.segments.push((key, segment));
             self.segments.len() - 1
         });
@@ -226,23 +219,21 @@ impl Places<'_> {
         for active in &self.sources.networks {
             let network = &active.network;
             let name = network.name.to_string();
-            let kind = Kind::of_network(network);
+            let kind = SegmentKind::from_network(network);
             let bridge = network.bridge.as_ref().map(ToString::to_string);
             let key = match (kind, &bridge) {
-                (Kind::Bridge, Some(bridge)) => Key::Bridge(bridge.clone()),
-                _ => Key::Network(name.clone()),
+                (SegmentKind::Bridge, Some(bridge)) => SegmentKey::Bridge(bridge.clone()),
+                _ => SegmentKey::Network(name.clone()),
             };
             let segment = self.segment_at(key, kind);
             segment.networks.push(name);
             segment.bridge = bridge;
             segment.has_policy |= active.policy().is_some();
             segment.problems.extend(problems(active));
-            if kind == Kind::Direct {
+            if kind == SegmentKind::Direct {
                 segment.nics.extend(network.forward_dev.clone());
             }
-            let subnets = network.subnets.iter();
-            let subnets = subnets.map(|subnet| format!("{}/{}", subnet.address, subnet.prefix));
-            segment.addresses.extend(subnets);
+            segment.addresses.extend(active.addresses());
         }
     }
 
@@ -255,7 +246,8 @@ impl Places<'_> {
             if bridge.kind != InterfaceKind::Bridge || is_known {
                 continue;
             }
-            let segment = self.segment_at(Key::Bridge(bridge.name.clone()), Kind::Bridge);
+            let segment =
+                self.segment_at(SegmentKey::Bridge(bridge.name.clone()), SegmentKind::Bridge);
             segment.bridge = Some(bridge.name.clone());
             segment.addresses = bridge.addresses.iter().map(ToString::to_string).collect();
         }
@@ -263,13 +255,9 @@ impl Places<'_> {
 
     fn add_guests(&mut self) {
         for guest in &self.sources.guests {
-            let uuid = guest.uuid.to_string();
-            let name = || {
-                let name = guest.name.as_ref();
-                name.map_or_else(|| uuid.clone(), ToString::to_string)
-            };
+            let (uuid, name) = (guest.uuid.to_string(), || guest.shown_name());
             if guest.nics.is_empty() {
-                let segment = self.segment_at(Key::Elsewhere, Kind::Elsewhere);
+                let segment = self.segment_at(SegmentKey::Elsewhere, SegmentKind::Elsewhere);
                 segment.guest(uuid.clone(), name);
             }
             for nic in &guest.nics {
@@ -299,20 +287,15 @@ impl Places<'_> {
             Some(Interface {
                 master: Some(bridge),
                 ..
-            }) => (Key::Bridge(bridge.clone()), Kind::Bridge),
+            }) => (SegmentKey::Bridge(bridge.clone()), SegmentKind::Bridge),
             Some(Interface { lower, .. }) if !lower.is_empty() => {
-                (Key::Nic(lower[0].clone()), Kind::Direct)
+                (SegmentKey::Nic(lower[0].clone()), SegmentKind::Direct)
             }
-            _ => (Key::Elsewhere, Kind::Elsewhere),
-        };
-        let nic = match &key {
-            Key::Nic(nic) => Some(nic.clone()),
-            _ => None,
+            _ => (SegmentKey::Elsewhere, SegmentKind::Elsewhere),
         };
         let segment = self.segment_at(key, kind);
-        match nic {
-            Some(nic) if !segment.nics.contains(&nic) => segment.nics.push(nic),
-            _ => {}
+        if kind == SegmentKind::Direct && !segment.nics.contains(&segment.name) {
+            segment.nics.push(segment.name.clone());
         }
         segment
     }
@@ -322,17 +305,16 @@ impl Places<'_> {
     fn add_forward(&mut self, row: Row) {
         let address = row.guest.map(|(address, _)| address);
         let written = address.map(|address| address.to_string());
-        let has_it = |guest: &Guest| {
+        let has_it = |guest: &PlacedGuest| {
             let mut addresses = guest.addresses.iter();
             addresses.any(|address| Some(address) == written.as_ref())
         };
         if row.owner.kind == OwnerKind::Network {
             let mut segments = self.segments.iter();
-            let network =
-                segments.position(|(_, segment)| segment.networks.contains(&row.owner.name));
+            let network = segments.position(|(_, one)| one.networks.contains(&row.owner.name));
             let segment = match network {
                 Some(index) => &mut self.segments[index].1,
-                None => self.segment_at(Key::Elsewhere, Kind::Elsewhere),
+                None => self.segment_at(SegmentKey::Elsewhere, SegmentKind::Elsewhere),
             };
             let mut guests = segment.guests.iter_mut();
             match guests.find(|guest| has_it(guest)) {
@@ -353,7 +335,7 @@ impl Places<'_> {
         let segment = match best {
             Some((_, index)) => &mut self.segments[index].1,
             // It is just starting, or libvirt does not know it any more.
-            None => self.segment_at(Key::Elsewhere, Kind::Elsewhere),
+            None => self.segment_at(SegmentKey::Elsewhere, SegmentKind::Elsewhere),
         };
         let name = row.owner.name.clone();
         let guest = segment.guest(uuid, || name);
@@ -362,20 +344,16 @@ impl Places<'_> {
 
     /// Tells the ports of bridges apart.
     fn count_ports(&mut self) {
-        let of_guests: Vec<&str> = self
-            .sources
-            .guests
-            .iter()
-            .flat_map(|guest| &guest.nics)
-            .filter_map(|nic| Some(nic.target.as_ref()?.as_str()))
-            .collect();
+        let nics = self.sources.guests.iter().flat_map(|guest| &guest.nics);
+        let taps = nics.filter_map(|nic| Some(nic.target.as_ref()?.as_str()));
+        let taps: Vec<&str> = taps.collect();
         for (_, segment) in &mut self.segments {
             let Some(bridge) = &segment.bridge else {
                 continue;
             };
             let has_guests = !segment.networks.is_empty() || !segment.guests.is_empty();
             for port in &self.sources.interfaces {
-                if port.master.as_ref() != Some(bridge) || of_guests.contains(&port.name.as_str()) {
+                if port.master.as_ref() != Some(bridge) || taps.contains(&port.name.as_str()) {
                     continue;
                 }
                 // A veth pair leads to a container, or, where the host is one, to its LAN.
@@ -390,13 +368,11 @@ impl Places<'_> {
 }
 
 fn note_other_places(segments: &mut [Segment]) {
-    let places: Vec<(String, String)> = segments
-        .iter()
-        .flat_map(|segment| {
-            let guests = segment.guests.iter();
-            guests.map(|guest| (guest.uuid.clone(), segment.name.clone()))
-        })
-        .collect();
+    let places = segments.iter().flat_map(|segment| {
+        let guests = segment.guests.iter();
+        guests.map(|guest| (guest.uuid.clone(), segment.name.clone()))
+    });
+    let places: Vec<(String, String)> = places.collect();
     for segment in segments {
         for guest in &mut segment.guests {
             let others = places
@@ -409,14 +385,13 @@ fn note_other_places(segments: &mut [Segment]) {
 
 /// Interfaces that lead to others than guests: those in bridges, and those by which the host itself
 /// is reached.
-fn nics(sources: &Sources, segments: &[Segment]) -> Vec<Nic> {
+fn nics(sources: &MapSources, segments: &[Segment]) -> Vec<HostNic> {
     let is_in_segment = |name: &String| segments.iter().any(|one| one.nics.contains(name));
     let is_in_bond = |interface: &Interface| {
-        let master = interface.master.as_ref();
-        sources
-            .interfaces
-            .iter()
-            .any(|bond| bond.kind == InterfaceKind::Bond && Some(&bond.name) == master)
+        let mut bonds = sources.interfaces.iter();
+        bonds.any(|bond| {
+            bond.kind == InterfaceKind::Bond && Some(&bond.name) == interface.master.as_ref()
+        })
     };
     let nic = |interface: &Interface| {
         let (kind, is_drawn) = match interface.kind {
@@ -429,15 +404,12 @@ fn nics(sources: &Sources, segments: &[Segment]) -> Vec<Nic> {
             InterfaceKind::Virtual => ("virtual", !interface.addresses.is_empty()),
         };
         let is_drawn = is_drawn && !is_in_bond(interface);
-        (is_drawn || is_in_segment(&interface.name)).then(|| Nic {
+        let addresses = interface.addresses.iter();
+        (is_drawn || is_in_segment(&interface.name)).then(|| HostNic {
             name: interface.name.clone(),
             kind,
             is_up: interface.is_up,
-            addresses: interface
-                .addresses
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            addresses: addresses.map(ToString::to_string).collect(),
             lower: interface.lower.clone(),
         })
     };

@@ -1,19 +1,19 @@
 //! `portero policy check`: what a policy would become; nothing is changed.
 
-use super::table::{Columns, Listing};
+use super::table::{Columns, PolicyListing};
 use super::{words, Error};
 use crate::args::CheckedSubject;
-use crate::exit::DONE;
+use crate::exit::{DONE, FAILED};
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
-use portero_inventory::{read_policy_file, Checked, Snapshot, Subject};
+use portero_inventory::{read_policy_file, ActiveNetwork, Checked, Snapshot};
 use portero_libvirt::Network;
 use serde::Serialize;
 use std::path::Path;
 
 /// What `--json` prints.
 #[derive(Debug, Default, Serialize)]
-struct Found {
+struct CheckReport {
     /// Whether nothing is wrong.
     valid: bool,
     /// What is wrong.
@@ -24,13 +24,10 @@ struct Found {
     origin: Option<String>,
     /// What it becomes.
     #[serde(flatten)]
-    listing: Listing,
+    listing: PolicyListing,
     /// What else there is to say.
     notes: Vec<String>,
 }
-
-/// Nothing is wrong, or something is.
-const WRONG: u8 = 1;
 
 /// Checks a policy.
 pub(super) fn run(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
@@ -38,19 +35,18 @@ pub(super) fn run(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<(St
         (Ok(found), true) => Ok((to_json(&found), DONE)),
         (Ok(found), false) => Ok((text(&found), DONE)),
         (Err(error), true) => {
-            let found = Found {
+            let found = CheckReport {
                 error: Some(error.to_string()),
-                ..Found::default()
+                ..CheckReport::default()
             };
-            Ok((to_json(&found), WRONG))
+            Ok((to_json(&found), FAILED))
         }
         (Err(error), false) => Err(error),
     }
 }
 
-fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error> {
-    let active = Snapshot::take(engine)?.networks().into_iter();
-    let networks: Vec<Network> = active.map(|one| one.network).collect();
+fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<CheckReport, Error> {
+    let networks = ActiveNetwork::networks(&Snapshot::take(engine)?.networks());
     // A file has a slash in its name, or is no network's name and is there.
     let name = asked.subject.parse().ok();
     let name = name.filter(|name| {
@@ -58,33 +54,26 @@ fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<Found, Error
         is_active || !Path::new(&asked.subject).exists()
     });
     let path = Path::new(&asked.subject);
-    let root;
-    let subject = match &name {
-        Some(name) => Subject::Network(name),
+    let checked = match &name {
+        Some(name) => Snapshot::take(engine)?.check_policy(name),
         None => {
-            root = read_policy_file(path)?;
-            Subject::File {
-                path,
-                root: &root,
-                network: asked.network.as_ref(),
-            }
+            let root = read_policy_file(path)?;
+            Snapshot::take(engine)?.check_file(path, &root, asked.network.as_ref())
         }
     };
-    let checked = Snapshot::take(engine)?
-        .check_policy(subject)
-        .map_err(|error| match error {
-            ApplyError::NoNetwork { name } if name.as_str() == asked.subject => {
-                Error::NothingToCheck { name }
-            }
-            error => error.into(),
-        })?;
+    let checked = checked.map_err(|error| match error {
+        ApplyError::NoNetwork { name } if name.as_str() == asked.subject => {
+            Error::NothingToCheck { name }
+        }
+        error => error.into(),
+    })?;
     Ok(found(checked, networks))
 }
 
-fn found(checked: Checked, mut networks: Vec<Network>) -> Found {
-    let mut found = Found {
+fn found(checked: Checked, mut networks: Vec<Network>) -> CheckReport {
+    let mut found = CheckReport {
         valid: true,
-        ..Found::default()
+        ..CheckReport::default()
     };
     let note = match checked {
         Checked::NoPolicy => "there is no policy in it".to_owned(),
@@ -99,7 +88,7 @@ fn found(checked: Checked, mut networks: Vec<Network>) -> Found {
             networks.retain(|active| active.name != network.name);
             networks.push(*network);
             let (compiled, written) = (policy.compiled, Some(&policy.written));
-            found.listing = Listing::new(&compiled.policy, written, None, &networks);
+            found.listing = PolicyListing::new(&compiled.policy, written, None, &networks);
             found.listing.warnings = compiled.warnings;
             return found;
         }
@@ -108,7 +97,7 @@ fn found(checked: Checked, mut networks: Vec<Network>) -> Found {
     found
 }
 
-fn text(found: &Found) -> String {
+fn text(found: &CheckReport) -> String {
     let mut text = String::new();
     if let (Some(network), Some(origin)) = (&found.network, &found.origin) {
         text += &format!("network {}, {origin}:\n", words::quoted(network));
@@ -122,11 +111,11 @@ fn text(found: &Found) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{to_json, Found};
+    use super::{to_json, CheckReport};
 
     #[test]
     fn what_json_says_stands_in_its_order() {
-        let json = to_json(&Found::default());
+        let json = to_json(&CheckReport::default());
         let keys: Vec<&str> = json.split('"').skip(1).step_by(2).collect();
         let before = ["valid", "error", "network", "origin"];
         let listing = ["clauses", "nat", "neighbors", "warnings"];

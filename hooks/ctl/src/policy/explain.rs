@@ -1,8 +1,8 @@
 //! `portero policy explain`: the verdict on one packet, and who gives it.
 
-use super::end::end;
-use super::{forward, words, Error};
-use crate::args::{ProtocolName, Question};
+use super::forward::{end, follow};
+use super::{words, Error};
+use crate::args::{PacketArgs, ProtocolName};
 use crate::exit::DONE;
 use crate::json::to_json;
 use crate::terminal;
@@ -17,58 +17,61 @@ use serde::Serialize;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct Explanation {
     verdict: Verdict,
     /// In their order; the last has decided.
-    deciders: Vec<Said>,
+    deciders: Vec<Ruling>,
     /// The same of the reply, when the packet arrives and somebody else judges that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reply: Option<Box<Answer>>,
+    reply: Option<Box<Explanation>>,
 }
 
+/// Who decides where nobody has a say, and how that is said.
+pub(crate) const NOBODY: &str = "nobody";
+const NOBODY_SAYS: &str = "neither portero nor libvirt has a say";
+
 /// What one of those who have a say says.
-#[derive(Debug, Serialize)]
-struct Said {
-    /// `portero`, `libvirt`, `bridge` or `host`.
-    by: &'static str,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Ruling {
+    /// `portero`, `libvirt`, `bridge`, `host` or [`NOBODY`].
+    pub(crate) by: &'static str,
     /// Its verdict.
-    verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The network.
     #[serde(skip_serializing_if = "Option::is_none")]
-    network: Option<String>,
+    pub(crate) network: Option<String>,
     /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
     #[serde(rename = "way", skip_serializing_if = "Option::is_none")]
-    direction: Option<&'static str>,
+    pub(crate) direction: Option<&'static str>,
     /// The compiled rule of portero's, `in 3` or `in default`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    clause: Option<String>,
+    pub(crate) clause: Option<String>,
     /// Which rule of the policy it is, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<usize>,
+    pub(crate) rule: Option<usize>,
     /// Where the policy is written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<String>,
+    pub(crate) origin: Option<String>,
     /// The rule's line there, or the policy's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<usize>,
+    pub(crate) line: Option<usize>,
     /// libvirt's forward mode.
     #[serde(skip_serializing_if = "Option::is_none")]
-    mode: Option<&'static str>,
+    pub(crate) mode: Option<&'static str>,
     /// The same for people.
-    text: String,
+    pub(crate) text: String,
 }
 
 /// Answers a question.
-pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
+pub(super) fn run(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
     let mut packet = packet(question, engine)?;
     let mut snapshot = Snapshot::take(engine)?;
     let (active, owners) = (snapshot.networks(), snapshot.owners()?);
     drop(snapshot);
-    let forward = forward::follow(&mut packet, &owners, engine)?;
+    let forward = follow(&mut packet, &owners, engine)?;
     let mut answer = answer(&packet, &active);
-    answer
-        .deciders
-        .splice(0..0, forward.map(|text| Said::accepting("portero", text)));
+    let forward = forward.map(|text| Ruling::accepting("portero", text));
+    answer.deciders.splice(0..0, forward);
     for network in active.iter().filter(|network| !network.is_in_firewall) {
         let name = words::quoted(&network.network.name);
         terminal::warning(format_args!(
@@ -83,7 +86,7 @@ pub(super) fn run(question: &Question, engine: &mut Engine<'_>) -> Result<(Strin
     Ok((text, DONE))
 }
 
-fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error> {
+fn packet(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<Packet, Error> {
     let (from, to) = (question.source, question.destination);
     let family = Family::from(from);
     if family != Family::from(to) {
@@ -99,26 +102,21 @@ fn packet(question: &Question, engine: &mut Engine<'_>) -> Result<Packet, Error>
         from.mac = Some(mac.to_string());
     }
     if from.at == At::Nowhere {
-        return Err(Error::NoWayBack {
-            address: from.address,
-        });
+        let address = from.address;
+        return Err(Error::NoWayBack { address });
     }
-    let routing = if engine.system.passes_on(family) {
-        Routing::On
-    } else {
-        Routing::Off
-    };
+    let passes_on = engine.system.passes_on(family);
     Ok(Packet {
         from,
         to: end(to, engine.route_lookup(to)?),
         protocol: protocol(question, family)?,
         path: PacketPath::Direct,
-        routing,
+        routing: if passes_on { Routing::On } else { Routing::Off },
     })
 }
 
-fn protocol(question: &Question, family: Family) -> Result<Protocol, Error> {
-    let with_ports = match question.protocol {
+fn protocol(question: &PacketArgs, family: Family) -> Result<Protocol, Error> {
+    let protocol = match question.protocol {
         ProtocolName::Tcp => portero_model::Protocol::Tcp,
         ProtocolName::Udp => portero_model::Protocol::Udp,
         ProtocolName::Sctp => portero_model::Protocol::Sctp,
@@ -133,87 +131,53 @@ fn protocol(question: &Question, family: Family) -> Result<Protocol, Error> {
         }
     };
     match question.port {
-        Some(port) if port > 0 => Ok(Protocol::Port(with_ports, port)),
-        _ => Err(Error::Port {
-            protocol: with_ports,
-        }),
+        Some(port) if port > 0 => Ok(Protocol::Port(protocol, port)),
+        _ => Err(Error::Port { protocol }),
     }
 }
 
-fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Answer {
-    let networks: Vec<Network> = active.iter().map(|one| one.network.clone()).collect();
-    let policy_of = |network: &Network| {
-        let known = active.iter().find(|one| one.network.uuid == network.uuid);
-        known.and_then(ActiveNetwork::policy)
-    };
-    let mut answer = Answer::new(&explain(packet, &networks, &policy_of), active);
+fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Explanation {
+    let networks = ActiveNetwork::networks(active);
+    let policy_of = |network: &Network| ActiveNetwork::find_policy(active, network);
+    let mut answer = Explanation::new(&explain(packet, &networks, &policy_of), active);
     if answer.verdict == Verdict::Accept {
         let reply = explain_reply(packet, &networks, &policy_of);
-        answer.reply = Some(Box::new(Answer::new(&reply, active)));
+        answer.reply = Some(Box::new(Explanation::new(&reply, active)));
     }
     answer
-}
-
-/// What the last of those who have a say says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ruling {
-    /// Its verdict.
-    pub(crate) verdict: Verdict,
-    /// `portero`, `libvirt`, `bridge` or `host`; nothing when nobody has a say.
-    pub(crate) by: Option<&'static str>,
-    /// The network.
-    pub(crate) network: Option<String>,
-    /// Where the policy is written, and the line.
-    pub(crate) place: Option<(String, usize)>,
-    /// The same for people.
-    pub(crate) text: String,
 }
 
 /// Who decides about a packet, and about its reply if it arrives.
 pub(crate) fn rulings(packet: &Packet, active: &[ActiveNetwork]) -> (Ruling, Option<Ruling>) {
     let mut there = answer(packet, active);
-    let back = there.reply.take().map(|reply| Ruling::last_of(*reply));
-    (Ruling::last_of(there), back)
+    let back = there.reply.take().map(|reply| reply.into_last());
+    (there.into_last(), back)
 }
 
-impl Ruling {
-    fn last_of(mut answer: Answer) -> Self {
-        let last = answer.deciders.pop();
-        let mut ruling = Self {
-            verdict: answer.verdict,
-            by: None,
-            network: None,
-            place: None,
-            text: "neither portero nor libvirt has a say".to_owned(),
-        };
-        if let Some(said) = last {
-            ruling.by = Some(said.by);
-            ruling.place = said.origin.zip(said.line);
-            ruling.network = said.network;
-            ruling.text = said.text;
-        }
-        ruling
+impl Explanation {
+    fn into_last(mut self) -> Ruling {
+        let nobody = || Ruling::accepting(NOBODY, NOBODY_SAYS.to_owned());
+        self.deciders.pop().unwrap_or_else(nobody)
     }
-}
 
-impl Answer {
     fn new(decision: &Decision, active: &[ActiveNetwork]) -> Self {
-        let said = decision.deciders.iter();
-        let mut said: Vec<Said> = said.map(|decider| Said::new(decider, active)).collect();
-        if let Some(last) = said.last_mut() {
+        let deciders = decision.deciders.iter();
+        let deciders = deciders.map(|decider| Ruling::new(decider, active));
+        let mut deciders: Vec<Ruling> = deciders.collect();
+        if let Some(last) = deciders.last_mut() {
             last.verdict = decision.verdict;
         }
         Self {
             verdict: decision.verdict,
-            deciders: said,
+            deciders,
             reply: None,
         }
     }
 }
 
-impl Said {
+impl Ruling {
     /// Somebody who accepts.
-    fn accepting(by: &'static str, text: String) -> Self {
+    pub(crate) fn accepting(by: &'static str, text: String) -> Self {
         Self {
             by,
             verdict: Verdict::Accept,
@@ -263,11 +227,8 @@ impl Said {
                 mode,
             } => {
                 let (of, mode) = (quoted(network), mode.name());
-                let end = if direction.is_from_guests() {
-                    "from"
-                } else {
-                    "to"
-                };
+                let is_from_guests = direction.is_from_guests();
+                let end = if is_from_guests { "from" } else { "to" };
                 let text =
                     format!("libvirt's rules for {of} (mode {mode}) on packets {end} its guests");
                 Self {
@@ -277,13 +238,13 @@ impl Said {
                     ..Self::accepting("libvirt", text)
                 }
             }
-            Decider::Bridge { network } => Self {
-                network: Some(network.to_string()),
-                ..Self::accepting(
-                    "bridge",
-                    format!("nobody: both ends are on the bridge of {}", quoted(network)),
-                )
-            },
+            Decider::Bridge { network } => {
+                let text = format!("nobody: both ends are on the bridge of {}", quoted(network));
+                Self {
+                    network: Some(network.to_string()),
+                    ..Self::accepting("bridge", text)
+                }
+            }
             Decider::Host(Refusal::NoRouter) => Self::accepting(
                 "host",
                 "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
@@ -313,10 +274,10 @@ fn place(
     Some((policy.origin.to_string(), line))
 }
 
-fn text(answer: &Answer) -> String {
+fn text(answer: &Explanation) -> String {
     let mut text = format!("{}\n{}", answer.verdict, by_whom(answer));
     if answer.deciders.is_empty() {
-        text += "  neither portero nor libvirt has a say\n";
+        text += &format!("  {NOBODY_SAYS}\n");
     }
     // Of replies only what stops them is news.
     let reply = answer.reply.as_ref();
@@ -326,9 +287,8 @@ fn text(answer: &Answer) -> String {
     text
 }
 
-fn by_whom(answer: &Answer) -> String {
+fn by_whom(answer: &Explanation) -> String {
     let lines = answer.deciders.iter();
-    lines
-        .map(|said| format!("  {} by {}\n", said.verdict, said.text))
-        .collect()
+    let lines = lines.map(|ruling| format!("  {} by {}\n", ruling.verdict, ruling.text));
+    lines.collect()
 }

@@ -1,12 +1,22 @@
-//! Follows packets to ports of the host that are forwarded to guests.
+//! Where addresses are, and where packets to ports of the host go that are forwarded to guests.
 
-use super::end::end;
 use super::Error;
 use portero_engine::Engine;
 use portero_inventory::OwnerStatus;
 use portero_model::{Arrives, ToHost};
-use portero_routed_policy::{At, Packet, PacketPath, Protocol};
+use portero_routed_policy::{At, End, Packet, PacketPath, Protocol};
+use portero_system::RouteLookup;
 use std::net::IpAddr;
+
+/// Where an address is, as an end of a packet.
+pub(crate) fn end(address: IpAddr, route_lookup: RouteLookup) -> End {
+    let (at, mac) = match route_lookup {
+        RouteLookup::Host => (At::Host, None),
+        RouteLookup::Behind { interface, mac } => (At::Behind(interface), mac),
+        RouteLookup::Nowhere => (At::Nowhere, None),
+    };
+    End { address, at, mac }
+}
 
 /// Sends a packet where a forward sends it; says by which, if there is one.
 pub(super) fn follow(

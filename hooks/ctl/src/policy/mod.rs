@@ -1,7 +1,6 @@
 //! `portero policy`: shows, checks and explains the policies of networks.
 
 mod check;
-mod end;
 mod error;
 mod explain;
 mod forward;
@@ -9,9 +8,9 @@ mod show;
 mod table;
 mod words;
 
-pub(crate) use end::end;
 pub(crate) use error::Error;
-pub(crate) use explain::{rulings, Ruling};
+pub(crate) use explain::{rulings, Ruling, NOBODY};
+pub(crate) use forward::end;
 
 use crate::args::PolicyCommand;
 use portero_engine::Engine;

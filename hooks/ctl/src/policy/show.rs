@@ -1,6 +1,6 @@
 //! `portero policy show`: what active networks were given, and what came of it.
 
-use super::table::{Columns, Listing};
+use super::table::{Columns, PolicyListing};
 use super::{words, Error};
 use crate::exit::DONE;
 use crate::json::to_json;
@@ -27,7 +27,7 @@ struct Shown {
     in_firewall: bool,
     /// What came of it.
     #[serde(flatten)]
-    listing: Listing,
+    listing: PolicyListing,
 }
 
 /// Shows the policies of all active networks, or of one.
@@ -38,7 +38,7 @@ pub(super) fn run(
 ) -> Result<(String, u8), Error> {
     let mut snapshot = Snapshot::take(engine)?;
     let active = snapshot.networks();
-    let networks: Vec<Network> = active.iter().map(|one| one.network.clone()).collect();
+    let networks = ActiveNetwork::networks(&active);
     if let Some(name) = wanted.filter(|name| networks.iter().all(|one| one.name != **name)) {
         return Err(ApplyError::NoNetwork { name: name.clone() }.into());
     }
@@ -49,16 +49,12 @@ pub(super) fn run(
     let active: Vec<&ActiveNetwork> = active.iter().filter(concerned).collect();
     let given: Vec<&Ruleset> = active.iter().filter_map(|one| one.given.as_ref()).collect();
     let counters = snapshot.rule_counters(&given)?;
-    let shown: Vec<Shown> = active
-        .iter()
-        .map(|one| {
-            let own = given.iter().zip(&counters).find(|(ruleset, _)| {
-                let uuid = ruleset.owner.uuid;
-                uuid == one.network.uuid
-            });
-            shown(one, own.map(|(_, counters)| counters), &networks)
-        })
-        .collect();
+    let shown = active.iter().map(|one| {
+        let mut counted = given.iter().zip(&counters);
+        let own = counted.find(|(ruleset, _)| ruleset.owner.uuid == one.network.uuid);
+        show(one, own.map(|(_, counters)| counters), &networks)
+    });
+    let shown: Vec<Shown> = shown.collect();
     let text = if json {
         to_json(&shown)
     } else if shown.is_empty() {
@@ -70,12 +66,12 @@ pub(super) fn run(
     Ok((text, DONE))
 }
 
-fn shown(one: &ActiveNetwork, counters: Option<&Counters>, networks: &[Network]) -> Shown {
+fn show(one: &ActiveNetwork, counters: Option<&Counters>, networks: &[Network]) -> Shown {
     let policy = one.policy();
     let written = one.written_as_given();
-    let mut listing = policy.map_or_else(Listing::default, |policy| {
+    let mut listing = policy.map_or_else(PolicyListing::default, |policy| {
         let written = written.map(|policy| &policy.written);
-        Listing::new(policy, written, counters, networks)
+        PolicyListing::new(policy, written, counters, networks)
     });
     let warnings = &mut listing.warnings;
     if !one.is_in_firewall {
@@ -102,11 +98,9 @@ fn text(shown: &Shown) -> String {
     if let (Some(origin), Some(line)) = (&shown.origin, shown.line) {
         text += &format!(", {origin}, line {line}");
     }
-    let place = if shown.in_firewall {
-        "in the firewall"
-    } else {
-        "NOT in the firewall"
+    text += match shown.in_firewall {
+        true => ": in the firewall\n",
+        false => ": NOT in the firewall\n",
     };
-    text += &format!(": {place}\n");
     text + &shown.listing.text(Columns::Counted, "") + &shown.listing.warnings()
 }

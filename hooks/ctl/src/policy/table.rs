@@ -1,7 +1,8 @@
 //! What comes of a policy: its compiled rules in order of judgement, and what happens beside them.
 
 use super::words;
-use comfy_table::{presets, CellAlignment, Table};
+use crate::table::{draw, Cell};
+use crate::terminal::Colors;
 use portero_libvirt::Network;
 use portero_model::{Counters, Policy, Verdict};
 use portero_routed_policy::WrittenPolicy;
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 /// What comes of a policy.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Listing {
+pub(super) struct PolicyListing {
     /// In order of judgement.
     clauses: Vec<Row>,
     /// What happens to addresses.
@@ -45,7 +46,7 @@ struct Row {
     bytes: Option<u64>,
 }
 
-impl Listing {
+impl PolicyListing {
     /// What comes of a policy among these networks.
     pub(super) fn new(
         policy: &Policy,
@@ -53,10 +54,8 @@ impl Listing {
         counters: Option<&Counters>,
         networks: &[Network],
     ) -> Self {
-        let rules = policy
-            .rules
-            .keys()
-            .flat_map(|direction| policy.in_order(*direction));
+        let directions = policy.rules.keys();
+        let rules = directions.flat_map(|direction| policy.in_order(*direction));
         let rows = rules.map(|rule| {
             let written = written.and_then(|policy| policy.rule(rule.name));
             let counter = counters.and_then(|all| all.get(&rule.name));
@@ -66,27 +65,26 @@ impl Listing {
                 rule: rule.name.number(),
                 line: written.map(|written| written.line),
                 verdict: rule.verdict,
-                matches: words::of_rule(rule, networks),
+                matches: words::describe_rule(rule, networks),
                 comment: written.and_then(|written| written.comment.clone()),
                 packets: counter.map(|counter| counter.packets),
                 bytes: counter.map(|counter| counter.bytes),
             }
         });
-        let nat = policy.nat.iter();
+        let (nat, neighbors) = (policy.nat.iter(), policy.neighbors.iter());
         Self {
             clauses: rows.collect(),
-            nat: nat.map(|nat| words::of_nat(nat, networks)).collect(),
-            neighbors: policy.neighbors.iter().map(words::of_neighbor).collect(),
+            nat: nat.map(|nat| words::describe_nat(nat, networks)).collect(),
+            neighbors: neighbors.map(words::describe_neighbor).collect(),
             warnings: Vec::new(),
         }
     }
 
     /// For people, without warnings; `nothing` where there are no rules.
     pub(super) fn text(&self, columns: Columns, nothing: &str) -> String {
-        let mut text = if self.clauses.is_empty() {
-            nothing.to_owned()
-        } else {
-            table(&self.clauses, columns)
+        let mut text = match self.clauses.as_slice() {
+            [] => nothing.to_owned(),
+            rows => table(rows, columns),
         };
         for line in self.nat.iter().chain(&self.neighbors) {
             text += &format!("  {line}\n");
@@ -97,9 +95,8 @@ impl Listing {
     /// Its warnings for people.
     pub(super) fn warnings(&self) -> String {
         let warnings = self.warnings.iter();
-        warnings
-            .map(|warning| format!("  warning: {warning}\n"))
-            .collect()
+        let lines = warnings.map(|warning| format!("  warning: {warning}\n"));
+        lines.collect()
     }
 }
 
@@ -114,36 +111,37 @@ pub(super) enum Columns {
 
 /// Rows as a table for people.
 fn table(rows: &[Row], columns: Columns) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    let mut header = vec!["CLAUSE", "LINE", "VERDICT"];
-    if columns == Columns::Counted {
-        header.extend(["PACKETS", "BYTES"]);
-    }
-    header.push("MATCH");
-    table.set_header(header);
-    for row in rows {
-        let number = |number: Option<u64>| number.map_or("-".to_owned(), |some| some.to_string());
-        let line = row.line.and_then(|line| u64::try_from(line).ok());
-        let mut cells = vec![row.clause.clone(), number(line), row.verdict.to_string()];
-        if columns == Columns::Counted {
-            cells.extend([number(row.packets), number(row.bytes)]);
-        }
+    let line = |row: &Row| Cell::optional(row.line).right();
+    let matches = |row: &Row| {
         let comment = row.comment.as_ref();
         let comment = comment.map(|comment| format!(" # {}", comment.escape_debug()));
-        cells.push(format!("{}{}", row.matches, comment.unwrap_or_default()));
-        table.add_row(cells);
-    }
-    let numbers: &[usize] = match columns {
-        Columns::Counted => &[1, 3, 4],
-        Columns::Plain => &[1],
+        Cell::plain(row.matches.clone() + &comment.unwrap_or_default())
     };
-    for index in numbers {
-        if let Some(column) = table.column_mut(*index) {
-            column.set_cell_alignment(CellAlignment::Right);
+    let rows = rows.iter();
+    let text = match columns {
+        Columns::Counted => {
+            let titles = ["CLAUSE", "LINE", "VERDICT", "PACKETS", "BYTES", "MATCH"];
+            let rows = rows.map(|row| {
+                [
+                    Cell::plain(&row.clause),
+                    line(row),
+                    Cell::plain(row.verdict.to_string()),
+                    Cell::optional(row.packets).right(),
+                    Cell::optional(row.bytes).right(),
+                    matches(row),
+                ]
+            });
+            draw(titles, rows.collect(), Colors::None)
         }
-    }
-    let lines = table.to_string();
-    let lines = lines.lines().map(|line| line.trim_end().to_owned() + "\n");
+        Columns::Plain => {
+            let titles = ["CLAUSE", "LINE", "VERDICT", "MATCH"];
+            let rows = rows.map(|row| {
+                let verdict = Cell::plain(row.verdict.to_string());
+                [Cell::plain(&row.clause), line(row), verdict, matches(row)]
+            });
+            draw(titles, rows.collect(), Colors::None)
+        }
+    };
+    let lines = text.lines().map(|line| format!(" {}\n", line.trim_end()));
     lines.collect()
 }

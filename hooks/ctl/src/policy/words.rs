@@ -12,22 +12,18 @@ pub(super) fn quoted(network: impl Display) -> String {
 }
 
 /// What a compiled rule matches; bridges of virtual networks are given by the network's name.
-pub(super) fn of_rule(rule: &CompiledRule, networks: &[Network]) -> String {
+pub(super) fn describe_rule(rule: &CompiledRule, networks: &[Network]) -> String {
     let mut words = vec![services(&rule.services)];
-    let peers: Vec<String> = rule
-        .peers
-        .iter()
-        .map(|peer| of_peer(peer, networks))
-        .collect();
-    let (guests, others) = if rule.name.direction.is_from_guests() {
-        ("from", "to")
-    } else {
-        ("to", "from")
+    let peers = rule.peers.iter();
+    let peers: Vec<String> = peers.map(|peer| describe_peer(peer, networks)).collect();
+    let (guests, others) = match rule.name.direction.is_from_guests() {
+        true => ("from", "to"),
+        false => ("to", "from"),
     };
     if !peers.is_empty() {
         words.push(format!("{others} {}", peers.join(" or ")));
     }
-    words.extend(of_nets(&rule.guests).map(|nets| format!("{guests} {nets}")));
+    words.extend(describe_nets(&rule.guests).map(|nets| format!("{guests} {nets}")));
     if let [family] = rule.families.as_slice() {
         words.push(format!("({family})"));
     }
@@ -45,15 +41,15 @@ fn services(services: &[Service]) -> String {
     if services.is_empty() {
         return "anything".to_owned();
     }
-    let services: Vec<String> = services.iter().map(of_service).collect();
+    let services: Vec<String> = services.iter().map(describe_service).collect();
     services.join(", ")
 }
 
-fn of_service(service: &Service) -> String {
+fn describe_service(service: &Service) -> String {
     match service {
         Service::Ports { protocol, ports } => match ports {
             None => protocol.to_string(),
-            Some(ports) => format!("{protocol} {}", of_ports(*ports)),
+            Some(ports) => format!("{protocol} {}", describe_ports(*ports)),
         },
         Service::Icmp { family, kind, code } => {
             let name = match family {
@@ -68,23 +64,20 @@ fn of_service(service: &Service) -> String {
     }
 }
 
-fn of_ports(ports: PortRange) -> String {
-    if ports.is_single() {
-        format!("port {ports}")
-    } else {
-        format!("ports {ports}")
-    }
+fn describe_ports(ports: PortRange) -> String {
+    let plural = if ports.is_single() { "" } else { "s" };
+    format!("port{plural} {ports}")
 }
 
-fn of_peer(peer: &Peer, networks: &[Network]) -> String {
+fn describe_peer(peer: &Peer, networks: &[Network]) -> String {
     let mut words = Vec::new();
-    words.extend(of_nets(&peer.nets));
+    words.extend(describe_nets(&peer.nets));
     words.extend(peer.interface.as_ref().map(|named| {
-        let (no, name) = of_name(named);
+        let (no, name) = split_named(named);
         format!("{no}{}", behind(name, networks))
     }));
     words.extend(peer.mac.as_ref().map(|named| {
-        let (no, mac) = of_name(named);
+        let (no, mac) = split_named(named);
         format!("{no}MAC {mac}")
     }));
     if words.is_empty() {
@@ -93,7 +86,7 @@ fn of_peer(peer: &Peer, networks: &[Network]) -> String {
     words.join(" and ")
 }
 
-fn of_name(named: &Named) -> (&'static str, &str) {
+fn split_named(named: &Named) -> (&'static str, &str) {
     match named {
         Named::Is(name) => ("", name),
         Named::IsNot(name) => ("not ", name),
@@ -108,28 +101,24 @@ fn behind(interface: &str, networks: &[Network]) -> String {
     }
 }
 
-fn of_nets(nets: &Nets) -> Option<String> {
+fn describe_nets(nets: &Nets) -> Option<String> {
     let (no, nets) = match nets {
         Nets::Any => return None,
         Nets::In(nets) if nets.is_empty() => return Some("nobody".to_owned()),
         Nets::In(nets) => ("", nets),
         Nets::NotIn(nets) => ("others than ", nets),
     };
-    let nets: Vec<String> = nets
-        .iter()
-        .map(|net| {
-            if net.prefix_len() == net.max_prefix_len() {
-                net.addr().to_string()
-            } else {
-                net.to_string()
-            }
-        })
-        .collect();
+    let nets = nets.iter().map(|net| {
+        let is_host = net.prefix_len() == net.max_prefix_len();
+        let host = is_host.then(|| net.addr().to_string());
+        host.unwrap_or_else(|| net.to_string())
+    });
+    let nets: Vec<String> = nets.collect();
     Some(format!("{no}{}", nets.join(", ")))
 }
 
 /// What happens to addresses.
-pub(super) fn of_nat(nat: &Nat, networks: &[Network]) -> String {
+pub(super) fn describe_nat(nat: &Nat, networks: &[Network]) -> String {
     match nat {
         Nat::Keep { from, to } => {
             let to = match to {
@@ -148,13 +137,13 @@ pub(super) fn of_nat(nat: &Nat, networks: &[Network]) -> String {
                 Some((first, last)) if first == last => first.to_string(),
                 Some((first, last)) => format!("{first}-{last}"),
             };
-            format!("{from} takes {taken} to others, {}", of_ports(*ports))
+            format!("{from} takes {taken} to others, {}", describe_ports(*ports))
         }
     }
 }
 
 /// Whom the host answers for.
-pub(super) fn of_neighbor(neighbor: &Neighbor) -> String {
+pub(super) fn describe_neighbor(neighbor: &Neighbor) -> String {
     format!(
         "the host answers for {} on {}",
         neighbor.address, neighbor.dev
@@ -187,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_said_from_the_guests_side() {
-        let words = |rule: &CompiledRule| of_rule(rule, &[network()]);
+        let words = |rule: &CompiledRule| describe_rule(rule, &[network()]);
         assert_eq!(words(&rule("in 1")), "anything");
         let ports = |protocol, first, last| Service::Ports {
             protocol,

@@ -2,7 +2,6 @@
 
 mod form;
 mod row;
-mod table;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -13,14 +12,14 @@ use crate::exit::DONE;
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::Snapshot;
-use value::Status;
+use value::HostStatus;
 
 pub(crate) use form::Form;
-pub(crate) use row::{rows, Row, State};
-pub(crate) use watch::WatchError;
+pub(crate) use row::{rows, ForwardState, Row};
+pub(crate) use watch::StatusWatchError;
 
 /// Says what there is now.
-pub(crate) fn once(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
+pub(crate) fn tell_once(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
     let status = gather(engine)?;
     let text = match form {
         Form::Tables(colors) => text::draw(&status, colors),
@@ -30,17 +29,20 @@ pub(crate) fn once(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8), 
 }
 
 /// Says it again and again, until somebody ends it.
-pub(crate) fn again(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8), WatchError> {
+pub(crate) fn tell_again(
+    form: Form,
+    engine: &mut Engine<'_>,
+) -> Result<(String, u8), StatusWatchError> {
     watch::run(form, || gather(engine))?;
     Ok((String::new(), DONE))
 }
 
-fn gather(engine: &mut Engine<'_>) -> Result<Status, ApplyError> {
+fn gather(engine: &mut Engine<'_>) -> Result<HostStatus, ApplyError> {
     let mut snapshot = Snapshot::take(engine)?;
     let owners = snapshot.owners()?;
     let counters = snapshot.forward_counters(&owners)?;
     let guests = snapshot.guests()?;
-    Ok(Status::new(
+    Ok(HostStatus::new(
         &snapshot.networks(),
         &guests,
         &owners,

@@ -17,12 +17,12 @@ pub(crate) struct Row {
     /// The guest's address and ports, once the address is known.
     pub(crate) guest: Option<(IpAddr, PortRange)>,
     /// What has come of it.
-    pub(crate) state: State,
+    pub(crate) state: ForwardState,
 }
 
 /// What has come of a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ForwardState {
     /// It is in the firewall and can be reached.
     Active,
     /// It was given, and is not in the firewall.
@@ -36,7 +36,7 @@ pub(crate) enum State {
     Claimed,
 }
 
-impl State {
+impl ForwardState {
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -136,12 +136,8 @@ impl From<Row> for Printed {
 /// the rules.
 pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
     let mut rows = Vec::new();
-    for OwnerStatus {
-        record,
-        is_in_firewall,
-    } in owners
-    {
-        let ruleset = &record.ruleset;
+    for owner in owners {
+        let (record, ruleset) = (&owner.record, &owner.record.ruleset);
         let row = |claim: Claim, guest, state| Row {
             owner: ruleset.owner.clone(),
             claim,
@@ -150,14 +146,13 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
         };
         if record.phase == Phase::Prepared {
             let claims = ruleset.claims.iter().cloned();
-            rows.extend(claims.map(|claim| row(claim, None, State::Claimed)));
+            rows.extend(claims.map(|claim| row(claim, None, ForwardState::Claimed)));
             continue;
         }
         rows.extend(ruleset.dnats().map(|dnat| {
-            let state = if *is_in_firewall {
-                State::Active
-            } else {
-                State::Missing
+            let state = match owner.is_in_firewall {
+                true => ForwardState::Active,
+                false => ForwardState::Missing,
             };
             row(dnat.claim(), Some((dnat.guest, dnat.guest_ports)), state)
         }));
@@ -165,7 +160,7 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
             let reason = &pending.reason;
             rows.extend(pending.claims.iter().cloned().map(|claim| {
                 let reason = reason.clone();
-                row(claim, None, State::Pending { reason })
+                row(claim, None, ForwardState::Pending { reason })
             }));
         }
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use super::value::Status;
+use super::value::HostStatus;
 use super::watch::{news, redrawn};
 use super::{text, Form};
 use crate::json::to_json;
@@ -12,7 +12,7 @@ use crate::terminal::Colors;
 use portero_model::{Counter, ForwardCounter};
 
 /// The host of the map, with its first forward in use and its second not yet.
-fn used() -> Status {
+fn used() -> HostStatus {
     let sources = small().sources();
     let counted = |connections, packets, bytes| ForwardCounter {
         connections: Some(connections),
@@ -26,7 +26,7 @@ fn used() -> Status {
             _ => Vec::new(),
         })
         .collect();
-    Status::new(
+    HostStatus::new(
         &sources.networks,
         &sources.guests,
         &sources.owners,
@@ -34,8 +34,8 @@ fn used() -> Status {
     )
 }
 
-fn nothing() -> Status {
-    Status::new(&[], &[], &[], &[])
+fn nothing() -> HostStatus {
+    HostStatus::new(&[], &[], &[], &[])
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_hostile_name_is_only_text() {
     scene.guest("web\u{202e}", &[("lan\u{202e}n", None)]);
     scene.forwards("web\u{202e}", true, &["udp 53 - -"]);
     let sources = scene.sources();
-    let status = Status::new(&sources.networks, &sources.guests, &sources.owners, &[]);
+    let status = HostStatus::new(&sources.networks, &sources.guests, &sources.owners, &[]);
     let text = text::draw(&status, Colors::None);
     assert!(!text.contains('\u{202e}'), "{text:?}");
     assert!(text.contains("lan\\u{202e}n"), "{text}");

@@ -1,15 +1,16 @@
 //! A status as tables for people.
 
-use super::row::State;
-use super::table::{draw as table, Cell};
-use super::value::{Forward, GuestStatus, NetworkStatus, PolicyStatus, Status};
+use super::row::ForwardState;
+use super::value::{CountedForward, HostStatus, NetworkStatus, PolicyStatus};
 use crate::map::shown;
+use crate::table::{draw as table, Cell};
 use crate::terminal::Colors;
 use anstyle::AnsiColor;
+use portero_inventory::Guest;
 use std::fmt::Write as _;
 
 /// Draws a status.
-pub(super) fn draw(status: &Status, colors: Colors) -> String {
+pub(super) fn draw(status: &HostStatus, colors: Colors) -> String {
     let mut parts = Vec::new();
     if !status.networks.is_empty() {
         parts.push(networks(&status.networks, colors));
@@ -34,10 +35,7 @@ fn networks(networks: &[NetworkStatus], colors: Colors) -> String {
             Cell::optional(network.bridge.as_deref().map(shown)),
             list(&network.addresses),
             Cell::plain(network.guests.to_string()),
-            network
-                .policy
-                .as_ref()
-                .map_or_else(|| Cell::plain("-"), policy),
+            network.policy.as_ref().map_or(Cell::plain("-"), policy),
         ]
     });
     let mut text = table(titles, rows.collect(), colors);
@@ -68,37 +66,36 @@ fn policy(policy: &PolicyStatus) -> Cell {
         words.push("antispoof".to_owned());
     }
     let text = words.join(", ");
-    if policy.in_firewall {
-        Cell::plain(text)
-    } else {
-        Cell::colored(format!("{text}; missing"), AnsiColor::Red)
+    match policy.in_firewall {
+        true => Cell::plain(text),
+        false => Cell::colored(format!("{text}; missing"), AnsiColor::Red),
     }
 }
 
-fn guests(guests: &[GuestStatus], colors: Colors) -> String {
+fn guests(guests: &[Guest], colors: Colors) -> String {
     let titles = ["GUEST", "NETWORK", "INTERFACE", "MAC", "ADDRESSES"];
     let mut rows = Vec::new();
     for guest in guests {
-        let name = guest.name.as_ref().unwrap_or(&guest.uuid);
-        let name = Cell::plain(shown(name));
-        if guest.interfaces.is_empty() {
+        let name = Cell::plain(shown(&guest.shown_name()));
+        if guest.nics.is_empty() {
             let none = || Cell::plain("-");
             rows.push([name.clone(), none(), none(), none(), none()]);
         }
-        for interface in &guest.interfaces {
+        for nic in &guest.nics {
+            let target = nic.target.as_ref();
             rows.push([
                 name.clone(),
-                Cell::optional(interface.network.as_deref().map(shown)),
-                Cell::optional(interface.target.as_deref().map(shown)),
-                Cell::plain(interface.mac.as_str()),
-                list(&interface.addresses),
+                Cell::optional(nic.network.as_deref().map(shown)),
+                Cell::optional(target.map(|target| shown(target.as_str()))),
+                Cell::plain(nic.mac.to_string()),
+                list(&nic.addresses),
             ]);
         }
     }
     table(titles, rows, colors)
 }
 
-fn forwards(forwards: &[Forward], colors: Colors) -> String {
+fn forwards(forwards: &[CountedForward], colors: Colors) -> String {
     let titles = [
         "OWNER",
         "HOST",
@@ -111,31 +108,29 @@ fn forwards(forwards: &[Forward], colors: Colors) -> String {
     let rows = forwards.iter().map(|forward| {
         let row = &forward.row;
         let color = match row.state {
-            State::Active => AnsiColor::Green,
-            State::Missing => AnsiColor::Red,
-            State::Pending { .. } | State::Claimed => AnsiColor::Yellow,
+            ForwardState::Active => AnsiColor::Green,
+            ForwardState::Missing => AnsiColor::Red,
+            ForwardState::Pending { .. } | ForwardState::Claimed => AnsiColor::Yellow,
         };
         let state = match row.state.reason() {
             Some(reason) => format!("{}: {}", row.state.name(), shown(reason)),
             None => row.state.name().to_owned(),
         };
+        let owner = &row.owner;
         [
-            Cell::plain(format!(
-                "{} {}",
-                row.owner.kind.name(),
-                shown(&row.owner.name)
-            )),
+            Cell::plain(format!("{} {}", owner.kind.name(), shown(&owner.name))),
             Cell::plain(row.host()),
             Cell::optional(row.guest()),
-            Cell::optional(row.claim.source.map(|source| source.to_string())),
-            Cell::optional(forward.connections.map(|count| count.to_string())),
-            Cell::optional(forward.bytes.map(|count| count.to_string())),
+            Cell::optional(row.claim.source),
+            Cell::optional(forward.connections),
+            Cell::optional(forward.bytes),
             Cell::colored(state, color),
         ]
     });
     table(titles, rows.collect(), colors)
 }
 
-fn list(words: &[String]) -> Cell {
+fn list(words: &[impl ToString]) -> Cell {
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
     Cell::optional((!words.is_empty()).then(|| words.join(", ")))
 }

@@ -1,22 +1,22 @@
 //! What there is to say, as a value: made in one place, said by others.
 
 use super::row::{rows, Row};
-use crate::map::{problems, Kind};
+use crate::map::{problems, SegmentKind};
 use portero_inventory::{ActiveNetwork, Guest, OwnerStatus};
-use portero_model::{Direction, ForwardCounter, Policy, RuleSource, Ruleset, Spoof, Verdict};
+use portero_model::{Direction, ForwardCounter, Policy, RuleSource, Spoof, Verdict};
 use portero_routed_policy::Mode;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// A host's networks, guests and forwards.
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+pub(super) struct HostStatus {
     /// Active networks, in the order of their names.
     pub(super) networks: Vec<NetworkStatus>,
     /// Running guests, in the order of their names.
-    pub(super) guests: Vec<GuestStatus>,
+    pub(super) guests: Vec<Guest>,
     /// Forwards, each owner's together.
-    pub(super) forwards: Vec<Forward>,
+    pub(super) forwards: Vec<CountedForward>,
 }
 
 /// An active network.
@@ -61,33 +61,9 @@ pub(super) struct PolicyStatus {
     pub(super) in_firewall: bool,
 }
 
-/// A running guest.
-#[derive(Debug, Serialize)]
-pub(super) struct GuestStatus {
-    /// Its name; not known of one of another driver than QEMU's.
-    pub(super) name: Option<String>,
-    /// Its UUID.
-    pub(super) uuid: String,
-    /// Its interfaces.
-    pub(super) interfaces: Vec<InterfaceStatus>,
-}
-
-/// An interface of a running guest.
-#[derive(Debug, Serialize)]
-pub(super) struct InterfaceStatus {
-    /// Its MAC address.
-    pub(super) mac: String,
-    /// The virtual network that it is on.
-    pub(super) network: Option<String>,
-    /// The host's end.
-    pub(super) target: Option<String>,
-    /// Addresses that reservations or leases give it.
-    pub(super) addresses: Vec<String>,
-}
-
 /// A range of ports with what went by it.
 #[derive(Debug, Serialize)]
-pub(super) struct Forward {
+pub(super) struct CountedForward {
     /// Where it leads, and whether it does.
     #[serde(flatten)]
     pub(super) row: Row,
@@ -99,7 +75,7 @@ pub(super) struct Forward {
     pub(super) bytes: Option<u64>,
 }
 
-impl Status {
+impl HostStatus {
     /// Puts together what is known; `counters` has those of each owner's rules.
     pub(super) fn new(
         networks: &[ActiveNetwork],
@@ -113,7 +89,7 @@ impl Status {
             let counted = counted.chain(std::iter::repeat(ForwardCounter::default()));
             rows(std::slice::from_ref(owner)).into_iter().zip(counted)
         });
-        let forwards = forwards.map(|(row, counters)| Forward {
+        let forwards = forwards.map(|(row, counters)| CountedForward {
             row,
             connections: counters.connections,
             packets: counters.traffic.map(|counter| counter.packets),
@@ -121,7 +97,7 @@ impl Status {
         });
         Self {
             networks: networks.iter().map(|one| network(one, guests)).collect(),
-            guests: guests.iter().map(guest).collect(),
+            guests: guests.to_vec(),
             forwards: forwards.collect(),
         }
     }
@@ -134,31 +110,26 @@ fn network(active: &ActiveNetwork, guests: &[Guest]) -> NetworkStatus {
         let mut nics = guest.nics.iter();
         nics.any(|nic| nic.network.as_ref() == Some(&name))
     };
-    let subnets = network.subnets.iter();
     NetworkStatus {
         uuid: network.uuid.to_string(),
-        mode: Kind::of_network(network).name(),
+        mode: SegmentKind::from_network(network).name(),
         bridge: network.bridge.as_ref().map(ToString::to_string),
-        addresses: subnets
-            .map(|subnet| format!("{}/{}", subnet.address, subnet.prefix))
-            .collect(),
+        addresses: active.addresses(),
         guests: guests.iter().filter(is_on_it).count(),
-        policy: active
-            .given
-            .as_ref()
-            .and_then(|given| policy(active, given)),
+        policy: policy(active),
         problems: problems(active),
         name,
     }
 }
 
-fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
-    let policy = given.policy.as_ref()?;
+fn policy(active: &ActiveNetwork) -> Option<PolicyStatus> {
+    let (given, policy) = (active.given.as_ref()?, active.policy()?);
     let written = active.written_as_given();
     let mode = written.and_then(|written| written.written.mode);
     let rules = policy.rules.values().flatten();
     let rules: BTreeSet<usize> = rules.filter_map(|rule| rule.name.number()).collect();
     let antispoof = given.antispoof.iter();
+    let antispoof = antispoof.flat_map(|antispoof| &antispoof.against);
     Some(PolicyStatus {
         mode: mode.map(|mode| match mode {
             Mode::Nat => "nat",
@@ -169,10 +140,7 @@ fn policy(active: &ActiveNetwork, given: &Ruleset) -> Option<PolicyStatus> {
         outward: default(policy, Direction::Out),
         host: default(policy, Direction::ToHost),
         rules: rules.len(),
-        antispoof: antispoof
-            .flat_map(|antispoof| &antispoof.against)
-            .copied()
-            .collect(),
+        antispoof: antispoof.copied().collect(),
         in_firewall: active.is_in_firewall,
     })
 }
@@ -182,18 +150,4 @@ fn default(policy: &Policy, direction: Direction) -> Verdict {
     let mut rules = policy.rules.get(&direction).into_iter().flatten();
     let default = rules.find(|rule| rule.name.source == RuleSource::Default);
     default.map_or(Verdict::Accept, |rule| rule.verdict)
-}
-
-fn guest(guest: &Guest) -> GuestStatus {
-    let interfaces = guest.nics.iter().map(|nic| InterfaceStatus {
-        mac: nic.mac.to_string(),
-        network: nic.network.clone(),
-        target: nic.target.as_ref().map(ToString::to_string),
-        addresses: nic.addresses.iter().map(ToString::to_string).collect(),
-    });
-    GuestStatus {
-        name: guest.name.as_ref().map(ToString::to_string),
-        uuid: guest.uuid.to_string(),
-        interfaces: interfaces.collect(),
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::form::Form;
 use super::text;
-use super::value::Status;
+use super::value::HostStatus;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -23,7 +23,7 @@ const REST: &str = "\u{1b}[J";
 
 /// Why it ended, if nobody wanted it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WatchError {
+pub(crate) enum StatusWatchError {
     /// Nothing is known any more.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -42,19 +42,12 @@ pub(crate) enum WatchError {
     },
 }
 
-/// Whether somebody still wants to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Interest {
-    More,
-    Enough,
-}
-
 /// Says on stdout what is gathered: on a terminal every two seconds in the same place, elsewhere when
 /// it has changed. Ends with Ctrl-C, SIGTERM, or when nobody reads any more.
 pub(super) fn run(
     form: Form,
-    mut gather: impl FnMut() -> Result<Status, ApplyError>,
-) -> Result<(), WatchError> {
+    mut gather: impl FnMut() -> Result<HostStatus, ApplyError>,
+) -> Result<(), StatusWatchError> {
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGINT);
     ends.add(Signal::SIGTERM);
@@ -66,7 +59,7 @@ pub(super) fn run(
         let status = match gather() {
             Ok(status) => status,
             // Ctrl-C ends the programs that were asked, too.
-            Err(_) if wait(&signals, PollTimeout::ZERO)? == Interest::Enough => return Ok(()),
+            Err(_) if has_ended(&signals, PollTimeout::ZERO)? => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let now = say(&status, form);
@@ -78,16 +71,16 @@ pub(super) fn run(
         };
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(source) => return Err(WatchError::Write { source }),
+            Err(source) => return Err(StatusWatchError::Write { source }),
             Ok(()) => said = now,
         }
-        if wait(&signals, PollTimeout::from(INTERVAL))? == Interest::Enough {
+        if has_ended(&signals, PollTimeout::from(INTERVAL))? {
             return Ok(());
         }
     }
 }
 
-fn say(status: &Status, form: Form) -> String {
+fn say(status: &HostStatus, form: Form) -> String {
     match form {
         Form::Tables(colors) => text::draw(status, colors),
         // One line each, so that it is known where one ends.
@@ -100,17 +93,16 @@ pub(super) fn redrawn(now: &str, rows: Option<usize>) -> String {
     let lines: Vec<&str> = now.lines().collect();
     // The last row is the cursor's.
     let room = rows.map_or(lines.len(), |rows| rows.saturating_sub(1));
-    let (kept, left) = if lines.len() > room {
-        let kept = room.saturating_sub(1);
-        (kept, format!("... and {} more lines", lines.len() - kept))
-    } else {
-        (lines.len(), String::new())
-    };
-    let mut text = HOME.to_owned();
-    for line in &lines[..kept] {
-        text += &format!("{line}{REST_OF_LINE}\n");
+    let (mut kept, mut left) = (lines.len(), String::new());
+    if kept > room {
+        kept = room.saturating_sub(1);
+        left = format!("... and {} more lines", lines.len() - kept);
     }
-    text + &left + REST
+    let lines = lines[..kept].iter();
+    let lines: String = lines
+        .map(|line| format!("{line}{REST_OF_LINE}\n"))
+        .collect();
+    format!("{HOME}{lines}{left}{REST}")
 }
 
 /// What is written where nothing can be drawn anew: nothing unless there is news.
@@ -128,8 +120,8 @@ fn write(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Waits until it is time for the next status, or there shall be none.
-fn wait(signals: &SignalFd, time: PollTimeout) -> Result<Interest, nix::Error> {
+/// Waits until it is time for the next status; says whether there shall be none.
+fn has_ended(signals: &SignalFd, time: PollTimeout) -> Result<bool, nix::Error> {
     let stdout = io::stdout();
     // Of a pipe it is told when nobody reads it any more.
     let mut asked = [
@@ -137,10 +129,5 @@ fn wait(signals: &SignalFd, time: PollTimeout) -> Result<Interest, nix::Error> {
         PollFd::new(stdout.as_fd(), PollFlags::empty()),
     ];
     poll(&mut asked, time)?;
-    let has_ended = asked.iter().any(|one| one.any() == Some(true));
-    Ok(if has_ended {
-        Interest::Enough
-    } else {
-        Interest::More
-    })
+    Ok(asked.iter().any(|one| one.any() == Some(true)))
 }

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 /// Everything that nft lists.
-pub(super) struct Listing<'a>(pub(super) Vec<&'a Value>);
+pub(super) struct NftObjects<'a>(pub(super) Vec<&'a Value>);
 
-impl<'a> Listing<'a> {
+impl<'a> NftObjects<'a> {
     /// Objects of a kind: `chain`, `rule`, `set`, `map`.
     pub(super) fn all(&self, kind: &'a str) -> impl Iterator<Item = &'a Value> + '_ {
         self.0.iter().filter_map(move |object| object.get(kind))

@@ -1,10 +1,9 @@
 //! The hops behind the host: the guest's interface, the guest, its service, and the way back.
 
-use super::hop::Found;
-use super::host::{of_ruling, with_port};
-use crate::explain::value::{Domain, Facts, GuestPath};
-use portero_inventory::ObjectState;
-use portero_inventory::{Answer, Heard};
+use super::hop::Seen;
+use super::host::{judge_ruling, with_port};
+use crate::explain::value::{Facts, GuestPath};
+use portero_inventory::{Answer, ObjectState};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
 use portero_trace::word;
@@ -13,94 +12,76 @@ use portero_trace::word;
 const STRICT: u32 = 1;
 
 /// The host's end of the guest's interface has to be in the bridge.
-pub(super) fn tap(way: &GuestPath) -> Found {
+pub(super) fn tap(way: &GuestPath) -> Seen {
     let (Some(network), Some(domain)) = (&way.network, &way.domain) else {
-        return Found::Unknown("whose address it is, nothing tells".to_owned());
+        return Seen::Unknown("whose address it is, nothing tells".to_owned());
     };
     let bridge = &network.bridge;
-    let nic = domain
-        .nics
-        .iter()
-        .find(|nic| nic.addresses.contains(&way.guest));
+    let mut nics = domain.nics.iter();
+    let nic = nics.find(|nic| nic.addresses.contains(&way.guest));
     let tap = nic.or(domain.nics.first()).and_then(|nic| nic.tap.as_ref());
+    let name = domain.name.escape_debug();
     match tap {
-        None => Found::Unknown(format!(
-            "which interface domain '{}' has on {bridge}, nothing tells",
-            domain.name.escape_debug()
+        None => Seen::Unknown(format!(
+            "which interface domain '{name}' has on {bridge}, nothing tells"
         )),
-        Some((tap, None)) => Found::fails(
-            format!(
-                "{tap} of domain '{}' is not there",
-                domain.name.escape_debug()
-            ),
+        Some((tap, None)) => Seen::fails(
+            format!("{tap} of domain '{name}' is not there"),
             format!("virsh destroy {0} && virsh start {0}", word(&domain.name)),
         ),
-        Some((tap, Some(link))) if link.master.as_ref() != Some(bridge) => Found::fails(
-            format!(
-                "{tap} of domain '{}' is not in {bridge}",
-                domain.name.escape_debug()
-            ),
+        Some((tap, Some(link))) if link.master.as_ref() != Some(bridge) => Seen::fails(
+            format!("{tap} of domain '{name}' is not in {bridge}"),
             format!("ip link set {tap} master {bridge}"),
         ),
-        Some((tap, Some(link))) if !link.is_up => Found::fails(
-            format!("{tap} of domain '{}' is down", domain.name.escape_debug()),
+        Some((tap, Some(link))) if !link.is_up => Seen::fails(
+            format!("{tap} of domain '{name}' is down"),
             format!("ip link set {tap} up"),
         ),
-        Some((tap, Some(_))) => Found::Ok(format!("{tap} is in {bridge}")),
+        Some((tap, Some(_))) => Seen::Ok(format!("{tap} is in {bridge}")),
     }
 }
 
 /// The guest has to run, and to be the one that has the address.
-pub(super) fn guest(way: &GuestPath) -> Found {
+pub(super) fn guest(way: &GuestPath) -> Seen {
     let guest = way.guest;
-    if let Some(domain) = way
-        .domain
-        .as_ref()
-        .filter(|domain| domain.state == ObjectState::Paused)
-    {
-        return Found::fails(
+    let domain = way.domain.as_ref();
+    if let Some(domain) = domain.filter(|domain| domain.state == ObjectState::Paused) {
+        return Seen::fails(
             format!("domain '{}' is paused", domain.name.escape_debug()),
             format!("virsh resume {}", word(&domain.name)),
         );
     }
-    let Heard::Macs(macs) = &way.heard else {
-        return Found::Unknown(format!("nobody can be asked for {guest}"));
+    let Some(macs) = &way.heard else {
+        return Seen::Unknown(format!("nobody can be asked for {guest}"));
     };
     match (macs.as_slice(), &way.domain) {
-        ([], _) => Found::fails(
+        ([], _) => Seen::fails(
             format!("nobody answers for {guest}"),
-            readdress(way).unwrap_or_else(|| {
-                "correct the guest's address, or look in the guest: ip address".to_owned()
-            }),
+            readdress(way)
+                .as_deref()
+                .unwrap_or("correct the guest's address, or look in the guest: ip address"),
         ),
-        ([one], None) => Found::Ok(format!("{one} answers for {guest}")),
-        ([one], Some(domain)) if has(domain, one) => Found::Ok(format!(
-            "domain '{}' ({one}) answers for {guest}",
-            domain.name.escape_debug()
-        )),
+        ([one], None) => Seen::Ok(format!("{one} answers for {guest}")),
+        ([one], Some(domain)) if domain.nics.iter().any(|nic| nic.mac == *one) => {
+            let name = domain.name.escape_debug();
+            Seen::Ok(format!("domain '{name}' ({one}) answers for {guest}"))
+        }
         (macs, domain) => {
             let expected = domain.as_ref().map_or(String::new(), |domain| {
                 format!(", not domain '{}' alone", domain.name.escape_debug())
             });
-            let names: Vec<String> = macs.iter().map(|mac| named(mac, way)).collect();
-            Found::fails(
-                format!(
-                    "{guest} is answered for by {}{expected}",
-                    names.join(" and ")
-                ),
-                readdress(way).unwrap_or_else(|| {
-                    format!("give all but one of them another address than {guest}")
-                }),
+            let names: Vec<String> = macs.iter().map(|mac| name_mac(mac, way)).collect();
+            let names = names.join(" and ");
+            let other = || format!("give all but one of them another address than {guest}");
+            Seen::fails(
+                format!("{guest} is answered for by {names}{expected}"),
+                readdress(way).unwrap_or_else(other),
             )
         }
     }
 }
 
-fn has(domain: &Domain, mac: &str) -> bool {
-    domain.nics.iter().any(|nic| nic.mac == mac)
-}
-
-fn named(mac: &str, way: &GuestPath) -> String {
+fn name_mac(mac: &str, way: &GuestPath) -> String {
     let mut known = way.others_macs.iter();
     match known.find(|(of, _)| of == mac) {
         Some((_, name)) => format!("domain '{}' ({mac})", name.escape_debug()),
@@ -125,46 +106,43 @@ fn readdress(way: &GuestPath) -> Option<String> {
 }
 
 /// Something has to listen in the guest.
-pub(super) fn service(facts: &Facts, way: &GuestPath) -> Found {
+pub(super) fn service(facts: &Facts, way: &GuestPath) -> Seen {
     let protocol = facts.asked.protocol;
     let to = with_port(way.guest, way.port);
     let port = format!("{protocol} port {}", way.port);
     match (protocol, way.answer) {
-        (_, Answer::Answered) => Found::Ok(format!("{to} answers the host")),
-        (_, Answer::Refused) => Found::fails(
+        (_, Answer::Answered) => Seen::Ok(format!("{to} answers the host")),
+        (_, Answer::Refused) => Seen::fails(
             format!("the guest says that nothing listens on {port}"),
             format!("in the guest: start what shall listen on {port}"),
         ),
-        (Protocol::Udp, Answer::Silent) => Found::Unknown(format!(
+        (Protocol::Udp, Answer::Silent) => Seen::Unknown(format!(
             "{to} is silent, as many a service is that listens on UDP"
         )),
         (Protocol::Sctp, _) | (_, Answer::NotAsked) => {
-            Found::Unknown(format!("{to} cannot be asked"))
+            Seen::Unknown(format!("{to} cannot be asked"))
         }
-        (_, Answer::Silent | Answer::Unreachable) if way.host_is_kept_out => Found::Unknown(
+        (_, Answer::Silent | Answer::Unreachable) if way.host_is_kept_out => Seen::Unknown(
             format!("a policy keeps the host itself from {to}, so it cannot be asked"),
         ),
-        (_, answer) => {
-            let what = match answer {
+        (_, answer) => Seen::fails(
+            match answer {
                 Answer::Silent => {
-                    "does not answer the host: its own firewall drops it, or it hangs"
+                    format!("{to} does not answer the host: its own firewall drops it, or it hangs")
                 }
-                _ => {
-                    "cannot be reached by the host: its own firewall rejects it, or it is not there"
-                }
-            };
-            Found::fails(
-                format!("{to} {what}"),
-                format!("in the guest: let {port} through its own firewall"),
-            )
-        }
+                _ => format!(
+                    "{to} cannot be reached by the host: its own firewall rejects it, or it is not there"
+                ),
+            },
+            format!("in the guest: let {port} through its own firewall"),
+        ),
     }
 }
 
 /// The answer has to come back.
-pub(super) fn back(facts: &Facts, way: &GuestPath) -> Found {
+pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
     if let (Some(from), Some(RouteLookup::Nowhere)) = (facts.asked.from, &way.back) {
-        return Found::fails(
+        return Seen::fails(
             format!("the host has no route back to {from}"),
             format!("ip route add {from} dev INTERFACE, or via the router that leads there"),
         );
@@ -173,7 +151,7 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Found {
         (&way.back, &way.outside, way.reverse_path_filter)
     {
         if interface != outside {
-            return Found::fails(
+            return Seen::fails(
                 format!(
                     "the packet comes by {outside}, its answer would leave by {interface}, and \
                      rp_filter of {outside} is 1"
@@ -182,33 +160,29 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Found {
             );
         }
     }
-    if let Some(reply) = way
-        .rulings
-        .1
-        .as_ref()
-        .filter(|one| one.verdict != Verdict::Accept)
-    {
-        return of_ruling(reply, "its reply");
+    let reply = way.rulings.1.as_ref();
+    if let Some(reply) = reply.filter(|reply| reply.verdict != Verdict::Accept) {
+        return judge_ruling(reply, "its reply");
     }
     let Some(network) = &way.network else {
-        return Found::Unknown("the guest's way back cannot be seen from here".to_owned());
+        return Seen::Unknown("the guest's way back cannot be seen from here".to_owned());
     };
     if network.is_isolated {
-        return Found::Ok("the guest sees the host's address, and answers that".to_owned());
+        return Seen::Ok("the guest sees the host's address, and answers that".to_owned());
     }
     let gateway = network.gateway;
     match way.answer_beyond {
-        Some((beyond, Answer::Answered | Answer::Refused)) => Found::Ok(format!(
+        Some((beyond, Answer::Answered | Answer::Refused)) => Seen::Ok(format!(
             "the guest answers addresses beyond its network, as {beyond}"
         )),
-        Some((beyond, Answer::Silent | Answer::Unreachable)) => Found::fails(
+        Some((beyond, Answer::Silent | Answer::Unreachable)) => Seen::fails(
             format!(
                 "the guest answers its own network, but not {beyond}: it has no default route by \
                  {gateway}, or its firewall lets nobody else in"
             ),
             format!("in the guest: ip route add default via {gateway}"),
         ),
-        Some((_, Answer::NotAsked)) | None => Found::Unknown(format!(
+        Some((_, Answer::NotAsked)) | None => Seen::Unknown(format!(
             "whether the guest's default route leads back by {gateway} cannot be seen from here"
         )),
     }

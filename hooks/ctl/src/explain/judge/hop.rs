@@ -8,7 +8,7 @@ pub(in crate::explain) struct Hop {
     /// Its name.
     pub(in crate::explain) hop: &'static str,
     /// Whether it holds.
-    pub(in crate::explain) state: State,
+    pub(in crate::explain) state: HopState,
     /// Why, in one line.
     pub(in crate::explain) text: String,
     /// The command that mends it, or what to do.
@@ -19,7 +19,7 @@ pub(in crate::explain) struct Hop {
 /// Whether a hop holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::explain) enum State {
+pub(in crate::explain) enum HopState {
     /// It does.
     Ok,
     /// It does not.
@@ -28,7 +28,7 @@ pub(in crate::explain) enum State {
     Unknown,
 }
 
-impl State {
+impl HopState {
     /// As it is printed.
     pub(in crate::explain) fn name(self) -> &'static str {
         match self {
@@ -41,13 +41,13 @@ impl State {
 
 /// What is found of a hop, before it has its name.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum Seen {
     Ok(String),
     Fails { text: String, mend: String },
     Unknown(String),
 }
 
-impl Found {
+impl Seen {
     pub(super) fn fails(text: impl Into<String>, mend: impl Into<String>) -> Self {
         Self::Fails {
             text: text.into(),
@@ -55,11 +55,11 @@ impl Found {
         }
     }
 
-    pub(super) fn named(self, hop: &'static str) -> Hop {
+    pub(super) fn into_hop(self, hop: &'static str) -> Hop {
         let (state, text, mend) = match self {
-            Self::Ok(text) => (State::Ok, text, None),
-            Self::Fails { text, mend } => (State::Fails, text, Some(mend)),
-            Self::Unknown(text) => (State::Unknown, text, None),
+            Self::Ok(text) => (HopState::Ok, text, None),
+            Self::Fails { text, mend } => (HopState::Fails, text, Some(mend)),
+            Self::Unknown(text) => (HopState::Unknown, text, None),
         };
         Hop {
             hop,

@@ -2,7 +2,7 @@
 
 use super::whole::{owner, trouble, wanted, whole, GUEST};
 use super::Case;
-use crate::explain::value::Refusal;
+use crate::explain::value::RefusalReason;
 use crate::explain::value::{Facts, Wanted};
 use portero_inventory::ObjectState;
 
@@ -16,7 +16,7 @@ pub(super) fn forwards() -> Vec<Case> {
     };
     let off = |refusal: Option<&str>| Wanted::Off {
         owner: owner(),
-        refusal: refusal.map(|reason| Refusal {
+        refusal: refusal.map(|reason| RefusalReason {
             reason: reason.to_owned(),
             can_be_permitted: true,
         }),
@@ -60,7 +60,7 @@ pub(super) fn forwards() -> Vec<Case> {
             Some("forward"),
             wanted(Wanted::Refused {
                 owner: owner(),
-                refusal: Refusal {
+                refusal: RefusalReason {
                     reason: "tcp port 8080 is held by domain 'other'".to_owned(),
                     can_be_permitted: false,
                 },

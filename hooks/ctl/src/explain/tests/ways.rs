@@ -2,15 +2,15 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use super::whole::{broken, stop, tap, trouble, up, whole, HOST, MAC};
+use super::whole::{accepted, broken, stop, tap, trouble, up, whole, HOST, MAC};
 use super::Case;
 use crate::explain::value::Facts;
 use crate::policy::Ruling;
 use portero_inventory::ObjectState;
-use portero_inventory::{Answer, Heard, Link};
+use portero_inventory::{Answer, LinkState};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
-use portero_trace::{Judgement, Owner as By};
+use portero_trace::{Judgement, RuleOwner as By};
 
 /// Every hop behind the forward: its name, the hop that fails first, and what is known.
 pub(super) fn ways() -> Vec<Case> {
@@ -43,7 +43,7 @@ pub(super) fn ways() -> Vec<Case> {
             Some("bridge"),
             broken(|_, way| {
                 let network = way.network.as_mut().expect("a network");
-                network.link = Some(Link {
+                network.link = Some(LinkState {
                     is_up: false,
                     master: None,
                 });
@@ -75,10 +75,10 @@ pub(super) fn ways() -> Vec<Case> {
             broken(|_, way| {
                 way.rulings.0 = Ruling {
                     verdict: Verdict::Reject,
-                    by: Some("portero"),
-                    network: Some("lan".to_owned()),
-                    place: Some(("/etc/portero/networks/lan.xml".to_owned(), 3)),
-                    text: "rule 1 of the policy of network 'lan'".to_owned(),
+                    by: "portero",
+                    origin: Some("/etc/portero/networks/lan.xml".to_owned()),
+                    line: Some(3),
+                    ..accepted("rule 1 of the policy of network 'lan'")
                 }
             }),
         ),
@@ -88,10 +88,9 @@ pub(super) fn ways() -> Vec<Case> {
             broken(|_, way| {
                 way.rulings.1 = Some(Ruling {
                     verdict: Verdict::Drop,
-                    by: Some("portero"),
+                    by: "portero",
                     network: Some("my lan".to_owned()),
-                    place: None,
-                    text: "the policy of network 'my lan', which says nothing of it".to_owned(),
+                    ..accepted("the policy of network 'my lan', which says nothing of it")
                 })
             }),
         ),
@@ -132,7 +131,7 @@ pub(super) fn ways() -> Vec<Case> {
             "tap is down",
             Some("tap"),
             broken(|_, way| {
-                tap(way).1 = Some(Link {
+                tap(way).1 = Some(LinkState {
                     is_up: false,
                     master: Some("br-lan".to_owned()),
                 })
@@ -151,7 +150,7 @@ pub(super) fn ways() -> Vec<Case> {
         (
             "nobody answers",
             Some("guest"),
-            broken(|_, way| way.heard = Heard::Macs(Vec::new())),
+            broken(|_, way| way.heard = Some(Vec::new())),
         ),
         (
             "nobody answers, DHCP says another",
@@ -159,20 +158,18 @@ pub(super) fn ways() -> Vec<Case> {
             broken(|_, way| {
                 way.domain.as_mut().expect("a domain").nics[0].addresses =
                     vec![[192, 168, 50, 9].into()];
-                way.heard = Heard::Macs(Vec::new());
+                way.heard = Some(Vec::new());
             }),
         ),
         (
             "another guest answers",
             Some("guest"),
-            broken(|_, way| way.heard = Heard::Macs(vec!["52:54:00:00:50:11".to_owned()])),
+            broken(|_, way| way.heard = Some(vec!["52:54:00:00:50:11".to_owned()])),
         ),
         (
             "two answer",
             Some("guest"),
-            broken(|_, way| {
-                way.heard = Heard::Macs(vec![MAC.to_owned(), "02:00:00:00:00:01".to_owned()])
-            }),
+            broken(|_, way| way.heard = Some(vec![MAC.to_owned(), "02:00:00:00:00:01".to_owned()])),
         ),
         (
             "a network's forward",

@@ -3,14 +3,14 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use crate::doctor::Finding;
-use crate::explain::value::{Asked, Domain, Facts, GuestPath, Network, Nic, Wanted, Written};
+use crate::explain::value::{
+    Asked, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted, Written,
+};
 use crate::policy::Ruling;
-use portero_inventory::ObjectState;
-use portero_inventory::{Answer, Heard, Link};
-use portero_model::{Owner, OwnerKind, Protocol, Verdict};
+use portero_inventory::{Answer, LinkState, ObjectState};
+use portero_model::{Owner, OwnerKind, Protocol};
 use portero_system::RouteLookup;
-use portero_trace::Settings;
-use portero_trace::{Base, Judgement, Leg, Owner as By, Packet, Stop};
+use portero_trace::{BaseChain, ForwardedPacket, Judgement, Leg, RuleOwner as By, Settings, Stop};
 use std::net::IpAddr;
 
 pub(super) const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
@@ -28,16 +28,13 @@ pub(super) fn owner() -> Owner {
 
 pub(super) fn accepted(text: &str) -> Ruling {
     Ruling {
-        verdict: Verdict::Accept,
-        by: Some("libvirt"),
         network: Some("lan".to_owned()),
-        place: None,
-        text: text.to_owned(),
+        ..Ruling::accepting("libvirt", text.to_owned())
     }
 }
 
-pub(super) fn packet(leg: Leg) -> Packet {
-    Packet {
+pub(super) fn packet(leg: Leg) -> ForwardedPacket {
+    ForwardedPacket {
         protocol: Protocol::Tcp,
         leg,
         outside: Some("eth0".to_owned()),
@@ -50,8 +47,8 @@ pub(super) fn packet(leg: Leg) -> Packet {
     }
 }
 
-pub(super) fn up(master: Option<&str>) -> Option<Link> {
-    Some(Link {
+pub(super) fn up(master: Option<&str>) -> Option<LinkState> {
+    Some(LinkState {
         is_up: true,
         master: master.map(str::to_owned),
     })
@@ -86,7 +83,7 @@ pub(super) fn whole() -> Facts {
             port: 80,
             is_in_firewall: true,
             passes_on: true,
-            network: Some(Network {
+            network: Some(GuestNetwork {
                 name: "lan".to_owned(),
                 bridge: "br-lan".to_owned(),
                 link: up(None),
@@ -106,16 +103,16 @@ pub(super) fn whole() -> Facts {
             others: others.to_vec(),
             settings: Settings::default(),
             unread: Vec::new(),
-            domain: Some(Domain {
+            domain: Some(GuestDomain {
                 name: "my web".to_owned(),
                 state: ObjectState::Running,
-                nics: vec![Nic {
+                nics: vec![DomainNic {
                     mac: MAC.to_owned(),
                     tap: Some(("vnet3".to_owned(), up(Some("br-lan")))),
                     addresses: vec![GUEST],
                 }],
             }),
-            heard: Heard::Macs(vec![MAC.to_owned()]),
+            heard: Some(vec![MAC.to_owned()]),
             others_macs: vec![
                 (MAC.to_owned(), "my web".to_owned()),
                 ("52:54:00:00:50:11".to_owned(), "peer".to_owned()),
@@ -159,11 +156,11 @@ pub(super) fn stop(by: By) -> Stop {
         by,
         verdict: "reject",
         rule: "chain way, handle 7: reject".to_owned(),
-        base: Base::Nftables("inet".to_owned(), "other".to_owned(), "way".to_owned()),
+        base: BaseChain::Nftables("inet".to_owned(), "other".to_owned(), "way".to_owned()),
     }
 }
 
-pub(super) fn tap(way: &mut GuestPath) -> &mut (String, Option<Link>) {
+pub(super) fn tap(way: &mut GuestPath) -> &mut (String, Option<LinkState>) {
     let domain = way.domain.as_mut().expect("a domain");
     domain.nics[0].tap.as_mut().expect("a tap")
 }

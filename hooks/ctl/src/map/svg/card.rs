@@ -1,10 +1,10 @@
 //! One network or bridge with its guests and the ports that lead to them.
 
 use super::drawing::{Anchor, Area, Drawing, Face, Style};
-use crate::map::sources::Kind;
-use crate::map::text::counted;
-use crate::map::value::{Guest, Segment};
-use crate::status::{Row, State};
+use crate::map::sources::SegmentKind;
+use crate::map::text::pluralize;
+use crate::map::value::{PlacedGuest, Segment};
+use crate::status::{ForwardState, Row};
 
 /// Height of what stands above guests.
 pub(super) const HEADER: i32 = 48;
@@ -31,10 +31,10 @@ const TARGET: (i32, i32) = (664, 240);
 
 /// Draws a segment at the top of an area; gives how high it is.
 pub(super) fn card(drawing: &mut Drawing, area: Area, segment: &Segment) -> i32 {
-    let (forwarded, others): (Vec<&Guest>, Vec<&Guest>) = segment
+    let (others, forwarded): (Vec<&PlacedGuest>, Vec<&PlacedGuest>) = segment
         .guests
         .iter()
-        .partition(|guest| !guest.forwards.is_empty());
+        .partition(|guest| guest.forwards.is_empty());
     let mut inner = Drawing::default();
     let mut y = area.y + HEADER;
     for problem in &segment.problems {
@@ -71,9 +71,9 @@ pub(super) fn card(drawing: &mut Drawing, area: Area, segment: &Segment) -> i32 
 
 fn name(segment: &Segment) -> String {
     match segment.kind {
-        Kind::Bridge => format!("bridge {}", segment.name),
-        Kind::Direct => format!("{}, directly on a NIC", segment.name),
-        Kind::Elsewhere => "guests on no network of these".to_owned(),
+        SegmentKind::Bridge => format!("bridge {}", segment.name),
+        SegmentKind::Direct => format!("{}, directly on a NIC", segment.name),
+        SegmentKind::Elsewhere => "guests on no network of these".to_owned(),
         kind => format!("network {}, {}", segment.name, kind.name()),
     }
 }
@@ -83,12 +83,12 @@ fn header(drawing: &mut Drawing, card: Area, segment: &Segment) {
     drawing.rounded(Area::new(card.x, card.y + 8, 5, HEADER - 16), 2, class);
     let line = |x: i32, width: i32| Area::new(card.x + x, card.y + 10, width, HEADER - 20);
     let title = match segment.kind {
-        Kind::Elsewhere => "other guests",
+        SegmentKind::Elsewhere => "other guests",
         _ => &segment.name,
     };
     drawing.text(line(PADDING, 214), Style::new(Face::Title, "strong"), title);
     let pill = |x: i32, width: i32| Area::new(card.x + x, card.y + 15, width, HEADER - 30);
-    if segment.kind != Kind::Elsewhere {
+    if segment.kind != SegmentKind::Elsewhere {
         drawing.rounded(pill(238, 76), 9, class);
         let style = Style::new(Face::Small, "onmode").anchored(Anchor::Middle);
         drawing.text(pill(238, 76), style, class);
@@ -99,9 +99,9 @@ fn header(drawing: &mut Drawing, card: Area, segment: &Segment) {
         drawing.text(pill(320, 58), style, "policy");
     }
     let joined = match segment.kind {
-        Kind::Bridge | Kind::Direct if segment.networks.is_empty() => String::new(),
-        Kind::Bridge => format!("network {}", segment.networks.join(", ")),
-        Kind::Direct => segment.nics.join(", "),
+        SegmentKind::Bridge | SegmentKind::Direct if segment.networks.is_empty() => String::new(),
+        SegmentKind::Bridge => format!("network {}", segment.networks.join(", ")),
+        SegmentKind::Direct => segment.nics.join(", "),
         _ => {
             let ports = segment.bridge.iter().chain(&segment.nics);
             ports.cloned().collect::<Vec<String>>().join(", ")
@@ -110,23 +110,26 @@ fn header(drawing: &mut Drawing, card: Area, segment: &Segment) {
     drawing.text(line(392, 112), Style::new(Face::Code, "muted"), &joined);
     let addresses = segment.addresses.join(", ");
     drawing.text(line(510, 220), Style::new(Face::Small, "muted"), &addresses);
-    let mut counts = vec![counted(segment.guests.len(), "guest")];
+    let mut counts = vec![pluralize(segment.guests.len(), "guest")];
     if segment.forward_count() > 0 {
-        counts.push(counted(segment.forward_count(), "forward"));
+        counts.push(pluralize(segment.forward_count(), "forward"));
     }
     if segment.other_ports > 0 {
-        counts.push(counted(segment.other_ports, "other port"));
+        counts.push(pluralize(segment.other_ports, "other port"));
     }
     let style = Style::new(Face::Label, "muted").anchored(Anchor::End);
-    drawing.text(
-        line(736, card.width - 736 - PADDING),
-        style,
-        &counts.join(", "),
-    );
+    let rest = line(736, card.width - 736 - PADDING);
+    drawing.text(rest, style, &counts.join(", "));
 }
 
 /// The forwards of a guest, or those to guests that are not known.
-fn forwards(drawing: &mut Drawing, x: i32, y: i32, guest: Option<&Guest>, rows: &[Row]) -> i32 {
+fn forwards(
+    drawing: &mut Drawing,
+    x: i32,
+    y: i32,
+    guest: Option<&PlacedGuest>,
+    rows: &[Row],
+) -> i32 {
     let at = |(left, width): (i32, i32), y: i32, height: i32| Area::new(x + left, y, width, height);
     let drawn = &rows[..rows.len().min(FORWARDS)];
     let more = rows.len() - drawn.len();
@@ -177,10 +180,10 @@ fn forward(drawing: &mut Drawing, x: i32, y: i32, name: &str, row: &Row) {
         None => format!("{host} is to lead to {name}: {state} {reason}"),
     };
     let (line, head, ink) = match row.state {
-        State::Active => ("active", "activehead", "good"),
-        State::Pending { .. } => ("pending", "pendinghead", "wait"),
-        State::Claimed => ("claimed", "claimedhead", "wait"),
-        State::Missing => ("missing", "missinghead", "bad"),
+        ForwardState::Active => ("active", "activehead", "good"),
+        ForwardState::Pending { .. } => ("pending", "pendinghead", "wait"),
+        ForwardState::Claimed => ("claimed", "claimedhead", "wait"),
+        ForwardState::Missing => ("missing", "missinghead", "bad"),
     };
     drawing.group(told.trim(), |drawing| {
         let pill = at(HOST);
@@ -195,7 +198,7 @@ fn forward(drawing: &mut Drawing, x: i32, y: i32, name: &str, row: &Row) {
         }
         let arrow = at(ARROW);
         let (start, tip, middle) = (arrow.x, arrow.right() - 2, arrow.middle());
-        if row.state == State::Active {
+        if row.state == ForwardState::Active {
             drawing.line(&[(start, middle), (tip - 8, middle)], line);
         } else {
             let label = Area::new(start + 12, arrow.y, 54, arrow.height);
@@ -214,29 +217,21 @@ fn forward(drawing: &mut Drawing, x: i32, y: i32, name: &str, row: &Row) {
 }
 
 /// Guests without forwards, in rows.
-fn chips(drawing: &mut Drawing, area: Area, y: i32, guests: &[&Guest]) -> i32 {
+fn chips(drawing: &mut Drawing, area: Area, y: i32, guests: &[&PlacedGuest]) -> i32 {
     const GAP: i32 = 8;
     let width = (area.width - 2 * PADDING - (COLUMNS - 1) * GAP) / COLUMNS;
     let mut bottom = y;
     for (index, guest) in (0..).zip(guests) {
         let (column, row) = (index % COLUMNS, index / COLUMNS);
-        let chip = Area::new(
-            area.x + PADDING + column * (width + GAP),
-            y + row * (ROW + SPACE),
-            width,
-            ROW,
-        );
+        let x = area.x + PADDING + column * (width + GAP);
+        let chip = Area::new(x, y + row * (ROW + SPACE), width, ROW);
         bottom = chip.bottom() + SPACE;
         drawing.group(&tooltip(guest), |drawing| {
             drawing.rounded(chip, 4, "chip");
             let name = Area::new(chip.x + 10, chip.y, 142, ROW);
             drawing.text(name, Style::new(Face::Code, "strong"), &guest.name);
-            let place = Area::new(
-                name.right() + 6,
-                chip.y,
-                chip.right() - name.right() - 16,
-                ROW,
-            );
+            let room = chip.right() - name.right() - 16;
+            let place = Area::new(name.right() + 6, chip.y, room, ROW);
             let style = Style::new(Face::Small, "muted").anchored(Anchor::End);
             drawing.text(place, style, &short_place(guest));
         });
@@ -245,7 +240,7 @@ fn chips(drawing: &mut Drawing, area: Area, y: i32, guests: &[&Guest]) -> i32 {
 }
 
 /// The first address of a guest, or else its MAC address.
-fn short_place(guest: &Guest) -> String {
+fn short_place(guest: &PlacedGuest) -> String {
     match guest.addresses.as_slice() {
         [] => guest.macs.first().cloned().unwrap_or_default(),
         [one] => one.clone(),
@@ -253,13 +248,10 @@ fn short_place(guest: &Guest) -> String {
     }
 }
 
-fn tooltip(guest: &Guest) -> String {
-    let words = [
-        std::slice::from_ref(&guest.name),
-        &guest.macs,
-        &guest.addresses,
-    ];
-    let mut words = words.concat().join(", ");
+fn tooltip(guest: &PlacedGuest) -> String {
+    let name = std::slice::from_ref(&guest.name);
+    let words = [name, &guest.macs, &guest.addresses].concat();
+    let mut words = words.join(", ");
     if !guest.also_in.is_empty() {
         words += &format!("; also in {}", guest.also_in.join(", "));
     }

@@ -1,6 +1,6 @@
 //! Boxes, lines and texts with their places, before they are written as SVG.
 
-use crate::map::text::{columns, cut, shown, CUT};
+use crate::map::text::{cut, measure, shown, CUT};
 
 /// Free space around everything, in pixels.
 pub(super) const MARGIN: i32 = 24;
@@ -89,7 +89,7 @@ impl Face {
 
     /// How wide a text is, in pixels.
     pub(super) fn width(self, text: &str) -> i32 {
-        let columns = i32::try_from(columns(text)).unwrap_or(i32::MAX / 65_536);
+        let columns = i32::try_from(measure(text)).unwrap_or(i32::MAX / 65_536);
         (columns * self.size() * self.advance() + 999) / 1000
     }
 
@@ -129,7 +129,7 @@ impl Style {
 
 /// What is drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum SvgShape {
     /// A rectangle with round corners.
     Box {
         area: Area,
@@ -150,18 +150,17 @@ pub(super) enum Shape {
         text: String,
         full: Option<String>,
     },
-    /// A line through these points.
-    Line {
-        points: Vec<(i32, i32)>,
-        class: &'static str,
-    },
-    /// The same, filled.
-    Polygon {
+    /// A `polyline`, or a `polygon`, through these points.
+    Path {
+        element: &'static str,
         points: Vec<(i32, i32)>,
         class: &'static str,
     },
     /// Shapes that have a name together.
-    Group { title: String, shapes: Vec<Shape> },
+    Group {
+        title: String,
+        shapes: Vec<SvgShape>,
+    },
 }
 
 /// A sheet with what is drawn on it.
@@ -173,12 +172,12 @@ pub(super) struct Drawing {
     pub(super) title: String,
     /// The same in whole sentences.
     pub(super) description: String,
-    pub(super) shapes: Vec<Shape>,
+    pub(super) shapes: Vec<SvgShape>,
 }
 
 impl Drawing {
     pub(super) fn rounded(&mut self, area: Area, radius: i32, class: &'static str) {
-        self.shapes.push(Shape::Box {
+        self.shapes.push(SvgShape::Box {
             area,
             radius,
             class,
@@ -186,7 +185,7 @@ impl Drawing {
     }
 
     pub(super) fn disc(&mut self, x: i32, y: i32, radius: i32, class: &'static str) {
-        self.shapes.push(Shape::Disc {
+        self.shapes.push(SvgShape::Disc {
             x,
             y,
             radius,
@@ -195,13 +194,19 @@ impl Drawing {
     }
 
     pub(super) fn line(&mut self, points: &[(i32, i32)], class: &'static str) {
-        let points = points.to_vec();
-        self.shapes.push(Shape::Line { points, class });
+        self.path("polyline", points, class);
     }
 
     pub(super) fn polygon(&mut self, points: &[(i32, i32)], class: &'static str) {
-        let points = points.to_vec();
-        self.shapes.push(Shape::Polygon { points, class });
+        self.path("polygon", points, class);
+    }
+
+    fn path(&mut self, element: &'static str, points: &[(i32, i32)], class: &'static str) {
+        self.shapes.push(SvgShape::Path {
+            element,
+            points: points.to_vec(),
+            class,
+        });
     }
 
     /// Writes into an area as much as fits; the whole is told to whoever points there.
@@ -209,7 +214,7 @@ impl Drawing {
         let all = shown(text);
         let text = cut(&all, style.face.fitting(area.width), CUT);
         let full = (text != all).then_some(all);
-        self.shapes.push(Shape::Text {
+        self.shapes.push(SvgShape::Text {
             area,
             style,
             text,
@@ -223,6 +228,6 @@ impl Drawing {
         draw(self);
         let shapes = std::mem::replace(&mut self.shapes, before);
         let title = shown(title);
-        self.shapes.push(Shape::Group { title, shapes });
+        self.shapes.push(SvgShape::Group { title, shapes });
     }
 }

@@ -4,9 +4,9 @@
 use super::card::{card, HEADER};
 use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
 use super::matrix::matrix;
-use crate::map::sources::Kind;
-use crate::map::text::{counted, shown};
-use crate::map::value::{Map, Nic, Segment};
+use crate::map::sources::SegmentKind;
+use crate::map::text::{pluralize, shown};
+use crate::map::value::{HostNic, Map, Segment};
 
 /// Width of a NIC's box.
 const NIC_WIDTH: i32 = 204;
@@ -34,17 +34,16 @@ pub(super) fn lay_out(map: &Map) -> Drawing {
         ..Drawing::default()
     };
     let mut y = heading(&mut drawing, map);
-    let (mut outer, behind): (Vec<&Segment>, Vec<&Segment>) = map
+    let (elsewhere, segments): (Vec<&Segment>, Vec<&Segment>) = map
         .segments
         .iter()
-        .filter(|segment| segment.kind != Kind::Elsewhere)
-        .partition(|segment| !segment.kind.is_behind_host());
+        .partition(|one| one.kind == SegmentKind::Elsewhere);
+    let (behind, mut outer): (Vec<&Segment>, Vec<&Segment>) = segments
+        .into_iter()
+        .partition(|one| one.kind.is_behind_host());
     // The bar begins at the first one where the host has an address.
     outer.sort_by_key(|segment| {
-        let mut nics = map
-            .nics
-            .iter()
-            .filter(|nic| segment.nics.contains(&nic.name));
+        let mut nics = map.nics_in(segment);
         !segment.addresses.is_empty() || nics.any(|nic| !nic.addresses.is_empty())
     });
     // Where on the bar something is joined to it.
@@ -55,17 +54,13 @@ pub(super) fn lay_out(map: &Map) -> Drawing {
             y = outer_segment(&mut drawing, y, segment, map, &mut joints);
         }
     }
-    let own = |nic: &&Nic| !map.segments.iter().any(|one| one.nics.contains(&nic.name));
-    let own: Vec<&Nic> = map.nics.iter().filter(own).collect();
+    let own = |nic: &&HostNic| !map.segments.iter().any(|one| one.nics.contains(&nic.name));
+    let own: Vec<&HostNic> = map.nics.iter().filter(own).collect();
     if !behind.is_empty() || !own.is_empty() {
         let words = format!("Networks behind the host, which {}", map.routing());
         y = section(&mut drawing, y, &words);
         y = behind_host(&mut drawing, y, &own, &behind, &mut joints);
     }
-    let elsewhere = map
-        .segments
-        .iter()
-        .filter(|one| one.kind == Kind::Elsewhere);
     for segment in elsewhere {
         y = section(&mut drawing, y, "On none of these");
         y += card(&mut drawing, Area::new(CARD, y, CARD_WIDTH, 0), segment) + SPACE;
@@ -96,8 +91,8 @@ fn description(map: &Map) -> String {
     for segment in &map.segments {
         let mut words = vec![segment.kind.name().to_owned()];
         words.extend(segment.addresses.iter().cloned());
-        words.push(counted(segment.guests.len(), "guest"));
-        words.push(counted(segment.forward_count(), "forward"));
+        words.push(pluralize(segment.guests.len(), "guest"));
+        words.push(pluralize(segment.forward_count(), "forward"));
         sentences.push(format!("{}: {}", segment.name, words.join(", ")));
         sentences.extend(segment.problems.iter().cloned());
     }
@@ -108,15 +103,15 @@ fn summary(map: &Map) -> String {
     let behind = map.segments.iter();
     let behind = behind.filter(|segment| segment.kind.is_behind_host());
     [
-        counted(behind.count(), "network") + " behind the host",
-        counted(map.guest_count(), "guest"),
-        counted(map.forward_count(), "forward"),
+        pluralize(behind.count(), "network") + " behind the host",
+        pluralize(map.guest_count(), "guest"),
+        pluralize(map.forward_count(), "forward"),
     ]
     .join(", ")
 }
 
 fn outer_heading(segments: &[&Segment]) -> &'static str {
-    if segments.iter().any(|one| one.kind == Kind::Direct) {
+    if segments.iter().any(|one| one.kind == SegmentKind::Direct) {
         "Bridges of the host, and NICs that guests use directly"
     } else {
         "Bridges of the host"
@@ -148,9 +143,7 @@ fn outer_segment(
 ) -> i32 {
     let card_height = card(drawing, Area::new(CARD, y, CARD_WIDTH, 0), segment);
     let mut nic_y = y;
-    let nics = map.nics.iter();
-    let nics = nics.filter(|nic| segment.nics.contains(&nic.name));
-    for (index, nic) in nics.enumerate() {
+    for (index, nic) in map.nics_in(segment).enumerate() {
         let height = nic_box(drawing, nic_y, nic);
         let (start, end) = (MARGIN + NIC_WIDTH, y + PLUG);
         let from = (start, nic_y + PLUG);
@@ -181,18 +174,16 @@ fn outer_segment(
 fn behind_host(
     drawing: &mut Drawing,
     y: i32,
-    nics: &[&Nic],
+    nics: &[&HostNic],
     segments: &[&Segment],
     joints: &mut Vec<i32>,
 ) -> i32 {
     let mut nic_y = y;
     for nic in nics {
         let height = nic_box(drawing, nic_y, nic);
-        drawing.line(
-            &[(MARGIN + NIC_WIDTH, nic_y + PLUG), (TRUNK, nic_y + PLUG)],
-            "wire",
-        );
-        joints.push(nic_y + PLUG);
+        let plug = nic_y + PLUG;
+        drawing.line(&[(MARGIN + NIC_WIDTH, plug), (TRUNK, plug)], "wire");
+        joints.push(plug);
         nic_y += height + SPACE;
     }
     let mut card_y = y;
@@ -200,7 +191,7 @@ fn behind_host(
         let height = card(drawing, Area::new(CARD, card_y, CARD_WIDTH, 0), segment);
         let socket = card_y + HEADER / 2;
         let class = match segment.kind {
-            Kind::Isolated => "end",
+            SegmentKind::Isolated => "end",
             _ => "wire",
         };
         drawing.line(&[(TRUNK, socket), (CARD, socket)], class);
@@ -214,21 +205,11 @@ fn trunk(drawing: &mut Drawing, joints: &[i32]) {
     let (Some(top), Some(bottom)) = (joints.iter().min(), joints.iter().max()) else {
         return;
     };
-    let area = Area::new(
-        TRUNK - TRUNK_HALF,
-        top - TRUNK_HALF,
-        2 * TRUNK_HALF,
-        bottom - top + 2 * TRUNK_HALF,
-    );
+    let (x, y, width) = (TRUNK - TRUNK_HALF, top - TRUNK_HALF, 2 * TRUNK_HALF);
+    let area = Area::new(x, y, width, bottom - top + width);
+    drawing.rounded(area, TRUNK_HALF, "trunk");
     // Below what crosses it.
-    drawing.shapes.insert(
-        0,
-        super::drawing::Shape::Box {
-            area,
-            radius: TRUNK_HALF,
-            class: "trunk",
-        },
-    );
+    drawing.shapes.rotate_right(1);
     let below = Area::new(TRUNK - 24, area.bottom() + 2, 48, 16);
     let style = Style::new(Face::Label, "muted").anchored(Anchor::Middle);
     drawing.text(below, style, "host");
@@ -237,7 +218,7 @@ fn trunk(drawing: &mut Drawing, joints: &[i32]) {
 /// How many addresses of a NIC are drawn.
 const NIC_ADDRESSES: usize = 4;
 
-fn nic_box(drawing: &mut Drawing, y: i32, nic: &Nic) -> i32 {
+fn nic_box(drawing: &mut Drawing, y: i32, nic: &HostNic) -> i32 {
     let mut lines: Vec<String> = Vec::new();
     if !nic.lower.is_empty() {
         lines.push(format!("of {}", nic.lower.join(", ")));
@@ -260,10 +241,9 @@ fn nic_box(drawing: &mut Drawing, y: i32, nic: &Nic) -> i32 {
         drawing.disc(MARGIN + 14, y + 16, radius, state);
         let area = Area::new(MARGIN + 26, y + 6, 108, 20);
         // The longest name of an interface has 15 characters.
-        let face = if nic.name.len() > 13 {
-            Face::Small
-        } else {
-            Face::Name
+        let face = match nic.name.len() {
+            0..=13 => Face::Name,
+            _ => Face::Small,
         };
         drawing.text(area, Style::new(face, "strong"), &nic.name);
         let area = Area::new(MARGIN + 138, y + 6, NIC_WIDTH - 148, 20);

@@ -1,7 +1,7 @@
 //! Who may open connections to whom, as a table: from the left, to the top.
 
 use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
-use crate::map::reachability::{Connections, End, Passes};
+use crate::map::reachability::{ConnectionEnd, Connections, Passes};
 use crate::map::text::shown;
 use crate::map::value::Map;
 
@@ -16,7 +16,7 @@ const WORDY: i32 = 84;
 
 /// Draws the table; gives where it ends.
 pub(super) fn matrix(drawing: &mut Drawing, y: i32, map: &Map) -> i32 {
-    let mut ends: Vec<&End> = Vec::new();
+    let mut ends: Vec<&ConnectionEnd> = Vec::new();
     for connection in &map.connections {
         if !ends.contains(&&connection.from) {
             ends.push(&connection.from);
@@ -25,7 +25,10 @@ pub(super) fn matrix(drawing: &mut Drawing, y: i32, map: &Map) -> i32 {
     let Ok(count) = i32::try_from(ends.len()) else {
         return y;
     };
-    if ends.iter().all(|end| !matches!(end, End::Network(_))) {
+    if ends
+        .iter()
+        .all(|end| !matches!(end, ConnectionEnd::Network(_)))
+    {
         return y;
     }
     let names = ends
@@ -43,11 +46,8 @@ pub(super) fn matrix(drawing: &mut Drawing, y: i32, map: &Map) -> i32 {
     for (index, end) in (0..).zip(&ends) {
         let area = Area::new(left + index * cell + 3, y, cell - 6, ROW);
         let style = Style::new(Face::Small, "strong").anchored(Anchor::Middle);
-        if cell < WORDY {
-            drawing.text(area, style, &number(index));
-        } else {
-            drawing.text(area, style, end.name());
-        }
+        let number = number(index);
+        drawing.text(area, style, if cell < WORDY { &number } else { end.name() });
     }
     y += ROW;
     for (index, from) in (0..).zip(&ends) {
@@ -78,8 +78,8 @@ fn number(index: i32) -> String {
 fn draw_cell(
     drawing: &mut Drawing,
     area: Area,
-    from: &End,
-    to: &End,
+    from: &ConnectionEnd,
+    to: &ConnectionEnd,
     connection: Option<&Connections>,
 ) {
     let words = connection.map(Connections::words).unwrap_or_default();
@@ -89,39 +89,23 @@ fn draw_cell(
         None => format!("from {} to {}: not asked", from.name(), to.name()),
     };
     drawing.group(&told, |drawing| {
-        let class = match connection.map(|connection| connection.passes) {
-            None => "self",
-            Some(Passes::All) => "all",
-            Some(Passes::Some) => "some",
-            Some(Passes::None) => "none",
+        let Some(connection) = connection else {
+            return drawing.rounded(area, 4, "self");
+        };
+        let (class, ink) = match connection.passes {
+            Passes::All => ("all", "good"),
+            Passes::Some => ("some", "wait"),
+            Passes::None => ("none", "bad"),
         };
         drawing.rounded(area, 4, class);
-        let Some(connection) = connection else { return };
+        let middle = area.middle();
         if area.width < WORDY {
-            symbol(
-                drawing,
-                area.x + area.width / 2,
-                area.middle(),
-                connection.passes,
-            );
-            return;
+            return symbol(drawing, area.x + area.width / 2, middle, connection.passes);
         }
-        symbol(drawing, area.x + 14, area.middle(), connection.passes);
+        symbol(drawing, area.x + 14, middle, connection.passes);
         let text = Area::new(area.x + 25, area.y, area.width - 31, area.height);
-        drawing.text(
-            text,
-            Style::new(Face::Small, ink(connection.passes)),
-            &words,
-        );
+        drawing.text(text, Style::new(Face::Small, ink), &words);
     });
-}
-
-fn ink(passes: Passes) -> &'static str {
-    match passes {
-        Passes::All => "good",
-        Passes::Some => "wait",
-        Passes::None => "bad",
-    }
 }
 
 /// A mark that is known by its form too.

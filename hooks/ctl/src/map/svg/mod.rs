@@ -9,7 +9,7 @@ mod tests;
 
 use super::text::CUT;
 use super::value::Map;
-use drawing::{Anchor, Area, Drawing, Shape, Style};
+use drawing::{Anchor, Area, Drawing, Style, SvgShape};
 use quick_xml::escape::escape;
 use std::fmt::Write as _;
 
@@ -38,9 +38,9 @@ pub(super) fn draw(map: &Map) -> String {
     svg + "</svg>\n"
 }
 
-fn write(svg: &mut String, shape: &Shape) {
+fn write(svg: &mut String, shape: &SvgShape) {
     let _ = match shape {
-        Shape::Box {
+        SvgShape::Box {
             area,
             radius,
             class,
@@ -49,25 +49,24 @@ fn write(svg: &mut String, shape: &Shape) {
             "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"{radius}\"/>",
             area.x, area.y, area.width, area.height
         ),
-        Shape::Disc {
+        SvgShape::Disc {
             x,
             y,
             radius,
             class,
         } => writeln!(svg, "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"/>"),
-        Shape::Line { points, class } => {
-            writeln!(svg, "<polyline class=\"{class}\" points=\"{}\"/>", list(points))
-        }
-        Shape::Polygon { points, class } => {
-            writeln!(svg, "<polygon class=\"{class}\" points=\"{}\"/>", list(points))
-        }
-        Shape::Text {
+        SvgShape::Path {
+            element,
+            points,
+            class,
+        } => writeln!(svg, "<{element} class=\"{class}\" points=\"{}\"/>", list(points)),
+        SvgShape::Text {
             area,
             style,
             text,
             full,
         } => writeln!(svg, "{}", text_element(*area, *style, text, full.as_deref())),
-        Shape::Group { title, shapes } => {
+        SvgShape::Group { title, shapes } => {
             let _ = writeln!(svg, "<g><title>{}</title>", escape(title));
             for shape in shapes {
                 write(svg, shape);

@@ -1,16 +1,16 @@
 //! Nothing is drawn over something else, whatever the names are.
 
-use super::drawing::{Anchor, Area, Drawing, Shape};
+use super::drawing::{Anchor, Area, Drawing, SvgShape};
 use super::layout::lay_out;
 use crate::map::fixtures::{fifty, hostile, many, small};
 use crate::map::value::Map;
 
 /// What is drawn, without groups.
-fn flat(shapes: &[Shape]) -> Vec<&Shape> {
+fn flat(shapes: &[SvgShape]) -> Vec<&SvgShape> {
     let mut all = Vec::new();
     for shape in shapes {
         match shape {
-            Shape::Group { shapes, .. } => all.extend(flat(shapes)),
+            SvgShape::Group { shapes, .. } => all.extend(flat(shapes)),
             other => all.push(other),
         }
     }
@@ -18,8 +18,8 @@ fn flat(shapes: &[Shape]) -> Vec<&Shape> {
 }
 
 /// Where the letters of a text are.
-fn ink(shape: &Shape) -> Option<(Area, Area, &str)> {
-    let Shape::Text {
+fn ink(shape: &SvgShape) -> Option<(Area, Area, &str)> {
+    let SvgShape::Text {
         area, style, text, ..
     } = shape
     else {
@@ -74,12 +74,12 @@ fn faults(drawing: &Drawing) -> Vec<String> {
         }
         for shape in &shapes {
             match shape {
-                Shape::Box { area, class, .. }
+                SvgShape::Box { area, class, .. }
                     if overlaps(*area, *letters) && !contains(*area, *letters) =>
                 {
                     faults.push(format!("'{text}' crosses the border of a {class}"));
                 }
-                Shape::Line { points, class } | Shape::Polygon { points, class }
+                SvgShape::Path { points, class, .. }
                     if strips(points)
                         .iter()
                         .any(|strip| overlaps(*strip, *letters)) =>
@@ -91,14 +91,14 @@ fn faults(drawing: &Drawing) -> Vec<String> {
         }
     }
     for (index, shape) in shapes.iter().enumerate() {
-        let Shape::Box { area, class, .. } = shape else {
+        let SvgShape::Box { area, class, .. } = shape else {
             continue;
         };
         if !contains(sheet, *area) {
             faults.push(format!("a {class} leaves the sheet"));
         }
         for other in &shapes[index + 1..] {
-            let Shape::Box {
+            let SvgShape::Box {
                 area: inner,
                 class: with,
                 ..
