@@ -16,7 +16,6 @@ use crate::terminal::warning;
 pub(crate) use args::ForwardArgs;
 use args::{AddArgs, AffectedState, ForwardCommand, ListArgs, RemoveArgs, WhichForward};
 use change::{commit, ExpectedClaims, MetadataChange};
-use document::NewForward;
 pub(crate) use error::Error;
 use guest::LibvirtGuest;
 use host::{Host, HostPlace};
@@ -58,12 +57,12 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
     let (mut changes, mut added) = (Vec::new(), None);
     for target in args.affected.targets(guest.activity) {
         let mut change = MetadataChange::read(&guest, target)?;
-        let new = args.forward.new_in(&change.domain)?;
-        let is_there = |forward: &Forward| args.forward.equals(forward, new.interface);
+        let interface = args.forward.interface_in(&change.domain)?;
+        let is_there = |forward: &Forward| args.forward.equals(forward, interface);
         if change.forwards(&guest)?.iter().any(is_there) {
             continue;
         }
-        change.document.add(&new);
+        change.document.add(&args.forward, interface);
         // It stands behind all others.
         let forward = change.forwards(&guest)?.pop();
         added = forward.map(|forward| (change.domain.clone(), forward));
@@ -226,33 +225,17 @@ impl WhichForward {
         Some(nics.map(|nic| nic.mac).collect())
     }
 
-    /// What is to be added to a domain.
-    fn new_in(&self, domain: &Domain) -> Result<NewForward, Error> {
-        let interface = match (self.interfaces(domain).as_deref(), &self.network) {
-            (Some([mac]), _) => Some(*mac),
-            (Some(several), Some(network)) => {
-                return Err(Error::Interfaces {
-                    domain: domain.name.as_str().escape_debug().to_string(),
-                    network: network.escape_debug().to_string(),
-                    count: several.len(),
-                })
-            }
-            _ => None,
-        };
-        let Spec {
-            address,
-            mapping,
-            protocol,
-        } = self.spec;
-        Ok(NewForward {
-            protocol,
-            address,
-            dev: self.dev.clone(),
-            source: self.source,
-            guest: self.guest,
-            interface,
-            mapping,
-        })
+    /// The interface of a domain that is named in what is added; none when no network is named.
+    fn interface_in(&self, domain: &Domain) -> Result<Option<MacAddress>, Error> {
+        match (self.interfaces(domain).as_deref(), &self.network) {
+            (Some([mac]), _) => Ok(Some(*mac)),
+            (Some(several), Some(network)) => Err(Error::Interfaces {
+                domain: domain.name.as_str().escape_debug().to_string(),
+                network: network.escape_debug().to_string(),
+                count: several.len(),
+            }),
+            _ => Ok(None),
+        }
     }
 
     /// Whether a forward has these ports among its own and says the same of whatever is asked for.

@@ -10,7 +10,6 @@ use std::str::FromStr;
 pub(crate) struct HostPort {
     /// The host's address; any when absent.
     pub(crate) address: Option<IpAddr>,
-    /// The port.
     pub(crate) port: u16,
     /// tcp when it is not written.
     pub(crate) protocol: Protocol,

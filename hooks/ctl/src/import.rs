@@ -18,7 +18,6 @@ pub(crate) enum Error {
     /// Something in the file is not understood.
     #[error("{file}, {remark}")]
     Line {
-        /// The file.
         file: String,
         /// The line, with what was found and what was expected.
         remark: Remark,
@@ -29,7 +28,6 @@ pub(crate) enum Error {
     /// A domain was asked for that the file says nothing of.
     #[error("{file}: there is nothing of domain '{name}', expected one of {known}")]
     NoDomain {
-        /// The file.
         file: String,
         /// The domain.
         name: String,

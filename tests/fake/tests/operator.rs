@@ -268,7 +268,7 @@ fn a_policy_is_checked_without_being_given() {
         assert!(error.starts_with("/etc/portero/wrong.xml"), "{error}");
         assert!(error.contains(expected), "{error}");
     }
-    let missing = world.check_file(Path::new("/nowhere.xml"));
+    let missing = world.check_file(Path::new("/nowhere.xml"), None);
     assert!(missing.unwrap_err().starts_with("cannot read /nowhere.xml"));
     assert_eq!(world.machine, before, "the machine was changed");
 }

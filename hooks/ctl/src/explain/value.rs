@@ -15,9 +15,7 @@ use std::net::IpAddr;
 pub(crate) struct Asked {
     /// The host's address; any when absent.
     pub(crate) address: Option<IpAddr>,
-    /// Its port.
     pub(crate) port: u16,
-    /// The protocol.
     pub(crate) protocol: Protocol,
     /// The client; any machine outside when absent.
     pub(crate) from: Option<IpAddr>,
@@ -132,9 +130,7 @@ pub(super) struct GuestPath {
     pub(super) outside: Option<String>,
     /// The forward as `portero forward` takes it, where the metadata of a domain has it.
     pub(super) written: Option<Written>,
-    /// The guest.
     pub(super) guest: IpAddr,
-    /// Its port.
     pub(super) port: u16,
     /// Whether all rules of the owner are in the firewall.
     pub(super) is_in_firewall: bool,
@@ -182,9 +178,7 @@ pub(super) struct Written {
 /// The virtual network of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GuestNetwork {
-    /// Its name.
     pub(super) name: String,
-    /// Its bridge.
     pub(super) bridge: String,
     /// The bridge as an interface, if it is there.
     pub(super) link: Option<LinkState>,
@@ -197,7 +191,6 @@ pub(super) struct GuestNetwork {
 /// A guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GuestDomain {
-    /// Its name.
     pub(super) name: String,
     /// Whether it runs.
     pub(super) state: ObjectState,

@@ -1,14 +1,13 @@
 //! portero's element in a domain's metadata as a tree that is changed where it has to be and written
 //! back as it was everywhere else, comments and whatever others have put there included.
 
-use ipnet::IpNet;
-use portero_libvirt::{InterfaceName, MacAddress};
-use portero_model::{PortRange, Protocol};
+use super::args::WhichForward;
+use portero_libvirt::MacAddress;
+use portero_model::PortRange;
 use portero_port_forward::Mapping;
 use portero_xml::{Element, XmlError, NAMESPACE};
 use quick_xml::events::{BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
-use std::net::IpAddr;
 
 /// The elements that are added and removed.
 const FORWARD: &str = "portForward";
@@ -16,18 +15,6 @@ const RANGE: &str = "range";
 
 /// How libvirt indents one level.
 const INDENT: &str = "  ";
-
-/// What a new `<portForward>` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NewForward {
-    pub(crate) protocol: Protocol,
-    pub(crate) address: Option<IpAddr>,
-    pub(crate) dev: Option<InterfaceName>,
-    pub(crate) source: Option<IpNet>,
-    pub(crate) guest: Option<IpAddr>,
-    pub(crate) interface: Option<MacAddress>,
-    pub(crate) mapping: Mapping,
-}
 
 /// portero's element, in the form in which libvirt gives and takes it: without its namespace.
 #[derive(Debug, Clone)]
@@ -111,16 +98,16 @@ impl Document {
         String::from_utf8(self.root.text()).ok()
     }
 
-    /// Adds a forward behind all others.
-    pub(crate) fn add(&mut self, forward: &NewForward) {
+    /// Adds a forward behind all others, to one interface of the domain where that is named.
+    pub(crate) fn add(&mut self, forward: &WhichForward, interface: Option<MacAddress>) {
         let mut tag = BytesStart::new(FORWARD);
-        tag.push_attribute(("proto", forward.protocol.name()));
-        push_optional(&mut tag, "address", forward.address);
+        tag.push_attribute(("proto", forward.spec.protocol.name()));
+        push_optional(&mut tag, "address", forward.spec.address);
         push_optional(&mut tag, "dev", forward.dev.as_ref());
         push_optional(&mut tag, "source", forward.source);
         push_optional(&mut tag, "guest", forward.guest);
-        push_optional(&mut tag, "interface", forward.interface);
-        let Mapping { host, guest } = forward.mapping;
+        push_optional(&mut tag, "interface", interface);
+        let Mapping { host, guest } = forward.spec.mapping;
         let to = (guest != host).then(|| guest.start());
         let mut element = XmlTree::new(tag);
         element.append(XmlTree::new(range(host, to)), 2);
@@ -256,7 +243,8 @@ impl Child {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
-    use super::{Document, NewForward};
+    use super::{Document, WhichForward};
+    use crate::forward::Spec;
     use portero_model::{PortRange, Protocol};
     use portero_port_forward::Mapping;
     use proptest::prelude::*;
@@ -275,16 +263,19 @@ mod tests {
         PortRange::new(start, end).expect("ports")
     }
 
-    fn forward(protocol: Protocol, host: PortRange, to: u16) -> NewForward {
+    fn forward(protocol: Protocol, host: PortRange, to: u16) -> WhichForward {
         let guest = host.moved_to(to).expect("ports");
-        NewForward {
-            protocol,
-            address: None,
-            dev: None,
+        WhichForward {
+            domain: "web".to_owned(),
+            spec: Spec {
+                address: None,
+                mapping: Mapping { host, guest },
+                protocol,
+            },
             source: None,
+            dev: None,
+            network: None,
             guest: None,
-            interface: None,
-            mapping: Mapping { host, guest },
         }
     }
 
@@ -298,7 +289,7 @@ mod tests {
     fn what_is_not_touched_is_written_as_it_was() {
         assert_eq!(changed(WRITTEN, |_| {}), WRITTEN);
         let added = changed(WRITTEN, |document| {
-            document.add(&forward(Protocol::Udp, ports(53, 53), 53));
+            document.add(&forward(Protocol::Udp, ports(53, 53), 53), None);
         });
         let new =
             "  <portForward proto=\"udp\">\n    <range start=\"53\"/>\n  </portForward>\n</domain>";
@@ -325,14 +316,14 @@ mod tests {
     fn everything_a_forward_can_say_is_written() {
         let mut document = Document::empty();
         assert_eq!(document.text(), None);
-        document.add(&NewForward {
-            address: "2001:db8::1".parse().ok(),
+        let mut new = WhichForward {
             dev: "eth0".parse().ok(),
             source: "2001:db8::/32".parse().ok(),
             guest: "fd00::5".parse().ok(),
-            interface: "52:54:00:00:50:10".parse().ok(),
             ..forward(Protocol::Tcp, ports(2000, 2020), 3000)
-        });
+        };
+        new.spec.address = "2001:db8::1".parse().ok();
+        document.add(&new, "52:54:00:00:50:10".parse().ok());
         let text = document.text().expect("a text");
         assert_eq!(
             text,
@@ -369,8 +360,8 @@ mod tests {
             let first = start + from % (end - start + 1);
             let hole = ports(first, (first + length).min(end));
             let mut document = Document::empty();
-            document.add(&forward(Protocol::Tcp, whole, 100));
-            document.add(&forward(Protocol::Udp, whole, 100));
+            document.add(&forward(Protocol::Tcp, whole, 100), None);
+            document.add(&forward(Protocol::Udp, whole, 100), None);
             if hole == whole {
                 document.remove(0);
             } else {

@@ -37,7 +37,6 @@ pub(crate) enum Error {
     /// portero's element is no XML that it reads.
     #[error("metadata of domain '{domain}', {source}")]
     Metadata {
-        /// The domain.
         domain: String,
         /// What is wrong.
         source: XmlError,
@@ -45,7 +44,6 @@ pub(crate) enum Error {
     /// libvirt's XML cannot be understood.
     #[error("XML of {object}: {source}")]
     Xml {
-        /// The object.
         object: String,
         /// What is wrong.
         source: EventError,
@@ -53,7 +51,6 @@ pub(crate) enum Error {
     /// It is there already.
     #[error("domain '{domain}' forwards {spec} already")]
     Already {
-        /// The domain.
         domain: String,
         /// What was to be added.
         spec: Spec,
@@ -61,7 +58,6 @@ pub(crate) enum Error {
     /// It is not there.
     #[error("domain '{domain}' does not forward {spec} {place}, expected one of those that 'portero forward list' shows")]
     NotThere {
-        /// The domain.
         domain: String,
         /// What was to be removed.
         spec: Spec,
@@ -71,7 +67,6 @@ pub(crate) enum Error {
     /// It is not to be lost.
     #[error("domain '{domain}' has metadata of portero's {place} already, expected --replace to lose it")]
     Existing {
-        /// The domain.
         domain: String,
         /// `now`, or when else it has it.
         place: &'static str,
@@ -79,7 +74,6 @@ pub(crate) enum Error {
     /// There is more than one.
     #[error("domain '{domain}' has {count} forwards {spec}, expected --source, --dev, --guest or --network to say which")]
     Several {
-        /// The domain.
         domain: String,
         /// What was to be removed.
         spec: Spec,
@@ -89,31 +83,22 @@ pub(crate) enum Error {
     /// There is no interface, or more than one.
     #[error("domain '{domain}' has {count} interfaces on network '{network}', expected one")]
     Interfaces {
-        /// The domain.
         domain: String,
-        /// The network.
         network: String,
         /// How many.
         count: usize,
     },
     /// Nobody gives the guest its address.
     #[error("network '{network}' gives no IPv4 addresses by DHCP, expected the guest's by --guest ADDRESS")]
-    NoDhcp {
-        /// The network.
-        network: String,
-    },
+    NoDhcp { network: String },
     /// No address can be reserved.
     #[error("cannot reserve an address on network '{network}': {reason}")]
     NoAddress {
-        /// The network.
         network: String,
         /// Why not.
         reason: &'static str,
     },
     /// Somebody else was faster.
     #[error("domain '{domain}' was not given what its metadata asks for, and the log says why; the metadata is as it was")]
-    NotApplied {
-        /// The domain.
-        domain: String,
-    },
+    NotApplied { domain: String },
 }

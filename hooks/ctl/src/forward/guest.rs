@@ -20,7 +20,6 @@ const ELEMENT: i32 = sys::VIR_DOMAIN_METADATA_ELEMENT as i32;
 /// A domain.
 pub(crate) struct LibvirtGuest {
     domain: virt::domain::Domain,
-    /// Its name.
     pub(crate) name: String,
     /// Whether it ran when it was looked for.
     pub(crate) activity: Activity,

@@ -57,7 +57,6 @@ impl SegmentKind {
         }
     }
 
-    /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",

@@ -28,7 +28,6 @@ pub(super) struct Map {
 /// An interface by which the host reaches others.
 #[derive(Debug, Serialize)]
 pub(super) struct HostNic {
-    /// Its name.
     pub(super) name: String,
     /// What it is: `wired`, `wireless`, `bond`, `vlan`, `tap` or `virtual`.
     pub(super) kind: &'static str,
@@ -49,7 +48,6 @@ pub(super) struct Segment {
     pub(super) kind: SegmentKind,
     /// libvirt's networks that lead here.
     pub(super) networks: Vec<String>,
-    /// The bridge.
     pub(super) bridge: Option<String>,
     /// Interfaces of [`Map::nics`] that are in it.
     pub(super) nics: Vec<String>,
@@ -72,7 +70,6 @@ pub(super) struct Segment {
 pub(super) struct PlacedGuest {
     /// Its name; its UUID where it is not known.
     pub(super) name: String,
-    /// Its UUID.
     pub(super) uuid: String,
     /// The MAC addresses of its interfaces here.
     pub(super) macs: Vec<String>,

@@ -26,10 +26,7 @@ pub(crate) enum Error {
     },
     /// A protocol with ports needs one.
     #[error("expected a port of {protocol} after it, 1 to 65535")]
-    Port {
-        /// The protocol.
-        protocol: portero_model::Protocol,
-    },
+    Port { protocol: portero_model::Protocol },
     /// ICMP has types.
     #[error("'{found}' is no type of icmp, expected 0 to 255")]
     IcmpType {

@@ -35,9 +35,7 @@ const NOBODY_SAYS: &str = "neither portero nor libvirt has a say";
 pub(crate) struct Ruling {
     /// `portero`, `libvirt`, `bridge`, `host` or [`NOBODY`].
     pub(crate) by: &'static str,
-    /// Its verdict.
     pub(crate) verdict: Verdict,
-    /// The network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) network: Option<String>,
     /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.

@@ -15,9 +15,7 @@ use serde::Serialize;
 struct Shown {
     /// Its name.
     network: String,
-    /// Its UUID.
     uuid: String,
-    /// Its bridge.
     bridge: Option<String>,
     /// Where the policy is written, as far as it is still what was given.
     origin: Option<String>,

@@ -37,7 +37,6 @@ pub(crate) enum ForwardState {
 }
 
 impl ForwardState {
-    /// Its name.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -89,9 +88,7 @@ impl Row {
 struct Printed {
     /// `domain` or `network`.
     owner: &'static str,
-    /// Its name.
     name: String,
-    /// Its UUID.
     uuid: String,
     /// `tcp`, `udp` or `sctp`.
     protocol: String,

@@ -22,13 +22,10 @@ pub(super) struct HostStatus {
 /// An active network.
 #[derive(Debug, Serialize)]
 pub(super) struct NetworkStatus {
-    /// Its name.
     pub(super) name: String,
-    /// Its UUID.
     pub(super) uuid: String,
     /// `nat`, `route`, `open`, `isolated`, `bridge` or `direct`.
     pub(super) mode: &'static str,
-    /// Its bridge.
     pub(super) bridge: Option<String>,
     /// The host's addresses on it, with their prefixes.
     pub(super) addresses: Vec<String>,

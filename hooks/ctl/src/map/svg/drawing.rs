@@ -136,7 +136,6 @@ pub(super) enum SvgShape {
         radius: i32,
         class: &'static str,
     },
-    /// A disc.
     Disc {
         x: i32,
         y: i32,
