@@ -27,8 +27,8 @@ pub struct Daemon {
 pub struct HookLink {
     /// Our program.
     pub program: &'static str,
-    /// The daemons that run it, of which a host has one.
-    pub daemons: [&'static str; 2],
+    /// The daemons that run it and that it has anything to do for, of which a host has the first or others.
+    pub daemons: &'static [&'static str],
     /// The folder of hooks it is in.
     pub folder: PathBuf,
     /// Since when the folder is there, where the file system tells.
@@ -89,9 +89,10 @@ pub fn hook_links(paths: &Paths) -> Vec<HookLink> {
         let link = entries
             .map(|entry| entry.path())
             .find(|path| is_program(path, hook.program()))?;
-        let daemons = match hook {
-            Hook::Network => ["libvirtd", "virtnetworkd"],
-            Hook::Qemu | Hook::Daemon => ["libvirtd", "virtqemud"],
+        let daemons: &[&str] = match hook {
+            Hook::Network => &["libvirtd", "virtnetworkd"],
+            Hook::Qemu => &["libvirtd", "virtqemud"],
+            Hook::Daemon => &["libvirtd", "virtnetworkd", "virtqemud"],
         };
         Some(HookLink {
             program: hook.program(),

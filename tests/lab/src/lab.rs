@@ -1,5 +1,6 @@
 //! The lab itself: a host with libvirtd, and a machine outside.
 
+use crate::daemons::{self, Daemons, Driver};
 use crate::guest::{self, Image};
 use crate::host;
 use crate::machine::Machine;
@@ -23,13 +24,6 @@ cgroup_controllers = []
 dynamic_ownership = 0
 remember_owner = 0
 stdio_handler = "file"
-"#;
-
-pub(crate) const LIBVIRTD_CONF: &str = r#"auth_unix_rw = "none"
-auth_unix_ro = "none"
-unix_sock_group = "root"
-log_filters = "1:util.hook 4:*"
-log_outputs = "1:stderr"
 "#;
 
 /// What lab to make.
@@ -107,7 +101,7 @@ pub fn take_root(options: &Options) {
 #[derive(Debug)]
 pub struct Lab {
     machine: Machine,
-    libvirtd: Child,
+    daemons: Daemons,
     outside_agent: Child,
 }
 
@@ -152,7 +146,7 @@ impl Lab {
             .expect("the agent outside");
         let lab = Self {
             machine,
-            libvirtd: start_libvirtd(&[]),
+            daemons: Daemons::start(&[]),
             outside_agent,
         };
         lab.wait_for_libvirtd();
@@ -226,21 +220,68 @@ impl Lab {
         );
     }
 
-    /// Ends the daemon as its service manager would and starts it again; guests go on.
+    /// Ends libvirt's daemons as their service manager would and starts them again; guests go on.
     ///
     /// # Panics
-    /// When it does not end or start.
+    /// When one does not end or start.
     pub fn restart_libvirtd(&mut self) {
-        self.signal_libvirtd("TERM");
-        self.libvirtd.wait().expect("libvirtd's end");
-        self.libvirtd = start_libvirtd(&[]);
+        self.daemons.end_all();
+        self.daemons = Daemons::start(&[]);
         self.wait_for_libvirtd();
     }
 
-    /// Sends libvirtd a signal.
+    /// Sends libvirt's daemons a signal.
     pub fn signal_libvirtd(&self, signal: &str) {
-        let pid = self.libvirtd.id().to_string();
-        self.must("kill", &["-s", signal, &pid]);
+        for name in daemons::all() {
+            self.daemons.signal(name, signal);
+        }
+    }
+
+    /// libvirt's daemons on this host: one for all, or one for each driver.
+    #[must_use]
+    pub fn daemons(&self) -> &'static [&'static str] {
+        daemons::all()
+    }
+
+    /// Sends one of them a signal.
+    pub fn signal_daemon(&self, name: &str, signal: &str) {
+        self.daemons.signal(name, signal);
+    }
+
+    /// Sends one of them a signal that ends it, and waits for that.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn end_daemon(&mut self, name: &str, signal: &str) {
+        self.daemons.end(name, signal);
+    }
+
+    /// Starts one that does not run, and waits for libvirt to answer.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_daemon(&mut self, name: &'static str, arguments: &[&str]) {
+        self.daemons.start_one(name, arguments);
+        self.wait_for_libvirtd();
+    }
+
+    /// Ends the daemon with the networks and starts it again, and asks no other anything.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart_networks(&mut self) {
+        let name = Driver::Network.daemon();
+        self.daemons.end(name, "TERM");
+        self.daemons.start_one(name, &[]);
+    }
+
+    /// Ends one with a signal and starts it again.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart_daemon(&mut self, name: &'static str, signal: &str) {
+        self.end_daemon(name, signal);
+        self.start_daemon(name, &[]);
     }
 }
 
@@ -248,8 +289,6 @@ impl Drop for Lab {
     fn drop(&mut self) {
         // The PID namespace takes whatever is left with it.
         let _ = self.outside_agent.kill();
-        let _ = self.libvirtd.kill();
-        let _ = self.libvirtd.wait();
     }
 }
 
@@ -262,7 +301,7 @@ pub(crate) fn furnish(options: &Options, make: fn()) -> Image {
     let image = guest::make(Path::new("/run/lab/files"), Path::new(AGENT));
     fs::create_dir_all("/etc/libvirt").expect("/etc/libvirt");
     fs::write("/etc/libvirt/qemu.conf", QEMU_CONF).expect("qemu.conf");
-    fs::write("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF).expect("libvirtd.conf");
+    daemons::configure("");
     set_backend(options.backend);
     for stale in ["/etc/libvirt/qemu", "/var/lib/libvirt/qemu/save"] {
         let _ = fs::remove_dir_all(stale);
@@ -304,20 +343,4 @@ fn set_backend(backend: Backend) {
     if backend == Backend::Nftables {
         host::excuse_checksum_action();
     }
-}
-
-/// Starts libvirtd with these arguments.
-pub(crate) fn start_libvirtd(arguments: &[&str]) -> Child {
-    let log = fs::File::options()
-        .create(true)
-        .append(true)
-        .open("/run/lab/libvirtd.log")
-        .expect("libvirtd's log");
-    Command::new("libvirtd")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("libvirtd, of package libvirt-daemon")
 }

@@ -1,5 +1,6 @@
 //! One host of the lab with its libvirt: the commands that are run on it, and its files.
 
+use crate::daemons;
 use crate::guest::Image;
 use crate::program::{run_bounded, Program, Ran};
 use crate::xml::{self, DomainXml, NetworkXml};
@@ -233,13 +234,20 @@ impl Machine {
         std::mem::take(&mut *self.log.lock().expect("the log"))
     }
 
+    /// Whether its libvirt has a daemon for each driver.
+    #[must_use]
+    pub fn is_modular(&self) -> bool {
+        daemons::is_modular(&self.path("/"))
+    }
+
     pub(crate) fn wait_for_libvirtd(&self) {
+        daemons::wait_for_networks(&self.path("/"), |arguments| self.run("virsh", arguments).ok);
         let end = Instant::now() + Duration::from_secs(30);
         while !self.try_virsh(&["version"]).ok {
             assert!(
                 Instant::now() < end,
                 "libvirtd does not answer: {}",
-                fs::read_to_string(self.path("/run/lab/libvirtd.log")).unwrap_or_default()
+                fs::read_to_string(self.path(daemons::LOG)).unwrap_or_default()
             );
             std::thread::sleep(Duration::from_millis(100));
         }

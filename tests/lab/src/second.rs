@@ -1,10 +1,10 @@
 //! A second host on the LAN of the first, with a libvirt of its own: guests can migrate to it.
 
+use crate::daemons::{self, Daemons};
 use crate::host;
-use crate::lab::{furnish, install, start_libvirtd, AGENT, LIBVIRTD_CONF};
+use crate::lab::{furnish, install, AGENT};
 use crate::machine::Machine;
 use crate::{guest, Lab, Options};
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::Deref;
 use std::path::Path;
@@ -158,16 +158,11 @@ fn live(options: &Options) -> ! {
     println!("{ENTERED}");
     host::must("hostname", &["second"]);
     furnish(options, host::make_second);
-    fs::write(
-        "/etc/libvirt/libvirtd.conf",
-        format!("{LIBVIRTD_CONF}{REACHABLE}"),
-    )
-    .expect("libvirtd.conf");
+    daemons::configure(REACHABLE);
     install();
-    let mut libvirtd = start_libvirtd(&["--listen"]);
+    let daemons = Daemons::start(&["--listen"]);
     println!("{READY}");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
-    let _ = libvirtd.kill();
-    let _ = libvirtd.wait();
+    drop(daemons);
     std::process::exit(0);
 }

@@ -135,7 +135,7 @@ mod tests {
         };
         let link = |folder_since, since| HookLink {
             program: "portero-qemu-hook",
-            daemons: ["libvirtd", "virtqemud"],
+            daemons: &["libvirtd", "virtqemud"],
             folder: "/etc/libvirt/hooks/qemu.d".into(),
             folder_since: Some(at(folder_since)),
             since: at(since),
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(found(10, link(5, 20), &[]), 0, "replaced since");
         assert_eq!(found(10, link(5, 20), &untold), 1, "was not there before");
         let other = HookLink {
-            daemons: ["virtqemud", "virtqemud"],
+            daemons: &["virtqemud"],
             ..link(20, 20)
         };
         assert_eq!(found(10, other, &[]), 0, "run by another daemon");

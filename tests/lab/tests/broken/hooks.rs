@@ -1,7 +1,7 @@
 //! What keeps libvirt from running the hooks.
 
 use crate::world::{World, RESTART};
-use portero_lab::{Scenario, HOST_V4};
+use portero_lab::{Driver, Scenario, HOST_V4};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,9 +43,11 @@ fn stale(world: &mut World) {
             std::os::unix::fs::symlink(program, format!("{folder}/50-portero")).expect("a hook");
         }
         world.start_web();
-        assert!(world
-            .finding("daemons", "libvirtd runs since before")
-            .is_some());
+        // Each that runs hooks by its name.
+        for driver in [Driver::Qemu, Driver::Network] {
+            let stale = format!("{} runs since before", driver.daemon());
+            assert!(world.finding("daemons", &stale).is_some(), "{stale}");
+        }
     });
     assert_eq!(said, RESTART);
     assert_eq!(world.finding("daemons", ""), None);

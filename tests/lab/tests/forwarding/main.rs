@@ -1,5 +1,6 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
+mod daemons;
 mod import;
 mod lifecycle;
 mod live;
@@ -19,9 +20,10 @@ fn main() -> ExitCode {
     let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
     let lab = Lab::boot(&Options::from_environment(agent));
     let mut world = World::new(lab);
-    let scenarios: Vec<Scenario<World>> = [
+    let mut scenarios: Vec<Scenario<World>> = [
         places::SCENARIOS,
         lifecycle::SCENARIOS,
+        daemons::SCENARIOS,
         refusals::SCENARIOS,
         status::SCENARIOS,
         watch::SCENARIOS,
@@ -30,5 +32,8 @@ fn main() -> ExitCode {
         session::SCENARIOS,
     ]
     .concat();
+    if world.lab.is_modular() {
+        scenarios.extend(daemons::MODULAR);
+    }
     run_scenarios(&mut world, &scenarios, World::explain)
 }

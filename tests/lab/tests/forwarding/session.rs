@@ -1,7 +1,7 @@
 //! A user's own libvirt, which runs the hooks of the host as that user.
 
 use crate::world::World;
-use portero_lab::{Ran, Scenario};
+use portero_lab::{Driver, Ran, Scenario};
 use std::fs;
 
 pub const SCENARIOS: &[Scenario<World>] = &[Scenario {
@@ -99,14 +99,16 @@ fn starts(world: &mut World) {
         "mv {folder} {folder}.old; mkdir {folder}; mv {folder}.old/* {folder}/; rmdir {folder}.old"
     );
     world.lab.must("sh", &["-ec", &anew]);
-    let stale = "libvirtd runs since before portero-qemu-hook was put into";
+    let daemon = Driver::Qemu.daemon();
+    let stale = &format!("{daemon} runs since before portero-qemu-hook was put into");
     let said = world.lab.run("portero", &["doctor"]).stdout;
     assert_eq!(said.matches(stale).count(), 1, "{said}");
     world.lab.restart_libvirtd();
     let said = world.lab.run("portero", &["doctor"]).stdout;
     assert!(!said.contains(stale), "{said}");
 
-    let pid = fs::read_to_string("/run/ada/libvirt/libvirtd.pid").expect("the user's libvirtd");
+    let pid = fs::read_to_string(format!("/run/ada/libvirt/{daemon}.pid"));
+    let pid = pid.expect("the user's daemon");
     world.lab.must("kill", &[pid.trim()]);
     fs::remove_file(witness).expect("a hook");
 }

@@ -125,6 +125,11 @@ impl World {
         self.lab.virsh(&["destroy", "web"]);
     }
 
+    /// Stops `web` if it runs.
+    pub fn stop_web_if_it_runs(&self) {
+        let _ = self.lab.try_virsh(&["destroy", "web"]);
+    }
+
     /// `web` with all its forwards, running; started if it is not.
     pub fn running_web(&self) {
         if self

@@ -1,0 +1,367 @@
+//! Forwards outlive what happens to libvirt's daemons, one by one, also where nobody tells of a guest.
+
+use crate::world::{Flush, World};
+use portero_lab::{wait_until, Driver, From, NetworkXml, Program, Proto, Scenario, HOST_V4};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use Proto::Tcp;
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "daemons: a network's own forwards, a flush, and nobody who tells of a guest",
+        run: no_guest_tells,
+    },
+    Scenario {
+        name: "daemons: what waits for a daemon is killed, or hangs",
+        run: waiting_is_killed,
+    },
+    Scenario {
+        name: "daemons: each is restarted, killed and reloaded",
+        run: each,
+    },
+];
+
+/// Where libvirt is divided.
+pub const MODULAR: &[Scenario<World>] = &[
+    Scenario {
+        name: "daemons: a flush, and virtnetworkd alone starts again",
+        run: networks_alone,
+    },
+    Scenario {
+        name: "daemons: those without networks and guests compare nothing",
+        run: helpers,
+    },
+    Scenario {
+        name: "daemons: virtnetworkd starts with a connection",
+        run: idle_networks,
+    },
+    Scenario {
+        name: "daemons: virtqemud ends when it is idle, and starts with a connection",
+        run: idle_guests,
+    },
+];
+
+/// A network with forwards of its own, and a machine on it that libvirt knows nothing of.
+const OWN: NetworkXml<'_> = NetworkXml {
+    name: "own",
+    mode: "nat",
+    number: 91,
+    reservations: &[],
+    portero: "<portero:portForward proto='tcp' guest='192.168.91.20'>\
+              <portero:range start='8091' to='80'/></portero:portForward>",
+};
+
+const LINK: &str = "/etc/libvirt/hooks/daemon.d/50-portero";
+const PROGRAM: &str = "/usr/bin/portero-daemon-hook";
+
+/// Starts the network, and the machine.
+fn own_network(world: &World) -> Program {
+    let lab = &world.lab;
+    lab.start_network(&OWN);
+    let steps = "netns add pod
+        link add pod0 type veth peer name eth0 netns pod
+        link set pod0 up master br-own
+        -n pod link set lo up
+        -n pod address add 192.168.91.20/24 dev eth0
+        -n pod link set eth0 up
+        -n pod route add default via 192.168.91.1";
+    for step in steps.lines() {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        lab.must("ip", &words);
+    }
+    let serve = ["netns", "exec", "pod", &lab.agent(), "serve", "pod"];
+    Program::start("ip", &serve)
+}
+
+fn remove_own_network(world: &World, machine: Program) {
+    drop(machine);
+    world.lab.must("ip", &["netns", "del", "pod"]);
+    world.lab.virsh(&["net-destroy", "own"]);
+    world.lab.virsh(&["net-undefine", "own"]);
+}
+
+fn own_serves(world: &World) {
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8091, "pod tcp 80");
+}
+
+fn own_is_refused(world: &World) {
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8091);
+}
+
+/// Ends the guests that a daemon would tell of when it starts.
+fn without_guests(world: &World) {
+    for name in world.lab.virsh(&["list", "--name"]).lines() {
+        if !name.is_empty() {
+            world.lab.virsh(&["managedsave", name]);
+        }
+    }
+}
+
+fn with_guests(world: &World) {
+    for name in ["peer", "far"] {
+        world.lab.virsh(&["start", name]);
+    }
+    for address in [crate::world::PEER, crate::world::FAR] {
+        world.lab.wait_guest(address);
+    }
+}
+
+/// Nothing of portero's is left. libvirt takes its own rules from nftables by their numbers, which after a flush are those of
+/// others: it has to make them anew from what it has written down since.
+fn is_untouched(world: &mut World) {
+    world.lab.restart_libvirtd();
+    world.is_untouched();
+}
+
+/// Processes that wait for a daemon.
+fn waiting(world: &World) -> Vec<String> {
+    let shell = "for one in /proc/[0-9]*; do \
+                 ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-ready [0-9]' || echo ${one#/proc/}; done";
+    let found = world.lab.run("sh", &["-c", shell]).stdout;
+    found.lines().map(str::to_owned).collect()
+}
+
+fn nobody_waits(world: &World) {
+    wait_until(
+        Duration::from_secs(20),
+        "somebody still waits for a daemon",
+        || waiting(world).is_empty(),
+    );
+}
+
+fn no_guest_tells(world: &mut World) {
+    world.stop_web_if_it_runs();
+    without_guests(world);
+    let machine = own_network(world);
+    own_serves(world);
+    for what in [Flush::Rules, Flush::Everything] {
+        world.flush(what);
+        own_is_refused(world);
+        world.lab.restart_libvirtd();
+        own_serves(world);
+        nobody_waits(world);
+        world.lab.is_in_order();
+    }
+    // Once more, as when the machine has lost its daemon.
+    world.flush(Flush::Everything);
+    world.lab.restart_daemon(Driver::Network.daemon(), "KILL");
+    own_serves(world);
+    nobody_waits(world);
+    world.lab.is_in_order();
+    remove_own_network(world, machine);
+    with_guests(world);
+    is_untouched(world);
+}
+
+/// A daemon hook that does something to what waits for its daemon.
+fn meddle(signal: &str) {
+    let script = format!(
+        "#!/bin/sh\n{PROGRAM} \"$@\"\ncode=$?\nfor one in /proc/[0-9]*; do\n\
+         ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-ready [0-9]' || kill -s {signal} ${{one#/proc/}}\n\
+         done\nexit $code\n"
+    );
+    fs::remove_file(LINK).expect("the hook");
+    fs::write(LINK, script).expect("a hook");
+    fs::set_permissions(LINK, fs::Permissions::from_mode(0o755)).expect("its mode");
+}
+
+fn meddle_no_more() {
+    fs::remove_file(LINK).expect("the hook");
+    std::os::unix::fs::symlink(PROGRAM, LINK).expect("the hook");
+}
+
+fn waiting_is_killed(world: &mut World) {
+    let networks = Driver::Network.daemon();
+    world.stop_web_if_it_runs();
+    without_guests(world);
+    let machine = own_network(world);
+    own_serves(world);
+    // The control: without it nobody mends what the daemon hook came too early for.
+    meddle("KILL");
+    world.flush(Flush::Everything);
+    world.lab.restart_daemon(networks, "TERM");
+    assert_eq!(waiting(world), Vec::<String>::new());
+    own_is_refused(world);
+    let plan = world.lab.run("portero", &["plan"]);
+    assert!(!plan.ok && !plan.stdout.is_empty(), "{plan:?}");
+    // The next event does, and nothing else was harmed.
+    with_guests(world);
+    own_serves(world);
+    world.lab.is_in_order();
+    // One that hangs: libvirt waits for nothing of it, guests and networks come and go.
+    meddle("STOP");
+    world.flush(Flush::Everything);
+    let begin = Instant::now();
+    world.lab.restart_daemon(networks, "TERM");
+    let hung = waiting(world);
+    assert_eq!(hung.len(), 1, "{hung:?}");
+    world.running_web();
+    world.serves();
+    world.stop_web();
+    world.lab.virsh(&["net-list"]);
+    assert!(begin.elapsed() < Duration::from_secs(60));
+    assert_eq!(waiting(world), hung);
+    meddle_no_more();
+    // It has seen nothing of the daemon's start, compares, and would still look for it for two minutes.
+    world.lab.must("kill", &["-s", "CONT", &hung[0]]);
+    own_serves(world);
+    world.lab.is_in_order();
+    world.lab.must("kill", &["-s", "KILL", &hung[0]]);
+    nobody_waits(world);
+    remove_own_network(world, machine);
+    is_untouched(world);
+}
+
+fn each(world: &mut World) {
+    world.running_web();
+    for name in world.lab.daemons() {
+        for signal in ["TERM", "KILL"] {
+            world.lab.restart_daemon(name, signal);
+            world.serves();
+            nobody_waits(world);
+            world.lab.is_in_order();
+        }
+        world.lab.signal_daemon(name, "HUP");
+        // The hook has run, and libvirt has made its rules anew.
+        std::thread::sleep(Duration::from_millis(500));
+        world.serves();
+        nobody_waits(world);
+        world.lab.is_in_order();
+    }
+    world.stop_web();
+    is_untouched(world);
+}
+
+fn networks_alone(world: &mut World) {
+    world.running_web();
+    for (what, signal) in [
+        (Flush::Rules, "TERM"),
+        (Flush::Everything, "TERM"),
+        (Flush::Everything, "KILL"),
+    ] {
+        world.flush(what);
+        world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+        world.lab.restart_daemon("virtnetworkd", signal);
+        world.serves();
+        nobody_waits(world);
+        world.lab.is_in_order();
+    }
+    // The control: without what waits for the daemon the forwards stay away, whatever its guests are.
+    meddle("KILL");
+    world.flush(Flush::Everything);
+    world.lab.restart_daemon("virtnetworkd", "TERM");
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    meddle_no_more();
+    // The other daemon tells of a guest that runs.
+    world.lab.restart_daemon("virtqemud", "TERM");
+    world.serves();
+    world.lab.is_in_order();
+    world.stop_web();
+    is_untouched(world);
+}
+
+fn helpers(world: &mut World) {
+    world.running_web();
+    world.flush(Flush::Everything);
+    let flushed = world.lab.rules();
+    for name in world.lab.daemons() {
+        if [Driver::Network, Driver::Qemu]
+            .iter()
+            .all(|driver| driver.daemon() != *name)
+            && *name != "virtlxcd"
+        {
+            world.lab.restart_daemon(name, "TERM");
+            assert_eq!(world.lab.rules(), flushed, "{name}");
+            assert_eq!(waiting(world), Vec::<String>::new(), "{name}");
+        }
+    }
+    // The control.
+    world.lab.restart_daemon("virtqemud", "TERM");
+    assert_ne!(world.lab.rules(), flushed);
+    world.lab.restart_daemon("virtnetworkd", "TERM");
+    world.serves();
+    nobody_waits(world);
+    world.lab.is_in_order();
+}
+
+/// Has a daemon started by the next connection, and ended when nobody has needed it for two seconds.
+fn by_socket(name: &str) -> Program {
+    let socket = format!("/run/libvirt/{name}-sock");
+    let _ = fs::remove_file(&socket);
+    let path = format!("/usr/sbin/{name}");
+    let words = ["--listen", &socket, &path, "--timeout", "2"];
+    let waits = Program::start("systemd-socket-activate", &words);
+    wait_until(Duration::from_secs(5), "nobody listens", || {
+        Path::new(&socket).exists()
+    });
+    waits
+}
+
+/// Whether a process of the lab has this name.
+fn runs(world: &World, name: &str) -> bool {
+    world.lab.run("pidof", &[name]).ok
+}
+
+fn ends(world: &World, name: &str) {
+    wait_until(Duration::from_secs(30), "it does not end", || {
+        !runs(world, name)
+    });
+}
+
+/// It stays while a network is active, as older ones do not (`virInhibitorHold` in src/network/bridge_driver.c): what these
+/// do by themselves is done by a signal here.
+fn idle_networks(world: &mut World) {
+    world.running_web();
+    world.lab.end_daemon("virtnetworkd", "TERM");
+    for what in [None, Some(Flush::Rules), Some(Flush::Everything)] {
+        let waits = by_socket("virtnetworkd");
+        assert!(!runs(world, "virtnetworkd"));
+        if let Some(what) = what {
+            world.flush(what);
+            world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+        }
+        world.lab.virsh(&["net-list"]);
+        assert!(runs(world, "virtnetworkd"));
+        world.serves();
+        nobody_waits(world);
+        world.lab.is_in_order();
+        let pid = waits.id().to_string();
+        world.lab.must("kill", &["-s", "TERM", &pid]);
+        ends(world, "virtnetworkd");
+        drop(waits);
+        // Networks and forwards need no daemon.
+        world.serves();
+        world.lab.is_in_order();
+    }
+    world.lab.start_daemon("virtnetworkd", &[]);
+    world.serves();
+    world.stop_web();
+    is_untouched(world);
+}
+
+fn idle_guests(world: &mut World) {
+    world.running_web();
+    world.lab.end_daemon("virtqemud", "TERM");
+    let waits = by_socket("virtqemud");
+    world.flush(Flush::Rules);
+    world.lab.restart_networks();
+    world.serves();
+    assert!(!runs(world, "virtqemud"));
+    world.lab.virsh(&["list"]);
+    assert!(runs(world, "virtqemud"));
+    // It stays for its guests.
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(runs(world, "virtqemud"));
+    world.stop_web();
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    without_guests(world);
+    ends(world, "virtqemud");
+    drop(waits);
+    world.lab.start_daemon("virtqemud", &[]);
+    with_guests(world);
+    is_untouched(world);
+}
