@@ -1,6 +1,6 @@
 //! The whole of a hook: argv and stdin to an event, the event to its effects, and the exit policy.
 
-use crate::ready::{self, Daemon};
+use crate::ready::{self, Awaited, Daemon};
 use crate::{ApplyError, Engine, State};
 use portero_libvirt::{DaemonOperation, Event, EventError, Hook, HookArguments, OnFailure};
 use portero_system::{clean_environment, FileError, Linux, Log, LogSink, Paths, Severity};
@@ -24,8 +24,8 @@ pub fn run_hook(hook: Hook) -> ExitCode {
     });
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if hook == Hook::Daemon {
-        if let Some(daemon) = ready::awaited(&arguments) {
-            ready::compare_when_ready(daemon, &mut log);
+        if let Some(awaited) = Awaited::parse(&arguments) {
+            ready::compare_when_ready(awaited, &mut log);
             return ExitCode::SUCCESS;
         }
     }
@@ -80,19 +80,23 @@ fn leave_behind(
     paths: &Paths,
     log: &mut Log,
 ) -> Option<ChildStdin> {
-    let operation = DaemonOperation::Shutdown;
+    let Event::Daemon { operation } = event else {
+        return None;
+    };
     let state = State::new(paths);
-    let is_needed = *event != Event::Daemon { operation }
+    let is_needed = *operation != DaemonOperation::Shutdown
         && Hook::makes_rules(&daemon.name)
         && (state.has_records() || state.has_domains());
     if !is_needed {
         return None;
     }
-    daemon.compare_when_ready().unwrap_or_else(|error| {
-        let message = format!("cannot wait for {} to make its rules: {error}", daemon.name);
-        log.write(Severity::Warning, message);
-        None
-    })
+    daemon
+        .compare_when_ready(operation)
+        .unwrap_or_else(|error| {
+            let message = format!("cannot wait for {} to make its rules: {error}", daemon.name);
+            log.write(Severity::Warning, message);
+            None
+        })
 }
 
 /// Reads what libvirt writes, up to the limit. What is beyond is left unread: libvirt's write then

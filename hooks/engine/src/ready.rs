@@ -8,7 +8,7 @@
 use crate::engine::Engine;
 use nix::poll::{poll, PollFd, PollFlags};
 use nix::unistd::getppid;
-use portero_libvirt::Hook;
+use portero_libvirt::{DaemonOperation, Hook};
 use portero_system::{Deadline, Linux, Log, Paths, Severity};
 use std::ffi::OsString;
 use std::fs;
@@ -16,8 +16,10 @@ use std::os::fd::AsFd;
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What the hook's program is called with, before the daemon's process: libvirt calls it with `-`.
-const ARGUMENT: &str = "--when-ready";
+/// What the hook's program is called with, before the daemon's process, when that starts and when it reloads: libvirt
+/// calls it with `-`.
+const STARTS: &str = "--when-ready";
+const RELOADS: &str = "--when-reloaded";
 
 /// The threads in which a daemon makes its rules, by their names in proc(5): `daemonStateInit` and
 /// `daemonReloadHandler` in src/remote/remote_daemon.c, from libvirt 6.1 to 12.
@@ -66,9 +68,16 @@ impl Daemon {
         clippy::zombie_processes,
         reason = "it outlives the hook, and whoever inherits it buries it"
     )]
-    pub(crate) fn compare_when_ready(&self) -> std::io::Result<Option<ChildStdin>> {
+    pub(crate) fn compare_when_ready(
+        &self,
+        operation: &DaemonOperation,
+    ) -> std::io::Result<Option<ChildStdin>> {
+        let word = match operation {
+            DaemonOperation::Reload => RELOADS,
+            _ => STARTS,
+        };
         let mut waiting = Command::new(std::env::current_exe()?)
-            .args([ARGUMENT, &self.process.to_string()])
+            .args([word, &self.process.to_string()])
             .stdin(Stdio::piped())
             // libvirt waits until nobody has the hook's any more.
             .stdout(Stdio::null())
@@ -86,23 +95,39 @@ fn name_and_parent(stat: &str) -> Option<(&str, i32)> {
     Some((name, after.split(' ').nth(1)?.parse().ok()?))
 }
 
-/// The daemon that this process has to wait for; none when it is no such process.
-pub(crate) fn awaited(arguments: &[OsString]) -> Option<i32> {
-    match arguments {
-        [word, process] if word == ARGUMENT => process.to_str()?.parse().ok(),
-        _ => None,
+/// The daemon that a process has to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    daemon: i32,
+    /// Whether its hook was run by the thread that is waited for, as that of a reload is.
+    has_begun: bool,
+}
+
+impl Awaited {
+    /// As the program's arguments say; none when this is no such process.
+    pub(crate) fn parse(arguments: &[OsString]) -> Option<Self> {
+        let [word, process] = arguments else {
+            return None;
+        };
+        (word == STARTS || word == RELOADS).then_some(Self {
+            daemon: process.to_str()?.parse().ok()?,
+            has_begun: word == RELOADS,
+        })
     }
 }
 
 /// Waits for a daemon and compares everything: the whole of the process that the hook leaves behind.
-pub(crate) fn compare_when_ready(daemon: i32, log: &mut Log) {
+pub(crate) fn compare_when_ready(awaited: Awaited, log: &mut Log) {
     // Whoever ends the daemon's session or group does not mean this.
     let _ = nix::unistd::setsid();
     wait_for_hook();
     let start = Instant::now();
-    let mut wait = Wait::default();
+    let mut wait = Wait {
+        has_begun: awaited.has_begun,
+        has_compared: false,
+    };
     loop {
-        let step = wait.next(work_of(daemon), start.elapsed());
+        let step = wait.next(work_of(awaited.daemon), start.elapsed());
         match step {
             Step::Wait(pause) => std::thread::sleep(pause),
             Step::Compare | Step::CompareAndEnd => {
@@ -254,10 +279,23 @@ mod tests {
     }
 
     #[test]
-    fn libvirts_arguments_are_no_wait() {
+    fn a_reload_has_begun_when_its_hook_runs() {
         let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-        assert_eq!(awaited(&words(&["-", "start", "begin", "-"])), None);
-        assert_eq!(awaited(&words(&[ARGUMENT, "712"])), Some(712));
-        assert_eq!(awaited(&words(&[ARGUMENT, "x"])), None);
+        let parse = |word: &str| Awaited::parse(&words(&[word, "712"]));
+        let awaited = |has_begun| Awaited {
+            daemon: 712,
+            has_begun,
+        };
+        assert_eq!(parse(STARTS), Some(awaited(false)));
+        assert_eq!(parse(RELOADS), Some(awaited(true)));
+        assert_eq!(Awaited::parse(&words(&[STARTS, "x"])), None);
+        // libvirt's own.
+        assert_eq!(Awaited::parse(&words(&["-", "start", "begin", "-"])), None);
+        let mut wait = Wait {
+            has_begun: true,
+            has_compared: false,
+        };
+        assert_eq!(wait.next(Work::Drivers, seconds(0)), Step::Wait(OFTEN));
+        assert_eq!(wait.next(Work::Other, seconds(0)), Step::CompareAndEnd);
     }
 }

@@ -120,7 +120,7 @@ fn is_untouched(world: &mut World) {
 /// Processes that wait for a daemon.
 fn waiting(world: &World) -> Vec<String> {
     let shell = "for one in /proc/[0-9]*; do \
-                 ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-ready [0-9]' || echo ${one#/proc/}; done";
+                 ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-re[a-z]* [0-9]' || echo ${one#/proc/}; done";
     let found = world.lab.run("sh", &["-c", shell]).stdout;
     found.lines().map(str::to_owned).collect()
 }
@@ -161,7 +161,7 @@ fn no_guest_tells(world: &mut World) {
 fn meddle(signal: &str) {
     let script = format!(
         "#!/bin/sh\n{PROGRAM} \"$@\"\ncode=$?\nfor one in /proc/[0-9]*; do\n\
-         ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-ready [0-9]' || kill -s {signal} ${{one#/proc/}}\n\
+         ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-re[a-z]* [0-9]' || kill -s {signal} ${{one#/proc/}}\n\
          done\nexit $code\n"
     );
     fs::remove_file(LINK).expect("the hook");
