@@ -3,7 +3,7 @@
 DESTDIR ?=
 PREFIX ?= /usr
 CARGO ?= cargo
-HOOKS := network qemu daemon
+HOOKS := network qemu lxc daemon
 PROGRAMS := portero portero-watch $(HOOKS:%=portero-%-hook)
 UNITS := portero-watch.service portero-bridge-guard@.service portero-bridge-recover.service
 # What every boot begins with.
@@ -207,7 +207,7 @@ lab: setup
 
 LAB := $(CARGO) test --locked --quiet --workspace --test
 # What is run in each cell: what takes longest first.
-LABS ?= policy forwarding faults soak attack migration broken packages
+LABS ?= policy forwarding faults soak attack migration broken containers packages
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are written for
 # one.
 ONCE := $(foreach tree,$(TREES),$(firstword $(filter $(tree)/%,$(CELLS))))

@@ -1,36 +1,71 @@
 //! Keeps what guests may not pretend to the interfaces that they have now.
 
 use crate::engine::{Engine, LibvirtRules};
-use crate::state::PortState;
+use crate::state::{PortState, RecordedPort};
 use crate::{ApplyError, Record};
 use portero_firewall::{antispoof, append, BaseTables, Firewall, Script};
-use portero_libvirt::MacAddress;
+use portero_libvirt::{Driver, Nic};
 use portero_model::{Antispoof, Owner, OwnerKind, Ruleset};
-use portero_system::Deadline;
+use portero_system::{Deadline, Severity};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 impl Engine<'_> {
     /// A network's antispoof with the interfaces that its guests have now, by the ports that libvirt
-    /// told of.
+    /// told of. What else is in its bridge is told when it is new since `before`, as it was until now.
     pub(crate) fn antispoof_now(
         &mut self,
         owner: &Owner,
         bridge: &str,
         antispoof: Antispoof,
+        before: Option<&Antispoof>,
     ) -> Result<Antispoof, ApplyError> {
         let failed = |source| ApplyError::Antispoof {
             object: owner.to_string(),
             source,
         };
         self.system.check_antispoof().map_err(failed)?;
-        let ports = self.state.all_ports()?.into_iter();
-        let guests: Vec<MacAddress> = ports
-            .filter(|port| port.network == owner.uuid && port.state == PortState::Attached)
-            .map(|port| port.mac)
-            .collect();
+        let guests = self.nics_on(owner.uuid)?;
         let taps = self.system.taps(bridge, &guests).map_err(failed)?;
-        Ok(Antispoof { taps, ..antispoof })
+        let mut unguarded = self.system.members(bridge).map_err(failed)?;
+        // One that was guarded until now goes with its guest.
+        let guarded = taps.iter().chain(before.iter().flat_map(|one| &one.taps));
+        for tap in guarded {
+            unguarded.remove(&tap.name);
+        }
+        let news = unguarded
+            .iter()
+            .filter(|name| before.is_none_or(|one| !one.unguarded.contains(*name)))
+            .map(|name| antispoof::unguarded(name, bridge));
+        self.log_each(Severity::Warning, &format!("{owner}: antispoof:"), news);
+        Ok(Antispoof {
+            taps,
+            unguarded,
+            ..antispoof
+        })
+    }
+
+    /// The interfaces of guests on a network, by the ports that libvirt told of. A container's has its target, since
+    /// nothing else on the host says whose it is.
+    pub(crate) fn nics_on(&mut self, network: Uuid) -> Result<Vec<Nic>, ApplyError> {
+        let mut ports = self.state.all_ports()?;
+        ports.retain(|port| port.network == network && port.state == PortState::Attached);
+        let containers = match ports.as_slice() {
+            [] => Vec::new(),
+            _ => self.running_domains(Driver::Lxc)?,
+        };
+        let target = |port: &RecordedPort| {
+            let mut owners = containers.iter().map(|running| &running.domain);
+            let owner = owners.find(|domain| domain.uuid == port.owner)?;
+            let nic = owner.nics.iter().find(|nic| nic.mac == port.mac)?;
+            nic.target.clone()
+        };
+        let nics = ports.iter().map(|port| Nic {
+            mac: port.mac,
+            network: None,
+            target: target(port),
+        });
+        Ok(nics.collect())
     }
 
     /// The networks that a domain has interfaces on.
@@ -47,8 +82,7 @@ impl Engine<'_> {
         if !self.state.base()?.is_some_and(|base| base.antispoof) {
             return Ok(());
         }
-        let ports = self.state.all_ports()?;
-        let networks = ports.iter().map(|port| port.network).collect();
+        let networks = self.state.recorded_networks()?;
         self.follow_taps(&networks, LibvirtRules::Standing)
     }
 
@@ -75,7 +109,8 @@ impl Engine<'_> {
             let (Some(policy), Some(antispoof)) = (&ruleset.policy, &ruleset.antispoof) else {
                 continue;
             };
-            let now = self.antispoof_now(&ruleset.owner, &policy.bridge, antispoof.clone())?;
+            let (owner, before) = (&ruleset.owner, antispoof.clone());
+            let now = self.antispoof_now(owner, &policy.bridge, before, Some(antispoof))?;
             if *antispoof != now {
                 ruleset.antispoof = Some(now);
                 self.apply(&config, record, libvirt, deadline)?;

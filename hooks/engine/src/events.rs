@@ -7,7 +7,7 @@ use crate::state::{Phase, PortState, Record};
 use portero_firewall::{Firewall, Script, Tool};
 use portero_host_bridge::Activation;
 use portero_libvirt::{
-    DaemonOperation, Domain, Event, Network, NetworkOperation, NetworkPort, QemuOperation,
+    DaemonOperation, Domain, DomainOperation, Event, Network, NetworkOperation, NetworkPort,
 };
 use portero_model::{Origin, Owner, OwnerKind, Pending};
 use portero_port_forward::{plan_network, Forward, Plan};
@@ -33,12 +33,12 @@ impl Engine<'_> {
     pub fn handle(&mut self, event: &Event, stdin: &[u8]) -> Result<(), ApplyError> {
         match event {
             Event::Domain { operation, domain } => match operation {
-                QemuOperation::Prepare => self.prepare(domain, stdin),
-                QemuOperation::Start | QemuOperation::Started => {
+                DomainOperation::Prepare => self.prepare(domain, stdin),
+                DomainOperation::Start | DomainOperation::Started => {
                     self.follow_domain_taps(domain)?;
                     self.activate(domain, stdin)
                 }
-                QemuOperation::Reconnect | QemuOperation::Attach => {
+                DomainOperation::Reconnect | DomainOperation::Attach => {
                     if !self.state.was_compared_recently() {
                         self.state.mark_dirty()?;
                     }
@@ -47,16 +47,16 @@ impl Engine<'_> {
                     }
                     self.activate(domain, stdin)
                 }
-                QemuOperation::Stopped | QemuOperation::Release => {
+                DomainOperation::Stopped | DomainOperation::Release => {
                     let networks = self.networks_of(domain.uuid);
                     let removed = self.remove_domain(domain);
                     let standing = LibvirtRules::Standing;
                     let followed = networks.and_then(|of| self.follow_taps(&of, standing));
                     removed.and(followed)
                 }
-                QemuOperation::Migrate | QemuOperation::Restore | QemuOperation::Unknown(_) => {
-                    Ok(())
-                }
+                DomainOperation::Migrate
+                | DomainOperation::Restore
+                | DomainOperation::Unknown(_) => Ok(()),
             },
             Event::Network {
                 operation,
@@ -446,12 +446,8 @@ impl Engine<'_> {
         let Some(bridge) = &network.bridge else {
             return;
         };
-        let guests = match self.state.all_ports() {
-            Ok(ports) => ports
-                .into_iter()
-                .filter(|port| port.network == network.uuid && port.state == PortState::Attached)
-                .map(|port| port.mac)
-                .collect::<Vec<_>>(),
+        let guests = match self.nics_on(network.uuid) {
+            Ok(guests) => guests,
             Err(error) => return self.log.write(Severity::Error, error),
         };
         if guests.is_empty() {

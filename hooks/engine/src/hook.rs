@@ -55,12 +55,12 @@ pub fn run_hook(hook: Hook) -> ExitCode {
 fn handle(hook: Hook, arguments: &HookArguments, log: &mut Log) -> Result<(), ApplyError> {
     let daemon = match hook {
         Hook::Daemon => Daemon::of_hook(),
-        Hook::Network | Hook::Qemu => None,
+        Hook::Network | Hook::Domain(_) => None,
     };
     let stdin = match (hook, &daemon) {
         (Hook::Daemon, Some(daemon)) if !hook.concerns(&daemon.name) => return Ok(()),
         (Hook::Daemon, _) => Vec::new(),
-        (Hook::Network | Hook::Qemu, _) => read_stdin()?,
+        (Hook::Network | Hook::Domain(_), _) => read_stdin()?,
     };
     let Some(event) = hook.event(&arguments.operation, &stdin)? else {
         let word = arguments.operation.escape_debug();

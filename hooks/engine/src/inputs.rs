@@ -181,8 +181,9 @@ impl Engine<'_> {
                 }
             }
             let owner = &plan.ruleset.owner;
-            let antispoof =
-                antispoof.map(|antispoof| self.antispoof_now(owner, &policy.bridge, antispoof));
+            let before = old.and_then(|old| old.ruleset.antispoof.as_ref());
+            let antispoof = antispoof
+                .map(|antispoof| self.antispoof_now(owner, &policy.bridge, antispoof, before));
             plan.ruleset.antispoof = antispoof.transpose()?;
             plan.ruleset.policy = Some(policy);
         }

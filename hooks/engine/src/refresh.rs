@@ -4,12 +4,13 @@
 use crate::engine::{Engine, LibvirtRules};
 use crate::state::{OutdatedPort, PortState};
 use crate::{ApplyError, Phase, Record};
-use portero_libvirt::{Domain, MacAddress, Network, ObjectName, Status};
+use portero_libvirt::{Domain, Driver, MacAddress, Network, ObjectName, Status};
 use portero_model::{Owner, OwnerKind};
 use portero_system::{files, FileError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use uuid::Uuid;
 
 /// A domain as libvirt has saved it while it runs.
 pub struct Running {
@@ -28,13 +29,13 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// As [`Engine::reconcile_domain`].
-    pub fn follow_domain(&mut self, name: &ObjectName) -> Result<(), ApplyError> {
+    pub fn follow_domain(&mut self, driver: Driver, name: &ObjectName) -> Result<(), ApplyError> {
         // libvirt saves a domain for many reasons: none but that is worth the lock.
-        match self.running_domain(&self.status_path(name))? {
+        match self.running_domain(&self.status_path(driver, name))? {
             Some(Running { domain, saved, .. })
                 if !self.is_known(&domain)? || !self.unplugged(&domain, saved)?.is_empty() =>
             {
-                self.reconcile_domain(name).map(drop)
+                self.reconcile_domain(driver, name).map(drop)
             }
             _ => Ok(()),
         }
@@ -44,11 +45,15 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// [`ApplyError::Keeps`] when it cannot have what it asks for; others when it cannot be given.
-    pub fn reconcile_domain(&mut self, name: &ObjectName) -> Result<Option<Record>, ApplyError> {
+    pub fn reconcile_domain(
+        &mut self,
+        driver: Driver,
+        name: &ObjectName,
+    ) -> Result<Option<Record>, ApplyError> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
         // One that is gone by now was told to the hook, which waits for the lock or had it.
-        let Some(running) = self.running_domain(&self.status_path(name))? else {
+        let Some(running) = self.running_domain(&self.status_path(driver, name))? else {
             return Ok(None);
         };
         let domain = &running.domain;
@@ -67,8 +72,10 @@ impl Engine<'_> {
         Ok(self.state.record(OwnerKind::Domain, domain.uuid)?)
     }
 
-    fn status_path(&self, name: &ObjectName) -> PathBuf {
-        self.paths.libvirt_domains.join(format!("{name}.xml"))
+    fn status_path(&self, driver: Driver, name: &ObjectName) -> PathBuf {
+        self.paths
+            .running_domains(driver)
+            .join(format!("{name}.xml"))
     }
 
     /// Takes over what libvirt says of all active domains and networks.
@@ -101,26 +108,45 @@ impl Engine<'_> {
                 active.insert(network.uuid);
             }
         }
-        Ok(self.state.forget_others(OwnerKind::Network, &active)?)
+        let is_active = |uuid: Uuid| active.contains(&uuid);
+        Ok(self.state.forget_others(OwnerKind::Network, is_active)?)
     }
 
     fn refresh_domains(&mut self) -> Result<(), ApplyError> {
-        let folder = self.paths.libvirt_domains.clone();
-        if !folder.is_dir() {
-            return Ok(());
-        }
         let mut active = HashSet::new();
-        for name in files::names(&folder, ".xml")? {
-            let Some(running) = self.running_domain(&folder.join(name))? else {
-                continue;
-            };
-            active.insert(running.domain.uuid);
-            self.forget_unplugged(&running.domain, running.saved)?;
-            if !self.is_known(&running.domain)? {
-                self.take_over(&running)?;
+        let mut told = Vec::new();
+        for driver in Driver::ALL {
+            if self.paths.running_domains(driver).is_dir() {
+                told.push(driver);
+            }
+            for running in self.running_domains(driver)? {
+                active.insert(running.domain.uuid);
+                self.forget_unplugged(&running.domain, running.saved)?;
+                if !self.is_known(&running.domain)? {
+                    self.take_over(&running)?;
+                }
             }
         }
-        Ok(self.state.forget_others(OwnerKind::Domain, &active)?)
+        // A driver that keeps nothing here says nothing of its domains.
+        let is_active = |uuid: Uuid| {
+            let is_told = |domain: Domain| told.contains(&domain.driver);
+            active.contains(&uuid)
+                || !(self.state.domain(uuid)).is_ok_and(|domain| domain.is_none_or(is_told))
+        };
+        Ok(self.state.forget_others(OwnerKind::Domain, is_active)?)
+    }
+
+    /// The running domains of a driver, in the order of their names; none where it keeps none.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when files cannot be read.
+    pub fn running_domains(&mut self, driver: Driver) -> Result<Vec<Running>, ApplyError> {
+        let folder = self.paths.running_domains(driver);
+        let mut domains = Vec::new();
+        for name in files::names(&folder, ".xml")? {
+            domains.extend(self.running_domain(&folder.join(name))?);
+        }
+        Ok(domains)
     }
 
     /// The domain in a status file of libvirt's; nothing when its process does not run. libvirt tells
@@ -128,7 +154,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// [`ApplyError`] when the file cannot be read.
-    pub fn running_domain(&mut self, path: &Path) -> Result<Option<Running>, ApplyError> {
+    pub(crate) fn running_domain(&mut self, path: &Path) -> Result<Option<Running>, ApplyError> {
         let Some((file, saved)) = files::read_dated(path)? else {
             return Ok(None);
         };

@@ -20,7 +20,7 @@ use portero_model::{Claim, Owner, OwnerKind, Pending, Ruleset};
 use portero_system::{files, Deadline, FileError, Lock, Paths};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
@@ -195,6 +195,20 @@ impl State {
     fn record_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
         let name = format!("{}-{uuid}.json", kind.name());
         self.root.join("records").join(name)
+    }
+
+    /// The networks that have a record.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn recorded_networks(&self) -> Result<BTreeSet<Uuid>, FileError> {
+        let prefix = format!("{}-", OwnerKind::Network.name());
+        let names = files::names(&self.root.join("records"), ".json")?;
+        let uuids = names.iter().filter_map(|name| {
+            let uuid = name.strip_prefix(&prefix)?.strip_suffix(".json")?;
+            Uuid::try_parse(uuid).ok()
+        });
+        Ok(uuids.collect())
     }
 
     /// An owner's record. One that cannot be understood counts as none, and the state is not
@@ -377,12 +391,16 @@ impl State {
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn forget_others(&self, kind: OwnerKind, active: &HashSet<Uuid>) -> Result<(), FileError> {
+    pub fn forget_others(
+        &self,
+        kind: OwnerKind,
+        is_active: impl Fn(Uuid) -> bool,
+    ) -> Result<(), FileError> {
         for name in files::names(&self.objects_path(kind), ".xml")? {
             let uuid = name
                 .strip_suffix(".xml")
                 .and_then(|name| Uuid::try_parse(name).ok());
-            let Some(uuid) = uuid.filter(|uuid| !active.contains(uuid)) else {
+            let Some(uuid) = uuid.filter(|uuid| !is_active(*uuid)) else {
                 continue;
             };
             let path = self.object_path(kind, uuid);

@@ -3,7 +3,7 @@
 //! libvirt looks for hook scripts when a daemon starts (`virHookInitialize` in src/util/virhook.c):
 //! a kind of hook that had none then is not run until the next start.
 
-use portero_libvirt::Hook;
+use portero_libvirt::{Driver, Hook};
 use portero_system::Paths;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Programs that run hooks: one daemon for all, or one for each driver.
-const NAMES: [&str; 3] = ["libvirtd", "virtqemud", "virtnetworkd"];
+const NAMES: [&str; 4] = ["libvirtd", "virtqemud", "virtlxcd", "virtnetworkd"];
 
 /// A daemon of libvirt's that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +91,9 @@ pub fn hook_links(paths: &Paths) -> Vec<HookLink> {
             .find(|path| is_program(path, hook.program()))?;
         let daemons: &[&str] = match hook {
             Hook::Network => &["libvirtd", "virtnetworkd"],
-            Hook::Qemu => &["libvirtd", "virtqemud"],
-            Hook::Daemon => &["libvirtd", "virtnetworkd", "virtqemud"],
+            Hook::Domain(Driver::Qemu) => &["libvirtd", "virtqemud"],
+            Hook::Domain(Driver::Lxc) => &["libvirtd", "virtlxcd"],
+            Hook::Daemon => &["libvirtd", "virtnetworkd", "virtqemud", "virtlxcd"],
         };
         Some(HookLink {
             program: hook.program(),

@@ -4,7 +4,7 @@
 use crate::Snapshot;
 use portero_engine::{libvirt_firewall, ApplyError};
 use portero_firewall::Firewall;
-use portero_libvirt::{Domain, Network};
+use portero_libvirt::{Domain, Driver, Network};
 use portero_model::Owner;
 use portero_port_forward::Forward;
 use portero_system::files;
@@ -94,13 +94,11 @@ impl Snapshot<'_, '_> {
     }
 
     fn desired_by_domains(&mut self) -> Result<Vec<DesiredForwards>, ApplyError> {
-        let active = self.engine.paths.libvirt_domains.clone();
-        let defined = self.engine.paths.libvirt.join("qemu");
         let ports = self.engine.state.all_ports()?;
         let told: HashSet<_> = ports.iter().map(|port| port.owner).collect();
         let mut all: Vec<DesiredForwards> = Vec::new();
-        for name in files::names(&active, ".xml")? {
-            if let Some(running) = self.engine.running_domain(&active.join(name))? {
+        for driver in Driver::ALL {
+            for running in self.engine.running_domains(driver)? {
                 let state = if running.is_paused {
                     ObjectState::Paused
                 } else {
@@ -109,12 +107,13 @@ impl Snapshot<'_, '_> {
                 let was_told = told.contains(&running.domain.uuid);
                 all.push(self.desired(Object::Domain(running.domain), state, was_told));
             }
-        }
-        for name in files::names(&defined, ".xml")? {
-            let file = files::read(&defined.join(name))?;
-            if let Some(domain) = file.and_then(|file| Domain::read(&file)) {
-                let defined = self.desired(Object::Domain(domain), ObjectState::Off, false);
-                add(&mut all, defined);
+            let defined = self.engine.paths.defined_domains(driver);
+            for name in files::names(&defined, ".xml")? {
+                let file = files::read(&defined.join(name))?;
+                if let Some(domain) = file.and_then(|file| Domain::read(&file)) {
+                    let defined = self.desired(Object::Domain(domain), ObjectState::Off, false);
+                    add(&mut all, defined);
+                }
             }
         }
         Ok(all)

@@ -2,10 +2,9 @@
 
 use crate::Snapshot;
 use portero_engine::{leases, ApplyError, PortState};
-use portero_libvirt::{Domain, InterfaceName, MacAddress, Network, ObjectName};
+use portero_libvirt::{Domain, Driver, InterfaceName, MacAddress, Network, ObjectName};
 use portero_model::Family;
 use portero_port_forward::{address_of, Lease};
-use portero_system::files;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -15,9 +14,11 @@ use uuid::Uuid;
 /// A running guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Guest {
-    /// Its name; not known of one of another driver than QEMU's.
+    /// Its name; not known of one of another driver than QEMU's and LXC's.
     #[serde(serialize_with = "optional")]
     pub name: Option<ObjectName>,
+    /// Its driver, where that is known.
+    pub driver: Option<Driver>,
     /// Its UUID.
     pub uuid: Uuid,
     /// Its interfaces.
@@ -71,6 +72,7 @@ impl From<Domain> for Guest {
         });
         Self {
             name: Some(domain.name),
+            driver: Some(domain.driver),
             uuid: domain.uuid,
             nics: nics.collect(),
         }
@@ -78,7 +80,7 @@ impl From<Domain> for Guest {
 }
 
 impl Snapshot<'_, '_> {
-    /// All running guests, in the order of their names: those that libvirt's QEMU driver keeps, and
+    /// All running guests, in the order of their names: those that libvirt's drivers keep, and
     /// others of which a port on a virtual network was told.
     ///
     /// # Errors
@@ -104,6 +106,7 @@ impl Snapshot<'_, '_> {
                 Some(guest) => guest.nics.push(nic),
                 None => guests.push(Guest {
                     name: None,
+                    driver: None,
                     uuid: port.owner,
                     nics: vec![nic],
                 }),
@@ -135,15 +138,18 @@ impl Snapshot<'_, '_> {
 
     /// The domains in libvirt's own state, or, where it keeps none there, those with forwards.
     fn running_domains(&mut self) -> Result<Vec<Domain>, ApplyError> {
-        let folder = self.engine.paths.libvirt_domains.clone();
-        if !folder.is_dir() {
-            return Ok(self.engine.state.domains()?);
-        }
         let mut domains = Vec::new();
-        for name in files::names(&folder, ".xml")? {
-            let running = self.engine.running_domain(&folder.join(name))?;
-            domains.extend(running.map(|running| running.domain));
+        let mut silent = Vec::new();
+        for driver in Driver::ALL {
+            if !self.engine.paths.running_domains(driver).is_dir() {
+                silent.push(driver);
+            }
+            let running = self.engine.running_domains(driver)?;
+            domains.extend(running.into_iter().map(|running| running.domain));
         }
+        let mut known = self.engine.state.domains()?;
+        known.retain(|domain| silent.contains(&domain.driver));
+        domains.extend(known);
         Ok(domains)
     }
 }

@@ -4,7 +4,8 @@
 use crate::Snapshot;
 use ipnet::IpNet;
 use portero_engine::{file_of, parse, ApplyError, NetworkPolicy, Record};
-use portero_libvirt::{Network, ObjectName, Subnet};
+use portero_firewall::antispoof;
+use portero_libvirt::{InterfaceName, Network, ObjectName, Subnet};
 use portero_model::{Origin, OwnerKind, Policy, Ruleset};
 use portero_routed_policy::{Group, WrittenPolicy};
 use portero_system::{files, FileError};
@@ -67,6 +68,22 @@ impl ActiveNetwork {
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
         self.given.as_ref()?.policy.as_ref()
+    }
+
+    /// The interfaces in its bridge that antispoof cannot guard, by the last event or comparison, each with what there
+    /// is to say of it.
+    pub fn unguarded(&self) -> impl Iterator<Item = (&str, String)> {
+        let antispoof = self.given.as_ref().and_then(|one| one.antispoof.as_ref());
+        let names = antispoof.into_iter().flat_map(|one| &one.unguarded);
+        let (network, bridge) = (&self.network.name, &self.network.bridge);
+        let bridge = bridge.as_ref().map_or("its bridge", InterfaceName::as_str);
+        names.map(move |name| {
+            let what = antispoof::unguarded(name, bridge);
+            (
+                name.as_str(),
+                format!("network '{network}': antispoof: {what}"),
+            )
+        })
     }
 
     /// Its policy as it is written, if that is what it was given.

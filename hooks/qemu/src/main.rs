@@ -1,9 +1,9 @@
 //! libvirt's qemu hook: `portero-qemu-hook OBJECT OPERATION SUB-OPERATION EXTRA`.
 
 use portero_engine::run_hook;
-use portero_libvirt::Hook;
+use portero_libvirt::{Driver, Hook};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    run_hook(Hook::Qemu)
+    run_hook(Hook::Domain(Driver::Qemu))
 }

@@ -12,7 +12,7 @@ use portero_firewall::iptables::{self, Base, Observed, Table};
 use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_firewall::{Firewall, Script, Tool};
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{InterfaceName, MacAddress};
+use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
@@ -288,14 +288,18 @@ impl System for Linux {
         switch(&Path::new("/proc/sys/net/bridge").join(name)).unwrap_or(false)
     }
 
-    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError> {
+    fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError> {
         taps::find(bridge, guests)
+    }
+
+    fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>, SystemError> {
+        taps::members(bridge)
     }
 
     fn reattach(
         &mut self,
         bridge: &InterfaceName,
-        guests: &[MacAddress],
+        guests: &[Nic],
     ) -> Result<Vec<String>, SystemError> {
         taps::reattach(bridge, guests, Deadline::after(REATTACH_LIMIT))
     }

@@ -3,10 +3,10 @@
 
 use crate::programs::read;
 use crate::{files, interfaces, Deadline, Paths};
-use portero_libvirt::ObjectName;
+use portero_libvirt::{Driver, ObjectName};
 use portero_model::OwnerKind;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Longest time virsh may take.
@@ -19,16 +19,36 @@ const SUFFIX: &str = ".xml";
 /// into those asks virsh, which may.
 #[must_use]
 pub fn object_names(paths: &Paths, kind: OwnerKind) -> Vec<ObjectName> {
-    let (defined, active) = match kind {
-        OwnerKind::Domain => (paths.libvirt.join("qemu"), &paths.libvirt_domains),
-        OwnerKind::Network => (paths.libvirt.join("qemu/networks"), &paths.libvirt_networks),
-    };
-    let names = match (in_folder(&defined), in_folder(active)) {
-        (Some(defined), Some(active)) => defined.into_iter().chain(active).collect(),
-        _ => of_virsh(kind),
-    };
-    let names: BTreeSet<ObjectName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut names = BTreeSet::new();
+    for (driver, defined, active) in places(paths, kind) {
+        let found = match (in_folder(&defined), in_folder(&active)) {
+            (Some(defined), Some(active)) => defined.into_iter().chain(active).collect(),
+            _ => of_virsh(driver, kind),
+        };
+        names.extend(
+            found
+                .iter()
+                .filter_map(|name| name.parse::<ObjectName>().ok()),
+        );
+    }
     names.into_iter().collect()
+}
+
+/// The drivers that have objects of a kind, each with where they are defined and where they are active.
+fn places(paths: &Paths, kind: OwnerKind) -> Vec<(Driver, PathBuf, PathBuf)> {
+    match kind {
+        OwnerKind::Domain => Driver::ALL
+            .map(|driver| {
+                let active = paths.running_domains(driver);
+                (driver, paths.defined_domains(driver), active)
+            })
+            .into(),
+        // QEMU's driver made them once.
+        OwnerKind::Network => {
+            let defined = paths.defined_domains(Driver::Qemu).join("networks");
+            vec![(Driver::Qemu, defined, paths.libvirt_networks.clone())]
+        }
+    }
 }
 
 /// The names of the files in a folder without their ends; nothing when it may not be looked into.
@@ -38,12 +58,13 @@ fn in_folder(folder: &Path) -> Option<Vec<String>> {
     Some(names.into_iter().filter_map(stem).collect())
 }
 
-fn of_virsh(kind: OwnerKind) -> Vec<String> {
+fn of_virsh(driver: Driver, kind: OwnerKind) -> Vec<String> {
     let list = match kind {
         OwnerKind::Domain => "list",
         OwnerKind::Network => "net-list",
     };
-    let arguments = ["-q", "-r", "-c", "qemu:///system", list, "--all", "--name"];
+    let uri = format!("{driver}:///system");
+    let arguments = ["-q", "-r", "-c", &uri, list, "--all", "--name"];
     let names = read("virsh", &arguments, Deadline::after(VIRSH)).unwrap_or_default();
     let names = String::from_utf8_lossy(&names);
     names.lines().map(|name| name.trim().to_owned()).collect()
@@ -77,6 +98,8 @@ mod tests {
             "run/libvirt/qemu/web.pid",
             "run/libvirt/qemu/transient.xml",
             "run/libvirt/network/lan.xml",
+            "etc/libvirt/lxc/web.xml",
+            "run/libvirt/lxc/box.xml",
         ];
         for file in files {
             let path = root.path().join(file);
@@ -87,7 +110,10 @@ mod tests {
             let names = object_names(&paths, kind);
             names.iter().map(ToString::to_string).collect()
         };
-        assert_eq!(names(OwnerKind::Domain), ["my db", "transient", "web"]);
+        assert_eq!(
+            names(OwnerKind::Domain),
+            ["box", "my db", "transient", "web"]
+        );
         assert_eq!(names(OwnerKind::Network), ["default", "lan"]);
     }
 }

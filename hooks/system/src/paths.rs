@@ -1,5 +1,6 @@
 //! Where portero reads and writes.
 
+use portero_libvirt::Driver;
 use std::path::PathBuf;
 
 /// The folders portero works in. A hook never takes them from its environment or arguments.
@@ -13,8 +14,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// libvirt's configuration.
     pub libvirt: PathBuf,
-    /// Where libvirt keeps the running domains, `NAME.xml` (`stateDir` of its QEMU driver).
-    pub libvirt_domains: PathBuf,
+    /// Where libvirt keeps its state, [`Paths::running_domains`] among it.
+    pub libvirt_state: PathBuf,
     /// Where libvirt keeps the active networks, `NAME.xml` (`stateDir` of its network driver).
     pub libvirt_networks: PathBuf,
     /// The host's configuration, network files among it.
@@ -30,7 +31,7 @@ impl Default for Paths {
             bridges: PathBuf::from("/var/lib/portero/bridges"),
             config: PathBuf::from("/etc/portero"),
             libvirt: PathBuf::from("/etc/libvirt"),
-            libvirt_domains: PathBuf::from("/run/libvirt/qemu"),
+            libvirt_state: PathBuf::from("/run/libvirt"),
             libvirt_networks: PathBuf::from("/run/libvirt/network"),
             etc: PathBuf::from("/etc"),
             leases: PathBuf::from("/var/lib/libvirt/dnsmasq"),
@@ -39,6 +40,19 @@ impl Default for Paths {
 }
 
 impl Paths {
+    /// Where a driver of libvirt's keeps its running domains, `NAME.xml` (its `stateDir`); not there before it has
+    /// started once.
+    #[must_use]
+    pub fn running_domains(&self, driver: Driver) -> PathBuf {
+        self.libvirt_state.join(driver.name())
+    }
+
+    /// Where a driver of libvirt's keeps the definitions of its domains, `NAME.xml` (its `configDir`).
+    #[must_use]
+    pub fn defined_domains(&self, driver: Driver) -> PathBuf {
+        self.libvirt.join(driver.name())
+    }
+
     /// The same folders below another root, for tests.
     #[must_use]
     pub fn below(root: &std::path::Path) -> Self {
@@ -47,7 +61,7 @@ impl Paths {
             bridges: root.join("var/lib/portero/bridges"),
             config: root.join("etc/portero"),
             libvirt: root.join("etc/libvirt"),
-            libvirt_domains: root.join("run/libvirt/qemu"),
+            libvirt_state: root.join("run/libvirt"),
             libvirt_networks: root.join("run/libvirt/network"),
             etc: root.join("etc"),
             leases: root.join("var/lib/libvirt/dnsmasq"),

@@ -3,7 +3,7 @@
 use crate::{Deadline, RouteLookup, SystemError};
 use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{InterfaceName, MacAddress};
+use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
@@ -170,12 +170,18 @@ pub trait System {
     /// Whether iptables judges packets that go from port to port of one bridge (`br_netfilter`).
     fn judges_bridged(&mut self, family: Family) -> bool;
 
-    /// The host's ends of the interfaces of guests with these MAC addresses, of those that are in the
-    /// bridge or, since libvirt has taken it away under them, in none.
+    /// The host's ends of these interfaces of guests, of those that are in the bridge or, since libvirt has taken it
+    /// away under them, in none.
     ///
     /// # Errors
     /// [`SystemError`] when they cannot be listed.
-    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError>;
+    fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError>;
+
+    /// The interfaces that are in a bridge; none when it is not there.
+    ///
+    /// # Errors
+    /// [`SystemError`] when they cannot be listed.
+    fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>, SystemError>;
 
     /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
     /// gives the names of those it put back.
@@ -185,7 +191,7 @@ pub trait System {
     fn reattach(
         &mut self,
         bridge: &InterfaceName,
-        guests: &[MacAddress],
+        guests: &[Nic],
     ) -> Result<Vec<String>, SystemError>;
 }
 

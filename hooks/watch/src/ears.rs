@@ -5,6 +5,7 @@ use crate::domains::{Domains, Saved};
 use crate::error::WatchError;
 use crate::files::Files;
 use crate::firewalld::Firewalld;
+use portero_libvirt::Driver;
 use portero_system::{Log, Paths, Severity};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -48,7 +49,8 @@ impl<T> Source<T> {
 /// Everything but the kernel, without which the service is none.
 pub(crate) struct Ears {
     files: Vec<Source<Files>>,
-    domains: Source<Domains>,
+    /// Of each driver.
+    domains: Vec<Source<Domains>>,
     firewalld: Source<Firewalld>,
     /// How many of them were unheard when the log was told.
     unheard: usize,
@@ -81,14 +83,18 @@ impl Ears {
         let files = folders
             .map(|(folder, suffix)| Source::new(move || Files::watch(&folder, suffix)))
             .into();
-        let domains = paths.libvirt_domains.clone();
-        let domains = Source::new(move || Domains::watch(&domains));
+        let domains = Driver::ALL
+            .map(|driver| {
+                let paths = paths.clone();
+                Source::new(move || Domains::watch(&paths, driver))
+            })
+            .into();
         Self::new(files, domains, Source::new(Firewalld::listen), now, log)
     }
 
     fn new(
         files: Vec<Source<Files>>,
-        domains: Source<Domains>,
+        domains: Vec<Source<Domains>>,
         firewalld: Source<Firewalld>,
         now: Instant,
         log: &mut Log,
@@ -111,7 +117,8 @@ impl Ears {
             .iter()
             .filter_map(|files| files.heard.as_ref().ok());
         let mut all: Vec<BorrowedFd<'_>> = files.map(AsFd::as_fd).collect();
-        all.extend(self.domains.heard.as_ref().ok().map(AsFd::as_fd));
+        let domains = self.domains.iter();
+        all.extend(domains.filter_map(|domains| Some(domains.heard.as_ref().ok()?.as_fd())));
         all.extend(self.firewalld.heard.as_ref().ok().map(AsFd::as_fd));
         all
     }
@@ -127,7 +134,7 @@ impl Ears {
         if self.retry.is_some_and(|retry| retry <= now) {
             self.retry = None;
             self.files.iter_mut().for_each(Source::try_again);
-            self.domains.try_again();
+            self.domains.iter_mut().for_each(Source::try_again);
             self.firewalld.try_again();
             // Anything may have happened unheard.
             is_any = true;
@@ -135,7 +142,10 @@ impl Ears {
         for files in &mut self.files {
             is_any |= files.hear(Files::drain);
         }
-        let saved = self.domains.hear(Domains::drain);
+        let mut saved = Saved::default();
+        for domains in &mut self.domains {
+            saved.add(domains.hear(Domains::drain));
+        }
         is_any |= saved.more | self.firewalld.hear(Firewalld::drain);
         self.tell(now, log);
         Heard { saved, is_any }
@@ -148,7 +158,8 @@ impl Ears {
             .iter()
             .filter_map(|files| files.heard.as_ref().err());
         let mut errors: Vec<&WatchError> = files.collect();
-        errors.extend(self.domains.heard.as_ref().err());
+        let domains = self.domains.iter();
+        errors.extend(domains.filter_map(|domains| domains.heard.as_ref().err()));
         match &self.firewalld.heard {
             Ok(firewalld) => errors.extend(firewalld.trouble()),
             Err(error) => errors.push(error),
@@ -205,6 +216,10 @@ mod tests {
         Files::watch(path, ".status")
     }
 
+    fn domains(path: &Path) -> Result<Domains, WatchError> {
+        Domains::watch(&Paths::below(path), Driver::Qemu)
+    }
+
     #[test]
     fn folders_that_cannot_be_watched_are_said_once_and_compared_in_place_of() {
         for full in [Errno::ENOSPC, Errno::EMFILE] {
@@ -217,7 +232,7 @@ mod tests {
                     source(root.path(), &errno, leases),
                     source(root.path(), &errno, leases),
                 ],
-                source(root.path(), &errno, Domains::watch),
+                vec![source(root.path(), &errno, domains)],
                 Source::new(|| Firewalld::listen_in("/nowhere".as_ref())),
                 begin,
                 &mut log,

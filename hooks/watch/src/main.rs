@@ -27,7 +27,7 @@ use nix::sys::statvfs::{statvfs, FsFlags};
 use notify::Systemd;
 use pace::{Pace, Step};
 use portero_engine::{ApplyError, Engine};
-use portero_libvirt::ObjectName;
+use portero_libvirt::{Driver, ObjectName};
 use portero_system::{clean_environment, Linux, Log, LogLevel, LogSink, Paths, Severity};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
@@ -73,16 +73,20 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                 sources.extend(ears.descriptors());
                 let limits = [limit, ears.patience(now), systemd.patience()];
                 wait(&sources, limits.into_iter().flatten().min())?;
-                if interfaces.drain()? {
+                let heard = ears.drain(Instant::now(), log);
+                // Of a container's interface that is plugged in only libvirt's state says whose it is.
+                let saved = &heard.saved.names;
+                let has_container = saved.iter().any(|(driver, _)| *driver == Driver::Lxc);
+                if interfaces.drain()? || has_container {
                     // A guest can send as soon as it finds its interface.
                     let guarded = run(&paths, |engine| engine.check_taps());
                     news_of_interfaces.pass_on(guarded.messages(), log);
                 }
-                let heard = ears.drain(Instant::now(), log);
                 let mut is_news = heard.is_any;
-                for name in &heard.saved.names {
+                for (driver, name) in saved {
                     systemd.alive(|| deadline(&paths), Instant::now(), log);
-                    is_news |= follow(&paths, name, &mut news, log) == Followed::NotYet;
+                    let followed = follow(&paths, *driver, name, &mut news, log);
+                    is_news |= followed == Followed::NotYet;
                 }
                 if is_news | rules.drain()? {
                     pace.event(Instant::now());
@@ -129,10 +133,16 @@ enum Followed {
 }
 
 /// Gives a domain that libvirt has saved what it asks for now.
-fn follow(paths: &Paths, name: &ObjectName, news: &mut News, log: &mut Log) -> Followed {
+fn follow(
+    paths: &Paths,
+    driver: Driver,
+    name: &ObjectName,
+    news: &mut News,
+    log: &mut Log,
+) -> Followed {
     let mut settled = Followed::Settled;
     let kept = run(paths, |engine| {
-        let followed = engine.follow_domain(name);
+        let followed = engine.follow_domain(driver, name);
         if matches!(&followed, Err(error) if !matches!(error, ApplyError::Keeps { .. })) {
             settled = Followed::NotYet;
         }

@@ -33,6 +33,7 @@ fn rule(name: &str, peers: &[&str]) -> CompiledRule {
 fn ruleset() -> Ruleset {
     let owner = Owner {
         kind: OwnerKind::Network,
+        driver: None,
         uuid: Uuid::from_u128(7),
         name: "lan".to_owned(),
     };

@@ -15,6 +15,7 @@ fn ruleset(name: &str, number: u8) -> Ruleset {
     let ports = |port| PortRange::new(port, port).expect("a port");
     let owner = Owner {
         kind: OwnerKind::Domain,
+        driver: None,
         uuid: Uuid::from_u128(u128::from(number)),
         name: name.to_owned(),
     };

@@ -26,6 +26,7 @@ fn nets(texts: &[&str]) -> Vec<IpNet> {
 fn owner(name: &str) -> Owner {
     Owner {
         kind: OwnerKind::Domain,
+        driver: None,
         uuid: Uuid::from_u128(7),
         name: name.to_owned(),
     }
@@ -210,6 +211,7 @@ fn an_owner_is_known_by_kind_and_uuid_and_told_by_name() {
     let web = owner("web");
     let network = Owner {
         kind: OwnerKind::Network,
+        driver: None,
         ..web.clone()
     };
     let another = Owner {

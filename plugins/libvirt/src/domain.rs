@@ -1,6 +1,6 @@
 //! The part of a domain's XML that portero uses.
 
-use crate::{InterfaceName, MacAddress, ObjectName};
+use crate::{Driver, InterfaceName, MacAddress, ObjectName};
 use portero_xml::{own_metadata, Element, Problem};
 use uuid::Uuid;
 
@@ -9,6 +9,8 @@ use uuid::Uuid;
 pub struct Domain {
     /// Its name.
     pub name: ObjectName,
+    /// Whose it is.
+    pub driver: Driver,
     /// Its UUID: what portero's chains and state files are named by.
     pub uuid: Uuid,
     /// Its network interfaces, in document order.
@@ -67,6 +69,7 @@ impl Domain {
             .collect();
         Ok(Self {
             name: name_of(root)?,
+            driver: Driver::of_type(root.attribute("type")),
             uuid: uuid(root)?,
             nics,
             metadata: own_metadata(root, "domain"),

@@ -1,15 +1,15 @@
 //! One invocation of a hook as a value.
 
-use crate::{DaemonOperation, Domain, Network, NetworkOperation, NetworkPort, QemuOperation};
+use crate::{DaemonOperation, Domain, DomainOperation, Network, NetworkOperation, NetworkPort};
 use portero_xml::{Element, Problem, XmlError};
 
 /// What libvirt tells a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// From the qemu hook.
+    /// From the qemu or the lxc hook.
     Domain {
         /// What happens.
-        operation: QemuOperation,
+        operation: DomainOperation,
         /// To which guest.
         domain: Domain,
     },
@@ -98,11 +98,11 @@ impl HookArguments {
 }
 
 impl Event {
-    /// An event of the qemu hook, from the operation and the domain's XML on stdin.
+    /// An event of the qemu or the lxc hook, from the operation and the domain's XML on stdin.
     ///
     /// # Errors
     /// [`EventError`] when the XML is not a domain.
-    pub fn domain(operation: QemuOperation, stdin: &[u8]) -> Result<Self, EventError> {
+    pub fn domain(operation: DomainOperation, stdin: &[u8]) -> Result<Self, EventError> {
         let domain = Domain::from_element(&Element::parse(stdin)?)?;
         Ok(Self::Domain { operation, domain })
     }

@@ -1,14 +1,14 @@
-//! The three hooks that portero is: where libvirt looks for them, what they are told, and whether they may refuse.
+//! The four hooks that portero is: where libvirt looks for them, what they are told, and whether they may refuse.
 
-use crate::{DaemonOperation, Event, EventError, NetworkOperation, QemuOperation};
+use crate::{DaemonOperation, DomainOperation, Driver, Event, EventError, NetworkOperation};
 
 /// Which hook of libvirt a program is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
     /// /etc/libvirt/hooks/network.d
     Network,
-    /// /etc/libvirt/hooks/qemu.d
-    Qemu,
+    /// /etc/libvirt/hooks/qemu.d, lxc.d
+    Domain(Driver),
     /// /etc/libvirt/hooks/daemon.d
     Daemon,
 }
@@ -42,14 +42,20 @@ const WITH_GUESTS: [&str; 2] = ["virtlxcd", "virtqemud"];
 
 impl Hook {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Network, Self::Qemu, Self::Daemon];
+    pub const ALL: [Self; 4] = [
+        Self::Network,
+        Self::Domain(Driver::Qemu),
+        Self::Domain(Driver::Lxc),
+        Self::Daemon,
+    ];
 
     /// Its program.
     #[must_use]
     pub fn program(self) -> &'static str {
         match self {
             Self::Network => "portero-network-hook",
-            Self::Qemu => "portero-qemu-hook",
+            Self::Domain(Driver::Qemu) => "portero-qemu-hook",
+            Self::Domain(Driver::Lxc) => "portero-lxc-hook",
             Self::Daemon => "portero-daemon-hook",
         }
     }
@@ -59,7 +65,8 @@ impl Hook {
     pub fn folder(self) -> &'static str {
         match self {
             Self::Network => "network.d",
-            Self::Qemu => "qemu.d",
+            Self::Domain(Driver::Qemu) => "qemu.d",
+            Self::Domain(Driver::Lxc) => "lxc.d",
             Self::Daemon => "daemon.d",
         }
     }
@@ -69,7 +76,7 @@ impl Hook {
     pub fn on_failure(self, operation: &str) -> OnFailure {
         let may_refuse = match self {
             Self::Network => NetworkOperation::from(operation).may_refuse(),
-            Self::Qemu => QemuOperation::from(operation).may_refuse(),
+            Self::Domain(_) => DomainOperation::from(operation).may_refuse(),
             Self::Daemon => false,
         };
         if may_refuse {
@@ -109,8 +116,8 @@ impl Hook {
                 NetworkOperation::Unknown(_) => None,
                 operation => Some(Event::network(operation, stdin)?),
             },
-            Self::Qemu => match QemuOperation::from(operation) {
-                QemuOperation::Unknown(_) => None,
+            Self::Domain(_) => match DomainOperation::from(operation) {
+                DomainOperation::Unknown(_) => None,
                 operation => Some(Event::domain(operation, stdin)?),
             },
             Self::Daemon => Some(Event::Daemon {
@@ -122,7 +129,7 @@ impl Hook {
 
 #[cfg(test)]
 mod tests {
-    use super::Hook;
+    use super::{Driver, Hook};
 
     #[test]
     fn only_the_daemon_hook_knows_daemons_that_do_not_concern_it() {
@@ -137,7 +144,7 @@ mod tests {
             assert!(Hook::Daemon.concerns(daemon), "{daemon}");
         }
         assert!(!Hook::Daemon.concerns("virtproxyd"));
-        assert!(Hook::Qemu.concerns("virtproxyd"));
+        assert!(Hook::Domain(Driver::Qemu).concerns("virtproxyd"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! <https://libvirt.org/hooks.html>; operations that libvirt may add later are kept as `Unknown`.
 
 mod domain;
+mod driver;
 mod event;
 mod hook;
 mod names;
@@ -12,9 +13,10 @@ mod operation;
 mod status;
 
 pub use domain::{Domain, Nic};
+pub use driver::Driver;
 pub use event::{Event, EventError, HookArguments};
 pub use hook::{Hook, OnFailure};
 pub use names::{InterfaceName, MacAddress, NameError, ObjectName};
 pub use network::{Duid, ForwardMode, Network, NetworkPort, Reservation, Subnet};
-pub use operation::{DaemonOperation, NetworkOperation, QemuOperation};
+pub use operation::{DaemonOperation, DomainOperation, NetworkOperation};
 pub use status::Status;

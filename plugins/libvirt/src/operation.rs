@@ -33,25 +33,26 @@ macro_rules! operations {
 }
 
 operations! {
-    /// Operations of the qemu hook.
-    QemuOperation {
+    /// Operations of the qemu hook. The lxc hook has those of them that are not said to be QEMU's alone
+    /// (`virHookLxcOpType` in src/util/virhook.h).
+    DomainOperation {
         /// Before libvirt does anything for the guest. May refuse.
         Prepare = "prepare",
-        /// After labels and ports, before QEMU runs. May refuse.
+        /// After labels and ports, before the guest runs. May refuse.
         Start = "start",
-        /// QEMU runs.
+        /// The guest runs.
         Started = "started",
-        /// QEMU has stopped.
+        /// The guest has stopped.
         Stopped = "stopped",
         /// libvirt has let go of everything of the guest.
         Release = "release",
-        /// On the destination of a migration, before `prepare`; stdout would replace the XML.
+        /// On the destination of a migration, before `prepare`; stdout would replace the XML. QEMU's alone.
         Migrate = "migrate",
-        /// Before a saved guest is restored; stdout would replace the XML.
+        /// Before a saved guest is restored; stdout would replace the XML. QEMU's alone.
         Restore = "restore",
         /// The daemon found the guest running when it started; a failure kills the guest.
         Reconnect = "reconnect",
-        /// libvirt adopted a QEMU process that it had not started.
+        /// libvirt adopted a QEMU process that it had not started. QEMU's alone.
         Attach = "attach",
     }
 }
@@ -86,7 +87,7 @@ operations! {
     }
 }
 
-impl QemuOperation {
+impl DomainOperation {
     /// Whether a failure may refuse what the user asked for; elsewhere a hook always exits 0.
     #[must_use]
     pub fn may_refuse(&self) -> bool {

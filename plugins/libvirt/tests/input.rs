@@ -5,7 +5,7 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_libvirt::{Event, MacAddress, NetworkOperation, QemuOperation};
+use portero_libvirt::{DomainOperation, Event, MacAddress, NetworkOperation};
 use portero_xml::{Element, INPUT_LIMIT};
 
 fn refused(input: &[u8]) -> String {
@@ -49,7 +49,7 @@ fn references_and_sections_are_text() {
 fn a_domain_of_another_namespace_version_is_named() {
     let xml = b"<domain><name>w</name><uuid>11111111-1111-4111-8111-111111111111</uuid>\
         <metadata><x:domain xmlns:x='urn:portero:2'/></metadata></domain>";
-    let event = Event::domain(QemuOperation::Prepare, xml).expect("a domain");
+    let event = Event::domain(DomainOperation::Prepare, xml).expect("a domain");
     let Event::Domain { domain, .. } = event else {
         unreachable!("a domain's event")
     };
@@ -105,11 +105,11 @@ fn names_and_addresses_are_valid_or_refused() {
 #[test]
 fn operations_of_other_libvirts_are_kept() {
     assert_eq!(
-        QemuOperation::from("resize"),
-        QemuOperation::Unknown("resize".to_owned())
+        DomainOperation::from("resize"),
+        DomainOperation::Unknown("resize".to_owned())
     );
-    assert!(!QemuOperation::from("reconnect").may_refuse());
-    assert!(QemuOperation::from("start").may_refuse());
+    assert!(!DomainOperation::from("reconnect").may_refuse());
+    assert!(DomainOperation::from("start").may_refuse());
 }
 
 #[test]

@@ -2,8 +2,8 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use portero_libvirt::{
-    DaemonOperation, Duid, EventError, HookArguments, InterfaceName, MacAddress, NetworkOperation,
-    ObjectName, QemuOperation,
+    DaemonOperation, DomainOperation, Duid, EventError, HookArguments, InterfaceName, MacAddress,
+    NetworkOperation, ObjectName,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -83,10 +83,10 @@ fn operations_are_the_words_of_libvirts_page_and_few_may_refuse() {
         ("resize", false),
     ];
     for (word, may_refuse) in qemu {
-        let operation = QemuOperation::from(word);
+        let operation = DomainOperation::from(word);
         assert_eq!(operation.to_string(), word);
         assert_eq!(operation.may_refuse(), may_refuse, "{word}");
-        let is_unknown = matches!(operation, QemuOperation::Unknown(_));
+        let is_unknown = matches!(operation, DomainOperation::Unknown(_));
         assert_eq!(is_unknown, word == "resize");
     }
     for word in [

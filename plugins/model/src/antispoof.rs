@@ -13,6 +13,10 @@ pub struct Antispoof {
     pub nets: Vec<IpNet>,
     /// Whose packets are looked at.
     pub taps: BTreeSet<Tap>,
+    /// Interfaces in the network's bridge that are no guest's on it, as far as is known: nobody says what they may
+    /// send.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unguarded: BTreeSet<String>,
 }
 
 /// Something a guest may pretend: `antispoof` of a policy.

@@ -1,6 +1,6 @@
 //! Who a rule belongs to.
 
-use portero_libvirt::{Domain, Network, ObjectName};
+use portero_libvirt::{Domain, Driver, Network, ObjectName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
@@ -35,6 +35,9 @@ impl OwnerKind {
 pub struct Owner {
     /// Domain or network.
     pub kind: OwnerKind,
+    /// Whose domain it is; nothing for a network. Two drivers may have domains of one name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<Driver>,
     /// The object's UUID.
     pub uuid: Uuid,
     /// The object's name, for people.
@@ -43,7 +46,10 @@ pub struct Owner {
 
 impl From<&Domain> for Owner {
     fn from(domain: &Domain) -> Self {
-        Self::new(OwnerKind::Domain, domain.uuid, &domain.name)
+        Self {
+            driver: Some(domain.driver),
+            ..Self::new(OwnerKind::Domain, domain.uuid, &domain.name)
+        }
     }
 }
 
@@ -59,6 +65,7 @@ impl Owner {
     pub fn new(kind: OwnerKind, uuid: Uuid, name: &ObjectName) -> Self {
         Self {
             kind,
+            driver: None,
             uuid,
             name: name.as_str().to_owned(),
         }
@@ -85,18 +92,28 @@ impl Owner {
                 _ => '_',
             })
             .collect();
-        format!("{} {name}", self.kind.name())
+        format!("{} {name}", self.word())
+    }
+
+    /// [`Driver::connect_option`] of its driver.
+    #[must_use]
+    pub fn connect_option(&self) -> &'static str {
+        self.driver.map_or("", Driver::connect_option)
+    }
+
+    /// What it is, in words: a container is told from a virtual machine, which may have its name.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self.driver {
+            Some(Driver::Lxc) => "lxc domain",
+            Some(Driver::Qemu) | None => self.kind.name(),
+        }
     }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{} '{}'",
-            self.kind.name(),
-            self.name.escape_debug()
-        )
+        write!(formatter, "{} '{}'", self.word(), self.name.escape_debug())
     }
 }
 

@@ -18,6 +18,7 @@ const NETWORK: &str = "<network><name>lan</name><uuid>00000000-0000-4000-8000-00
 fn owner() -> Owner {
     Owner {
         kind: OwnerKind::Domain,
+        driver: None,
         uuid: Uuid::nil(),
         name: "web".to_owned(),
     }

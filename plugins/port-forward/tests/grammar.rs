@@ -15,6 +15,7 @@ fn read(content: &str) -> Result<Vec<Forward>, String> {
     let root = Element::parse(xml.as_bytes()).expect("XML");
     let owner = Owner {
         kind: OwnerKind::Domain,
+        driver: None,
         uuid: Uuid::nil(),
         name: "web".to_owned(),
     };

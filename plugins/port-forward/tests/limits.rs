@@ -14,6 +14,7 @@ use uuid::Uuid;
 fn owner(number: u128) -> Owner {
     Owner {
         kind: OwnerKind::Domain,
+        driver: None,
         uuid: Uuid::from_u128(number),
         name: format!("guest{number}"),
     }

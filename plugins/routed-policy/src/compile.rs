@@ -114,6 +114,7 @@ pub fn compile(
         against,
         nets: IpNet::aggregate(&compiler.nets),
         taps: BTreeSet::new(),
+        unguarded: BTreeSet::new(),
     });
     let mut rules = compiler.rules;
     rules.retain(|_, rules| !rules.is_empty());

@@ -6,7 +6,7 @@ use portero_firewall::iptables::{self, Observed, Table};
 use portero_firewall::nftables::Place;
 use portero_firewall::{nftables, Firewall, Script, Tool};
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{InterfaceName, MacAddress};
+use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Counter, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use portero_system::{
@@ -42,6 +42,8 @@ pub struct Machine {
     pub bridges: BTreeMap<String, bool>,
     /// Guests' taps, and the bridge that each is in.
     pub taps: BTreeMap<Tap, Option<String>>,
+    /// Those of them that are ends of containers' pairs, which their names tell alone.
+    pub pairs: BTreeSet<String>,
     /// Whether the program `nft` is missing.
     pub lacks_nft: bool,
     /// Addresses that somebody on a LAN has.
@@ -337,18 +339,33 @@ impl System for Machine {
         self.judges_bridged
     }
 
-    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError> {
-        let guests: Vec<String> = guests.iter().map(ToString::to_string).collect();
+    fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError> {
+        let is_of = |tap: &Tap| {
+            let mut guests = guests.iter().filter(|nic| nic.mac.to_string() == tap.mac);
+            let named = |nic: &Nic| {
+                let target = nic.target.as_ref();
+                target.is_some_and(|target| target.as_str() == tap.name)
+            };
+            guests.any(|nic| !self.pairs.contains(&tap.name) || named(nic))
+        };
         let taps = self.taps.iter();
         let is_there = |of: &Option<String>| of.as_ref().is_none_or(|of| of == bridge);
-        let taps = taps.filter(|(tap, of)| guests.contains(&tap.mac) && is_there(of));
+        let taps = taps.filter(|(tap, of)| is_of(tap) && is_there(of));
         Ok(taps.map(|(tap, _)| tap.clone()).collect())
+    }
+
+    fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>, SystemError> {
+        let members = self
+            .taps
+            .iter()
+            .filter(|(_, of)| of.as_deref() == Some(bridge));
+        Ok(members.map(|(tap, _)| tap.name.clone()).collect())
     }
 
     fn reattach(
         &mut self,
         bridge: &InterfaceName,
-        guests: &[MacAddress],
+        guests: &[Nic],
     ) -> Result<Vec<String>, SystemError> {
         let mut back = Vec::new();
         for tap in self.taps(bridge.as_str(), guests)? {

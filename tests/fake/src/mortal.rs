@@ -3,7 +3,7 @@
 use crate::Machine;
 use portero_firewall::{iptables, nftables, Script, Tool};
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{InterfaceName, MacAddress};
+use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use portero_system::{
@@ -223,14 +223,18 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.judges_bridged(family))
     }
 
-    fn taps(&mut self, bridge: &str, guests: &[MacAddress]) -> Result<BTreeSet<Tap>, SystemError> {
+    fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError> {
         self.call(|machine| machine.taps(bridge, guests))
+    }
+
+    fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>, SystemError> {
+        self.call(|machine| machine.members(bridge))
     }
 
     fn reattach(
         &mut self,
         bridge: &InterfaceName,
-        guests: &[MacAddress],
+        guests: &[Nic],
     ) -> Result<Vec<String>, SystemError> {
         self.call(|machine| machine.reattach(bridge, guests))
     }

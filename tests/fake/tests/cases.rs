@@ -4,10 +4,11 @@
 use portero_engine::Engine;
 use portero_fake::Machine;
 use portero_firewall::Firewall;
-use portero_libvirt::{DaemonOperation, Hook, OnFailure};
+use portero_libvirt::{DaemonOperation, Driver, Hook, OnFailure};
 use portero_model::{Neighbor, Tap};
 use portero_port_forward::Listener;
 use portero_system::{Log, LogSink, Paths, Severity};
+use portero_xml::Element;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -169,7 +170,13 @@ impl Case {
             }
             // libvirt's own file of a running guest.
             ["saved", file] => self.save(file),
-            ["follow", name] => self.follow(name),
+            // The end of a container's pair, which nothing but its name tells.
+            ["pair", name, mac, "in", bridge] => {
+                self.machine.pairs.insert((*name).to_owned());
+                self.tap(name, mac, Some(bridge));
+            }
+            ["follow", name] => self.follow(Driver::Qemu, name),
+            ["follow", "lxc", name] => self.follow(Driver::Lxc, name),
             ["ended"] => {
                 self.machine.ended.insert(PROCESS);
             }
@@ -192,7 +199,8 @@ impl Case {
             [hook, operation, file] => {
                 let stdin = self.input(file);
                 let hook = match *hook {
-                    "qemu" => Hook::Qemu,
+                    "qemu" => Hook::Domain(Driver::Qemu),
+                    "lxc" => Hook::Domain(Driver::Lxc),
                     "network" => Hook::Network,
                     other => panic!("{other} is no hook"),
                 };
@@ -241,18 +249,20 @@ impl Case {
             .split("<name>")
             .nth(1)
             .and_then(|rest| rest.split('<').next());
-        let folder = self.paths().libvirt_domains;
+        let root = Element::parse(domain.as_bytes()).expect("XML");
+        let driver = Driver::of_type(root.attribute("type"));
+        let folder = self.paths().running_domains(driver);
         fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join(format!("{}.xml", name.expect("a name")));
         let status = format!("<domstatus state='running' pid='{PROCESS}'>\n{domain}</domstatus>\n");
         fs::write(path, status).expect("libvirt's file");
     }
 
-    fn follow(&mut self, name: &str) {
+    fn follow(&mut self, driver: Driver, name: &str) {
         let name = name.parse().expect("a name");
         let followed = self.with_engine(|engine| {
-            engine.follow_domain(&name)?;
-            engine.reconcile_domain(&name)
+            engine.follow_domain(driver, &name)?;
+            engine.reconcile_domain(driver, &name)
         });
         self.transcript += &match followed {
             Ok(None) => "has nothing\n".to_owned(),

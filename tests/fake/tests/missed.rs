@@ -3,7 +3,7 @@
 use portero_engine::{Engine, State};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
-use portero_libvirt::{Event, NetworkOperation, QemuOperation};
+use portero_libvirt::{DomainOperation, Driver, Event, NetworkOperation};
 use portero_model::{Neighbor, OwnerKind};
 use portero_system::{Deadline, Log, LogSink, Paths};
 use std::fs;
@@ -77,7 +77,7 @@ impl World {
         handled.expect("handled");
     }
 
-    fn qemu(&mut self, operation: QemuOperation, interface: Interface) {
+    fn qemu(&mut self, operation: DomainOperation, interface: Interface) {
         let stdin = domain(interface).into_bytes();
         let event = Event::domain(operation, &stdin).expect("an event");
         let handled = self.engine(|engine| engine.handle(&event, &stdin));
@@ -104,10 +104,10 @@ impl World {
         if let Interface::In = interface {
             self.network(NetworkOperation::PortCreated, PORT);
         }
-        self.qemu(QemuOperation::Prepare, interface);
-        self.qemu(QemuOperation::Start, interface);
+        self.qemu(DomainOperation::Prepare, interface);
+        self.qemu(DomainOperation::Start, interface);
         self.save(interface);
-        self.qemu(QemuOperation::Started, interface);
+        self.qemu(DomainOperation::Started, interface);
     }
 
     fn sync(&mut self) {
@@ -147,7 +147,7 @@ fn an_interface_that_was_plugged_later_is_unplugged_by_a_hook_that_is_killed() {
         // Nor is it plugged in in the end.
         world.save(Interface::Out);
         let name = "web".parse().expect("a name");
-        let followed = world.engine(|engine| engine.follow_domain(&name));
+        let followed = world.engine(|engine| engine.follow_domain(Driver::Qemu, &name));
         followed.expect("followed");
         assert!(!world.forwards(), "{}", world.machine.rules());
     }
@@ -159,7 +159,7 @@ fn a_daemon_that_starts_tells_of_an_interface_that_was_unplugged() {
         let mut world = World::new(firewall);
         world.start(Interface::In);
         world.save(Interface::Out);
-        world.qemu(QemuOperation::Reconnect, Interface::Out);
+        world.qemu(DomainOperation::Reconnect, Interface::Out);
         assert!(!world.forwards(), "{}", world.machine.rules());
     }
 }
@@ -230,7 +230,7 @@ impl World {
     }
 
     /// An event of a guest without forwards.
-    fn other(&mut self, operation: QemuOperation) {
+    fn other(&mut self, operation: DomainOperation) {
         let stdin =
             b"<domain><name>db</name><uuid>bbbbbbbb-0000-4000-8000-000000000002</uuid></domain>";
         let event = Event::domain(operation, stdin).expect("an event");
@@ -249,7 +249,7 @@ impl World {
 
 #[test]
 fn a_guest_that_a_daemon_finds_has_everything_compared_unless_that_was_just_done() {
-    for operation in [QemuOperation::Reconnect, QemuOperation::Attach] {
+    for operation in [DomainOperation::Reconnect, DomainOperation::Attach] {
         for firewall in [Firewall::Iptables, Firewall::Nftables] {
             let mut world = World::new(firewall);
             world.start(Interface::In);
@@ -271,8 +271,8 @@ fn a_guest_that_takes_longer_than_any_to_start_has_not_started() {
     let mut world = World::new(Firewall::Nftables);
     world.network(NetworkOperation::Started, "");
     world.network(NetworkOperation::PortCreated, PORT);
-    world.qemu(QemuOperation::Prepare, Interface::In);
-    world.qemu(QemuOperation::Start, Interface::In);
+    world.qemu(DomainOperation::Prepare, Interface::In);
+    world.qemu(DomainOperation::Start, Interface::In);
     // libvirt has not saved it yet.
     for age in [0, 290] {
         world.age(OBJECT, age);
@@ -300,7 +300,7 @@ fn a_hook_that_dies_when_it_has_noted_an_unplugged_interface_leaves_the_rest_to_
         assert!(handled.is_err() && world.forwards());
         drop(lock);
         // Of another guest, that has no forwards at all.
-        world.other(QemuOperation::Started);
+        world.other(DomainOperation::Started);
         assert!(!world.forwards(), "{}", world.machine.rules());
     }
 }

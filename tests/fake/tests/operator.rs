@@ -285,6 +285,7 @@ fn the_host_is_told_as_it_is() {
     let all = [
         "portero-network-hook",
         "portero-qemu-hook",
+        "portero-lxc-hook",
         "portero-daemon-hook",
     ];
     assert_eq!(missing, all);
@@ -307,7 +308,7 @@ fn the_host_is_told_as_it_is() {
             .engine(|engine| snapshot(engine).host_facts())
             .missing_hooks
             .len(),
-        3
+        4
     );
     set_mode(0o755);
     world.machine.passes_on = true;

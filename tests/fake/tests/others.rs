@@ -3,7 +3,7 @@
 use portero_engine::Engine;
 use portero_fake::Machine;
 use portero_firewall::{Firewall, Script, Tool};
-use portero_libvirt::{Event, NetworkOperation, QemuOperation};
+use portero_libvirt::{DomainOperation, Event, NetworkOperation};
 use portero_model::{Family, Neighbor};
 use portero_system::{Deadline, Log, LogSink, Paths, System};
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl World {
         self.handle(&event, NETWORK);
     }
 
-    fn qemu(&mut self, guest: u8, operations: &[QemuOperation]) {
+    fn qemu(&mut self, guest: u8, operations: &[DomainOperation]) {
         let stdin = domain(guest);
         for operation in operations {
             let event = Event::domain(operation.clone(), stdin.as_bytes()).expect("an event");
@@ -75,12 +75,12 @@ impl World {
     }
 
     fn start(&mut self, guest: u8) {
-        use QemuOperation::{Prepare, Start, Started};
+        use DomainOperation::{Prepare, Start, Started};
         self.qemu(guest, &[Prepare, Start, Started]);
     }
 
     fn stop(&mut self, guest: u8) {
-        self.qemu(guest, &[QemuOperation::Stopped, QemuOperation::Release]);
+        self.qemu(guest, &[DomainOperation::Stopped, DomainOperation::Release]);
     }
 
     fn sync(&mut self) {

@@ -2,7 +2,7 @@
 
 use crate::world::{choose, World};
 use crate::{written, Reached};
-use portero_libvirt::Hook;
+use portero_libvirt::{Driver, Hook};
 
 const OPERATIONS: [&str; 10] = [
     "prepare",
@@ -24,7 +24,7 @@ pub fn qemu_hook(input: &[u8]) -> Reached {
         return Reached::Nothing;
     };
     let (firewall, operation) = choose(*choice, &OPERATIONS);
-    World::new(firewall).hook(Hook::Qemu, operation, stdin)
+    World::new(firewall).hook(Hook::Domain(Driver::Qemu), operation, stdin)
 }
 
 /// As [`qemu_hook`], with a domain whose elements, attributes and values the bytes choose.
@@ -34,5 +34,5 @@ pub fn domain_written(input: &[u8]) -> Reached {
     };
     let (firewall, operation) = choose(*choice, &OPERATIONS);
     let stdin = written::domain(rest);
-    World::new(firewall).hook(Hook::Qemu, operation, stdin.as_bytes())
+    World::new(firewall).hook(Hook::Domain(Driver::Qemu), operation, stdin.as_bytes())
 }

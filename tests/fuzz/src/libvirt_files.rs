@@ -5,7 +5,7 @@ use crate::one_line::one_line;
 use crate::world::{write, World};
 use crate::Reached;
 use portero_firewall::Firewall;
-use portero_libvirt::{Hook, Status};
+use portero_libvirt::{Driver, Hook, Status};
 use portero_port_forward::parse_leases;
 use portero_xml::Element;
 
@@ -42,7 +42,7 @@ fn leases(firewall: Firewall, file: &[u8]) -> Reached {
     }
     let mut world = World::new(firewall);
     write(&world.paths().leases.join("br-lan.status"), file);
-    let reached = world.hook(Hook::Qemu, "start", DRIFT);
+    let reached = world.hook(Hook::Domain(Driver::Qemu), "start", DRIFT);
     match (read, reached) {
         (Err(error), Reached::Nothing) => {
             one_line(&error);
@@ -57,9 +57,12 @@ fn leases(firewall: Firewall, file: &[u8]) -> Reached {
 fn domain(firewall: Firewall, file: &[u8]) -> Reached {
     let is_read = is_cut_out(file, "domain");
     let mut world = World::new(firewall);
-    write(&world.paths().libvirt_domains.join("web.xml"), file);
+    write(
+        &world.paths().running_domains(Driver::Qemu).join("web.xml"),
+        file,
+    );
     let name = "web".parse().expect("a name");
-    let followed = world.engine(|engine| engine.follow_domain(&name));
+    let followed = world.engine(|engine| engine.follow_domain(Driver::Qemu, &name));
     world.settle();
     match followed {
         Err(error) => {

@@ -111,6 +111,7 @@ fn wanted() -> &'static [Ruleset] {
         let mut wanted = examples.pop().expect("an example");
         let owner = Owner {
             kind: OwnerKind::Domain,
+            driver: None,
             uuid: Uuid::from_u128(1),
             name: "web".to_owned(),
         };

@@ -6,7 +6,7 @@ use portero_engine::{ApplyError, Engine};
 use portero_fake::Machine;
 use portero_firewall::Firewall;
 use portero_inventory::Snapshot;
-use portero_libvirt::{Event, Hook, OnFailure};
+use portero_libvirt::{Driver, Event, Hook, OnFailure};
 use portero_system::{Log, LogSink, Paths, Severity};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -139,9 +139,9 @@ impl World {
             (Hook::Network, "started", LAN),
             (Hook::Network, "start", DMZ),
             (Hook::Network, "started", DMZ),
-            (Hook::Qemu, "prepare", WEB),
-            (Hook::Qemu, "start", WEB),
-            (Hook::Qemu, "started", WEB),
+            (Hook::Domain(Driver::Qemu), "prepare", WEB),
+            (Hook::Domain(Driver::Qemu), "start", WEB),
+            (Hook::Domain(Driver::Qemu), "started", WEB),
         ];
         for (hook, operation, xml) in standing {
             let event = hook.event(operation, xml.as_bytes());
@@ -255,7 +255,7 @@ impl World {
     fn ends(&mut self, hook: Hook, stdin: &[u8]) {
         let operations: &[&str] = match hook {
             Hook::Network => &["stopped"],
-            Hook::Qemu => &["stopped", "release"],
+            Hook::Domain(_) => &["stopped", "release"],
             Hook::Daemon => &[],
         };
         for operation in operations {

@@ -9,7 +9,7 @@ use portero_libvirt::Nic;
 use portero_trace::word;
 
 /// What restarts libvirt's daemons, of which a host has the first or the others.
-pub(super) const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud";
+pub(super) const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud virtlxcd";
 
 /// Hooks that libvirt does not run, so that nothing follows its events.
 pub(super) fn hooks(facts: &Facts) -> Vec<Finding> {

@@ -23,7 +23,7 @@ use value::Facts;
 type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     ("hooks", hooks::hooks),
     ("daemons", hooks::daemons),
     ("apparmor", others::apparmor),
@@ -32,6 +32,7 @@ const CHECKS: [Check; 11] = [
     ("bridge-netfilter", host::bridge_netfilter),
     ("configuration", rules::configuration),
     ("firewall", rules::firewall),
+    ("antispoof", rules::antispoof),
     ("firewalls", others::firewalls),
     ("isolated-to-routed", leaks::isolated_to_routed),
     ("ipv6-into-nat", leaks::ipv6_into_nat),

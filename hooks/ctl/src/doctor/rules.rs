@@ -31,13 +31,53 @@ pub(super) fn firewall(facts: &Facts) -> Vec<Finding> {
     findings.collect()
 }
 
+/// Interfaces in the bridge of a network with antispoof that nobody can guard.
+pub(super) fn antispoof(facts: &Facts) -> Vec<Finding> {
+    let networks = facts.networks.iter();
+    let unguarded = networks.flat_map(|one| {
+        let name = word(one.network.name.as_str());
+        one.unguarded().map(move |(interface, finding)| Finding {
+            finding,
+            mend: format!(
+                "give its guest <interface type='network'> with <source network={name}/> in place of it, or take it \
+                 out: ip link set {} nomaster",
+                word(interface)
+            ),
+        })
+    });
+    unguarded.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::tests::{facts, network};
+    use crate::doctor::tests::{facts, network, with_policy};
     use portero_engine::{ApplyError, Phase, Record};
     use portero_inventory::OwnerStatus;
-    use portero_model::{Owner, Ruleset};
+    use portero_model::{Antispoof, Owner, Ruleset, Spoof};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn an_interface_that_cannot_be_guarded_is_found() {
+        let mut lan = with_policy(network("lan", 1, ""));
+        let given = lan.given.as_mut().expect("what it was given");
+        given.antispoof = Some(Antispoof {
+            against: BTreeSet::from([Spoof::Mac]),
+            nets: Vec::new(),
+            taps: BTreeSet::new(),
+            unguarded: BTreeSet::from(["eth7".to_owned(), "vnet7".to_owned()]),
+        });
+        let findings = antispoof(&facts(vec![lan, network("other", 2, "")]));
+        let found: Vec<&str> = findings.iter().map(|one| one.finding.as_str()).collect();
+        let what =
+            "is in br1 and is no guest's interface on the network: it cannot be guarded, and";
+        let expected = [
+            format!("network 'lan': antispoof: eth7 {what} what it sends is not looked at"),
+            format!("network 'lan': antispoof: vnet7 {what} it reaches no guarded guest"),
+        ];
+        assert_eq!(found, expected);
+        assert!(findings[1].mend.ends_with("ip link set vnet7 nomaster"));
+    }
 
     #[test]
     fn what_is_written_wrong_and_what_is_gone_is_found() {

@@ -10,7 +10,7 @@ use portero_inventory::{
     ask_tcp, ask_udp, daemons, foreign_rules, hook_links, link, settings, who_has, ActiveNetwork,
     Answer, DesiredForwards, Guest, ObjectState, OwnerStatus, Snapshot,
 };
-use portero_libvirt::ForwardMode;
+use portero_libvirt::{Driver, ForwardMode};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
@@ -316,6 +316,7 @@ fn domain(
     });
     Some(GuestDomain {
         name: guest.name.as_ref()?.to_string(),
+        connect: guest.driver.map_or("", Driver::connect_option),
         state: known.state_of(guest.uuid),
         nics: nics.collect(),
     })

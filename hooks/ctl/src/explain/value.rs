@@ -192,6 +192,8 @@ pub(super) struct GuestNetwork {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GuestDomain {
     pub(super) name: String,
+    /// What virsh has to be told to find it ([`portero_libvirt::Driver::connect_option`]).
+    pub(super) connect: &'static str,
     /// Whether it runs.
     pub(super) state: ObjectState,
     /// Its interfaces on the network.

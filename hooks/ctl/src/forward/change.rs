@@ -151,8 +151,10 @@ fn reconcile(host: &Host, changes: &[MetadataChange]) -> Result<Option<Record>, 
     let mut live = changes.iter();
     match live.find(|change| change.target == AffectedState::Live) {
         Some(change) if host.place == HostPlace::Here => {
-            let name = &change.domain.name;
-            Ok(with_engine(|engine| engine.reconcile_domain(name))?)
+            let Domain { driver, name, .. } = &change.domain;
+            Ok(with_engine(|engine| {
+                engine.reconcile_domain(*driver, name)
+            })?)
         }
         _ => Ok(None),
     }

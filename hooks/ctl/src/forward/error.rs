@@ -18,7 +18,7 @@ pub(crate) enum Error {
         source: virt::error::Error,
     },
     /// A connection to something else than the guests of a host.
-    #[error("{uri} {reason}, expected QEMU's guests of a host as in qemu:///system or qemu+ssh://HOST/system")]
+    #[error("{uri} {reason}, expected the guests of a host as in qemu:///system, lxc:///system or qemu+ssh://HOST/system")]
     Uri {
         /// Whom libvirt has connected to.
         uri: String,

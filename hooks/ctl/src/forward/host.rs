@@ -29,7 +29,7 @@ impl Host {
     /// Connects as virsh does.
     ///
     /// # Errors
-    /// [`Error::Libvirt`]; [`Error::Uri`] when it is no host's QEMU.
+    /// [`Error::Libvirt`]; [`Error::Uri`] when it has no guests on networks of a host's.
     pub(crate) fn connect(uri: Option<&str>) -> Result<Self, Error> {
         // It would print every error by itself.
         virt::error::clear_error_callback();
@@ -57,7 +57,7 @@ impl HostPlace {
     /// Where the guests are that a connection leads to (<https://libvirt.org/uri.html>).
     fn from_uri(uri: &str, driver: &str) -> Result<Self, Error> {
         let uri = uri.to_owned();
-        if driver != "QEMU" {
+        if !["QEMU", "LXC"].contains(&driver) {
             let reason = "is of another hypervisor";
             return Err(Error::Uri { uri, reason });
         }
@@ -119,6 +119,8 @@ mod tests {
         ] {
             assert_eq!(place(uri), None, "{uri}");
         }
+        let container = HostPlace::from_uri("lxc:///system", "LXC");
+        assert_eq!(container.ok(), Some(HostPlace::Here));
         assert!(HostPlace::from_uri("test:///default", "Test").is_err());
     }
 }

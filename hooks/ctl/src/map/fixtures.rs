@@ -6,7 +6,7 @@ use super::sources::MapSources;
 use super::value::Map;
 use portero_engine::{Phase, Record};
 use portero_inventory::{ActiveNetwork, Guest, GuestNic, OwnerStatus};
-use portero_libvirt::{Network, ObjectName};
+use portero_libvirt::{Driver, Network, ObjectName};
 use portero_model::{
     Claim, Dnat, Family, Owner, OwnerKind, Pending, PortRange, Protocol, Rule, Ruleset,
 };
@@ -130,6 +130,7 @@ impl Scene {
         let name: ObjectName = name.parse().unwrap();
         self.sources.guests.push(Guest {
             name: Some(name),
+            driver: Some(Driver::Qemu),
             uuid,
             nics,
         });
@@ -152,6 +153,7 @@ impl Scene {
         let (kind, uuid) = domain().or_else(network).unwrap();
         Owner {
             kind,
+            driver: None,
             uuid,
             name: name.to_owned(),
         }

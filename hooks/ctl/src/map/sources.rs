@@ -85,5 +85,6 @@ pub(crate) fn problems(active: &ActiveNetwork) -> Vec<String> {
         ));
     }
     problems.extend(active.written.as_ref().err().map(ToString::to_string));
+    problems.extend(active.unguarded().map(|(_, what)| what));
     problems
 }

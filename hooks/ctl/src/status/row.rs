@@ -2,6 +2,7 @@
 
 use portero_engine::Phase;
 use portero_inventory::OwnerStatus;
+use portero_libvirt::Driver;
 use portero_model::{Claim, Owner, PortRange};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -88,6 +89,8 @@ impl Row {
 struct Printed {
     /// `domain` or `network`.
     owner: &'static str,
+    /// `qemu` or `lxc`, of a domain.
+    driver: Option<&'static str>,
     name: String,
     uuid: String,
     /// `tcp`, `udp` or `sctp`.
@@ -114,6 +117,7 @@ impl From<Row> for Printed {
     fn from(row: Row) -> Self {
         Self {
             owner: row.owner.kind.name(),
+            driver: row.owner.driver.map(Driver::name),
             name: row.owner.name,
             uuid: row.owner.uuid.to_string(),
             protocol: row.claim.protocol.to_string(),

@@ -7,6 +7,7 @@ use crate::table::{draw as table, Cell};
 use crate::terminal::Colors;
 use anstyle::AnsiColor;
 use portero_inventory::Guest;
+use portero_libvirt::Driver;
 use std::fmt::Write as _;
 
 /// Draws a status.
@@ -76,7 +77,11 @@ fn guests(guests: &[Guest], colors: Colors) -> String {
     let titles = ["GUEST", "NETWORK", "INTERFACE", "MAC", "ADDRESSES"];
     let mut rows = Vec::new();
     for guest in guests {
-        let name = Cell::plain(shown(&guest.shown_name()));
+        let name = shown(&guest.shown_name());
+        let name = Cell::plain(match guest.driver {
+            Some(Driver::Lxc) => format!("{name} (lxc)"),
+            Some(Driver::Qemu) | None => name,
+        });
         if guest.nics.is_empty() {
             let none = || Cell::plain("-");
             rows.push([name.clone(), none(), none(), none(), none()]);
@@ -118,7 +123,7 @@ fn forwards(forwards: &[CountedForward], colors: Colors) -> String {
         };
         let owner = &row.owner;
         [
-            Cell::plain(format!("{} {}", owner.kind.name(), shown(&owner.name))),
+            Cell::plain(format!("{} {}", owner.word(), shown(&owner.name))),
             Cell::plain(row.host()),
             Cell::optional(row.guest()),
             Cell::optional(row.claim.source),

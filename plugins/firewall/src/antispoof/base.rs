@@ -15,6 +15,19 @@ pub(super) const GUARDED_SET: &str = "guarded";
 /// (`VIR_NET_GENERATED_VNET_PREFIX` in src/util/virnetdev.h).
 pub(super) const TAP_NAMES: &str = "vnet*";
 
+/// What is to be told of an interface that is in a guarded network's bridge and is no guest's on it.
+#[must_use]
+pub fn unguarded(name: &str, bridge: &str) -> String {
+    let may = match name.strip_prefix(TAP_NAMES.trim_end_matches('*')) {
+        Some(_) => "it reaches no guarded guest",
+        None => "what it sends is not looked at",
+    };
+    format!(
+        "{} is in {bridge} and is no guest's interface on the network: it cannot be guarded, and {may}",
+        name.escape_debug()
+    )
+}
+
 /// The set of interfaces with the networks of a family that each may send from.
 pub(super) fn net_set(family: Family) -> String {
     format!("nets_{}", prefix(family))

@@ -3,7 +3,7 @@
 use portero_engine::Engine;
 use portero_fake::{process, Killed, Machine, Points};
 use portero_firewall::Firewall;
-use portero_libvirt::{DaemonOperation, Event, NetworkOperation, QemuOperation};
+use portero_libvirt::{DaemonOperation, DomainOperation, Driver, Event, NetworkOperation};
 use portero_system::{Log, LogSink, Paths};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -165,7 +165,7 @@ impl World {
             active: BTreeMap::new(),
         };
         for folder in [
-            world.paths().libvirt_domains,
+            world.paths().running_domains(Driver::Qemu),
             world.paths().libvirt_networks,
         ] {
             std::fs::create_dir_all(folder).expect("a folder");
@@ -206,7 +206,7 @@ impl World {
         self.event(&event, stdin)
     }
 
-    fn qemu(&mut self, guest: u8, kind: u8, operation: QemuOperation) -> Result<(), String> {
+    fn qemu(&mut self, guest: u8, kind: u8, operation: DomainOperation) -> Result<(), String> {
         let stdin = domain(guest, kind);
         let event = Event::domain(operation, stdin.as_bytes()).expect("an event");
         self.event(&event, &stdin)
@@ -231,7 +231,10 @@ impl World {
             qemu_process(guest),
             domain(guest, kind)
         );
-        let path = self.paths().libvirt_domains.join(format!("g{guest}.xml"));
+        let path = self
+            .paths()
+            .running_domains(Driver::Qemu)
+            .join(format!("g{guest}.xml"));
         std::fs::write(path, status).expect("libvirt's file");
     }
 
@@ -263,15 +266,15 @@ impl World {
             return;
         }
         let started = self
-            .qemu(guest, kind, QemuOperation::Prepare)
-            .and_then(|()| self.qemu(guest, kind, QemuOperation::Start));
+            .qemu(guest, kind, DomainOperation::Prepare)
+            .and_then(|()| self.qemu(guest, kind, DomainOperation::Start));
         if started.is_ok() {
             self.running.insert(guest, kind);
             self.machine.ended.remove(&qemu_process(guest));
             self.save(guest, kind);
-            let _ = self.qemu(guest, kind, QemuOperation::Started);
+            let _ = self.qemu(guest, kind, DomainOperation::Started);
         } else {
-            let _ = self.qemu(guest, kind, QemuOperation::Release);
+            let _ = self.qemu(guest, kind, DomainOperation::Release);
         }
     }
 
@@ -280,15 +283,18 @@ impl World {
             return;
         };
         self.machine.ended.insert(qemu_process(guest));
-        let _ = self.qemu(guest, kind, QemuOperation::Stopped);
+        let _ = self.qemu(guest, kind, DomainOperation::Stopped);
         // Whoever looks now still finds libvirt's file.
         let name = format!("g{guest}").parse().expect("a name");
-        if let Ok(settled) = self.engine(|engine| engine.reconcile_domain(&name)) {
+        if let Ok(settled) = self.engine(|engine| engine.reconcile_domain(Driver::Qemu, &name)) {
             assert_eq!(settled.ok(), Some(None));
         }
-        let path = self.paths().libvirt_domains.join(format!("g{guest}.xml"));
+        let path = self
+            .paths()
+            .running_domains(Driver::Qemu)
+            .join(format!("g{guest}.xml"));
         std::fs::remove_file(path).expect("libvirt's file");
-        let _ = self.qemu(guest, kind, QemuOperation::Release);
+        let _ = self.qemu(guest, kind, DomainOperation::Release);
     }
 
     /// Lets a network start as libvirt does: of one that is refused nothing more is heard.
@@ -331,7 +337,7 @@ impl World {
                     *running = kind;
                     self.save(guest, kind);
                     let name = format!("g{guest}").parse().expect("a name");
-                    let _ = self.engine(|engine| engine.follow_domain(&name));
+                    let _ = self.engine(|engine| engine.follow_domain(Driver::Qemu, &name));
                 }
             }
             Happening::RestartNetwork => {
@@ -361,7 +367,7 @@ impl World {
             }
             Happening::Reconnect { guest } => {
                 if let Some(kind) = self.running.get(&guest) {
-                    let _ = self.qemu(guest, *kind, QemuOperation::Reconnect);
+                    let _ = self.qemu(guest, *kind, DomainOperation::Reconnect);
                 }
             }
             Happening::Sync => {

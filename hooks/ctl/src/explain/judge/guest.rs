@@ -27,7 +27,11 @@ pub(super) fn tap(way: &GuestPath) -> Seen {
         )),
         Some((tap, None)) => Seen::fails(
             format!("{tap} of domain '{name}' is not there"),
-            format!("virsh destroy {0} && virsh start {0}", word(&domain.name)),
+            format!(
+                "virsh {0}destroy {1} && virsh {0}start {1}",
+                domain.connect,
+                word(&domain.name)
+            ),
         ),
         Some((tap, Some(link))) if link.master.as_ref() != Some(bridge) => Seen::fails(
             format!("{tap} of domain '{name}' is not in {bridge}"),
@@ -48,7 +52,7 @@ pub(super) fn guest(way: &GuestPath) -> Seen {
     if let Some(domain) = domain.filter(|domain| domain.state == ObjectState::Paused) {
         return Seen::fails(
             format!("domain '{}' is paused", domain.name.escape_debug()),
-            format!("virsh resume {}", word(&domain.name)),
+            format!("virsh {}resume {}", domain.connect, word(&domain.name)),
         );
     }
     let Some(macs) = &way.heard else {

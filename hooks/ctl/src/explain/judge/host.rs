@@ -55,7 +55,8 @@ pub(super) fn forward(facts: &Facts) -> Seen {
         Wanted::ForOthers { owner, whom } => Seen::fails(
             format!("{owner} wants it for {whom} only"),
             format!(
-                "give its forward another source, or none: virsh edit {}",
+                "give its forward another source, or none: virsh {}edit {}",
+                owner.connect_option(),
                 word(&owner.name)
             ),
         ),
@@ -64,7 +65,8 @@ pub(super) fn forward(facts: &Facts) -> Seen {
             format!("{owner} wants it from its next start on"),
             match owner.kind {
                 OwnerKind::Domain => {
-                    format!("portero forward add {} {spec} --live", word(&owner.name))
+                    let (connect, name) = (owner.connect_option(), word(&owner.name));
+                    format!("portero forward add {connect}{name} {spec} --live")
                 }
                 OwnerKind::Network => restart_network(&owner.name),
             },
@@ -112,7 +114,10 @@ pub(super) fn forward(facts: &Facts) -> Seen {
 fn judge_off(owner: &Owner, refusal: Option<&RefusalReason>) -> Seen {
     let name = word(&owner.name);
     let (state, start) = match owner.kind {
-        OwnerKind::Domain => ("is shut off", format!("virsh start {name}")),
+        OwnerKind::Domain => {
+            let connect = owner.connect_option();
+            ("is shut off", format!("virsh {connect}start {name}"))
+        }
         OwnerKind::Network => ("is not active", format!("virsh net-start {name}")),
     };
     match refusal {

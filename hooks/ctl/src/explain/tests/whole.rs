@@ -21,6 +21,7 @@ pub(super) const MAC: &str = "52:54:00:00:50:10";
 pub(super) fn owner() -> Owner {
     Owner {
         kind: OwnerKind::Domain,
+        driver: None,
         uuid: uuid::Uuid::nil(),
         name: "my web".to_owned(),
     }
@@ -105,6 +106,7 @@ pub(super) fn whole() -> Facts {
             unread: Vec::new(),
             domain: Some(GuestDomain {
                 name: "my web".to_owned(),
+                connect: "",
                 state: ObjectState::Running,
                 nics: vec![DomainNic {
                     mac: MAC.to_owned(),
