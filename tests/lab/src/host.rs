@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Character devices that libvirt, QEMU and busybox need: name, major, minor.
-const DEVICES: [(&str, u64, u64); 7] = [
+/// Character devices that libvirt, QEMU, busybox and containers need: name, major, minor.
+const DEVICES: [(&str, u64, u64); 8] = [
     ("null", 1, 3),
     ("zero", 1, 5),
     ("full", 1, 7),
@@ -17,6 +17,7 @@ const DEVICES: [(&str, u64, u64); 7] = [
     ("urandom", 1, 9),
     ("tty", 5, 0),
     ("net/tun", 10, 200),
+    ("fuse", 10, 229),
 ];
 
 /// Runs a program that has to succeed.

@@ -4,6 +4,7 @@
 //! its network namespace is the virtual host, with `eth0` leading to a second namespace, `outside`.
 //! Nothing of the machine is touched, and everything ends with the program.
 
+mod container;
 mod daemons;
 mod enter;
 mod guest;
@@ -21,6 +22,7 @@ mod vm;
 mod wait;
 mod xml;
 
+pub use container::{container, mount_cgroups};
 pub use daemons::Driver;
 pub use enter::enter;
 pub use lab::{take_root, Backend, Lab, Options};

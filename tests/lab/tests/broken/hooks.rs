@@ -36,7 +36,7 @@ fn stale(world: &mut World) {
         fs::rename(HOOKS, aside).expect("the hooks");
         world.lab.restart_libvirtd();
         fs::remove_dir_all(aside).expect("the hooks");
-        for kind in ["network", "qemu", "daemon"] {
+        for kind in ["network", "qemu", "lxc", "daemon"] {
             let folder = format!("{HOOKS}/{kind}.d");
             fs::create_dir_all(&folder).expect("a folder of hooks");
             let program = format!("/usr/bin/portero-{kind}-hook");

@@ -13,7 +13,7 @@ const WEB_MAC: &str = "52:54:00:00:50:10";
 const PEER_MAC: &str = "52:54:00:00:50:11";
 
 /// What the commands that mend it restart, where a host has systemd.
-pub const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud";
+pub const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud virtlxcd";
 
 /// What `web` forwards; at 8088 of the guest nobody listens.
 const FORWARDS: &str = "

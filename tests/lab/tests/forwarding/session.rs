@@ -82,7 +82,7 @@ fn starts(world: &mut World) {
     assert_eq!(said, "");
 
     // What a user types by hand does nothing either, whatever it is given.
-    for hook in ["qemu", "network", "daemon"] {
+    for hook in ["qemu", "lxc", "network", "daemon"] {
         let program = format!("/usr/bin/portero-{hook}-hook");
         let by_user = ["-u", USER, "--", &program, "x"];
         let ran = world.lab.run("runuser", &by_user);
