@@ -14,7 +14,8 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: guarded,
     },
     Scenario {
-        name: "guard: portero-watch guards what is plugged into a container, and follows its metadata",
+        name:
+            "guard: portero-watch guards what is plugged into a container, and follows its metadata",
         run: plugged,
     },
     Scenario {
@@ -117,7 +118,14 @@ fn guarded(world: &mut World) {
 }
 
 fn plugged(world: &mut World) {
-    let uri = ["--uri", "urn:portero:1", "--key", "portero", "--live", "--set"];
+    let uri = [
+        "--uri",
+        "urn:portero:1",
+        "--key",
+        "portero",
+        "--live",
+        "--set",
+    ];
     let element = format!("<domain>{}</domain>", FORWARDS.replace("portero:", ""));
     let metadata = [&["metadata", "box"], &uri[..], &[&element]].concat();
     let nic = "<interface type='network'><mac address='52:54:00:00:50:30'/><source network='lan'/></interface>";
@@ -137,7 +145,9 @@ fn plugged(world: &mut World) {
     let _watch = world.lab.start("portero-watch", &[]);
     thread::sleep(Duration::from_secs(2));
     world.lxc(&["attach-device", "box", &path, "--live"]);
-    wait_until(SOON, "a second interface that is guarded", || guarded() == 2);
+    wait_until(SOON, "a second interface that is guarded", || {
+        guarded() == 2
+    });
     world.lxc(&metadata);
     world.serves();
     world.lxc(&["detach-device", "box", &path, "--live"]);
@@ -146,7 +156,9 @@ fn plugged(world: &mut World) {
     assert!(!status.contains("cannot be guarded"), "{status}");
     world.end("box");
     unguard(world);
-    wait_until(SOON, "nothing of portero's", || !world.lab.rules().to_lowercase().contains("portero"));
+    wait_until(SOON, "nothing of portero's", || {
+        !world.lab.rules().to_lowercase().contains("portero")
+    });
 }
 
 /// An end of a pair that somebody has put into the bridge: of libvirt's own names, and of others'.
