@@ -130,12 +130,18 @@ fn plugged(world: &mut World) {
     let metadata = [&["metadata", "box"], &uri[..], &[&element]].concat();
     let nic = "<interface type='network'><mac address='52:54:00:00:50:30'/><source network='lan'/></interface>";
     let path = world.lab.file("nic.xml", nic);
+    // libvirt takes none before the container has told it of its first process.
+    let attached = || {
+        let ran = world.try_lxc(&["attach-device", "box", &path, "--live"]);
+        assert!(ran.ok || ran.stderr.contains("init PID"), "{ran:?}");
+        ran.ok
+    };
     world.start_box("");
     guard(world);
     let guarded = || taps(world).matches("vnet").count();
     assert_eq!(guarded(), 1);
     // The control: nobody hears of either.
-    world.lxc(&["attach-device", "box", &path, "--live"]);
+    wait_until(SOON, "an interface that is plugged in", attached);
     world.lxc(&metadata);
     thread::sleep(Duration::from_secs(2));
     assert_eq!(guarded(), 1);
@@ -144,7 +150,7 @@ fn plugged(world: &mut World) {
     world.start_box("");
     let _watch = world.lab.start("portero-watch", &[]);
     thread::sleep(Duration::from_secs(2));
-    world.lxc(&["attach-device", "box", &path, "--live"]);
+    wait_until(SOON, "an interface that is plugged in", attached);
     wait_until(SOON, "a second interface that is guarded", || {
         guarded() == 2
     });
