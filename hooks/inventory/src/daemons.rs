@@ -112,8 +112,9 @@ pub(crate) fn is_program(path: &Path, program: &str) -> bool {
     file.file_name().is_some_and(|name| name == program)
 }
 
-/// When the entry itself, not what a link leads to, was put there.
-fn changed(link: &Path) -> Option<SystemTime> {
+/// When the entry itself, not what a link leads to, was put there or given its label.
+#[must_use]
+pub fn changed(link: &Path) -> Option<SystemTime> {
     let metadata = fs::symlink_metadata(link).ok()?;
     let seconds = u64::try_from(metadata.ctime()).ok()?;
     let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;

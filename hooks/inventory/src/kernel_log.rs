@@ -1,4 +1,5 @@
-//! What AppArmor has denied libvirt's daemons of our programs, as the kernel has logged it.
+//! What AppArmor and SELinux have denied libvirt's daemons of our programs, and those of anything, as the
+//! kernel has logged it.
 
 use portero_system::programs::read;
 use portero_system::{Deadline, Paths};
@@ -33,25 +34,80 @@ pub struct Denial {
     pub time: Option<SystemTime>,
 }
 
-/// What was denied libvirt's daemons of portero since the boot, each once.
-#[must_use]
-pub fn denials(paths: &Paths) -> Vec<Denial> {
-    let var = paths.etc.with_file_name("var");
-    let logs = LOGS.iter().flat_map(|log| read_end(&var.join(log)));
-    let text: Vec<String> = read_journal().into_iter().chain(logs).collect();
-    let lines = text.iter().flat_map(|text| text.lines());
-    let mut denials: Vec<Denial> = Vec::new();
-    for denial in lines.filter_map(read_line) {
-        let is_same = |known: &&mut Denial| {
-            (&known.profile, &known.operation, &known.name)
-                == (&denial.profile, &denial.operation, &denial.name)
+/// One thing that SELinux has denied, `avc: denied`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Avc {
+    /// The domain, `virtnetworkd_t`.
+    pub source: String,
+    /// What it was not to do, `execute`, in the order of the line.
+    pub permissions: String,
+    /// The class of what it was not to do it to, `file`.
+    pub class: String,
+    /// The type of that, `bin_t`.
+    pub target: String,
+    /// Its name, if the line says.
+    pub name: Option<String>,
+    /// When, if the line says.
+    pub time: Option<SystemTime>,
+}
+
+/// What the kernel has logged since the boot, of which each log's end is read.
+pub struct KernelLog(Vec<String>);
+
+impl KernelLog {
+    /// Reads the journal and the logs below /var that have the kernel's messages and nobody else's.
+    #[must_use]
+    pub fn read(paths: &Paths) -> Self {
+        let var = paths.etc.with_file_name("var");
+        let logs = LOGS.iter().flat_map(|log| read_end(&var.join(log)));
+        Self(read_journal().into_iter().chain(logs).collect())
+    }
+
+    /// Whether nothing at all could be read, so that nothing is known of denials.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(String::is_empty)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|text| text.lines())
+    }
+
+    /// What AppArmor has denied libvirt's daemons of portero, each once.
+    #[must_use]
+    pub fn denials(&self) -> Vec<Denial> {
+        let key = |one: &Denial| (one.profile.clone(), one.operation.clone(), one.name.clone());
+        each_once(self.lines().filter_map(read_line), key, |one| &mut one.time)
+    }
+
+    /// What SELinux has denied portero, or of portero, each once.
+    #[must_use]
+    pub fn avcs(&self) -> Vec<Avc> {
+        let key = |one: &Avc| Avc {
+            time: None,
+            ..one.clone()
         };
-        match denials.iter_mut().find(is_same) {
-            Some(known) => known.time = known.time.max(denial.time),
-            None => denials.push(denial),
+        each_once(self.lines().filter_map(avc), key, |one| &mut one.time)
+    }
+}
+
+/// Those of the same key as one, of the last time.
+fn each_once<T, K: PartialEq>(
+    all: impl Iterator<Item = T>,
+    key: impl Fn(&T) -> K,
+    time: impl Fn(&mut T) -> &mut Option<SystemTime>,
+) -> Vec<T> {
+    let mut each: Vec<T> = Vec::new();
+    for mut one in all {
+        match each.iter_mut().find(|known| key(known) == key(&one)) {
+            Some(known) => {
+                let latest = (*time(known)).max(*time(&mut one));
+                *time(known) = latest;
+            }
+            None => each.push(one),
         }
     }
-    denials
+    each
 }
 
 fn read_journal() -> Option<String> {
@@ -87,6 +143,44 @@ fn read_line(line: &str) -> Option<Denial> {
         operation: value("operation").unwrap_or_default(),
         time: read_time(line),
         profile,
+        name,
+    })
+}
+
+/// A line about our domains or programs: `avc:  denied  { execute } for  pid=7 comm="rpc-libvirtd"
+/// name="portero-qemu-hook" scontext=system_u:system_r:virtnetworkd_t:s0 tcontext=... tclass=file permissive=0`.
+/// What is logged and permitted, as a domain is permissive, is none.
+fn avc(line: &str) -> Option<Avc> {
+    let (_, rest) = line.split_once("avc:")?;
+    let (permissions, rest) = rest.trim_start().strip_prefix("denied")?.split_once('}')?;
+    let permissions = permissions
+        .trim_start()
+        .strip_prefix('{')?
+        .trim()
+        .to_owned();
+    // Each word is a key and its value, which is quoted where anybody else has chosen it.
+    let value = |key: &str| {
+        let (_, value) = rest.split_once(&format!(" {key}="))?;
+        let mut values = match value.strip_prefix('"') {
+            Some(quoted) => quoted.split('"'),
+            None => value.split(' '),
+        };
+        values.next().map(str::to_owned)
+    };
+    let of_context = |key: &str| Some(value(key)?.split(':').nth(2)?.to_owned());
+    let (source, target) = (of_context("scontext")?, of_context("tcontext")?);
+    let name = value("path").or_else(|| value("name"));
+    let is_domain = |one: &str| one.starts_with("portero_");
+    let is_program = |one: &Option<String>| one.as_ref().is_some_and(|one| one.contains("portero"));
+    let is_ours =
+        is_domain(&source) || is_domain(&target) || is_program(&name) || is_program(&value("comm"));
+    let is_denied = value("permissive").is_none_or(|permissive| permissive.trim() != "1");
+    (is_ours && is_denied).then(|| Avc {
+        class: value("tclass").unwrap_or_default().trim().to_owned(),
+        time: read_time(line),
+        source,
+        permissions,
+        target,
         name,
     })
 }
@@ -134,6 +228,57 @@ mod tests {
         let noise = "noise\n".repeat(200_000);
         std::fs::write(log.join("kern.log"), format!("{noise}{LINE}\n{LINE}\n")).expect("a log");
         let ours = |denial: &&Denial| denial.name.starts_with("/opt/portero");
-        assert_eq!(denials(&paths).iter().filter(ours).count(), 1);
+        let denials = KernelLog::read(&paths).denials();
+        assert_eq!(denials.iter().filter(ours).count(), 1);
+    }
+
+    const AVC: &str = "type=AVC msg=audit(1764158400.250:77): avc:  denied  { execute } for  pid=7 \
+        comm=\"rpc-virtnetwork\" name=\"portero-network-hook\" dev=\"dm-0\" ino=12 \
+        scontext=system_u:system_r:virtnetworkd_t:s0 tcontext=system_u:object_r:bin_t:s0 tclass=file permissive=0";
+
+    #[test]
+    fn what_selinux_denies_counts_where_it_is_of_our_domains_or_programs() {
+        let denied = avc(AVC).expect("a denial");
+        let read = [
+            &denied.source,
+            &denied.permissions,
+            &denied.class,
+            &denied.target,
+        ];
+        assert_eq!(read, ["virtnetworkd_t", "execute", "file", "bin_t"]);
+        assert_eq!(denied.name.as_deref(), Some("portero-network-hook"));
+        let at = UNIX_EPOCH + Duration::from_millis(1_764_158_400_250);
+        assert_eq!(denied.time, Some(at));
+        let others = AVC.replace("portero-network-hook", "other");
+        assert_eq!(avc(&others), None);
+        let ours = others.replace("virtnetworkd_t", "portero_hook_t");
+        assert_eq!(
+            avc(&ours).map(|avc| avc.source),
+            Some("portero_hook_t".to_owned())
+        );
+        assert!(avc(&others.replace("bin_t", "portero_var_run_t")).is_some());
+        assert!(avc(&others.replace("rpc-virtnetwork", "portero-watch")).is_some());
+        // Logged, and permitted.
+        assert_eq!(avc(&AVC.replace("permissive=0", "permissive=1")), None);
+        assert_eq!(avc(&AVC.replace("denied", "granted")), None);
+        assert_eq!(avc(LINE), None);
+        assert_eq!(avc("avc: denied { execute"), None);
+    }
+
+    #[test]
+    fn of_the_audit_log_the_end_is_read() {
+        let root = tempfile::tempdir().expect("a folder");
+        let paths = Paths::below(root.path());
+        let log = root.path().join("var/log/audit");
+        std::fs::create_dir_all(&log).expect("a folder");
+        let ours = |avc: &&Avc| avc.name.as_deref() == Some("portero-of-a-test");
+        let line = AVC.replace("portero-network-hook", "portero-of-a-test");
+        let found = |text: String| {
+            std::fs::write(log.join("audit.log"), text).expect("a log");
+            KernelLog::read(&paths).avcs().iter().filter(ours).count()
+        };
+        let noise = "noise\n".repeat(200_000);
+        assert_eq!(found(format!("{noise}{line}\n{line}\n")), 1);
+        assert_eq!(found(format!("{line}\n{noise}")), 0, "long ago");
     }
 }

@@ -30,6 +30,8 @@ use portero_engine::{ApplyError, Engine};
 use portero_libvirt::{Driver, ObjectName};
 use portero_system::{clean_environment, Linux, Log, LogLevel, LogSink, Paths, Severity};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -96,7 +98,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                 let compared = run(&paths, |engine| engine.sync());
                 news.pass_on(compared.messages(), log);
                 pace.synced(now, Instant::now());
-                check_writable(&paths)?;
+                check_writable(&paths.state)?;
                 systemd.up(log);
             }
         }
@@ -111,13 +113,16 @@ fn deadline(paths: &Paths) -> Duration {
     engine.configure_or_default().1.length()
 }
 
-/// Where systemd lets the service write to its folder alone, it cannot make a new one in place of that.
-fn check_writable(paths: &Paths) -> Result<(), WatchError> {
-    let mut folders = paths.state.ancestors();
+/// Where systemd lets the service see its own folder alone, one that was taken away stays in view, where nothing
+/// can be made, and a new one in its place is not seen.
+fn check_writable(state: &Path) -> Result<(), WatchError> {
+    let is_gone = std::fs::metadata(state).is_ok_and(|folder| folder.nlink() == 0);
+    let mut folders = state.ancestors();
     let nearest = folders.find_map(|folder| statvfs(folder).ok());
-    if nearest.is_some_and(|nearest| nearest.flags().contains(FsFlags::ST_RDONLY)) {
+    let is_closed = nearest.is_some_and(|nearest| nearest.flags().contains(FsFlags::ST_RDONLY));
+    if is_gone || is_closed {
         return Err(WatchError::Unwritable {
-            path: paths.state.clone(),
+            path: state.to_owned(),
         });
     }
     Ok(())
@@ -180,5 +185,27 @@ fn wait(sources: &[BorrowedFd<'_>], limit: Option<Duration>) -> Result<(), Watch
         Err(errno) => Err(WatchError::Wait {
             source: errno.into(),
         }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::check_writable;
+
+    #[test]
+    fn a_folder_that_was_taken_away_under_the_service_ends_it() {
+        let root = tempfile::tempdir().expect("a folder");
+        let state = root.path().join("portero");
+        // Not there yet, and there.
+        assert!(check_writable(&state).is_ok());
+        std::fs::create_dir(&state).expect("a folder");
+        assert!(check_writable(&state).is_ok());
+        // As a mount keeps it in view, an open file does.
+        let folder = std::fs::File::open(&state).expect("a folder");
+        std::fs::remove_dir(&state).expect("no folder");
+        assert!(check_writable(&state).is_ok(), "it can be made");
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&folder);
+        assert!(check_writable(format!("/proc/self/fd/{fd}").as_ref()).is_err());
     }
 }

@@ -7,6 +7,8 @@ mod leaks;
 mod mend;
 mod others;
 mod rules;
+mod selinux;
+mod service;
 mod value;
 
 pub(crate) use hooks::troubles;
@@ -23,10 +25,12 @@ use value::Facts;
 type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 14] = [
     ("hooks", hooks::hooks),
     ("daemons", hooks::daemons),
+    ("service", service::service),
     ("apparmor", others::apparmor),
+    ("selinux", selinux::selinux),
     ("backend", others::backend),
     ("forwarding", host::forwarding),
     ("bridge-netfilter", host::bridge_netfilter),

@@ -5,9 +5,11 @@ use portero_inventory::{
     ActiveNetwork, Backends, Daemon, Denial, DesiredForwards, HookLink, HostFacts, OwnerStatus,
     Snapshot,
 };
+use portero_inventory::{Avc, KernelLog, WatchService};
 use portero_system::{Deadline, Linux, Paths};
 use portero_trace::{ForeignRules, Settings};
 use serde::Serialize;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Longest time to read everybody's rules.
@@ -38,6 +40,14 @@ pub(super) struct Facts {
     pub(super) outer: Vec<String>,
     /// What AppArmor has denied.
     pub(super) denials: Vec<Denial>,
+    /// What SELinux has denied.
+    pub(super) avcs: Vec<Avc>,
+    /// When a hook was put where it is, or given its label, last.
+    pub(super) labelled_since: Option<SystemTime>,
+    /// Whether SELinux is in force, and nothing of what it denies could be read.
+    pub(super) are_avcs_unread: bool,
+    /// portero-watch, where systemd is to run it.
+    pub(super) watch: Option<WatchService>,
     /// When the administrator has changed AppArmor's profile of libvirtd last.
     pub(super) profile_since: Option<SystemTime>,
 }
@@ -58,6 +68,9 @@ impl Facts {
         let outer = outer.map(|one| one.name).collect();
         let profile = paths.etc.join("apparmor.d/local/usr.sbin.libvirtd");
         let profile = std::fs::metadata(profile).and_then(|file| file.modified());
+        let log = KernelLog::read(&paths);
+        let enforce = std::fs::read_to_string("/sys/fs/selinux/enforce");
+        let is_enforcing = enforce.is_ok_and(|enforce| enforce.trim() == "1");
         Ok(Self {
             owners,
             host,
@@ -67,7 +80,11 @@ impl Facts {
             hook_links: portero_inventory::hook_links(&paths),
             rules: portero_inventory::foreign_rules(Deadline::after(RULES)),
             settings: portero_inventory::settings(&paths),
-            denials: portero_inventory::denials(&paths),
+            denials: log.denials(),
+            avcs: log.avcs(),
+            are_avcs_unread: is_enforcing && log.is_empty(),
+            labelled_since: portero_inventory::changed(Path::new("/usr/bin/portero-network-hook")),
+            watch: portero_inventory::watch_service(&paths),
             profile_since: profile.ok(),
             outer,
             networks,

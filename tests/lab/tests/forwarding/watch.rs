@@ -20,6 +20,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: lease,
     },
     Scenario {
+        name: "watch: what it cannot hear is said once, and ends nothing",
+        run: unheard,
+    },
+    Scenario {
         name: "watch: it comes to rest",
         run: rest,
     },
@@ -261,6 +265,83 @@ fn start_watch_alone(world: &World) -> Program {
     let watch = start_watch(world);
     world.stop_web();
     watch
+}
+
+/// Lines of the log that say so.
+fn said(lab: &Lab) -> Vec<String> {
+    let lines = lab.log().into_iter();
+    lines
+        .filter(|line| line.contains("until that works"))
+        .collect()
+}
+
+/// inotify has no room, and a bus refuses whoever connects.
+fn unheard(world: &mut World) {
+    world.running_web();
+    // Control: what is heard is not said.
+    drop(start_watch(world));
+    assert_eq!(said(&world.lab), [""; 0]);
+    let inject = "inject=inotify_add_watch:error=ENOSPC";
+    let trace = [
+        "-D",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=inotify_add_watch",
+    ];
+    let watch = Program::start(
+        "strace",
+        &[&trace[..], &["-e", inject, "portero-watch"]].concat(),
+    );
+    until_said(
+        world,
+        "cannot watch ",
+        ": No space left on device (os error 28), and 7 more: ",
+    );
+    for _ in 0..3 {
+        world.lab.must("nft", &["flush", "ruleset"]);
+        until_served(world);
+        world.lab.restart_libvirtd();
+    }
+    assert_eq!(said(&world.lab), [""; 0], "it is said again");
+    drop(watch);
+    let bus = Path::new("/run/dbus/system_bus_socket");
+    std::fs::create_dir_all(bus.parent().expect("a folder")).expect("a folder");
+    let refuses = std::os::unix::net::UnixListener::bind(bus).expect("a socket");
+    std::thread::spawn(move || refuses.incoming().for_each(drop));
+    let watch = start_watch(world);
+    until_said(
+        world,
+        "cannot hear firewalld on the system bus: ",
+        ": everything is compared ",
+    );
+    world.lab.must("nft", &["flush", "ruleset"]);
+    until_served(world);
+    std::thread::sleep(LIMIT);
+    assert_eq!(said(&world.lab), [""; 0], "it is said again");
+    drop(watch);
+    std::fs::remove_file(bus).expect("no socket");
+    world.lab.restart_libvirtd();
+    world.serves();
+    world.stop_web();
+    world.is_untouched();
+}
+
+/// Waits for the one line that says what is not heard.
+fn until_said(world: &World, begin: &str, end: &str) {
+    let limit = Instant::now() + Duration::from_secs(30);
+    loop {
+        let said = said(&world.lab);
+        if let [line] = &said[..] {
+            assert!(line.contains(begin) && line.contains(end), "{line}");
+            return;
+        }
+        assert_eq!(said, [""; 0], "more than one line");
+        assert!(Instant::now() < limit, "{begin}... is not said");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Its own changes are events too; a comparison that finds nothing to do must not be answered by
