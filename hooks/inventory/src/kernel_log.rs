@@ -171,9 +171,11 @@ fn avc(line: &str) -> Option<Avc> {
     let (source, target) = (of_context("scontext")?, of_context("tcontext")?);
     let name = value("path").or_else(|| value("name"));
     let is_domain = |one: &str| one.starts_with("portero_");
-    let is_program = |one: &Option<String>| one.as_ref().is_some_and(|one| one.contains("portero"));
-    let is_ours =
-        is_domain(&source) || is_domain(&target) || is_program(&name) || is_program(&value("comm"));
+    let is_program = |one: Option<&String>| one.is_some_and(|one| one.contains("portero"));
+    let is_ours = is_domain(&source)
+        || is_domain(&target)
+        || is_program(name.as_ref())
+        || is_program(value("comm").as_ref());
     let is_denied = value("permissive").is_none_or(|permissive| permissive.trim() != "1");
     (is_ours && is_denied).then(|| Avc {
         class: value("tclass").unwrap_or_default().trim().to_owned(),

@@ -190,7 +190,7 @@ fn is_made_within(folder: &mut Folder, limit: PollTimeout) -> Result<bool, Watch
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+#[allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
 
