@@ -1,6 +1,6 @@
 //! The lab itself: a host with libvirtd, and a machine outside.
 
-use crate::daemons::{self, Daemons, Driver};
+use crate::daemons::{self, Daemons};
 use crate::guest::{self, Image};
 use crate::host;
 use crate::machine::Machine;
@@ -263,16 +263,6 @@ impl Lab {
     pub fn start_daemon(&mut self, name: &'static str, arguments: &[&str]) {
         self.daemons.start_one(name, arguments);
         self.wait_for_libvirtd();
-    }
-
-    /// Ends the daemon with the networks and starts it again, and asks no other anything.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub fn restart_networks(&mut self) {
-        let name = Driver::Network.daemon();
-        self.daemons.end(name, "TERM");
-        self.daemons.start_one(name, &[]);
     }
 
     /// Ends one with a signal and starts it again.

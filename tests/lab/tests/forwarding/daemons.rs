@@ -4,7 +4,6 @@ use crate::world::{Flush, World};
 use portero_lab::{wait_until, Driver, From, NetworkXml, Program, Proto, Scenario, HOST_V4};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use Proto::Tcp;
 
@@ -32,14 +31,6 @@ pub const MODULAR: &[Scenario<World>] = &[
     Scenario {
         name: "daemons: those without networks and guests compare nothing",
         run: helpers,
-    },
-    Scenario {
-        name: "daemons: virtnetworkd starts with a connection",
-        run: idle_networks,
-    },
-    Scenario {
-        name: "daemons: virtqemud ends when it is idle, and starts with a connection",
-        run: idle_guests,
     },
 ];
 
@@ -286,82 +277,4 @@ fn helpers(world: &mut World) {
     world.serves();
     nobody_waits(world);
     world.lab.is_in_order();
-}
-
-/// Has a daemon started by the next connection, and ended when nobody has needed it for two seconds.
-fn by_socket(name: &str) -> Program {
-    let socket = format!("/run/libvirt/{name}-sock");
-    let _ = fs::remove_file(&socket);
-    let path = format!("/usr/sbin/{name}");
-    let words = ["--listen", &socket, &path, "--timeout", "2"];
-    let waits = Program::start("systemd-socket-activate", &words);
-    wait_until(Duration::from_secs(5), "nobody listens", || {
-        Path::new(&socket).exists()
-    });
-    waits
-}
-
-/// Whether a process of the lab has this name.
-fn runs(world: &World, name: &str) -> bool {
-    world.lab.run("pidof", &[name]).ok
-}
-
-fn ends(world: &World, name: &str) {
-    wait_until(Duration::from_secs(30), "it does not end", || {
-        !runs(world, name)
-    });
-}
-
-/// It stays while a network is active, as older ones do not (`virInhibitorHold` in src/network/bridge_driver.c): what these
-/// do by themselves is done by a signal here.
-fn idle_networks(world: &mut World) {
-    world.running_web();
-    world.lab.end_daemon("virtnetworkd", "TERM");
-    for what in [None, Some(Flush::Rules), Some(Flush::Everything)] {
-        let waits = by_socket("virtnetworkd");
-        assert!(!runs(world, "virtnetworkd"));
-        if let Some(what) = what {
-            world.flush(what);
-            world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
-        }
-        world.lab.virsh(&["net-list"]);
-        assert!(runs(world, "virtnetworkd"));
-        world.serves();
-        nobody_waits(world);
-        world.lab.is_in_order();
-        let pid = waits.id().to_string();
-        world.lab.must("kill", &["-s", "TERM", &pid]);
-        ends(world, "virtnetworkd");
-        drop(waits);
-        // Networks and forwards need no daemon.
-        world.serves();
-        world.lab.is_in_order();
-    }
-    world.lab.start_daemon("virtnetworkd", &[]);
-    world.serves();
-    world.stop_web();
-    is_untouched(world);
-}
-
-fn idle_guests(world: &mut World) {
-    world.running_web();
-    world.lab.end_daemon("virtqemud", "TERM");
-    let waits = by_socket("virtqemud");
-    world.flush(Flush::Rules);
-    world.lab.restart_networks();
-    world.serves();
-    assert!(!runs(world, "virtqemud"));
-    world.lab.virsh(&["list"]);
-    assert!(runs(world, "virtqemud"));
-    // It stays for its guests.
-    std::thread::sleep(Duration::from_secs(4));
-    assert!(runs(world, "virtqemud"));
-    world.stop_web();
-    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
-    without_guests(world);
-    ends(world, "virtqemud");
-    drop(waits);
-    world.lab.start_daemon("virtqemud", &[]);
-    with_guests(world);
-    is_untouched(world);
 }
