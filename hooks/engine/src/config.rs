@@ -6,7 +6,7 @@ use portero_libvirt::ObjectName;
 use portero_model::{Origin, OwnerKind};
 use portero_port_forward::Limits;
 use portero_routed_policy::Group;
-use portero_system::{files, LogLevel, Paths};
+use portero_system::{files, Paths, Severity};
 use portero_xml::Element;
 use serde::de::{self, Deserializer};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ pub struct Config {
     /// Which firewall to use.
     pub firewall: FirewallSetting,
     /// What is logged.
-    pub log_level: LogLevel,
+    pub log_level: Severity,
     /// Longest time an event may take, in seconds: 1 to 300.
     #[serde(deserialize_with = "deadline")]
     pub deadline: u64,
@@ -57,7 +57,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             firewall: FirewallSetting::Auto,
-            log_level: LogLevel::Info,
+            log_level: Severity::Info,
             deadline: 10,
             limits: Limits::default(),
         }

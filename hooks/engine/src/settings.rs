@@ -6,7 +6,7 @@ use crate::inputs::same_owner;
 use crate::state::Setting;
 use crate::ApplyError;
 use portero_model::{Neighbor, Ruleset};
-use portero_system::{Deadline, FileError, Localnet, ProxyNdp};
+use portero_system::{Deadline, FileError, Switch};
 use std::collections::BTreeSet;
 
 impl Engine<'_> {
@@ -20,7 +20,7 @@ impl Engine<'_> {
         for bridge in &after {
             if self.system.localnet(bridge) == Some(false) {
                 self.state.note_change(Setting::Localnet, bridge)?;
-                self.system.set_localnet(bridge, Localnet::Routed)?;
+                self.system.set_localnet(bridge, Switch::On)?;
             }
         }
         for bridge in before.difference(&after) {
@@ -35,7 +35,7 @@ impl Engine<'_> {
 
     fn reset_localnet(&mut self, bridge: &str) -> Result<(), ApplyError> {
         if self.system.localnet(bridge) == Some(true) {
-            self.system.set_localnet(bridge, Localnet::Refused)?;
+            self.system.set_localnet(bridge, Switch::Off)?;
         }
         Ok(self.state.forget_change(Setting::Localnet, bridge)?)
     }
@@ -63,7 +63,7 @@ impl Engine<'_> {
         for dev in &wanted {
             if self.system.proxy_ndp(dev) == Some(false) {
                 self.state.note_change(Setting::ProxyNdp, dev)?;
-                self.system.set_proxy_ndp(dev, ProxyNdp::On)?;
+                self.system.set_proxy_ndp(dev, Switch::On)?;
             }
         }
         for dev in ipv6_devs(&gone).difference(&wanted) {
@@ -87,7 +87,7 @@ impl Engine<'_> {
             return Ok(());
         }
         if self.system.proxy_ndp(dev) == Some(true) {
-            self.system.set_proxy_ndp(dev, ProxyNdp::Off)?;
+            self.system.set_proxy_ndp(dev, Switch::Off)?;
         }
         Ok(self.state.forget_change(Setting::ProxyNdp, dev)?)
     }

@@ -29,16 +29,9 @@ impl Snapshot<'_, '_> {
     /// # Errors
     /// [`ApplyError`] when the firewall cannot be read.
     pub fn rule_counters(&mut self, rulesets: &[&Ruleset]) -> Result<Vec<Counters>, ApplyError> {
+        let system = &mut self.engine.system;
+        let counted = system.count_rules(self.choice.firewall, self.deadline)?;
         let rulesets = rulesets.iter();
-        Ok(match self.choice.firewall {
-            Firewall::Iptables => {
-                let counted = self.engine.system.count_iptables(self.deadline)?;
-                rulesets.map(|ruleset| counted.counters(ruleset)).collect()
-            }
-            Firewall::Nftables => {
-                let counted = self.engine.system.count_nftables(self.deadline)?;
-                rulesets.map(|ruleset| counted.counters(ruleset)).collect()
-            }
-        })
+        Ok(rulesets.map(|ruleset| counted.counters(ruleset)).collect())
     }
 }

@@ -5,7 +5,7 @@
 //! an old one not end.
 
 use crate::netlink::Netlink;
-use crate::{interfaces, Deadline, Flow, SystemError};
+use crate::{interfaces, Deadline, Flow, Result, SystemError};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Tuple,
@@ -20,7 +20,7 @@ use std::net::IpAddr;
 
 /// One direction of a tracked connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Direction {
+struct ParsedTuple {
     protocol: u8,
     source: IpAddr,
     source_port: u16,
@@ -29,7 +29,7 @@ struct Direction {
 }
 
 /// Deletes the tracked connections of `flows`.
-pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<(), SystemError> {
+pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<()> {
     if flows.is_empty() {
         return Ok(());
     }
@@ -37,10 +37,8 @@ pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<(), SystemErr
     let mut netlink = Netlink::open(NETLINK_NETFILTER, deadline)?;
     for family in [NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6] {
         let is_v4 = family == NetfilterProtoFamily::IPv4;
-        let flows: Vec<&Flow> = flows
-            .iter()
-            .filter(|flow| flow.guest.is_ipv4() == is_v4)
-            .collect();
+        let is_of_family = |flow: &&Flow| flow.guest.is_ipv4() == is_v4;
+        let flows: Vec<&Flow> = flows.iter().filter(is_of_family).collect();
         if flows.is_empty() {
             continue;
         }
@@ -86,8 +84,8 @@ fn concerned(
         }
     }
     let tuple = original?;
-    let original = Direction::read(tuple)?;
-    let reply = Direction::read(reply?)?;
+    let original = ParsedTuple::read(tuple)?;
+    let reply = ParsedTuple::read(reply?)?;
     flows
         .iter()
         .any(|flow| is_of(flow, &original, &reply, local))
@@ -96,7 +94,12 @@ fn concerned(
 
 /// Whether a connection was sent to the flow's guest, or stayed with the host because it began
 /// before the forward did.
-fn is_of(flow: &Flow, original: &Direction, reply: &Direction, local: &BTreeSet<IpAddr>) -> bool {
+fn is_of(
+    flow: &Flow,
+    original: &ParsedTuple,
+    reply: &ParsedTuple,
+    local: &BTreeSet<IpAddr>,
+) -> bool {
     if original.protocol != flow.protocol.number()
         || !flow.ports.contains(original.destination_port)
     {
@@ -112,7 +115,7 @@ fn is_of(flow: &Flow, original: &Direction, reply: &Direction, local: &BTreeSet<
     to_guest || to_host
 }
 
-impl Direction {
+impl ParsedTuple {
     fn read(tuple: &[Tuple]) -> Option<Self> {
         let (mut source, mut destination) = (None, None);
         let (mut protocol, mut source_port, mut destination_port) = (None, None, None);
@@ -184,10 +187,10 @@ mod tests {
         }
     }
 
-    fn direction(protocol: Protocol, source: &str, destination: &str) -> Direction {
+    fn direction(protocol: Protocol, source: &str, destination: &str) -> ParsedTuple {
         let [source, destination] =
             [source, destination].map(|end| end.parse::<SocketAddr>().expect("an end"));
-        Direction {
+        ParsedTuple {
             protocol: protocol.number(),
             source: source.ip(),
             source_port: source.port(),

@@ -1,8 +1,10 @@
 //! Why the machine did not do what it was asked; each is one line.
 
 use portero_firewall::nftables;
+use std::fmt;
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a file, a folder or a lock cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Another portero works for longer than we may wait.
     #[error("another portero holds {} for more than {seconds} s", path.display())]
@@ -34,6 +36,28 @@ pub enum FileError {
         seconds: u64,
     },
 }
+
+impl FileError {
+    /// What becomes of the system's reason where a file cannot be read, written, ... (`action`).
+    pub fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// A file or folder is not safe.
+    pub(crate) fn not_safe(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Unsafe {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// What the machine was asked for.
+pub type Result<T, E = SystemError> = std::result::Result<T, E>;
 
 /// Why the machine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +76,7 @@ pub enum SystemError {
         /// Its name.
         program: String,
         /// The system's reason.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A program failed.
     #[error("{program} failed: {message}")]
@@ -94,6 +118,16 @@ pub enum SystemError {
         /// The file or socket.
         path: String,
         /// The system's reason.
-        source: std::io::Error,
+        source: io::Error,
     },
+}
+
+impl SystemError {
+    /// What becomes of the system's reason at a file of the kernel's, or a socket.
+    pub fn file(path: impl fmt::Display) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File {
+            path: path.to_string(),
+            source,
+        }
+    }
 }

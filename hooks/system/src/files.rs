@@ -14,17 +14,6 @@ const FILE_LIMIT: u64 = portero_xml::INPUT_LIMIT as u64;
 /// Permission bits that let others than the owner write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-fn failed<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(std::io::Error) -> FileError + 'a {
-    move |source| FileError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
-}
-
 /// Reads a regular file; `None` if there is none. Nothing that could make the reader wait, as a FIFO,
 /// is read.
 ///
@@ -32,10 +21,8 @@ fn failed<'a>(
 /// [`FileError::Unsafe`] when it is something else than a file; [`FileError::Io`] when it cannot
 /// be read or is longer than 8 MiB.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    match open_regular(path)? {
-        Some((file, _)) => read_open(&file, path).map(Some),
-        None => Ok(None),
-    }
+    let open = open_regular(path)?;
+    open.map(|(file, _)| read_open(&file, path)).transpose()
 }
 
 /// As [`read`], with the time at which the file was written.
@@ -43,10 +30,9 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// # Errors
 /// As [`read`].
 pub fn read_dated(path: &Path) -> Result<Option<(Vec<u8>, SystemTime)>, FileError> {
-    match open_regular(path)? {
-        Some((file, metadata)) => dated(&file, &metadata, path).map(Some),
-        None => Ok(None),
-    }
+    let open = open_regular(path)?;
+    open.map(|(file, metadata)| dated(&file, &metadata, path))
+        .transpose()
 }
 
 /// As [`read_own`], with the time at which the file was written.
@@ -66,7 +52,7 @@ fn dated(
     metadata: &fs::Metadata,
     path: &Path,
 ) -> Result<(Vec<u8>, SystemTime), FileError> {
-    let written = metadata.modified().map_err(failed("read", path))?;
+    let written = metadata.modified().map_err(FileError::io("read", path))?;
     Ok((read_open(file, path)?, written))
 }
 
@@ -78,7 +64,7 @@ pub fn read_named(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match File::open(path) {
         Ok(file) => read_open(&file, path).map(Some),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(failed("read", path)(error)),
+        Err(error) => Err(FileError::io("read", path)(error)),
     }
 }
 
@@ -106,7 +92,7 @@ pub fn read_trusted(path: &Path, root: &Path, owner: u32) -> Result<Option<Vec<u
         match fs::metadata(folder) {
             Ok(metadata) => check_safe(folder, &metadata, owner)?,
             Err(error) if is_absent(&error) => {}
-            Err(error) => return Err(failed("read", folder)(error)),
+            Err(error) => return Err(FileError::io("read", folder)(error)),
         }
     }
     let Some((file, metadata)) = open_regular(path)? else {
@@ -121,12 +107,9 @@ pub fn read_trusted(path: &Path, root: &Path, owner: u32) -> Result<Option<Vec<u
 /// # Errors
 /// [`FileError::Unsafe`]; [`FileError::Io`] when there is none.
 pub fn check_own_folder(path: &Path) -> Result<(), FileError> {
-    let metadata = fs::symlink_metadata(path).map_err(failed("read", path))?;
+    let metadata = fs::symlink_metadata(path).map_err(FileError::io("read", path))?;
     if !metadata.is_dir() {
-        return Err(FileError::Unsafe {
-            path: path.to_owned(),
-            reason: "is not a folder".to_owned(),
-        });
+        return Err(FileError::not_safe(path, "is not a folder"));
     }
     check_safe(path, &metadata, own_user())
 }
@@ -139,10 +122,7 @@ pub fn check_regular(path: &Path, metadata: &fs::Metadata) -> Result<(), FileErr
     if metadata.is_file() {
         return Ok(());
     }
-    Err(FileError::Unsafe {
-        path: path.to_owned(),
-        reason: "is not a regular file".to_owned(),
-    })
+    Err(FileError::not_safe(path, "is not a regular file"))
 }
 
 /// Opens a regular file, and waits for nothing; `None` if there is none.
@@ -154,9 +134,9 @@ fn open_regular(path: &Path) -> Result<Option<(File, fs::Metadata)>, FileError> 
     {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(failed("read", path)(error)),
+        Err(error) => return Err(FileError::io("read", path)(error)),
     };
-    let metadata = file.metadata().map_err(failed("read", path))?;
+    let metadata = file.metadata().map_err(FileError::io("read", path))?;
     check_regular(path, &metadata)?;
     Ok(Some((file, metadata)))
 }
@@ -177,19 +157,16 @@ fn check_safe(path: &Path, metadata: &fs::Metadata, owner: u32) -> Result<(), Fi
     } else {
         return Ok(());
     };
-    Err(FileError::Unsafe {
-        path: path.to_owned(),
-        reason,
-    })
+    Err(FileError::not_safe(path, reason))
 }
 
 fn read_open(file: &File, path: &Path) -> Result<Vec<u8>, FileError> {
     let mut content = Vec::new();
     file.take(FILE_LIMIT + 1)
         .read_to_end(&mut content)
-        .map_err(failed("read", path))?;
+        .map_err(FileError::io("read", path))?;
     if content.len() as u64 > FILE_LIMIT {
-        return Err(failed("read", path)(std::io::Error::new(
+        return Err(FileError::io("read", path)(std::io::Error::new(
             ErrorKind::FileTooLarge,
             format!("longer than {FILE_LIMIT} bytes"),
         )));
@@ -240,7 +217,7 @@ impl Ownership {
     /// # Errors
     /// [`FileError::Io`].
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let metadata = fs::metadata(path).map_err(failed("read", path))?;
+        let metadata = fs::metadata(path).map_err(FileError::io("read", path))?;
         Ok(Self {
             mode: metadata.mode() & 0o7777,
             user: metadata.uid(),
@@ -258,7 +235,7 @@ pub fn write_as(path: &Path, content: &[u8], ownership: &Ownership) -> Result<()
     temporary.push(format!(".{}.new", std::process::id()));
     let temporary = Path::new(&temporary);
     let written = write_new(temporary, content, ownership)
-        .and_then(|()| fs::rename(temporary, path).map_err(failed("write", path)));
+        .and_then(|()| fs::rename(temporary, path).map_err(FileError::io("write", path)));
     if written.is_err() {
         let _ = fs::remove_file(temporary);
     }
@@ -275,11 +252,11 @@ fn write_new(path: &Path, content: &[u8], ownership: &Ownership) -> Result<(), F
         }
         other => other,
     }
-    .map_err(failed("write", path))?;
+    .map_err(FileError::io("write", path))?;
     file.write_all(content)
         .and_then(|()| own(&file, ownership))
         .and_then(|()| file.sync_data())
-        .map_err(failed("write", path))
+        .map_err(FileError::io("write", path))
 }
 
 fn create_new(path: &Path) -> std::io::Result<File> {
@@ -306,7 +283,7 @@ fn own(file: &File, ownership: &Ownership) -> std::io::Result<()> {
 pub fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
-        .map_err(failed("write", path))
+        .map_err(FileError::io("write", path))
 }
 
 /// Makes a folder (mode 0700) with all above it, if it is not there.
@@ -318,7 +295,7 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(failed("make", path))
+        .map_err(FileError::io("make", path))
 }
 
 /// Removes a file, if it is there.
@@ -327,7 +304,7 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
 /// [`FileError::Io`].
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
-        Err(error) if !is_absent(&error) => Err(failed("remove", path)(error)),
+        Err(error) if !is_absent(&error) => Err(FileError::io("remove", path)(error)),
         _ => Ok(()),
     }
 }
@@ -338,7 +315,7 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 /// [`FileError::Io`].
 pub fn remove_folder(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {
-        Err(error) if !is_absent(&error) => Err(failed("remove", path)(error)),
+        Err(error) if !is_absent(&error) => Err(FileError::io("remove", path)(error)),
         _ => Ok(()),
     }
 }
@@ -351,11 +328,11 @@ pub fn names(folder: &Path, suffix: &str) -> Result<Vec<String>, FileError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(failed("read", folder)(error)),
+        Err(error) => return Err(FileError::io("read", folder)(error)),
     };
     let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(failed("read", folder))?;
+        let entry = entry.map_err(FileError::io("read", folder))?;
         if let Ok(name) = entry.file_name().into_string() {
             if name.ends_with(suffix) {
                 names.push(name);

@@ -170,6 +170,14 @@ fn addresses() -> BTreeMap<String, Vec<IpNet>> {
     addresses
 }
 
+/// The address that has these octets, in the order of the network: 4 or 16.
+pub fn ip_of_octets(octets: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(octets) {
+        return Some(v4.into());
+    }
+    <[u8; 16]>::try_from(octets).ok().map(IpAddr::from)
+}
+
 /// The address in a socket address of IP.
 pub fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));

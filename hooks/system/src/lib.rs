@@ -23,13 +23,13 @@ mod tables;
 mod taps;
 
 pub use deadline::Deadline;
-pub use error::{FileError, SystemError};
+pub use error::{FileError, Result, SystemError};
 pub use interfaces::{Interface, InterfaceKind};
 pub use linux::Linux;
 pub use lock::Lock;
-pub use log::{Log, LogLevel, LogSink, Severity};
+pub use log::{Log, LogSink, Severity};
 pub use names::{interface_names, object_names};
 pub use paths::Paths;
 pub use programs::clean_environment;
 pub use routes::RouteLookup;
-pub use system::{Detected, Flow, Localnet, ProxyNdp, System};
+pub use system::{Detected, Flow, Switch, System};

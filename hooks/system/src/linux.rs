@@ -4,13 +4,12 @@ use crate::interfaces::Interface;
 use crate::programs::{find_program, read, run, Started};
 use crate::tables::{has_rules, has_table, TableFamily};
 use crate::{
-    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Detected, Flow,
-    RouteLookup, System, SystemError,
+    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Detected, Flow, Result,
+    RouteLookup, Switch, System, SystemError,
 };
-use crate::{Localnet, ProxyNdp};
 use portero_firewall::iptables::{self, Base, Observed, Table};
 use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
-use portero_firewall::{Firewall, Script, Tool};
+use portero_firewall::{Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Family, Neighbor, Tap};
@@ -56,10 +55,9 @@ const REATTACH_LIMIT: Duration = Duration::from_secs(5);
 const BRIDGE: Duration = Duration::from_secs(120);
 
 impl System for Linux {
-    fn detect_backend(&mut self, deadline: Deadline) -> Result<Detected, SystemError> {
+    fn detect_backend(&mut self, deadline: Deadline) -> Result<Detected> {
         let mut detected = Detected {
-            has_nftables: has_table(TableFamily::Inet, nftables::NAME, deadline)?
-                || has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)?,
+            has_nftables: has_place(Place::Own, deadline)? || has_place(Place::Policy, deadline)?,
             can_iptables: find_program(Tool::Restore(Family::Ipv4).program()).is_ok(),
             ..Detected::default()
         };
@@ -75,7 +73,7 @@ impl System for Linux {
             {
                 detected.libvirt = Some(Firewall::Iptables);
             }
-            for base in Base::ALL {
+            for base in Base::all() {
                 let (table, chain) = (base.table().name(), base.chain());
                 detected.has_iptables |= has_rules(family, table, chain, deadline)?;
             }
@@ -83,60 +81,39 @@ impl System for Linux {
         Ok(detected)
     }
 
-    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
-        let places = [
-            (Place::Own, TableFamily::Inet, nftables::NAME),
-            (Place::Policy, TableFamily::Inet, nftables::POLICY_NAME),
-            (
-                Place::Libvirt(Family::Ipv4),
-                TableFamily::Ipv4,
-                LIBVIRT_TABLE,
-            ),
-            (
-                Place::Libvirt(Family::Ipv6),
-                TableFamily::Ipv6,
-                LIBVIRT_TABLE,
-            ),
-        ];
-        observe_tables(&places, deadline)
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed> {
+        let [ipv4, ipv6] = Family::ALL.map(Place::Libvirt);
+        observe_tables(&[Place::Own, Place::Policy, ipv4, ipv6], deadline)
     }
 
-    fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
-        let table = (Place::Antispoof, TableFamily::Bridge, nftables::POLICY_NAME);
-        observe_tables(&[table], deadline)
+    fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed> {
+        observe_tables(&[Place::Antispoof], deadline)
     }
 
-    fn check_antispoof(&mut self) -> Result<(), SystemError> {
+    fn check_antispoof(&mut self) -> Result<()> {
         find_program(Tool::Nft.program()).map(drop)
     }
 
-    fn count_nftables(
-        &mut self,
-        deadline: Deadline,
-    ) -> Result<nftables::RuleCounters, SystemError> {
-        if !has_table(TableFamily::Inet, nftables::POLICY_NAME, deadline)? {
-            return Ok(nftables::RuleCounters::default());
-        }
-        let listing = list_table(Place::Policy, deadline)?;
-        nftables::RuleCounters::read(&listing).map_err(unexpected_output)
-    }
-
-    fn count_iptables(
-        &mut self,
-        deadline: Deadline,
-    ) -> Result<iptables::RuleCounters, SystemError> {
-        let mut counted = iptables::RuleCounters::default();
-        for program in ["iptables-save", "ip6tables-save"] {
-            let listing = read(program, &["-c", "-t", Table::Filter.name()], deadline)?;
-            counted.add(String::from_utf8_lossy(&listing).lines());
+    fn count_rules(&mut self, firewall: Firewall, deadline: Deadline) -> Result<RuleCounters> {
+        let mut counted = RuleCounters::default();
+        match firewall {
+            Firewall::Iptables => {
+                for program in ["iptables-save", "ip6tables-save"] {
+                    let listing = read(program, &["-c", "-t", Table::Filter.name()], deadline)?;
+                    counted.add_iptables(String::from_utf8_lossy(&listing).lines());
+                }
+            }
+            Firewall::Nftables => {
+                if has_place(Place::Policy, deadline)? {
+                    let listing = list_table(Place::Policy, deadline)?;
+                    counted.add_nftables(&listing).map_err(unexpected_output)?;
+                }
+            }
         }
         Ok(counted)
     }
 
-    fn count_forwards(
-        &mut self,
-        deadline: Deadline,
-    ) -> Result<iptables::ForwardCounters, SystemError> {
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::ForwardCounters> {
         let mut counts = iptables::ForwardCounters::default();
         for family in Family::ALL {
             for table in Table::ALL {
@@ -148,11 +125,7 @@ impl System for Linux {
         Ok(counts)
     }
 
-    fn observe_iptables(
-        &mut self,
-        family: Family,
-        deadline: Deadline,
-    ) -> Result<Observed, SystemError> {
+    fn observe_iptables(&mut self, family: Family, deadline: Deadline) -> Result<Observed> {
         let program = program_of(family);
         let mut observed = Observed::default();
         for table in Table::ALL {
@@ -172,7 +145,7 @@ impl System for Linux {
         }
     }
 
-    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), SystemError> {
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<()> {
         if script.tool == Tool::Nft {
             if let Some(nft) = self.expected.take() {
                 return nft.finish(&script.text, deadline).map(drop);
@@ -186,11 +159,11 @@ impl System for Linux {
         run(script.tool.program(), &arguments, &script.text, deadline)
     }
 
-    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, SystemError> {
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>> {
         listeners::listeners(claims)
     }
 
-    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), SystemError> {
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<()> {
         conntrack::forget(flows, deadline)
     }
 
@@ -202,11 +175,7 @@ impl System for Linux {
         interfaces::folder(bridge.as_str()).join("bridge").exists()
     }
 
-    fn make_bridge(
-        &mut self,
-        bridge: &InterfaceName,
-        wanted: &HostBridge,
-    ) -> Result<(), SystemError> {
+    fn make_bridge(&mut self, bridge: &InterfaceName, wanted: &HostBridge) -> Result<()> {
         // Planners of five formats are nothing that every start of a network should load.
         let mut words = vec!["bridge", "apply", "--yes", "--bridge", bridge.as_str()];
         words.extend(["--nic", wanted.nic.as_str()]);
@@ -220,19 +189,11 @@ impl System for Linux {
         switch(&localnet_path(bridge))
     }
 
-    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), SystemError> {
-        let value = match setting {
-            Localnet::Routed => "1",
-            Localnet::Refused => "0",
-        };
-        set_switch(&localnet_path(bridge), value)
+    fn set_localnet(&mut self, bridge: &str, setting: Switch) -> Result<()> {
+        set_switch(&localnet_path(bridge), setting)
     }
 
-    fn check_neighbors(
-        &mut self,
-        neighbors: &[Neighbor],
-        deadline: Deadline,
-    ) -> Result<(), SystemError> {
+    fn check_neighbors(&mut self, neighbors: &[Neighbor], deadline: Deadline) -> Result<()> {
         neighbors::check(neighbors, deadline)
     }
 
@@ -241,11 +202,11 @@ impl System for Linux {
         wanted: &[Neighbor],
         gone: &[Neighbor],
         deadline: Deadline,
-    ) -> Result<(), SystemError> {
+    ) -> Result<()> {
         neighbors::set(wanted, gone, deadline)
     }
 
-    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, SystemError> {
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool> {
         let proxies = neighbors::proxies(deadline)?;
         let mut of_ipv6 = proxies.iter().filter(|proxy| proxy.address.is_ipv6());
         Ok(of_ipv6.any(|proxy| proxy.dev == dev))
@@ -255,19 +216,11 @@ impl System for Linux {
         switch(&proxy_ndp_path(dev))
     }
 
-    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), SystemError> {
-        let value = match setting {
-            ProxyNdp::On => "1",
-            ProxyNdp::Off => "0",
-        };
-        set_switch(&proxy_ndp_path(dev), value)
+    fn set_proxy_ndp(&mut self, dev: &str, setting: Switch) -> Result<()> {
+        set_switch(&proxy_ndp_path(dev), setting)
     }
 
-    fn route_lookup(
-        &mut self,
-        address: IpAddr,
-        deadline: Deadline,
-    ) -> Result<RouteLookup, SystemError> {
+    fn route_lookup(&mut self, address: IpAddr, deadline: Deadline) -> Result<RouteLookup> {
         routes::route_lookup(address, deadline)
     }
 
@@ -288,25 +241,21 @@ impl System for Linux {
         switch(&Path::new("/proc/sys/net/bridge").join(name)).unwrap_or(false)
     }
 
-    fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError> {
+    fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>> {
         taps::find(bridge, guests)
     }
 
-    fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>, SystemError> {
+    fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>> {
         taps::members(bridge)
     }
 
-    fn reattach(
-        &mut self,
-        bridge: &InterfaceName,
-        guests: &[Nic],
-    ) -> Result<Vec<String>, SystemError> {
+    fn reattach(&mut self, bridge: &InterfaceName, guests: &[Nic]) -> Result<Vec<String>> {
         taps::reattach(bridge, guests, Deadline::after(REATTACH_LIMIT))
     }
 }
 
 /// What nft says of a table that is there.
-fn list_table(place: Place, deadline: Deadline) -> Result<Vec<u8>, SystemError> {
+fn list_table(place: Place, deadline: Deadline) -> Result<Vec<u8>> {
     let words = place.to_string();
     let arguments = ["-j", "-a", "list", "table"];
     let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
@@ -320,14 +269,22 @@ fn unexpected_output(source: nftables::ReadError) -> SystemError {
     }
 }
 
+/// Whether nftables has a table.
+fn has_place(place: Place, deadline: Deadline) -> Result<bool> {
+    let family = match place {
+        Place::Own | Place::Policy => TableFamily::Inet,
+        Place::Antispoof => TableFamily::Bridge,
+        Place::Libvirt(Family::Ipv4) => TableFamily::Ipv4,
+        Place::Libvirt(Family::Ipv6) => TableFamily::Ipv6,
+    };
+    has_table(family, place.name(), deadline)
+}
+
 /// Reads those tables that are there.
-fn observe_tables(
-    places: &[(Place, TableFamily, &str)],
-    deadline: Deadline,
-) -> Result<nftables::Observed, SystemError> {
+fn observe_tables(places: &[Place], deadline: Deadline) -> Result<nftables::Observed> {
     let mut observed = nftables::Observed::default();
-    for (place, family, name) in places {
-        if has_table(*family, name, deadline)? {
+    for place in places {
+        if has_place(*place, deadline)? {
             let listing = list_table(*place, deadline)?;
             observed.add(*place, &listing).map_err(unexpected_output)?;
         }
@@ -336,13 +293,13 @@ fn observe_tables(
 }
 
 fn localnet_path(bridge: &str) -> PathBuf {
-    PathBuf::from("/proc/sys/net/ipv4/conf")
+    Path::new("/proc/sys/net/ipv4/conf")
         .join(bridge)
         .join("route_localnet")
 }
 
 fn proxy_ndp_path(dev: &str) -> PathBuf {
-    PathBuf::from("/proc/sys/net/ipv6/conf")
+    Path::new("/proc/sys/net/ipv6/conf")
         .join(dev)
         .join("proxy_ndp")
 }
@@ -353,11 +310,12 @@ fn switch(path: &Path) -> Option<bool> {
     Some(value.trim() != "0")
 }
 
-fn set_switch(path: &Path, value: &str) -> Result<(), SystemError> {
-    std::fs::write(path, value).map_err(|source| SystemError::File {
-        path: path.display().to_string(),
-        source,
-    })
+fn set_switch(path: &Path, setting: Switch) -> Result<()> {
+    let value = match setting {
+        Switch::On => "1",
+        Switch::Off => "0",
+    };
+    std::fs::write(path, value).map_err(SystemError::file(path.display()))
 }
 
 fn program_of(family: Family) -> &'static str {

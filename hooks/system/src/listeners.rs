@@ -1,13 +1,14 @@
 //! Finds the sockets on which the host's own programs wait.
 
-use crate::SystemError;
+use crate::interfaces::ip_of_octets;
+use crate::{Result, SystemError};
 use nix::sys::socket::{
     bind, setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrIn6,
 };
 use portero_model::{Claim, Protocol};
 use portero_port_forward::Listener;
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
 /// The tables of proc(5), and the state (`st`) of a socket that waits: `TCP_LISTEN`, or for UDP `TCP_CLOSE`,
@@ -29,7 +30,7 @@ const TRY_LIMIT: usize = 4096;
 ///
 /// The tables in /proc/net take the kernel some milliseconds to write out, however few sockets there
 /// are; trying to bind a port takes microseconds. So the tables are read only if a port is taken.
-pub(crate) fn listeners(claims: &[Claim]) -> Result<Vec<Listener>, SystemError> {
+pub(crate) fn listeners(claims: &[Claim]) -> Result<Vec<Listener>> {
     let ports = |claim: &Claim| usize::from(claim.ports.end() - claim.ports.start()) + 1;
     let few = claims.iter().map(ports).sum::<usize>() <= TRY_LIMIT;
     if few && claims.iter().all(all_free) {
@@ -62,7 +63,7 @@ fn is_free(protocol: Protocol, port: u16) -> nix::Result<bool> {
 }
 
 /// All waiting sockets. Tables of protocols that the kernel does not have are passed over.
-fn all_listeners() -> Result<Vec<Listener>, SystemError> {
+fn all_listeners() -> Result<Vec<Listener>> {
     let mut found = Vec::new();
     for (path, protocol, state) in TABLES {
         for_each_line(path, |line| {
@@ -99,11 +100,8 @@ fn all_listeners() -> Result<Vec<Listener>, SystemError> {
     Ok(found)
 }
 
-fn for_each_line(path: &str, mut read: impl FnMut(&str) -> Option<()>) -> Result<(), SystemError> {
-    let error = |source| SystemError::File {
-        path: path.to_owned(),
-        source,
-    };
+fn for_each_line(path: &str, mut read: impl FnMut(&str) -> Option<()>) -> Result<()> {
+    let error = |source| SystemError::file(path)(source);
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(reason) if reason.kind() == ErrorKind::NotFound => return Ok(()),
@@ -123,11 +121,7 @@ fn address_of(hex: &str) -> Option<IpAddr> {
         let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
         octets.extend_from_slice(&word.to_ne_bytes());
     }
-    if let Ok(v4) = <[u8; 4]>::try_from(octets.as_slice()) {
-        return Some(IpAddr::V4(Ipv4Addr::from(v4)));
-    }
-    let v6 = <[u8; 16]>::try_from(octets.as_slice()).ok()?;
-    Some(IpAddr::V6(Ipv6Addr::from(v6)))
+    ip_of_octets(&octets)
 }
 
 #[cfg(test)]

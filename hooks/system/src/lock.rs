@@ -63,7 +63,7 @@ impl Lock {
     pub fn pass_on(self, path: &Path) -> Result<Self, FileError> {
         if let Some(file) = &self.0 {
             fcntl(&**file, FcntlArg::F_SETFD(FdFlag::empty()))
-                .map_err(|errno| failed(path, errno.into()))?;
+                .map_err(|errno| FileError::io("lock", path)(errno.into()))?;
         }
         Ok(self)
     }
@@ -78,8 +78,8 @@ fn open(path: &Path) -> Result<File, FileError> {
         .mode(0o600)
         .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
         .open(path)
-        .map_err(|source| failed(path, source))?;
-    let metadata = file.metadata().map_err(|source| failed(path, source))?;
+        .map_err(FileError::io("lock", path))?;
+    let metadata = file.metadata().map_err(FileError::io("lock", path))?;
     files::check_regular(path, &metadata)?;
     Ok(file)
 }
@@ -89,15 +89,7 @@ fn attempt(file: File, path: &Path) -> Result<Result<Lock, File>, FileError> {
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Ok(Lock(Some(lock)))),
         Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(Err(file)),
-        Err((_, errno)) => Err(failed(path, errno.into())),
-    }
-}
-
-fn failed(path: &Path, source: std::io::Error) -> FileError {
-    FileError::Io {
-        action: "lock",
-        path: path.to_owned(),
-        source,
+        Err((_, errno)) => Err(FileError::io("lock", path)(errno.into())),
     }
 }
 

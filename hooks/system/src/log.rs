@@ -13,8 +13,9 @@ const SOCKET: &str = "/dev/log";
 /// Longest time one message may take.
 const SEND_LIMIT: Duration = Duration::from_millis(200);
 
-/// How much a message matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// How much a message matters; `log_level` of portero.toml names the least severe that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Something was not done.
     Error,
@@ -24,34 +25,6 @@ pub enum Severity {
     Info,
     /// What happened.
     Debug,
-}
-
-/// The least severe messages that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Failures only.
-    Error,
-    /// And what is pending or odd.
-    Warning,
-    /// And each change.
-    Info,
-    /// And each event.
-    Debug,
-}
-
-impl LogLevel {
-    /// Whether a message of this severity is logged.
-    #[must_use]
-    pub fn shows(self, severity: Severity) -> bool {
-        let rank = match self {
-            Self::Error => Severity::Error,
-            Self::Warning => Severity::Warning,
-            Self::Info => Severity::Info,
-            Self::Debug => Severity::Debug,
-        };
-        severity <= rank
-    }
 }
 
 /// Where messages go.
@@ -75,17 +48,8 @@ pub enum LogSink {
 /// Writes messages of at least a certain severity.
 pub struct Log {
     sink: LogSink,
-    level: LogLevel,
+    level: Severity,
     open: Option<Logger<LoggerBackend, Formatter3164>>,
-}
-
-impl fmt::Debug for Log {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Log")
-            .field("level", &self.level)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Log {
@@ -94,13 +58,13 @@ impl Log {
     pub fn new(sink: LogSink) -> Self {
         Self {
             sink,
-            level: LogLevel::Info,
+            level: Severity::Info,
             open: None,
         }
     }
 
     /// Sets what is logged from now on.
-    pub fn set_level(&mut self, level: LogLevel) {
+    pub fn set_level(&mut self, level: Severity) {
         self.level = level;
     }
 
@@ -126,7 +90,7 @@ impl Log {
 
     /// Logs one message; a message that cannot be logged is lost, never an error.
     pub fn write(&mut self, severity: Severity, message: impl fmt::Display) {
-        if !self.level.shows(severity) {
+        if severity > self.level {
             return;
         }
         let message = one_line(&message);

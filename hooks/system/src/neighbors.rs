@@ -4,13 +4,12 @@
 //! IPv4 needs no sysctl for that; IPv6 needs `proxy_ndp` of the interface.
 
 use crate::programs::{read, run};
-use crate::{Deadline, SystemError};
+use crate::{Deadline, Result, SystemError};
 use nix::sys::socket::{setsockopt, sockopt};
-use portero_model::Neighbor;
+use portero_model::{Family, Neighbor};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::Duration;
 
 /// How long somebody may take to answer for an address: a neighbour on a LAN takes milliseconds, and
@@ -24,15 +23,13 @@ const DISCARD: u16 = 9;
 const ANSWERED: [&str; 4] = ["REACHABLE", "DELAY", "STALE", "PROBE"];
 
 /// See [`crate::System::check_neighbors`].
-pub(crate) fn check(neighbors: &[Neighbor], deadline: Deadline) -> Result<(), SystemError> {
+pub(crate) fn check(neighbors: &[Neighbor], deadline: Deadline) -> Result<()> {
     if neighbors.is_empty() {
         return Ok(());
     }
     let entries = proxies(deadline)?;
-    let new: Vec<&Neighbor> = neighbors
-        .iter()
-        .filter(|neighbor| !entries.contains(neighbor))
-        .collect();
+    let is_new = |neighbor: &&Neighbor| !entries.contains(neighbor);
+    let new: Vec<&Neighbor> = neighbors.iter().filter(is_new).collect();
     if new.is_empty() {
         return Ok(());
     }
@@ -59,7 +56,7 @@ pub(crate) fn check(neighbors: &[Neighbor], deadline: Deadline) -> Result<(), Sy
 }
 
 /// `ip neighbour VERB ADDRESS dev DEV`; what it prints.
-fn ip(verb: &str, neighbor: &Neighbor, deadline: Deadline) -> Result<String, SystemError> {
+fn ip(verb: &str, neighbor: &Neighbor, deadline: Deadline) -> Result<String> {
     let address = neighbor.address.to_string();
     let words = ["neighbour", verb, &address, "dev", &neighbor.dev];
     let listing = read("ip", &words, deadline)?;
@@ -67,26 +64,19 @@ fn ip(verb: &str, neighbor: &Neighbor, deadline: Deadline) -> Result<String, Sys
 }
 
 /// Makes the kernel look for an address on a LAN.
-fn ask(neighbor: &Neighbor) -> Result<(), SystemError> {
-    let failed = |source: std::io::Error| SystemError::File {
-        path: format!("{} on {}", neighbor.address, neighbor.dev),
-        source,
-    };
-    let any: IpAddr = match neighbor.address {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
+fn ask(neighbor: &Neighbor) -> Result<()> {
+    let Neighbor { address, dev } = neighbor;
+    let failed = |source| SystemError::file(format!("{address} on {dev}"))(source);
+    let any = Family::from(*address).all().addr();
     let socket = UdpSocket::bind((any, 0)).map_err(failed)?;
-    let dev = OsString::from(&neighbor.dev);
-    setsockopt(&socket, sockopt::BindToDevice, &dev).map_err(|errno| failed(errno.into()))?;
-    socket
-        .send_to(b"?", (neighbor.address, DISCARD))
-        .map(drop)
-        .map_err(failed)
+    setsockopt(&socket, sockopt::BindToDevice, &dev.into())
+        .map_err(|errno| failed(errno.into()))?;
+    let sent = socket.send_to(b"?", (*address, DISCARD));
+    sent.map(drop).map_err(failed)
 }
 
 /// The addresses that the host answers for already.
-pub(crate) fn proxies(deadline: Deadline) -> Result<BTreeSet<Neighbor>, SystemError> {
+pub(crate) fn proxies(deadline: Deadline) -> Result<BTreeSet<Neighbor>> {
     let listing = read("ip", &["neighbour", "show", "proxy"], deadline)?;
     let listing = String::from_utf8_lossy(&listing);
     let entries = listing.lines().filter_map(|line| {
@@ -99,11 +89,7 @@ pub(crate) fn proxies(deadline: Deadline) -> Result<BTreeSet<Neighbor>, SystemEr
 }
 
 /// See [`crate::System::set_neighbors`].
-pub(crate) fn set(
-    wanted: &[Neighbor],
-    gone: &[Neighbor],
-    deadline: Deadline,
-) -> Result<(), SystemError> {
+pub(crate) fn set(wanted: &[Neighbor], gone: &[Neighbor], deadline: Deadline) -> Result<()> {
     let there = proxies(deadline)?;
     let mut commands = String::new();
     let gone: Vec<&Neighbor> = gone.iter().filter(|gone| there.contains(gone)).collect();

@@ -1,6 +1,6 @@
 //! One request to the kernel over netlink(7), and its answers.
 
-use crate::{Deadline, SystemError};
+use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{
     NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
     NLM_F_ACK, NLM_F_REQUEST,
@@ -65,7 +65,7 @@ pub fn set_link(
     index: u32,
     deadline: Deadline,
     change: impl FnOnce(&mut LinkMessage),
-) -> Result<(), SystemError> {
+) -> Result<()> {
     let mut link = LinkMessage::default();
     link.header.index = index;
     change(&mut link);
@@ -82,15 +82,12 @@ pub struct Netlink {
 }
 
 fn error(source: std::io::Error) -> SystemError {
-    SystemError::File {
-        path: "netlink".to_owned(),
-        source,
-    }
+    SystemError::file("netlink")(source)
 }
 
 impl Netlink {
     /// Opens a socket.
-    pub fn open(protocol: isize, deadline: Deadline) -> Result<Self, SystemError> {
+    pub fn open(protocol: isize, deadline: Deadline) -> Result<Self> {
         let mut socket = Socket::new(protocol).map_err(error)?;
         socket.bind_auto().map_err(error)?;
         socket.connect(&SocketAddr::new(0, 0)).map_err(error)?;
@@ -103,12 +100,7 @@ impl Netlink {
 
     /// Sends a request and gives every answer to `each`, until the kernel says that it is done or
     /// acknowledges. A request without answers needs `NLM_F_ACK`.
-    pub fn request<M>(
-        &mut self,
-        message: M,
-        flags: u16,
-        mut each: impl FnMut(M),
-    ) -> Result<(), SystemError>
+    pub fn request<M>(&mut self, message: M, flags: u16, mut each: impl FnMut(M)) -> Result<()>
     where
         M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
     {
@@ -146,7 +138,7 @@ impl Netlink {
         }
     }
 
-    fn wait(&self) -> Result<(), SystemError> {
+    fn wait(&self) -> Result<()> {
         loop {
             let mut descriptors = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             match poll(&mut descriptors, self.deadline.poll_timeout()) {

@@ -1,7 +1,7 @@
 //! Where portero reads and writes.
 
 use portero_libvirt::Driver;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The folders portero works in. A hook never takes them from its environment or arguments.
 #[derive(Debug, Clone)]
@@ -26,16 +26,7 @@ pub struct Paths {
 
 impl Default for Paths {
     fn default() -> Self {
-        Self {
-            state: PathBuf::from("/run/portero"),
-            bridges: PathBuf::from("/var/lib/portero/bridges"),
-            config: PathBuf::from("/etc/portero"),
-            libvirt: PathBuf::from("/etc/libvirt"),
-            libvirt_state: PathBuf::from("/run/libvirt"),
-            libvirt_networks: PathBuf::from("/run/libvirt/network"),
-            etc: PathBuf::from("/etc"),
-            leases: PathBuf::from("/var/lib/libvirt/dnsmasq"),
-        }
+        Self::below(Path::new("/"))
     }
 }
 
@@ -53,9 +44,9 @@ impl Paths {
         self.libvirt.join(driver.name())
     }
 
-    /// The same folders below another root, for tests.
+    /// The folders below a root, which is another one in tests.
     #[must_use]
-    pub fn below(root: &std::path::Path) -> Self {
+    pub fn below(root: &Path) -> Self {
         Self {
             state: root.join("run/portero"),
             bridges: root.join("var/lib/portero/bridges"),

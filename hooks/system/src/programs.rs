@@ -1,6 +1,6 @@
 //! Runs a program with input, for no longer than until a deadline.
 
-use crate::{Deadline, SystemError};
+use crate::{Deadline, Result, SystemError};
 use nix::poll::{poll, PollFd, PollFlags};
 use nix::sys::memfd::{memfd_create, MFdFlags};
 use nix::sys::signal::{killpg, Signal};
@@ -32,7 +32,7 @@ const UNTIL_KILLED: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`SystemError::NoProgram`].
-pub fn find_program(name: &str) -> Result<PathBuf, SystemError> {
+pub fn find_program(name: &str) -> Result<PathBuf> {
     PROGRAM_FOLDERS
         .iter()
         .map(|folder| PathBuf::from(folder).join(name))
@@ -47,12 +47,7 @@ pub fn find_program(name: &str) -> Result<PathBuf, SystemError> {
 ///
 /// # Errors
 /// [`SystemError`] when it cannot be run, fails, or is killed because the deadline has passed.
-pub fn run(
-    name: &str,
-    arguments: &[&str],
-    input: &str,
-    deadline: Deadline,
-) -> Result<(), SystemError> {
+pub fn run(name: &str, arguments: &[&str], input: &str, deadline: Deadline) -> Result<()> {
     Started::new(name, arguments, Stdio::null())?
         .finish(input, deadline)
         .map(drop)
@@ -62,7 +57,7 @@ pub fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub fn read(name: &str, arguments: &[&str], deadline: Deadline) -> Result<Vec<u8>, SystemError> {
+pub fn read(name: &str, arguments: &[&str], deadline: Deadline) -> Result<Vec<u8>> {
     Started::new(name, arguments, Stdio::piped())?.finish("", deadline)
 }
 
@@ -78,17 +73,14 @@ impl Started {
     ///
     /// # Errors
     /// [`SystemError`] when it cannot be run.
-    pub fn new(name: &str, arguments: &[&str], stdout: Stdio) -> Result<Self, SystemError> {
+    pub fn new(name: &str, arguments: &[&str], stdout: Stdio) -> Result<Self> {
         let child = command(name)?
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|source| SystemError::Spawn {
-                program: name.to_owned(),
-                source,
-            })?;
+            .map_err(spawn_error(name))?;
         let name = name.to_owned();
         Ok(Self { name, child })
     }
@@ -97,7 +89,7 @@ impl Started {
     ///
     /// # Errors
     /// [`SystemError`] when it fails, or is killed because the deadline has passed.
-    pub fn finish(mut self, input: &str, deadline: Deadline) -> Result<Vec<u8>, SystemError> {
+    pub fn finish(mut self, input: &str, deadline: Deadline) -> Result<Vec<u8>> {
         finish(&self.name, &mut self.child, input, deadline)
     }
 }
@@ -110,16 +102,7 @@ impl Drop for Started {
     }
 }
 
-fn finish(
-    name: &str,
-    child: &mut Child,
-    input: &str,
-    deadline: Deadline,
-) -> Result<Vec<u8>, SystemError> {
-    let spawn_error = |source| SystemError::Spawn {
-        program: name.to_owned(),
-        source,
-    };
+fn finish(name: &str, child: &mut Child, input: &str, deadline: Deadline) -> Result<Vec<u8>> {
     // A program that fails early closes its stdin; its exit status then says why.
     let mut written = Ok(());
     let mut writer = None;
@@ -129,7 +112,7 @@ fn finish(
         } else {
             let input = input.to_owned();
             let write = move || stdin.write_all(input.as_bytes());
-            writer = Some(Builder::new().spawn(write).map_err(spawn_error)?);
+            writer = Some(Builder::new().spawn(write).map_err(spawn_error(name))?);
         }
     }
     let mut reader = None;
@@ -138,14 +121,14 @@ fn finish(
             let mut output = Vec::new();
             stdout.read_to_end(&mut output).map(|_| output)
         };
-        reader = Some(Builder::new().spawn(read).map_err(spawn_error)?);
+        reader = Some(Builder::new().spawn(read).map_err(spawn_error(name))?);
     }
     let message = child
         .stderr
         .take()
         .map_or(Some(String::new()), |stderr| read_until(stderr, deadline));
     let status = match message {
-        Some(_) => wait_until(child, deadline, ABOUT_TO_END).map_err(spawn_error)?,
+        Some(_) => wait_until(child, deadline, ABOUT_TO_END).map_err(spawn_error(name))?,
         None => None,
     };
     let Some(status) = status else {
@@ -161,14 +144,14 @@ fn finish(
     });
     if status.success() {
         // Whoever has not been told everything has not done everything.
-        return written.and(output).map_err(spawn_error);
+        return written.and(output).map_err(spawn_error(name));
     }
     let message = message.unwrap_or_default();
     Err(failed(name.to_owned(), &message, status))
 }
 
 /// A program of the fixed folders with nothing of our environment.
-fn command(name: &str) -> Result<Command, SystemError> {
+fn command(name: &str) -> Result<Command> {
     let mut command = Command::new(find_program(name)?);
     command
         .env_clear()
@@ -176,6 +159,13 @@ fn command(name: &str) -> Result<Command, SystemError> {
         .env("LC_ALL", "C")
         .current_dir("/");
     Ok(command)
+}
+
+fn spawn_error(name: &str) -> impl FnOnce(std::io::Error) -> SystemError + '_ {
+    |source| SystemError::Spawn {
+        program: name.to_owned(),
+        source,
+    }
 }
 
 fn hung(name: &str, deadline: Deadline) -> SystemError {
@@ -246,19 +236,11 @@ fn wait_until(
 ///
 /// # Errors
 /// As [`run`]; all that the program has started is then killed with it.
-pub fn run_starter(
-    name: &str,
-    arguments: &[String],
-    deadline: Deadline,
-) -> Result<(), SystemError> {
-    let spawn_error = |source| SystemError::Spawn {
-        program: name.to_owned(),
-        source,
-    };
+pub fn run_starter(name: &str, arguments: &[String], deadline: Deadline) -> Result<()> {
     let message = memfd_create(c"message", MFdFlags::MFD_CLOEXEC);
-    let message = message.map_err(|errno| spawn_error(errno.into()))?;
+    let message = message.map_err(|errno| spawn_error(name)(errno.into()))?;
     let mut message = std::fs::File::from(message);
-    let stderr = message.try_clone().map_err(spawn_error)?;
+    let stderr = message.try_clone().map_err(spawn_error(name))?;
     let mut child = command(name)?
         .args(arguments)
         .stdin(Stdio::null())
@@ -266,8 +248,8 @@ pub fn run_starter(
         .stderr(stderr)
         .process_group(0)
         .spawn()
-        .map_err(spawn_error)?;
-    let ended = wait_until(&mut child, deadline, AT_WORK).map_err(spawn_error)?;
+        .map_err(spawn_error(name))?;
+    let ended = wait_until(&mut child, deadline, AT_WORK).map_err(spawn_error(name))?;
     let Some(status) = ended else {
         let group = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
         let _ = group.map(|group| killpg(group, Signal::SIGKILL));
@@ -308,7 +290,7 @@ mod tests {
         Deadline::after(Duration::from_secs(20))
     }
 
-    fn is_not_told_everything<T: Debug>(result: Result<T, SystemError>) {
+    fn is_not_told_everything<T: Debug>(result: crate::Result<T>) {
         match result {
             Err(SystemError::Spawn { program, source }) => {
                 assert_eq!(program, "true");

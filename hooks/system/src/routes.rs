@@ -1,7 +1,7 @@
 //! Which interface of the host's an address is behind, by the kernel's routes. Read with ip(8).
 
 use crate::programs::read;
-use crate::{Deadline, SystemError};
+use crate::{Deadline, Result, SystemError};
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr};
@@ -36,7 +36,7 @@ struct Neighbour {
 }
 
 /// Asks ip(8) for a list in JSON.
-fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>, SystemError> {
+fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>> {
     let words: Vec<&str> = ["-j"].iter().chain(words).copied().collect();
     let listing = read("ip", &words, deadline)?;
     // Older ones print nothing for an empty list.
@@ -50,10 +50,7 @@ fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>
 }
 
 /// See [`crate::System::route_lookup`].
-pub(crate) fn route_lookup(
-    address: IpAddr,
-    deadline: Deadline,
-) -> Result<RouteLookup, SystemError> {
+pub(crate) fn route_lookup(address: IpAddr, deadline: Deadline) -> Result<RouteLookup> {
     // For these the kernel may have no route to tell of.
     let is_to_all = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     if is_to_all || address.is_multicast() {

@@ -1,7 +1,7 @@
 //! What the engine asks of the machine it runs on.
 
-use crate::{Deadline, RouteLookup, SystemError};
-use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
+use crate::{Deadline, Result, RouteLookup};
+use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, Tap};
@@ -14,59 +14,48 @@ pub trait System {
     /// Looks which firewalls are in use; cheap.
     ///
     /// # Errors
-    /// [`SystemError`] when the kernel does not answer in time.
-    fn detect_backend(&mut self, deadline: Deadline) -> Result<Detected, SystemError>;
+    /// [`crate::SystemError`] when the kernel does not answer in time.
+    fn detect_backend(&mut self, deadline: Deadline) -> Result<Detected>;
 
     /// Reads portero's part of a family's iptables.
     ///
     /// # Errors
-    /// [`SystemError`] when the firewall cannot be read in time.
+    /// [`crate::SystemError`] when the firewall cannot be read in time.
     fn observe_iptables(
         &mut self,
         family: Family,
         deadline: Deadline,
-    ) -> Result<iptables::Observed, SystemError>;
+    ) -> Result<iptables::Observed>;
 
     /// Reads portero's part of nftables.
     ///
     /// # Errors
-    /// [`SystemError`] when the firewall cannot be read in time.
-    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError>;
+    /// [`crate::SystemError`] when the firewall cannot be read in time.
+    fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed>;
 
-    /// Reads what the compiled rules of policies have counted in iptables.
+    /// Reads what the compiled rules of policies have counted in a firewall.
     ///
     /// # Errors
-    /// [`SystemError`] when the firewall cannot be read in time.
-    fn count_iptables(&mut self, deadline: Deadline)
-        -> Result<iptables::RuleCounters, SystemError>;
+    /// [`crate::SystemError`] when the firewall cannot be read in time.
+    fn count_rules(&mut self, firewall: Firewall, deadline: Deadline) -> Result<RuleCounters>;
 
     /// Reads what the rules of forwards have counted in iptables.
     ///
     /// # Errors
-    /// [`SystemError`] when the firewall cannot be read in time.
-    fn count_forwards(
-        &mut self,
-        deadline: Deadline,
-    ) -> Result<iptables::ForwardCounters, SystemError>;
-
-    /// Reads what the compiled rules of policies have counted in nftables.
-    ///
-    /// # Errors
-    /// [`SystemError`] when the firewall cannot be read in time.
-    fn count_nftables(&mut self, deadline: Deadline)
-        -> Result<nftables::RuleCounters, SystemError>;
+    /// [`crate::SystemError`] when the firewall cannot be read in time.
+    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::ForwardCounters>;
 
     /// Reads the table of what guests may not pretend.
     ///
     /// # Errors
-    /// [`SystemError`] when it cannot be read in time.
-    fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError>;
+    /// [`crate::SystemError`] when it cannot be read in time.
+    fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed>;
 
     /// Whether there is a program that such a table can be given to.
     ///
     /// # Errors
-    /// [`SystemError::NoProgram`] when there is none.
-    fn check_antispoof(&mut self) -> Result<(), SystemError>;
+    /// [`crate::SystemError::NoProgram`] when there is none.
+    fn check_antispoof(&mut self) -> Result<()>;
 
     /// A script for this tool is about to be planned, and may then be committed: whatever of it takes
     /// its time may begin now. Nothing is changed by that.
@@ -75,21 +64,21 @@ pub trait System {
     /// Commits a script; each of its tables is changed as a whole or not at all.
     ///
     /// # Errors
-    /// [`SystemError`] when it was refused or did not end in time.
-    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), SystemError>;
+    /// [`crate::SystemError`] when it was refused or did not end in time.
+    fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<()>;
 
     /// The sockets on which the host's own programs wait, at least those on ports of the claims.
     ///
     /// # Errors
-    /// [`SystemError`] when they cannot be listed.
-    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>, SystemError>;
+    /// [`crate::SystemError`] when they cannot be listed.
+    fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>>;
 
     /// Forgets what connection tracking knows of these flows, so that the next packet is judged by
     /// the rules of now.
     ///
     /// # Errors
-    /// [`SystemError`] when connection tracking cannot be reached.
-    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<(), SystemError>;
+    /// [`crate::SystemError`] when connection tracking cannot be reached.
+    fn forget(&mut self, flows: &[Flow], deadline: Deadline) -> Result<()>;
 
     /// Whether a process is there, one that has ended but is not waited for yet included.
     fn has_process(&mut self, process: u32) -> bool;
@@ -101,68 +90,58 @@ pub trait System {
     /// it as before.
     ///
     /// # Errors
-    /// [`SystemError`]; then all is as it was, or becomes so.
-    fn make_bridge(
-        &mut self,
-        bridge: &InterfaceName,
-        wanted: &HostBridge,
-    ) -> Result<(), SystemError>;
+    /// [`crate::SystemError`]; then all is as it was, or becomes so.
+    fn make_bridge(&mut self, bridge: &InterfaceName, wanted: &HostBridge) -> Result<()>;
 
-    /// Whether loopback addresses are routed by way of a bridge; `None` when there is no such one.
+    /// Whether loopback addresses are routed by way of a bridge (the sysctl
+    /// `net.ipv4.conf.BRIDGE.route_localnet`); `None` when there is no such one.
     fn localnet(&mut self, bridge: &str) -> Option<bool>;
 
     /// Lets loopback addresses be routed by way of a bridge, or no more.
     ///
     /// # Errors
-    /// [`SystemError`] when the setting cannot be written.
-    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), SystemError>;
+    /// [`crate::SystemError`] when the setting cannot be written.
+    fn set_localnet(&mut self, bridge: &str, setting: Switch) -> Result<()>;
 
     /// Refuses addresses that somebody else answers for already on the interface's LAN.
     ///
     /// # Errors
-    /// [`SystemError::Taken`]; others when it cannot be found out.
-    fn check_neighbors(
-        &mut self,
-        neighbors: &[Neighbor],
-        deadline: Deadline,
-    ) -> Result<(), SystemError>;
+    /// [`crate::SystemError::Taken`]; others when it cannot be found out.
+    fn check_neighbors(&mut self, neighbors: &[Neighbor], deadline: Deadline) -> Result<()>;
 
     /// Lets the host answer for these addresses on its interfaces (proxy ARP and NDP), and for those
     /// that are gone no more. What is as it should be stays.
     ///
     /// # Errors
-    /// [`SystemError`] when the kernel refuses.
+    /// [`crate::SystemError`] when the kernel refuses.
     fn set_neighbors(
         &mut self,
         wanted: &[Neighbor],
         gone: &[Neighbor],
         deadline: Deadline,
-    ) -> Result<(), SystemError>;
+    ) -> Result<()>;
 
     /// Whether the host answers for any IPv6 address on an interface.
     ///
     /// # Errors
-    /// [`SystemError`] when they cannot be listed.
-    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool, SystemError>;
+    /// [`crate::SystemError`] when they cannot be listed.
+    fn has_proxies(&mut self, dev: &str, deadline: Deadline) -> Result<bool>;
 
-    /// Whether an interface answers for IPv6 addresses at all; `None` when there is no such one.
+    /// Whether an interface answers for IPv6 addresses that it is told (the sysctl
+    /// `net.ipv6.conf.DEV.proxy_ndp`); `None` when there is no such one.
     fn proxy_ndp(&mut self, dev: &str) -> Option<bool>;
 
     /// Lets an interface answer for IPv6 addresses, or no more.
     ///
     /// # Errors
-    /// [`SystemError`] when the setting cannot be written.
-    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), SystemError>;
+    /// [`crate::SystemError`] when the setting cannot be written.
+    fn set_proxy_ndp(&mut self, dev: &str, setting: Switch) -> Result<()>;
 
     /// Where packets to an address go, and so where its own come from.
     ///
     /// # Errors
-    /// [`SystemError`] when the routes cannot be read.
-    fn route_lookup(
-        &mut self,
-        address: IpAddr,
-        deadline: Deadline,
-    ) -> Result<RouteLookup, SystemError>;
+    /// [`crate::SystemError`] when the routes cannot be read.
+    fn route_lookup(&mut self, address: IpAddr, deadline: Deadline) -> Result<RouteLookup>;
 
     /// Whether the host passes packets of a family on.
     fn passes_on(&mut self, family: Family) -> bool;
@@ -174,25 +153,21 @@ pub trait System {
     /// away under them, in none.
     ///
     /// # Errors
-    /// [`SystemError`] when they cannot be listed.
-    fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError>;
+    /// [`crate::SystemError`] when they cannot be listed.
+    fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>>;
 
     /// The interfaces that are in a bridge; none when it is not there.
     ///
     /// # Errors
-    /// [`SystemError`] when they cannot be listed.
-    fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>, SystemError>;
+    /// [`crate::SystemError`] when they cannot be listed.
+    fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>>;
 
     /// Puts the host's ends of these guests' interfaces back into the bridge, if they are in none;
     /// gives the names of those it put back.
     ///
     /// # Errors
-    /// [`SystemError`] when the kernel refuses.
-    fn reattach(
-        &mut self,
-        bridge: &InterfaceName,
-        guests: &[Nic],
-    ) -> Result<Vec<String>, SystemError>;
+    /// [`crate::SystemError`] when the kernel refuses.
+    fn reattach(&mut self, bridge: &InterfaceName, guests: &[Nic]) -> Result<Vec<String>>;
 }
 
 /// Which firewalls are in use.
@@ -209,21 +184,12 @@ pub struct Detected {
     pub can_iptables: bool,
 }
 
-/// The sysctl `net.ipv4.conf.BRIDGE.route_localnet`.
+/// A sysctl that is on or off; off is the default of those that portero writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Localnet {
-    /// Loopback addresses are routed.
-    Routed,
-    /// They are not: the kernel's default.
-    Refused,
-}
-
-/// The sysctl `net.ipv6.conf.DEV.proxy_ndp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyNdp {
-    /// The interface answers for addresses that it is told.
+pub enum Switch {
+    /// 1.
     On,
-    /// It does not: the kernel's default.
+    /// 0.
     Off,
 }
 

@@ -1,15 +1,11 @@
 //! Asks the kernel over netlink which of the tables and chains that matter here are there: no
 //! program has to be started for that.
 
-use crate::netlink::Netlink;
-use crate::{Deadline, SystemError};
-use netlink_packet_core::{
-    NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable, NLM_F_ACK,
-    NLM_F_DUMP, NLM_F_REQUEST,
-};
+use crate::netlink::{Netlink, Raw};
+use crate::{Deadline, Result, SystemError};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
-use std::convert::Infallible;
 
 /// `NFNL_SUBSYS_NFTABLES` of linux/netfilter/nfnetlink.h, in the upper byte of a message's type.
 const SUBSYSTEM: u16 = 10 << 8;
@@ -37,70 +33,26 @@ pub(crate) enum TableFamily {
     Ipv6 = 10,
 }
 
-/// A message whose content only its sender and the kernel care about.
-#[derive(Debug, Clone)]
-struct Raw {
-    kind: u16,
-    bytes: Vec<u8>,
-}
-
-impl Raw {
-    fn new(kind: u16, family: TableFamily, attributes: &[(u16, &str)]) -> Self {
-        // struct nfgenmsg: family, version, resource.
-        let mut bytes = vec![family as u8, 0, 0, 0];
-        for (attribute, text) in attributes {
-            let length = ATTRIBUTE_HEADER + text.len() + 1;
-            let header = u16::try_from(length).unwrap_or(u16::MAX);
-            bytes.extend(header.to_ne_bytes());
-            bytes.extend(attribute.to_ne_bytes());
-            bytes.extend(text.as_bytes());
-            bytes.resize(bytes.len() + 1 + length.next_multiple_of(4) - length, 0);
-        }
-        Self { kind, bytes }
+/// A request with a `struct nfgenmsg` (family, version, resource) and attributes.
+fn message(kind: u16, family: TableFamily, attributes: &[(u16, &str)]) -> Raw {
+    let mut payload = vec![family as u8, 0, 0, 0];
+    for (attribute, text) in attributes {
+        let length = ATTRIBUTE_HEADER + text.len() + 1;
+        let header = u16::try_from(length).unwrap_or(u16::MAX);
+        payload.extend(header.to_ne_bytes());
+        payload.extend(attribute.to_ne_bytes());
+        payload.extend(text.as_bytes());
+        payload.resize(payload.len() + 1 + length.next_multiple_of(4) - length, 0);
     }
-}
-
-impl NetlinkSerializable for Raw {
-    fn message_type(&self) -> u16 {
-        self.kind
-    }
-
-    fn buffer_len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    fn serialize(&self, buffer: &mut [u8]) {
-        buffer[..self.bytes.len()].copy_from_slice(&self.bytes);
-    }
-}
-
-impl NetlinkDeserializable for Raw {
-    type Error = Infallible;
-
-    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
-        Ok(Self {
-            kind: header.message_type,
-            bytes: payload.to_vec(),
-        })
-    }
-}
-
-impl From<Raw> for NetlinkPayload<Raw> {
-    fn from(message: Raw) -> Self {
-        Self::InnerMessage(message)
-    }
+    Raw { kind, payload }
 }
 
 /// Whether a table is there; where the kernel has no nftables there is none.
 ///
 /// # Errors
 /// [`SystemError`] when the kernel does not answer.
-pub(crate) fn has_table(
-    family: TableFamily,
-    name: &str,
-    deadline: Deadline,
-) -> Result<bool, SystemError> {
-    let message = Raw::new(GET_TABLE, family, &[(TABLE, name)]);
+pub(crate) fn has_table(family: TableFamily, name: &str, deadline: Deadline) -> Result<bool> {
+    let message = message(GET_TABLE, family, &[(TABLE, name)]);
     Ok(ask(message, NLM_F_REQUEST | NLM_F_ACK, deadline)? > 0)
 }
 
@@ -113,8 +65,8 @@ pub(crate) fn has_rules(
     table: &str,
     chain: &str,
     deadline: Deadline,
-) -> Result<bool, SystemError> {
-    let message = Raw::new(GET_RULE, family, &[(TABLE, table), (CHAIN, chain)]);
+) -> Result<bool> {
+    let message = message(GET_RULE, family, &[(TABLE, table), (CHAIN, chain)]);
     Ok(ask(message, NLM_F_REQUEST | NLM_F_DUMP, deadline)? > 0)
 }
 
@@ -130,7 +82,7 @@ const NOT_THERE: [Errno; 5] = [
 ];
 
 /// The number of answers; none when the kernel does not know what it is asked for.
-fn ask(message: Raw, flags: u16, deadline: Deadline) -> Result<usize, SystemError> {
+fn ask(message: Raw, flags: u16, deadline: Deadline) -> Result<usize> {
     let mut answers = 0;
     let asked = Netlink::open(NETLINK_NETFILTER, deadline)
         .and_then(|mut netlink| netlink.request(message, flags, |_: Raw| answers += 1));

@@ -2,7 +2,7 @@
 
 use crate::interfaces;
 use crate::netlink::set_link;
-use crate::{Deadline, SystemError};
+use crate::{Deadline, Result, SystemError};
 use netlink_packet_route::link::LinkAttribute;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::Tap;
@@ -16,7 +16,7 @@ const TAP_FIRST_OCTET: u8 = 0xfe;
 
 /// The host's ends of these interfaces of guests that are in `bridge` or in no bridge. Where one can be of several
 /// guests, it is given for each.
-pub(crate) fn find(bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError> {
+pub(crate) fn find(bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>> {
     find_among(Path::new(interfaces::FOLDER), bridge, guests)
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn find(bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, System
 /// A tap of QEMU's is told by its MAC address, which libvirt derives from the guest's. The host's end of a container's
 /// pair has any: while the other end, which has the guest's, is still on the host, it is told by that, and later by the
 /// name that libvirt keeps of it.
-fn find_among(folder: &Path, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError> {
+fn find_among(folder: &Path, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>> {
     let mut taps = BTreeSet::new();
     if guests.is_empty() {
         return Ok(taps);
@@ -98,7 +98,7 @@ fn peer(folder: &Path, path: &Path) -> Option<PathBuf> {
 }
 
 /// The interfaces that are in a bridge; none when it is not there.
-pub(crate) fn members(bridge: &str) -> Result<BTreeSet<String>, SystemError> {
+pub(crate) fn members(bridge: &str) -> Result<BTreeSet<String>> {
     match fs::read_dir(interfaces::folder(bridge).join("brif")) {
         Ok(entries) => entries
             .map(|entry| {
@@ -117,7 +117,7 @@ pub(crate) fn reattach(
     bridge: &InterfaceName,
     guests: &[Nic],
     deadline: Deadline,
-) -> Result<Vec<String>, SystemError> {
+) -> Result<Vec<String>> {
     let bridge_index = interfaces::index(bridge.as_str()).map_err(error)?;
     let taps = find(bridge.as_str(), guests)?;
     let names: BTreeSet<String> = taps.into_iter().map(|tap| tap.name).collect();
@@ -137,10 +137,7 @@ pub(crate) fn reattach(
 }
 
 fn error(source: std::io::Error) -> SystemError {
-    SystemError::File {
-        path: interfaces::FOLDER.to_owned(),
-        source,
-    }
+    SystemError::file(interfaces::FOLDER)(source)
 }
 
 fn tap_address(guest: MacAddress) -> String {

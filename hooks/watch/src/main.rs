@@ -28,7 +28,7 @@ use notify::Systemd;
 use pace::{Pace, Step};
 use portero_engine::{ApplyError, Engine};
 use portero_libvirt::{Driver, ObjectName};
-use portero_system::{clean_environment, Linux, Log, LogLevel, LogSink, Paths, Severity};
+use portero_system::{clean_environment, Linux, Log, LogSink, Paths, Severity};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         program: "portero-watch".to_owned(),
     });
     // Each comparison knows what portero.toml says of its messages; what it kept is to be seen.
-    log.set_level(LogLevel::Debug);
+    log.set_level(Severity::Debug);
     match watch(systemd, &mut log) {
         Ok(never) => match never {},
         Err(error) => {

@@ -41,10 +41,8 @@ pub fn change_owner(
     else {
         return Change::Comparison;
     };
-    append(
-        &mut scripts,
-        change_antispoof(old, new, table(base.antispoof)),
-    );
+    let script = change_antispoof(old, new, table(base.antispoof));
+    append(&mut scripts, script);
     Change::Scripts(scripts)
 }
 

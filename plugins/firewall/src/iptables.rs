@@ -5,9 +5,8 @@ mod base;
 mod driver;
 mod forward_counters;
 mod observed;
-mod policy;
+pub(crate) mod policy;
 mod render;
-mod rule_counters;
 mod transaction;
 mod words;
 
@@ -15,5 +14,4 @@ pub use base::{Base, LibvirtChains, Table};
 pub use driver::Families;
 pub use forward_counters::ForwardCounters;
 pub use observed::{Observed, ObservedTable};
-pub use rule_counters::RuleCounters;
 pub use transaction::{change_owner, reconcile};

@@ -8,8 +8,10 @@ pub mod iptables;
 pub mod nftables;
 #[cfg(test)]
 mod readable;
+mod rule_counters;
 mod script;
 
 pub use change::{change_owner, Change};
 pub use driver::{BaseTables, Driver};
+pub use rule_counters::RuleCounters;
 pub use script::{append, Firewall, Script, Tool};

@@ -15,14 +15,12 @@ mod driver;
 pub(crate) mod element;
 mod forward;
 pub(crate) mod observed;
-mod policy;
-mod rule_counters;
+pub(crate) mod policy;
 mod transaction;
 pub(crate) mod write;
 
 pub use element::Place;
 pub use observed::{Observed, ReadError};
-pub use rule_counters::RuleCounters;
 pub use transaction::{change_owner, reconcile, shares_elements};
 pub use write::PolicyTable;
 

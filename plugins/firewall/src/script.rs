@@ -2,11 +2,13 @@
 
 use portero_model::Family;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// A firewall, by the name that libvirt has for it (`firewall_backend` in network.conf).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Firewall {
     /// iptables and ip6tables, whichever of their two variants is installed.
     Iptables,
@@ -22,15 +24,6 @@ impl Firewall {
             Self::Iptables => Self::Nftables,
             Self::Nftables => Self::Iptables,
         }
-    }
-}
-
-impl fmt::Display for Firewall {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Iptables => "iptables",
-            Self::Nftables => "nftables",
-        })
     }
 }
 

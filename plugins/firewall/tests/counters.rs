@@ -6,7 +6,7 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_firewall::{iptables, nftables};
+use portero_firewall::{iptables, nftables, RuleCounters};
 use portero_model::{
     CompiledRule, Counter, Direction, Dnat, Family, ForwardCounter, Nets, Owner, OwnerKind, Peer,
     Policy, PortRange, Protocol, Rule, Ruleset, Service, Verdict,
@@ -103,7 +103,8 @@ fn nftables_counts_rules_that_share_one_by_their_elements() {
       {"rule": {"chain": "in_strange", "handle": 9, "comment": "in default", "expr": [
         {"counter": {"packets": 7, "bytes": 7}}, {"drop": null}]}}]}"#
         .replace("CHAIN", &chain);
-    let found = nftables::RuleCounters::read(listing.as_bytes()).unwrap();
+    let mut found = RuleCounters::default();
+    found.add_nftables(listing.as_bytes()).unwrap();
     assert_eq!(
         counted(&found.counters(&ruleset)),
         [
@@ -114,7 +115,8 @@ fn nftables_counts_rules_that_share_one_by_their_elements() {
         ]
     );
     // Where the chain is not, nothing is known.
-    let found = nftables::RuleCounters::read(br#"{"nftables": []}"#).unwrap();
+    let mut found = RuleCounters::default();
+    found.add_nftables(br#"{"nftables": []}"#).unwrap();
     assert!(found.counters(&ruleset).is_empty());
 }
 
@@ -147,9 +149,9 @@ fn iptables_counts_a_rule_in_both_families() {
          COMMIT\n"
     );
     let v6 = format!("[1:72] -A {chain} -m comment --comment \"in default\" -j DROP\n");
-    let mut found = iptables::RuleCounters::default();
-    found.add(v4.lines());
-    found.add(v6.lines());
+    let mut found = RuleCounters::default();
+    found.add_iptables(v4.lines());
+    found.add_iptables(v6.lines());
     assert_eq!(
         counted(&found.counters(&ruleset)),
         [
@@ -159,9 +161,7 @@ fn iptables_counts_a_rule_in_both_families() {
             ("in default".to_owned(), 6, 372)
         ]
     );
-    assert!(iptables::RuleCounters::default()
-        .counters(&ruleset)
-        .is_empty());
+    assert!(RuleCounters::default().counters(&ruleset).is_empty());
 }
 
 fn forward(ports: u16, guest_ports: u16, source: Option<&str>) -> Rule {

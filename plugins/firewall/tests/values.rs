@@ -295,8 +295,8 @@ fn words_of_policies_are_those_of_the_grammar() {
         Direction::ALL.map(Direction::name),
         ["out", "in", "host", "fromhost"]
     );
-    let from_guests = Direction::ALL.map(Direction::is_from_guests);
-    assert_eq!(from_guests, [true, false, true, false]);
+    let ends = Direction::ALL.map(|direction| direction.pick("from", "to"));
+    assert_eq!(ends, ["from", "to", "from", "to"]);
     let verdicts = [Verdict::Accept, Verdict::Drop, Verdict::Reject];
     assert_eq!(verdicts.map(Verdict::name), ["accept", "drop", "reject"]);
     assert_eq!(

@@ -10,8 +10,21 @@ use xxhash_rust::xxh3::xxh3_64;
 const COMMENT_NAME_LIMIT: usize = 64;
 
 /// What kind of object owns rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum OwnerKind {
     /// A domain.
     Domain,
@@ -23,10 +36,7 @@ impl OwnerKind {
     /// libvirt's word for it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Domain => "domain",
-            Self::Network => "network",
-        }
+        self.into()
     }
 }
 

@@ -63,10 +63,13 @@ impl Direction {
         }
     }
 
-    /// Whether guests are where packets come from.
+    /// The first where packets come from guests, the second where they go to guests.
     #[must_use]
-    pub fn is_from_guests(self) -> bool {
-        matches!(self, Self::Out | Self::ToHost)
+    pub fn pick<T>(self, from_guests: T, to_guests: T) -> T {
+        match self {
+            Self::Out | Self::ToHost => from_guests,
+            Self::In | Self::FromHost => to_guests,
+        }
     }
 }
 
@@ -221,6 +224,15 @@ impl CompiledRule {
         }
     }
 
+    /// Its peers, one of whom any is where it says nothing of them.
+    #[must_use]
+    pub fn any_peers(&self) -> &[Peer] {
+        match self.peers.as_slice() {
+            [] => Peer::ANY,
+            peers => peers,
+        }
+    }
+
     /// Those of some compiled rules that are asked about these packets.
     pub fn judging(rules: &[Self], judged: Judged) -> impl Iterator<Item = &Self> {
         rules.iter().filter(move |rule| rule.judged == judged)
@@ -238,8 +250,22 @@ pub enum Judged {
 }
 
 /// What is done with a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Verdict {
     /// It passes, as far as this network is concerned.
     Accept,
@@ -253,17 +279,7 @@ impl Verdict {
     /// nwfilter's word.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::Drop => "drop",
-            Self::Reject => "reject",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
+        self.into()
     }
 }
 
@@ -324,6 +340,15 @@ pub struct Peer {
     pub mac: Option<Named>,
 }
 
+impl Peer {
+    /// Anybody.
+    const ANY: &'static [Self] = &[Self {
+        nets: Nets::Any,
+        interface: None,
+        mac: None,
+    }];
+}
+
 /// A name that has to be the one, or must not be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -380,8 +405,9 @@ pub struct LogRate {
 }
 
 /// A unit of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum TimeUnit {
     /// A second.
     Second,
@@ -400,12 +426,7 @@ impl TimeUnit {
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Second => "second",
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-        }
+        self.into()
     }
 
     /// How many seconds it has.
@@ -445,7 +466,7 @@ pub enum Nat {
 impl Nat {
     /// The guests whose connections it is about.
     #[must_use]
-    pub fn from(&self) -> IpNet {
+    pub fn guests(&self) -> IpNet {
         match self {
             Self::Keep { from, .. } | Self::Masquerade { from, .. } => *from,
         }

@@ -5,8 +5,23 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A transport protocol with ports that can be forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = PortError, parse_err_fn = PortError::protocol)]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -20,11 +35,7 @@ impl Protocol {
     /// The name that iptables, nft and libvirt use.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Sctp => "sctp",
-        }
+        self.into()
     }
 
     /// The number in IP's protocol field (IANA).
@@ -35,27 +46,6 @@ impl Protocol {
             Self::Udp => 17,
             Self::Sctp => 132,
         }
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = PortError;
-
-    fn from_str(text: &str) -> Result<Self, PortError> {
-        match text {
-            "tcp" => Ok(Self::Tcp),
-            "udp" => Ok(Self::Udp),
-            "sctp" => Ok(Self::Sctp),
-            other => Err(PortError::Protocol {
-                found: other.escape_debug().to_string(),
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
     }
 }
 
@@ -84,6 +74,14 @@ pub enum PortError {
     },
 }
 
+impl PortError {
+    fn protocol(found: &str) -> Self {
+        Self::Protocol {
+            found: found.escape_debug().to_string(),
+        }
+    }
+}
+
 /// Ports from `start` to `end`, both included and both 1 to 65535.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "(u16, u16)", into = "(u16, u16)")]
@@ -96,6 +94,12 @@ impl PortRange {
     /// Every port.
     pub const ALL: Self = Self {
         start: 1,
+        end: u16::MAX,
+    };
+
+    /// Those that no program needs privileges for.
+    pub const UNPRIVILEGED: Self = Self {
+        start: 1024,
         end: u16::MAX,
     };
 
@@ -195,20 +199,10 @@ impl PortRange {
         if !self.overlaps(hole) {
             return vec![self];
         }
-        let mut left = Vec::new();
-        if self.start < hole.start {
-            left.push(Self {
-                start: self.start,
-                end: hole.start - 1,
-            });
-        }
-        if hole.end < self.end {
-            left.push(Self {
-                start: hole.end + 1,
-                end: self.end,
-            });
-        }
-        left
+        let range = |start, end| Self { start, end };
+        let before = (self.start < hole.start).then(|| range(self.start, hole.start - 1));
+        let after = (hole.end < self.end).then(|| range(hole.end + 1, self.end));
+        before.into_iter().chain(after).collect()
     }
 
     /// The range with `separator` between its ends, a single port alone.

@@ -4,52 +4,31 @@ use portero_model::{PortRange, Verdict};
 use portero_xml::{Element, Problem};
 use std::net::IpAddr;
 
-/// Reads an attribute that may be absent.
-pub(crate) fn optional<T>(
-    element: &Element,
-    name: &str,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, Problem> {
-    element
-        .attribute(name)
-        .map(|text| read(text).map_err(|reason| element.problem(format!("{name}: {reason}"))))
-        .transpose()
-}
-
-/// Reads an attribute that has to be there.
-pub(crate) fn required<T>(
-    element: &Element,
-    name: &str,
-    expected: &str,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Result<T, Problem> {
-    optional(element, name, read)?
-        .ok_or_else(|| element.problem(format!("{name} is missing, expected {expected}")))
-}
-
-/// One of some words.
-pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
-    let found = words.iter().find(|(word, _)| *word == text);
-    found.map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        format!(
-            "'{}' is not known, expected {}",
-            text.escape_debug(),
-            words.join(", ")
-        )
-    })
+/// Reads one of some words.
+pub(crate) fn word<'a, T: Copy>(
+    words: &'a [(&'a str, T)],
+) -> impl Fn(&str) -> Result<T, String> + 'a {
+    move |text| {
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let (text, words) = (text.escape_debug(), words.join(", "));
+            format!("'{text}' is not known, expected {words}")
+        })
+    }
 }
 
 /// `yes` or `no`; absent is `no`.
 pub(crate) fn is_yes(element: &Element, name: &str) -> Result<bool, Problem> {
     let words = [("yes", true), ("no", false)];
-    Ok(optional(element, name, |text| word(text, &words))?.unwrap_or(false))
+    let is_yes = element.optional(name, word(&words))?;
+    Ok(is_yes.unwrap_or(false))
 }
 
 /// `accept`, `drop` or `reject`.
 pub(crate) fn verdict(text: &str) -> Result<Verdict, String> {
     let words = [Verdict::Accept, Verdict::Drop, Verdict::Reject];
-    word(text, &words.map(|verdict| (verdict.name(), verdict)))
+    word(&words.map(|verdict| (verdict.name(), verdict)))(text)
 }
 
 /// A number within bounds, both included, in decimal digits.
@@ -79,9 +58,8 @@ pub(crate) fn ports(
     start: &str,
     end: &str,
 ) -> Result<Option<PortRange>, Problem> {
-    let port = |text: &str| PortRange::port(text).map_err(|error| error.to_string());
-    let first = optional(element, start, port)?;
-    let last = optional(element, end, port)?;
+    let first = element.optional(start, PortRange::port)?;
+    let last = element.optional(end, PortRange::port)?;
     match (first, last) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(element.problem(format!("{end} without {start}"))),

@@ -8,11 +8,12 @@ use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, Network};
 use portero_model::{
     Antispoof, CompiledRule, Direction, Family, Judged, LogRate, Named, Nat, NatPeer, Neighbor,
-    Nets, Peer, Policy, PortRange, Protocol, RuleName, RuleSource, Service, TimeUnit, Verdict,
+    Nets, Peer, Policy, PortRange, Protocol, RuleName, RuleSource, Service, Spoof, TimeUnit,
+    Verdict,
 };
 use portero_xml::Problem;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A policy that can be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,9 +110,8 @@ pub fn compile(
     }
     neighbors.sort();
     neighbors.dedup();
-    let against = written.antispoof.against();
-    let antispoof = (!against.is_empty()).then(|| Antispoof {
-        against,
+    let antispoof = (!written.antispoof.is_empty()).then(|| Antispoof {
+        against: written.antispoof.clone(),
         nets: IpNet::aggregate(&compiler.nets),
         taps: BTreeSet::new(),
         unguarded: BTreeSet::new(),
@@ -221,9 +221,7 @@ impl Compiler<'_> {
                 && (peers.is_empty() || peers.iter().any(|peer| peer.nets.only(*family).is_some()))
         };
         if !families.iter().any(is_possible) {
-            return Err(
-                "no packet is of its family, its peers and its services at once".to_owned(),
-            );
+            return Err("no packet is of its family, its peers and its services at once".into());
         }
         let tells_by_mac = peers.iter().any(|peer| peer.mac.is_some());
         if tells_by_mac && rule.direction != WrittenDirection::In {
@@ -231,11 +229,7 @@ impl Compiler<'_> {
         }
         let is_through = rule.peers.is_empty() || !peers.is_empty();
         for direction in Direction::ALL {
-            let is_towards = if direction.is_from_guests() {
-                rule.direction.is_out()
-            } else {
-                rule.direction.is_in()
-            };
+            let is_towards = direction.pick(rule.direction.is_out(), rule.direction.is_in());
             let (is_meant, peers) = match direction {
                 Direction::In | Direction::Out => (is_through, peers.clone()),
                 Direction::ToHost | Direction::FromHost => (resolved.host, Vec::new()),
@@ -364,15 +358,12 @@ impl Compiler<'_> {
     /// send: [`Antispoof`] are more, for interfaces that are known. Clients of DHCP have no address yet,
     /// and an IPv6 link has addresses of its own.
     fn antispoof(&mut self) {
-        if !self.written.antispoof.ip {
+        if !self.written.antispoof.contains(&Spoof::Ip) {
             return;
         }
-        let unspecified = [
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        ];
         let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
         let mut to_host = self.nets.clone();
+        let unspecified = Family::ALL.map(|family| family.all().addr());
         to_host.extend(unspecified.map(IpNet::from));
         to_host.push(IpNet::new_assert(IpAddr::V6(link_local), 10));
         for (direction, nets) in [

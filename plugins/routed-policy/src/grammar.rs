@@ -1,13 +1,13 @@
 //! Reads `<policy>`: rules in the words of libvirt's nwfilter
 //! (<https://libvirt.org/formatnwfilter.html>), with peers, services and defaults.
 
-use crate::attribute::{address, is_yes, number, optional, ports, required, verdict, word};
+use crate::attribute::{address, is_yes, number, ports, verdict, word};
 use crate::peer::{PeerTarget, WrittenPeer};
 use portero_libvirt::InterfaceName;
 use portero_model::{
     Family, Judged, PortRange, Protocol, RuleName, Service, Spoof, TimeUnit, Verdict,
 };
-use portero_xml::{Element, Problem, NAMESPACE};
+use portero_xml::{Element, Problem};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -24,8 +24,8 @@ pub struct WrittenPolicy {
     pub default_host: Option<Verdict>,
     /// Whether what the defaults decide is logged.
     pub logs_defaults: bool,
-    /// What guests may not pretend.
-    pub antispoof: Antispoof,
+    /// What guests may not pretend: `<antispoof>`.
+    pub antispoof: BTreeSet<Spoof>,
     /// Rules in document order.
     pub rules: Vec<WrittenRule>,
     /// Addresses that the host answers for.
@@ -45,33 +45,6 @@ pub enum Mode {
     Route,
     /// As no `<forward>` at all.
     Isolated,
-}
-
-/// What guests may not pretend: `<antispoof>`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Antispoof {
-    /// Addresses that are not the network's.
-    pub ip: bool,
-    /// MAC addresses that libvirt did not give them.
-    pub mac: bool,
-    /// To be a DHCP server.
-    pub dhcp: bool,
-    /// To be an IPv6 router.
-    pub ra: bool,
-}
-
-impl Antispoof {
-    /// The same as a set.
-    pub(crate) fn against(self) -> BTreeSet<Spoof> {
-        let all = [
-            (self.ip, Spoof::Ip),
-            (self.mac, Spoof::Mac),
-            (self.dhcp, Spoof::Dhcp),
-            (self.ra, Spoof::Ra),
-        ];
-        let given = all.into_iter().filter(|(is_given, _)| *is_given);
-        given.map(|(_, spoof)| spoof).collect()
-    }
 }
 
 /// Which packets a rule is about, seen from the guest.
@@ -150,8 +123,6 @@ pub struct WrittenNat {
     pub addresses: Option<(IpAddr, IpAddr)>,
     /// The ports to take.
     pub ports: PortRange,
-    /// Whether it was written at all.
-    pub is_written: bool,
 }
 
 /// The rate of `log='yes'` without `limit`.
@@ -160,9 +131,6 @@ const LOG_RATE: (u32, TimeUnit) = (10, TimeUnit::Minute);
 /// nwfilter's default priority, and its bounds.
 const PRIORITY: i64 = 500;
 const PRIORITY_BOUND: i64 = 1000;
-
-/// libvirt's own for masquerading (src/network/network_iptables.c).
-const NAT_PORTS: (u16, u16) = (1024, 65535);
 
 /// What is wrong with an element that has a forerunner.
 const TWICE: &str = "is there twice, expected once";
@@ -173,10 +141,7 @@ impl WrittenPolicy {
     /// # Errors
     /// [`Problem`] at the first element or attribute that is not as the grammar has it.
     pub fn find_in(root: &Element) -> Result<Option<Self>, Problem> {
-        let is_policy = |element: &&Element| {
-            (element.namespace(), element.name()) == (Some(NAMESPACE), "policy")
-        };
-        let mut policies = root.children().iter().filter(is_policy);
+        let mut policies = root.all_own("policy");
         let Some(element) = policies.next() else {
             return Ok(None);
         };
@@ -199,15 +164,15 @@ impl WrittenPolicy {
             ("isolated", Some(Mode::Isolated)),
         ];
         let mut policy = Self {
-            mode: optional(element, "mode", |text| word(text, &modes))?.flatten(),
+            mode: element.optional("mode", word(&modes))?.flatten(),
             default_in: None,
             default_out: None,
             default_host: None,
             logs_defaults: false,
-            antispoof: Antispoof::default(),
+            antispoof: BTreeSet::new(),
             rules: Vec::new(),
             neighbors: Vec::new(),
-            nat: WrittenNat::default_of(element)?,
+            nat: WrittenNat::default(),
             line: element.line(),
         };
         let mut seen: Vec<&str> = Vec::new();
@@ -218,15 +183,15 @@ impl WrittenPolicy {
                 return Err(child.problem(TWICE));
             }
             seen.push(name);
-            match (child.namespace(), name) {
-                (Some(NAMESPACE), "default") => policy.read_default(child)?,
-                (Some(NAMESPACE), "antispoof") => policy.antispoof = antispoof(child)?,
-                (Some(NAMESPACE), "rule") => {
+            match child.own_name() {
+                Some("default") => policy.read_default(child)?,
+                Some("antispoof") => policy.antispoof = antispoof(child)?,
+                Some("rule") => {
                     let number = policy.rules.len() + 1;
                     policy.rules.push(rule(child, number)?);
                 }
-                (Some(NAMESPACE), "neighbor") => policy.neighbors.push(neighbor(child)?),
-                (Some(NAMESPACE), "nat") => {
+                Some("neighbor") => policy.neighbors.push(neighbor(child)?),
+                Some("nat") => {
                     if policy.mode != Some(Mode::Nat) {
                         return Err(child.problem("expected only in a policy with mode='nat'"));
                     }
@@ -246,9 +211,9 @@ impl WrittenPolicy {
     fn read_default(&mut self, element: &Element) -> Result<(), Problem> {
         element.only_attributes(&["in", "out", "host", "log"])?;
         element.expect_nothing()?;
-        self.default_in = optional(element, "in", verdict)?;
-        self.default_out = optional(element, "out", verdict)?;
-        self.default_host = optional(element, "host", verdict)?;
+        self.default_in = element.optional("in", verdict)?;
+        self.default_out = element.optional("out", verdict)?;
+        self.default_host = element.optional("host", verdict)?;
         self.logs_defaults = is_yes(element, "log")?;
         Ok(())
     }
@@ -267,15 +232,22 @@ impl WrittenPolicy {
     }
 }
 
-fn antispoof(element: &Element) -> Result<Antispoof, Problem> {
-    element.only_attributes(&["ip", "mac", "dhcp", "ra"])?;
+fn antispoof(element: &Element) -> Result<BTreeSet<Spoof>, Problem> {
+    let all = [
+        ("ip", Spoof::Ip),
+        ("mac", Spoof::Mac),
+        ("dhcp", Spoof::Dhcp),
+        ("ra", Spoof::Ra),
+    ];
+    element.only_attributes(&all.map(|(name, _)| name))?;
     element.expect_nothing()?;
-    Ok(Antispoof {
-        ip: is_yes(element, "ip")?,
-        mac: is_yes(element, "mac")?,
-        dhcp: is_yes(element, "dhcp")?,
-        ra: is_yes(element, "ra")?,
-    })
+    let mut against = BTreeSet::new();
+    for (name, spoof) in all {
+        if is_yes(element, name)? {
+            against.insert(spoof);
+        }
+    }
+    Ok(against)
 }
 
 fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem> {
@@ -306,7 +278,7 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
         ("no", Judged::EveryPacket),
     ];
     let priority = |text: &str| number(text, -PRIORITY_BOUND, PRIORITY_BOUND);
-    let limit = optional(element, "limit", rate)?;
+    let limit = element.optional("limit", rate)?;
     let log = match (is_yes(element, "log")?, limit) {
         (true, limit) => Some(limit.unwrap_or(LOG_RATE)),
         (false, Some(_)) => return Err(element.problem("limit without log='yes'")),
@@ -314,13 +286,12 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
     };
     let mut rule = WrittenRule {
         number: number_of_rule,
-        verdict: required(element, "action", "accept, drop or reject", verdict)?,
-        direction: required(element, "direction", "in, out or inout", |text| {
-            word(text, &directions)
-        })?,
-        priority: optional(element, "priority", priority)?.unwrap_or(PRIORITY),
-        family: optional(element, "family", |text| word(text, &families))?,
-        judged: optional(element, "statematch", |text| word(text, &states))?
+        verdict: element.required("action", "accept, drop or reject", verdict)?,
+        direction: element.required("direction", "in, out or inout", word(&directions))?,
+        priority: element.optional("priority", priority)?.unwrap_or(PRIORITY),
+        family: element.optional("family", word(&families))?,
+        judged: element
+            .optional("statematch", word(&states))?
             .unwrap_or(Judged::Opener),
         log,
         comment: element.attribute("comment").map(str::to_owned),
@@ -329,13 +300,13 @@ fn rule(element: &Element, number_of_rule: usize) -> Result<WrittenRule, Problem
         line: element.line(),
     };
     for child in element.children() {
-        match (child.namespace(), child.name()) {
-            (Some(NAMESPACE), "peer") => {
+        match child.own_name() {
+            Some("peer") => {
                 let peer = WrittenPeer::read(child)?;
                 check_peer(&rule, &peer).map_err(|reason| child.problem(reason))?;
                 rule.peers.push(peer);
             }
-            (Some(NAMESPACE), name) if SERVICES.contains(&name) => {
+            Some(name) if SERVICES.contains(&name) => {
                 let service = service(child)?;
                 if let (Service::Icmp { family, .. }, Some(only)) = (service, rule.family) {
                     if family != only {
@@ -400,8 +371,8 @@ fn service(element: &Element) -> Result<Service, Problem> {
         u8::try_from(number).map_err(|error| error.to_string())
     };
     let (kind, code) = (
-        optional(element, "type", |text| octet(text, LAST_ICMP_TYPE))?,
-        optional(element, "code", |text| octet(text, u8::MAX))?,
+        element.optional("type", |text| octet(text, LAST_ICMP_TYPE))?,
+        element.optional("code", |text| octet(text, u8::MAX))?,
     );
     if kind.is_none() && code.is_some() {
         return Err(element.problem("code without type"));
@@ -429,18 +400,15 @@ fn neighbor(element: &Element) -> Result<WrittenNeighbor, Problem> {
     element.expect_elements()?;
     let mut addresses = Vec::new();
     for child in element.children() {
-        if (child.namespace(), child.name()) != (Some(NAMESPACE), "address") {
+        if child.own_name() != Some("address") {
             return Err(child.problem("not known in a neighbor, expected <address>"));
         }
         child.only_attributes(&[])?;
         child.expect_text()?;
         addresses.push(address(child.text()).map_err(|reason| child.problem(reason))?);
     }
-    let dev = required(element, "dev", "an interface of the host's", |text| {
-        text.parse().map_err(|error| format!("{error}"))
-    })?;
     let neighbor = WrittenNeighbor {
-        dev,
+        dev: element.required("dev", "an interface of the host's", str::parse)?,
         arp: is_yes(element, "arp")?,
         ndp: is_yes(element, "ndp")?,
         addresses,
@@ -460,16 +428,14 @@ fn neighbor(element: &Element) -> Result<WrittenNeighbor, Problem> {
     Ok(neighbor)
 }
 
-impl WrittenNat {
-    fn default_of(element: &Element) -> Result<Self, Problem> {
-        let (first, last) = NAT_PORTS;
-        let ports = PortRange::new(first, last).map_err(|error| element.problem(error))?;
-        Ok(Self {
+/// libvirt's own (src/network/network_iptables.c).
+impl Default for WrittenNat {
+    fn default() -> Self {
+        Self {
             ipv6: false,
             addresses: None,
-            ports,
-            is_written: false,
-        })
+            ports: PortRange::UNPRIVILEGED,
+        }
     }
 }
 
@@ -478,13 +444,12 @@ fn nat(element: &Element) -> Result<WrittenNat, Problem> {
     element.expect_elements()?;
     let mut nat = WrittenNat {
         ipv6: is_yes(element, "ipv6")?,
-        is_written: true,
-        ..WrittenNat::default_of(element)?
+        ..WrittenNat::default()
     };
     let mut seen: Vec<&str> = Vec::new();
     for child in element.children() {
         let name = child.name();
-        if child.namespace() != Some(NAMESPACE) || !["address", "port"].contains(&name) {
+        if !matches!(child.own_name(), Some("address" | "port")) {
             return Err(child.problem("not known in <nat>, expected <address> or <port>"));
         }
         // As libvirt has it (`virNetworkForwardNatDefParseXML`).
@@ -506,8 +471,8 @@ fn nat(element: &Element) -> Result<WrittenNat, Problem> {
 
 /// The addresses of `<nat>`, from the first to the last.
 fn addresses(element: &Element) -> Result<(IpAddr, IpAddr), Problem> {
-    let start = required(element, "start", "an IP address", address)?;
-    let end = optional(element, "end", address)?.unwrap_or(start);
+    let start = element.required("start", "an IP address", address)?;
+    let end = element.optional("end", address)?.unwrap_or(start);
     if start.is_ipv4() != end.is_ipv4() || end < start {
         return Err(element.problem(format!("there are no addresses from {start} to {end}")));
     }

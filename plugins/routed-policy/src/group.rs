@@ -1,7 +1,7 @@
 //! Named groups of peers, /etc/portero/groups/NAME.xml.
 
 use crate::peer::{PeerTarget, WrittenPeer};
-use portero_xml::{check_root, Element, Problem, NAMESPACE};
+use portero_xml::{check_root, Element, Problem};
 
 /// A group: peers that rules name together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Group {
         root.only_attributes(&[])?;
         root.expect_elements()?;
         let targets = root.children().iter().map(|child| {
-            if (child.namespace(), child.name()) != (Some(NAMESPACE), "peer") {
+            if child.own_name() != Some("peer") {
                 return Err(child.problem("not known in a group, expected <peer>"));
             }
             let peer = WrittenPeer::read(child)?;

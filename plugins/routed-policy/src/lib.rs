@@ -19,7 +19,7 @@ pub use context::Context;
 pub use evaluate::{Decider, Place, Refusal};
 pub use explain::{explain, explain_reply, Decision};
 pub use grammar::{
-    Antispoof, Mode, WrittenDirection, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
+    Mode, WrittenDirection, WrittenNat, WrittenNeighbor, WrittenPolicy, WrittenRule,
 };
 pub use group::Group;
 pub use packet::{At, End, Packet, PacketPath, Protocol, Routing};

@@ -1,6 +1,6 @@
 //! `<peer>`: whom a rule is about, as it is written.
 
-use crate::attribute::{address, is_yes, number, optional, word};
+use crate::attribute::{address, is_yes, number, word};
 use ipnet::IpNet;
 use portero_libvirt::{MacAddress, ObjectName};
 use portero_xml::{Element, Problem};
@@ -58,12 +58,11 @@ impl WrittenPeer {
         if element.attribute("prefix").is_some() && element.attribute("address").is_none() {
             return Err(element.problem("prefix without address"));
         }
-        let name = |text: &str| text.parse().map_err(|error| format!("{error}"));
-        let network = optional(element, "network", name)?.map(PeerTarget::Network);
-        let group = optional(element, "group", name)?.map(PeerTarget::Group);
-        let mac = optional(element, "mac", |text| {
-            text.parse().map_err(|error| format!("{error}"))
-        })?;
+        let network = element.optional("network", str::parse)?;
+        let network = network.map(PeerTarget::Network);
+        let group = element.optional("group", str::parse)?;
+        let group = group.map(PeerTarget::Group);
+        let mac = element.optional("mac", str::parse)?;
         let target = match (network.or(group), mac, net(element)?) {
             (Some(named), _, _) => named,
             (None, Some(mac), _) => PeerTarget::Mac(mac),
@@ -73,7 +72,9 @@ impl WrittenPeer {
         };
         let yes_no = [("yes", false), ("no", true)];
         let is_no = |name: &str| {
-            optional(element, name, |text| word(text, &yes_no)).map(Option::unwrap_or_default)
+            element
+                .optional(name, word(&yes_no))
+                .map(Option::unwrap_or_default)
         };
         Ok(Self {
             target,
@@ -85,11 +86,13 @@ impl WrittenPeer {
 }
 
 fn net(element: &Element) -> Result<Option<IpNet>, Problem> {
-    let Some(address) = optional(element, "address", address)? else {
+    let Some(address) = element.optional("address", address)? else {
         return Ok(None);
     };
     let longest = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = optional(element, "prefix", |text| number(text, 0, longest))?.unwrap_or(longest);
+    let prefix = element
+        .optional("prefix", |text| number(text, 0, longest))?
+        .unwrap_or(longest);
     let net = u8::try_from(prefix)
         .ok()
         .and_then(|prefix| IpNet::new(address, prefix).ok());

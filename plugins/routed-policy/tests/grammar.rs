@@ -6,11 +6,12 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_model::{Family, Judged, PortRange, Protocol, Service, TimeUnit, Verdict};
+use portero_model::{Family, Judged, PortRange, Protocol, Service, Spoof, TimeUnit, Verdict};
 use portero_routed_policy::{
-    Antispoof, Group, Mode, PeerTarget, WrittenDirection, WrittenPolicy, WrittenRule,
+    Group, Mode, PeerTarget, WrittenDirection, WrittenPolicy, WrittenRule,
 };
 use portero_xml::{Element, Problem};
+use std::collections::BTreeSet;
 
 fn element(content: &str) -> Element {
     let xml = format!("<p:network xmlns:p='urn:portero:1'>\n{content}\n</p:network>");
@@ -63,7 +64,7 @@ fn an_empty_policy_says_nothing() {
     let defaults = [policy.default_in, policy.default_out, policy.default_host];
     assert_eq!(defaults, [None; 3]);
     assert_eq!(policy.default_log(), None);
-    assert_eq!(policy.antispoof, Antispoof::default());
+    assert!(policy.antispoof.is_empty());
     assert!(policy.rules.is_empty() && policy.neighbors.is_empty());
 }
 
@@ -100,15 +101,10 @@ fn defaults_are_read() {
 #[test]
 fn antispoof_is_read() {
     let all = policy("<p:policy><p:antispoof ip='yes' mac='yes' dhcp='yes' ra='yes'/></p:policy>");
-    let yes = Antispoof {
-        ip: true,
-        mac: true,
-        dhcp: true,
-        ra: true,
-    };
-    assert_eq!(all.antispoof, yes);
+    let every = BTreeSet::from([Spoof::Ip, Spoof::Mac, Spoof::Dhcp, Spoof::Ra]);
+    assert_eq!(all.antispoof, every);
     let one = policy("<p:policy><p:antispoof mac='yes' ip='no'/></p:policy>").antispoof;
-    assert!(one.mac && !one.ip && !one.dhcp && !one.ra);
+    assert_eq!(one, BTreeSet::from([Spoof::Mac]));
 }
 
 #[test]
@@ -256,10 +252,10 @@ fn neighbors_are_read() {
 fn nat_is_read() {
     let nat = |content: &str| policy(&format!("<p:policy mode='nat'>{content}</p:policy>")).nat;
     let default = nat("");
-    assert!(!default.is_written && !default.ipv6 && default.addresses.is_none());
+    assert!(!default.ipv6 && default.addresses.is_none());
     assert_eq!(default.ports.to_string(), "1024-65535");
     let ipv6 = nat("<p:nat ipv6='yes'/>");
-    assert!(ipv6.is_written && ipv6.ipv6);
+    assert!(ipv6.ipv6);
     assert_eq!(ipv6.ports, default.ports);
     let all = nat("<p:nat><p:address start='203.0.113.1' end='203.0.113.9'/><p:port start='7' end='9'/></p:nat>");
     let (first, last) = all.addresses.expect("addresses");

@@ -132,6 +132,33 @@ impl Element {
             .map(|(_, value)| &**value)
     }
 
+    /// An attribute that may be absent, as `read` understands it.
+    ///
+    /// # Errors
+    /// [`Problem`] with what `read` says.
+    pub fn optional<T, E: fmt::Display>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Problem> {
+        let value = self.attribute(name).map(read).transpose();
+        value.map_err(|reason| self.problem(format!("{name}: {reason}")))
+    }
+
+    /// An attribute that has to be there, as `read` understands it.
+    ///
+    /// # Errors
+    /// [`Problem`] when it is missing, with what was `expected`, or with what `read` says.
+    pub fn required<T, E: fmt::Display>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Problem> {
+        self.optional(name, read)?
+            .ok_or_else(|| self.problem(format!("{name} is missing, expected {expected}")))
+    }
+
     /// The names of all attributes, in document order, namespace declarations left out.
     pub fn attribute_names(&self) -> impl Iterator<Item = &str> {
         self.0.attributes.iter().map(|(key, _)| &**key)
@@ -311,16 +338,8 @@ impl<'a> TreeBuilder<'a> {
         loop {
             let start = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX);
             let line = self.lines.line_of(start);
-            let event = match self.reader.read_event() {
-                Ok(event) => event,
-                Err(error) => {
-                    return Err(XmlError::Malformed {
-                        line,
-                        reason: error.to_string(),
-                    })
-                }
-            };
-            match event {
+            let event = self.reader.read_event();
+            match event.map_err(|error| malformed(line, error))? {
                 XmlEvent::Start(tag) => {
                     let element = self.element(&tag, line)?;
                     if self.open.len() >= DEPTH_LIMIT {
@@ -366,10 +385,8 @@ impl<'a> TreeBuilder<'a> {
             }
         }
         if let Some(open) = self.open.last() {
-            return Err(XmlError::Malformed {
-                line: open.line,
-                reason: format!("<{}> is never closed", open.name),
-            });
+            let reason = format!("<{}> is never closed", open.name);
+            return Err(malformed(open.line, reason));
         }
         self.root.ok_or(XmlError::Empty)
     }
@@ -391,25 +408,21 @@ impl<'a> TreeBuilder<'a> {
             )),
             ResolveResult::Unbound => None,
             ResolveResult::Unknown(prefix) => {
-                return Err(XmlError::Malformed {
-                    line,
-                    reason: format!(
-                        "the prefix '{}' is not declared",
-                        utf8(&prefix, line)?.escape_debug()
-                    ),
-                })
+                let prefix = utf8(&prefix, line)?.escape_debug();
+                let reason = format!("the prefix '{prefix}' is not declared");
+                return Err(malformed(line, reason));
             }
         };
         let name = utf8(local.as_ref(), line)?.into();
         for attribute in tag.attributes() {
-            let attribute = attribute.map_err(|error| malformed(line, &error))?;
+            let attribute = attribute.map_err(|error| malformed(line, error))?;
             let key = utf8(attribute.key.as_ref(), line)?;
             if key == "xmlns" || key.starts_with("xmlns:") {
                 continue;
             }
             let value = attribute
                 .normalized_value(quick_xml::XmlVersion::Implicit1_0)
-                .map_err(|error| malformed(line, &error))?;
+                .map_err(|error| malformed(line, error))?;
             self.attributes.push((key.into(), value.into()));
         }
         Ok(Node {
@@ -426,10 +439,8 @@ impl<'a> TreeBuilder<'a> {
         if let Some(parent) = self.open.last_mut() {
             parent.children.push(element);
         } else if self.root.is_some() {
-            return Err(XmlError::Malformed {
-                line,
-                reason: format!("a second root element <{}>", element.name()),
-            });
+            let reason = format!("a second root element <{}>", element.name());
+            return Err(malformed(line, reason));
         } else {
             self.root = Some(element);
         }
@@ -440,10 +451,7 @@ impl<'a> TreeBuilder<'a> {
         if let Some(element) = self.open.last_mut() {
             element.text.push_str(text);
         } else if !text.trim().is_empty() {
-            return Err(XmlError::Malformed {
-                line,
-                reason: "text outside of any element".to_owned(),
-            });
+            return Err(malformed(line, "text outside of any element"));
         }
         Ok(())
     }
@@ -461,14 +469,12 @@ fn intern(known: &mut Vec<Arc<str>>, namespace: &str) -> Arc<str> {
 
 /// What the reader gives as bytes is a part of the text that it was given.
 fn utf8(bytes: &[u8], line: usize) -> Result<&str, XmlError> {
-    std::str::from_utf8(bytes).map_err(|error| malformed(line, &error))
+    std::str::from_utf8(bytes).map_err(|error| malformed(line, error))
 }
 
-fn malformed(line: usize, error: &dyn std::error::Error) -> XmlError {
-    XmlError::Malformed {
-        line,
-        reason: error.to_string(),
-    }
+fn malformed(line: usize, reason: impl fmt::Display) -> XmlError {
+    let reason = reason.to_string();
+    XmlError::Malformed { line, reason }
 }
 
 /// A predefined entity or a character reference.

@@ -10,6 +10,20 @@ pub const NAMESPACE: &str = "urn:portero:1";
 /// What every version of portero's namespace starts with.
 const NAMESPACE_FAMILY: &str = "urn:portero:";
 
+impl Element {
+    /// The name, if the element is of portero's namespace.
+    #[must_use]
+    pub fn own_name(&self) -> Option<&str> {
+        (self.namespace() == Some(NAMESPACE)).then(|| self.name())
+    }
+
+    /// All children of portero's namespace with this name.
+    pub fn all_own<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> + 'a {
+        let children = self.children().iter();
+        children.filter(move |child| child.own_name() == Some(name))
+    }
+}
+
 /// The `portero` element inside an object's `<metadata>`, if there is one.
 ///
 /// # Errors

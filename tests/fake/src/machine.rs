@@ -4,14 +4,12 @@ use crate::iptables::Iptables;
 use crate::nftables::Nftables;
 use portero_firewall::iptables::{self, Observed, Table};
 use portero_firewall::nftables::Place;
-use portero_firewall::{nftables, Firewall, Script, Tool};
+use portero_firewall::{nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Counter, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
-use portero_system::{
-    Deadline, Detected, Flow, Localnet, ProxyNdp, RouteLookup, System, SystemError,
-};
+use portero_system::{Deadline, Detected, Flow, RouteLookup, Switch, System, SystemError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -194,11 +192,25 @@ impl System for Machine {
         Ok(())
     }
 
-    fn count_iptables(&mut self, _: Deadline) -> Result<iptables::RuleCounters, SystemError> {
-        let mut counted = iptables::RuleCounters::default();
-        for tables in [&self.ipv4, &self.ipv6] {
-            let lines = tables.list_counted(Table::Filter.name(), &self.counters);
-            counted.add(lines.iter().map(String::as_str));
+    fn count_rules(
+        &mut self,
+        firewall: Firewall,
+        _: Deadline,
+    ) -> Result<RuleCounters, SystemError> {
+        let mut counted = RuleCounters::default();
+        match firewall {
+            Firewall::Iptables => {
+                for tables in [&self.ipv4, &self.ipv6] {
+                    let lines = tables.list_counted(Table::Filter.name(), &self.counters);
+                    counted.add_iptables(lines.iter().map(String::as_str));
+                }
+            }
+            Firewall::Nftables => {
+                if let Some(json) = self.nftables.list_counted(&self.counters) {
+                    let added = counted.add_nftables(json.to_string().as_bytes());
+                    added.map_err(unexpected_output)?;
+                }
+            }
         }
         Ok(counted)
     }
@@ -216,15 +228,6 @@ impl System for Machine {
             }
         }
         Ok(counts)
-    }
-
-    fn count_nftables(&mut self, _: Deadline) -> Result<nftables::RuleCounters, SystemError> {
-        match self.nftables.list_counted(&self.counters) {
-            Some(json) => {
-                nftables::RuleCounters::read(json.to_string().as_bytes()).map_err(unexpected_output)
-            }
-            None => Ok(nftables::RuleCounters::default()),
-        }
     }
 
     fn commit(&mut self, script: &Script, _: Deadline) -> Result<(), SystemError> {
@@ -277,9 +280,9 @@ impl System for Machine {
         self.bridges.get(bridge).copied()
     }
 
-    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), SystemError> {
+    fn set_localnet(&mut self, bridge: &str, setting: Switch) -> Result<(), SystemError> {
         self.bridges
-            .insert(bridge.to_owned(), setting == Localnet::Routed);
+            .insert(bridge.to_owned(), setting == Switch::On);
         Ok(())
     }
 
@@ -318,10 +321,10 @@ impl System for Machine {
         Some(self.proxying.contains(dev))
     }
 
-    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), SystemError> {
+    fn set_proxy_ndp(&mut self, dev: &str, setting: Switch) -> Result<(), SystemError> {
         match setting {
-            ProxyNdp::On => self.proxying.insert(dev.to_owned()),
-            ProxyNdp::Off => self.proxying.remove(dev),
+            Switch::On => self.proxying.insert(dev.to_owned()),
+            Switch::Off => self.proxying.remove(dev),
         };
         Ok(())
     }

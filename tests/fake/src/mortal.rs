@@ -1,14 +1,12 @@
 //! A process on the machine that is killed at any point of its calls.
 
 use crate::Machine;
-use portero_firewall::{iptables, nftables, Script, Tool};
+use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
-use portero_system::{
-    Deadline, Detected, Flow, Localnet, ProxyNdp, RouteLookup, System, SystemError,
-};
+use portero_system::{Deadline, Detected, Flow, RouteLookup, Switch, System, SystemError};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -88,11 +86,12 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.observe_nftables(deadline))
     }
 
-    fn count_iptables(
+    fn count_rules(
         &mut self,
+        firewall: Firewall,
         deadline: Deadline,
-    ) -> Result<iptables::RuleCounters, SystemError> {
-        self.call(|machine| machine.count_iptables(deadline))
+    ) -> Result<RuleCounters, SystemError> {
+        self.call(|machine| machine.count_rules(firewall, deadline))
     }
 
     fn count_forwards(
@@ -100,13 +99,6 @@ impl System for Mortal<'_> {
         deadline: Deadline,
     ) -> Result<iptables::ForwardCounters, SystemError> {
         self.call(|machine| machine.count_forwards(deadline))
-    }
-
-    fn count_nftables(
-        &mut self,
-        deadline: Deadline,
-    ) -> Result<nftables::RuleCounters, SystemError> {
-        self.call(|machine| machine.count_nftables(deadline))
     }
 
     fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {
@@ -174,7 +166,7 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.localnet(bridge))
     }
 
-    fn set_localnet(&mut self, bridge: &str, setting: Localnet) -> Result<(), SystemError> {
+    fn set_localnet(&mut self, bridge: &str, setting: Switch) -> Result<(), SystemError> {
         self.call(|machine| machine.set_localnet(bridge, setting))
     }
 
@@ -203,7 +195,7 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.proxy_ndp(dev))
     }
 
-    fn set_proxy_ndp(&mut self, dev: &str, setting: ProxyNdp) -> Result<(), SystemError> {
+    fn set_proxy_ndp(&mut self, dev: &str, setting: Switch) -> Result<(), SystemError> {
         self.call(|machine| machine.set_proxy_ndp(dev, setting))
     }
 

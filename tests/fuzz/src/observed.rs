@@ -5,6 +5,7 @@ use crate::Reached;
 use portero_fake::example_policies;
 use portero_firewall::iptables::{self, ForwardCounters, Table};
 use portero_firewall::nftables::{self, Place};
+use portero_firewall::RuleCounters;
 use portero_model::{Dnat, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use std::sync::OnceLock;
 use uuid::Uuid;
@@ -45,8 +46,8 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
     }
     let mut counts = ForwardCounters::default();
     counts.add(family, output.lines());
-    let mut counted = iptables::RuleCounters::default();
-    counted.add(output.lines());
+    let mut counted = RuleCounters::default();
+    counted.add_iptables(output.lines());
     let mut is_there = false;
     for ruleset in wanted {
         is_there |= observed.holds(family, ruleset) && ruleset.has_rules();
@@ -79,12 +80,14 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
 
 fn of_nftables(place: Place, output: &[u8], wanted: &[Ruleset]) -> Reached {
     let mut observed = nftables::Observed::default();
+    let mut counted = RuleCounters::default();
+    let is_counted = counted.add_nftables(output).is_ok();
     if let Err(error) = observed.add(place, output) {
         one_line(&error);
-        assert!(nftables::RuleCounters::read(output).is_err());
+        assert!(!is_counted);
         return Reached::Refused;
     }
-    let counted = nftables::RuleCounters::read(output).expect("the same listing");
+    assert!(is_counted, "the same listing");
     for ruleset in wanted {
         let _ = observed.holds_antispoof(ruleset);
         let _ = observed.holds(ruleset);

@@ -225,8 +225,7 @@ impl Ruling {
                 mode,
             } => {
                 let (of, mode) = (quoted(network), mode.name());
-                let is_from_guests = direction.is_from_guests();
-                let end = if is_from_guests { "from" } else { "to" };
+                let end = direction.pick("from", "to");
                 let text =
                     format!("libvirt's rules for {of} (mode {mode}) on packets {end} its guests");
                 Self {

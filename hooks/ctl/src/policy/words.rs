@@ -16,10 +16,7 @@ pub(super) fn describe_rule(rule: &CompiledRule, networks: &[Network]) -> String
     let mut words = vec![services(&rule.services)];
     let peers = rule.peers.iter();
     let peers: Vec<String> = peers.map(|peer| describe_peer(peer, networks)).collect();
-    let (guests, others) = match rule.name.direction.is_from_guests() {
-        true => ("from", "to"),
-        false => ("to", "from"),
-    };
+    let (guests, others) = rule.name.direction.pick(("from", "to"), ("to", "from"));
     if !peers.is_empty() {
         words.push(format!("{others} {}", peers.join(" or ")));
     }

@@ -1,6 +1,6 @@
 //! The base table of antispoof; `base.nft` beside this file has it as nft reads it, to be read by people.
 
-use crate::nftables::base::{address_type, empty_table, Chain};
+use crate::nftables::base::{address_type, define, empty_table, Chain};
 use crate::nftables::element::{prefix, Place};
 use portero_model::{Family, Spoof};
 use std::collections::BTreeMap;
@@ -46,9 +46,7 @@ pub(super) fn tap_set(against: Spoof) -> &'static str {
 /// Names of the table's sets with their definitions.
 pub(crate) fn antispoof_sets() -> BTreeMap<String, String> {
     let mut sets = BTreeMap::new();
-    let mut add = |name: &str, kind: &str| {
-        sets.insert(name.to_owned(), format!("set {name} {{ type {kind}; }}"));
-    };
+    let mut add = |name: &str, types: &str| define(&mut sets, "set", name, types);
     for against in [Spoof::Ip, Spoof::Mac, Spoof::Dhcp, Spoof::Ra] {
         add(tap_set(against), "ifname");
     }
@@ -103,17 +101,10 @@ pub(crate) fn antispoof_chains() -> [Chain; 2] {
     let unknown = format!(
         "iifname \"{TAP_NAMES}\" iifname != @{GUARDED_SET} oifname @{GUARDED_SET} counter drop"
     );
+    let forward = vec![("not guarded yet".to_owned(), unknown)];
     [
-        Chain {
-            name: "prerouting",
-            hook: Some("type filter hook prerouting priority -301"),
-            rules,
-        },
-        Chain {
-            name: "forward",
-            hook: Some("type filter hook forward priority -301"),
-            rules: vec![("not guarded yet".to_owned(), unknown)],
-        },
+        Chain::new("prerouting", Some(("filter", "prerouting", -301)), rules),
+        Chain::new("forward", Some(("filter", "forward", -301)), forward),
     ]
 }
 

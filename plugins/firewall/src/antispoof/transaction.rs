@@ -3,10 +3,11 @@
 use super::base::{antispoof_table, net_set, tap_set, GUARDED_SET, MAC_SET};
 use crate::nftables::element::{network, quoted, Elements, Place};
 use crate::nftables::observed::{Observed, Table};
-use crate::nftables::write::{has, script, write_difference, write_elements, PolicyTable};
+use crate::nftables::write::{
+    has, reconcile_table, script, write_difference, write_elements, PolicyTable,
+};
 use crate::Script;
 use portero_model::{Family, Ruleset, Spoof};
-use std::fmt::Write as _;
 
 /// The elements of a network's antispoof.
 fn elements(ruleset: &Ruleset) -> Elements {
@@ -59,22 +60,14 @@ pub fn reconcile_antispoof(observed: &Observed, desired: &[Ruleset]) -> Option<S
     let is_wanted = desired.iter().any(|ruleset| ruleset.antispoof.is_some());
     let wanted: Elements = desired.iter().flat_map(elements).collect();
     let mut text = String::new();
-    match &observed.antispoof {
-        None if !is_wanted => {}
-        Some(table) if is_wanted && table.is_whole => {
-            write_difference(&table.elements, wanted.iter(), &mut text);
-        }
-        other => {
-            if other.is_some() {
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "delete table {}", Place::Antispoof);
-            }
-            if is_wanted {
-                text += &antispoof_table();
-                write_elements("add", wanted.iter(), &mut text);
-            }
-        }
-    }
+    reconcile_table(
+        Place::Antispoof,
+        observed.antispoof.as_ref(),
+        is_wanted.then(|| wanted.iter()),
+        |text| *text += &antispoof_table(),
+        |table, wanted, text| write_difference(&table.elements, wanted, text),
+        &mut text,
+    );
     script(text)
 }
 

@@ -2,9 +2,11 @@
 
 use portero_model::{Family, Owner, Ruleset};
 use std::collections::BTreeMap;
+use strum::IntoEnumIterator;
 
 /// An iptables table that portero has chains in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Table {
     /// `filter`.
     Filter,
@@ -19,10 +21,7 @@ impl Table {
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Filter => "filter",
-            Self::Nat => "nat",
-        }
+        self.into()
     }
 }
 
@@ -30,7 +29,10 @@ impl Table {
 pub(crate) const CHAIN_PREFIX: &str = "PORTERO-";
 
 /// A chain that is there once, to which built-in chains jump and which jumps to every owner's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::IntoStaticStr,
+)]
+#[strum(prefix = "PORTERO-", serialize_all = "SCREAMING-KEBAB-CASE")]
 pub enum Base {
     /// Judges packets from guests by the policy of their network (filter).
     Out,
@@ -60,20 +62,9 @@ pub enum Base {
 
 impl Base {
     /// All of them; those of one built-in chain in the order in which they have to stand there.
-    pub const ALL: [Self; 12] = [
-        Self::Out,
-        Self::In,
-        Self::Forward,
-        Self::To,
-        Self::From,
-        Self::Known,
-        Self::ToHost,
-        Self::FromHost,
-        Self::Input,
-        Self::Dnat,
-        Self::Snat,
-        Self::Nat,
-    ];
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+        Self::iter()
+    }
 
     /// The table it is in.
     #[must_use]
@@ -87,20 +78,7 @@ impl Base {
     /// Its name.
     #[must_use]
     pub fn chain(self) -> &'static str {
-        match self {
-            Self::Out => "PORTERO-OUT",
-            Self::In => "PORTERO-IN",
-            Self::Forward => "PORTERO-FORWARD",
-            Self::To => "PORTERO-TO",
-            Self::From => "PORTERO-FROM",
-            Self::Known => "PORTERO-KNOWN",
-            Self::ToHost => "PORTERO-TO-HOST",
-            Self::FromHost => "PORTERO-FROM-HOST",
-            Self::Input => "PORTERO-INPUT",
-            Self::Dnat => "PORTERO-DNAT",
-            Self::Snat => "PORTERO-SNAT",
-            Self::Nat => "PORTERO-NAT",
-        }
+        self.into()
     }
 
     /// The name of an owner's chain: 27 of the 28 characters iptables takes.

@@ -35,8 +35,7 @@ impl Observed {
     /// Adds a table from the lines of `iptables -t TABLE -S`.
     pub fn add<'a>(&mut self, table: Table, lines: impl IntoIterator<Item = &'a str>) {
         let mut found = ObservedTable::default();
-        let built_in: Vec<&str> = Base::ALL
-            .iter()
+        let built_in: Vec<&str> = Base::all()
             .filter(|base| base.table() == table)
             .flat_map(|base| base.built_in_chains())
             .copied()
@@ -55,16 +54,14 @@ impl Observed {
                 "-N" if ours => {
                     found.chains.entry(chain.to_owned()).or_default();
                 }
-                "-A" if ours => found
-                    .chains
-                    .entry(chain.to_owned())
-                    .or_default()
-                    .push(rule.to_owned()),
-                "-A" if built_in.contains(&chain) => found
-                    .built_in
-                    .entry(chain.to_owned())
-                    .or_default()
-                    .push(rule.to_owned()),
+                "-A" if ours || built_in.contains(&chain) => {
+                    let chains = match ours {
+                        true => &mut found.chains,
+                        false => &mut found.built_in,
+                    };
+                    let rules = chains.entry(chain.to_owned()).or_default();
+                    rules.push(rule.to_owned());
+                }
                 _ => {}
             }
         }
@@ -80,9 +77,8 @@ impl Observed {
     /// Whether libvirt's chains can be jumped to.
     #[must_use]
     pub fn libvirt(&self) -> LibvirtChains {
-        let both = |table: &ObservedTable| table.libvirt.len() == 2;
-        match self.tables.get(&Table::Filter) {
-            Some(table) if both(table) => LibvirtChains::Standing,
+        match self.table(Table::Filter).libvirt.len() {
+            2 => LibvirtChains::Standing,
             _ => LibvirtChains::Missing,
         }
     }

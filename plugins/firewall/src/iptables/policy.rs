@@ -3,8 +3,8 @@
 use super::base::{Base, Chains, LibvirtChains, LIBVIRT_FROM_GUESTS, LIBVIRT_TO_GUESTS};
 use super::words::{address, network};
 use portero_model::{
-    CompiledRule, Direction, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Peer, Policy,
-    Service, TimeUnit, Verdict,
+    CompiledRule, Direction, Family, Judged, LogRate, Named, Nat, NatPeer, Nets, Policy, Service,
+    TimeUnit, Verdict,
 };
 
 /// Adds the chains of a policy in one family.
@@ -16,7 +16,7 @@ pub(crate) fn add(policy: &Policy, family: Family, libvirt: LibvirtChains, chain
     let nat: Vec<String> = policy
         .nat
         .iter()
-        .filter(|nat| Family::from(nat.from().addr()) == family)
+        .filter(|nat| Family::from(nat.guests().addr()) == family)
         .flat_map(|nat| nat_lines(nat, family))
         .collect();
     if !nat.is_empty() {
@@ -95,31 +95,17 @@ fn add_rule(direction: Direction, rule: &CompiledRule, family: Family, lines: &m
     if !rule.families.contains(&family) {
         return;
     }
-    let any = [Peer::default()];
-    let peers: &[Peer] = if rule.peers.is_empty() {
-        &any
-    } else {
-        &rule.peers
-    };
     let Some(guests) = rule.guests.only(family) else {
         return;
     };
-    let interface_side = if direction.is_from_guests() {
-        "-o"
-    } else {
-        "-i"
-    };
+    let interface_side = direction.pick("-o", "-i");
     let services = services_of(rule, family);
-    for peer in peers {
+    for peer in rule.any_peers() {
         let Some(nets) = peer.nets.only(family) else {
             continue;
         };
         // iptables prints the source first.
-        let (sources, destinations) = if direction.is_from_guests() {
-            (&guests, &nets)
-        } else {
-            (&nets, &guests)
-        };
+        let (sources, destinations) = direction.pick((&guests, &nets), (&nets, &guests));
         for source in each_net(Side::Source, sources) {
             for destination in each_net(Side::Destination, destinations) {
                 let interface = peer.interface.as_ref();

@@ -22,7 +22,7 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
             }
             Rule::Masquerade { source, guest } => {
                 let guest_only = network((*guest).into());
-                let text = format!("{}-d {guest_only} -j MASQUERADE", from(*source));
+                let text = format!("{}-d {guest_only} -j MASQUERADE", source_match(*source));
                 add(Family::from(*guest), Base::Snat, text);
             }
             Rule::Localnet { bridge } => {
@@ -42,7 +42,7 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
 
 /// The rule that sends what comes for ports of the host to a guest.
 pub(super) fn send(dnat: &Dnat) -> String {
-    let mut text = from(dnat.source);
+    let mut text = source_match(dnat.source);
     match dnat.address {
         Some(address) => text += &format!("-d {} ", network(address.into())),
         None => text += &format!("! -d {} ", dnat.family().loopback()),
@@ -79,7 +79,7 @@ pub(super) fn accept(dnat: &Dnat) -> String {
 }
 
 /// The match of a source; of all addresses iptables prints none.
-fn from(source: Option<IpNet>) -> String {
+fn source_match(source: Option<IpNet>) -> String {
     let source = source.filter(|source| source.prefix_len() > 0);
     source.map_or_else(String::new, |source| format!("-s {} ", network(source)))
 }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const LIBVIRT_CHAIN_PREFIX: &str = "LIBVIRT_";
 
 /// The commands for one table, in the order in which they must stand.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct TableScript {
     declare: BTreeSet<String>,
     delete_first: Vec<String>,
@@ -27,16 +27,8 @@ struct TableScript {
 }
 
 impl TableScript {
-    fn is_empty(&self) -> bool {
-        self.declare.is_empty()
-            && self.delete_first.is_empty()
-            && self.rules.is_empty()
-            && self.insert.is_empty()
-            && self.remove.is_empty()
-    }
-
     fn render(&self, table: Table, text: &mut String) {
-        if self.is_empty() {
+        if *self == Self::default() {
             return;
         }
         *text += &format!("*{}\n", table.name());
@@ -98,69 +90,57 @@ pub fn change_owner(
     }
     let touched = old_chains.keys().chain(new_chains.keys()).copied();
     let kept = used_bases(touched.collect(), others, libvirt);
-    Family::ALL
-        .iter()
-        .filter_map(|family| {
-            let mut builder = Builder::default();
-            for base in Base::ALL {
-                let key = (*family, base);
-                let was = old_chains
-                    .get(&key)
-                    .map(|rules| (rules, base.owner_jump(old)));
-                let is = new_chains
-                    .get(&key)
-                    .map(|rules| (rules, base.owner_jump(new)));
-                let script = builder.table(base.table());
-                if was == is && old.owner == new.owner {
-                    continue;
-                }
-                let jump_of = |side: &Option<(&Vec<String>, String)>| {
-                    side.as_ref().map(|(_, jump)| jump.clone())
-                };
-                let (was_jump, is_jump) = (jump_of(&was), jump_of(&is));
-                if was_jump != is_jump {
-                    if let Some(jump) = &was_jump {
-                        let chain = base.chain();
-                        script.delete_first.push(format!("-D {chain} {jump}"));
-                    }
-                }
-                match (&was, &is) {
-                    (_, Some((rules, jump))) => {
-                        let chain = base.owner_chain(&new.owner);
-                        if was.is_none() && !kept.contains(&key) {
-                            script.declare.insert(base.chain().to_owned());
-                        }
-                        for rule in *rules {
-                            script.rules.push(format!("-A {chain} {rule}"));
-                        }
-                        if was_jump != is_jump {
-                            script.rules.push(format!("-A {} {jump}", base.chain()));
-                        }
-                        script.declare.insert(chain);
-                    }
-                    (Some(_), None) => {
-                        script.remove.push(base.owner_chain(&old.owner));
-                        if !kept.contains(&key) {
-                            script.remove.push(base.chain().to_owned());
-                        }
-                    }
-                    (None, None) => {}
-                }
+    let mut scripts = Vec::new();
+    for family in Family::ALL {
+        let mut builder = Builder::default();
+        for base in Base::all() {
+            let key = (family, base);
+            let (was, is) = (old_chains.get(&key), new_chains.get(&key));
+            let was_jump = was.map(|_| base.owner_jump(old));
+            let is_jump = is.map(|_| base.owner_jump(new));
+            let has_same_jump = was_jump == is_jump;
+            let script = builder.table(base.table());
+            if was == is && has_same_jump && old.owner == new.owner {
+                continue;
             }
-            for (table, built_in) in BUILT_IN {
-                let jumps = |chains: &Chains| -> Vec<String> {
-                    bases_of(table, built_in)
-                        .map(|base| (*family, base))
-                        .filter(|key| chains.contains_key(key) || kept.contains(key))
-                        .map(|(_, base)| base.built_in_jump())
-                        .collect()
-                };
-                let (before, after) = (jumps(&old_chains), jumps(&new_chains));
-                order_jumps(builder.table(table), built_in, &before, &after);
+            if let Some(jump) = was_jump.filter(|_| !has_same_jump) {
+                script
+                    .delete_first
+                    .push(format!("-D {} {jump}", base.chain()));
             }
-            builder.finish(*family)
-        })
-        .collect()
+            match (was, is) {
+                (_, Some(rules)) => {
+                    if was.is_none() && !kept.contains(&key) {
+                        script.declare.insert(base.chain().to_owned());
+                    }
+                    rebuild(script, &base.owner_chain(&new.owner), rules);
+                    if let Some(jump) = is_jump.filter(|_| !has_same_jump) {
+                        script.rules.push(format!("-A {} {jump}", base.chain()));
+                    }
+                }
+                (Some(_), None) => {
+                    script.remove.push(base.owner_chain(&old.owner));
+                    if !kept.contains(&key) {
+                        script.remove.push(base.chain().to_owned());
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        for (table, built_in) in BUILT_IN {
+            let jumps = |chains: &Chains| -> Vec<String> {
+                bases_of(table, built_in)
+                    .map(|base| (family, base))
+                    .filter(|key| chains.contains_key(key) || kept.contains(key))
+                    .map(|(_, base)| base.built_in_jump())
+                    .collect()
+            };
+            let (before, after) = (jumps(&old_chains), jumps(&new_chains));
+            order_jumps(builder.table(table), built_in, &before, &after);
+        }
+        scripts.extend(builder.finish(family));
+    }
+    scripts
 }
 
 /// The built-in chains that portero has jumps in.
@@ -175,8 +155,7 @@ const BUILT_IN: [(Table, &str); 6] = [
 
 /// The base chains that a built-in chain jumps to, in their order.
 fn bases_of(table: Table, built_in: &'static str) -> impl DoubleEndedIterator<Item = Base> {
-    Base::ALL
-        .into_iter()
+    Base::all()
         .filter(move |base| base.table() == table && base.built_in_chains().contains(&built_in))
 }
 
@@ -237,10 +216,10 @@ pub fn reconcile(family: Family, observed: &Observed, desired: &[Ruleset]) -> Op
     for table in Table::ALL {
         let found = observed.table(table);
         let mut wanted: BTreeSet<String> = BTreeSet::new();
-        for base in Base::ALL.iter().filter(|base| base.table() == table) {
+        for base in Base::all().filter(|base| base.table() == table) {
             let mut jumps = Vec::new();
             for (ruleset, chains) in &rendered {
-                let Some(rules) = chains.get(&(family, *base)) else {
+                let Some(rules) = chains.get(&(family, base)) else {
                     continue;
                 };
                 let chain = base.owner_chain(&ruleset.owner);
@@ -266,22 +245,16 @@ pub fn reconcile(family: Family, observed: &Observed, desired: &[Ruleset]) -> Op
                 .collect();
             mend_built_in(builder.table(table), found, built_in, &needed);
         }
-        let stale: Vec<String> = found
-            .chains
-            .keys()
-            .filter(|chain| !wanted.contains(*chain))
-            .cloned()
-            .collect();
-        builder.table(table).remove.extend(stale);
+        let stale = found.chains.keys().filter(|chain| !wanted.contains(*chain));
+        builder.table(table).remove.extend(stale.cloned());
     }
     builder.finish(family)
 }
 
 fn rebuild(script: &mut TableScript, chain: &str, rules: &[String]) {
     script.declare.insert(chain.to_owned());
-    script
-        .rules
-        .extend(rules.iter().map(|rule| format!("-A {chain} {rule}")));
+    let rules = rules.iter().map(|rule| format!("-A {chain} {rule}"));
+    script.rules.extend(rules);
 }
 
 fn same_set(found: Option<&Vec<String>>, wanted: &[String]) -> bool {
@@ -305,9 +278,8 @@ fn mend_built_in(
     let is_ours = |rule: &&String| target(rule).starts_with(CHAIN_PREFIX);
     let ours: Vec<&String> = rules.iter().filter(is_ours).collect();
     let last = rules.iter().rposition(|rule| is_ours(&rule));
-    let libvirt = rules
-        .iter()
-        .position(|rule| target(rule).starts_with(LIBVIRT_CHAIN_PREFIX));
+    let is_libvirts = |rule: &String| target(rule).starts_with(LIBVIRT_CHAIN_PREFIX);
+    let libvirt = rules.iter().position(is_libvirts);
     let is_above = match (last, libvirt) {
         (Some(last), Some(libvirt)) => last < libvirt,
         _ => true,

@@ -1,7 +1,7 @@
 //! The base tables: the maps, sets and chains that elements are put into, the same for every host. `base.nft` beside this
 //! file has them as nft reads them, to be read by people.
 
-use super::element::{prefix, Place};
+use super::element::{ip, prefix, Place};
 use super::forward::{masquerade_set, Shape, LOCALNET_SET};
 use super::policy::{direction_map, nat_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
@@ -15,16 +15,27 @@ const VERSION: &str = "portero 2";
 /// TCP, UDP and SCTP by number.
 const PROTOCOLS: [u8; 3] = [6, 17, 132];
 
+/// Type, hook and priority of a base chain.
+type Hook = (&'static str, &'static str, i32);
+
 /// A chain of the base tables.
 pub(crate) struct Chain {
     pub(crate) name: &'static str,
-    /// Type, hook and priority; absent for a chain that is jumped to.
-    pub(crate) hook: Option<&'static str>,
+    /// Absent for a chain that is jumped to.
+    pub(crate) hook: Option<Hook>,
     /// Names and texts of its rules.
     pub(crate) rules: Vec<(String, String)>,
 }
 
 impl Chain {
+    pub(crate) fn new(
+        name: &'static str,
+        hook: Option<Hook>,
+        rules: Vec<(String, String)>,
+    ) -> Self {
+        Self { name, hook, rules }
+    }
+
     /// The comments of its rules, by which they are known again.
     pub(crate) fn comments(&self) -> Vec<String> {
         let comments = self.rules.iter().map(|(name, _)| comment(name));
@@ -53,35 +64,27 @@ pub(crate) fn jump() -> String {
     format!("jump {NAME} comment \"{}\"", jump_comment())
 }
 
+/// Adds a set or map of these types, by its name.
+pub(crate) fn define(sets: &mut BTreeMap<String, String>, what: &str, name: &str, types: &str) {
+    let definition = format!("{what} {name} {{ type {types}; }}");
+    sets.insert(name.to_owned(), definition);
+}
+
 /// Names of all sets and maps of portero's own table with their definitions.
 pub(crate) fn own_sets() -> BTreeMap<String, String> {
     let mut sets = BTreeMap::new();
     for family in Family::ALL {
         let address = address_type(family);
         for shape in Shape::all() {
-            let mut key = String::new();
-            if shape.dev {
-                key += "ifname . ";
-            }
-            if shape.source {
-                key += &format!("{address} . ");
-            }
-            if shape.address {
-                key += &format!("{address} . ");
-            }
+            let key = shape.key(["ifname", &address, &address]);
             let flags = if shape.source { "; flags interval" } else { "" };
-            let definition = format!(
-                "map {} {{ type {key}inet_proto . inet_service : {address} . inet_service{flags}; }}",
-                shape.map(family)
-            );
-            sets.insert(shape.map(family), definition);
+            let types = format!("{key}inet_proto . inet_service : {address} . inet_service{flags}");
+            define(&mut sets, "map", &shape.map(family), &types);
         }
-        let name = masquerade_set(family);
-        let definition = format!("set {name} {{ type {address} . {address}; flags interval; }}");
-        sets.insert(name, definition);
+        let types = format!("{address} . {address}; flags interval");
+        define(&mut sets, "set", &masquerade_set(family), &types);
     }
-    let definition = format!("set {LOCALNET_SET} {{ type ifname; }}");
-    sets.insert(LOCALNET_SET.to_owned(), definition);
+    define(&mut sets, "set", LOCALNET_SET, "ifname");
     sets
 }
 
@@ -107,15 +110,7 @@ pub(crate) fn own_chains() -> Vec<Chain> {
                 rule += &format!("{ip} daddr != {loopback} ");
             }
             rule += &format!("meta l4proto {protocols} dnat {ip} to ");
-            if shape.dev {
-                rule += "iifname . ";
-            }
-            if shape.source {
-                rule += &format!("{ip} saddr . ");
-            }
-            if shape.address {
-                rule += &format!("{ip} daddr . ");
-            }
+            rule += &shape.key(["iifname", &format!("{ip} saddr"), &format!("{ip} daddr")]);
             rule += &format!("meta l4proto . th dport map @{map}");
             forwards.push((map, rule));
         }
@@ -123,33 +118,14 @@ pub(crate) fn own_chains() -> Vec<Chain> {
         let rule = format!("ct status dnat {ip} saddr . {ip} daddr @{set} masquerade");
         masquerades.push((set, rule));
     }
-    let guard = format!("iifname @{LOCALNET_SET} ip daddr 127.0.0.0/8 ct status ! dnat drop",);
+    let guard = format!("iifname @{LOCALNET_SET} ip daddr 127.0.0.0/8 ct status ! dnat drop");
+    let guard = vec![("loopback guard".to_owned(), guard)];
     vec![
-        Chain {
-            name: "to_guests",
-            hook: None,
-            rules: forwards,
-        },
-        Chain {
-            name: "prerouting",
-            hook: Some("type nat hook prerouting priority -101"),
-            rules: local(),
-        },
-        Chain {
-            name: "local_out",
-            hook: Some("type nat hook output priority -101"),
-            rules: local(),
-        },
-        Chain {
-            name: "postrouting",
-            hook: Some("type nat hook postrouting priority 99"),
-            rules: masquerades,
-        },
-        Chain {
-            name: "local_in",
-            hook: Some("type filter hook input priority -1"),
-            rules: vec![("loopback guard".to_owned(), guard)],
-        },
+        Chain::new("to_guests", None, forwards),
+        Chain::new("prerouting", Some(("nat", "prerouting", -101)), local()),
+        Chain::new("local_out", Some(("nat", "output", -101)), local()),
+        Chain::new("postrouting", Some(("nat", "postrouting", 99)), masquerades),
+        Chain::new("local_in", Some(("filter", "input", -1)), guard),
     ]
 }
 
@@ -157,17 +133,14 @@ pub(crate) fn own_chains() -> Vec<Chain> {
 pub(crate) fn policy_sets() -> BTreeMap<String, String> {
     let mut sets = BTreeMap::new();
     for direction in Direction::ALL {
-        let name = direction_map(direction);
-        let definition = format!("map {name} {{ type ifname : verdict; }}");
-        sets.insert(name, definition);
+        let types = "ifname : verdict";
+        define(&mut sets, "map", &direction_map(direction), types);
     }
     for family in Family::ALL {
-        let (name, address) = (nat_map(family), address_type(family));
-        let definition = format!("map {name} {{ type {address} : verdict; flags interval; }}");
-        sets.insert(name, definition);
+        let types = format!("{} : verdict; flags interval", address_type(family));
+        define(&mut sets, "map", &nat_map(family), &types);
     }
-    let definition = format!("set {CROSS_SET} {{ type ifname . ifname; }}");
-    sets.insert(CROSS_SET.to_owned(), definition);
+    define(&mut sets, "set", CROSS_SET, "ifname . ifname");
     sets
 }
 
@@ -175,42 +148,27 @@ pub(crate) fn policy_sets() -> BTreeMap<String, String> {
 /// still judge; what is between two networks, both judge.
 pub(crate) fn policy_chains() -> Vec<Chain> {
     let of = |direction: Direction, side: &str| {
-        (
-            direction.name().to_owned(),
-            lead(side, &direction_map(direction)),
-        )
+        let rule = lead(side, &direction_map(direction));
+        (direction.name().to_owned(), rule)
     };
     let same = format!("iifname . oifname @{CROSS_SET} return");
+    let forward = vec![
+        ("same bridge".to_owned(), same),
+        of(Direction::Out, "iifname"),
+        of(Direction::In, "oifname"),
+    ];
+    let input = vec![of(Direction::ToHost, "iifname")];
+    let output = vec![of(Direction::FromHost, "oifname")];
     let nat = Family::ALL.map(|family| {
         let (ip, map) = (ip(family), nat_map(family));
         let rule = lead(&format!("{ip} saddr"), &map);
         (map, rule)
     });
     vec![
-        Chain {
-            name: "forward",
-            hook: Some("type filter hook forward priority -1"),
-            rules: vec![
-                ("same bridge".to_owned(), same),
-                of(Direction::Out, "iifname"),
-                of(Direction::In, "oifname"),
-            ],
-        },
-        Chain {
-            name: "input",
-            hook: Some("type filter hook input priority -1"),
-            rules: vec![of(Direction::ToHost, "iifname")],
-        },
-        Chain {
-            name: "output",
-            hook: Some("type filter hook output priority -1"),
-            rules: vec![of(Direction::FromHost, "oifname")],
-        },
-        Chain {
-            name: "postrouting",
-            hook: Some("type nat hook postrouting priority 99"),
-            rules: nat.into(),
-        },
+        Chain::new("forward", Some(("filter", "forward", -1)), forward),
+        Chain::new("input", Some(("filter", "input", -1)), input),
+        Chain::new("output", Some(("filter", "output", -1)), output),
+        Chain::new("postrouting", Some(("nat", "postrouting", 99)), nat.into()),
     ]
 }
 
@@ -231,7 +189,8 @@ pub(crate) fn empty_table(
     }
     for chain in chains {
         let _ = writeln!(text, "\tchain {} {{", chain.name);
-        if let Some(hook) = chain.hook {
+        if let Some((kind, hook, priority)) = chain.hook {
+            let hook = format!("type {kind} hook {hook} priority {priority}");
             let _ = writeln!(text, "\t\t{hook}; policy accept;");
         }
         for rule in chain.rules() {
@@ -282,13 +241,9 @@ pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
         (format!("protocol {protocol}"), rule)
     });
     let named = |name: &str, rule: String| (name.to_owned(), rule);
-    let verdict_of = |name: &'static str, verdicts: &str| Chain {
-        name,
-        hook: None,
-        rules: vec![
-            named("libvirt", format!("jump {verdicts}")),
-            named("accept", "accept".to_owned()),
-        ],
+    let verdict_of = |name: &'static str, verdicts: &str| {
+        let jump = named("libvirt", format!("jump {verdicts}"));
+        Chain::new(name, None, vec![jump, named("accept", "accept".to_owned())])
     };
     let [to_guests, from_guests] = LIBVIRT_VERDICTS;
     let mut rules = Vec::from(accepted);
@@ -307,11 +262,7 @@ pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
     vec![
         verdict_of(FROM_CHAIN, to_guests),
         verdict_of(TO_CHAIN, from_guests),
-        Chain {
-            name: NAME,
-            hook: None,
-            rules,
-        },
+        Chain::new(NAME, None, rules),
     ]
 }
 
@@ -328,13 +279,6 @@ fn protocols() -> String {
 /// nft's name for addresses of a family.
 pub(crate) fn address_type(family: Family) -> String {
     format!("ip{}_addr", prefix(family))
-}
-
-fn ip(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "ip",
-        Family::Ipv6 => "ip6",
-    }
 }
 
 #[cfg(test)]

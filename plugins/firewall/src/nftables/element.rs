@@ -21,17 +21,26 @@ pub enum Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Own => write!(formatter, "inet {NAME}"),
-            Self::Policy => write!(formatter, "inet {POLICY_NAME}"),
-            Self::Antispoof => write!(formatter, "bridge {POLICY_NAME}"),
-            Self::Libvirt(Family::Ipv4) => write!(formatter, "ip {LIBVIRT_TABLE}"),
-            Self::Libvirt(Family::Ipv6) => write!(formatter, "ip6 {LIBVIRT_TABLE}"),
-        }
+        let family = match self {
+            Self::Own | Self::Policy => "inet",
+            Self::Antispoof => "bridge",
+            Self::Libvirt(family) => ip(*family),
+        };
+        write!(formatter, "{family} {}", self.name())
     }
 }
 
 impl Place {
+    /// The table's name, without its family.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => NAME,
+            Self::Policy | Self::Antispoof => POLICY_NAME,
+            Self::Libvirt(_) => LIBVIRT_TABLE,
+        }
+    }
+
     pub(crate) fn key(self, set: &str, key: String) -> Key {
         Key {
             place: self,
@@ -54,6 +63,17 @@ pub(crate) struct Key {
 
 /// Elements with what a map gives for them; sets give nothing.
 pub(crate) type Elements = BTreeMap<Key, Option<String>>;
+
+/// One of them.
+pub(crate) type Element<'a> = (&'a Key, &'a Option<String>);
+
+/// nft's name for the header of a family, and for the family of tables.
+pub(crate) fn ip(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ip",
+        Family::Ipv6 => "ip6",
+    }
+}
 
 /// What the names of a family's sets start with.
 pub(crate) fn prefix(family: Family) -> &'static str {

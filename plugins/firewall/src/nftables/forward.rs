@@ -1,6 +1,6 @@
 //! What an owner's forwards are as elements of the maps and sets of the base table.
 
-use super::element::{network, prefix, quoted, Elements, Key, Place};
+use super::element::{network, prefix, quoted, Elements, Place};
 use super::NAME;
 use portero_model::{Dnat, Family, Rule};
 
@@ -25,19 +25,26 @@ impl Shape {
         })
     }
 
+    /// Those of an interface, a source and an address that are part of the key.
+    fn pick<T>(self, [dev, source, address]: [T; 3]) -> impl Iterator<Item = T> {
+        let all = [
+            (self.dev, dev),
+            (self.source, source),
+            (self.address, address),
+        ];
+        let picked = all.into_iter().filter(|(is_in, _)| *is_in);
+        picked.map(|(_, part)| part)
+    }
+
     /// The map's name.
     pub(crate) fn map(self, family: Family) -> String {
-        let mut name = prefix(family).to_owned();
-        for (is_in, part) in [
-            (self.dev, "_dev"),
-            (self.source, "_source"),
-            (self.address, "_address"),
-        ] {
-            if is_in {
-                name += part;
-            }
-        }
-        name
+        let parts = self.pick(["_dev", "_source", "_address"]);
+        prefix(family).to_owned() + &parts.collect::<String>()
+    }
+
+    /// How the key begins, before protocol and port.
+    pub(crate) fn key(self, parts: [&str; 3]) -> String {
+        self.pick(parts).map(|part| format!("{part} . ")).collect()
     }
 }
 
@@ -51,11 +58,6 @@ pub(crate) const LOCALNET_SET: &str = "localnet";
 
 /// Adds the elements of a rule.
 pub(super) fn add(rule: &Rule, elements: &mut Elements) {
-    let own = |set: String, key: String| Key {
-        place: Place::Own,
-        set,
-        key,
-    };
     match rule {
         Rule::Dnat(Dnat {
             protocol,
@@ -72,6 +74,7 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
                 address: address.is_some(),
             };
             let map = shape.map(Family::from(*guest));
+            let libvirt = Place::Libvirt(Family::from(*guest));
             let restrictions = [
                 dev.as_ref().map(|dev| quoted(dev)),
                 source.map(network),
@@ -87,23 +90,19 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             for (port, guest_port) in ports.zip(*guest_ports) {
                 let key = format!("{restrictions}{number} . {port}");
                 let to = format!("{guest} . {guest_port}");
-                elements.insert(own(map.clone(), key), Some(to));
-                let accepted = Key {
-                    place: Place::Libvirt(Family::from(*guest)),
-                    set: NAME.to_owned(),
-                    key: format!("{guest} . {number} . {guest_port} . {port}"),
-                };
-                elements.insert(accepted, None);
+                elements.insert(Place::Own.key(&map, key), Some(to));
+                let accepted = format!("{guest} . {number} . {guest_port} . {port}");
+                elements.insert(libvirt.key(NAME, accepted), None);
             }
         }
         Rule::Masquerade { source, guest } => {
             let family = Family::from(*guest);
             let source = source.unwrap_or_else(|| family.all());
             let key = format!("{} . {guest}", network(source));
-            elements.insert(own(masquerade_set(family), key), None);
+            elements.insert(Place::Own.key(&masquerade_set(family), key), None);
         }
         Rule::Localnet { bridge } => {
-            elements.insert(own(LOCALNET_SET.to_owned(), quoted(bridge)), None);
+            elements.insert(Place::Own.key(LOCALNET_SET, quoted(bridge)), None);
         }
     }
 }

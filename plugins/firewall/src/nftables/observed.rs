@@ -71,11 +71,11 @@ struct Listing {
 /// What a table's listing holds, each in one of its fields.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(super) struct Item {
-    pub(super) set: Option<Set>,
+pub(crate) struct Item {
+    pub(crate) set: Option<Set>,
     map: Option<Set>,
     chain: Option<Named>,
-    pub(super) rule: Option<Rule>,
+    pub(crate) rule: Option<Rule>,
 }
 
 #[derive(Deserialize)]
@@ -84,24 +84,24 @@ struct Named {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Set {
-    pub(super) name: String,
+pub(crate) struct Set {
+    pub(crate) name: String,
     r#type: Value,
     #[serde(default)]
-    pub(super) elem: Vec<Value>,
+    elem: Vec<Value>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Rule {
-    pub(super) chain: String,
+pub(crate) struct Rule {
+    pub(crate) chain: String,
     handle: u64,
     #[serde(default)]
-    pub(super) comment: String,
+    pub(crate) comment: String,
     #[serde(default)]
-    pub(super) expr: Vec<Value>,
+    expr: Vec<Value>,
 }
 
-pub(super) fn items(place: Place, json: &[u8]) -> Result<Vec<Item>, ReadError> {
+pub(crate) fn items(place: Place, json: &[u8]) -> Result<Vec<Item>, ReadError> {
     let listing: Listing = serde_json::from_slice(json).map_err(|source| ReadError {
         table: place.to_string(),
         source,
@@ -118,11 +118,9 @@ impl Observed {
             has_forward: true,
             ..LibvirtTable::default()
         };
+        let tables = libvirt.iter().map(|family| (*family, table.clone()));
         Self {
-            libvirt: libvirt
-                .iter()
-                .map(|family| (*family, table.clone()))
-                .collect(),
+            libvirt: tables.collect(),
             ..Self::default()
         }
     }
@@ -142,11 +140,12 @@ impl Observed {
                 self.antispoof = Some(table);
             }
             Place::Policy => {
-                let table = Table::of(place, items, &policy_sets(), &policy_chains());
+                let table = Table::read(place, items, &policy_sets(), &policy_chains());
                 self.policy = Some(table);
             }
             Place::Libvirt(family) => {
-                self.libvirt.insert(family, LibvirtTable::of(family, items));
+                self.libvirt
+                    .insert(family, LibvirtTable::read(family, items));
             }
         }
         Ok(())
@@ -169,13 +168,13 @@ impl Table {
         sets: &BTreeMap<String, String>,
         chains: &[Chain],
     ) -> Self {
-        let mut table = Self::of(place, items, sets, chains);
+        let mut table = Self::read(place, items, sets, chains);
         table.is_whole &= table.sets.is_empty() && table.chains.is_empty();
         table
     }
 
     /// A table of portero's own, of which these sets and chains are always there.
-    fn of(
+    fn read(
         place: Place,
         items: Vec<Item>,
         fixed_sets: &BTreeMap<String, String>,
@@ -192,11 +191,8 @@ impl Table {
                 table.chains.entry(chain.name).or_default();
             }
             if let Some(rule) = item.rule {
-                table
-                    .chains
-                    .entry(rule.chain)
-                    .or_default()
-                    .push(rule.comment);
+                let comments = table.chains.entry(rule.chain).or_default();
+                comments.push(rule.comment);
             }
         }
         let has_sets = fixed_sets.keys().all(|name| table.sets.remove(name));
@@ -209,7 +205,7 @@ impl Table {
 }
 
 impl LibvirtTable {
-    fn of(family: Family, items: Vec<Item>) -> Self {
+    fn read(family: Family, items: Vec<Item>) -> Self {
         let mut table = Self::default();
         let wanted_sets = libvirt_sets(family).map(|(name, _)| name);
         let wanted_chains = libvirt_chains(family);
@@ -217,10 +213,9 @@ impl LibvirtTable {
         let mut libvirt_chains = BTreeSet::new();
         let (mut is_strange, mut is_first) = (false, true);
         for item in items {
-            if let Some(set) = item
-                .set
-                .filter(|set| wanted_sets.contains(&set.name.as_str()))
-            {
+            let set = item.set;
+            let set = set.filter(|set| wanted_sets.contains(&set.name.as_str()));
+            if let Some(set) = set {
                 is_strange |= !read_elements(Place::Libvirt(family), &set, &mut table.elements);
                 table.sets.insert(set.name);
             }
@@ -245,13 +240,10 @@ impl LibvirtTable {
                 comments.entry(rule.chain).or_default().push(rule.comment);
             }
         }
-        table.has_forward = libvirt_chains.contains(LIBVIRT_CHAIN)
-            && LIBVIRT_VERDICTS
-                .iter()
-                .all(|name| libvirt_chains.contains(*name));
-        let wanted = wanted_chains
-            .iter()
-            .map(|chain| (chain.name.to_owned(), chain.comments()));
+        let mut asked = [LIBVIRT_CHAIN].into_iter().chain(LIBVIRT_VERDICTS);
+        table.has_forward = asked.all(|name| libvirt_chains.contains(name));
+        let wanted = wanted_chains.iter();
+        let wanted = wanted.map(|chain| (chain.name.to_owned(), chain.comments()));
         table.is_whole = !is_strange && comments == wanted.collect();
         table
     }
@@ -268,7 +260,7 @@ impl Set {
     }
 
     /// The keys of its elements that have a counter, with that.
-    pub(super) fn counters(&self) -> impl Iterator<Item = (String, Counter)> + '_ {
+    pub(crate) fn counters(&self) -> impl Iterator<Item = (String, Counter)> + '_ {
         let types = self.types();
         let counted = self.elem.iter().filter_map(|element| element.get("elem"));
         counted.filter_map(move |element| {
@@ -280,16 +272,15 @@ impl Set {
 
 impl Rule {
     /// What its counter says, if it has one.
-    pub(super) fn counter(&self) -> Option<Counter> {
+    pub(crate) fn counter(&self) -> Option<Counter> {
         let mut counters = self.expr.iter().filter_map(|word| word.get("counter"));
         counters.find_map(Counter::from_json)
     }
 
     fn jumps_to(&self, chain: &str) -> bool {
-        self.expr
-            .iter()
-            .filter_map(|word| word.pointer("/jump/target"))
-            .any(|name| name == chain)
+        let words = self.expr.iter();
+        let mut targets = words.filter_map(|word| word.pointer("/jump/target"));
+        targets.any(|name| name == chain)
     }
 }
 

@@ -4,7 +4,8 @@
 //! A chain's name ends in a digest of what is in it. So a changed policy is another chain: it is
 //! put together beside the old one, and the elements that lead to it change in the same commit.
 
-use super::element::{network, prefix, quoted, Elements, Key, Place};
+use super::base::address_type;
+use super::element::{ip, network, prefix, quoted, Elements, Key, Place};
 use ipnet::IpNet;
 use portero_model::{
     CompiledRule, Direction, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol,
@@ -78,10 +79,8 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
     };
     let bridge = quoted(&policy.bridge);
     let mut lead = |map: String, key: &str, chain: &str| {
-        elements.insert(
-            Place::Policy.key(&map, key.to_owned()),
-            Some(format!("jump {chain}")),
-        );
+        let key = Place::Policy.key(&map, key.to_owned());
+        elements.insert(key, Some(format!("jump {chain}")));
     };
     let mut own_elements = Vec::new();
     for (direction, rules) in &policy.rules {
@@ -93,7 +92,10 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
     }
     let mut nat_of: BTreeMap<IpNet, Vec<Line>> = BTreeMap::new();
     for nat in &policy.nat {
-        nat_of.entry(nat.from()).or_default().extend(nat_lines(nat));
+        nat_of
+            .entry(nat.guests())
+            .or_default()
+            .extend(nat_lines(nat));
     }
     for (index, (from, lines)) in nat_of.into_iter().enumerate() {
         let mut chain = ChainOf::new(Direction::Out);
@@ -193,12 +195,12 @@ impl ChainOf {
         let mut rest = rules;
         while let Some((first, _)) = rest.split_first() {
             let family = only_nets(first);
+            let mates = rest
+                .iter()
+                .take_while(|rule| differ_in_nets_only(first, rule));
             let alike = match family {
                 None => 1,
-                Some(_) => rest
-                    .iter()
-                    .take_while(|rule| differ_in_nets_only(first, rule))
-                    .count(),
+                Some(_) => mates.count(),
             };
             let (group, others) = rest.split_at(alike);
             match family {
@@ -244,25 +246,14 @@ impl ChainOf {
 
     /// A compiled rule by itself.
     fn add(&mut self, rule: &CompiledRule) {
-        let any = [Peer::default()];
-        let peers: &[Peer] = if rule.peers.is_empty() {
-            &any
-        } else {
-            &rule.peers
-        };
-        for peer in peers {
+        for peer in rule.any_peers() {
             let mut named = Vec::new();
             if let Some(interface) = &peer.interface {
-                let side = if self.direction.is_from_guests() {
-                    "oifname"
-                } else {
-                    "iifname"
-                };
+                let side = self.direction.pick("oifname", "iifname");
                 named.push(is_named(side, interface, quoted));
             }
             if let Some(mac) = &peer.mac {
-                let text = is_named("ether saddr", mac, str::to_owned);
-                named.push(text);
+                named.push(is_named("ether saddr", mac, str::to_owned));
             }
             let is_plain = rule.guests == Nets::Any && peer.nets == Nets::Any;
             if is_plain && rule.families.len() == Family::ALL.len() {
@@ -279,10 +270,13 @@ impl ChainOf {
                 matches.extend(in_nets(&self.guest_address(*family), &guests));
                 matches.extend(in_nets(&self.peer_address(*family), &nets));
                 if matches.is_empty() {
-                    matches.push(format!("meta nfproto {}", protocol_family(*family)));
+                    matches.push(is_of_family(*family));
                 }
                 matches.extend(named.iter().cloned());
-                self.add_lines(rule, *family, &matches, &rule.name.to_string());
+                for service in services_of(&rule.services, *family) {
+                    let matches: Vec<String> = matches.iter().cloned().chain(service).collect();
+                    self.push(rule, &matches, &rule.name.to_string());
+                }
             }
         }
     }
@@ -297,22 +291,9 @@ impl ChainOf {
         }
         for family in Family::ALL {
             for text in icmp_of(&rule.services, family) {
-                let of = format!("meta nfproto {}", protocol_family(family));
+                let of = is_of_family(family);
                 self.push(rule, &[named, &[of, text]].concat(), &rule.name.to_string());
             }
-        }
-    }
-
-    fn add_lines(
-        &mut self,
-        rule: &CompiledRule,
-        family: Family,
-        matches: &[String],
-        comment: &str,
-    ) {
-        for service in services_of(&rule.services, family) {
-            let matches: Vec<String> = matches.iter().cloned().chain(service).collect();
-            self.push(rule, &matches, comment);
         }
     }
 
@@ -337,21 +318,11 @@ impl ChainOf {
     }
 
     fn guest_address(&self, family: Family) -> String {
-        let side = if self.direction.is_from_guests() {
-            "saddr"
-        } else {
-            "daddr"
-        };
-        format!("{} {side}", ip(family))
+        format!("{} {}", ip(family), self.direction.pick("saddr", "daddr"))
     }
 
     fn peer_address(&self, family: Family) -> String {
-        let side = if self.direction.is_from_guests() {
-            "daddr"
-        } else {
-            "saddr"
-        };
-        format!("{} {side}", ip(family))
+        format!("{} {}", ip(family), self.direction.pick("daddr", "saddr"))
     }
 
     fn name(&self, kind: &str, owner: &Owner) -> String {
@@ -375,10 +346,7 @@ impl ChainOf {
         let mut elements = Vec::new();
         for (index, set) in self.sets.iter().enumerate() {
             let set_name = format!("{name}_{index}");
-            let kind = match set.family {
-                Family::Ipv4 => "ipv4_addr",
-                Family::Ipv6 => "ipv6_addr",
-            };
+            let kind = address_type(set.family);
             let definition = format!("{{ type {kind}; flags interval; counter; }}");
             for (net, _) in &set.nets {
                 elements.push(Place::Policy.key(&set_name, network(*net)));
@@ -538,7 +506,7 @@ fn icmp_of(services: &[Service], family: Family) -> Vec<String> {
 }
 
 fn nat_lines(nat: &Nat) -> Vec<Line> {
-    let family = Family::from(nat.from().addr());
+    let family = Family::from(nat.guests().addr());
     let ip = ip(family);
     match nat {
         Nat::Keep { to, .. } => {
@@ -592,18 +560,9 @@ fn nat_lines(nat: &Nat) -> Vec<Line> {
     }
 }
 
-fn ip(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "ip",
-        Family::Ipv6 => "ip6",
-    }
-}
-
-fn protocol_family(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "ipv4",
-        Family::Ipv6 => "ipv6",
-    }
+/// Asks for the family alone.
+fn is_of_family(family: Family) -> String {
+    format!("meta nfproto ip{}", prefix(family))
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 //! whole or not at all.
 
 use super::base::{jump, jump_chain, libvirt_chains, libvirt_sets, own_table, policy_table};
-use super::element::{Elements, Key, Place};
+use super::element::{Element, Elements, Key, Place};
 use super::forward;
 use super::observed::{LibvirtTable, Observed, Table};
 use super::policy::{objects, Line, Objects};
-use super::write::{has, script, write_difference, write_elements, PolicyTable};
+use super::write::{
+    find_in, has, reconcile_table, script, write_difference, write_elements, PolicyTable,
+};
 use crate::Script;
 use portero_model::{Family, Ruleset};
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// All elements of an owner's rules, and what it has to itself.
@@ -41,15 +42,12 @@ pub fn change_owner(
     if policies == PolicyTable::Missing && !new_objects.chains.is_empty() {
         make_policy_table(&new_objects, &mut text);
     }
-    add_objects(
-        &new_objects,
-        |name| old_objects.chains.contains_key(name),
-        &mut text,
-    );
+    let is_known = |name: &str| old_objects.chains.contains_key(name);
+    add_objects(&new_objects, is_known, &mut text);
     let gone = old.iter().filter(|element| !has(&new, element));
     let gone = gone.filter(|(key, _)| !is_own_set(key, &old_objects, &new_objects));
     let came = new.iter().filter(|element| !has(&old, element));
-    let is_there = |(key, _): &(&Key, &Option<String>)| is_in(key, libvirt);
+    let is_there = |(key, _): &Element<'_>| is_in(key, libvirt);
     write_elements("delete", gone.filter(is_there), &mut text);
     // Nobody else can have elements in a set that comes now, and nft (seen on 1.0.6) finds those
     // that it is told to create in one with intervals there already.
@@ -81,11 +79,23 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
         wanted_objects.extend(objects);
     }
     let mut text = String::new();
-    reconcile_own(observed.own.as_ref(), &wanted, &mut text);
-    reconcile_policies(
+    reconcile_table(
+        Place::Own,
+        observed.own.as_ref(),
+        find_in(&wanted, Place::Own),
+        |text| *text += &own_table(),
+        |table, wanted, text| write_difference(&table.elements, wanted, text),
+        &mut text,
+    );
+    reconcile_table(
+        Place::Policy,
         observed.policy.as_ref(),
-        &wanted,
-        &wanted_objects,
+        find_in(&wanted, Place::Policy),
+        |text| {
+            make_policy_table(&wanted_objects, text);
+            add_objects(&wanted_objects, |_| false, text);
+        },
+        |table, wanted, text| mend_policies(table, wanted, &wanted_objects, text),
         &mut text,
     );
     for (family, table) in &observed.libvirt {
@@ -98,72 +108,31 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
     script(text)
 }
 
-fn reconcile_own(observed: Option<&Table>, wanted: &Elements, text: &mut String) {
-    let is_own = |(key, _): &(&Key, &Option<String>)| key.place == Place::Own;
-    let wanted = || wanted.iter().filter(is_own);
-    match observed {
-        None if wanted().next().is_none() => {}
-        Some(_) if wanted().next().is_none() => {
-            let _ = writeln!(text, "delete table {}", Place::Own);
-        }
-        Some(table) if table.is_whole => write_difference(&table.elements, wanted(), text),
-        other => {
-            if other.is_some() {
-                let _ = writeln!(text, "delete table {}", Place::Own);
-            }
-            *text += &own_table();
-            write_elements("add", wanted(), text);
-        }
-    }
-}
-
-fn reconcile_policies(
-    observed: Option<&Table>,
-    wanted: &Elements,
+/// Turns a table of policies that is whole into the one that is wanted.
+fn mend_policies<'a>(
+    table: &Table,
+    wanted: impl Iterator<Item = Element<'a>>,
     objects: &Objects,
     text: &mut String,
 ) {
-    let is_policy = |(key, _): &(&Key, &Option<String>)| key.place == Place::Policy;
-    let wanted = || wanted.iter().filter(is_policy);
-    match observed {
-        None if wanted().next().is_none() => {}
-        Some(_) if wanted().next().is_none() => {
-            let _ = writeln!(text, "delete table {}", Place::Policy);
-        }
-        Some(table) if table.is_whole => {
-            let is_right = |name: &str| {
-                let found = table.chains.get(name);
-                let wanted = objects.chains.get(name);
-                let comments = |lines: &Vec<_>| -> Vec<String> {
-                    let lines = lines.iter();
-                    lines.map(|line: &Line| line.comment.clone()).collect()
-                };
-                found.is_some() && found == wanted.map(comments).as_ref()
-            };
-            add_objects(objects, is_right, text);
-            let stale =
-                |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
-            let found: Elements = table
-                .elements
-                .iter()
-                .filter(|(key, _)| !stale(&key.set))
-                .map(|(key, data)| (key.clone(), data.clone()))
-                .collect();
-            write_difference(&found, wanted(), text);
-            let chains = table.chains.keys();
-            let chains = chains.filter(|name| !objects.chains.contains_key(*name));
-            let sets = table.sets.iter().filter(|name| stale(name));
-            delete_objects(chains, sets, text);
-        }
-        other => {
-            if other.is_some() {
-                let _ = writeln!(text, "delete table {}", Place::Policy);
-            }
-            make_policy_table(objects, text);
-            add_objects(objects, |_| false, text);
-            write_elements("add", wanted(), text);
-        }
-    }
+    let is_right = |name: &str| {
+        let (found, wanted) = (table.chains.get(name), objects.chains.get(name));
+        found.is_some_and(|found| wanted.is_some_and(|wanted| has_comments(found, wanted)))
+    };
+    add_objects(objects, is_right, text);
+    let stale = |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
+    let mut found = table.elements.clone();
+    found.retain(|key, _| !stale(&key.set));
+    write_difference(&found, wanted, text);
+    let chains = table.chains.keys();
+    let chains = chains.filter(|name| !objects.chains.contains_key(*name));
+    let sets = table.sets.iter().filter(|name| stale(name));
+    delete_objects(chains, sets, text);
+}
+
+/// Whether a chain that was found has the rules that are wanted, by their comments.
+fn has_comments(found: &[String], wanted: &[Line]) -> bool {
+    found.iter().eq(wanted.iter().map(|line| &line.comment))
 }
 
 /// Makes the table of policies. The chains of owners come first: nft (seen on 1.0.6 and 1.1.3) writes
@@ -239,32 +208,28 @@ impl Observed {
     #[must_use]
     pub fn holds(&self, ruleset: &Ruleset) -> bool {
         let (elements, objects) = parts(ruleset);
-        elements.iter().all(|element| {
+        let whole = |table: &&Table| table.is_whole;
+        let (own, policy) = (self.own.as_ref().filter(whole), self.policy.as_ref());
+        let is_there = elements.iter().all(|element| {
             let found = match element.0.place {
-                Place::Own => match &self.own {
-                    Some(table) if table.is_whole => &table.elements,
-                    _ => return false,
-                },
-                Place::Policy => match &self.policy {
-                    Some(table) if table.is_whole => &table.elements,
-                    _ => return false,
-                },
-                Place::Antispoof => return false,
+                Place::Own => own.map(|table| &table.elements),
+                Place::Policy => policy.filter(whole).map(|table| &table.elements),
+                Place::Antispoof => None,
                 Place::Libvirt(family) => match self.libvirt.get(&family) {
                     None => return true,
-                    Some(table) if table.is_whole && table.jump_is_first => &table.elements,
-                    Some(_) => return false,
+                    Some(table) => {
+                        (table.is_whole && table.jump_is_first).then_some(&table.elements)
+                    }
                 },
             };
-            has(found, &element)
-        }) && objects.chains.iter().all(|(name, lines)| {
-            let found = self
-                .policy
-                .as_ref()
-                .and_then(|table| table.chains.get(name));
-            let wanted = lines.iter().map(|line| &line.comment);
-            found.is_some_and(|found| found.iter().eq(wanted))
-        })
+            found.is_some_and(|found| has(found, &element))
+        });
+        let mut chains = objects.chains.iter();
+        is_there
+            && chains.all(|(name, lines)| {
+                let found = policy.and_then(|table| table.chains.get(name));
+                found.is_some_and(|found| has_comments(found, lines))
+            })
     }
 }
 
@@ -305,11 +270,10 @@ fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, text: &mut St
 fn withdraw(family: Family, table: &LibvirtTable, text: &mut String) {
     let place = Place::Libvirt(family);
     delete_jumps(family, table, text);
-    let chains: BTreeSet<&String> = table.chains.iter().collect();
-    for name in &chains {
+    for name in &table.chains {
         let _ = writeln!(text, "flush chain {place} {name}");
     }
-    for name in &chains {
+    for name in &table.chains {
         let _ = writeln!(text, "delete chain {place} {name}");
     }
     for name in &table.sets {

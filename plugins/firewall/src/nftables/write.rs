@@ -1,6 +1,7 @@
 //! Commands of nft for elements. A script is one transaction: all of it or nothing.
 
-use super::element::{Elements, Key};
+use super::element::{Element, Elements, Key, Place};
+use super::observed::Table;
 use crate::{Script, Tool};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,14 +24,14 @@ pub(crate) fn script(text: String) -> Option<Script> {
 }
 
 /// Whether these are among the elements, with the same data.
-pub(crate) fn has(elements: &Elements, (key, data): &(&Key, &Option<String>)) -> bool {
+pub(crate) fn has(elements: &Elements, (key, data): &Element<'_>) -> bool {
     elements.get(*key) == Some(*data)
 }
 
 /// One command for each set; elements come in the order of their sets.
 pub(crate) fn write_elements<'a>(
     verb: &str,
-    elements: impl Iterator<Item = (&'a Key, &'a Option<String>)>,
+    elements: impl Iterator<Item = Element<'a>>,
     text: &mut String,
 ) {
     let mut open = None;
@@ -55,10 +56,46 @@ pub(crate) fn write_elements<'a>(
     }
 }
 
+/// The elements in a table, in their order; nothing when there are none.
+pub(crate) fn find_in(
+    elements: &Elements,
+    place: Place,
+) -> Option<impl Iterator<Item = Element<'_>>> {
+    let mut found = elements
+        .iter()
+        .filter(move |(key, _)| key.place == place)
+        .peekable();
+    found.peek().is_some().then_some(found)
+}
+
+/// Brings a table of portero's own to the elements that are wanted, or takes it away where none are:
+/// `mend` changes one that is whole, `make` writes a new one.
+pub(crate) fn reconcile_table<'a, Wanted: Iterator<Item = Element<'a>>>(
+    place: Place,
+    observed: Option<&Table>,
+    wanted: Option<Wanted>,
+    make: impl FnOnce(&mut String),
+    mend: impl FnOnce(&Table, Wanted, &mut String),
+    text: &mut String,
+) {
+    match (observed, wanted) {
+        (Some(table), Some(wanted)) if table.is_whole => mend(table, wanted, text),
+        (observed, wanted) => {
+            if observed.is_some() {
+                let _ = writeln!(text, "delete table {place}");
+            }
+            if let Some(wanted) = wanted {
+                make(text);
+                write_elements("add", wanted, text);
+            }
+        }
+    }
+}
+
 /// Turns the elements that were found into those that are wanted.
 pub(crate) fn write_difference<'a>(
     found: &Elements,
-    wanted: impl Iterator<Item = (&'a Key, &'a Option<String>)>,
+    wanted: impl Iterator<Item = Element<'a>>,
     text: &mut String,
 ) {
     let wanted: BTreeMap<&Key, &Option<String>> = wanted.collect();
