@@ -1,7 +1,7 @@
 //! Refuses host ports that are somebody else's: another forward's, or a program's on the host.
 
 use crate::index::Index;
-use crate::{ErrorKind, Forward, ForwardError, Limits};
+use crate::{ErrorKind, Forward, Limits, Result};
 use portero_model::{Claim, Owner, Protocol, Ruleset};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,7 +19,7 @@ pub struct Listener {
 
 /// Why a port cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum PortRefusal {
     /// Another owner's forward holds it.
     #[error("{claim} is held by {holder}")]
     Held {
@@ -54,15 +54,15 @@ pub enum Refusal {
 /// Checks the forwards of one object against each other.
 ///
 /// # Errors
-/// [`ForwardError`] at the second of two forwards of one port.
-pub fn check_own(forwards: &[Forward]) -> Result<(), ForwardError> {
+/// [`crate::ForwardError`] at the second of two forwards of one port.
+pub fn check_own(forwards: &[Forward]) -> Result<()> {
     let mut earlier = Index::default();
     for (index, forward) in forwards.iter().enumerate() {
         let claims: Vec<Claim> = forward.claims().collect();
         for claim in &claims {
             if let Some((other, _)) = earlier.first_in_conflict(claim) {
                 let (claim, line) = (claim.clone(), forwards[other].line);
-                return Err(forward.error(ErrorKind::Invalid, Refusal::Twice { claim, line }));
+                return Err(forward.invalid(PortRefusal::Twice { claim, line }));
             }
         }
         for claim in claims {
@@ -75,12 +75,12 @@ pub fn check_own(forwards: &[Forward]) -> Result<(), ForwardError> {
 /// Checks forwards against what all other owners hold.
 ///
 /// # Errors
-/// [`ForwardError`] at the first forward of a port that somebody else holds.
+/// [`crate::ForwardError`] at the first forward of a port that somebody else holds.
 pub fn check_others<'a>(
     owner: &Owner,
     forwards: &[Forward],
     others: impl IntoIterator<Item = &'a Ruleset>,
-) -> Result<(), ForwardError> {
+) -> Result<()> {
     let mut own = Index::default();
     for (index, forward) in forwards.iter().enumerate() {
         for claim in forward.claims() {
@@ -95,7 +95,7 @@ pub fn check_others<'a>(
             if let Some((index, claim)) = own.first_in_conflict(held) {
                 let (claim, holder) = (claim.clone(), other.owner.clone());
                 return Err(
-                    forwards[index].error(ErrorKind::Taken, Refusal::Held { claim, holder })
+                    forwards[index].error(ErrorKind::Taken, PortRefusal::Held { claim, holder })
                 );
             }
         }
@@ -107,27 +107,24 @@ pub fn check_others<'a>(
 /// `held` are not checked again.
 ///
 /// # Errors
-/// [`ForwardError`] at the first forward that would take a program's port.
+/// [`crate::ForwardError`] at the first forward that would take a program's port.
 pub fn check_listeners(
     forwards: &[Forward],
     held: &HashSet<&Claim>,
     listeners: &[Listener],
     limits: &Limits,
-) -> Result<(), ForwardError> {
+) -> Result<()> {
     for forward in forwards {
         for claim in forward.claims().filter(|claim| !held.contains(claim)) {
             let taken = listeners.iter().find(|listener| {
                 would_take(&claim, listener) && !limits.may_take_from_listener(listener.port)
             });
             if let Some(Listener { address, port, .. }) = taken.copied() {
-                return Err(forward.error(
-                    ErrorKind::Unpermitted,
-                    Refusal::Listening {
-                        claim,
-                        address,
-                        port,
-                    },
-                ));
+                return Err(forward.unpermitted(PortRefusal::Listening {
+                    claim,
+                    address,
+                    port,
+                }));
             }
         }
     }

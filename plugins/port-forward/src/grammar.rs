@@ -3,9 +3,9 @@
 
 use crate::ranges::{mappings, Mapping};
 use ipnet::IpNet;
-use portero_libvirt::{InterfaceName, MacAddress, NameError};
+use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Claim, Family, Origin, OwnerKind, Protocol};
-use portero_xml::{check_root, Element, Problem, NAMESPACE};
+use portero_xml::{check_root, Element, Problem};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -42,6 +42,9 @@ pub enum ErrorKind {
     /// Nobody, while another forward has the port.
     Taken,
 }
+
+/// What a check or a plan of forwards comes to.
+pub type Result<T, E = ForwardError> = std::result::Result<T, E>;
 
 /// Something wrong with a forward: where, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +84,16 @@ impl Forward {
         }
     }
 
+    /// What is wrong with it for whoever wrote it.
+    pub(crate) fn invalid(&self, reason: impl fmt::Display) -> ForwardError {
+        self.error(ErrorKind::Invalid, reason)
+    }
+
+    /// What of it the administrator can permit.
+    pub(crate) fn unpermitted(&self, reason: impl fmt::Display) -> ForwardError {
+        self.error(ErrorKind::Unpermitted, reason)
+    }
+
     /// The families of whatever addresses were given; the grammar lets them differ in nothing.
     fn families(&self) -> impl Iterator<Item = Family> {
         let addresses = [
@@ -102,11 +115,7 @@ impl Forward {
 ///
 /// # Errors
 /// [`ForwardError`] at the first element or attribute that is not as the grammar has it.
-pub fn parse(
-    root: &Element,
-    kind: OwnerKind,
-    origin: &Origin,
-) -> Result<Vec<Forward>, ForwardError> {
+pub fn parse(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<Forward>> {
     parse_all(root, kind, origin).map_err(|problem| ForwardError {
         origin: origin.clone(),
         problem,
@@ -119,34 +128,27 @@ fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<For
     root.only_attributes(&[])?;
     root.expect_elements()?;
     // A network's bridge on the host and its policy are other plugins'.
-    let is_other = |element: &&Element| {
-        kind == OwnerKind::Network
-            && element.namespace() == Some(NAMESPACE)
-            && ["hostBridge", "policy"].contains(&element.name())
-    };
-    root.children()
-        .iter()
-        .filter(|element| !is_other(element))
-        .map(|element| match (element.namespace(), element.name()) {
-            (Some(NAMESPACE), "portForward") => forward(element, kind, origin),
+    let mut forwards = Vec::new();
+    for element in root.children() {
+        match element.own_name() {
+            Some("portForward") => forwards.push(forward(element, kind, origin)?),
+            Some("hostBridge" | "policy") if kind == OwnerKind::Network => {}
             _ => {
-                Err(element
-                    .problem("not known here, expected <portForward> of portero's namespace"))
+                let reason = "not known here, expected <portForward> of portero's namespace";
+                return Err(element.problem(reason));
             }
-        })
-        .collect()
+        }
+    }
+    Ok(forwards)
 }
 
 fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forward, Problem> {
     element.expect_elements()?;
-    match kind {
-        OwnerKind::Domain => {
-            element.only_attributes(&["proto", "address", "dev", "source", "guest", "interface"])?
-        }
-        OwnerKind::Network => {
-            element.only_attributes(&["proto", "address", "dev", "source", "guest"])?;
-        }
-    }
+    let known = ["proto", "address", "dev", "source", "guest", "interface"];
+    element.only_attributes(match kind {
+        OwnerKind::Domain => &known,
+        OwnerKind::Network => &known[..5],
+    })?;
     let protocol = element
         .attribute("proto")
         .ok_or_else(|| element.problem("proto is missing, expected tcp, udp or sctp"))?
@@ -154,15 +156,11 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         .map_err(|error| element.problem(error))?;
     let forward = Forward {
         protocol,
-        address: attribute(element, "address", host_address)?,
-        dev: attribute(element, "dev", |text| {
-            text.parse().map_err(|error: NameError| error.to_string())
-        })?,
-        source: attribute(element, "source", network)?,
-        guest: attribute(element, "guest", guest_address)?,
-        interface: attribute(element, "interface", |text| {
-            text.parse().map_err(|error: NameError| error.to_string())
-        })?,
+        address: element.optional("address", host_address)?,
+        dev: element.optional("dev", str::parse)?,
+        source: element.optional("source", network)?,
+        guest: element.optional("guest", guest_address)?,
+        interface: element.optional("interface", str::parse)?,
         mappings: mappings(element)?,
         origin: origin.clone(),
         line: element.line(),
@@ -170,28 +168,12 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
     if kind == OwnerKind::Network && forward.guest.is_none() {
         return Err(element.problem("guest is missing, expected the guest's address"));
     }
-    one_family(element, &forward)?;
-    Ok(forward)
-}
-
-fn one_family(element: &Element, forward: &Forward) -> Result<(), Problem> {
     if Family::ALL.into_iter().all(|family| !forward.takes(family)) {
         return Err(element.problem(
             "address, guest and source mix IPv4 and IPv6, expected one family in a portForward",
         ));
     }
-    Ok(())
-}
-
-fn attribute<T>(
-    element: &Element,
-    name: &str,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, Problem> {
-    element
-        .attribute(name)
-        .map(|text| read(text).map_err(|reason| element.problem(format!("{name}: {reason}"))))
-        .transpose()
+    Ok(forward)
 }
 
 fn host_address(text: &str) -> Result<IpAddr, String> {

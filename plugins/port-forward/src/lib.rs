@@ -11,8 +11,8 @@ mod plan;
 mod ranges;
 
 pub use address::address_of;
-pub use check::{check_listeners, check_others, check_own, Listener, Refusal};
-pub use grammar::{network, parse, ErrorKind, Forward, ForwardError};
+pub use check::{check_listeners, check_others, check_own, Listener, PortRefusal};
+pub use grammar::{network, parse, ErrorKind, Forward, ForwardError, Result};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
 pub use plan::{plan_domain, plan_network, Attachment, Plan};

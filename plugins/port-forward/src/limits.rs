@@ -1,12 +1,11 @@
 //! What forwards may claim: the `[limits]` of /etc/portero/portero.toml.
 
 use crate::grammar::network;
-use crate::{ErrorKind, Forward, ForwardError};
+use crate::{Forward, Result};
 use ipnet::IpNet;
-use portero_model::{Origin, PortRange};
+use portero_model::{Family, Origin, PortRange};
 use serde::de::{self, Deserializer};
 use serde::Deserialize;
-use std::net::IpAddr;
 
 /// Limits on what metadata may claim. Files in /etc/portero are the administrator's own and are
 /// held to none but `listening`.
@@ -42,18 +41,15 @@ impl Default for Limits {
 }
 
 fn everything() -> Vec<IpNet> {
-    vec![
-        IpNet::new_assert(IpAddr::from([0, 0, 0, 0]), 0),
-        IpNet::new_assert(IpAddr::from([0u16; 8]), 0),
-    ]
+    Family::ALL.map(Family::all).to_vec()
 }
 
 impl Limits {
     /// Checks all forwards of an object; only those that stand in metadata are held to anything.
     ///
     /// # Errors
-    /// [`ForwardError`] naming what is not permitted.
-    pub fn check_all(&self, forwards: &[Forward]) -> Result<(), ForwardError> {
+    /// [`crate::ForwardError`] naming what is not permitted.
+    pub fn check_all(&self, forwards: &[Forward]) -> Result<()> {
         let (mut ranges, mut ports) = (0, 0);
         for forward in forwards {
             self.check(forward)?;
@@ -69,13 +65,10 @@ impl Limits {
             ];
             for (count, most, what, setting) in too_many {
                 if count > most {
-                    return Err(forward.error(
-                        ErrorKind::Unpermitted,
-                        format!(
-                            "with this one it is {count} {what}, expected at most {most} in all \
+                    return Err(forward.unpermitted(format!(
+                        "with this one it is {count} {what}, expected at most {most} in all \
                          (permit more as '{setting}' under [limits] in portero.toml)"
-                        ),
-                    ));
+                    )));
                 }
             }
         }
@@ -85,8 +78,8 @@ impl Limits {
     /// Checks a forward; only those that stand in metadata are held to anything.
     ///
     /// # Errors
-    /// [`ForwardError`] naming the port or address that is not permitted.
-    fn check(&self, forward: &Forward) -> Result<(), ForwardError> {
+    /// [`crate::ForwardError`] naming the port or address that is not permitted.
+    fn check(&self, forward: &Forward) -> Result<()> {
         if matches!(forward.origin, Origin::File(_)) {
             return Ok(());
         }
@@ -99,28 +92,21 @@ impl Limits {
                     .collect();
             }
             if let Some(refused) = left.first() {
-                return Err(forward.error(
-                    ErrorKind::Unpermitted,
-                    format!(
-                        "host port {refused} is not among the ports that [limits] in portero.toml \
+                return Err(forward.unpermitted(format!(
+                    "host port {refused} is not among the ports that [limits] in portero.toml \
                      permits"
-                    ),
-                ));
+                )));
             }
         }
         let open = everything().iter().all(|net| self.addresses.contains(net));
         match forward.address {
             Some(address) if !self.addresses.iter().any(|net| net.contains(&address)) => {
-                Err(forward.error(
-                    ErrorKind::Unpermitted,
-                    format!(
-                        "host address {address} is not among the addresses that [limits] in \
+                Err(forward.unpermitted(format!(
+                    "host address {address} is not among the addresses that [limits] in \
                      portero.toml permits"
-                    ),
-                ))
+                )))
             }
-            None if !open => Err(forward.error(
-                ErrorKind::Unpermitted,
+            None if !open => Err(forward.unpermitted(
                 "address is missing, expected one that [limits] in portero.toml permits",
             )),
             _ => Ok(()),

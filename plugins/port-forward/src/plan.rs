@@ -1,7 +1,7 @@
 //! From forwards to rules: finds each guest's address and says what is still missing.
 
 use crate::address::{address_of, holds, network_of, reserved_for};
-use crate::{ErrorKind, Forward, ForwardError, Lease};
+use crate::{Forward, Lease, Result};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network};
 use portero_model::{Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
@@ -50,14 +50,14 @@ enum Found<'a> {
 /// `leases` gives the current leases of a bridge; it is asked only when no reservation answers.
 ///
 /// # Errors
-/// [`ForwardError`] at a forward that can never work: a guest address outside the domain's networks, or
+/// [`crate::ForwardError`] at a forward that can never work: a guest address outside the domain's networks, or
 /// a network whose guests the host does not route to.
 pub fn plan_domain(
     owner: Owner,
     forwards: &[Forward],
     attachments: &[Attachment<'_>],
     leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
-) -> Result<Plan, ForwardError> {
+) -> Result<Plan> {
     let mut plan = Plan::empty(owner);
     for forward in forwards {
         plan.add(forward, find_domain_targets(forward, attachments, leases)?);
@@ -68,24 +68,17 @@ pub fn plan_domain(
 /// Plans a network's forwards.
 ///
 /// # Errors
-/// [`ForwardError`] at a forward that can never work: a guest address outside the network, or a network
+/// [`crate::ForwardError`] at a forward that can never work: a guest address outside the network, or a network
 /// whose guests the host does not route to.
-pub fn plan_network(
-    owner: Owner,
-    forwards: &[Forward],
-    network: &Network,
-) -> Result<Plan, ForwardError> {
+pub fn plan_network(owner: Owner, forwards: &[Forward], network: &Network) -> Result<Plan> {
     let mut plan = Plan::empty(owner);
     for forward in forwards {
         let Some(guest) = forward.guest else {
-            return Err(forward.error(
-                ErrorKind::Invalid,
-                "guest is missing, expected the guest's address",
-            ));
+            return Err(forward.invalid("guest is missing, expected the guest's address"));
         };
         let bridge = routed_bridge(forward, network)?;
         if !holds(network, guest) {
-            return Err(forward.error(ErrorKind::Invalid, outside(guest, &[network])));
+            return Err(forward.invalid(outside(guest, &[network])));
         }
         let target = Target {
             guest,
@@ -178,7 +171,7 @@ fn find_domain_targets<'a>(
     forward: &Forward,
     attachments: &[Attachment<'a>],
     leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
-) -> Result<Found<'a>, ForwardError> {
+) -> Result<Found<'a>> {
     let candidates: Vec<&Attachment<'a>> = attachments
         .iter()
         .filter(|attachment| forward.interface.is_none_or(|mac| attachment.mac == mac))
@@ -204,7 +197,7 @@ fn find_given<'a>(
     forward: &Forward,
     guest: IpAddr,
     candidates: &[&Attachment<'a>],
-) -> Result<Found<'a>, ForwardError> {
+) -> Result<Found<'a>> {
     let known: Vec<&'a Network> = candidates
         .iter()
         .filter_map(|candidate| candidate.network)
@@ -222,7 +215,7 @@ fn find_given<'a>(
         .find(|candidate| candidate.network.is_none())
     {
         Some(unknown) => Ok(Found::Nothing(inactive(unknown))),
-        None => Err(forward.error(ErrorKind::Invalid, outside(guest, &known))),
+        None => Err(forward.invalid(outside(guest, &known))),
     }
 }
 
@@ -232,7 +225,7 @@ fn refuse_others(
     guest: IpAddr,
     found: &Found<'_>,
     attachments: &[Attachment<'_>],
-) -> Result<(), ForwardError> {
+) -> Result<()> {
     let Found::Targets(targets) = found else {
         return Ok(());
     };
@@ -245,13 +238,10 @@ fn refuse_others(
     let is_own = |mac: &MacAddress| attachments.iter().any(|own| own.mac == *mac);
     match holders.flatten().find(|holder| !is_own(holder)) {
         None => Ok(()),
-        Some(holder) => Err(forward.error(
-            ErrorKind::Invalid,
-            format!(
+        Some(holder) => Err(forward.invalid(format!(
             "guest address {guest} is reserved for {holder}, expected one of this domain's own \
              (metadata of its network, or a file in /etc/portero, may name any guest's)"
-        ),
-        )),
+        ))),
     }
 }
 
@@ -260,7 +250,7 @@ fn find_by_mac<'a>(
     forward: &Forward,
     attachment: &Attachment<'a>,
     leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
-) -> Result<Found<'a>, ForwardError> {
+) -> Result<Found<'a>> {
     let Some(network) = attachment.network else {
         return Ok(Found::Nothing(inactive(attachment)));
     };
@@ -290,26 +280,17 @@ fn find_by_mac<'a>(
     Ok(Found::Targets(targets))
 }
 
-fn routed_bridge<'a>(
-    forward: &Forward,
-    network: &'a Network,
-) -> Result<&'a InterfaceName, ForwardError> {
+fn routed_bridge<'a>(forward: &Forward, network: &'a Network) -> Result<&'a InterfaceName> {
     if !network.mode.is_routed_by_host() {
-        return Err(forward.error(
-            ErrorKind::Invalid,
-            format!(
+        return Err(forward.invalid(format!(
             "guests of network '{}' are not behind this host, expected a network with forward mode \
              nat, route or open, or an isolated one",
             network.name.as_str().escape_debug()
-        ),
-        ));
+        )));
     }
     network.bridge.as_ref().ok_or_else(|| {
         let name = network.name.as_str().escape_debug();
-        forward.error(
-            ErrorKind::Invalid,
-            format!("network '{name}' has no bridge"),
-        )
+        forward.invalid(format!("network '{name}' has no bridge"))
     })
 }
 

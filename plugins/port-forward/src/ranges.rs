@@ -1,7 +1,7 @@
 //! Reads the `<range>`s of a forward: which ports lead where, in time that grows as their number.
 
 use portero_model::PortRange;
-use portero_xml::{Element, Problem, NAMESPACE};
+use portero_xml::{Element, Problem};
 use std::collections::BTreeMap;
 
 /// Ports of the host and the same number of ports of the guest.
@@ -19,7 +19,7 @@ pub(crate) fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
     let mut by_start: BTreeMap<u16, PortRange> = BTreeMap::new();
     let mut excluded: Vec<PortRange> = Vec::new();
     for child in element.children() {
-        if child.namespace() != Some(NAMESPACE) || child.name() != "range" {
+        if child.own_name() != Some("range") {
             return Err(child.problem("not known in a portForward, expected <range>"));
         }
         child.only_attributes(&["start", "end", "to", "exclude"])?;
@@ -67,21 +67,15 @@ pub(crate) fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
 }
 
 fn host_range(element: &Element) -> Result<PortRange, Problem> {
-    let start = element
-        .attribute("start")
-        .ok_or_else(|| element.problem("start is missing, expected a port"))?;
-    let end = element.attribute("end").unwrap_or(start);
-    let start =
-        PortRange::port(start).map_err(|error| element.problem(format!("start: {error}")))?;
-    let end = PortRange::port(end).map_err(|error| element.problem(format!("end: {error}")))?;
+    let start = element.required("start", "a port", PortRange::port)?;
+    let end = element.optional("end", PortRange::port)?.unwrap_or(start);
     PortRange::new(start, end).map_err(|error| element.problem(error))
 }
 
 fn mapped(element: &Element, host: PortRange) -> Result<Mapping, Problem> {
-    let Some(to) = element.attribute("to") else {
+    let Some(to) = element.optional("to", PortRange::port)? else {
         return Ok(Mapping { host, guest: host });
     };
-    let to = PortRange::port(to).map_err(|error| element.problem(format!("to: {error}")))?;
     let guest = host.moved_to(to).ok_or_else(|| {
         element.problem(format!(
             "ports {host} mapped to {to} pass 65535, expected them all to fit"
