@@ -1,18 +1,19 @@
 //! Makes a bridge, confirms it, and takes it back: every step can be the last one that is done,
 //! and what was there before still comes back.
 
-use crate::error::ChangeError;
+use crate::error::{ChangeError, Result};
 use crate::guard_start;
 use crate::link::{self, Difference};
-use crate::outcome::{Back, Confirmation, Outcome};
+use crate::outcome::{Back, Confirmation};
 use crate::owner;
 use crate::reach::Reach;
-use crate::record::{boot, Changed, Folder, LockOf, Original, Phase, Record};
-use portero_host_bridge::{Bridge, Failure, Manager, Plan, Step, Stp};
+use crate::record::{boot, BridgeRecord, Changed, Folder, LockOf, Original, Phase};
+use portero_host_bridge::{Bridge, BridgePlan, Failure, Manager, Step, Stp};
 use portero_libvirt::InterfaceName;
 use portero_system::files::{self, Ownership};
 use portero_system::programs::{find_program, run_starter};
 use portero_system::{interfaces, Deadline, Lock, Log, Paths, Severity, SystemError};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How long the host may be without its addresses while a bridge is made, until it is reached as
@@ -66,12 +67,12 @@ pub(super) enum By {
 
 /// The time that several commands have.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct StepLimits {
     each: Duration,
     end: Instant,
 }
 
-impl Limits {
+impl StepLimits {
     fn new(each: Duration, all: Duration) -> Self {
         let end = Instant::now() + all;
         Self { each, end }
@@ -107,16 +108,16 @@ impl<'a> Bridges<'a> {
         Self { paths, log }
     }
 
-    /// Makes a bridge as planned.
+    /// Makes a bridge as planned; gives its addresses, `192.0.2.10/24`.
     ///
     /// # Errors
     /// [`ChangeError`]; then all is as it was, unless it says that this failed too.
     pub fn apply(
         &mut self,
         bridge: &Bridge,
-        plan: &Plan,
+        plan: &BridgePlan,
         confirmation: Confirmation,
-    ) -> Result<Outcome, ChangeError> {
+    ) -> Result<Vec<String>> {
         let name = &bridge.name;
         let folder = Folder::locate(self.paths, name);
         let lock = folder.lock(LockOf::Change, Deadline::after(LOCK))?;
@@ -130,13 +131,13 @@ impl<'a> Bridges<'a> {
         folder.write(&record)?;
         let made = self.make(&record, bridge.stp);
         match made {
-            Ok(outcome) => {
+            Ok(addresses) => {
                 record.set_made(confirmation);
                 folder.write(&record)?;
                 drop(lock);
                 self.log
                     .write(Severity::Info, format!("bridge {name} is made"));
-                Ok(outcome)
+                Ok(addresses)
             }
             Err(error) => Err(match self.take_back(&folder, &mut record, By::Manager) {
                 Ok(back) => ChangeError::TakenBack {
@@ -156,7 +157,7 @@ impl<'a> Bridges<'a> {
     ///
     /// # Errors
     /// [`ChangeError`].
-    pub fn confirm(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
+    pub fn confirm(&mut self, bridge: &InterfaceName) -> Result<()> {
         let folder = Folder::locate(self.paths, bridge);
         let (_lock, mut record) = self.open(&folder, bridge)?;
         match record.phase {
@@ -173,7 +174,7 @@ impl<'a> Bridges<'a> {
     ///
     /// # Errors
     /// [`ChangeError`].
-    pub fn rollback(&mut self, bridge: &InterfaceName) -> Result<Back, ChangeError> {
+    pub fn rollback(&mut self, bridge: &InterfaceName) -> Result<Back> {
         let folder = Folder::locate(self.paths, bridge);
         let (_lock, mut record) = self.open(&folder, bridge)?;
         if record.phase == Phase::Confirmed {
@@ -186,7 +187,7 @@ impl<'a> Bridges<'a> {
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed when a guest is on the bridge or a file was edited.
-    pub fn remove(&mut self, bridge: &InterfaceName) -> Result<Back, ChangeError> {
+    pub fn remove(&mut self, bridge: &InterfaceName) -> Result<Back> {
         let folder = Folder::locate(self.paths, bridge);
         let (_lock, mut record) = self.open(&folder, bridge)?;
         if record.phase != Phase::Confirmed {
@@ -229,13 +230,13 @@ impl<'a> Bridges<'a> {
     ///
     /// # Errors
     /// [`ChangeError`].
-    pub fn nics(&self, bridge: &InterfaceName) -> Result<Vec<String>, ChangeError> {
+    pub fn nics(&self, bridge: &InterfaceName) -> Result<Vec<String>> {
         let record = Folder::locate(self.paths, bridge).read()?;
         Ok(record.map(|record| record.nics).unwrap_or_default())
     }
 
     /// Refuses a bridge that is there in any form.
-    fn is_free(&self, folder: &Folder, bridge: &InterfaceName) -> Result<(), ChangeError> {
+    fn is_free(&self, folder: &Folder, bridge: &InterfaceName) -> Result<()> {
         if let Some(record) = folder.read()? {
             return Err(present(bridge, record.phase));
         }
@@ -247,7 +248,7 @@ impl<'a> Bridges<'a> {
         Ok(())
     }
 
-    fn open(&self, folder: &Folder, bridge: &InterfaceName) -> Result<(Lock, Record), ChangeError> {
+    fn open(&self, folder: &Folder, bridge: &InterfaceName) -> Result<(Lock, BridgeRecord)> {
         let absent = || ChangeError::Absent {
             bridge: bridge.to_string(),
         };
@@ -262,9 +263,9 @@ impl<'a> Bridges<'a> {
     fn record_of(
         &self,
         bridge: &Bridge,
-        plan: &Plan,
+        plan: &BridgePlan,
         manager: Manager,
-    ) -> Result<Record, ChangeError> {
+    ) -> Result<BridgeRecord> {
         if plan.changes.is_empty() {
             return Err(ChangeError::Nothing);
         }
@@ -285,7 +286,7 @@ impl<'a> Bridges<'a> {
         }
         let nics = bridge.nics.iter().map(|nic| nic.as_str());
         let noted: Result<_, SystemError> = nics.map(|nic| link::note(nic, nic)).collect();
-        Ok(Record {
+        Ok(BridgeRecord {
             bridge: bridge.name.to_string(),
             nics: bridge.nics.iter().map(ToString::to_string).collect(),
             renderer: plan.renderer,
@@ -300,15 +301,15 @@ impl<'a> Bridges<'a> {
         })
     }
 
-    /// Writes the files, lets the host follow them, and sees that it is reached as before.
-    fn make(&mut self, record: &Record, stp: Stp) -> Result<Outcome, ChangeError> {
+    /// Writes the files, lets the host follow them, and sees that it is reached as before; gives the
+    /// bridge's addresses.
+    fn make(&mut self, record: &BridgeRecord, stp: Stp) -> Result<Vec<String>> {
         let limits = match stp {
-            Stp::Off => Limits::new(STEP, CHANGE),
-            Stp::On => Limits::new(STEP + FORWARD_DELAY, CHANGE + FORWARD_DELAY),
+            Stp::Off => StepLimits::new(STEP, CHANGE),
+            Stp::On => StepLimits::new(STEP + FORWARD_DELAY, CHANGE + FORWARD_DELAY),
         };
-        let steps = record
-            .manager()
-            .to_bridge(&record.bridge, &record.nic_names());
+        let manager = record.manager();
+        let steps = manager.to_bridge(&record.bridge, &record.nic_names());
         self.run(&steps.before_files, &record.bridge, limits)?;
         let new = Ownership::of_root(record.renderer.mode());
         for file in &record.files {
@@ -320,23 +321,19 @@ impl<'a> Bridges<'a> {
     }
 
     /// Waits until the bridge has what the NIC had.
-    fn verify(&mut self, record: &Record, limits: Limits) -> Result<Outcome, ChangeError> {
+    fn verify(&mut self, record: &BridgeRecord, limits: StepLimits) -> Result<Vec<String>> {
         let bridge = &record.bridge;
         let start = Instant::now();
         loop {
-            let outside = record
-                .nics
-                .iter()
-                .find(|nic| interfaces::master(nic).as_ref() != Some(bridge));
+            let mut nics = record.nics.iter();
+            let outside = nics.find(|nic| interfaces::master(nic).as_ref() != Some(bridge));
             let now = Reach::read(bridge);
             let what = match outside {
                 Some(nic) => Some(format!("{nic} is not in the bridge")),
                 None => record.reach.missing_in(&now),
             };
             let Some(what) = what else {
-                return Ok(Outcome {
-                    addresses: now.addresses,
-                });
+                return Ok(now.addresses);
             };
             if limits.left().is_zero() {
                 return Err(ChangeError::Lost {
@@ -354,15 +351,13 @@ impl<'a> Bridges<'a> {
     pub(super) fn take_back(
         &mut self,
         folder: &Folder,
-        record: &mut Record,
+        record: &mut BridgeRecord,
         by: By,
-    ) -> Result<Back, ChangeError> {
+    ) -> Result<Back> {
         let start = Instant::now();
         // From here on nobody can confirm it, and whoever finds it goes on with it.
         record.phase = Phase::Changing;
-        if let Err(error) = folder.write(record) {
-            self.log.write(Severity::Error, error);
-        }
+        self.log_errors(folder.write(record).err());
         let bridge = record.bridge.clone();
         let mut steps = record.manager().to_nic(&bridge, &record.nic_names());
         if record.was_tried {
@@ -373,10 +368,14 @@ impl<'a> Bridges<'a> {
         }
         let mut failures = Vec::new();
         if by == By::Manager {
-            self.try_each(&steps.before_files, &bridge, Limits::new(DOWN_STEP, DOWN));
+            self.try_each(
+                &steps.before_files,
+                &bridge,
+                StepLimits::new(DOWN_STEP, DOWN),
+            );
         }
         let restored = self.restore(record);
-        let limits = Limits::new(UP_STEP, UP);
+        let limits = StepLimits::new(UP_STEP, UP);
         // With the new files it would bring the bridge up.
         if by == By::Manager && restored.is_ok() {
             failures = self.try_each(&steps.after_files, &bridge, limits);
@@ -405,9 +404,7 @@ impl<'a> Bridges<'a> {
         };
         if restored.is_err() || !missing.is_empty() {
             record.was_tried = true;
-            if let Err(error) = folder.write(record) {
-                self.log.write(Severity::Error, error);
-            }
+            self.log_errors(folder.write(record).err());
         }
         restored?;
         if !missing.is_empty() {
@@ -427,9 +424,15 @@ impl<'a> Bridges<'a> {
         Ok(back)
     }
 
+    fn log_errors(&mut self, errors: impl IntoIterator<Item = impl fmt::Display>) {
+        for error in errors {
+            self.log.write(Severity::Error, error);
+        }
+    }
+
     /// Puts back what is missing, until it stays; gives what is missing still. A bridge that somebody
     /// makes again stays, with all that the NICs had: the host is reached by it.
-    fn put_back(&mut self, record: &Record) -> Vec<Difference> {
+    fn put_back(&mut self, record: &BridgeRecord) -> Vec<Difference> {
         let end = Instant::now() + PUT_BACK;
         let (mut looks, mut made_again) = (0, 0);
         loop {
@@ -447,16 +450,14 @@ impl<'a> Bridges<'a> {
                 return vec![Difference::new(text)];
             }
             if looks >= LOOKS || Instant::now() > end {
-                for error in refused {
-                    self.log.write(Severity::Error, error);
-                }
+                self.log_errors(refused);
                 return missing;
             }
         }
     }
 
     /// Lets the host be reached by a bridge that another program keeps making again, until it stays so.
-    fn hand_over(&mut self, record: &Record, end: Instant) {
+    fn hand_over(&mut self, record: &BridgeRecord, end: Instant) {
         let mut looks = 0;
         while looks < LOOKS {
             let refused = link::hand_over(&record.noted, &record.bridge);
@@ -468,9 +469,7 @@ impl<'a> Bridges<'a> {
                 link::put_back(&record.noted, &record.bridge);
             }
             if Instant::now() > end {
-                for error in refused {
-                    self.log.write(Severity::Error, error);
-                }
+                self.log_errors(refused);
                 return;
             }
         }
@@ -480,7 +479,7 @@ impl<'a> Bridges<'a> {
     ///
     /// # Errors
     /// [`ChangeError`] of the first that cannot.
-    pub(super) fn restore(&self, record: &Record) -> Result<(), ChangeError> {
+    pub(super) fn restore(&self, record: &BridgeRecord) -> Result<()> {
         let mut result = Ok(());
         for file in &record.files {
             let restored = match &file.before {
@@ -493,12 +492,7 @@ impl<'a> Bridges<'a> {
     }
 
     /// Writes or removes one file, with the name on the disk too.
-    fn put(
-        &self,
-        path: &str,
-        text: Option<&str>,
-        ownership: &Ownership,
-    ) -> Result<(), ChangeError> {
+    fn put(&self, path: &str, text: Option<&str>, ownership: &Ownership) -> Result<()> {
         let path = self.paths.etc.join(path);
         match text {
             Some(text) => files::write_as(&path, text.as_bytes(), ownership)?,
@@ -511,14 +505,14 @@ impl<'a> Bridges<'a> {
     }
 
     /// Does what a boot needs once files were restored.
-    pub(super) fn prepare_boot(&mut self, record: &Record) -> Result<(), SystemError> {
+    pub(super) fn prepare_boot(&mut self, record: &BridgeRecord) -> Result<(), SystemError> {
         let step: Vec<_> = record.manager().at_boot().into_iter().collect();
-        self.run(&step, &record.bridge, Limits::new(STEP, STEP))
+        self.run(&step, &record.bridge, StepLimits::new(STEP, STEP))
     }
 
     /// Does one step after the other, until one fails that must not. One that says that there is
     /// nothing to do may; one that does not end may not.
-    fn run(&mut self, steps: &[Step], bridge: &str, limits: Limits) -> Result<(), SystemError> {
+    fn run(&mut self, steps: &[Step], bridge: &str, limits: StepLimits) -> Result<(), SystemError> {
         for step in steps {
             match (do_one(step, bridge, limits), step) {
                 (Ok(()), _) => {}
@@ -534,7 +528,7 @@ impl<'a> Bridges<'a> {
     }
 
     /// Does all steps; gives what failed of those that must not.
-    fn try_each(&mut self, steps: &[Step], bridge: &str, limits: Limits) -> Vec<String> {
+    fn try_each(&mut self, steps: &[Step], bridge: &str, limits: StepLimits) -> Vec<String> {
         let mut failures = Vec::new();
         for (index, step) in steps.iter().enumerate() {
             let limits = match index + 1 == steps.len() {
@@ -560,7 +554,7 @@ impl<'a> Bridges<'a> {
     }
 }
 
-fn do_one(step: &Step, bridge: &str, limits: Limits) -> Result<(), SystemError> {
+fn do_one(step: &Step, bridge: &str, limits: StepLimits) -> Result<(), SystemError> {
     match step {
         Step::Run(command) if limits.left() < NO_TIME => Err(SystemError::Failed {
             program: format!("{} {}", command.program, command.arguments.join(" ")),
@@ -582,7 +576,7 @@ fn in_words(differences: Vec<Difference>) -> Vec<String> {
 }
 
 /// Waits until all that was noted is there; gives what is missing when the time is over.
-fn wait_for(record: &Record, patience: Duration) -> Vec<Difference> {
+fn wait_for(record: &BridgeRecord, patience: Duration) -> Vec<Difference> {
     let end = Instant::now() + patience;
     loop {
         let missing = link::differences(&record.noted, &record.bridge)
@@ -595,12 +589,10 @@ fn wait_for(record: &Record, patience: Duration) -> Vec<Difference> {
 }
 
 /// An interface in the bridge that is none of its NICs: a guest's.
-fn others_in(record: &Record) -> Option<String> {
+fn others_in(record: &BridgeRecord) -> Option<String> {
     let ports = std::fs::read_dir(interfaces::folder(&record.bridge).join("brif"));
-    let mut names = ports
-        .into_iter()
-        .flatten()
-        .filter_map(|port| port.ok()?.file_name().into_string().ok());
+    let ports = ports.into_iter().flatten();
+    let mut names = ports.filter_map(|port| port.ok()?.file_name().into_string().ok());
     names.find(|name| !record.nics.contains(name))
 }
 

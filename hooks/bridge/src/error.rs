@@ -4,6 +4,9 @@ use crate::outcome::Back;
 use portero_host_bridge::OwnerError;
 use portero_system::{FileError, SystemError};
 
+/// What a change, or a part of it, comes to.
+pub(crate) type Result<T, E = ChangeError> = std::result::Result<T, E>;
+
 /// Why a bridge could not be made or taken away.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {

@@ -2,7 +2,7 @@
 //! is not confirmed in time, and when the gateway stops answering.
 
 use crate::change::{Bridges, By};
-use crate::error::ChangeError;
+use crate::error::{ChangeError, Result};
 use crate::guard_start::START;
 use crate::record::{all, boot, seconds, Folder, LockOf, Phase};
 use portero_libvirt::InterfaceName;
@@ -27,7 +27,7 @@ impl Bridges<'_> {
     ///
     /// # Errors
     /// [`ChangeError`] when the record cannot be read; taking back is tried until it works.
-    pub fn guard(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
+    pub fn guard(&mut self, bridge: &InterfaceName) -> Result<()> {
         let folder = Folder::locate(self.paths, bridge);
         let _guard = folder.lock(LockOf::Guard, Deadline::after(START))?;
         let (mut asked, mut silences, mut tries) = (Instant::now(), 0, 0);
@@ -59,28 +59,25 @@ impl Bridges<'_> {
             if let Some(why) = why {
                 if let Some(_lock) = folder.try_lock(LockOf::Change)? {
                     // It may have been confirmed a moment ago.
-                    match folder.read()? {
-                        Some(now) if now.phase == record.phase => {
-                            let message = format!("bridge {bridge} is taken back: {why}");
-                            self.log.write(Severity::Warning, message);
-                            let mut record = now;
-                            // Who had its turn would only take away again what is there, unless it is
-                            // the one who keeps the bridge.
-                            let has_bridge = interfaces::folder(bridge.as_str()).exists();
-                            let by = match record.was_tried && !has_bridge {
-                                true => By::Portero,
-                                false => By::Manager,
-                            };
-                            if let Err(error) = self.take_back(&folder, &mut record, by) {
-                                self.log.write(Severity::Error, &error);
-                                tries += 1;
-                                if tries >= TRIES && matches!(error, ChangeError::NotBack { .. }) {
-                                    return folder.remove();
-                                }
-                                std::thread::sleep((AGAIN * tries).min(AGAIN_AT_MOST));
+                    let now = folder.read()?.filter(|now| now.phase == record.phase);
+                    if let Some(mut record) = now {
+                        let message = format!("bridge {bridge} is taken back: {why}");
+                        self.log.write(Severity::Warning, message);
+                        // Who had its turn would only take away again what is there, unless it is
+                        // the one who keeps the bridge.
+                        let has_bridge = interfaces::folder(bridge.as_str()).exists();
+                        let by = match record.was_tried && !has_bridge {
+                            true => By::Portero,
+                            false => By::Manager,
+                        };
+                        if let Err(error) = self.take_back(&folder, &mut record, by) {
+                            self.log.write(Severity::Error, &error);
+                            tries += 1;
+                            if tries >= TRIES && matches!(error, ChangeError::NotBack { .. }) {
+                                return folder.remove();
                             }
+                            std::thread::sleep((AGAIN * tries).min(AGAIN_AT_MOST));
                         }
-                        _ => {}
                     }
                 }
             }
@@ -93,7 +90,7 @@ impl Bridges<'_> {
     ///
     /// # Errors
     /// The last [`ChangeError`], after all bridges have been looked at.
-    pub fn recover(&mut self) -> Result<(), ChangeError> {
+    pub fn recover(&mut self) -> Result<()> {
         let mut result = Ok(());
         for bridge in all(self.paths)? {
             if let Err(error) = self.recover_one(&bridge) {
@@ -104,7 +101,7 @@ impl Bridges<'_> {
         result
     }
 
-    fn recover_one(&mut self, bridge: &InterfaceName) -> Result<(), ChangeError> {
+    fn recover_one(&mut self, bridge: &InterfaceName) -> Result<()> {
         let folder = Folder::locate(self.paths, bridge);
         let Some(record) = folder.read()? else {
             return Ok(());

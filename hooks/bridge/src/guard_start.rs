@@ -1,6 +1,6 @@
 //! Starts the guard of a change in a process that outlives this one.
 
-use crate::error::ChangeError;
+use crate::error::{ChangeError, Result};
 use crate::record::{Folder, LockOf};
 use portero_libvirt::InterfaceName;
 use portero_system::programs::run_starter;
@@ -22,7 +22,7 @@ const UNIT: &str = "/usr/lib/systemd/system/portero-bridge-guard@.service";
 
 /// Starts a guard in a process that outlives this one, and waits until it watches: as a service
 /// where systemd has ours, otherwise, or if that does not come up, as a process of its own.
-pub(super) fn start(folder: &Folder, bridge: &InterfaceName) -> Result<(), ChangeError> {
+pub(super) fn start(folder: &Folder, bridge: &InterfaceName) -> Result<()> {
     let deadline = Deadline::after(START);
     let unit = format!("portero-bridge-guard@{bridge}.service");
     let by_systemd = ["restart", "--no-block", &unit];
@@ -48,7 +48,7 @@ fn owned(words: &[&str]) -> Vec<String> {
 }
 
 /// Waits until somebody holds the guard's lock.
-fn watches(folder: &Folder, deadline: Deadline) -> Result<bool, ChangeError> {
+fn watches(folder: &Folder, deadline: Deadline) -> Result<bool> {
     loop {
         match folder.try_lock(LockOf::Guard)? {
             None => return Ok(true),

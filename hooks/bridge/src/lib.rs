@@ -18,5 +18,5 @@ mod record;
 pub use change::Bridges;
 pub use error::ChangeError;
 pub use network::define_network;
-pub use outcome::{Back, Confirmation, Outcome};
+pub use outcome::{Back, Confirmation};
 pub use read::{host_files, nics};

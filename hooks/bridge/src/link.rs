@@ -1,10 +1,7 @@
 //! What portero does to interfaces itself, over rtnetlink(7): notes what they have, and puts it back
 //! where the program that brings them up did not.
 
-use crate::noted::{
-    missing, Entry, Noted, What, ADDRESS_HEAD, ROUTE_HEAD, RTM_DELADDR, RTM_DELROUTE, RTM_GETADDR,
-    RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE,
-};
+use crate::noted::{missing, Entry, Noted, What, ADDRESS_HEAD, ROUTE_HEAD};
 use crate::record::seconds;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST,
@@ -12,6 +9,7 @@ use netlink_packet_core::{
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::libc::{RTM_DELADDR, RTM_DELROUTE, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE};
 use portero_system::netlink::{set_link, Netlink, Raw};
 use portero_system::{interfaces, Deadline, SystemError};
 use std::fs;
@@ -30,10 +28,7 @@ const SETTINGS: [&str; 3] = ["disable_ipv6", "addr_gen_mode", "accept_ra"];
 
 /// What an interface has now, for a NIC to have it again.
 pub(super) fn note(interface: &str, nic: &str) -> Result<Noted, SystemError> {
-    let index = interfaces::index(interface).map_err(|source| SystemError::File {
-        path: interface.to_owned(),
-        source,
-    })?;
+    let index = interfaces::index(interface).map_err(SystemError::file(interface))?;
     let setting = |name: &&str| {
         let value = fs::read_to_string(setting(interface, name)).ok()?;
         Some(((*name).to_owned(), value.trim().to_owned()))
@@ -52,24 +47,17 @@ pub(super) fn note(interface: &str, nic: &str) -> Result<Noted, SystemError> {
 fn entries(index: u32) -> Result<Vec<Entry>, SystemError> {
     let mut entries = Vec::new();
     let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
-    let flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let all = Raw {
-        kind: RTM_GETADDR,
-        payload: vec![0; ADDRESS_HEAD],
+    let mut list = |kind, payload, read: fn(&[u8], u32) -> Option<Entry>| {
+        let all = Raw { kind, payload };
+        netlink.request(all, NLM_F_REQUEST | NLM_F_DUMP, |answer: Raw| {
+            entries.extend(read(&answer.payload, index));
+        })
     };
-    netlink.request(all, flags, |answer: Raw| {
-        entries.extend(Entry::address(&answer.payload, index));
-    })?;
+    list(RTM_GETADDR, vec![0; ADDRESS_HEAD], Entry::address)?;
     for family in FAMILIES {
         let mut payload = vec![0; ROUTE_HEAD];
         payload[0] = family;
-        let all = Raw {
-            kind: RTM_GETROUTE,
-            payload,
-        };
-        netlink.request(all, flags, |answer: Raw| {
-            entries.extend(Entry::route(&answer.payload, index));
-        })?;
+        list(RTM_GETROUTE, payload, Entry::route)?;
     }
     Ok(entries)
 }
@@ -146,12 +134,10 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Vec<SystemError> {
         return refused;
     };
     if interfaces::master(nic).as_deref() == Some(bridge) {
-        refused.extend(
-            set(index, |link| {
-                link.attributes.push(LinkAttribute::Controller(0))
-            })
-            .err(),
-        );
+        let left = set(index, |link| {
+            link.attributes.push(LinkAttribute::Controller(0))
+        });
+        refused.extend(left.err());
     }
     refused.extend(write_settings(&noted.settings, nic));
     if noted.is_up && !interfaces::is_up(nic) {
@@ -279,14 +265,8 @@ fn write_settings(settings: &[(String, String)], interface: &str) -> Vec<SystemE
         let path = setting(interface, name);
         let now = fs::read_to_string(&path).unwrap_or_default();
         if now.trim() != value {
-            refused.extend(
-                fs::write(&path, value)
-                    .err()
-                    .map(|source| SystemError::File {
-                        path: path.display().to_string(),
-                        source,
-                    }),
-            );
+            let written = fs::write(&path, value);
+            refused.extend(written.map_err(SystemError::file(path.display())).err());
         }
     }
     refused

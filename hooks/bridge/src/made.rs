@@ -1,9 +1,9 @@
 //! What the record says of a bridge that is made, and of one that is confirmed.
 
 use super::Confirmation;
-use crate::record::{seconds, Phase, Record};
+use crate::record::{seconds, BridgeRecord, Phase};
 
-impl Record {
+impl BridgeRecord {
     /// The bridge is made: it stays, or waits for whoever confirms it.
     pub(super) fn set_made(&mut self, confirmation: Confirmation) {
         self.phase = match confirmation {
@@ -20,15 +20,15 @@ impl Record {
 #[allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 mod tests {
     use crate::reach::Reach;
-    use crate::record::{boot, seconds, Folder, Phase, Record};
+    use crate::record::{boot, seconds, BridgeRecord, Folder, Phase};
     use crate::{Bridges, ChangeError, Confirmation};
     use portero_host_bridge::Renderer;
     use portero_libvirt::InterfaceName;
     use portero_system::{Log, LogSink, Paths};
     use std::time::Duration;
 
-    fn record() -> Record {
-        Record {
+    fn record() -> BridgeRecord {
+        BridgeRecord {
             bridge: "br0".to_owned(),
             nics: vec!["eth0".to_owned()],
             renderer: Renderer::Ifupdown,
@@ -64,7 +64,7 @@ mod tests {
         let folder = Folder::locate(&paths, &name);
         let mut log = Log::new(LogSink::Memory(Vec::new()));
         let mut confirm = |phase| {
-            let written = folder.write(&Record { phase, ..record() });
+            let written = folder.write(&BridgeRecord { phase, ..record() });
             written.expect("a record");
             let confirmed = Bridges::new(&paths, &mut log).confirm(&name);
             let record = folder.read().expect("a record").expect("a record");

@@ -2,53 +2,30 @@
 //! they can be compared and put back without a loss, as `ip route save` and `restore` do.
 
 use netlink_packet_core::NlasIterator;
+use nix::libc::{
+    IFA_ADDRESS, IFA_CACHEINFO, IFA_F_DADFAILED, IFA_F_NODAD, IFA_F_PERMANENT, IFA_F_TEMPORARY,
+    IFA_LABEL, IFA_LOCAL, RTA_CACHEINFO, RTA_DST, RTA_EXPIRES, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF,
+    RTA_PREFSRC, RTA_SRC, RTA_TABLE, RTA_VIA, RTM_F_CLONED, RTN_UNICAST, RT_SCOPE_LINK,
+    RT_TABLE_LOCAL, RT_TABLE_MAIN,
+};
+use portero_system::interfaces::ip_of_octets as ip;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// linux/rtnetlink.h: types of messages.
-pub(super) const RTM_NEWADDR: u16 = 20;
-pub(super) const RTM_DELADDR: u16 = 21;
-pub(super) const RTM_GETADDR: u16 = 22;
-pub(super) const RTM_NEWROUTE: u16 = 24;
-pub(super) const RTM_DELROUTE: u16 = 25;
-pub(super) const RTM_GETROUTE: u16 = 26;
+use std::net::IpAddr;
 
 /// Lengths of `struct ifaddrmsg`, `struct rtmsg` and `struct rtnexthop`, in bytes.
 pub(super) const ADDRESS_HEAD: usize = 8;
 pub(super) const ROUTE_HEAD: usize = 12;
 const HOP_HEAD: usize = 8;
 
-/// linux/if_addr.h: attributes and flags of addresses.
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const IFA_LABEL: u16 = 3;
-const IFA_CACHEINFO: u16 = 6;
+/// linux/if_addr.h: an attribute and flags of addresses that libc does not have.
 const IFA_FLAGS: u16 = 8;
-const IFA_F_TEMPORARY: u32 = 0x01;
-const IFA_F_NODAD: u32 = 0x02;
-const IFA_F_DADFAILED: u32 = 0x08;
-const IFA_F_PERMANENT: u32 = 0x80;
 const IFA_F_MANAGETEMPADDR: u32 = 0x100;
 const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 const IFA_F_MCAUTOJOIN: u32 = 0x400;
 
-/// linux/rtnetlink.h: attributes, flags, types and tables of routes.
-const RTA_DST: u16 = 1;
-const RTA_SRC: u16 = 2;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_PREFSRC: u16 = 7;
-const RTA_MULTIPATH: u16 = 9;
-const RTA_CACHEINFO: u16 = 12;
-const RTA_TABLE: u16 = 15;
-const RTA_VIA: u16 = 18;
-const RTA_EXPIRES: u16 = 23;
+/// linux/rtnetlink.h: the same of routes.
 const RTA_NH_ID: u16 = 30;
-const RTM_F_CLONED: u32 = 0x200;
 const RTNH_F_ONLINK: u32 = 4;
-const RTN_UNICAST: u8 = 1;
-const RT_TABLE_MAIN: u32 = 254;
-const RT_TABLE_LOCAL: u32 = 255;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -122,10 +99,8 @@ impl TryFrom<String> for Hex {
             let digit = |byte: u8| char::from(byte).to_digit(16);
             u8::try_from(digit(high)? * 16 + digit(low)?).ok()
         });
-        digits
-            .collect::<Option<Vec<u8>>>()
-            .map(Hex)
-            .ok_or_else(wrong)
+        let bytes: Option<Vec<u8>> = digits.collect();
+        bytes.map(Hex).ok_or_else(wrong)
     }
 }
 
@@ -211,14 +186,6 @@ fn hops(value: &[u8]) -> Vec<(usize, usize)> {
     hops
 }
 
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
-        return Some(IpAddr::V4(Ipv4Addr::from(bytes)));
-    }
-    let bytes = <[u8; 16]>::try_from(bytes).ok()?;
-    Some(IpAddr::V6(Ipv6Addr::from(bytes)))
-}
-
 /// What makes an entry this one and no other: what two hosts that are configured alike have alike.
 #[derive(Debug, PartialEq, Eq)]
 struct Key {
@@ -257,11 +224,10 @@ impl Entry {
         let parts = Parts::split(message, ROUTE_HEAD)?;
         let (family, kind, flags) = (parts.head[0], parts.head[7], number(&parts.head, 8)?);
         let table = table(&parts);
-        let is_of = route_hops(&parts)
-            .iter()
-            .any(|(index, _)| *index == interface);
+        let hops = route_hops(&parts);
+        let is_of = hops.iter().any(|(index, _)| *index == interface);
         let is_ip = [AF_INET, AF_INET6].contains(&family);
-        let is_made = table == RT_TABLE_LOCAL || flags & RTM_F_CLONED != 0;
+        let is_made = table == u32::from(RT_TABLE_LOCAL) || flags & RTM_F_CLONED != 0;
         if !is_of || !is_ip || is_made || kind != RTN_UNICAST {
             return None;
         }
@@ -269,7 +235,7 @@ impl Entry {
             Some(to) => format!("{to}/{}", parts.head[1]),
             None => "default".to_owned(),
         };
-        for (_, gateway) in route_hops(&parts) {
+        for (_, gateway) in hops {
             // A gateway of the other family stands behind its own (`struct rtvia`).
             let gateway = gateway
                 .as_deref()
@@ -278,7 +244,7 @@ impl Entry {
                 text += &format!(" via {gateway}");
             }
         }
-        if table != RT_TABLE_MAIN {
+        if table != u32::from(RT_TABLE_MAIN) {
             text += &format!(" table {table}");
         }
         Some(Self {
@@ -423,12 +389,11 @@ impl Entry {
 
     /// Whether it is an address that the kernel gives each link of IPv6, or the route to those.
     pub(super) fn is_of_link(&self) -> bool {
-        const LINK: u8 = 253;
         let Some(parts) = self.parts() else {
             return false;
         };
         match self.what {
-            What::Address => parts.head[0] == AF_INET6 && parts.head[3] == LINK,
+            What::Address => parts.head[0] == AF_INET6 && parts.head[3] == RT_SCOPE_LINK,
             What::Route => {
                 let to = parts.get(RTA_DST).and_then(ip);
                 let is_link = matches!(to, Some(IpAddr::V6(to)) if to.is_unicast_link_local());
@@ -477,10 +442,8 @@ fn route_hops(parts: &Parts) -> Vec<(u32, Option<Vec<u8>>)> {
         return hops(several).into_iter().filter_map(of).collect();
     }
     let interface = parts.number(RTA_OIF);
-    interface
-        .map(|index| (index, gateway(&parts.attributes)))
-        .into_iter()
-        .collect()
+    let hop = interface.map(|index| (index, gateway(&parts.attributes)));
+    hop.into_iter().collect()
 }
 
 /// What is left of a time in seconds; nothing when it is over.
@@ -488,10 +451,8 @@ fn left(time: u32, elapsed: u64) -> Option<u32> {
     if time == FOREVER {
         return Some(FOREVER);
     }
-    let left = u64::from(time)
-        .checked_sub(elapsed)
-        .filter(|left| *left > 0)?;
-    u32::try_from(left).ok()
+    let left = u64::from(time).checked_sub(elapsed)?;
+    u32::try_from(left).ok().filter(|left| *left > 0)
 }
 
 /// What was noted and is not there now. An address of a server's or router's may be another one, and
@@ -513,9 +474,8 @@ pub(super) fn missing<'a>(noted: &'a [Entry], now: &[Entry], elapsed: u64) -> Ve
         });
         // It is by an address that is another one now: who gave that gave its routes too.
         let is_replaced = source.is_some_and(|source| {
-            let of = noted
-                .iter()
-                .find(|known| known.own().as_ref() == Some(&source));
+            let mut addresses = noted.iter();
+            let of = addresses.find(|known| known.own().as_ref() == Some(&source));
             let family = of.and_then(Entry::lease);
             !own.contains(&source) && family.is_some_and(|family| leases.contains(&family))
         });

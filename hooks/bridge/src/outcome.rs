@@ -12,13 +12,6 @@ pub enum Confirmation {
     Verified,
 }
 
-/// What a change came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The bridge's addresses, `192.0.2.10/24`.
-    pub addresses: Vec<String>,
-}
-
 /// How what was there before came back; in words it goes on after "is back".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Back {

@@ -105,36 +105,26 @@ impl Reach {
 
     /// What of this is missing now, in words; nothing when all is there.
     pub(crate) fn missing_in(&self, now: &Self) -> Option<String> {
-        for address in &self.addresses {
-            if !now.addresses.contains(address) {
-                return Some(format!("the address {address} is missing"));
-            }
+        let mut addresses = self.addresses.iter();
+        if let Some(address) = addresses.find(|known| !now.addresses.contains(known)) {
+            return Some(format!("the address {address} is missing"));
         }
-        for family in &self.dynamic {
-            let has_any = now.dynamic.contains(family);
-            if !has_any {
-                return Some(format!("an address ({family}) from the network is missing"));
-            }
+        let mut dynamic = self.dynamic.iter();
+        if let Some(family) = dynamic.find(|family| !now.dynamic.contains(family)) {
+            return Some(format!("an address ({family}) from the network is missing"));
         }
-        for gateway in &self.gateways {
-            let found = now
-                .gateways
-                .iter()
-                .find(|known| known.address == gateway.address);
-            match found {
-                None => {
-                    return Some(format!(
-                        "the default route via {} is missing",
-                        gateway.address
-                    ))
+        self.gateways
+            .iter()
+            .find_map(|Gateway { address, answered }| {
+                let mut known = now.gateways.iter();
+                match known.find(|known| known.address == *address) {
+                    None => Some(format!("the default route via {address} is missing")),
+                    Some(found) if *answered && !found.answered => {
+                        Some(format!("the gateway {address} does not answer"))
+                    }
+                    Some(_) => None,
                 }
-                Some(found) if gateway.answered && !found.answered => {
-                    return Some(format!("the gateway {} does not answer", gateway.address));
-                }
-                Some(_) => {}
-            }
-        }
-        None
+            })
     }
 
     /// Whether the gateways that answered still do; yes where there was none.
@@ -152,10 +142,8 @@ fn answers(interface: &str, address: IpAddr) -> bool {
         found.into_iter().flat_map(|known| known.state).collect()
     };
     // What somebody wrote there by hand is not asked for.
-    if state()
-        .iter()
-        .any(|word| word == "PERMANENT" || word == "NOARP")
-    {
+    let mut now = state().into_iter();
+    if now.any(|word| word == "PERMANENT" || word == "NOARP") {
         return true;
     }
     let forget = ["neigh", "delete", &text, "dev", interface];
@@ -176,17 +164,12 @@ fn answers(interface: &str, address: IpAddr) -> bool {
 
 /// Sends one packet that makes the kernel ask for the neighbour's MAC address.
 fn send(interface: &str, address: IpAddr) {
-    let (from, to): (SocketAddr, SocketAddr) = match address {
-        IpAddr::V4(_) => (
-            SocketAddr::from(([0; 4], 0)),
-            SocketAddr::from((address, DISCARD)),
-        ),
+    let (from, to) = match address {
+        IpAddr::V4(_) => (SocketAddr::from(([0; 4], 0)), (address, DISCARD).into()),
         IpAddr::V6(address) => {
             let scope = if_nametoindex(interface).unwrap_or(0);
-            (
-                SocketAddr::from(([0u16; 8], 0)),
-                SocketAddr::V6(SocketAddrV6::new(address, DISCARD, 0, scope)),
-            )
+            let to = SocketAddrV6::new(address, DISCARD, 0, scope);
+            (SocketAddr::from(([0u16; 8], 0)), SocketAddr::V6(to))
         }
     };
     // No way there is no answer either.

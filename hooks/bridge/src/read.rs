@@ -1,6 +1,6 @@
 //! Reads what a bridge is planned from: the host's network files and its NICs.
 
-use portero_host_bridge::{HostFiles, Kind, Nic};
+use portero_host_bridge::{HostFiles, HostNic, NicKind};
 use portero_libvirt::InterfaceName;
 use portero_system::{files, interfaces, FileError, Paths};
 use std::fs;
@@ -51,27 +51,23 @@ fn text(path: &Path) -> Result<Option<String>, FileError> {
     };
     String::from_utf8(content)
         .map(Some)
-        .map_err(|error| FileError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source: std::io::Error::other(error),
-        })
+        .map_err(|error| FileError::io("read", path)(std::io::Error::other(error)))
 }
 
 /// The NICs of these names that the host has.
 #[must_use]
-pub fn nics(names: &[InterfaceName]) -> Vec<Nic> {
+pub fn nics(names: &[InterfaceName]) -> Vec<HostNic> {
     let of = |name: &InterfaceName| {
         let path = interfaces::folder(name.as_str());
         let address = fs::read_to_string(path.join("address")).ok()?;
-        Some(Nic {
+        Some(HostNic {
             name: name.clone(),
             mac: address.trim().parse().ok(),
             master: interfaces::master(name.as_str()),
             kind: if interfaces::is_wireless(&path) {
-                Kind::Wireless
+                NicKind::Wireless
             } else {
-                Kind::Wired
+                NicKind::Wired
             },
         })
     };

@@ -1,11 +1,11 @@
 //! What is kept of a bridge until it is removed: the files before and after, and how far the
 //! change has come.
 
-use crate::error::ChangeError;
+use crate::error::{ChangeError, Result};
 use crate::noted::Noted;
 use crate::reach::Reach;
 use nix::time::{clock_gettime, ClockId};
-use portero_host_bridge::{Manager, Renderer, Running};
+use portero_host_bridge::{Manager, Renderer};
 use portero_libvirt::InterfaceName;
 use portero_system::files::{self, Ownership};
 use portero_system::{Deadline, Lock, Paths};
@@ -42,7 +42,7 @@ pub(crate) struct Changed {
 
 /// Everything that is needed to take a bridge back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct BridgeRecord {
     pub(crate) bridge: String,
     pub(crate) nics: Vec<String>,
     /// The format of the files.
@@ -66,15 +66,13 @@ pub(crate) struct Record {
     pub(crate) was_tried: bool,
 }
 
-impl Record {
+impl BridgeRecord {
     /// The program that follows the files.
     pub(crate) fn manager(&self) -> Manager {
-        let running = if self.network_manager {
-            Running::Yes
-        } else {
-            Running::No
-        };
-        Manager::pick(self.renderer, running)
+        match self.network_manager {
+            true => Manager::NetworkManager,
+            false => Manager::from(self.renderer),
+        }
     }
 
     pub(crate) fn nic_names(&self) -> Vec<&str> {
@@ -107,7 +105,7 @@ impl Folder {
     }
 
     /// Reads the record; nothing if there is none.
-    pub(crate) fn read(&self) -> Result<Option<Record>, ChangeError> {
+    pub(crate) fn read(&self) -> Result<Option<BridgeRecord>> {
         let path = self.record_path();
         // It says what is written below /etc.
         let Some(text) = files::read_own(&path)? else {
@@ -122,7 +120,7 @@ impl Folder {
     }
 
     /// Writes the record.
-    pub(crate) fn write(&self, record: &Record) -> Result<(), ChangeError> {
+    pub(crate) fn write(&self, record: &BridgeRecord) -> Result<()> {
         let path = self.record_path();
         let text = serde_json::to_vec_pretty(record).map_err(|source| ChangeError::Record {
             path: path.display().to_string(),
@@ -134,23 +132,23 @@ impl Folder {
     }
 
     /// Removes the record; its locks stay, since somebody may wait for one.
-    pub(crate) fn remove(&self) -> Result<(), ChangeError> {
+    pub(crate) fn remove(&self) -> Result<()> {
         files::remove(&self.record_path())?;
         Ok(files::sync_folder(&self.0)?)
     }
 
     /// Takes a lock if nobody has it.
-    pub(crate) fn try_lock(&self, which: LockOf) -> Result<Option<Lock>, ChangeError> {
+    pub(crate) fn try_lock(&self, which: LockOf) -> Result<Option<Lock>> {
         Ok(Lock::try_take(&self.lock_path(which)?)?)
     }
 
     /// Waits for a lock.
-    pub(crate) fn lock(&self, which: LockOf, deadline: Deadline) -> Result<Lock, ChangeError> {
+    pub(crate) fn lock(&self, which: LockOf, deadline: Deadline) -> Result<Lock> {
         Ok(Lock::take(&self.lock_path(which)?, deadline)?)
     }
 
     /// The file of a lock, in a folder that is there.
-    fn lock_path(&self, which: LockOf) -> Result<PathBuf, ChangeError> {
+    fn lock_path(&self, which: LockOf) -> Result<PathBuf> {
         files::make_folder(&self.0)?;
         Ok(self.0.join(match which {
             LockOf::Change => "lock",
@@ -160,7 +158,7 @@ impl Folder {
 }
 
 /// The bridges that have a folder.
-pub(crate) fn all(paths: &Paths) -> Result<Vec<InterfaceName>, ChangeError> {
+pub(crate) fn all(paths: &Paths) -> Result<Vec<InterfaceName>> {
     let names = files::names(&paths.bridges, "")?;
     Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }

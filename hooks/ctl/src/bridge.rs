@@ -4,7 +4,7 @@ use crate::args::{BridgeCommand, Made, Wanted};
 use crate::exit::{DONE, FOUND};
 use crate::terminal;
 use portero_bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation};
-use portero_host_bridge::{plan, Bridge, BridgeError, Plan, Stp};
+use portero_host_bridge::{plan, Bridge, BridgeError, BridgePlan, Stp};
 use portero_libvirt::InterfaceName;
 use portero_system::{FileError, Log, LogSink, Paths, SystemError};
 use portero_xml::NAMESPACE;
@@ -55,8 +55,8 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
                 false => Confirmation::Within(Duration::from_secs(*timeout)),
             };
             let (bridge, plan) = planned(&paths, wanted)?;
-            let outcome = bridges.apply(&bridge, &plan, confirmation)?;
-            applied(wanted, &outcome.addresses, confirmation)
+            let addresses = bridges.apply(&bridge, &plan, confirmation)?;
+            applied(wanted, &addresses, confirmation)
         }
         BridgeCommand::Confirm(Made { bridge }) => {
             bridges.confirm(bridge)?;
@@ -98,7 +98,7 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
 }
 
 /// What would change; what the administrator should know goes to stderr.
-fn planned(paths: &Paths, wanted: &Wanted) -> Result<(Bridge, Plan), Error> {
+fn planned(paths: &Paths, wanted: &Wanted) -> Result<(Bridge, BridgePlan), Error> {
     let bridge = Bridge {
         name: wanted.bridge.clone(),
         nics: wanted.nics.clone(),
@@ -148,7 +148,7 @@ fn network_xml(name: &str, bridge: &InterfaceName, nic: Option<&str>) -> String 
 }
 
 /// The plan as a unified diff that patch(1) takes.
-pub(crate) fn diff(plan: &Plan) -> String {
+pub(crate) fn diff(plan: &BridgePlan) -> String {
     let mut text = String::new();
     for change in &plan.changes {
         let path = format!("etc/{}", change.path);

@@ -57,23 +57,30 @@ pub struct Steps {
     pub after_files: Vec<Step>,
 }
 
-impl Manager {
-    /// The manager of a format's files; ifcfg files are NetworkManager's where it is the one that has
-    /// the NIC up.
-    #[must_use]
-    pub fn pick(renderer: Renderer, network_manager: Running) -> Self {
+impl Steps {
+    /// All of them once the files are as they shall be.
+    fn after_files(after_files: Vec<Step>) -> Self {
+        Self {
+            before_files: Vec::new(),
+            after_files,
+        }
+    }
+}
+
+/// The manager of a format's files; those of ifcfg can be NetworkManager's instead.
+impl From<Renderer> for Manager {
+    fn from(renderer: Renderer) -> Self {
         match renderer {
             Renderer::Keyfile => Self::NetworkManager,
             Renderer::Networkd => Self::Networkd,
             Renderer::Netplan => Self::Netplan,
             Renderer::Ifupdown => Self::Ifupdown,
-            Renderer::Ifcfg => match network_manager {
-                Running::Yes => Self::NetworkManager,
-                Running::No => Self::Initscripts,
-            },
+            Renderer::Ifcfg => Self::Initscripts,
         }
     }
+}
 
+impl Manager {
     /// Programs that have to be there.
     #[must_use]
     pub fn programs(self) -> &'static [&'static str] {
@@ -89,65 +96,57 @@ impl Manager {
     /// The way from the NIC to the bridge.
     #[must_use]
     pub fn to_bridge(self, bridge: &str, nics: &[&str]) -> Steps {
-        let none = Vec::new();
-        let (before_files, after_files) = match self {
-            Self::Ifupdown | Self::Initscripts => (
-                each("ifdown", &[], nics, Failure::Expected),
-                [
+        match self {
+            Self::Ifupdown | Self::Initscripts => Steps {
+                before_files: each("ifdown", &[], nics, Failure::Expected),
+                after_files: [
                     each("ifup", &[], nics, Failure::Expected),
                     each("ifup", self.force(), &[bridge], Failure::Fatal),
                 ]
                 .concat(),
-            ),
+            },
             Self::NetworkManager => {
                 let reload = step("nmcli", &["connection", "reload"], Failure::Fatal);
                 let connect = each("nmcli", CONNECT, nics, Failure::Fatal);
-                (none, [vec![reload], connect].concat())
+                Steps::after_files([vec![reload], connect].concat())
             }
-            Self::Networkd => (none, vec![step("networkctl", &["reload"], Failure::Fatal)]),
-            Self::Netplan => (none, vec![step("netplan", &["apply"], Failure::Fatal)]),
-        };
-        Steps {
-            before_files,
-            after_files,
+            Self::Networkd => {
+                Steps::after_files(vec![step("networkctl", &["reload"], Failure::Fatal)])
+            }
+            Self::Netplan => Steps::after_files(vec![step("netplan", &["apply"], Failure::Fatal)]),
         }
     }
 
     /// The way back from wherever the first one has come to.
     #[must_use]
     pub fn to_nic(self, bridge: &str, nics: &[&str]) -> Steps {
-        let none = Vec::new();
         let force = self.force();
-        let (before_files, after_files) = match self {
-            Self::Ifupdown | Self::Initscripts => (
-                [
+        match self {
+            Self::Ifupdown | Self::Initscripts => Steps {
+                before_files: [
                     each("ifdown", force, &[bridge], Failure::Expected),
                     each("ifdown", force, nics, Failure::Expected),
                     vec![Step::DeleteBridge],
                 ]
                 .concat(),
-                each("ifup", force, nics, Failure::Fatal),
-            ),
+                after_files: each("ifup", force, nics, Failure::Fatal),
+            },
             Self::NetworkManager => {
                 let reload = step("nmcli", &["connection", "reload"], Failure::Fatal);
                 let connect = each("nmcli", CONNECT_BACK, nics, Failure::Fatal);
-                let all = [vec![reload, Step::DeleteForgottenBridge], connect];
-                (none, all.concat())
+                let reload = vec![reload, Step::DeleteForgottenBridge];
+                Steps::after_files([reload, connect].concat())
             }
             Self::Networkd => {
                 let reload = step("networkctl", &["reload"], Failure::Fatal);
                 let configure = each("networkctl", &["reconfigure"], nics, Failure::Fatal);
-                (none, [vec![reload, Step::DeleteBridge], configure].concat())
+                Steps::after_files([vec![reload, Step::DeleteBridge], configure].concat())
             }
             Self::Netplan => {
                 let apply = |failure| step("netplan", &["apply"], failure);
                 let (first, second) = (apply(Failure::Expected), apply(Failure::Fatal));
-                (none, vec![first, Step::DeleteBridge, second])
+                Steps::after_files(vec![first, Step::DeleteBridge, second])
             }
-        };
-        Steps {
-            before_files,
-            after_files,
         }
     }
 
@@ -165,15 +164,6 @@ impl Manager {
     pub fn at_boot(self) -> Option<Step> {
         (self == Self::Netplan).then(|| step("netplan", &["generate"], Failure::Fatal))
     }
-}
-
-/// Whether a program runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Running {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
 }
 
 /// Brings up the profile that is the best for a device; a port's brings its bridge up too. It waits

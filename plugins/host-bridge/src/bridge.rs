@@ -1,6 +1,6 @@
 //! What is wanted, and what the host has: a bridge, its NICs, and the host's files.
 
-use crate::BridgeError;
+use crate::{BridgeError, Result};
 use portero_libvirt::{InterfaceName, MacAddress};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -22,22 +22,6 @@ impl Bridge {
     pub(crate) fn uuid(&self, of: &str) -> String {
         let seed = format!("portero bridge {} {of}", self.name);
         Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes()).to_string()
-    }
-
-    /// What to know when the first NIC's MAC address cannot be had.
-    pub(crate) fn is_not_pinned(&self) -> String {
-        format!(
-            "the MAC address of {} is not known, so that of {} is not pinned to it",
-            self.nics[0], self.name
-        )
-    }
-
-    /// What is wrong with what configures two of its NICs at once.
-    pub(crate) fn is_for_two(&self, first: usize, second: usize) -> String {
-        format!(
-            "is for both {} and {}, expected one for each",
-            self.nics[first], self.nics[second]
-        )
     }
 
     /// What is wrong with a further NIC that has addresses.
@@ -79,7 +63,7 @@ impl Stp {
 
 /// What the host says of a NIC that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nic {
+pub struct HostNic {
     /// Its name.
     pub name: InterfaceName,
     /// Its present MAC address.
@@ -87,10 +71,10 @@ pub struct Nic {
     /// The bridge, bond or team it is in now.
     pub master: Option<String>,
     /// Whether it is wireless.
-    pub kind: Kind,
+    pub kind: NicKind,
 }
 
-impl Nic {
+impl HostNic {
     /// Whether its MAC address is the one written here.
     pub(crate) fn has_mac(&self, text: &str) -> bool {
         self.mac.is_some() && text.parse().ok() == self.mac
@@ -99,7 +83,7 @@ impl Nic {
 
 /// Kinds of NICs, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum NicKind {
     /// A NIC that a bridge can have.
     Wired,
     /// One whose access point sends nothing for other addresses (802.11).
@@ -141,7 +125,7 @@ impl HostFiles {
     ///
     /// # Errors
     /// [`BridgeError::Exists`].
-    pub(crate) fn expect_none(&self, path: &str, of: &InterfaceName) -> Result<(), BridgeError> {
+    pub(crate) fn expect_none(&self, path: &str, of: &InterfaceName) -> Result<()> {
         match self.get(path) {
             None => Ok(()),
             Some(_) => Err(BridgeError::Exists {
@@ -158,24 +142,19 @@ impl HostFiles {
 }
 
 /// The NIC as the host has it, if it can be in a bridge.
-pub(crate) fn find_nic<'a>(nic: &InterfaceName, nics: &'a [Nic]) -> Result<&'a Nic, BridgeError> {
+pub(crate) fn find_nic<'a>(nic: &InterfaceName, nics: &'a [HostNic]) -> Result<&'a HostNic> {
     let live = nics
         .iter()
         .find(|live| live.name == *nic)
         .ok_or_else(|| BridgeError::NoNic {
             nic: nic.to_string(),
         })?;
-    let unfit = |reason: String| BridgeError::Unfit {
-        nic: nic.to_string(),
-        reason,
-    };
     if let Some(master) = &live.master {
-        return Err(unfit(format!("is in {master} already")));
+        return Err(BridgeError::unfit(nic, format!("is in {master} already")));
     }
-    if live.kind == Kind::Wireless {
-        return Err(unfit(
-            "is wireless; an access point takes no bridge, expected a wired NIC".to_owned(),
-        ));
+    if live.kind == NicKind::Wireless {
+        let reason = "is wireless; an access point takes no bridge, expected a wired NIC";
+        return Err(BridgeError::unfit(nic, reason));
     }
     Ok(live)
 }

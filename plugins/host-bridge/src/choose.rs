@@ -2,8 +2,8 @@
 //! without its address.
 
 use crate::activation::Manager;
-use crate::owner::{Owner, Says};
-use crate::plan::Plan;
+use crate::owner::{NicOwner, Says};
+use crate::plan::BridgePlan;
 use crate::renderer::Renderer;
 use portero_xml::Sanitised;
 
@@ -17,7 +17,7 @@ pub enum OwnerError {
     )]
     LeavesAlone {
         /// The program.
-        owner: Owner,
+        owner: NicOwner,
         /// The NIC.
         nic: String,
         /// What it says of the NIC.
@@ -27,7 +27,7 @@ pub enum OwnerError {
     #[error("{owner} does not run, expected it to: its files configure {nic}")]
     IsAbsent {
         /// The program.
-        owner: Owner,
+        owner: NicOwner,
         /// The NIC.
         nic: String,
     },
@@ -59,62 +59,57 @@ impl Manager {
     /// # Errors
     /// [`OwnerError`] when it is not the one whose files configure them; what `ask` fails with.
     pub fn choose<E: From<OwnerError>>(
-        plan: &Plan,
-        mut ask: impl FnMut(Owner, &str) -> Result<Says, E>,
+        plan: &BridgePlan,
+        mut ask: impl FnMut(NicOwner, &str) -> Result<Says, E>,
     ) -> Result<Self, E> {
-        let (manager, owner) = match plan.renderer {
-            Renderer::Keyfile => (Self::NetworkManager, Owner::NetworkManager),
-            Renderer::Networkd => (Self::Networkd, Owner::Networkd),
-            Renderer::Ifupdown => (Self::Ifupdown, Owner::Ifupdown),
-            Renderer::Netplan => {
-                let owner = match plan.owners.first() {
-                    Some((_, Some(owner))) => *owner,
-                    // Its default can be set where netplan's files of /etc do not say it.
-                    Some((nic, None)) if ask(Owner::NetworkManager, nic)? == Says::Has => {
-                        Owner::NetworkManager
-                    }
-                    _ => Owner::Networkd,
-                };
-                (Self::Netplan, owner)
-            }
+        let owner = match plan.renderer {
+            Renderer::Keyfile => NicOwner::NetworkManager,
+            Renderer::Networkd => NicOwner::Networkd,
+            Renderer::Ifupdown => NicOwner::Ifupdown,
+            Renderer::Netplan => match plan.owners.first() {
+                Some((_, Some(owner))) => *owner,
+                // Its default can be set where netplan's files of /etc do not say it.
+                Some((nic, None)) if ask(NicOwner::NetworkManager, nic)? == Says::Has => {
+                    NicOwner::NetworkManager
+                }
+                _ => NicOwner::Networkd,
+            },
             Renderer::Ifcfg => return choose_for_ifcfg(plan, &mut ask),
         };
         expect_all(plan, owner, &mut ask)?;
-        Ok(manager)
+        Ok(Self::from(plan.renderer))
     }
 }
 
 /// ifcfg files are NetworkManager's where it runs, unless they say that they are not.
 fn choose_for_ifcfg<E: From<OwnerError>>(
-    plan: &Plan,
-    ask: &mut impl FnMut(Owner, &str) -> Result<Says, E>,
+    plan: &BridgePlan,
+    ask: &mut impl FnMut(NicOwner, &str) -> Result<Says, E>,
 ) -> Result<Manager, E> {
     let find = |scripts: bool| {
         let mut owners = plan.owners.iter();
-        let found = owners.find(|(_, owner)| (*owner == Some(Owner::NetworkScripts)) == scripts);
+        let found = owners.find(|(_, owner)| (*owner == Some(NicOwner::NetworkScripts)) == scripts);
         found.map(|(nic, _)| nic.as_str())
     };
     let why = match (find(true), find(false)) {
         (Some(_), None) => KEPT,
         (kept, other) => {
             let nic = other.or(kept).unwrap_or_default();
-            match (ask(Owner::NetworkManager, nic)?, kept) {
+            match (ask(NicOwner::NetworkManager, nic)?, kept) {
                 (Says::IsAbsent, _) => STOPPED,
                 (_, None) => {
-                    expect_all(plan, Owner::NetworkManager, ask)?;
+                    expect_all(plan, NicOwner::NetworkManager, ask)?;
                     return Ok(Manager::NetworkManager);
                 }
                 (_, Some(kept)) => {
-                    return Err(E::from(OwnerError::Mixed {
-                        kept: kept.to_owned(),
-                        other: nic.to_owned(),
-                    }));
+                    let (kept, other) = (kept.to_owned(), nic.to_owned());
+                    return Err(E::from(OwnerError::Mixed { kept, other }));
                 }
             }
         }
     };
     for (nic, _) in &plan.owners {
-        if ask(Owner::NetworkScripts, nic)? != Says::Has {
+        if ask(NicOwner::NetworkScripts, nic)? != Says::Has {
             let nic = nic.clone();
             return Err(E::from(OwnerError::NoScripts { nic, why }));
         }
@@ -125,9 +120,9 @@ fn choose_for_ifcfg<E: From<OwnerError>>(
 /// The first NIC's addresses go to the bridge, so it has to be up by this program. A further one need
 /// not have been configured at all.
 fn expect_all<E: From<OwnerError>>(
-    plan: &Plan,
-    owner: Owner,
-    ask: &mut impl FnMut(Owner, &str) -> Result<Says, E>,
+    plan: &BridgePlan,
+    owner: NicOwner,
+    ask: &mut impl FnMut(NicOwner, &str) -> Result<Says, E>,
 ) -> Result<(), E> {
     for (index, (nic, _)) in plan.owners.iter().enumerate() {
         let said = ask(owner, nic)?;
@@ -146,10 +141,10 @@ fn expect_all<E: From<OwnerError>>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Manager, Owner, OwnerError, Plan, Renderer, Says};
+    use super::{BridgePlan, Manager, NicOwner, OwnerError, Renderer, Says};
 
-    fn plan(renderer: Renderer, owners: &[(&str, Option<Owner>)]) -> Plan {
-        Plan {
+    fn plan(renderer: Renderer, owners: &[(&str, Option<NicOwner>)]) -> BridgePlan {
+        BridgePlan {
             renderer,
             changes: Vec::new(),
             warnings: Vec::new(),
@@ -160,7 +155,7 @@ mod tests {
         }
     }
 
-    fn choose(plan: &Plan, said: &[(Owner, &str, Says)]) -> Result<Manager, OwnerError> {
+    fn choose(plan: &BridgePlan, said: &[(NicOwner, &str, Says)]) -> Result<Manager, OwnerError> {
         Manager::choose(plan, |owner, nic| {
             let mut said = said.iter().filter(|(of, on, _)| *of == owner && *on == nic);
             Ok(said
@@ -175,7 +170,7 @@ mod tests {
 
     #[test]
     fn ifcfg_files_are_of_whoever_takes_them() {
-        use Owner::{NetworkManager, NetworkScripts};
+        use NicOwner::{NetworkManager, NetworkScripts};
         let free = plan(Renderer::Ifcfg, &[("eth0", None)]);
         let kept = plan(Renderer::Ifcfg, &[("eth0", Some(NetworkScripts))]);
         let mixed = plan(
@@ -204,8 +199,8 @@ mod tests {
 
     #[test]
     fn other_files_are_of_one_program_that_has_to_have_every_nic() {
-        use Owner::{Ifupdown, NetworkManager, Networkd};
-        let nics: &[(&str, Option<Owner>)] = &[("eth0", None), ("eth1", None)];
+        use NicOwner::{Ifupdown, NetworkManager, Networkd};
+        let nics: &[(&str, Option<NicOwner>)] = &[("eth0", None), ("eth1", None)];
         for (renderer, owner, manager) in [
             (Renderer::Keyfile, NetworkManager, Manager::NetworkManager),
             (Renderer::Networkd, Networkd, Manager::Networkd),
@@ -240,8 +235,8 @@ mod tests {
 
     #[test]
     fn netplan_is_held_to_the_program_that_it_names() {
-        let plan = plan(Renderer::Netplan, &[("eth0", Some(Owner::Networkd))]);
-        let other = [(Owner::NetworkManager, "eth0", Says::Has)];
+        let plan = plan(Renderer::Netplan, &[("eth0", Some(NicOwner::Networkd))]);
+        let other = [(NicOwner::NetworkManager, "eth0", Says::Has)];
         let error = choose(&plan, &other).map_err(|error| error.to_string());
         let expected = "systemd-networkd does not run, expected it to: its files configure eth0";
         assert_eq!(error, Err(expected.to_owned()));

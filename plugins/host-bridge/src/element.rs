@@ -1,8 +1,8 @@
 //! Reads `<hostBridge>`: what a network with forward mode `bridge` says of the bridge it needs.
 
-use crate::{Renderer, RendererError};
-use portero_libvirt::{ForwardMode, InterfaceName, NameError, Network};
-use portero_xml::{Element, Problem, NAMESPACE};
+use crate::Renderer;
+use portero_libvirt::{ForwardMode, InterfaceName, Network};
+use portero_xml::{Element, Problem};
 
 /// Who makes the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +32,7 @@ impl HostBridge {
     /// # Errors
     /// [`Problem`] when it is not as the grammar has it, or asks for what this version cannot do.
     pub fn read(root: &Element) -> Result<Option<Self>, Problem> {
-        let is_ours = |element: &&Element| {
-            (element.namespace(), element.name()) == (Some(NAMESPACE), "hostBridge")
-        };
-        let mut found = root.children().iter().filter(is_ours);
+        let mut found = root.all_own("hostBridge");
         let Some(element) = found.next() else {
             return Ok(None);
         };
@@ -44,18 +41,11 @@ impl HostBridge {
         }
         element.only_attributes(&["nic", "renderer", "activate"])?;
         element.expect_nothing()?;
-        let nic = element
-            .attribute("nic")
-            .ok_or_else(|| element.problem("nic is missing, expected the name of a NIC"))?
-            .parse()
-            .map_err(|error: NameError| element.problem(format!("nic: {error}")))?;
-        let renderer =
-            match element.attribute("renderer") {
-                None | Some("auto") => None,
-                Some(word) => Some(word.parse().map_err(|error: RendererError| {
-                    element.problem(format!("renderer: {error}"))
-                })?),
-            };
+        let nic = element.required("nic", "the name of a NIC", str::parse)?;
+        let renderer = element.optional("renderer", |word| match word {
+            "auto" => Ok(None),
+            word => word.parse().map(Some),
+        })?;
         let activation = match element.attribute("activate") {
             None | Some("no") => Activation::ByHand,
             Some("yes") => Activation::AtStart,
@@ -68,7 +58,7 @@ impl HostBridge {
         };
         Ok(Some(Self {
             nic,
-            renderer,
+            renderer: renderer.flatten(),
             activation,
             element: element.clone(),
         }))

@@ -5,6 +5,9 @@ use crate::SyntaxError;
 use portero_libvirt::InterfaceName;
 use portero_xml::Sanitised;
 
+/// What a plan, or a part of it, comes to.
+pub(crate) type Result<T, E = BridgeError> = std::result::Result<T, E>;
+
 /// Why no bridge can be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BridgeError {
@@ -100,6 +103,14 @@ impl BridgeError {
         Self::Value {
             file: file.into(),
             line,
+            reason: reason.into(),
+        }
+    }
+
+    /// The NIC cannot be put into a bridge.
+    pub(crate) fn unfit(nic: &InterfaceName, reason: impl Into<String>) -> Self {
+        Self::Unfit {
+            nic: nic.to_string(),
             reason: reason.into(),
         }
     }

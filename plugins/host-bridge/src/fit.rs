@@ -4,7 +4,7 @@ use glob::Pattern;
 
 /// How well something fits a NIC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fit {
+pub(crate) enum NicFit {
     /// It is for the NIC alone.
     Alone,
     /// It may be for others as well.
@@ -13,7 +13,7 @@ pub(crate) enum Fit {
     No,
 }
 
-impl Fit {
+impl NicFit {
     /// How a name, or a shell pattern of names, fits that of a NIC.
     pub(crate) fn compare(pattern: &str, name: &str) -> Self {
         if pattern == name {

@@ -1,13 +1,13 @@
 //! What a format of network files does for a plan, and the draft that it works on.
 
-use crate::bridge::{Bridge, HostFiles, Nic};
-use crate::{BridgeError, Owner};
+use crate::bridge::{Bridge, HostFiles, HostNic};
+use crate::{BridgeError, NicOwner, Result};
 
 /// The files of a bridge while they are planned.
 pub(crate) struct Draft<'a> {
     pub(crate) bridge: &'a Bridge,
     /// Its NICs as the host has them.
-    pub(crate) nics: &'a [&'a Nic],
+    pub(crate) nics: &'a [&'a HostNic],
     /// The files as they are.
     pub(crate) before: &'a HostFiles,
     /// The files as they are to be.
@@ -17,7 +17,7 @@ pub(crate) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn new(bridge: &'a Bridge, nics: &'a [&'a Nic], files: &'a HostFiles) -> Self {
+    pub(crate) fn new(bridge: &'a Bridge, nics: &'a [&'a HostNic], files: &'a HostFiles) -> Self {
         Self {
             bridge,
             nics,
@@ -41,13 +41,24 @@ impl<'a> Draft<'a> {
 }
 
 /// What a NIC's entry comes to when it becomes that of a port.
-#[derive(Default)]
 pub(crate) struct Port<Moved> {
     /// The MAC address that it sets.
     pub(crate) mac: Option<String>,
     /// What goes to the bridge.
     pub(crate) moved: Moved,
 }
+
+impl<Moved> Port<Moved> {
+    pub(crate) fn new(mac: Option<&str>, moved: Moved) -> Self {
+        Self {
+            mac: mac.map(str::to_owned),
+            moved,
+        }
+    }
+}
+
+/// A NIC's entry as that of a port, or why it can be none.
+pub(crate) type MadePort<F> = Result<Port<<F as Format>::Moved>>;
 
 /// A format: its files as they were read, and each step of a plan in them.
 pub(crate) trait Format: Sized {
@@ -66,27 +77,22 @@ pub(crate) trait Format: Sized {
 
     /// The path of the file that configures the NIC. One that cannot be read counts: the plan says
     /// what is wrong with it.
-    fn owner(files: &HostFiles, nic: &Nic) -> Option<String>;
+    fn owner(files: &HostFiles, nic: &HostNic) -> Option<String>;
 
     /// Reads the files.
     ///
     /// # Errors
     /// [`BridgeError`] when one cannot be understood that matters whatever NIC is meant.
-    fn read(files: &HostFiles) -> Result<Self, BridgeError>;
+    fn read(files: &HostFiles) -> Result<Self>;
 
     /// The file that makes or configures an interface of the bridge's name.
-    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>, BridgeError>;
+    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>>;
 
     /// All that configures a NIC and nothing but it.
-    fn find(&self, draft: &Draft<'_>, nic: &Nic) -> Result<Vec<Self::Entry>, BridgeError>;
+    fn find(&self, draft: &Draft<'_>, nic: &HostNic) -> Result<Vec<Self::Entry>>;
 
     /// What configures a further NIC that nothing has configured yet, `first` being the first NIC's.
-    fn add(
-        &self,
-        draft: &Draft<'_>,
-        nic: &Nic,
-        first: &Self::Entry,
-    ) -> Result<Self::Entry, BridgeError>;
+    fn add(&self, draft: &Draft<'_>, nic: &HostNic, first: &Self::Entry) -> Result<Self::Entry>;
 
     /// Where an entry is, as errors name it; no two have one place.
     fn place(&self, entry: &Self::Entry) -> String;
@@ -97,15 +103,20 @@ pub(crate) trait Format: Sized {
     }
 
     /// What is wrong with a further NIC's entry that configures addresses or asks for any.
-    fn ip_error(&self, draft: &Draft<'_>, nic: &Nic, entry: &Self::Entry) -> Option<BridgeError>;
+    fn ip_error(
+        &self,
+        draft: &Draft<'_>,
+        nic: &HostNic,
+        entry: &Self::Entry,
+    ) -> Option<BridgeError>;
 
     /// Makes a NIC's entry that of a port of the bridge.
     fn make_port(
         &mut self,
         draft: &mut Draft<'_>,
-        nic: &Nic,
+        nic: &HostNic,
         entry: &Self::Entry,
-    ) -> Result<Port<Self::Moved>, BridgeError>;
+    ) -> MadePort<Self>;
 
     /// Makes the bridge of what the first NIC had, pinned to a MAC address where one is known, and
     /// writes whatever is not written yet.
@@ -114,10 +125,10 @@ pub(crate) trait Format: Sized {
         draft: &mut Draft<'_>,
         entries: &[Self::Entry],
         first: Port<Self::Moved>,
-    ) -> Result<(), BridgeError>;
+    ) -> Result<()>;
 
     /// The program that an entry leaves its NIC to, where it says one.
-    fn left_to(&self, _entry: &Self::Entry) -> Result<Option<Owner>, BridgeError> {
+    fn left_to(&self, _entry: &Self::Entry) -> Result<Option<NicOwner>> {
         Ok(None)
     }
 }

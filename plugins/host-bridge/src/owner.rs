@@ -1,29 +1,19 @@
 //! Programs that bring interfaces up, and what each says of a NIC.
 
-use std::fmt;
-
 /// What brings interfaces up, as far as it can be asked whether it has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+pub enum NicOwner {
     /// NetworkManager.
     NetworkManager,
     /// systemd-networkd.
+    #[strum(serialize = "systemd-networkd")]
     Networkd,
     /// Debian's ifupdown.
+    #[strum(serialize = "ifupdown")]
     Ifupdown,
     /// The scripts of the network service, initscripts or network-scripts.
+    #[strum(serialize = "the network service")]
     NetworkScripts,
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::NetworkManager => "NetworkManager",
-            Self::Networkd => "systemd-networkd",
-            Self::Ifupdown => "ifupdown",
-            Self::NetworkScripts => "the network service",
-        })
-    }
 }
 
 /// What an owner says of a NIC.

@@ -1,20 +1,20 @@
 //! What is to be done: the files that change, in the format that the NIC is configured in. Each format
 //! goes through the same steps.
 
-use crate::bridge::{find_nic, Bridge, HostFiles, Nic};
+use crate::bridge::{find_nic, Bridge, HostFiles, HostNic};
 use crate::format::{Draft, Format};
 use crate::ifcfg::Scripts;
 use crate::ifupdown::Interfaces;
 use crate::keyfile::Profiles;
 use crate::netplan::Trees;
 use crate::networkd::Units;
-use crate::{BridgeError, Owner, Renderer};
+use crate::{BridgeError, NicOwner, Renderer, Result};
 use portero_xml::Sanitised;
 use std::collections::BTreeSet;
 
 /// One file that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct FileChange {
     /// Its path below /etc.
     pub path: String,
     /// What is in it; nothing when it is not there.
@@ -25,35 +25,38 @@ pub struct Change {
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct BridgePlan {
     /// The format of the files.
     pub renderer: Renderer,
     /// All files that change, by path.
-    pub changes: Vec<Change>,
+    pub changes: Vec<FileChange>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
     /// The bridge's NICs, each with the program that its own file leaves it to, where that says one.
-    pub owners: Vec<(String, Option<Owner>)>,
+    pub owners: Vec<(String, Option<NicOwner>)>,
 }
 
-impl Plan {
+impl BridgePlan {
     /// The plan that a draft comes to.
     fn from_draft(
         renderer: Renderer,
         draft: &Draft<'_>,
-        owners: Vec<(String, Option<Owner>)>,
+        owners: Vec<(String, Option<NicOwner>)>,
     ) -> Self {
         let (before, after) = (draft.before, &draft.after);
         let paths = before.iter().chain(after.iter()).map(|(path, _)| path);
-        let changes = BTreeSet::from_iter(paths).into_iter().map(|path| Change {
-            path: path.to_owned(),
-            before: before.get(path).map(str::to_owned),
-            after: after.get(path).map(str::to_owned),
-        });
-        let warnings = draft.warnings.iter();
-        let mut warnings: Vec<String> = warnings
-            .map(|warning| Sanitised(warning).to_string())
-            .collect();
+        let changes = BTreeSet::from_iter(paths)
+            .into_iter()
+            .map(|path| FileChange {
+                path: path.to_owned(),
+                before: before.get(path).map(str::to_owned),
+                after: after.get(path).map(str::to_owned),
+            });
+        let warnings = draft
+            .warnings
+            .iter()
+            .map(|warning| Sanitised(warning).to_string());
+        let mut warnings: Vec<String> = warnings.collect();
         warnings.dedup();
         Self {
             renderer,
@@ -75,16 +78,14 @@ pub fn plan(
     bridge: &Bridge,
     renderer: Option<Renderer>,
     files: &HostFiles,
-    nics: &[Nic],
-) -> Result<Plan, BridgeError> {
+    nics: &[HostNic],
+) -> Result<BridgePlan> {
     let mut live = Vec::new();
     for (index, nic) in bridge.nics.iter().enumerate() {
         live.push(find_nic(nic, nics)?);
         if bridge.nics[..index].contains(nic) {
-            return Err(BridgeError::Unfit {
-                nic: nic.to_string(),
-                reason: "is given a second time, expected it once".to_owned(),
-            });
+            let reason = "is given a second time, expected it once";
+            return Err(BridgeError::unfit(nic, reason));
         }
     }
     let renderer = match renderer {
@@ -102,8 +103,8 @@ pub fn plan(
 }
 
 /// The format that a NIC is configured in today.
-fn detect(files: &HostFiles, nic: &Nic) -> Result<Renderer, BridgeError> {
-    let mut found = Renderer::ALL.into_iter().filter_map(|renderer| {
+fn detect(files: &HostFiles, nic: &HostNic) -> Result<Renderer> {
+    let mut found = Renderer::ALL.iter().filter_map(|renderer| {
         let owner = match renderer {
             Renderer::Ifcfg => Scripts::owner,
             Renderer::Keyfile => Profiles::owner,
@@ -111,7 +112,7 @@ fn detect(files: &HostFiles, nic: &Nic) -> Result<Renderer, BridgeError> {
             Renderer::Netplan => Trees::owner,
             Renderer::Ifupdown => Interfaces::owner,
         };
-        Some((renderer, owner(files, nic)?))
+        Some((*renderer, owner(files, nic)?))
     });
     match (found.next(), found.next()) {
         (None, _) => Err(BridgeError::no_file(&nic.name)),
@@ -129,8 +130,8 @@ fn make_plan<F: Format>(
     renderer: Renderer,
     bridge: &Bridge,
     files: &HostFiles,
-    nics: &[&Nic],
-) -> Result<Plan, BridgeError> {
+    nics: &[&HostNic],
+) -> Result<BridgePlan> {
     let mut format = F::read(files)?;
     let mut draft = Draft::new(bridge, nics, files);
     if let Some(file) = format.find_bridge(&draft)? {
@@ -149,7 +150,9 @@ fn make_plan<F: Format>(
         let place = format.place(&entry);
         let mut others = entries.iter();
         if let Some(other) = others.position(|other| format.place(other) == place) {
-            return Err(format.error(&entry, bridge.is_for_two(other, index)));
+            let (other, nic) = (&bridge.nics[other], &bridge.nics[index]);
+            let reason = format!("is for both {other} and {nic}, expected one for each");
+            return Err(format.error(&entry, reason));
         }
         format.make_port(&mut draft, nic, &entry)?;
         if let Some(error) = format.ip_error(&draft, nic, &entry) {
@@ -159,23 +162,22 @@ fn make_plan<F: Format>(
     }
     port.mac = port.mac.or(nics[0].mac.map(|mac| mac.to_string()));
     if port.mac.is_none() {
-        draft.warn(bridge.is_not_pinned());
+        let (nic, name) = (&bridge.nics[0], &bridge.name);
+        draft.warn(format!(
+            "the MAC address of {nic} is not known, so that of {name} is not pinned to it"
+        ));
     }
     format.make_bridge(&mut draft, &entries, port)?;
     let owners = nics.iter().zip(&entries).map(|(nic, entry)| {
         let owner = format.left_to(entry)?;
         Ok((nic.name.to_string(), owner))
     });
-    let owners = owners.collect::<Result<_, BridgeError>>()?;
-    Ok(Plan::from_draft(renderer, &draft, owners))
+    let owners = owners.collect::<Result<_>>()?;
+    Ok(BridgePlan::from_draft(renderer, &draft, owners))
 }
 
 /// The one entry that configures a NIC, if there is any.
-fn find_one<F: Format>(
-    format: &F,
-    draft: &Draft<'_>,
-    nic: &Nic,
-) -> Result<Option<F::Entry>, BridgeError> {
+fn find_one<F: Format>(format: &F, draft: &Draft<'_>, nic: &HostNic) -> Result<Option<F::Entry>> {
     let mut found = format.find(draft, nic)?.into_iter();
     match (found.next(), found.next()) {
         (Some(first), Some(second)) => Err(BridgeError::Ambiguous {

@@ -1,12 +1,24 @@
 //! The formats of network files by their names.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
+use strum::VariantArray;
 
 /// A format of network files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = RendererError, parse_err_fn = RendererError::new)]
 pub enum Renderer {
     /// /etc/sysconfig/network-scripts/ifcfg-*, of initscripts and NetworkManager.
     Ifcfg,
@@ -22,24 +34,12 @@ pub enum Renderer {
 
 impl Renderer {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Ifcfg,
-        Self::Keyfile,
-        Self::Networkd,
-        Self::Netplan,
-        Self::Ifupdown,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Its name, as `renderer` has it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Ifcfg => "ifcfg",
-            Self::Keyfile => "keyfile",
-            Self::Networkd => "networkd",
-            Self::Netplan => "netplan",
-            Self::Ifupdown => "ifupdown",
-        }
+        self.into()
     }
 
     /// The permission bits of a new file. NetworkManager reads no keyfile that others can read,
@@ -53,12 +53,6 @@ impl Renderer {
     }
 }
 
-impl fmt::Display for Renderer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
 /// The word is the name of no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{}' is no format, expected auto, ifcfg, keyfile, networkd, netplan or ifupdown", word.escape_debug())]
@@ -67,14 +61,10 @@ pub struct RendererError {
     pub word: String,
 }
 
-impl FromStr for Renderer {
-    type Err = RendererError;
-
-    fn from_str(word: &str) -> Result<Self, RendererError> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|renderer| renderer.name() == word)
-            .ok_or_else(|| RendererError {
-                word: word.to_owned(),
-            })
+impl RendererError {
+    fn new(word: &str) -> Self {
+        Self {
+            word: word.to_owned(),
+        }
     }
 }

@@ -4,7 +4,9 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
-use portero_host_bridge::{plan, Bridge, Change, HostFiles, Ifcfg, Kind, Nic, Plan, Stp};
+use portero_host_bridge::{
+    plan, Bridge, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, NicKind, Stp,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,7 +49,7 @@ fn run(case: &Path) -> String {
                 }
             }
             ["port", word] => ports.push(word.parse().expect("a port's name")),
-            ["nic", word, mac, rest @ ..] => nics.push(Nic {
+            ["nic", word, mac, rest @ ..] => nics.push(HostNic {
                 name: word.parse().expect("a NIC's name"),
                 mac: mac.parse().ok(),
                 master: match rest {
@@ -55,8 +57,8 @@ fn run(case: &Path) -> String {
                     _ => None,
                 },
                 kind: match rest {
-                    ["wireless"] => Kind::Wireless,
-                    _ => Kind::Wired,
+                    ["wireless"] => NicKind::Wireless,
+                    _ => NicKind::Wired,
                 },
             }),
             [] => {}
@@ -80,7 +82,7 @@ fn run(case: &Path) -> String {
 }
 
 /// initscripts source the files: a real shell has to find the values that were meant.
-fn is_read_alike_by_a_shell(case: &Path, change: &Change) {
+fn is_read_alike_by_a_shell(case: &Path, change: &FileChange) {
     let Some(after) = &change.after else {
         return;
     };
@@ -130,7 +132,7 @@ fn files(case: &Path) -> HostFiles {
     files
 }
 
-fn show(plan: &Plan) -> String {
+fn show(plan: &BridgePlan) -> String {
     let mut text = String::new();
     for (nic, owner) in &plan.owners {
         if let Some(owner) = owner {

@@ -3,7 +3,8 @@
 use crate::one_line::one_line;
 use crate::Reached;
 use portero_host_bridge::{
-    plan, Bridge, BridgeError, Change, HostFiles, Ifcfg, Kind, Nic, Plan, Renderer, Stp,
+    plan, Bridge, BridgeError, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, NicKind,
+    Renderer, Stp,
 };
 use portero_libvirt::InterfaceName;
 
@@ -28,7 +29,9 @@ pub fn host_files(input: &[u8]) -> Reached {
         return Reached::Nothing;
     };
     let text = String::from_utf8_lossy(text);
-    let renderers = [None].into_iter().chain(Renderer::ALL.map(Some));
+    let renderers = [None]
+        .into_iter()
+        .chain(Renderer::ALL.iter().copied().map(Some));
     let renderers: Vec<Option<Renderer>> = renderers.collect();
     let renderer = renderers[usize::from(choice & 7) % renderers.len()];
     let mut files = divided(renderer, &text);
@@ -118,7 +121,7 @@ fn is_read_as_written(text: &str) {
     }
 }
 
-fn check(plan: &Plan, bridge: &Bridge, before: &HostFiles, nics: &[Nic]) {
+fn check(plan: &BridgePlan, bridge: &Bridge, before: &HostFiles, nics: &[HostNic]) {
     for warning in &plan.warnings {
         one_line(warning);
     }
@@ -128,7 +131,7 @@ fn check(plan: &Plan, bridge: &Bridge, before: &HostFiles, nics: &[Nic]) {
             after.insert(path, text);
         }
     }
-    for Change {
+    for FileChange {
         path,
         before: was,
         after: is,
@@ -177,17 +180,17 @@ fn check(plan: &Plan, bridge: &Bridge, before: &HostFiles, nics: &[Nic]) {
 }
 
 /// What the host says of its NICs.
-fn nics(knows_mac: bool) -> Vec<Nic> {
+fn nics(knows_mac: bool) -> Vec<HostNic> {
     let nics = [
         ("eth0", "52:54:00:11:22:33"),
         ("eth1", "52:54:00:11:22:44"),
         ("eth9", "52:54:00:11:22:99"),
     ];
-    let nics = nics.map(|(nic, mac)| Nic {
+    let nics = nics.map(|(nic, mac)| HostNic {
         name: name(nic),
         mac: mac.parse().ok().filter(|_| knows_mac),
         master: None,
-        kind: Kind::Wired,
+        kind: NicKind::Wired,
     });
     nics.into()
 }

@@ -1,28 +1,13 @@
 //! Reads and writes ifcfg files: the part of the shell's language that initscripts' `source` and
 //! NetworkManager's own reader understand alike.
 
+use crate::setting::{Line, Setting};
 use std::fmt;
 
 /// A file of assignments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ifcfg {
     lines: Vec<Line>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Line {
-    Assignment(Assignment),
-    /// A comment or an empty line.
-    Other(String),
-}
-
-/// `KEY=value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Assignment {
-    pub(crate) key: String,
-    pub(crate) value: String,
-    /// Where it was written, from 1; 0 for one of our own.
-    pub(crate) line: usize,
 }
 
 /// What is wrong with a file, and where.
@@ -70,7 +55,7 @@ impl Ifcfg {
                     first.line
                 )));
             }
-            file.lines.push(Line::Assignment(Assignment {
+            file.lines.push(Line::Setting(Setting {
                 key: key.to_owned(),
                 value,
                 line,
@@ -79,14 +64,11 @@ impl Ifcfg {
         Ok(file)
     }
 
-    pub(crate) fn assignments(&self) -> impl Iterator<Item = &Assignment> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::Assignment(assignment) => Some(assignment),
-            Line::Other(_) => None,
-        })
+    pub(crate) fn assignments(&self) -> impl Iterator<Item = &Setting> {
+        self.lines.iter().filter_map(Line::setting)
     }
 
-    pub(crate) fn find(&self, key: &str) -> Option<&Assignment> {
+    pub(crate) fn find(&self, key: &str) -> Option<&Setting> {
         self.assignments().find(|known| known.key == key)
     }
 
@@ -111,26 +93,19 @@ impl Ifcfg {
     /// Adds an assignment at the end, or gives the key another value where it stands.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         for line in &mut self.lines {
-            if let Line::Assignment(known) = line {
+            if let Line::Setting(known) = line {
                 if known.key == key {
                     value.clone_into(&mut known.value);
                     return;
                 }
             }
         }
-        self.lines.push(Line::Assignment(Assignment {
-            key: key.to_owned(),
-            value: value.to_owned(),
-            line: 0,
-        }));
+        self.lines.push(Line::own(key, value));
     }
 
     /// Keeps the assignments that `keep` says, and all comments.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&Assignment) -> bool) {
-        self.lines.retain(|line| match line {
-            Line::Assignment(assignment) => keep(assignment),
-            Line::Other(_) => true,
-        });
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Setting) -> bool) {
+        self.lines.retain(|line| line.setting().is_none_or(&keep));
     }
 
     /// Takes comments away that initscripts' own search with `grep` would take for settings; gives
@@ -140,7 +115,7 @@ impl Ifcfg {
         let before = self.lines.len();
         self.lines.retain(|line| match line {
             Line::Other(text) => !SEARCHED.iter().any(|key| text.contains(key)),
-            Line::Assignment(_) => true,
+            Line::Setting(_) => true,
         });
         before - self.lines.len()
     }
@@ -151,7 +126,7 @@ impl fmt::Display for Ifcfg {
         for line in &self.lines {
             match line {
                 Line::Other(text) => writeln!(formatter, "{text}")?,
-                Line::Assignment(Assignment { key, value, .. }) => {
+                Line::Setting(Setting { key, value, .. }) => {
                     writeln!(formatter, "{key}={}", quoted(value))?;
                 }
             }
@@ -161,14 +136,11 @@ impl fmt::Display for Ifcfg {
 }
 
 fn is_key(text: &str) -> bool {
-    let starts_well = text
-        .bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    starts_well
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    text.bytes().next().is_some_and(is_letter)
         && text
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
 /// Single quotes around anything that a shell could make something else of.

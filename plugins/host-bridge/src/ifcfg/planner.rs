@@ -3,10 +3,10 @@
 use super::file::Ifcfg;
 use super::port::{check, divide, fold_aliases, has_ip, Named};
 use super::routes::{rewrite, KINDS};
-use crate::bridge::{is_backup, Bridge, HostFiles, Nic};
-use crate::format::{Draft, Format, Port};
+use crate::bridge::{is_backup, Bridge, HostFiles, HostNic};
+use crate::format::{Draft, Format, MadePort, Port};
 use crate::rename::rename_zone;
-use crate::{BridgeError, Owner};
+use crate::{BridgeError, NicOwner, Result};
 
 /// What concerns all interfaces.
 const GLOBAL: &str = "sysconfig/network";
@@ -15,7 +15,7 @@ const GLOBAL: &str = "sysconfig/network";
 const PREFIX: &str = "ifcfg-";
 
 /// The files of interfaces and aliases by their names, as far as they can be read.
-pub(crate) struct Scripts(Vec<(String, Result<Named, BridgeError>)>);
+pub(crate) struct Scripts(Vec<(String, Result<Named>)>);
 
 impl Format for Scripts {
     type Entry = Named;
@@ -24,7 +24,7 @@ impl Format for Scripts {
 
     const FOLDER: &'static str = "sysconfig/network-scripts";
 
-    fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
+    fn owner(files: &HostFiles, nic: &HostNic) -> Option<String> {
         let scripts = Self::read(files).ok()?;
         match scripts.find_named(nic).as_deref() {
             Ok([]) => None,
@@ -33,7 +33,7 @@ impl Format for Scripts {
         }
     }
 
-    fn read(files: &HostFiles) -> Result<Self, BridgeError> {
+    fn read(files: &HostFiles) -> Result<Self> {
         let files = files.folder(Self::FOLDER);
         let files = files.filter(|(name, _)| name.starts_with(PREFIX) && !is_backup(name));
         let read = files.map(|(name, text)| (name.to_owned(), Named::read(name, text)));
@@ -42,7 +42,7 @@ impl Format for Scripts {
 
     /// The file of the bridge's name, or the one that names it in DEVICE. Files of others that cannot
     /// be understood are none of our business.
-    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>, BridgeError> {
+    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>> {
         let name = draft.bridge.name.as_str();
         let own = format!("{PREFIX}{name}");
         if let Some(text) = draft.before.get(&Self::path(&own)) {
@@ -53,12 +53,12 @@ impl Format for Scripts {
         Ok(found.map(|named| named.name.clone()))
     }
 
-    fn find(&self, _: &Draft<'_>, nic: &Nic) -> Result<Vec<Named>, BridgeError> {
+    fn find(&self, _: &Draft<'_>, nic: &HostNic) -> Result<Vec<Named>> {
         self.find_named(nic)
     }
 
     /// The network service knows no NIC without a file.
-    fn add(&self, _: &Draft<'_>, nic: &Nic, _: &Named) -> Result<Named, BridgeError> {
+    fn add(&self, _: &Draft<'_>, nic: &HostNic, _: &Named) -> Result<Named> {
         Err(BridgeError::no_file(&nic.name))
     }
 
@@ -66,18 +66,13 @@ impl Format for Scripts {
         named.name.clone()
     }
 
-    fn ip_error(&self, draft: &Draft<'_>, nic: &Nic, named: &Named) -> Option<BridgeError> {
+    fn ip_error(&self, draft: &Draft<'_>, nic: &HostNic, named: &Named) -> Option<BridgeError> {
         let reason = draft.bridge.has_ip_already(nic.name.as_str());
         has_ip(&named.file).then(|| named.error("BOOTPROTO", reason))
     }
 
     /// Makes a NIC the bridge's port, with all files that belong to it.
-    fn make_port(
-        &mut self,
-        draft: &mut Draft<'_>,
-        nic: &Nic,
-        named: &Named,
-    ) -> Result<Port<Self::Moved>, BridgeError> {
+    fn make_port(&mut self, draft: &mut Draft<'_>, nic: &HostNic, named: &Named) -> MadePort<Self> {
         check(named)?;
         let mut named = named.clone();
         let suffix = named.name.trim_start_matches(PREFIX).to_owned();
@@ -99,9 +94,8 @@ impl Format for Scripts {
         if port.get("DEVICE").is_none() {
             port.set("DEVICE", nic.name.as_str());
         }
-        draft
-            .after
-            .insert(Self::path(&named.name), port.to_string());
+        let path = Self::path(&named.name);
+        draft.after.insert(path, port.to_string());
         let bridge = &draft.bridge.name;
         let (nic, name) = (nic.name.as_str(), bridge.as_str());
         for kind in KINDS {
@@ -124,10 +118,7 @@ impl Format for Scripts {
             ));
         }
         let mac = port.get("MACADDR").or(port.get("HWADDR"));
-        Ok(Port {
-            mac: mac.map(str::to_owned),
-            moved,
-        })
+        Ok(Port::new(mac, moved))
     }
 
     fn make_bridge(
@@ -135,7 +126,7 @@ impl Format for Scripts {
         draft: &mut Draft<'_>,
         _: &[Named],
         first: Port<Self::Moved>,
-    ) -> Result<(), BridgeError> {
+    ) -> Result<()> {
         let bridge = draft.bridge;
         let path = Self::path(&format!("{PREFIX}{}", bridge.name));
         let file = bridge_file(draft, &first);
@@ -149,7 +140,7 @@ impl Format for Scripts {
         Ok(())
     }
 
-    fn left_to(&self, named: &Named) -> Result<Option<Owner>, BridgeError> {
+    fn left_to(&self, named: &Named) -> Result<Option<NicOwner>> {
         const KEY: &str = "NM_CONTROLLED";
         let value = named.file.get(KEY).unwrap_or_default();
         // svParseBoolean of src/core/settings/plugins/ifcfg-rh/shvar.c knows no on and off.
@@ -160,13 +151,13 @@ impl Format for Scripts {
             return Err(named.error(KEY, reason));
         }
         let is_kept = named.file.is_false(KEY);
-        Ok(is_kept.then_some(Owner::NetworkScripts))
+        Ok(is_kept.then_some(NicOwner::NetworkScripts))
     }
 }
 
 impl Scripts {
     /// The files of interfaces, aliases left out.
-    fn interfaces(&self) -> impl Iterator<Item = &(String, Result<Named, BridgeError>)> {
+    fn interfaces(&self) -> impl Iterator<Item = &(String, Result<Named>)> {
         self.0.iter().filter(|(name, _)| !name.contains(':'))
     }
 
@@ -176,7 +167,7 @@ impl Scripts {
     }
 
     /// The files that configure a NIC.
-    fn find_named(&self, nic: &Nic) -> Result<Vec<Named>, BridgeError> {
+    fn find_named(&self, nic: &HostNic) -> Result<Vec<Named>> {
         let own = format!("{PREFIX}{}", nic.name);
         let is_of = |file: &Ifcfg| match (file.get("DEVICE"), file.get("HWADDR")) {
             (Some(device), _) => device == nic.name.as_str(),

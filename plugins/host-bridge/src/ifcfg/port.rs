@@ -1,11 +1,12 @@
 //! Divides one NIC's file into what stays with the NIC and what goes to the bridge.
 
-use super::file::{Assignment, Ifcfg};
+use super::file::Ifcfg;
 use super::number::{next, numbered, numbers, OF_AN_ADDRESS};
 use super::table::TABLE;
 use crate::format::Draft;
 use crate::rename::rename_zone;
-use crate::BridgeError;
+use crate::setting::Setting;
+use crate::{BridgeError, Result};
 use portero_libvirt::InterfaceName;
 
 /// A file by its name in the folder.
@@ -16,7 +17,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    pub(crate) fn read(name: &str, text: &str) -> Result<Self, BridgeError> {
+    pub(crate) fn read(name: &str, text: &str) -> Result<Self> {
         let name = name.to_owned();
         match Ifcfg::parse(text) {
             Ok(file) => Ok(Self { name, file }),
@@ -44,35 +45,30 @@ fn asks_for_address(protocol: &str) -> bool {
 }
 
 /// Refuses a NIC that cannot be a bridge's port with this file.
-pub(crate) fn check(nic: &Named) -> Result<(), BridgeError> {
-    const MASTERS: [&str; 4] = [
-        "MASTER",
-        "TEAM_MASTER",
-        "BONDING_MASTER_UUID",
-        "MASTER_UUID",
-    ];
-    const WIRELESS: [&str; 5] = ["ESSID", "MODE", "KEY_MGMT_WPA", "WPA", "SSID"];
-    const OTHERS: [&str; 4] = ["DEVICETYPE", "OVS_BRIDGE", "VRF", "PHYSDEV_IPOIB"];
+pub(crate) fn check(nic: &Named) -> Result<()> {
+    const MASTERS: &str = "MASTER TEAM_MASTER BONDING_MASTER_UUID MASTER_UUID";
+    const WIRELESS: &str = "ESSID MODE KEY_MGMT_WPA WPA SSID";
+    const OTHERS: &str = "DEVICETYPE OVS_BRIDGE VRF PHYSDEV_IPOIB";
     let file = &nic.file;
     let is_given = |key: &&str| file.get(key).is_some_and(|value| !value.is_empty());
-    let first = |keys: &[&'static str]| keys.iter().copied().find(is_given);
+    let first = |keys: &'static str| keys.split(' ').find(is_given);
     let kind = file.get("TYPE").unwrap_or("Ethernet").to_ascii_lowercase();
-    let (key, reason) = if let Some(key) = first(&["BRIDGE"]) {
+    let (key, reason) = if let Some(key) = first("BRIDGE") {
         let bridge = file.get(key).unwrap_or_default();
         (key, format!("the NIC is in bridge {bridge} already"))
-    } else if let Some(key) = first(&MASTERS) {
+    } else if let Some(key) = first(MASTERS) {
         let reason = "the NIC is part of a bond or team, expected that itself";
         (key, reason.to_owned())
     } else if file.is_true("SLAVE") {
         let reason = "the NIC is part of a bond, expected that itself";
         ("SLAVE", reason.to_owned())
-    } else if let Some(key) = first(&WIRELESS) {
+    } else if let Some(key) = first(WIRELESS) {
         let reason = "the NIC is wireless; an access point takes no bridge";
         (key, reason.to_owned())
     } else if !["ethernet", "bond", "vlan", ""].contains(&kind.as_str()) {
         let reason = "cannot be in a bridge, expected Ethernet, Bond or Vlan";
         ("TYPE", format!("a NIC of type {kind} {reason}"))
-    } else if let Some(key) = first(&OTHERS) {
+    } else if let Some(key) = first(OTHERS) {
         (key, format!("{key} is for another kind of NIC"))
     } else {
         return Ok(());
@@ -80,12 +76,17 @@ pub(crate) fn check(nic: &Named) -> Result<(), BridgeError> {
     Err(nic.error(key, reason))
 }
 
+/// The keys of an alias that an address needs, numbers left out, and those that end with the alias.
+const OF_AN_ALIAS: &str =
+    "DEVICE ONPARENT ONBOOT NAME BOOTPROTO TYPE USERCTL IPADDR PREFIX NETMASK \
+                           NETWORK BROADCAST";
+
 /// Adds the addresses of `ifcfg-NIC:N` files to the NIC's own.
 pub(crate) fn fold_aliases(
     draft: &mut Draft<'_>,
     nic: &mut Named,
     aliases: &[Named],
-) -> Result<(), BridgeError> {
+) -> Result<()> {
     if !aliases.is_empty() && nic.file.get("BOOTPROTO").is_some_and(asks_for_address) {
         draft.warn(format!(
             "{}: the network service gives no further addresses where BOOTPROTO asks for one; \
@@ -102,20 +103,10 @@ pub(crate) fn fold_aliases(
             ));
         }
         for assignment in alias.file.assignments() {
-            let known = [
-                "DEVICE",
-                "ONPARENT",
-                "ONBOOT",
-                "NAME",
-                "BOOTPROTO",
-                "TYPE",
-                "USERCTL",
-            ];
-            let is_address = ["IPADDR", "PREFIX", "NETMASK", "NETWORK", "BROADCAST"];
             let key = assignment
                 .key
                 .trim_end_matches(|digit: char| digit.is_ascii_digit());
-            if !known.contains(&key) && !is_address.contains(&key) {
+            if !OF_AN_ALIAS.split(' ').any(|known| known == key) {
                 draft.warn(format!(
                     "{}, line {}: {} is not part of an address and is lost with the alias",
                     alias.name, assignment.line, assignment.key
@@ -144,11 +135,11 @@ pub(crate) fn divide(
     draft: &mut Draft<'_>,
     nic: &Named,
     device: &InterfaceName,
-) -> Result<(Ifcfg, Vec<(String, String)>), BridgeError> {
+) -> Result<(Ifcfg, Vec<(String, String)>)> {
     let bridge = &draft.bridge.name;
     let name = &nic.name;
     let mut moved = Vec::new();
-    for Assignment { key, value, line } in nic.file.assignments() {
+    for Setting { key, value, line } in nic.file.assignments() {
         let disposition = TABLE.find(key);
         let remark = disposition.remark(key, device, bridge);
         if let Some(remark) = remark.map_err(|reason| nic.error(key, reason))? {

@@ -1,18 +1,8 @@
 //! Divides a file of interfaces(5) into its stanzas, and keeps every line as it was written.
 
 /// Words that begin a stanza, besides `allow-CLASS`.
-const WORDS: [&str; 10] = [
-    "auto",
-    "iface",
-    "mapping",
-    "no-auto-down",
-    "no-scripts",
-    "rename",
-    "source",
-    "source-directory",
-    "source-dir",
-    "template",
-];
+const WORDS: &str = "auto iface mapping no-auto-down no-scripts rename source source-directory \
+                     source-dir template";
 
 /// A stanza: its first line, and all lines up to the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +52,9 @@ pub(crate) fn stanzas(text: &str) -> Vec<Stanza> {
     let mut is_continued = false;
     for (index, line) in text.lines().enumerate() {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let begins = words
-            .first()
-            .is_some_and(|word| WORDS.contains(&word.as_str()) || word.starts_with("allow-"));
+        let begins = words.first().is_some_and(|word| {
+            WORDS.split(' ').any(|known| known == word) || word.starts_with("allow-")
+        });
         if (begins && !is_continued) || stanzas.is_empty() {
             stanzas.push(Stanza {
                 words: if begins { words } else { Vec::new() },

@@ -2,11 +2,11 @@
 
 use super::file::{stanzas, text, Stanza};
 use super::table::{is_about_link, TABLE};
-use crate::bridge::{HostFiles, Nic, Stp};
+use crate::bridge::{HostFiles, HostNic, Stp};
 use crate::disposition::Disposition;
-use crate::format::{Draft, Format, Port};
+use crate::format::{Draft, Format, MadePort, Port};
 use crate::rename::rename_words;
-use crate::BridgeError;
+use crate::{BridgeError, Result};
 
 /// The file, below /etc; those in the folder count if it has a `source` line for them.
 const MAIN: &str = "network/interfaces";
@@ -15,13 +15,6 @@ const MAIN: &str = "network/interfaces";
 struct Parsed {
     path: String,
     stanzas: Vec<Stanza>,
-}
-
-impl Parsed {
-    fn new(path: String, text: &str) -> Self {
-        let stanzas = stanzas(text);
-        Self { path, stanzas }
-    }
 }
 
 /// The files that ifupdown reads.
@@ -35,18 +28,22 @@ impl Format for Interfaces {
 
     const FOLDER: &'static str = "network/interfaces.d";
 
-    fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
+    fn owner(files: &HostFiles, nic: &HostNic) -> Option<String> {
         let interfaces = Self::read(files).ok()?;
         let mut stanzas = interfaces.ifaces();
         let found = stanzas.find(|(_, name, _)| *name == nic.name.as_str());
         found.map(|(path, ..)| path.to_owned())
     }
 
-    fn read(files: &HostFiles) -> Result<Self, BridgeError> {
+    fn read(files: &HostFiles) -> Result<Self> {
         let Some(main) = files.get(MAIN) else {
             return Ok(Self(Vec::new()));
         };
-        let main = Parsed::new(MAIN.to_owned(), main);
+        let parsed = |path, text| Parsed {
+            path,
+            stanzas: stanzas(text),
+        };
+        let main = parsed(MAIN.to_owned(), main);
         let is_source = |stanza: &Stanza| {
             let mut words = stanza.words.iter();
             let is_source = words.next().is_some_and(|word| word.starts_with("source"));
@@ -56,19 +53,19 @@ impl Format for Interfaces {
         let mut all = vec![main];
         if has_more {
             let files = files.folder(Self::FOLDER);
-            all.extend(files.map(|(name, text)| Parsed::new(Self::path(name), text)));
+            all.extend(files.map(|(name, text)| parsed(Self::path(name), text)));
         }
         Ok(Self(all))
     }
 
-    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>, BridgeError> {
+    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>> {
         let name = draft.bridge.name.as_str();
         let mut stanzas = self.ifaces();
         let found = stanzas.find(|(_, interface, _)| is_of(interface, name));
         Ok(found.map(|(path, ..)| path.to_owned()))
     }
 
-    fn find(&self, draft: &Draft<'_>, nic: &Nic) -> Result<Vec<String>, BridgeError> {
+    fn find(&self, draft: &Draft<'_>, nic: &HostNic) -> Result<Vec<String>> {
         let name = nic.name.as_str();
         for (path, stanza) in self.stanzas() {
             check(draft, name, stanza)
@@ -80,7 +77,7 @@ impl Format for Interfaces {
     }
 
     /// It needs no stanza: that of the bridge names it.
-    fn add(&self, _: &Draft<'_>, nic: &Nic, _: &String) -> Result<String, BridgeError> {
+    fn add(&self, _: &Draft<'_>, nic: &HostNic, _: &String) -> Result<String> {
         Ok(nic.name.to_string())
     }
 
@@ -88,7 +85,7 @@ impl Format for Interfaces {
         name.clone()
     }
 
-    fn ip_error(&self, draft: &Draft<'_>, _: &Nic, name: &String) -> Option<BridgeError> {
+    fn ip_error(&self, draft: &Draft<'_>, _: &HostNic, name: &String) -> Option<BridgeError> {
         let mut stanzas = self.ifaces();
         let found = stanzas.find(|(_, interface, stanza)| {
             *interface == name.as_str() && stanza.method() != "manual"
@@ -100,26 +97,20 @@ impl Format for Interfaces {
     }
 
     /// Renames the first NIC's stanzas; a further one's stay as they are.
-    fn make_port(
-        &mut self,
-        draft: &mut Draft<'_>,
-        nic: &Nic,
-        _: &String,
-    ) -> Result<Port<Vec<String>>, BridgeError> {
-        let mut port: Port<Vec<String>> = Port::default();
-        if !is_first(draft, nic.name.as_str()) {
-            return Ok(port);
-        }
-        for Parsed { path, stanzas } in &mut self.0 {
-            for stanza in stanzas {
-                port.moved.extend(divide(draft, path, stanza)?);
+    fn make_port(&mut self, draft: &mut Draft<'_>, nic: &HostNic, _: &String) -> MadePort<Self> {
+        let mut stays = Vec::new();
+        if is_first(draft, nic.name.as_str()) {
+            for Parsed { path, stanzas } in &mut self.0 {
+                for stanza in stanzas {
+                    stays.extend(divide(draft, path, stanza)?);
+                }
             }
         }
-        let mut lines = port.moved.iter();
+        let mut lines = stays.iter();
         let hardware = lines.find_map(|line| line.trim().strip_prefix("hwaddress"));
         let mac = hardware.and_then(|value| value.split_whitespace().last());
-        port.mac = mac.map(str::to_owned);
-        Ok(port)
+        let mac = mac.map(str::to_owned);
+        Ok(Port { mac, moved: stays })
     }
 
     /// Puts a stanza for the NIC alone before the first of them.
@@ -128,7 +119,7 @@ impl Format for Interfaces {
         draft: &mut Draft<'_>,
         names: &[String],
         first: Port<Vec<String>>,
-    ) -> Result<(), BridgeError> {
+    ) -> Result<()> {
         let nic = &names[0];
         let settings = settings(draft, first.mac);
         for Parsed { stanzas, .. } in &mut self.0 {
@@ -275,11 +266,7 @@ fn ports_of(stanza: &Stanza) -> impl Iterator<Item = &str> {
 }
 
 /// Makes a stanza of the first NIC one of the bridge, and gives the lines that stay with the NIC.
-fn divide(
-    draft: &mut Draft<'_>,
-    path: &str,
-    stanza: &mut Stanza,
-) -> Result<Vec<String>, BridgeError> {
+fn divide(draft: &mut Draft<'_>, path: &str, stanza: &mut Stanza) -> Result<Vec<String>> {
     let (nic, bridge) = (&draft.bridge.nics[0], &draft.bridge.name);
     let (nic_name, name) = (nic.as_str(), bridge.as_str());
     let mut stays = Vec::new();

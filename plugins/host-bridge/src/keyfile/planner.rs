@@ -1,12 +1,13 @@
 //! From a NIC's keyfile to those of a bridge and of the NIC in it.
 
 use super::table::TABLE;
-use crate::bridge::{is_backup, HostFiles, Nic};
+use crate::bridge::{is_backup, HostFiles, HostNic};
 use crate::disposition::Disposition;
-use crate::format::{Draft, Format, Port};
+use crate::format::{Draft, Format, MadePort, Port};
 use crate::rename::rename_zone;
-use crate::unit::{Comments, Divide, Line, Section, Unit};
-use crate::BridgeError;
+use crate::setting::{Line, Setting};
+use crate::unit::{Comments, Divide, Section, Unit};
+use crate::{BridgeError, Result};
 
 /// What names of files of our own end in; without, old versions read any name.
 const SUFFIX: &str = ".nmconnection";
@@ -28,7 +29,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    fn read(file: &str, text: &str) -> Result<Self, BridgeError> {
+    fn read(file: &str, text: &str) -> Result<Self> {
         Ok(Self {
             file: file.to_owned(),
             unit: Unit::read(Profiles::path(file), text)?,
@@ -51,7 +52,7 @@ impl Profile {
     }
 
     /// Whether the profile is for the NIC and no other.
-    fn is_of(&self, nic: &Nic) -> bool {
+    fn is_of(&self, nic: &HostNic) -> bool {
         match (self.interface(), self.wired("mac-address")) {
             (Some(name), _) => name == nic.name.as_str(),
             (None, Some(mac)) => nic.has_mac(mac),
@@ -66,7 +67,7 @@ impl Profile {
     }
 
     /// Refuses what is given twice and what is no NIC.
-    fn check(&self) -> Result<(), BridgeError> {
+    fn check(&self) -> Result<()> {
         let sections = &self.unit.sections;
         for (index, section) in sections.iter().enumerate() {
             let name = &section.name;
@@ -75,8 +76,8 @@ impl Profile {
                 return Err(self.error(None, reason));
             }
             let settings: Vec<_> = section.settings().collect();
-            for (at, (key, _, line)) in settings.iter().enumerate() {
-                if settings[..at].iter().any(|(known, _, _)| known == key) {
+            for (at, Setting { key, line, .. }) in settings.iter().enumerate() {
+                if settings[..at].iter().any(|known| known.key == *key) {
                     let reason = format!("{key} is given a second time, expected it once");
                     return Err(self.error(Some(*line), reason));
                 }
@@ -118,7 +119,7 @@ impl Format for Profiles {
 
     const FOLDER: &'static str = "NetworkManager/system-connections";
 
-    fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
+    fn owner(files: &HostFiles, nic: &HostNic) -> Option<String> {
         let named = format!("interface-name={}", nic.name);
         let is_owner = |file: &str, text: &str| match Profile::read(file, text) {
             Ok(profile) => profile.is_of(nic),
@@ -127,12 +128,12 @@ impl Format for Profiles {
         list(files).find_map(|(file, text)| is_owner(file, text).then(|| Self::path(file)))
     }
 
-    fn read(files: &HostFiles) -> Result<Self, BridgeError> {
+    fn read(files: &HostFiles) -> Result<Self> {
         let profiles = list(files).map(|(file, text)| Profile::read(file, text));
         Ok(Self(profiles.collect::<Result<_, _>>()?))
     }
 
-    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>, BridgeError> {
+    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>> {
         let name = draft.bridge.name.as_str();
         let own = format!("{name}{SUFFIX}");
         let mut profiles = self.0.iter();
@@ -142,7 +143,7 @@ impl Format for Profiles {
     }
 
     /// Where any are brought up by themselves, these count.
-    fn find(&self, _: &Draft<'_>, nic: &Nic) -> Result<Vec<Profile>, BridgeError> {
+    fn find(&self, _: &Draft<'_>, nic: &HostNic) -> Result<Vec<Profile>> {
         let mut found: Vec<Profile> = self.0.clone();
         found.retain(|profile| profile.is_of(nic));
         if found.iter().any(Profile::is_automatic) {
@@ -151,7 +152,7 @@ impl Format for Profiles {
         Ok(found)
     }
 
-    fn add(&self, draft: &Draft<'_>, nic: &Nic, _: &Profile) -> Result<Profile, BridgeError> {
+    fn add(&self, draft: &Draft<'_>, nic: &HostNic, _: &Profile) -> Result<Profile> {
         let name = nic.name.as_str();
         let file = format!("{name}{SUFFIX}");
         draft.after.expect_none(&Self::path(&file), &nic.name)?;
@@ -170,7 +171,7 @@ impl Format for Profiles {
         Self::path(&profile.file)
     }
 
-    fn ip_error(&self, draft: &Draft<'_>, nic: &Nic, profile: &Profile) -> Option<BridgeError> {
+    fn ip_error(&self, draft: &Draft<'_>, nic: &HostNic, profile: &Profile) -> Option<BridgeError> {
         let reason = format!(
             "{} has an IP configuration of its own, expected method=disabled and one on {} alone",
             nic.name, draft.bridge.nics[0]
@@ -181,9 +182,9 @@ impl Format for Profiles {
     fn make_port(
         &mut self,
         draft: &mut Draft<'_>,
-        nic: &Nic,
+        nic: &HostNic,
         profile: &Profile,
-    ) -> Result<Port<Vec<Section>>, BridgeError> {
+    ) -> MadePort<Self> {
         profile.check()?;
         let divide = Divide {
             table: &TABLE,
@@ -203,7 +204,7 @@ impl Format for Profiles {
             // Before the empty lines that end the section.
             let mut lines = section.lines.iter();
             let end = lines
-                .rposition(|line| matches!(line, Line::Setting { .. }))
+                .rposition(|line| line.setting().is_some())
                 .map_or(0, |at| at + 1);
             section.lines.splice(end..end, added);
         }
@@ -212,13 +213,10 @@ impl Format for Profiles {
                 rename_zones(section, nic.name.as_str(), bridge);
             }
         }
-        draft
-            .after
-            .insert(Self::path(&profile.file), port.to_string());
+        draft.after.insert(self.place(profile), port.to_string());
         // A word like `stable` is no address; what came of it is what the NIC has now.
         let cloned = profile.wired("cloned-mac-address");
-        let mac = cloned.filter(|mac| mac.contains(':')).map(str::to_owned);
-        Ok(Port { mac, moved })
+        Ok(Port::new(cloned.filter(|mac| mac.contains(':')), moved))
     }
 
     fn make_bridge(
@@ -226,7 +224,7 @@ impl Format for Profiles {
         draft: &mut Draft<'_>,
         profiles: &[Profile],
         first: Port<Vec<Section>>,
-    ) -> Result<(), BridgeError> {
+    ) -> Result<()> {
         let bridge = draft.bridge;
         let name = bridge.name.as_str();
         let uuid = bridge.uuid(first.mac.as_deref().unwrap_or_default());
@@ -292,7 +290,7 @@ impl Profiles {
 /// Puts the bridge wherever a link-local address names the NIC.
 fn rename_zones(section: &mut Section, nic: &str, bridge: &str) {
     for line in &mut section.lines {
-        if let Line::Setting { value, .. } = line {
+        if let Line::Setting(Setting { value, .. }) = line {
             let words = value.split_inclusive([';', ',']).map(|piece| {
                 let word = piece.trim_end_matches([';', ',']);
                 rename_zone(word, nic, bridge) + &piece[word.len()..]

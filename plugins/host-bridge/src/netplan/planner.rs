@@ -2,11 +2,11 @@
 
 use super::table::TABLE;
 use super::tree::{fit_of, Tree, KINDS};
-use crate::bridge::{HostFiles, Nic, Stp};
+use crate::bridge::{HostFiles, HostNic, Stp};
 use crate::disposition::Disposition;
-use crate::fit::Fit;
-use crate::format::{Draft, Format, Port};
-use crate::{BridgeError, Owner};
+use crate::fit::NicFit;
+use crate::format::{Draft, Format, MadePort, Port};
+use crate::{BridgeError, NicOwner, Result};
 use serde_yaml_ng::{Mapping, Value};
 
 /// All files.
@@ -27,37 +27,37 @@ impl Format for Trees {
 
     const FOLDER: &'static str = "netplan";
 
-    fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
+    fn owner(files: &HostFiles, nic: &HostNic) -> Option<String> {
         let Ok(Self(trees)) = Self::read(files) else {
             return Some(Self::FOLDER.to_owned());
         };
         let is_for = |tree: &Tree| {
             let mut all = tree.all();
-            all.any(|(_, id, entry)| fit_of(id, entry, nic) != Fit::No)
+            all.any(|(_, id, entry)| fit_of(id, entry, nic) != NicFit::No)
         };
         let mut trees = trees.into_iter();
         trees.find(is_for).map(|tree| tree.path)
     }
 
-    fn read(files: &HostFiles) -> Result<Self, BridgeError> {
+    fn read(files: &HostFiles) -> Result<Self> {
         let files = files.folder(Self::FOLDER);
         let files = files.filter(|(name, _)| name.ends_with(".yaml"));
         let trees = files.map(|(name, text)| Tree::read(Self::path(name), text));
         Ok(Self(trees.collect::<Result<_, _>>()?))
     }
 
-    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>, BridgeError> {
+    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>> {
         let name = draft.bridge.name.as_str();
         let mut trees = self.0.iter();
         let found = trees.find(|tree| tree.all().any(|(_, id, _)| id == name));
         Ok(found.map(|tree| tree.path.clone()))
     }
 
-    fn find(&self, _: &Draft<'_>, nic: &Nic) -> Result<Vec<Entry>, BridgeError> {
+    fn find(&self, _: &Draft<'_>, nic: &HostNic) -> Result<Vec<Entry>> {
         let mut found = Vec::new();
         for (tree, kind, id, settings) in self.all() {
             let fit = fit_of(id, settings, nic);
-            if fit == Fit::No {
+            if fit == NicFit::No {
                 continue;
             }
             let entry = Entry {
@@ -70,7 +70,7 @@ impl Format for Trees {
                 let reason = format!("one of {kind} cannot be in a bridge, expected one of ethernets, bonds or vlans");
                 return Err(self.error(&entry, reason));
             }
-            if fit == Fit::Shared {
+            if fit == NicFit::Shared {
                 let reason = format!(
                     "match can fit more NICs than {}, expected its name or macaddress",
                     nic.name
@@ -83,7 +83,7 @@ impl Format for Trees {
     }
 
     /// netplan knows no NIC without an entry.
-    fn add(&self, _: &Draft<'_>, nic: &Nic, first: &Entry) -> Result<Entry, BridgeError> {
+    fn add(&self, _: &Draft<'_>, nic: &HostNic, first: &Entry) -> Result<Entry> {
         Ok(Entry {
             tree: first.tree,
             kind: "ethernets".to_owned(),
@@ -101,17 +101,12 @@ impl Format for Trees {
         BridgeError::value(path, None, format!("{}: {reason}", entry.id))
     }
 
-    fn ip_error(&self, draft: &Draft<'_>, nic: &Nic, entry: &Entry) -> Option<BridgeError> {
+    fn ip_error(&self, draft: &Draft<'_>, nic: &HostNic, entry: &Entry) -> Option<BridgeError> {
         let reason = draft.bridge.has_ip_already(nic.name.as_str());
         asks_for_ip(&entry.settings).then(|| self.error(entry, reason))
     }
 
-    fn make_port(
-        &mut self,
-        draft: &mut Draft<'_>,
-        nic: &Nic,
-        entry: &Entry,
-    ) -> Result<Port<Mapping>, BridgeError> {
+    fn make_port(&mut self, draft: &mut Draft<'_>, nic: &HostNic, entry: &Entry) -> MadePort<Self> {
         for (_, _, id, settings) in self.all() {
             let ports = settings.get("interfaces").and_then(Value::as_sequence);
             let mut ports = ports.into_iter().flatten();
@@ -148,10 +143,7 @@ impl Format for Trees {
         let entries = self.0[entry.tree].kind_mut(&entry.kind)?;
         entries.insert(entry.id.as_str().into(), port.into());
         let mac = entry.settings.get("macaddress").and_then(Value::as_str);
-        Ok(Port {
-            mac: mac.map(str::to_owned),
-            moved,
-        })
+        Ok(Port::new(mac, moved))
     }
 
     fn make_bridge(
@@ -159,7 +151,7 @@ impl Format for Trees {
         draft: &mut Draft<'_>,
         entries: &[Entry],
         first: Port<Mapping>,
-    ) -> Result<(), BridgeError> {
+    ) -> Result<()> {
         let bridge = draft.bridge;
         let mut own = first.moved;
         if let Some(mac) = first.mac {
@@ -185,7 +177,7 @@ impl Format for Trees {
 
     /// Where the files say it (`renderer`): of the entry, of all of its kind, or of all; the last file
     /// counts.
-    fn left_to(&self, entry: &Entry) -> Result<Option<Owner>, BridgeError> {
+    fn left_to(&self, entry: &Entry) -> Result<Option<NicOwner>> {
         let trees = || self.0.iter().rev();
         let mut networks = trees().filter_map(|tree| tree.root.get("network"));
         let mut kinds = trees().filter_map(|tree| tree.root.get("network")?.get(&entry.kind));
@@ -194,8 +186,8 @@ impl Format for Trees {
             .or_else(|| kinds.find_map(|kind| kind.get("renderer")))
             .or_else(|| networks.find_map(|network| network.get("renderer")));
         Ok(match word.and_then(Value::as_str) {
-            Some("networkd") => Some(Owner::Networkd),
-            Some("NetworkManager") => Some(Owner::NetworkManager),
+            Some("networkd") => Some(NicOwner::Networkd),
+            Some("NetworkManager") => Some(NicOwner::NetworkManager),
             _ => None,
         })
     }
@@ -225,7 +217,7 @@ impl Trees {
 }
 
 /// Writes a file, if it differs.
-fn write(tree: &Tree, draft: &mut Draft<'_>) -> Result<(), BridgeError> {
+fn write(tree: &Tree, draft: &mut Draft<'_>) -> Result<()> {
     let Tree { path, root } = tree;
     let before = draft.before.get(path).unwrap_or_default();
     if serde_yaml_ng::from_str(before).ok().as_ref() == Some(root) {

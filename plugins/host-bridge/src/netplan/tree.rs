@@ -1,8 +1,8 @@
 //! The entries of netplan's files, and which of them are for a NIC.
 
-use crate::bridge::Nic;
-use crate::fit::Fit;
-use crate::BridgeError;
+use crate::bridge::HostNic;
+use crate::fit::NicFit;
+use crate::{BridgeError, Result};
 use serde_yaml_ng::{Mapping, Value};
 
 /// Kinds of interfaces that a bridge can have for a port.
@@ -33,7 +33,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`BridgeError::Value`].
-    pub(crate) fn read(path: String, text: &str) -> Result<Self, BridgeError> {
+    pub(crate) fn read(path: String, text: &str) -> Result<Self> {
         match serde_yaml_ng::from_str(text) {
             // A key and the same one with a tag are two for us, and one for netplan.
             Ok(root) if has_tag(&root) => {
@@ -51,10 +51,8 @@ impl Tree {
 
     /// The entries of a kind by their IDs.
     pub(crate) fn entries(&self, kind: &str) -> impl Iterator<Item = (&str, &Mapping)> {
-        let kind = self
-            .root
-            .get("network")
-            .and_then(|network| network.get(kind));
+        let network = self.root.get("network");
+        let kind = network.and_then(|network| network.get(kind));
         let entries = kind.and_then(Value::as_mapping).into_iter().flatten();
         entries.filter_map(|(id, entry)| Some((id.as_str()?, entry.as_mapping()?)))
     }
@@ -72,7 +70,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`BridgeError::Value`] when something else stands in their place.
-    pub(crate) fn kind_mut(&mut self, kind: &str) -> Result<&mut Mapping, BridgeError> {
+    pub(crate) fn kind_mut(&mut self, kind: &str) -> Result<&mut Mapping> {
         let strange = || {
             let reason = format!("{kind} is not understood, expected entries in it");
             BridgeError::value(&self.path, None, reason)
@@ -88,20 +86,24 @@ impl Tree {
 }
 
 /// Whether an entry is for the NIC.
-pub(crate) fn fit_of(id: &str, entry: &Mapping, nic: &Nic) -> Fit {
+pub(crate) fn fit_of(id: &str, entry: &Mapping, nic: &HostNic) -> NicFit {
     let name = nic.name.as_str();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let Some(conditions) = entry.get("match").and_then(Value::as_mapping) else {
-        return if id == name { Fit::Alone } else { Fit::No };
+        return if id == name {
+            NicFit::Alone
+        } else {
+            NicFit::No
+        };
     };
     if text(entry.get("set-name")).as_deref() == Some(name) {
-        return Fit::Alone;
+        return NicFit::Alone;
     }
     let mac = text(conditions.get("macaddress"));
     let pattern = text(conditions.get("name"));
     match (mac, pattern) {
-        (Some(mac), _) if nic.has_mac(&mac) => Fit::Alone,
-        (Some(_), _) | (None, None) => Fit::No,
-        (None, Some(pattern)) => Fit::compare(&pattern, name),
+        (Some(mac), _) if nic.has_mac(&mac) => NicFit::Alone,
+        (Some(_), _) | (None, None) => NicFit::No,
+        (None, Some(pattern)) => NicFit::compare(&pattern, name),
     }
 }

@@ -2,11 +2,11 @@
 
 use super::find::{find_first, Found};
 use super::table::TABLE;
-use crate::bridge::{HostFiles, Kind, Nic, Stp};
-use crate::fit::Fit;
-use crate::format::{Draft, Format, Port};
+use crate::bridge::{HostFiles, HostNic, NicKind, Stp};
+use crate::fit::NicFit;
+use crate::format::{Draft, Format, MadePort, Port};
 use crate::unit::{Comments, Divide, Section, Unit};
-use crate::BridgeError;
+use crate::{BridgeError, Result};
 use portero_libvirt::InterfaceName;
 
 /// What the names of files of our own begin with, so that they are found before those that match
@@ -30,7 +30,7 @@ impl Format for Units {
 
     const FOLDER: &'static str = "systemd/network";
 
-    fn owner(files: &HostFiles, nic: &Nic) -> Option<String> {
+    fn owner(files: &HostFiles, nic: &HostNic) -> Option<String> {
         let line = format!("Name={}", nic.name);
         let unread = || {
             let is_for = |text: &str| Unit::parse(text).is_err() && text.lines().any(|l| l == line);
@@ -41,11 +41,11 @@ impl Format for Units {
         found.or_else(unread).map(|file| Self::path(&file))
     }
 
-    fn read(_: &HostFiles) -> Result<Self, BridgeError> {
+    fn read(_: &HostFiles) -> Result<Self> {
         Ok(Self)
     }
 
-    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>, BridgeError> {
+    fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>> {
         let name = draft.bridge.name.as_str();
         for (file, text) in draft.before.folder(Self::FOLDER) {
             let unit = Unit::read(Self::path(file), text)?;
@@ -58,19 +58,19 @@ impl Format for Units {
         Ok(None)
     }
 
-    fn find(&self, draft: &Draft<'_>, nic: &Nic) -> Result<Vec<Entry>, BridgeError> {
+    fn find(&self, draft: &Draft<'_>, nic: &HostNic) -> Result<Vec<Entry>> {
         let found = find_first(draft.before.folder(Self::FOLDER), nic);
         let entry = found.map(|found| Entry {
             target: match found.fit {
-                Fit::Alone => found.file.clone(),
-                Fit::Shared | Fit::No => new_file(&nic.name, "network"),
+                NicFit::Alone => found.file.clone(),
+                NicFit::Shared | NicFit::No => new_file(&nic.name, "network"),
             },
             found,
         });
         Ok(entry.into_iter().collect())
     }
 
-    fn add(&self, draft: &Draft<'_>, nic: &Nic, _: &Entry) -> Result<Entry, BridgeError> {
+    fn add(&self, draft: &Draft<'_>, nic: &HostNic, _: &Entry) -> Result<Entry> {
         let file = new_file(&nic.name, "network");
         draft.after.expect_none(&Self::path(&file), &nic.name)?;
         Ok(Entry {
@@ -78,7 +78,7 @@ impl Format for Units {
             found: Found {
                 file,
                 unit: Unit::new(vec![Section::new("Match", &[])]),
-                fit: Fit::Alone,
+                fit: NicFit::Alone,
             },
         })
     }
@@ -87,22 +87,13 @@ impl Format for Units {
         Self::path(&entry.target)
     }
 
-    fn ip_error(&self, draft: &Draft<'_>, nic: &Nic, entry: &Entry) -> Option<BridgeError> {
-        asks_for_ip(&entry.found.unit).then(|| BridgeError::Unfit {
-            nic: nic.name.to_string(),
-            reason: format!(
-                "has an IP configuration of its own, expected one on {} alone",
-                draft.bridge.nics[0]
-            ),
-        })
+    fn ip_error(&self, draft: &Draft<'_>, nic: &HostNic, entry: &Entry) -> Option<BridgeError> {
+        let first = &draft.bridge.nics[0];
+        let reason = format!("has an IP configuration of its own, expected one on {first} alone");
+        asks_for_ip(&entry.found.unit).then(|| BridgeError::unfit(&nic.name, reason))
     }
 
-    fn make_port(
-        &mut self,
-        draft: &mut Draft<'_>,
-        nic: &Nic,
-        entry: &Entry,
-    ) -> Result<Port<Vec<Section>>, BridgeError> {
+    fn make_port(&mut self, draft: &mut Draft<'_>, nic: &HostNic, entry: &Entry) -> MadePort<Self> {
         let Found { file, unit, fit } = &entry.found;
         let divide = Divide {
             table: &TABLE,
@@ -114,14 +105,15 @@ impl Format for Units {
         let (mut port, moved) = divide.unit(unit, draft)?;
         let name = &nic.name;
         let mut dhcp = unit.values("Network", "DHCP").into_iter();
-        if dhcp.any(is_dhcp4) && unit.get("DHCPv4", "ClientIdentifier").is_none() {
+        let asks = dhcp.any(|value| ["yes", "true", "on", "1", "ipv4"].contains(&value));
+        if asks && unit.get("DHCPv4", "ClientIdentifier").is_none() {
             draft.warn(format!(
                 "{file}: networkd tells a DHCP server the name of the interface too, so {} can get another \
                  address than {name} had; [DHCPv4] ClientIdentifier=mac is the same for both",
                 draft.bridge.name
             ));
         }
-        if *fit != Fit::Alone {
+        if *fit != NicFit::Alone {
             draft.warn(format!(
                 "{file} is for more interfaces than {name}; it stays, and {name} gets a file of its own"
             ));
@@ -132,8 +124,7 @@ impl Format for Units {
         }
         set_port(&mut port, name, &draft.bridge.name);
         draft.after.insert(self.place(entry), port.to_string());
-        let mac = unit.get("Link", "MACAddress").map(str::to_owned);
-        Ok(Port { mac, moved })
+        Ok(Port::new(unit.get("Link", "MACAddress"), moved))
     }
 
     fn make_bridge(
@@ -141,7 +132,7 @@ impl Format for Units {
         draft: &mut Draft<'_>,
         _: &[Entry],
         first: Port<Vec<Section>>,
-    ) -> Result<(), BridgeError> {
+    ) -> Result<()> {
         let bridge = draft.bridge;
         let name = bridge.name.as_str();
         let mut device = vec![("Name", name), ("Kind", "bridge")];
@@ -199,13 +190,13 @@ fn set_port(unit: &mut Unit, nic: &InterfaceName, bridge: &InterfaceName) {
 }
 
 /// networkd has to find the files that are written, and no other that fits before them.
-fn check_found(draft: &Draft<'_>) -> Result<(), BridgeError> {
+fn check_found(draft: &Draft<'_>) -> Result<()> {
     let name = &draft.bridge.name;
-    let bridge = Nic {
+    let bridge = HostNic {
         name: name.clone(),
         mac: draft.nics[0].mac,
         master: None,
-        kind: Kind::Wired,
+        kind: NicKind::Wired,
     };
     for nic in draft.nics.iter().copied().chain([&bridge]) {
         let Some(found) = find_first(draft.after.folder(Units::FOLDER), nic) else {
@@ -234,8 +225,4 @@ fn asks_for_ip(unit: &Unit) -> bool {
     unit.get("Network", "Address").is_some()
         || unit.get("Address", "Address").is_some()
         || dhcp.any(|value| !["no", "false", "off", "0"].contains(&value))
-}
-
-fn is_dhcp4(value: &str) -> bool {
-    ["yes", "true", "on", "1", "ipv4"].contains(&value)
 }

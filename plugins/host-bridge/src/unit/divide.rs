@@ -1,10 +1,11 @@
 //! Divides a unit, key by key, into what stays with a NIC and what goes to its bridge.
 
-use super::file::{Line, Section, Unit};
-use crate::bridge::Nic;
+use super::file::{Section, Unit};
+use crate::bridge::HostNic;
 use crate::disposition::{Disposition, Table};
 use crate::format::Draft;
-use crate::BridgeError;
+use crate::setting::Setting;
+use crate::{BridgeError, Result};
 
 /// Where the comments of a section that is divided go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(crate) enum Comments {
 pub(crate) struct Divide<'a> {
     pub(crate) table: &'a Table,
     pub(crate) comments: Comments,
-    pub(crate) nic: &'a Nic,
+    pub(crate) nic: &'a HostNic,
     /// The file's name.
     pub(crate) file: &'a str,
     /// Its path below /etc.
@@ -31,11 +32,7 @@ impl Divide<'_> {
     ///
     /// # Errors
     /// [`BridgeError::Value`] at a key that no NIC in a bridge can have.
-    pub(crate) fn unit(
-        &self,
-        unit: &Unit,
-        draft: &mut Draft<'_>,
-    ) -> Result<(Unit, Vec<Section>), BridgeError> {
+    pub(crate) fn unit(&self, unit: &Unit, draft: &mut Draft<'_>) -> Result<(Unit, Vec<Section>)> {
         let mut stays = Unit {
             head: unit.head.clone(),
             sections: Vec::new(),
@@ -68,17 +65,13 @@ impl Divide<'_> {
         Ok((stays, moves))
     }
 
-    fn section(
-        &self,
-        section: &Section,
-        draft: &mut Draft<'_>,
-    ) -> Result<(Section, Section), BridgeError> {
+    fn section(&self, section: &Section, draft: &mut Draft<'_>) -> Result<(Section, Section)> {
         let mut stays = Section::new(&section.name, &[]);
         let mut moves = stays.clone();
         for line in &section.lines {
-            let Line::Setting {
+            let Some(Setting {
                 key, line: number, ..
-            } = line
+            }) = line.setting()
             else {
                 match self.comments {
                     Comments::Stay => stays.lines.push(line.clone()),

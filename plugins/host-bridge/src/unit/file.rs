@@ -1,7 +1,8 @@
 //! Divides files of sections into those, and keeps every line as it was written: units,
 //! systemd.syntax(7), and keyfiles.
 
-use crate::{BridgeError, SyntaxError};
+use crate::setting::{Line, Setting};
+use crate::{BridgeError, Result, SyntaxError};
 use std::fmt;
 
 /// A unit file.
@@ -19,39 +20,19 @@ pub(crate) struct Section {
     pub(crate) lines: Vec<Line>,
 }
 
-/// A line of a section.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Line {
-    /// `Key=value`, and where it was written, from 1; 0 for one of our own.
-    Setting {
-        key: String,
-        value: String,
-        line: usize,
-    },
-    /// A comment or an empty line.
-    Other(String),
-}
-
 impl Section {
     /// A section of our own.
     pub(crate) fn new(name: &str, settings: &[(&str, &str)]) -> Self {
-        let lines = settings.iter().map(|(key, value)| Line::Setting {
-            key: (*key).to_owned(),
-            value: (*value).to_owned(),
-            line: 0,
-        });
+        let lines = settings.iter().map(|(key, value)| Line::own(key, value));
         Self {
             name: name.to_owned(),
             lines: lines.collect(),
         }
     }
 
-    /// The settings: key, value and line.
-    pub(crate) fn settings(&self) -> impl Iterator<Item = (&str, &str, usize)> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::Setting { key, value, line } => Some((key.as_str(), value.as_str(), *line)),
-            Line::Other(_) => None,
-        })
+    /// The settings in it.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = &Setting> {
+        self.lines.iter().filter_map(Line::setting)
     }
 
     /// Whether anything is set in it.
@@ -73,7 +54,7 @@ impl Unit {
     ///
     /// # Errors
     /// [`BridgeError::Syntax`].
-    pub(crate) fn read(file: String, text: &str) -> Result<Self, BridgeError> {
+    pub(crate) fn read(file: String, text: &str) -> Result<Self> {
         Self::parse(text).map_err(|source| BridgeError::Syntax { file, source })
     }
 
@@ -104,16 +85,16 @@ impl Unit {
                 let (key, value) = trimmed
                     .split_once('=')
                     .ok_or_else(|| error("is no setting, expected Key=value"))?;
-                Line::Setting {
+                Line::Setting(Setting {
                     key: key.trim().to_owned(),
                     value: value.trim().to_owned(),
                     line: index + 1,
-                }
+                })
             };
             match (unit.sections.last_mut(), line) {
                 (Some(section), line) => section.lines.push(line),
                 (None, Line::Other(text)) => unit.head.push(text),
-                (None, Line::Setting { .. }) => {
+                (None, Line::Setting(_)) => {
                     return Err(error("stands before the first section, expected [Name]"));
                 }
             }
@@ -126,13 +107,11 @@ impl Unit {
     pub(crate) fn values(&self, section: &str, key: &str) -> Vec<&str> {
         let mut values = Vec::new();
         let sections = self.sections.iter().filter(|known| known.name == section);
-        for (known, value, _) in sections.flat_map(Section::settings) {
-            if known == key {
-                if value.is_empty() {
-                    values.clear();
-                } else {
-                    values.push(value);
-                }
+        let settings = sections.flat_map(Section::settings);
+        for setting in settings.filter(|setting| setting.key == key) {
+            match setting.value.as_str() {
+                "" => values.clear(),
+                value => values.push(value),
             }
         }
         values
@@ -158,7 +137,7 @@ impl fmt::Display for Unit {
             }
             lines.push(format!("[{}]", section.name));
             lines.extend(section.lines.iter().map(|line| match line {
-                Line::Setting { key, value, .. } => format!("{key}={value}"),
+                Line::Setting(Setting { key, value, .. }) => format!("{key}={value}"),
                 Line::Other(text) => text.clone(),
             }));
         }

@@ -4,4 +4,4 @@ mod divide;
 mod file;
 
 pub(crate) use divide::{Comments, Divide};
-pub(crate) use file::{Line, Section, Unit};
+pub(crate) use file::{Section, Unit};
