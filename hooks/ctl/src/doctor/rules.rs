@@ -49,6 +49,7 @@ pub(super) fn antispoof(facts: &Facts) -> Vec<Finding> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
     use crate::doctor::tests::{facts, network, with_policy};
