@@ -1,7 +1,7 @@
 //! The base table of antispoof; `base.nft` beside this file has it as nft reads it, to be read by people.
 
-use crate::nftables::base::{address_type, define, empty_table, Chain};
-use crate::nftables::element::{prefix, Place};
+use crate::nftables::base::{define, empty_table, Chain};
+use crate::nftables::element::{address_type, prefix, Place};
 use portero_model::{Family, Spoof};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The base tables: the maps, sets and chains that elements are put into, the same for every host. `base.nft` beside this
 //! file has them as nft reads them, to be read by people.
 
-use super::element::{ip, prefix, Place};
+use super::element::{address_type, ip, Place};
 use super::forward::{masquerade_set, Shape, LOCALNET_SET};
 use super::policy::{direction_map, nat_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
@@ -274,11 +274,6 @@ pub(crate) fn jump_chain(family: Family) -> String {
 fn protocols() -> String {
     let numbers: Vec<String> = PROTOCOLS.iter().map(ToString::to_string).collect();
     format!("{{ {} }}", numbers.join(", "))
-}
-
-/// nft's name for addresses of a family.
-pub(crate) fn address_type(family: Family) -> String {
-    format!("ip{}_addr", prefix(family))
 }
 
 #[cfg(test)]

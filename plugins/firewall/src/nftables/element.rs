@@ -83,6 +83,11 @@ pub(crate) fn prefix(family: Family) -> &'static str {
     }
 }
 
+/// nft's name for addresses of a family.
+pub(crate) fn address_type(family: Family) -> String {
+    format!("ip{}_addr", prefix(family))
+}
+
 /// A network as nft prints it: one address without its length.
 pub(crate) fn network(network: IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() {

@@ -4,8 +4,7 @@
 //! A chain's name ends in a digest of what is in it. So a changed policy is another chain: it is
 //! put together beside the old one, and the elements that lead to it change in the same commit.
 
-use super::base::address_type;
-use super::element::{ip, network, prefix, quoted, Elements, Key, Place};
+use super::element::{address_type, ip, network, prefix, quoted, Elements, Key, Place};
 use ipnet::IpNet;
 use portero_model::{
     CompiledRule, Direction, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol,
