@@ -50,8 +50,10 @@ HOOKED = {
 for policy, daemons in HOOKED.items():
     for daemon in daemons:
         transition(policy, daemon, "portero_hook_exec_t", "portero_hook_t")
-        if not allowed(policy, "portero_hook_t", daemon, "file", "read"):
-            fail(f"{policy}: the hook does not see who runs it, {daemon}")
+        # Who runs it, and whether that one's threads have made its rules.
+        for tclass in ("file", "dir"):
+            if not allowed(policy, "portero_hook_t", daemon, tclass, "read"):
+                fail(f"{policy}: the hook does not see who runs it, {daemon}")
         finds = allowed(policy, daemon, "virt_hook_t", "lnk_file", "read") if policy == "fedora" else True
         # libvirtd is unconfined there.
         if not finds and daemon != "virtd_t":
@@ -60,9 +62,16 @@ for policy, daemons in HOOKED.items():
     transition(policy, "init_t", "portero_exec_t", "portero_t")
     transition(policy, "portero_hook_t", "iptables_exec_t", "iptables_t")
     transition(policy, "portero_watch_t", "iptables_exec_t", "iptables_t")
+    transition(policy, "portero_hook_t", "ifconfig_exec_t", "ifconfig_t")
+    transition(policy, "portero_watch_t", "ifconfig_exec_t", "ifconfig_t")
     transition(policy, "portero_hook_t", "portero_exec_t", "portero_t")
     # Its unit has NoNewPrivileges.
-    for rule in [("init_t", "portero_watch_t"), ("portero_watch_t", "iptables_t"), ("init_t", "portero_t")]:
+    for rule in [
+        ("init_t", "portero_watch_t"),
+        ("portero_watch_t", "iptables_t"),
+        ("portero_watch_t", "ifconfig_t"),
+        ("init_t", "portero_t"),
+    ]:
         if not allowed(policy, *rule, "process2", "nnp_transition"):
             fail(f"{policy}: without new privileges {rule[0]} does not become {rule[1]}")
     # Control: what nobody has written.
@@ -134,6 +143,8 @@ for expected, rules in ((True, NEEDED), (False, TOO_MUCH)):
 for source, rule, expected in [
     ("portero_hook_t", "self capability net_bind_service", True),
     ("portero_watch_t", "self capability net_bind_service", False),
+    # `--when-ready`
+    ("portero_hook_t", "portero_hook_exec_t file execute_no_trans", True),
     ("portero_watch_t", "firewalld_t dbus send_msg", True),
     ("portero_watch_t", "portero_var_run_t dir watch", True),
     ("portero_watch_t", "init_t unix_dgram_socket sendto", True),
@@ -150,9 +161,11 @@ LABELS = {
     "/usr/bin/portero-qemu-hook": "portero_hook_exec_t",
     "/usr/bin/portero-network-hook": "portero_hook_exec_t",
     "/usr/bin/portero-daemon-hook": "portero_hook_exec_t",
+    "/usr/bin/portero-lxc-hook": "portero_hook_exec_t",
     "/etc/portero": "portero_etc_t",
     "/etc/portero/portero.toml": "portero_etc_t",
     "/run/portero/lock": "portero_var_run_t",
+    "/var/run/portero/lock": "portero_var_run_t",
     "/var/lib/portero/bridges": "portero_var_lib_t",
     # Control: whose it is not.
     "/usr/bin/portero-other": None,
