@@ -109,7 +109,7 @@ deb: build
 	$(MAKE) debian FOLDER='$(PACKAGES)/deb'
 	cd '$(PACKAGES)/deb' && SOURCE='$(CURDIR)' dpkg-buildpackage --no-check-builddeps --build=binary --no-sign >build.log 2>&1 || { cat build.log >&2; exit 1; }
 
-# target/packages/portero-VERSION-1.ARCH.rpm, from this checkout; portero-selinux too where rpm knows SELinux's macros.
+# target/packages/portero-VERSION-1DIST.ARCH.rpm, from this checkout; portero-selinux too where rpm knows SELinux's macros.
 RPM_OPTIONS ?=
 rpm: build
 	rm -rf '$(PACKAGES)/rpm' && mkdir -p '$(PACKAGES)/rpm'
@@ -235,7 +235,7 @@ packages:
 
 # portero-watch under a real systemd, in the tree, and SELinux's module against Debian's policy.
 .PHONY: sandbox selinux
-sandbox: tree
+sandbox: tree build
 	tests/sandbox '$(TREE)' '$(BUILT)'
 
 selinux: setup
