@@ -4,7 +4,7 @@ use crate::outcome::Back;
 use portero_host_bridge::OwnerError;
 use portero_system::{FileError, SystemError};
 
-/// What a change, or a part of it, comes to.
+/// The result of a change, or of a part of it.
 pub(crate) type Result<T, E = ChangeError> = std::result::Result<T, E>;
 
 /// Why a bridge could not be made or taken away.

@@ -4,9 +4,8 @@
 use netlink_packet_core::NlasIterator;
 use nix::libc::{
     IFA_ADDRESS, IFA_CACHEINFO, IFA_F_DADFAILED, IFA_F_NODAD, IFA_F_PERMANENT, IFA_F_TEMPORARY,
-    IFA_LABEL, IFA_LOCAL, RTA_CACHEINFO, RTA_DST, RTA_EXPIRES, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF,
-    RTA_PREFSRC, RTA_SRC, RTA_TABLE, RTA_VIA, RTM_F_CLONED, RTN_UNICAST, RT_SCOPE_LINK,
-    RT_TABLE_LOCAL, RT_TABLE_MAIN,
+    IFA_LABEL, IFA_LOCAL, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTA_PREFSRC,
+    RTA_SRC, RTA_TABLE, RTM_F_CLONED, RTN_UNICAST, RT_SCOPE_LINK, RT_TABLE_LOCAL, RT_TABLE_MAIN,
 };
 use portero_system::interfaces::ip_of_octets as ip;
 use serde::{Deserialize, Serialize};
@@ -17,13 +16,15 @@ pub(super) const ADDRESS_HEAD: usize = 8;
 pub(super) const ROUTE_HEAD: usize = 12;
 const HOP_HEAD: usize = 8;
 
-/// linux/if_addr.h: an attribute and flags of addresses that libc does not have.
+/// linux/if_addr.h: an attribute and flags of addresses that libc has not had for long.
 const IFA_FLAGS: u16 = 8;
 const IFA_F_MANAGETEMPADDR: u32 = 0x100;
 const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 const IFA_F_MCAUTOJOIN: u32 = 0x400;
 
-/// linux/rtnetlink.h: the same of routes.
+/// linux/rtnetlink.h: the same of routes, and what libc has for glibc only.
+const RTA_VIA: u16 = 18;
+const RTA_EXPIRES: u16 = 23;
 const RTA_NH_ID: u16 = 30;
 const RTNH_F_ONLINK: u32 = 4;
 

@@ -51,19 +51,33 @@ impl Engine<'_> {
         let mut ports = self.state.all_ports()?;
         ports.retain(|port| port.network == network && port.state == PortState::Attached);
         let containers = match ports.as_slice() {
-            [] => Vec::new(),
-            _ => self.running_domains(Driver::Lxc)?,
+            [] => Ok(Vec::new()),
+            _ => self.running_domains(Driver::Lxc),
         };
-        let target = |port: &RecordedPort| {
+        // What is wrong there is no reason to leave virtual machines unguarded.
+        let containers = containers.unwrap_or_else(|error| {
+            self.log.write(Severity::Warning, error);
+            Vec::new()
+        });
+        // One MAC address may be that of several interfaces of a container, of which the bridge says which is here.
+        let targets = |port: &RecordedPort| {
             let mut owners = containers.iter().map(|running| &running.domain);
-            let owner = owners.find(|domain| domain.uuid == port.owner)?;
-            let nic = owner.nics.iter().find(|nic| nic.mac == port.mac)?;
-            nic.target.clone()
+            let owner = owners.find(|domain| domain.uuid == port.owner);
+            let nics = owner.into_iter().flat_map(|domain| &domain.nics);
+            let targets = nics.filter(|nic| nic.mac == port.mac);
+            let targets: Vec<_> = targets.map(|nic| nic.target.clone()).collect();
+            if targets.is_empty() {
+                vec![None]
+            } else {
+                targets
+            }
         };
-        let nics = ports.iter().map(|port| Nic {
-            mac: port.mac,
-            network: None,
-            target: target(port),
+        let nics = ports.iter().flat_map(|port| {
+            targets(port).into_iter().map(|target| Nic {
+                mac: port.mac,
+                network: None,
+                target,
+            })
         });
         Ok(nics.collect())
     }

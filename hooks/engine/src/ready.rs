@@ -12,6 +12,7 @@ use portero_libvirt::{DaemonOperation, Hook};
 use portero_system::{Deadline, Linux, Log, Paths, Severity};
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// How often the daemon is looked at while something is to be seen soon, and afterwards.
 const OFTEN: Duration = Duration::from_millis(20);
-const SELDOM: Duration = Duration::from_millis(200);
+const SELDOM: Duration = Duration::from_millis(50);
 
 /// Longest line of processes from a daemon to its hook: an administrator's script may run ours.
 const ANCESTORS: usize = 8;
@@ -164,8 +165,11 @@ enum Work {
 }
 
 fn work_of(daemon: i32) -> Work {
-    let Ok(threads) = fs::read_dir(format!("/proc/{daemon}/task")) else {
-        return Work::Ended;
+    let threads = match fs::read_dir(format!("/proc/{daemon}/task")) {
+        Ok(threads) => threads,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Work::Ended,
+        // It is there, and does not say what it does.
+        Err(_) => return Work::Other,
     };
     let names = threads
         .flatten()

@@ -83,7 +83,15 @@ fn boot_time() -> Option<SystemTime> {
 /// Our hooks that are in their folders and can be run.
 #[must_use]
 pub fn hook_links(paths: &Paths) -> Vec<HookLink> {
-    let hooks = Hook::ALL.into_iter().filter_map(|hook| {
+    // Where there is no driver for containers, nobody misses its hook.
+    let has_containers = [
+        paths.running_domains(Driver::Lxc),
+        paths.libvirt.join("lxc"),
+    ]
+    .iter()
+    .any(|folder| folder.is_dir());
+    let is_run = |hook: &Hook| has_containers || *hook != Hook::Domain(Driver::Lxc);
+    let hooks = Hook::ALL.into_iter().filter(is_run).filter_map(|hook| {
         let folder = paths.libvirt.join("hooks").join(hook.folder());
         let entries = fs::read_dir(&folder).ok()?.flatten();
         let link = entries

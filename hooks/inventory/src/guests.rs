@@ -1,9 +1,9 @@
 //! What the operator is told of running guests, those without forwards included.
 
 use crate::Snapshot;
-use portero_engine::{leases, ApplyError, PortState};
+use portero_engine::{leases, ApplyError, PortState, Record};
 use portero_libvirt::{Domain, Driver, InterfaceName, MacAddress, Network, ObjectName};
-use portero_model::Family;
+use portero_model::{Family, OwnerKind};
 use portero_port_forward::{address_of, Lease};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -147,9 +147,16 @@ impl Snapshot<'_, '_> {
             let running = self.engine.running_domains(driver)?;
             domains.extend(running.into_iter().map(|running| running.domain));
         }
-        let mut known = self.engine.state.domains()?;
-        known.retain(|domain| silent.contains(&domain.driver));
-        domains.extend(known);
+        // A record of before containers had forwards is of a domain of QEMU's.
+        let driver = |one: &Record| one.ruleset.owner.driver.unwrap_or(Driver::Qemu);
+        let mut records = self.records.iter();
+        if records
+            .any(|one| one.ruleset.owner.kind == OwnerKind::Domain && silent.contains(&driver(one)))
+        {
+            let mut known = self.engine.state.domains()?;
+            known.retain(|domain| silent.contains(&domain.driver));
+            domains.extend(known);
+        }
         Ok(domains)
     }
 }

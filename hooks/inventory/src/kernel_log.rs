@@ -16,7 +16,10 @@ const JOURNAL: Duration = Duration::from_secs(3);
 
 /// Logs that have the kernel's messages and nobody else's, below /var: what comes of a line is a command
 /// for root.
-const LOGS: [&str; 2] = ["log/kern.log", "log/audit/audit.log"];
+const LOGS: [&str; 3] = ["log/kern.log", AUDIT_LOG, "log/audit/audit.log.1"];
+
+/// Where auditd writes; what it has just rotated is beside it.
+const AUDIT_LOG: &str = "log/audit/audit.log";
 
 /// Daemons whose profiles have their names.
 const PROFILES: [&str; 3] = ["libvirtd", "virtqemud", "virtnetworkd"];
@@ -52,7 +55,10 @@ pub struct Avc {
 }
 
 /// What the kernel has logged since the boot, of which each log's end is read.
-pub struct KernelLog(Vec<String>);
+pub struct KernelLog {
+    texts: Vec<String>,
+    is_audit_log_unread: bool,
+}
 
 impl KernelLog {
     /// Reads the journal and the logs below /var that have the kernel's messages and nobody else's.
@@ -60,17 +66,21 @@ impl KernelLog {
     pub fn read(paths: &Paths) -> Self {
         let var = paths.etc.with_file_name("var");
         let logs = LOGS.iter().flat_map(|log| read_end(&var.join(log)));
-        Self(read_journal().into_iter().chain(logs).collect())
+        let audit_log = var.join(AUDIT_LOG);
+        Self {
+            texts: read_journal().into_iter().chain(logs).collect(),
+            is_audit_log_unread: audit_log.exists() && File::open(audit_log).is_err(),
+        }
     }
 
-    /// Whether nothing at all could be read, so that nothing is known of denials.
+    /// Whether denials may be unknown: nothing could be read, or not what auditd writes, which the journal lacks.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(String::is_empty)
+    pub fn is_incomplete(&self) -> bool {
+        self.is_audit_log_unread || self.texts.iter().all(String::is_empty)
     }
 
     fn lines(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().flat_map(|text| text.lines())
+        self.texts.iter().flat_map(|text| text.lines())
     }
 
     /// What AppArmor has denied libvirt's daemons of portero, each once.
@@ -83,8 +93,11 @@ impl KernelLog {
     /// What SELinux has denied portero, or of portero, each once.
     #[must_use]
     pub fn avcs(&self) -> Vec<Avc> {
+        // Of processes there are many, and each has another folder.
+        let name = |one: &Avc| one.name.clone().filter(|name| !name.starts_with("/proc/"));
         let key = |one: &Avc| Avc {
             time: None,
+            name: name(one),
             ..one.clone()
         };
         each_once(self.lines().filter_map(avc), key, |one| &mut one.time)
@@ -171,7 +184,11 @@ fn avc(line: &str) -> Option<Avc> {
     let (source, target) = (of_context("scontext")?, of_context("tcontext")?);
     let name = value("path").or_else(|| value("name"));
     let is_domain = |one: &str| one.starts_with("portero_");
-    let is_program = |one: Option<&String>| one.is_some_and(|one| one.contains("portero"));
+    // Not every path with that word in it: somebody may be called so.
+    let is_program = |one: Option<&String>| {
+        let file = one.and_then(|one| Path::new(one).file_name());
+        file.is_some_and(|file| file.to_string_lossy().starts_with("portero"))
+    };
     let is_ours = is_domain(&source)
         || is_domain(&target)
         || is_program(name.as_ref())
@@ -260,6 +277,10 @@ mod tests {
         );
         assert!(avc(&others.replace("bin_t", "portero_var_run_t")).is_some());
         assert!(avc(&others.replace("rpc-virtnetwork", "portero-watch")).is_some());
+        assert_eq!(
+            avc(&others.replace("name=\"other", "path=\"/home/portero/x")),
+            None
+        );
         // Logged, and permitted.
         assert_eq!(avc(&AVC.replace("permissive=0", "permissive=1")), None);
         assert_eq!(avc(&AVC.replace("denied", "granted")), None);
@@ -282,5 +303,9 @@ mod tests {
         let noise = "noise\n".repeat(200_000);
         assert_eq!(found(format!("{noise}{line}\n{line}\n")), 1);
         assert_eq!(found(format!("{line}\n{noise}")), 0, "long ago");
+        std::fs::rename(log.join("audit.log"), log.join("audit.log.1")).expect("a log");
+        let old = std::fs::write(log.join("audit.log.1"), &line);
+        old.expect("a log");
+        assert_eq!(found(String::new()), 1, "just rotated");
     }
 }

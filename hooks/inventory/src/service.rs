@@ -13,10 +13,13 @@ const PROGRAM: &str = "portero-watch";
 /// Where systemd looks for links to units, the administrator's first, systemd.unit(5).
 const FOLDERS: [&str; 4] = [
     "etc/systemd/system",
-    "run/systemd/system",
+    UNTIL_THE_BOOT,
     "usr/local/lib/systemd/system",
     "usr/lib/systemd/system",
 ];
+
+/// What is enabled here is so until the next boot.
+const UNTIL_THE_BOOT: &str = "run/systemd/system";
 
 /// portero-watch on a host with systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,9 @@ pub fn watch_service(paths: &Paths) -> Option<WatchService> {
     let unit = units.find(|unit| fs::symlink_metadata(unit).is_ok())?;
     let is_null = |target: PathBuf| target == Path::new("/dev/null");
     Some(WatchService {
-        is_enabled: folders.iter().any(|folder| is_wanted(folder)),
+        is_enabled: folders
+            .iter()
+            .any(|folder| !folder.ends_with(UNTIL_THE_BOOT) && is_wanted(folder)),
         is_masked: fs::read_link(unit).is_ok_and(is_null),
         is_running: is_running(),
     })

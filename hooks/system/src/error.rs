@@ -56,7 +56,7 @@ impl FileError {
     }
 }
 
-/// What the machine was asked for.
+/// The result of a request to the machine.
 pub type Result<T, E = SystemError> = std::result::Result<T, E>;
 
 /// Why the machine did not do what it was asked.

@@ -52,8 +52,8 @@ pub(crate) struct Ears {
     /// Of each driver.
     domains: Vec<Source<Domains>>,
     firewalld: Source<Firewalld>,
-    /// How many of them were unheard when the log was told.
-    unheard: usize,
+    /// Why some of them were unheard when the log was told.
+    unheard: Vec<String>,
     /// When those are tried again.
     retry: Option<Instant>,
 }
@@ -103,7 +103,7 @@ impl Ears {
             files,
             domains,
             firewalld,
-            unheard: 0,
+            unheard: Vec::new(),
             retry: None,
         };
         ears.tell(now, log);
@@ -164,9 +164,9 @@ impl Ears {
             Ok(firewalld) => errors.extend(firewalld.trouble()),
             Err(error) => errors.push(error),
         }
-        let unheard = errors.len();
-        if let (Some(first), true) = (errors.first(), unheard > self.unheard) {
-            let others = match unheard - 1 {
+        let unheard: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        if let Some(first) = unheard.iter().find(|one| !self.unheard.contains(one)) {
+            let others = match unheard.len() - 1 {
                 0 => String::new(),
                 more => format!(", and {more} more"),
             };
@@ -174,15 +174,15 @@ impl Ears {
             let line =
                 format!("{first}{others}: everything is compared every {every} s until that works");
             log.write(Severity::Warning, line);
-        } else if unheard == 0 && self.unheard > 0 {
+        } else if unheard.is_empty() && !self.unheard.is_empty() {
             log.write(Severity::Info, "everything is heard again");
         }
-        self.unheard = unheard;
-        if unheard == 0 {
+        if unheard.is_empty() {
             self.retry = None;
         } else {
             self.retry.get_or_insert(now + RETRY);
         }
+        self.unheard = unheard;
     }
 }
 

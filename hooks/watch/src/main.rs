@@ -81,6 +81,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                 let has_container = saved.iter().any(|(driver, _)| *driver == Driver::Lxc);
                 if interfaces.drain()? || has_container {
                     // A guest can send as soon as it finds its interface.
+                    systemd.alive(|| deadline(&paths), Instant::now(), log);
                     let guarded = run(&paths, |engine| engine.check_taps());
                     news_of_interfaces.pass_on(guarded.messages(), log);
                 }

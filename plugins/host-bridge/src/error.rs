@@ -5,7 +5,7 @@ use crate::SyntaxError;
 use portero_libvirt::InterfaceName;
 use portero_xml::Sanitised;
 
-/// What a plan, or a part of it, comes to.
+/// The result of a plan, or of a part of it.
 pub(crate) type Result<T, E = BridgeError> = std::result::Result<T, E>;
 
 /// Why no bridge can be planned.

@@ -63,7 +63,7 @@ impl Direction {
         }
     }
 
-    /// The first where packets come from guests, the second where they go to guests.
+    /// Gives `from_guests` where packets come from guests, and `to_guests` where they go to guests.
     #[must_use]
     pub fn pick<T>(self, from_guests: T, to_guests: T) -> T {
         match self {

@@ -43,7 +43,7 @@ pub enum ErrorKind {
     Taken,
 }
 
-/// What a check or a plan of forwards comes to.
+/// The result of a check or a plan of forwards.
 pub type Result<T, E = ForwardError> = std::result::Result<T, E>;
 
 /// Something wrong with a forward: where, and what was expected.

@@ -15,7 +15,7 @@ pub(super) fn selinux(facts: &Facts) -> Vec<Finding> {
     if facts.are_avcs_unread {
         findings.push(Finding {
             finding:
-                "SELinux is enforcing, and neither /var/log/audit/audit.log nor the journal can be \
+                "SELinux is enforcing, and its log (/var/log/audit/audit.log, or else the journal) cannot be \
                       read: whether it denies portero anything is not known"
                     .to_owned(),
             mend: "ausearch -m avc -ts boot | grep portero".to_owned(),
@@ -32,12 +32,12 @@ fn denied(avc: &Avc) -> Finding {
     // A program or folder that has another label than the module gives it was there before the module.
     let is_labelled = avc.source.starts_with("portero_") || avc.target.starts_with("portero_");
     let mend = if is_labelled {
-        "restorecon -Rv /usr/bin/portero* /etc/portero /etc/libvirt/hooks /run/portero /var/lib/portero, \
+        "restorecon -iRv /usr/bin/portero* /etc/portero /etc/libvirt/hooks /run/portero /var/lib/portero, \
          and report what is denied after that"
             .to_owned()
     } else {
         format!(
-            "dnf install portero-selinux && restorecon -Rv /usr/bin/portero* /etc/portero /etc/libvirt/hooks \
+            "dnf install portero-selinux && restorecon -iRv /usr/bin/portero* /etc/portero /etc/libvirt/hooks \
              /run/portero /var/lib/portero && {RESTART}"
         )
     };

@@ -82,7 +82,7 @@ impl Facts {
             settings: portero_inventory::settings(&paths),
             denials: log.denials(),
             avcs: log.avcs(),
-            are_avcs_unread: is_enforcing && log.is_empty(),
+            are_avcs_unread: is_enforcing && log.is_incomplete(),
             labelled_since: portero_inventory::changed(Path::new("/usr/bin/portero-network-hook")),
             watch: portero_inventory::watch_service(&paths),
             profile_since: profile.ok(),

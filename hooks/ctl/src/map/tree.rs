@@ -3,7 +3,7 @@
 use super::reachability::{ConnectionEnd, Connections, Passes};
 use super::sources::SegmentKind;
 use super::text::{cut, measure, pluralize, shown, CUT};
-use super::value::{HostNic, Map, PlacedGuest, Segment};
+use super::value::{Map, MapNic, PlacedGuest, Segment};
 use crate::status::Row;
 use terminal_size::{terminal_size_of, Width};
 
@@ -172,7 +172,7 @@ fn wrapped(text: &str, first: usize, later: usize, terminal: Terminal) -> Vec<St
     lines
 }
 
-fn nic(nic: &HostNic) -> Branch {
+fn nic(nic: &MapNic) -> Branch {
     let mut words = vec![nic.kind.to_owned()];
     if !nic.lower.is_empty() {
         words[0] += &format!(" of {}", nic.lower.join(" and "));

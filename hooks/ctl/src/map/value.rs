@@ -17,7 +17,7 @@ pub(super) struct Map {
     /// Families whose packets the host passes on.
     pub(super) passes_on: Vec<Family>,
     /// Interfaces by which the host, or a bridge of it, reaches others than guests.
-    pub(super) nics: Vec<HostNic>,
+    pub(super) nics: Vec<MapNic>,
     /// Where guests are: bridges of the host first, then networks behind it.
     pub(super) segments: Vec<Segment>,
     /// Who may open connections to whom, through the host or to it.
@@ -27,7 +27,7 @@ pub(super) struct Map {
 
 /// An interface by which the host reaches others.
 #[derive(Debug, Serialize)]
-pub(super) struct HostNic {
+pub(super) struct MapNic {
     pub(super) name: String,
     /// What it is: `wired`, `wireless`, `bond`, `vlan`, `tap` or `virtual`.
     pub(super) kind: &'static str,
@@ -125,7 +125,7 @@ impl Map {
     }
 
     /// The interfaces that are in a segment.
-    pub(super) fn nics_in<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = &'a HostNic> {
+    pub(super) fn nics_in<'a>(&'a self, segment: &'a Segment) -> impl Iterator<Item = &'a MapNic> {
         let nics = self.nics.iter();
         nics.filter(|nic| segment.nics.contains(&nic.name))
     }
@@ -382,7 +382,7 @@ fn note_other_places(segments: &mut [Segment]) {
 
 /// Interfaces that lead to others than guests: those in bridges, and those by which the host itself
 /// is reached.
-fn nics(sources: &MapSources, segments: &[Segment]) -> Vec<HostNic> {
+fn nics(sources: &MapSources, segments: &[Segment]) -> Vec<MapNic> {
     let is_in_segment = |name: &String| segments.iter().any(|one| one.nics.contains(name));
     let is_in_bond = |interface: &Interface| {
         let mut bonds = sources.interfaces.iter();
@@ -402,7 +402,7 @@ fn nics(sources: &MapSources, segments: &[Segment]) -> Vec<HostNic> {
         };
         let is_drawn = is_drawn && !is_in_bond(interface);
         let addresses = interface.addresses.iter();
-        (is_drawn || is_in_segment(&interface.name)).then(|| HostNic {
+        (is_drawn || is_in_segment(&interface.name)).then(|| MapNic {
             name: interface.name.clone(),
             kind,
             is_up: interface.is_up,

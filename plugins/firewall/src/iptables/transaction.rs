@@ -85,7 +85,10 @@ pub fn change_owner(
     libvirt: &[Family],
 ) -> Vec<Script> {
     let (old_chains, new_chains) = (chains_in(old, libvirt), chains_in(new, libvirt));
-    if old_chains == new_chains && old.owner == new.owner {
+    // As the kernel sees it: a record of an older version does not know all of its owner.
+    let is_same_owner =
+        old.owner.hash() == new.owner.hash() && old.owner.comment() == new.owner.comment();
+    if old_chains == new_chains && is_same_owner {
         return Vec::new();
     }
     let touched = old_chains.keys().chain(new_chains.keys()).copied();
@@ -100,7 +103,7 @@ pub fn change_owner(
             let is_jump = is.map(|_| base.owner_jump(new));
             let has_same_jump = was_jump == is_jump;
             let script = builder.table(base.table());
-            if was == is && has_same_jump && old.owner == new.owner {
+            if was == is && has_same_jump && is_same_owner {
                 continue;
             }
             if let Some(jump) = was_jump.filter(|_| !has_same_jump) {

@@ -76,10 +76,9 @@ pub(crate) fn check(nic: &Named) -> Result<()> {
     Err(nic.error(key, reason))
 }
 
-/// The keys of an alias that an address needs, numbers left out, and those that end with the alias.
-const OF_AN_ALIAS: &str =
-    "DEVICE ONPARENT ONBOOT NAME BOOTPROTO TYPE USERCTL IPADDR PREFIX NETMASK \
-                           NETWORK BROADCAST";
+/// Keys that an alias may have, numbers left out: those of its address, and those that go with the alias.
+const OF_AN_ALIAS: &str = "DEVICE ONPARENT ONBOOT NAME BOOTPROTO TYPE USERCTL IPADDR PREFIX \
+    NETMASK NETWORK BROADCAST";
 
 /// Adds the addresses of `ifcfg-NIC:N` files to the NIC's own.
 pub(crate) fn fold_aliases(

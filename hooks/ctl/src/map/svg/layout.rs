@@ -6,7 +6,7 @@ use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
 use super::matrix::matrix;
 use crate::map::sources::SegmentKind;
 use crate::map::text::{pluralize, shown};
-use crate::map::value::{HostNic, Map, Segment};
+use crate::map::value::{Map, MapNic, Segment};
 
 /// Width of a NIC's box.
 const NIC_WIDTH: i32 = 204;
@@ -54,8 +54,8 @@ pub(super) fn lay_out(map: &Map) -> Drawing {
             y = outer_segment(&mut drawing, y, segment, map, &mut joints);
         }
     }
-    let own = |nic: &&HostNic| !map.segments.iter().any(|one| one.nics.contains(&nic.name));
-    let own: Vec<&HostNic> = map.nics.iter().filter(own).collect();
+    let own = |nic: &&MapNic| !map.segments.iter().any(|one| one.nics.contains(&nic.name));
+    let own: Vec<&MapNic> = map.nics.iter().filter(own).collect();
     if !behind.is_empty() || !own.is_empty() {
         let words = format!("Networks behind the host, which {}", map.routing());
         y = section(&mut drawing, y, &words);
@@ -174,7 +174,7 @@ fn outer_segment(
 fn behind_host(
     drawing: &mut Drawing,
     y: i32,
-    nics: &[&HostNic],
+    nics: &[&MapNic],
     segments: &[&Segment],
     joints: &mut Vec<i32>,
 ) -> i32 {
@@ -218,7 +218,7 @@ fn trunk(drawing: &mut Drawing, joints: &[i32]) {
 /// How many addresses of a NIC are drawn.
 const NIC_ADDRESSES: usize = 4;
 
-fn nic_box(drawing: &mut Drawing, y: i32, nic: &HostNic) -> i32 {
+fn nic_box(drawing: &mut Drawing, y: i32, nic: &MapNic) -> i32 {
     let mut lines: Vec<String> = Vec::new();
     if !nic.lower.is_empty() {
         lines.push(format!("of {}", nic.lower.join(", ")));
