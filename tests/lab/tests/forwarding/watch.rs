@@ -298,7 +298,7 @@ fn unheard(world: &mut World) {
     until_said(
         world,
         "cannot watch ",
-        ": No space left on device (os error 28), and 7 more: ",
+        ": No space left on device (os error 28), and 8 more: ",
     );
     for _ in 0..3 {
         world.lab.must("nft", &["flush", "ruleset"]);
