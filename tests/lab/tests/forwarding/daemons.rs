@@ -101,13 +101,6 @@ fn with_guests(world: &World) {
     }
 }
 
-/// Nothing of portero's is left. libvirt takes its own rules from nftables by their numbers, which after a flush are those of
-/// others: it has to make them anew from what it has written down since.
-fn is_untouched(world: &mut World) {
-    world.lab.restart_libvirtd();
-    world.is_untouched();
-}
-
 /// Processes that wait for a daemon.
 fn waiting(world: &World) -> Vec<String> {
     let shell = "for one in /proc/[0-9]*; do \
@@ -145,7 +138,7 @@ fn no_guest_tells(world: &mut World) {
     world.lab.is_in_order();
     remove_own_network(world, machine);
     with_guests(world);
-    is_untouched(world);
+    world.is_untouched_after_flushes();
 }
 
 /// A daemon hook that does something to what waits for its daemon.
@@ -204,7 +197,7 @@ fn waiting_is_killed(world: &mut World) {
     world.lab.must("kill", &["-s", "KILL", &hung[0]]);
     nobody_waits(world);
     remove_own_network(world, machine);
-    is_untouched(world);
+    world.is_untouched_after_flushes();
 }
 
 fn each(world: &mut World) {
@@ -224,7 +217,7 @@ fn each(world: &mut World) {
         world.lab.is_in_order();
     }
     world.stop_web();
-    is_untouched(world);
+    world.is_untouched_after_flushes();
 }
 
 fn networks_alone(world: &mut World) {
@@ -252,7 +245,7 @@ fn networks_alone(world: &mut World) {
     world.serves();
     world.lab.is_in_order();
     world.stop_web();
-    is_untouched(world);
+    world.is_untouched_after_flushes();
 }
 
 fn helpers(world: &mut World) {

@@ -93,7 +93,7 @@ fn flush_and_restart(world: &mut World) {
     world.serves();
     world.lab.is_in_order();
     world.stop_web();
-    world.is_untouched();
+    world.is_untouched_after_flushes();
 }
 
 /// Each daemon of a libvirt that is divided runs the daemon hook.
