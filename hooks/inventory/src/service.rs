@@ -37,7 +37,7 @@ pub struct WatchService {
 pub fn watch_service(paths: &Paths) -> Option<WatchService> {
     let root = paths.etc.parent()?;
     // sd_booted(3).
-    if !root.join("run/systemd/system").is_dir() {
+    if !root.join(UNTIL_THE_BOOT).is_dir() {
         return None;
     }
     let folders = FOLDERS.map(|folder| root.join(folder));

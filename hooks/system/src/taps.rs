@@ -77,23 +77,22 @@ fn find_among(folder: &Path, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Ta
 /// The index of what an interface is an end of, as the kernel numbers it where that is; nothing for one that ends in
 /// itself.
 fn peer_index(path: &Path) -> Option<u32> {
-    let [own, peer] = ["ifindex", "iflink"].map(|file| {
-        let text = fs::read_to_string(path.join(file)).ok()?;
-        text.trim().parse::<u32>().ok()
-    });
-    peer.filter(|_| peer != own)
+    let own = read_index(path, "ifindex");
+    read_index(path, "iflink").filter(|peer| own != Some(*peer))
+}
+
+fn read_index(path: &Path, file: &str) -> Option<u32> {
+    let text = fs::read_to_string(path.join(file)).ok()?;
+    text.trim().parse().ok()
 }
 
 /// The other end of a pair that is on the host as a whole.
 fn peer(folder: &Path, path: &Path) -> Option<PathBuf> {
-    let wanted = peer_index(path)?;
+    let (own, wanted) = (read_index(path, "ifindex")?, peer_index(path)?);
     let entries = fs::read_dir(folder).ok()?.flatten();
     let mut others = entries.map(|entry| entry.path());
     others.find(|other| {
-        let index = fs::read_to_string(other.join("ifindex")).unwrap_or_default();
-        let own = fs::read_to_string(path.join("ifindex")).unwrap_or_default();
-        index.trim() == wanted.to_string()
-            && peer_index(other).is_some_and(|back| own.trim() == back.to_string())
+        read_index(other, "ifindex") == Some(wanted) && peer_index(other) == Some(own)
     })
 }
 
