@@ -37,6 +37,19 @@ pub struct Denial {
     pub time: Option<SystemTime>,
 }
 
+impl Denial {
+    /// The file of its profile in /etc/apparmor.d: one for each daemon.
+    #[must_use]
+    pub fn profile_file(&self) -> String {
+        format!("usr.sbin.{}", daemon(&self.profile))
+    }
+}
+
+/// The daemon whose profile it is; one for what that starts is called `libvirtd//NAME`.
+fn daemon(profile: &str) -> &str {
+    profile.split("//").next().unwrap_or_default()
+}
+
 /// One thing that SELinux has denied, `avc: denied`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Avc {
@@ -147,9 +160,7 @@ fn read_line(line: &str) -> Option<Denial> {
     };
     let is_denied = line.contains("apparmor=\"DENIED\"");
     let (profile, name) = (value("profile")?, value("name")?);
-    // A profile for what it starts is called `libvirtd//NAME`.
-    let daemon = profile.split("//").next().unwrap_or_default();
-    let is_libvirts = PROFILES.contains(&daemon);
+    let is_libvirts = PROFILES.contains(&daemon(&profile));
     let comm = value("comm").unwrap_or_default();
     let is_ours = name.contains("portero") || comm.contains("portero");
     (is_denied && is_libvirts && is_ours).then(|| Denial {

@@ -115,8 +115,9 @@ fn bridge(guest: IpAddr, facts: &Facts) -> Option<String> {
 /// What AppArmor has denied libvirt of portero, since its profile was changed last.
 pub(super) fn apparmor(facts: &Facts) -> Vec<Finding> {
     let denials = facts.denials.iter().filter(|denial| {
-        let times = denial.time.zip(facts.profile_since);
-        times.is_none_or(|(time, since)| time > since)
+        let since = facts.profiles_since.get(&denial.profile_file());
+        let times = denial.time.zip(since);
+        times.is_none_or(|(time, since)| time > *since)
     });
     denials
         .map(|denial| Finding {
@@ -135,8 +136,7 @@ fn permission(denial: &Denial) -> String {
         "exec" => "PUx",
         _ => "r",
     };
-    let daemon = denial.profile.split("//").next().unwrap_or_default();
-    let profile = format!("usr.sbin.{daemon}");
+    let profile = denial.profile_file();
     let line = word(&format!("  {} {access},", denial.name));
     format!(
         "echo {line} >> /etc/apparmor.d/local/{profile} && apparmor_parser -r /etc/apparmor.d/{profile}"
@@ -188,9 +188,13 @@ mod tests {
             "echo '  /opt/portero-qemu-hook PUx,' >> /etc/apparmor.d/local/usr.sbin.libvirtd && \
              apparmor_parser -r /etc/apparmor.d/usr.sbin.libvirtd"
         );
-        facts.profile_since = Some(at(10));
-        assert_eq!(apparmor(&facts).len(), 1);
-        facts.profile_since = Some(at(30));
-        assert_eq!(apparmor(&facts), []);
+        let mut changed = |profile: &str, seconds| {
+            let profile = profile.to_owned();
+            facts.profiles_since.insert(profile, at(seconds));
+            apparmor(&facts).len()
+        };
+        assert_eq!(changed("usr.sbin.libvirtd", 10), 1);
+        assert_eq!(changed("usr.sbin.virtqemud", 30), 1, "another's");
+        assert_eq!(changed("usr.sbin.libvirtd", 30), 0);
     }
 }

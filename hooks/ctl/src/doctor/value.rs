@@ -9,6 +9,7 @@ use portero_inventory::{Avc, KernelLog, WatchService};
 use portero_system::{Deadline, Linux, Paths};
 use portero_trace::{ForeignRules, Settings};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -48,8 +49,8 @@ pub(super) struct Facts {
     pub(super) are_avcs_unread: bool,
     /// portero-watch, where systemd is to run it.
     pub(super) watch: Option<WatchService>,
-    /// When the administrator has changed AppArmor's profile of libvirtd last.
-    pub(super) profile_since: Option<SystemTime>,
+    /// When the administrator has changed AppArmor's profiles of what was denied last, by their files.
+    pub(super) profiles_since: BTreeMap<String, SystemTime>,
 }
 
 impl Facts {
@@ -66,9 +67,14 @@ impl Facts {
             addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)
         });
         let outer = outer.map(|one| one.name).collect();
-        let profile = paths.etc.join("apparmor.d/local/usr.sbin.libvirtd");
-        let profile = std::fs::metadata(profile).and_then(|file| file.modified());
         let log = KernelLog::read(&paths);
+        let denials = log.denials();
+        let local = paths.etc.join("apparmor.d/local");
+        let profiles = denials.iter().map(Denial::profile_file);
+        let profiles_since = profiles.filter_map(|file| {
+            let changed = std::fs::metadata(local.join(&file)).and_then(|file| file.modified());
+            Some((file, changed.ok()?))
+        });
         let enforce = std::fs::read_to_string("/sys/fs/selinux/enforce");
         let is_enforcing = enforce.is_ok_and(|enforce| enforce.trim() == "1");
         Ok(Self {
@@ -80,12 +86,12 @@ impl Facts {
             hook_links: portero_inventory::hook_links(&paths),
             rules: portero_inventory::foreign_rules(Deadline::after(RULES)),
             settings: portero_inventory::settings(&paths),
-            denials: log.denials(),
+            profiles_since: profiles_since.collect(),
+            denials,
             avcs: log.avcs(),
             are_avcs_unread: is_enforcing && log.is_incomplete(),
             labelled_since: portero_inventory::changed(Path::new("/usr/bin/portero-network-hook")),
             watch: portero_inventory::watch_service(&paths),
-            profile_since: profile.ok(),
             outer,
             networks,
         })

@@ -77,13 +77,15 @@ fn not_executable(world: &mut World) {
     assert_eq!(world.finding("hooks", ""), None);
 }
 
-/// A line as the kernel logs it (Debian 12, of a program elsewhere than in /usr/bin).
+/// A line as the kernel logs it (Debian 12, of a program elsewhere than in /usr/bin), of the profile that the daemon with the
+/// guests has.
 fn denied(seconds: u64) -> String {
     format!(
         "2026-01-01T00:00:00 host kernel: [  100.0] audit: type=1400 audit({seconds}.250:77): \
-         apparmor=\"DENIED\" operation=\"exec\" class=\"file\" profile=\"libvirtd\" \
+         apparmor=\"DENIED\" operation=\"exec\" class=\"file\" profile=\"{}\" \
          name=\"/opt/portero/portero-qemu-hook\" pid=712 comm=\"rpc-libvirtd\" \
-         requested_mask=\"x\" denied_mask=\"x\" fsuid=0 ouid=0\n"
+         requested_mask=\"x\" denied_mask=\"x\" fsuid=0 ouid=0\n",
+        Driver::Qemu.daemon()
     )
 }
 
