@@ -1,6 +1,7 @@
 //! libvirt's daemons on a host of the lab: one for all, or one for each driver, whichever its tree has.
 
 use crate::program::run_bounded;
+use crate::wait::wait_until;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,8 +14,9 @@ pub(crate) const LOG: &str = "/run/lab/libvirtd.log";
 const MONOLITHIC: &str = "libvirtd";
 
 /// Those of a libvirt that is divided: each after those whom it asks when it starts.
-const MODULAR: [&str; 7] = [
+const MODULAR: [&str; 8] = [
     "virtnetworkd",
+    "virtnwfilterd",
     "virtnodedevd",
     "virtinterfaced",
     "virtsecretd",
@@ -39,6 +41,8 @@ const START: Duration = Duration::from_secs(30);
 pub enum Driver {
     /// QEMU's domains.
     Qemu,
+    /// Containers.
+    Lxc,
     /// Networks.
     Network,
     /// What comes from elsewhere.
@@ -52,6 +56,7 @@ impl Driver {
         match self {
             _ if !is_modular(Path::new("/")) => MONOLITHIC,
             Self::Qemu => "virtqemud",
+            Self::Lxc => "virtlxcd",
             Self::Network => "virtnetworkd",
             Self::Remote => "virtproxyd",
         }
@@ -73,6 +78,15 @@ pub(crate) fn all() -> &'static [&'static str] {
     }
 }
 
+/// Who has to reach a host's daemons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clients {
+    /// The host's own.
+    Local,
+    /// Those of other hosts too, without encryption.
+    Remote,
+}
+
 /// Daemons that run.
 #[derive(Debug, Default)]
 pub(crate) struct Daemons {
@@ -80,23 +94,27 @@ pub(crate) struct Daemons {
 }
 
 impl Daemons {
-    /// Starts them all, the one that listens for other hosts with this argument.
-    pub(crate) fn start(listen: &[&str]) -> Self {
+    /// Starts them all.
+    pub(crate) fn start(clients: Clients) -> Self {
         let mut daemons = Self::default();
         for name in all() {
-            let arguments = if *name == Driver::Remote.daemon() {
-                listen
-            } else {
-                &[]
+            let words: &[&str] = match clients {
+                Clients::Remote if *name == Driver::Remote.daemon() => listen(name),
+                _ => &[name],
             };
-            daemons.start_one(name, arguments);
+            daemons.run(name, words);
         }
         daemons
     }
 
     /// Starts one, and waits until those that need it find it.
-    pub(crate) fn start_one(&mut self, name: &'static str, arguments: &[&str]) {
-        let child = Command::new(name)
+    pub(crate) fn start_one(&mut self, name: &'static str) {
+        self.run(name, &[name]);
+    }
+
+    fn run(&mut self, name: &'static str, words: &[&str]) {
+        let (program, arguments) = words.split_first().expect("a program");
+        let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -119,6 +137,20 @@ impl Daemons {
             .unwrap_or_else(|| panic!("{name} does not run"))
             .1
             .id()
+    }
+
+    /// Waits until one has taken up the guests that run: to end one meanwhile is an error of libvirt's.
+    pub(crate) fn wait_for_guests(&self, name: &str) {
+        let tasks = format!("/proc/{}/task", self.id(name));
+        // `daemonStateInit` in src/remote/remote_daemon.c, `qemuProcessReconnectHelper` in src/qemu/qemu_process.c.
+        let is_starting = |thread: fs::DirEntry| {
+            let name = fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+            name.starts_with("daemon-init") || name.starts_with("init-")
+        };
+        wait_until(START, "a daemon does not come to rest", || {
+            let mut threads = fs::read_dir(&tasks).into_iter().flatten().flatten();
+            !threads.any(is_starting)
+        });
     }
 
     /// Sends a signal to one.
@@ -150,6 +182,20 @@ impl Drop for Daemons {
             let _ = child.wait();
         }
     }
+}
+
+/// What starts a daemon that listens for other hosts: one of a libvirt that is divided has no option for it, and gets the
+/// socket from systemd, with the first connection.
+fn listen(name: &str) -> &'static [&'static str] {
+    if name == MONOLITHIC {
+        return &[MONOLITHIC, "--listen"];
+    }
+    &[
+        "systemd-socket-activate",
+        "--listen=16509",
+        "--fdname=virtproxyd-tcp.socket",
+        "/usr/sbin/virtproxyd",
+    ]
 }
 
 /// Where a daemon writes its log.

@@ -1,6 +1,6 @@
 //! The lab itself: a host with libvirtd, and a machine outside.
 
-use crate::daemons::{self, Daemons};
+use crate::daemons::{self, Clients, Daemons, Driver};
 use crate::guest::{self, Image};
 use crate::host;
 use crate::machine::Machine;
@@ -146,7 +146,7 @@ impl Lab {
             .expect("the agent outside");
         let lab = Self {
             machine,
-            daemons: Daemons::start(&[]),
+            daemons: Daemons::start(Clients::Local),
             outside_agent,
         };
         lab.wait_for_libvirtd();
@@ -194,8 +194,8 @@ impl Lab {
     pub fn system_bus(&self) -> Program {
         fs::create_dir_all("/run/dbus").expect("/run/dbus");
         self.must("dbus-uuidgen", &["--ensure"]);
-        let _ = fs::remove_file("/run/dbus/system_bus_socket");
         let bus = Program::start("dbus-daemon", &["--system", "--nofork", "--nopidfile"]);
+        let bus = bus.with_socket("/run/dbus/system_bus_socket");
         let question = ["--system", "--print-reply", "--dest=org.freedesktop.DBus"];
         let question = [&question[..], &["/", "org.freedesktop.DBus.GetId"]].concat();
         let end = Instant::now() + Duration::from_secs(30);
@@ -226,7 +226,7 @@ impl Lab {
     /// When one does not end or start.
     pub fn restart_libvirtd(&mut self) {
         self.daemons.end_all();
-        self.daemons = Daemons::start(&[]);
+        self.daemons = Daemons::start(Clients::Local);
         self.wait_for_libvirtd();
     }
 
@@ -256,13 +256,24 @@ impl Lab {
         self.daemons.end(name, signal);
     }
 
-    /// Starts one that does not run, and waits for libvirt to answer.
+    /// Starts one that does not run, and waits for libvirt to answer and to have taken up its guests.
     ///
     /// # Panics
     /// When it does not start.
-    pub fn start_daemon(&mut self, name: &'static str, arguments: &[&str]) {
-        self.daemons.start_one(name, arguments);
+    pub fn start_daemon(&mut self, name: &'static str) {
+        self.daemons.start_one(name);
         self.wait_for_libvirtd();
+        self.daemons.wait_for_guests(name);
+    }
+
+    /// Ends the daemon with the networks and starts it again; none of the others is asked for anything.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart_networks(&mut self) {
+        let name = Driver::Network.daemon();
+        self.daemons.end(name, "TERM");
+        self.daemons.start_one(name);
     }
 
     /// Ends one with a signal and starts it again.
@@ -271,7 +282,7 @@ impl Lab {
     /// When it does not start.
     pub fn restart_daemon(&mut self, name: &'static str, signal: &str) {
         self.end_daemon(name, signal);
-        self.start_daemon(name, &[]);
+        self.start_daemon(name);
     }
 }
 

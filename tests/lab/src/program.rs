@@ -1,6 +1,8 @@
 //! Runs programs: to their end, with a limit, or until they are no longer needed.
 
+use std::fs;
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,11 @@ pub struct Ran {
 
 /// A program that ends with the value.
 #[derive(Debug)]
-pub struct Program(Child);
+pub struct Program {
+    child: Child,
+    /// Where it listens: nothing is left there.
+    socket: Option<PathBuf>,
+}
 
 impl Program {
     /// Starts a program.
@@ -35,19 +41,29 @@ impl Program {
     /// Its process.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
+    }
+
+    /// The same, which listens at a socket that goes with it.
+    pub(crate) fn with_socket(mut self, path: &str) -> Self {
+        self.socket = Some(path.into());
+        self
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::null()).spawn();
-        Self(child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")))
+        Self {
+            child: child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")),
+            socket: None,
+        }
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.socket.take().map(fs::remove_file);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A second host on the LAN of the first, with a libvirt of its own: guests can migrate to it.
 
-use crate::daemons::{self, Daemons};
+use crate::daemons::{self, Clients, Daemons};
 use crate::host;
 use crate::lab::{furnish, install, AGENT};
 use crate::machine::Machine;
@@ -160,7 +160,7 @@ fn live(options: &Options) -> ! {
     furnish(options, host::make_second);
     daemons::configure(REACHABLE);
     install();
-    let daemons = Daemons::start(&["--listen"]);
+    let daemons = Daemons::start(Clients::Remote);
     println!("{READY}");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     drop(daemons);
