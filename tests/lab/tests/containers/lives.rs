@@ -1,7 +1,7 @@
 //! Forwards and policies of containers, from their start to their end.
 
 use crate::world::{metadata, World, BOX, BOX_MAC, BOX_UUID, FORWARDS};
-use portero_lab::{DomainXml, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
+use portero_lab::{Backend, DomainXml, Driver, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
 use std::fs;
 use std::path::Path;
 
@@ -107,15 +107,24 @@ fn network_restart(world: &mut World) {
 fn daemon_restart(world: &mut World) {
     world.start_box(FORWARDS);
     let id = world.lxc(&["domid", "box"]);
-    match world.lab.backend() {
-        portero_lab::Backend::Iptables => {
-            world.lab.must("iptables", &["-t", "nat", "-F"]);
+    let flush = |world: &World, nft: &[&str]| {
+        match world.lab.backend() {
+            Backend::Iptables => world.lab.must("iptables", &["-t", "nat", "-F"]),
+            Backend::Nftables => world.lab.must("nft", nft),
+        };
+        world.is_closed();
+    };
+    // Of the daemon that has the containers, and of no other.
+    let daemon = Driver::Lxc.daemon();
+    for signal in ["TERM", "KILL", "HUP"] {
+        flush(world, &["flush", "table", "inet", "portero"]);
+        match signal {
+            "HUP" => world.lab.signal_daemon(daemon, signal),
+            _ => world.lab.restart_daemon(daemon, signal),
         }
-        portero_lab::Backend::Nftables => {
-            world.lab.must("nft", &["flush", "ruleset"]);
-        }
+        world.serves();
     }
-    world.is_closed();
+    flush(world, &["flush", "ruleset"]);
     world.lab.restart_libvirtd();
     world.serves();
     world.lab.is_in_order();

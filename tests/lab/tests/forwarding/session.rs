@@ -1,13 +1,20 @@
-//! A user's own libvirt, which runs the hooks of the host as that user.
+//! libvirts that are not this host's: a user's own, which runs the hooks of the host as that user, and one with other files.
 
 use crate::world::World;
-use portero_lab::{Driver, Ran, Scenario};
+use portero_lab::{wait_until, Driver, Program, Ran, Scenario};
 use std::fs;
+use std::time::Duration;
 
-pub const SCENARIOS: &[Scenario<World>] = &[Scenario {
-    name: "session: a user's own guest starts, as it does without hooks",
-    run: starts,
-}];
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "session: a user's own guest starts, as it does without hooks",
+        run: starts,
+    },
+    Scenario {
+        name: "session: a daemon with other files is not this host's",
+        run: other_files,
+    },
+];
 
 const USER: &str = "ada";
 const HOOKS: &str = "/etc/libvirt/hooks";
@@ -94,21 +101,64 @@ fn starts(world: &mut World) {
     // Control: root is told.
     assert!(!world.lab.run("portero-qemu-hook", &["x"]).ok);
     // doctor speaks of the host's daemon alone, however old the user's is.
-    let folder = format!("{HOOKS}/qemu.d");
-    let anew = format!(
-        "mv {folder} {folder}.old; mkdir {folder}; mv {folder}.old/* {folder}/; rmdir {folder}.old"
-    );
-    world.lab.must("sh", &["-ec", &anew]);
     let daemon = Driver::Qemu.daemon();
-    let stale = &format!("{daemon} runs since before portero-qemu-hook was put into");
-    let said = world.lab.run("portero", &["doctor"]).stdout;
-    assert_eq!(said.matches(stale).count(), 1, "{said}");
+    makes_stale(world, daemon, 1);
     world.lab.restart_libvirtd();
-    let said = world.lab.run("portero", &["doctor"]).stdout;
-    assert!(!said.contains(stale), "{said}");
+    says_stale(world, daemon, 0);
 
     let pid = fs::read_to_string(format!("/run/ada/libvirt/{daemon}.pid"));
     let pid = pid.expect("the user's daemon");
     world.lab.must("kill", &[pid.trim()]);
     fs::remove_file(witness).expect("a hook");
+}
+
+/// Makes the folder of QEMU's hooks anew: a daemon that runs has not looked into it. So many are said to be such.
+fn makes_stale(world: &World, daemon: &str, count: usize) {
+    let folder = format!("{HOOKS}/qemu.d");
+    let anew = format!(
+        "mv {folder} {folder}.old; mkdir {folder}; mv {folder}.old/* {folder}/; rmdir {folder}.old"
+    );
+    world.lab.must("sh", &["-ec", &anew]);
+    says_stale(world, daemon, count);
+}
+
+fn says_stale(world: &World, daemon: &str, count: usize) {
+    let stale = format!("{daemon} runs since before portero-qemu-hook was put into");
+    let said = world.lab.run("portero", &["doctor"]).stdout;
+    assert_eq!(said.matches(&stale).count(), count, "{said}");
+}
+
+/// As in a container that the host's root sees: root's too, and with hooks of its own.
+fn other_files(world: &mut World) {
+    let daemon = Driver::Qemu.daemon();
+    let script = format!(
+        "mount -t tmpfs other /run/libvirt && mount -t tmpfs other /etc/libvirt/hooks && \
+         exec {daemon} --pid-file /run/libvirt/other.pid 2>/run/libvirt/other.log"
+    );
+    let other = Program::start("unshare", &["--mount", "--net", "sh", "-c", &script]);
+    let root = format!("/proc/{}/root", other.id());
+    wait_until(
+        Duration::from_secs(20),
+        "the other daemon does not run",
+        || {
+            fs::exists(format!("{root}/run/libvirt/{daemon}-sock")).is_ok_and(|exists| exists)
+                || fs::exists(format!("{root}/run/libvirt/libvirt-sock")).is_ok_and(|exists| exists)
+        },
+    );
+    makes_stale(world, daemon, 1);
+    world.lab.restart_libvirtd();
+    says_stale(world, daemon, 0);
+    // Nor does the package say so: of the host's daemon it does.
+    let unseen = format!("portero: {daemon} has not seen the hooks yet");
+    let installed = |world: &World| {
+        world
+            .lab
+            .must("/usr/share/portero/after-install", &["first"])
+    };
+    let said = installed(world);
+    assert_eq!(said.matches(&unseen).count(), 1, "{said}");
+    world.lab.end_daemon(daemon, "TERM");
+    let said = installed(world);
+    assert_eq!(said.matches(&unseen).count(), 0, "{said}");
+    world.lab.start_daemon(daemon);
 }

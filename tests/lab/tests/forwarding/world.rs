@@ -244,8 +244,13 @@ impl World {
                 let _ = self.lab.try_virsh(&["undefine", name]);
             }
         }
+        for words in [["net-destroy", "own"], ["net-undefine", "own"]] {
+            let _ = self.lab.try_virsh(&words);
+        }
+        let _ = std::fs::remove_file("/etc/portero/networks/lan.xml");
         for network in ["lan", "far", "cell"] {
             let _ = self.lab.try_virsh(&["net-start", network]);
         }
+        let _ = self.lab.run("portero", &["sync"]);
     }
 }
