@@ -209,14 +209,14 @@ LAB := $(CARGO) test --locked --quiet --workspace --test
 # What is run in each cell: what takes longest first.
 LABS ?= policy forwarding faults soak attack migration broken containers packages
 # Those that depend on which daemon does what: the others would try once more what Debian's own libvirt 11.3 is tried with.
-MODULAR := policy forwarding soak migration broken
-# Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are written for
-# one.
+MODULAR := policy forwarding soak migration broken containers
+# Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are tried where
+# libvirt is one daemon, and where it is several.
 ONCE := $(foreach tree,$(filter-out %-modular,$(TREES)),$(firstword $(filter $(tree)/%,$(CELLS))))
 JOBS := $(ONCE:%=job/%/bridges) \
 	$(foreach lab,$(LABS),$(foreach cell,$(CELLS),$(if $(findstring -modular/,$(cell)),$(addprefix job/$(cell)/,$(filter $(MODULAR),$(lab))),job/$(cell)/$(lab)))) \
 	$(ONCE:%=job/%/firewalls) \
-	$(patsubst %,job/%/docs,$(filter bookworm/iptables,$(CELLS)))
+	$(patsubst %,job/%/docs,$(filter bookworm/iptables trixie-modular/nftables,$(CELLS)))
 .PHONY: $(JOBS)
 
 # One suite in one cell: job/TREE/FIREWALL/SUITE.
