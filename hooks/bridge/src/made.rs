@@ -20,8 +20,8 @@ impl BridgeRecord {
 #[allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 mod tests {
     use crate::reach::Reach;
-    use crate::record::{boot, seconds, BridgeRecord, Folder, Phase};
-    use crate::{Bridges, ChangeError, Confirmation};
+    use crate::record::{boot, seconds, BridgeRecord, Folder, LockOf, Phase};
+    use crate::{open_bridges, Bridges, ChangeError, Confirmation};
     use portero_host_bridge::Renderer;
     use portero_libvirt::InterfaceName;
     use portero_system::{Log, LogSink, Paths};
@@ -54,6 +54,30 @@ mod tests {
         let mut verified = record();
         verified.set_made(Confirmation::Verified);
         assert_eq!((verified.phase, verified.until), (Phase::Confirmed, 0));
+    }
+
+    #[test]
+    fn what_is_neither_confirmed_nor_being_made_waits_for_somebody() {
+        let root = tempfile::tempdir().expect("a folder");
+        let paths = Paths::below(root.path());
+        let name: InterfaceName = "br0".parse().expect("a name");
+        let folder = Folder::locate(&paths, &name);
+        assert_eq!(open_bridges(&paths).expect("bridges"), []);
+        let open = |phase| {
+            let mut record = record();
+            record.set_made(Confirmation::Within(Duration::from_secs(300)));
+            record.phase = phase;
+            folder.write(&record).expect("a record");
+            let mut open = open_bridges(&paths).expect("bridges");
+            open.pop().map(|one| one.left)
+        };
+        assert_eq!(open(Phase::Confirmed), None);
+        let left = open(Phase::Applied).flatten().expect("a time");
+        assert!(left > Duration::from_secs(290), "{left:?}");
+        assert_eq!(open(Phase::Changing), Some(None));
+        let lock = folder.try_lock(LockOf::Change).expect("a lock");
+        assert_eq!(open(Phase::Changing), None, "somebody is at it");
+        drop(lock);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::engine::{Engine, LibvirtRules};
 use crate::state::{PortState, RecordedPort};
 use crate::{ApplyError, Record};
 use portero_firewall::{antispoof, append, BaseTables, Firewall, Script};
-use portero_libvirt::{Driver, Nic};
+use portero_libvirt::{Driver, Nic, NicKind};
 use portero_model::{Antispoof, Owner, OwnerKind, Ruleset};
 use portero_system::{Deadline, Severity};
 use std::collections::BTreeSet;
@@ -75,6 +75,7 @@ impl Engine<'_> {
         let nics = ports.iter().flat_map(|port| {
             targets(port).into_iter().map(|target| Nic {
                 mac: port.mac,
+                kind: NicKind::Network,
                 network: None,
                 target,
             })

@@ -165,7 +165,7 @@ pub(crate) fn element_in_file(
 ///
 /// # Errors
 /// [`ApplyError::File`], [`ApplyError::FileXml`], [`ApplyError::Policy`].
-pub(crate) fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Group, ApplyError> {
+pub fn group(paths: &Paths, name: &ObjectName, owner: u32) -> Result<Group, ApplyError> {
     let path = paths.config.join("groups").join(format!("{name}.xml"));
     let Some(root) = element_of(paths, &path, owner)? else {
         return Err(ApplyError::NoGroup { path });

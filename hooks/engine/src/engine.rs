@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::error::ApplyError;
 use crate::state::State;
+use portero_model::Owner;
 use portero_system::{Deadline, Log, Paths, RouteLookup, Severity, System};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,8 +21,10 @@ pub struct Engine<'a> {
     /// The machine.
     pub system: &'a mut dyn System,
     pub(crate) log: &'a mut Log,
+    /// Those who were found to ask for what they cannot have, and keep what they had.
+    pub kept: Vec<Owner>,
     /// Who has to own the files in /etc/portero: root.
-    pub(crate) trusted_user: u32,
+    pub trusted_user: u32,
 }
 
 /// Whether libvirt may still insert its own rules after this event, above ours.
@@ -42,6 +45,7 @@ impl<'a> Engine<'a> {
             paths,
             system,
             log,
+            kept: Vec::new(),
             trusted_user: nix::unistd::geteuid().as_raw(),
         }
     }

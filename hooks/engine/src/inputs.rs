@@ -7,16 +7,17 @@ use crate::state::{PortState, RecordedPort};
 use crate::{ApplyError, Config, Phase, Record};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
-use portero_model::{Claim, Origin, Owner, OwnerKind, Ruleset};
+use portero_model::{Claim, Family, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
-    check_listeners, check_others, parse, parse_leases, plan_domain, plan_network, Attachment,
-    Forward, Lease, Plan,
+    check_listeners, check_others, find_guest, parse, parse_leases, plan_domain, plan_network,
+    Attachment, Forward, Lease, Missing, Plan,
 };
 use portero_routed_policy::{compile, Compiled, Context, WrittenPolicy};
 use portero_system::{files, Paths, Severity};
 use portero_xml::{Element, Problem};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,6 +69,16 @@ impl Engine<'_> {
         let metadata = metadata.map(|element| (element, Origin::Metadata(owner)));
         let file = element_in_file(&self.paths, kind, name, self.trusted_user)?;
         Ok(metadata.into_iter().chain(file).collect())
+    }
+
+    /// Reads everything that is written for a network.
+    ///
+    /// # Errors
+    /// [`ApplyError`] with what of it cannot be understood.
+    pub fn check_written(&self, network: &Network) -> Result<(), ApplyError> {
+        self.network_forwards(network)?;
+        self.host_bridge(network)?;
+        self.written_policy(network).map(drop)
     }
 
     /// What a network says of the bridge on the host that it needs.
@@ -200,14 +211,24 @@ impl Engine<'_> {
         let ports = self.state.ports(domain.uuid)?;
         let attachments = attachments(domain, &ports, networks);
         let owner = Owner::from(domain);
-        // One reading for all of a domain's forwards.
-        let known: RefCell<BTreeMap<InterfaceName, Rc<[Lease]>>> = RefCell::default();
-        let leases = |bridge: &InterfaceName| -> Rc<[Lease]> {
-            let mut known = known.borrow_mut();
-            let read = || leases(&self.paths, bridge).into();
-            known.entry(bridge.clone()).or_insert_with(read).clone()
-        };
+        let leases = leases_once(&self.paths);
         Ok(plan_domain(owner, forwards, &attachments, &leases)?)
+    }
+
+    /// Where one of a domain's forwards would lead now, in one family or in any, or what is missing.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it can never work, or files cannot be read.
+    pub fn find_guest(
+        &self,
+        domain: &Domain,
+        forward: &Forward,
+        family: Option<Family>,
+    ) -> Result<Result<Vec<IpAddr>, Missing>, ApplyError> {
+        let (ports, networks) = (self.state.ports(domain.uuid)?, self.state.networks()?);
+        let attachments = attachments(domain, &ports, &networks);
+        let leases = leases_once(&self.paths);
+        Ok(find_guest(forward, family, &attachments, &leases)?)
     }
 
     /// What every owner should have now. `known` are owners that have just been planned. An owner
@@ -322,9 +343,20 @@ impl Engine<'_> {
                     source: Box::new(error),
                 };
                 self.log.write(Severity::Error, keeps);
+                self.kept.push(owner.clone());
                 desired.extend(old.cloned());
             }
         }
+    }
+}
+
+/// The leases of bridges, each read once: one reading for all of a domain's forwards.
+fn leases_once(paths: &Paths) -> impl Fn(&InterfaceName) -> Rc<[Lease]> + '_ {
+    let known: RefCell<BTreeMap<InterfaceName, Rc<[Lease]>>> = RefCell::default();
+    move |bridge| {
+        let mut known = known.borrow_mut();
+        let read = || leases(paths, bridge).into();
+        known.entry(bridge.clone()).or_insert_with(read).clone()
     }
 }
 

@@ -17,7 +17,7 @@ mod refresh;
 mod settings;
 mod state;
 
-pub use config::{file_of, libvirt_firewall, parse, Config, FirewallSetting};
+pub use config::{file_of, group, libvirt_firewall, parse, Config, FirewallSetting};
 pub use engine::Engine;
 pub use error::ApplyError;
 pub use firewall::Choice;

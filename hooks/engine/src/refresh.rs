@@ -2,12 +2,12 @@
 //! that was changed while they run, of which no hook is told.
 
 use crate::engine::{Engine, LibvirtRules};
-use crate::state::{OutdatedPort, PortState};
+use crate::state::{OutdatedPort, PortState, RecordedPort};
 use crate::{ApplyError, Phase, Record};
 use portero_libvirt::{Domain, Driver, MacAddress, Network, ObjectName, Status};
 use portero_model::{Owner, OwnerKind};
 use portero_system::{files, FileError};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use uuid::Uuid;
@@ -22,6 +22,19 @@ pub struct Running {
     xml: Vec<u8>,
     /// When that was saved.
     saved: SystemTime,
+}
+
+/// The domains that run, of the drivers that tell.
+#[derive(Default)]
+struct ActiveDomains {
+    running: Vec<Running>,
+    told: Vec<Driver>,
+}
+
+impl ActiveDomains {
+    fn has(&self, uuid: Uuid) -> bool {
+        self.running.iter().any(|one| one.domain.uuid == uuid)
+    }
 }
 
 impl Engine<'_> {
@@ -113,27 +126,83 @@ impl Engine<'_> {
     }
 
     fn refresh_domains(&mut self) -> Result<(), ApplyError> {
-        let mut active = HashSet::new();
-        let mut told = Vec::new();
-        for driver in Driver::ALL {
-            if self.paths.running_domains(driver).is_dir() {
-                told.push(driver);
-            }
-            for running in self.running_domains(driver)? {
-                active.insert(running.domain.uuid);
-                self.forget_unplugged(&running.domain, running.saved)?;
-                if !self.is_known(&running.domain)? {
-                    self.take_over(&running)?;
-                }
+        let active = self.active_domains()?;
+        for running in &active.running {
+            self.forget_unplugged(&running.domain, running.saved)?;
+            if !self.is_known(&running.domain)? {
+                self.take_over(running)?;
             }
         }
-        // A driver that keeps nothing here says nothing of its domains.
-        let is_active = |uuid: Uuid| {
-            let is_told = |domain: Domain| told.contains(&domain.driver);
-            active.contains(&uuid)
-                || !(self.state.domain(uuid)).is_ok_and(|domain| domain.is_none_or(is_told))
-        };
-        Ok(self.state.forget_others(OwnerKind::Domain, is_active)?)
+        let is_active = |uuid: Uuid| self.may_be_active(&active, uuid);
+        self.state.forget_others(OwnerKind::Domain, is_active)?;
+        for owner in self.left_ports(&active)? {
+            // What antispoof knows of them goes with them.
+            self.state.mark_dirty()?;
+            self.state.remove_ports(owner)?;
+        }
+        Ok(())
+    }
+
+    fn active_domains(&mut self) -> Result<ActiveDomains, ApplyError> {
+        let mut active = ActiveDomains::default();
+        for driver in Driver::ALL {
+            if self.paths.running_domains(driver).is_dir() {
+                active.told.push(driver);
+            }
+            active.running.extend(self.running_domains(driver)?);
+        }
+        Ok(active)
+    }
+
+    /// Whether a domain whose XML is kept runs. A driver that keeps nothing here says nothing of its domains.
+    fn may_be_active(&self, active: &ActiveDomains, uuid: Uuid) -> bool {
+        let is_told = |domain: Domain| active.told.contains(&domain.driver);
+        active.has(uuid)
+            || !(self.state.domain(uuid)).is_ok_and(|domain| domain.is_none_or(is_told))
+    }
+
+    /// Guests that have ended and of which something is left, since no hook was told: [`Engine::sync`] clears it.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when files cannot be read.
+    pub fn ended_guests(&mut self) -> Result<BTreeSet<Uuid>, ApplyError> {
+        let active = self.active_domains()?;
+        let is_active = |uuid: Uuid| self.may_be_active(&active, uuid);
+        let mut ended: BTreeSet<Uuid> = self
+            .state
+            .others(OwnerKind::Domain, is_active)?
+            .into_iter()
+            .collect();
+        ended.extend(self.left_ports(&active)?);
+        Ok(ended)
+    }
+
+    /// Domains of which libvirt has no interface any more that is recorded, unless they may be just starting.
+    fn left_ports(&self, active: &ActiveDomains) -> Result<Vec<Uuid>, ApplyError> {
+        let mut left = Vec::new();
+        for owner in self.state.port_owners()? {
+            let ports = self.state.ports(owner)?;
+            if !active.has(owner)
+                && self.state.are_ports_old(owner)
+                && ports.iter().all(|port| self.is_port_gone(port))
+            {
+                left.push(owner);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Whether libvirt has an interface no more, by what it keeps of the ports of active networks
+    /// (`virNetworkObjGetPortStatusDir` in src/conf/virnetworkobj.c). Where it keeps nothing, as of a network that is
+    /// not active under its guests, nothing is known.
+    #[must_use]
+    pub fn is_port_gone(&self, port: &RecordedPort) -> bool {
+        let network = self.state.network(port.network).ok().flatten();
+        network.is_some_and(|network| {
+            let folder = self.paths.libvirt_networks.join(network.name.as_str());
+            let ports = folder.join("ports");
+            ports.is_dir() && !ports.join(format!("{}.xml", port.uuid)).exists()
+        })
     }
 
     /// The running domains of a driver, in the order of their names; none where it keeps none.

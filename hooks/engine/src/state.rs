@@ -361,6 +361,15 @@ impl State {
         Ok(content.and_then(|xml| Domain::read(&xml)))
     }
 
+    /// An active network; nothing when there is none of the UUID, or its file cannot be understood.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn network(&self, uuid: Uuid) -> Result<Option<Network>, FileError> {
+        let content = files::read_own(&self.object_path(OwnerKind::Network, uuid))?;
+        Ok(content.and_then(|xml| Network::read(&xml)))
+    }
+
     /// All domains whose XML is kept; files that cannot be understood are passed over.
     ///
     /// # Errors
@@ -396,21 +405,28 @@ impl State {
         kind: OwnerKind,
         is_active: impl Fn(Uuid) -> bool,
     ) -> Result<(), FileError> {
-        for name in files::names(&self.objects_path(kind), ".xml")? {
-            let uuid = name
-                .strip_suffix(".xml")
-                .and_then(|name| Uuid::try_parse(name).ok());
-            let Some(uuid) = uuid.filter(|uuid| !is_active(*uuid)) else {
-                continue;
-            };
-            let path = self.object_path(kind, uuid);
-            let written = std::fs::metadata(&path).and_then(|file| file.modified());
-            let age = written.ok().and_then(|written| written.elapsed().ok());
-            if age.is_some_and(|age| age > LONGEST_START) {
-                self.remove_object(kind, uuid)?;
-            }
+        for uuid in self.others(kind, is_active)? {
+            self.remove_object(kind, uuid)?;
         }
         Ok(())
+    }
+
+    /// The objects that [`State::forget_others`] forgets.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub(crate) fn others(
+        &self,
+        kind: OwnerKind,
+        is_active: impl Fn(Uuid) -> bool,
+    ) -> Result<Vec<Uuid>, FileError> {
+        let names = files::names(&self.objects_path(kind), ".xml")?;
+        let uuids = names.iter().filter_map(|name| {
+            let uuid = Uuid::try_parse(name.strip_suffix(".xml")?).ok()?;
+            (!is_active(uuid) && is_older_than_a_start(&self.object_path(kind, uuid)))
+                .then_some(uuid)
+        });
+        Ok(uuids.collect())
     }
 
     /// All objects of a kind but one.
@@ -486,6 +502,13 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Whether a file was written so long ago that what it tells of cannot be just starting.
+fn is_older_than_a_start(path: &Path) -> bool {
+    let written = std::fs::metadata(path).and_then(|file| file.modified());
+    let age = written.ok().and_then(|written| written.elapsed().ok());
+    age.is_some_and(|age| age > LONGEST_START)
 }
 
 /// The name of the file that holds what libvirt wrote of an object.

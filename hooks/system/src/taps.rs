@@ -200,6 +200,7 @@ mod tests {
     fn nic(mac: &str, target: Option<&str>) -> Nic {
         Nic {
             mac: mac.parse().expect("a MAC address"),
+            kind: portero_libvirt::NicKind::Network,
             network: None,
             target: target.map(|name| name.parse().expect("a name")),
         }

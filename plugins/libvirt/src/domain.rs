@@ -24,10 +24,27 @@ pub struct Domain {
 pub struct Nic {
     /// The guest's MAC address.
     pub mac: MacAddress,
+    /// What connects it.
+    pub kind: NicKind,
     /// Name of the virtual network, for `<interface type='network'>`.
     pub network: Option<String>,
     /// The host's end (`vnet0`), once libvirt has made it.
     pub target: Option<InterfaceName>,
+}
+
+/// What connects an interface of a domain: the `type` of `<interface>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NicKind {
+    /// `network`.
+    Network,
+    /// `bridge`: a bridge of the host's.
+    Bridge,
+    /// `direct`: macvtap, on a NIC of the host's.
+    Direct,
+    /// `user`: a program that sends with the host's own sockets (SLIRP, passt).
+    User,
+    /// Any other.
+    Other,
 }
 
 impl Domain {
@@ -96,8 +113,15 @@ impl Nic {
     fn from_element(element: &Element) -> Option<Self> {
         let mac = element.child("mac")?.attribute("address")?.parse().ok()?;
         let source = element.child("source");
-        let network = match element.attribute("type") {
-            Some("network") => source.and_then(|source| source.attribute("network")),
+        let kind = match element.attribute("type") {
+            Some("network") => NicKind::Network,
+            Some("bridge") => NicKind::Bridge,
+            Some("direct") => NicKind::Direct,
+            Some("user") => NicKind::User,
+            _ => NicKind::Other,
+        };
+        let network = match kind {
+            NicKind::Network => source.and_then(|source| source.attribute("network")),
             _ => None,
         };
         let target = element
@@ -106,6 +130,7 @@ impl Nic {
             .and_then(|name| name.parse().ok());
         Some(Self {
             mac,
+            kind,
             network: network.map(str::to_owned),
             target,
         })

@@ -12,7 +12,7 @@ mod network;
 mod operation;
 mod status;
 
-pub use domain::{Domain, Nic};
+pub use domain::{Domain, Nic, NicKind};
 pub use driver::Driver;
 pub use event::{Event, EventError, HookArguments};
 pub use hook::{Hook, OnFailure};

@@ -75,6 +75,8 @@ pub struct Subnet {
     pub address: IpAddr,
     /// Length of the prefix in bits: 0 to 32, or 0 to 128.
     pub prefix: u8,
+    /// Whether DHCP gives an address to a guest without a reservation (`<range>`).
+    pub has_dhcp_range: bool,
 }
 
 /// A DHCP reservation: `<host mac= ip=>` or, in IPv6, `<host id= ip=>`.
@@ -261,9 +263,15 @@ impl Subnet {
             (None, None, IpAddr::V4(address)) => Some(classful_prefix(address.octets()[0])),
             (None, _, IpAddr::V6(_)) => Some(64),
         };
+        let has_dhcp_range = ip.all("dhcp").any(|dhcp| dhcp.child("range").is_some());
+        let subnet = |prefix| Self {
+            address,
+            prefix,
+            has_dhcp_range,
+        };
         prefix
             .filter(|prefix| *prefix <= longest)
-            .map(|prefix| Some(Self { address, prefix }))
+            .map(|prefix| Some(subnet(prefix)))
             .ok_or_else(|| ip.problem("prefix or netmask is not valid"))
     }
 }

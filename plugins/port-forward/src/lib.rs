@@ -7,6 +7,7 @@ mod grammar;
 mod index;
 mod lease;
 mod limits;
+mod missing;
 mod plan;
 mod ranges;
 
@@ -15,5 +16,6 @@ pub use check::{check_listeners, check_others, check_own, Listener, PortRefusal}
 pub use grammar::{network, parse, ErrorKind, Forward, ForwardError, Result};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
-pub use plan::{plan_domain, plan_network, Attachment, Plan};
+pub use missing::Missing;
+pub use plan::{find_guest, plan_domain, plan_network, Attachment, Plan};
 pub use ranges::Mapping;

@@ -1,11 +1,10 @@
 //! From forwards to rules: finds each guest's address and says what is still missing.
 
 use crate::address::{address_of, holds, network_of, reserved_for};
-use crate::{Forward, Lease, Result};
+use crate::{Forward, Lease, Missing, Result};
 use ipnet::IpNet;
-use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network};
+use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
 use portero_model::{Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
-use portero_xml::Sanitised;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -42,7 +41,7 @@ struct Target<'a> {
 /// Either where a forward leads, or why that is not known yet.
 enum Found<'a> {
     Targets(Vec<Target<'a>>),
-    Nothing(String),
+    Nothing(Missing),
 }
 
 /// Plans a domain's forwards.
@@ -60,9 +59,29 @@ pub fn plan_domain(
 ) -> Result<Plan> {
     let mut plan = Plan::empty(owner);
     for forward in forwards {
-        plan.add(forward, find_domain_targets(forward, attachments, leases)?);
+        let found = find_domain_targets(forward, &Family::ALL, attachments, leases)?;
+        plan.add(forward, found);
     }
     Ok(plan)
+}
+
+/// Where a domain's forward leads in a family, or in any: the guest's addresses, or what is missing.
+///
+/// # Errors
+/// As [`plan_domain`].
+pub fn find_guest(
+    forward: &Forward,
+    family: Option<Family>,
+    attachments: &[Attachment<'_>],
+    leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
+) -> Result<std::result::Result<Vec<IpAddr>, Missing>> {
+    let families = family.map_or(Family::ALL.to_vec(), |family| vec![family]);
+    Ok(
+        match find_domain_targets(forward, &families, attachments, leases)? {
+            Found::Targets(targets) => Ok(targets.iter().map(|target| target.guest).collect()),
+            Found::Nothing(missing) => Err(missing),
+        },
+    )
 }
 
 /// Plans a network's forwards.
@@ -104,7 +123,7 @@ impl Plan {
         match found {
             Found::Nothing(reason) => self.pending.push(Pending {
                 claims: forward.claims().collect(),
-                reason,
+                reason: reason.to_string(),
             }),
             Found::Targets(targets) => {
                 for target in &targets {
@@ -169,6 +188,7 @@ fn masqueraded_sources(forward: &Forward, target: &Target<'_>) -> Vec<Option<IpN
 
 fn find_domain_targets<'a>(
     forward: &Forward,
+    families: &[Family],
     attachments: &[Attachment<'a>],
     leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
 ) -> Result<Found<'a>> {
@@ -178,8 +198,8 @@ fn find_domain_targets<'a>(
         .collect();
     if candidates.is_empty() {
         return Ok(Found::Nothing(match forward.interface {
-            Some(mac) => format!("the domain has no interface {mac} on a virtual network"),
-            None => "the domain has no interface on a virtual network".to_owned(),
+            Some(mac) => Missing::NoSuchInterface { mac },
+            None => Missing::NoInterface,
         }));
     }
     match forward.guest {
@@ -188,7 +208,7 @@ fn find_domain_targets<'a>(
             refuse_others(forward, guest, &found, attachments)?;
             Ok(found)
         }
-        None => find_by_mac(forward, candidates[0], leases),
+        None => find_by_mac(forward, families, candidates[0], leases),
     }
 }
 
@@ -248,6 +268,7 @@ fn refuse_others(
 /// The addresses that the network's reservations, or else its leases, give the interface.
 fn find_by_mac<'a>(
     forward: &Forward,
+    families: &[Family],
     attachment: &Attachment<'a>,
     leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
 ) -> Result<Found<'a>> {
@@ -257,11 +278,10 @@ fn find_by_mac<'a>(
     let bridge = routed_bridge(forward, network)?;
     let mut current: Option<Rc<[Lease]>> = None;
     let mut targets = Vec::new();
-    for family in Family::ALL
-        .into_iter()
-        .filter(|family| forward.takes(*family))
-    {
-        let address = address_of(network, attachment.mac, family, || {
+    let taken = families.iter().filter(|family| forward.takes(**family));
+    let taken: Vec<Family> = taken.copied().collect();
+    for family in &taken {
+        let address = address_of(network, attachment.mac, *family, || {
             &*current.get_or_insert_with(|| leases(bridge))
         });
         targets.extend(address.map(|guest| Target {
@@ -271,13 +291,27 @@ fn find_by_mac<'a>(
         }));
     }
     if targets.is_empty() {
-        return Ok(Found::Nothing(format!(
-            "network '{}' has neither a DHCP reservation nor a lease for {}",
-            network.name.as_str().escape_debug(),
-            attachment.mac
-        )));
+        return Ok(Found::Nothing(missing(network, attachment.mac, &taken)));
     }
     Ok(Found::Targets(targets))
+}
+
+/// What a guest lacks that a network has given no address of these families.
+fn missing(network: &Network, mac: MacAddress, families: &[Family]) -> Missing {
+    let name = network.name.to_string();
+    let is_taken = |subnet: &&Subnet| families.contains(&Family::from(subnet.address));
+    let mut subnets = network.subnets.iter().filter(is_taken).peekable();
+    if let (None, Some(family)) = (subnets.peek(), families.first()) {
+        return Missing::NoSubnet {
+            network: name,
+            family: *family,
+        };
+    }
+    if subnets.any(|subnet| subnet.has_dhcp_range) {
+        Missing::NoLease { network: name, mac }
+    } else {
+        Missing::NoDhcp { network: name, mac }
+    }
 }
 
 fn routed_bridge<'a>(forward: &Forward, network: &'a Network) -> Result<&'a InterfaceName> {
@@ -310,9 +344,8 @@ fn outside(guest: IpAddr, networks: &[&Network]) -> String {
     )
 }
 
-fn inactive(attachment: &Attachment<'_>) -> String {
-    format!(
-        "network '{}' is not known to be active",
-        Sanitised(attachment.network_name)
-    )
+fn inactive(attachment: &Attachment<'_>) -> Missing {
+    Missing::Inactive {
+        network: attachment.network_name.to_owned(),
+    }
 }

@@ -1,6 +1,6 @@
 //! The interfaces of guests on virtual networks, as libvirt told of them.
 
-use super::{write_json, State};
+use super::{is_older_than_a_start, write_json, State};
 use portero_libvirt::{MacAddress, NetworkPort};
 use portero_system::{files, FileError};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,8 @@ use uuid::Uuid;
 /// A guest's interface on a network, as recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedPort {
+    /// Its UUID.
+    pub uuid: Uuid,
     /// The domain.
     pub owner: Uuid,
     /// The network.
@@ -97,6 +99,13 @@ impl State {
         files::remove_folder(&self.ports_of(owner))
     }
 
+    /// Whether all ports of a domain were recorded so long ago that it cannot be just starting.
+    pub(crate) fn are_ports_old(&self, owner: Uuid) -> bool {
+        let entries = std::fs::read_dir(self.ports_of(owner));
+        let mut entries = entries.into_iter().flatten().flatten();
+        entries.all(|entry| is_older_than_a_start(&entry.path()))
+    }
+
     /// A domain's ports that were recorded no later than it was `known` to have these interfaces and none
     /// for them. What was recorded later is news.
     ///
@@ -134,13 +143,17 @@ impl State {
         let folder = self.ports_of(owner);
         let mut ports = Vec::new();
         for name in files::names(&folder, ".json")? {
-            let Some(content) = files::read_own(&folder.join(name))? else {
+            let Some(content) = files::read_own(&folder.join(&name))? else {
                 continue;
             };
+            let uuid = name.strip_suffix(".json");
+            let uuid = uuid.and_then(|uuid| Uuid::try_parse(uuid).ok());
             let Ok(file) = serde_json::from_slice::<PortFile>(&content) else {
                 continue;
             };
+            let uuid = uuid.unwrap_or_default();
             ports.extend(file.mac.parse().ok().map(|mac| RecordedPort {
+                uuid,
                 owner,
                 network: file.network,
                 mac,
@@ -150,16 +163,24 @@ impl State {
         Ok(ports)
     }
 
+    /// The domains of which ports are recorded.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn port_owners(&self) -> Result<Vec<Uuid>, FileError> {
+        let names = files::names(&self.root.join("ports"), "")?;
+        let owners = names.iter().filter_map(|name| Uuid::try_parse(name).ok());
+        Ok(owners.collect())
+    }
+
     /// All recorded ports.
     ///
     /// # Errors
     /// [`FileError`].
     pub fn all_ports(&self) -> Result<Vec<RecordedPort>, FileError> {
         let mut ports = Vec::new();
-        for name in files::names(&self.root.join("ports"), "")? {
-            if let Ok(owner) = Uuid::try_parse(&name) {
-                ports.extend(self.ports(owner)?);
-            }
+        for owner in self.port_owners()? {
+            ports.extend(self.ports(owner)?);
         }
         Ok(ports)
     }

@@ -1,0 +1,78 @@
+//! What a forward waits for.
+
+use portero_libvirt::MacAddress;
+use portero_model::Family;
+use portero_xml::Sanitised;
+use std::fmt;
+
+/// Why it is not known yet where a forward leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// The domain has no interface on a virtual network.
+    NoInterface,
+    /// The forward names an interface that the domain does not have on a virtual network.
+    NoSuchInterface {
+        /// The MAC address that it names.
+        mac: MacAddress,
+    },
+    /// The network is not known to be active.
+    Inactive {
+        /// Its name, as the domain has it.
+        network: String,
+    },
+    /// The network has no subnet of the family.
+    NoSubnet {
+        /// Its name.
+        network: String,
+        /// The family.
+        family: Family,
+    },
+    /// The network gives addresses to guests with a reservation only, or to none, and this one has no reservation.
+    NoDhcp {
+        /// Its name.
+        network: String,
+        /// The guest's interface.
+        mac: MacAddress,
+    },
+    /// The guest has not asked for an address yet.
+    NoLease {
+        /// The network's name.
+        network: String,
+        /// The guest's interface.
+        mac: MacAddress,
+    },
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoInterface => {
+                formatter.write_str("the domain has no interface on a virtual network")
+            }
+            Self::NoSuchInterface { mac } => write!(
+                formatter,
+                "the domain has no interface {mac} on a virtual network"
+            ),
+            Self::Inactive { network } => write!(
+                formatter,
+                "network '{}' is not known to be active",
+                Sanitised(network)
+            ),
+            Self::NoSubnet { network, family } => write!(
+                formatter,
+                "network '{}' has no {family} subnet",
+                Sanitised(network)
+            ),
+            Self::NoDhcp { network, mac } => write!(
+                formatter,
+                "network '{}' gives {mac} no address: it has neither a DHCP range nor a reservation for it",
+                Sanitised(network)
+            ),
+            Self::NoLease { network, mac } => write!(
+                formatter,
+                "network '{}' has neither a DHCP reservation nor a lease for {mac}",
+                Sanitised(network)
+            ),
+        }
+    }
+}
