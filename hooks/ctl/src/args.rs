@@ -27,7 +27,8 @@ pub(crate) struct Args {
 }
 
 const EXIT_STATUS: &str =
-    "Exit status: 0 done; 1 failed; 2 usage, or 'plan' or 'doctor' found something to mend.";
+    "Exit status: 0 done; 1 failed, or 'sync' or 'plan' found somebody who asks for what cannot be had; 2 usage, or \
+     'plan' or 'doctor' found something to mend.";
 
 const PLAN_STATUS: &str =
     "Exit status: 0 nothing to change; 1 failed; 2 something to change, or usage.";
@@ -60,7 +61,8 @@ pub(crate) enum Command {
     Forward(ForwardArgs),
     /// Look for what keeps guests from being reached, or lets more through than it seems
     ///
-    /// Nothing is changed. Of each finding the command is printed that mends it.
+    /// Nothing is changed. Of each finding the command is printed that mends it, and where to write it if the next boot
+    /// undoes it.
     #[command(after_help = DOCTOR_STATUS)]
     Doctor {
         /// Print JSON for programs

@@ -12,6 +12,7 @@ mod host_port;
 mod import;
 mod input;
 mod json;
+mod lasting;
 mod map;
 mod page;
 mod policy;

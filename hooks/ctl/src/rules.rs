@@ -1,7 +1,7 @@
 //! `portero sync`, `withdraw` and `plan`: everybody's rules at once.
 
 use crate::args::RulesCommand;
-use crate::exit::{DONE, FOUND};
+use crate::exit::{DONE, FAILED, FOUND};
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_firewall::Script;
@@ -13,11 +13,14 @@ pub(crate) fn run(
     engine: &mut Engine<'_>,
 ) -> Result<(String, u8), ApplyError> {
     match command {
-        RulesCommand::Sync => engine.sync().map(|()| (String::new(), DONE)),
+        RulesCommand::Sync => engine
+            .sync()
+            .map(|()| (String::new(), status(engine, DONE))),
         RulesCommand::Withdraw => engine.withdraw().map(|()| (String::new(), DONE)),
         RulesCommand::Plan { json } => {
             let scripts = engine.plan()?;
             let code = if scripts.is_empty() { DONE } else { FOUND };
+            let code = status(engine, code);
             let text = if *json {
                 to_json(&scripts.iter().map(json_of).collect::<Vec<_>>())
             } else {
@@ -25,6 +28,14 @@ pub(crate) fn run(
             };
             Ok((text, code))
         }
+    }
+}
+
+/// Failed for those who keep what they had, of whom the log has said why; or else what is given.
+fn status(engine: &Engine<'_>, otherwise: u8) -> u8 {
+    match engine.kept.as_slice() {
+        [] => otherwise,
+        _ => FAILED,
     }
 }
 

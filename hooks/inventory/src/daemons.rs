@@ -4,6 +4,7 @@
 //! a kind of hook that had none then is not run until the next start.
 
 use portero_libvirt::{Driver, Hook};
+use portero_system::programs::find_program;
 use portero_system::Paths;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -59,6 +60,48 @@ pub fn daemons() -> Vec<Daemon> {
         })
     });
     daemons.collect()
+}
+
+/// Daemons of libvirt's that neither run nor are started when somebody asks them (systemd listens for them): the one for
+/// all, or those of networks and of QEMU's guests where libvirt is divided. None where no libvirt is installed.
+#[must_use]
+pub fn absent_daemons(paths: &Paths) -> Vec<&'static str> {
+    let running = daemons();
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let is_there = |name: &str| {
+        let socket = match name {
+            "libvirtd" => "libvirt-sock".to_owned(),
+            name => format!("{name}-sock"),
+        };
+        let socket = paths.libvirt_state.join(socket);
+        running.iter().any(|daemon| daemon.name == name) || listens(&sockets, &socket)
+    };
+    let is_installed = |name: &str| find_program(name).is_ok();
+    absent(is_there, is_installed)
+}
+
+fn absent(
+    is_there: impl Fn(&str) -> bool,
+    is_installed: impl Fn(&str) -> bool,
+) -> Vec<&'static str> {
+    if is_there("libvirtd") {
+        return Vec::new();
+    }
+    let is_divided = NAMES.iter().any(|name| is_there(name)) || !is_installed("libvirtd");
+    let mut absent = match is_divided {
+        true => vec!["virtnetworkd", "virtqemud"],
+        false => vec!["libvirtd"],
+    };
+    absent.retain(|name| is_installed(name) && !is_there(name));
+    absent
+}
+
+/// Whether somebody waits for connections to a socket, by proc(5)'s `net/unix`: its flags have `__SO_ACCEPTCON`.
+fn listens(sockets: &str, socket: &Path) -> bool {
+    sockets.lines().any(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        words.get(3) == Some(&"00010000") && words.get(7).map(Path::new) == Some(socket)
+    })
 }
 
 /// `USER_HZ`, in which proc(5) counts: 100 on every architecture that libvirt runs on.
@@ -131,7 +174,8 @@ pub fn changed(link: &Path) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
-    use super::name_and_start;
+    use super::{absent, listens, name_and_start};
+    use std::path::Path;
 
     #[test]
     fn a_process_is_read_by_fields() {
@@ -139,5 +183,27 @@ mod tests {
             "712 (libvirtd) S 1 712 712 0 -1 4194560 12 13 14 15 16 17 18 19 20 0 21 0 4711 99 1";
         assert_eq!(name_and_start(stat), Some(("libvirtd", 4711)));
         assert_eq!(name_and_start("712 (a) b) S 1"), None);
+    }
+
+    #[test]
+    fn a_daemon_is_absent_when_it_neither_runs_nor_is_waited_for() {
+        let absent = |there: &[&str], installed: &[&str]| {
+            absent(
+                |name| there.contains(&name),
+                |name| installed.contains(&name),
+            )
+        };
+        let divided = ["virtqemud", "virtnetworkd"];
+        assert_eq!(absent(&["libvirtd"], &["libvirtd"]), [""; 0]);
+        assert_eq!(absent(&[], &["libvirtd", "virtqemud"]), ["libvirtd"]);
+        assert_eq!(absent(&divided, &divided), [""; 0]);
+        assert_eq!(absent(&["virtqemud"], &divided), ["virtnetworkd"]);
+        assert_eq!(absent(&[], &divided), ["virtnetworkd", "virtqemud"]);
+        assert_eq!(absent(&[], &[]), [""; 0]);
+        let sockets = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 17 /run/libvirt/libvirt-sock\n\
+            0000000000000000: 00000003 00000000 00000000 0001 03 18 /run/libvirt/virtqemud-sock\n";
+        assert!(listens(sockets, Path::new("/run/libvirt/libvirt-sock")));
+        assert!(!listens(sockets, Path::new("/run/libvirt/virtqemud-sock")));
     }
 }

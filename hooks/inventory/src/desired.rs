@@ -5,11 +5,12 @@ use crate::Snapshot;
 use portero_engine::{libvirt_firewall, ApplyError};
 use portero_firewall::Firewall;
 use portero_libvirt::{Domain, Driver, Network};
-use portero_model::Owner;
-use portero_port_forward::Forward;
+use portero_model::{Family, Owner};
+use portero_port_forward::{Forward, Missing};
 use portero_system::files;
 use portero_xml::Element;
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 /// Whether an object is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct DesiredForwards {
     pub written: Result<Vec<Forward>, ApplyError>,
     /// What will be written from its next start on, where that is more.
     pub from_next_start: Vec<Forward>,
+    /// What is wrong with what is written from its next start on, where that is not the same as now.
+    pub wrong_from_next_start: Option<ApplyError>,
     /// Whether a hook has told portero of its interfaces since it started.
     pub was_told: bool,
     /// The object.
@@ -80,6 +83,21 @@ impl Snapshot<'_, '_> {
         match &desired.object {
             Object::Domain(domain) => engine.domain_conflict(config, domain).unwrap_or_else(Some),
             Object::Network(network) => engine.check_network(config, network).err(),
+        }
+    }
+
+    /// Where a forward of somebody's would lead now, in a family or in any, or what is missing; nothing when it cannot be
+    /// found out. A network's forwards name their guest.
+    #[must_use]
+    pub fn find_guest(
+        &self,
+        desired: &DesiredForwards,
+        forward: &Forward,
+        family: Option<Family>,
+    ) -> Option<Result<Vec<IpAddr>, Missing>> {
+        match &desired.object {
+            Object::Domain(domain) => self.engine.find_guest(domain, forward, family).ok(),
+            Object::Network(_) => None,
         }
     }
 
@@ -129,6 +147,7 @@ impl Snapshot<'_, '_> {
             state,
             written,
             from_next_start: Vec::new(),
+            wrong_from_next_start: None,
             was_told,
             object,
         }
@@ -160,9 +179,17 @@ fn add(all: &mut Vec<DesiredForwards>, defined: DesiredForwards) {
     };
     // What the configuration asks for and the running object does not.
     let now = active.written.as_deref().unwrap_or_default();
-    let mut later = defined.written.unwrap_or_default();
+    let is_news = |error: &ApplyError| {
+        let known = active.written.as_ref().err();
+        known.is_none_or(|known| known.to_string() != error.to_string())
+    };
+    let (mut later, wrong) = match defined.written {
+        Ok(later) => (later, None),
+        Err(error) => (Vec::new(), Some(error).filter(is_news)),
+    };
     later.retain(|forward| !now.iter().any(|known| same(known, forward)));
     active.from_next_start = later;
+    active.wrong_from_next_start = wrong;
 }
 
 /// Whether two forwards ask for the same, wherever they are written.

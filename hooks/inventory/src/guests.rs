@@ -6,7 +6,7 @@ use portero_libvirt::{Domain, Driver, InterfaceName, MacAddress, Network, Object
 use portero_model::{Family, OwnerKind};
 use portero_port_forward::{address_of, Lease};
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -92,6 +92,7 @@ impl Snapshot<'_, '_> {
         for port in self.engine.state.all_ports()? {
             if port.state == PortState::Detached
                 || guests[..known].iter().any(|one| one.uuid == port.owner)
+                || self.engine.is_port_gone(&port)
             {
                 continue;
             }
@@ -115,6 +116,14 @@ impl Snapshot<'_, '_> {
         self.find_addresses(&mut guests);
         guests.sort_by_cached_key(|guest| (guest.name.is_none(), guest.name.clone(), guest.uuid));
         Ok(guests)
+    }
+
+    /// Guests that have ended and of which something is left.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn ended_guests(&mut self) -> Result<BTreeSet<Uuid>, ApplyError> {
+        self.engine.ended_guests()
     }
 
     fn find_addresses(&self, guests: &mut [Guest]) {

@@ -1,6 +1,7 @@
 //! What is on this host now: a [`Snapshot`] of what libvirt has, portero gave and the firewall holds, and
 //! beside it whether a guest answers, what else judges packets, and what libvirt's daemons are. Nothing is changed.
 
+mod configuration;
 mod counters;
 mod daemons;
 mod desired;
@@ -12,18 +13,21 @@ mod link;
 mod neighbor;
 mod networks;
 mod probe;
+mod routes;
 mod service;
 mod snapshot;
 
-pub use daemons::{changed, daemons, hook_links, Daemon, HookLink};
+pub use configuration::ConfigProblem;
+pub use daemons::{absent_daemons, changed, daemons, hook_links, Daemon, HookLink};
 pub use desired::{Backends, DesiredForwards, Object, ObjectState};
 pub use foreign::{foreign_rules, settings};
 pub use guests::{Guest, GuestNic};
 pub use host::{HostFacts, MissingHook};
 pub use kernel_log::{Avc, Denial, KernelLog};
-pub use link::{link, reverse_path_filter, LinkState};
+pub use link::{link, reverse_path_filter, BridgePort, LinkState};
 pub use neighbor::who_has;
 pub use networks::{read_policy_file, ActiveNetwork, Checked};
 pub use probe::{ask_tcp, ask_udp, Answer};
-pub use service::{watch_service, WatchService};
+pub use routes::{advertised_uplinks, exit_of, Exit, Journey};
+pub use service::{runs_docker, watch_service, WatchService};
 pub use snapshot::{OwnerStatus, Snapshot};

@@ -3,6 +3,7 @@
 use portero_system::interfaces::{folder, master};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// An interface of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,21 @@ pub struct LinkState {
     pub is_up: bool,
     /// The bridge that it is in.
     pub master: Option<String>,
+    /// What the bridge does with its frames, where it is in one.
+    pub port: Option<BridgePort>,
+}
+
+/// What a bridge does with the frames of a port (`BR_STATE_*` in linux/if_bridge.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BridgePort {
+    /// It passes them on.
+    Forwarding,
+    /// It passes them on after this time at most: the spanning tree protocol has it wait.
+    Waiting(Duration),
+    /// The spanning tree protocol has it closed, since there is another way.
+    Blocking,
+    /// The port has no carrier, or is down.
+    Disabled,
 }
 
 /// An interface, if it is there.
@@ -19,10 +35,34 @@ pub fn link(name: &str) -> Option<LinkState> {
     const IFF_UP: u32 = 1;
     let flags = fs::read_to_string(folder(name).join("flags")).ok()?;
     let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).ok()?;
+    let master = master(name);
     Some(LinkState {
         is_up: flags & IFF_UP != 0,
-        master: master(name),
+        port: master.as_ref().and_then(|bridge| port(name, bridge)),
+        master,
     })
+}
+
+fn port(name: &str, bridge: &str) -> Option<BridgePort> {
+    let number = |path: std::path::PathBuf| -> Option<u64> {
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    let state = number(folder(name).join("brport/state"))?;
+    // In hundredths of a second: once for learning, and once more for listening before it.
+    let delay = number(folder(bridge).join("bridge/forward_delay")).unwrap_or(1500);
+    let delay = Duration::from_millis(delay * 10);
+    port_of(state, delay)
+}
+
+fn port_of(state: u64, delay: Duration) -> Option<BridgePort> {
+    match state {
+        0 => Some(BridgePort::Disabled),
+        1 => Some(BridgePort::Waiting(2 * delay)),
+        2 => Some(BridgePort::Waiting(delay)),
+        3 => Some(BridgePort::Forwarding),
+        4 => Some(BridgePort::Blocking),
+        _ => None,
+    }
 }
 
 /// How strictly an interface takes packets only where their answers would leave (`rp_filter`): the
@@ -44,8 +84,21 @@ mod tests {
 
     #[test]
     fn loopback_is_in_no_bridge() {
-        assert_eq!(link("lo").map(|lo| lo.master), Some(None));
+        assert_eq!(
+            link("lo").map(|lo| (lo.master, lo.port)),
+            Some((None, None))
+        );
         assert_eq!(link("no-such-link"), None);
         assert_eq!(reverse_path_filter("no-such-link"), None);
+    }
+
+    #[test]
+    fn a_port_that_listens_has_to_learn_after_that() {
+        let delay = Duration::from_secs(15);
+        let twice = Duration::from_secs(30);
+        assert_eq!(port_of(1, delay), Some(BridgePort::Waiting(twice)));
+        assert_eq!(port_of(2, delay), Some(BridgePort::Waiting(delay)));
+        assert_eq!(port_of(3, delay), Some(BridgePort::Forwarding));
+        assert_eq!(port_of(9, delay), None);
     }
 }

@@ -56,6 +56,13 @@ impl ActiveNetwork {
         })
     }
 
+    /// Whether this is the name of its bridge, and nobody but guests is on that: a network that leads guests into a bridge
+    /// of the host's (`<forward mode='bridge'/>`) has one that leads out.
+    #[must_use]
+    pub fn has_inner_bridge(&self, name: &str) -> bool {
+        self.network.mode.is_routed_by_host() && self.network.has_bridge(name)
+    }
+
     /// The host's addresses on it, with their prefixes.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {

@@ -49,7 +49,7 @@ pub fn watch_service(paths: &Paths) -> Option<WatchService> {
             .iter()
             .any(|folder| !folder.ends_with(UNTIL_THE_BOOT) && is_wanted(folder)),
         is_masked: fs::read_link(unit).is_ok_and(is_null),
-        is_running: is_running(),
+        is_running: is_running(PROGRAM),
     })
 }
 
@@ -64,13 +64,19 @@ fn is_wanted(folder: &Path) -> bool {
     })
 }
 
-/// Whether root runs it in our network. Its mount namespace is its own.
-fn is_running() -> bool {
+/// Whether docker's daemon runs on this host.
+#[must_use]
+pub fn runs_docker() -> bool {
+    is_running("dockerd")
+}
+
+/// Whether root runs a program in our network. Its mount namespace may be its own.
+fn is_running(program: &str) -> bool {
     let network = |process: &Path| fs::read_link(process.join("ns/net")).ok();
     let ours = network(Path::new("/proc/self"));
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.map(|process| process.path()).any(|process| {
-        fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == PROGRAM)
+        fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == program)
             && fs::metadata(&process).is_ok_and(|of| of.uid() == 0)
             && network(&process) == ours
     })

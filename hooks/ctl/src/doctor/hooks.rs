@@ -16,9 +16,25 @@ pub(super) fn hooks(facts: &Facts) -> Vec<Finding> {
     missing(&facts.host)
 }
 
-/// Daemons that have looked for hooks before ours were there.
+/// Daemons that do not run, and those that have looked for hooks before ours were there.
 pub(super) fn daemons(facts: &Facts) -> Vec<Finding> {
-    stale(&facts.daemons, &facts.hook_links, &untold(&facts.desired))
+    let mut findings = absent(&facts.absent_daemons);
+    findings.extend(stale(
+        &facts.daemons,
+        &facts.hook_links,
+        &untold(&facts.desired),
+    ));
+    findings
+}
+
+fn absent(daemons: &[&str]) -> Vec<Finding> {
+    let absent = daemons.iter().map(|daemon| Finding {
+        finding: format!(
+            "{daemon} does not run, and nothing starts it when it is asked: no hook is run"
+        ),
+        mend: format!("systemctl start {daemon}"),
+    });
+    absent.collect()
 }
 
 /// Everything that keeps libvirt from running the hooks.
@@ -124,6 +140,14 @@ mod tests {
             mend.starts_with("chmod 0755 /usr/bin/portero-qemu-hook && systemctl"),
             "{mend}"
         );
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_run_is_started() {
+        let mut facts = facts(Vec::new());
+        facts.absent_daemons = vec!["virtnetworkd"];
+        let mends: Vec<String> = daemons(&facts).into_iter().map(|one| one.mend).collect();
+        assert_eq!(mends, ["systemctl start virtnetworkd"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::leaks::quoted;
 use super::value::{Facts, Finding};
-use crate::explain::forwarding_sysctl;
+use crate::explain::{forwarding_mend, forwarding_sysctl};
 use portero_libvirt::ForwardMode;
 use portero_model::Family;
 
@@ -24,7 +24,7 @@ pub(super) fn forwarding(facts: &Facts) -> Vec<Finding> {
                 "{sysctl} is 0: {family} packets of guests are not passed on, of network {}",
                 names.join(", ")
             ),
-            mend: format!("sysctl -w {sysctl}=1"),
+            mend: forwarding_mend(family, &facts.advertised),
         })
     });
     findings.collect()
@@ -33,7 +33,8 @@ pub(super) fn forwarding(facts: &Facts) -> Vec<Finding> {
 /// With `br_netfilter`, rules that are about routing also meet what never leaves a bridge.
 pub(super) fn bridge_netfilter(facts: &Facts) -> Vec<Finding> {
     let mut networks = facts.networks.iter();
-    if !networks.any(|one| one.network.bridge.is_some()) {
+    // Docker needs it, and sets it again.
+    if facts.has_docker || !networks.any(|one| one.network.bridge.is_some()) {
         return Vec::new();
     }
     let findings = facts.host.judges_bridged.iter().map(|family| {
@@ -75,6 +76,10 @@ mod tests {
             "sysctl -w net.ipv6.conf.all.forwarding=1",
         );
         assert_eq!(mends(&facts), [v4, v6]);
+        facts.advertised = vec!["eth0.7".to_owned()];
+        let both = "sysctl -w net.ipv6.conf.eth0/7.accept_ra=2 net.ipv6.conf.all.forwarding=1";
+        assert_eq!(mends(&facts), [v4, both]);
+        facts.advertised.clear();
         let finding = forwarding(&facts).remove(0).finding;
         assert!(finding.ends_with("of network 'nat', 'route'"), "{finding}");
         facts.host.passes_on = vec![Family::Ipv4];
@@ -97,6 +102,9 @@ mod tests {
             findings[0].mend,
             "sysctl -w net.bridge.bridge-nf-call-iptables=0"
         );
+        with.has_docker = true;
+        assert_eq!(bridge_netfilter(&with), []);
+        with.has_docker = false;
         with.networks.clear();
         assert_eq!(bridge_netfilter(&with), []);
     }

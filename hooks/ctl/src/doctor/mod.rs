@@ -17,6 +17,7 @@ pub(crate) use value::Finding;
 
 use crate::exit::{DONE, FOUND};
 use crate::json::to_json;
+use crate::lasting;
 use portero_engine::{ApplyError, Engine};
 use serde::Serialize;
 use value::Facts;
@@ -25,7 +26,7 @@ use value::Facts;
 type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 16] = [
     ("hooks", hooks::hooks),
     ("daemons", hooks::daemons),
     ("service", service::service),
@@ -35,6 +36,8 @@ const CHECKS: [Check; 14] = [
     ("forwarding", host::forwarding),
     ("bridge-netfilter", host::bridge_netfilter),
     ("configuration", rules::configuration),
+    ("ended-guests", rules::ended_guests),
+    ("bridges", rules::bridges),
     ("firewall", rules::firewall),
     ("antispoof", rules::antispoof),
     ("firewalls", others::firewalls),
@@ -57,6 +60,8 @@ struct NamedFinding {
     check: &'static str,
     #[serde(flatten)]
     what: Finding,
+    /// Where to write what the command changes, if the next boot undoes it.
+    until_boot: Option<&'static str>,
 }
 
 /// Checks everything; gives what to print and the exit status.
@@ -64,7 +69,11 @@ pub(crate) fn run(json: bool, engine: &mut Engine<'_>) -> Result<(String, u8), A
     let facts = Facts::gather(engine)?;
     let findings = CHECKS.into_iter().flat_map(|(check, find)| {
         let found = find(&facts).into_iter();
-        found.map(|what| NamedFinding { check, what })
+        found.map(|what| NamedFinding {
+            check,
+            until_boot: lasting::place_to_last(&what.mend),
+            what,
+        })
     });
     let report = Report {
         findings: findings.collect(),
@@ -85,7 +94,8 @@ fn text(report: &Report) -> String {
     }
     let findings = report.findings.iter().map(|found| {
         let Finding { finding, mend } = &found.what;
-        format!("{}: {finding}\n  mend it: {mend}\n", found.check)
+        let note = lasting::note(mend);
+        format!("{}: {finding}\n  mend it: {mend}\n{note}", found.check)
     });
     findings.collect()
 }

@@ -61,6 +61,7 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
     let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
     let dnats = given.flat_map(|owner| owner.record.ruleset.dnats());
     let packets = dnats.filter_map(|dnat| packet(dnat, facts)).take(FORWARDS);
+    let mut stopped: Vec<Stopped> = Vec::new();
     for packet in packets {
         for outside in &facts.outer {
             for leg in [Leg::There, Leg::Back] {
@@ -75,21 +76,45 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
                 if facts.settings.is_firewalld_strict && stop.by == RuleOwner::Firewalld {
                     continue;
                 }
-                let finding = format!(
-                    "what is forwarded from {} port {} on {outside} is stopped: {} {}",
-                    packet.protocol,
-                    packet.host_port,
-                    stop.verdict,
-                    name_stop(&stop)
-                );
                 let mend = mend(&stop, &packet, &facts.settings, Scope::Forwards);
-                if findings.iter().all(|known| known.mend != mend) {
-                    findings.push(Finding { finding, mend });
+                match stopped.iter_mut().find(|known| known.mend == mend) {
+                    Some(known) if known.outside.contains(outside) => {}
+                    Some(known) => known.outside.push(outside.clone()),
+                    None => stopped.push(Stopped {
+                        what: format!("{} port {}", packet.protocol, packet.host_port),
+                        outside: vec![outside.clone()],
+                        by: format!("{} {}", stop.verdict, name_stop(&stop)),
+                        mend,
+                    }),
                 }
             }
         }
     }
+    findings.extend(stopped.into_iter().map(Finding::from));
     findings
+}
+
+/// A rule that stops what is forwarded.
+struct Stopped {
+    /// The port of the first packet.
+    what: String,
+    /// The interfaces of which it stops some.
+    outside: Vec<String>,
+    by: String,
+    mend: String,
+}
+
+impl From<Stopped> for Finding {
+    fn from(stopped: Stopped) -> Self {
+        let outside = stopped.outside.join(" and ");
+        Self {
+            finding: format!(
+                "what is forwarded from {} on {outside} is stopped: {}",
+                stopped.what, stopped.by
+            ),
+            mend: stopped.mend,
+        }
+    }
 }
 
 fn packet(dnat: &Dnat, facts: &Facts) -> Option<ForwardedPacket> {

@@ -1,13 +1,15 @@
-//! Checks of what portero wrote into the firewall.
+//! Checks of what is written for portero, and of what portero made of it.
 
 use super::leaks::quoted;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
+use portero_bridge::OpenBridge;
+use portero_inventory::ConfigProblem;
 use portero_trace::word;
 
-/// Policies that are written wrong, so that others hold or none.
+/// What is written wrong, so that something else holds or nothing, now or at the next start.
 pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {
-    let findings = facts.networks.iter().filter_map(|one| {
+    let policies = facts.networks.iter().filter_map(|one| {
         let error = one.written.as_ref().err()?;
         let (quoted, name) = (quoted(one), word(one.network.name.as_str()));
         Some(Finding {
@@ -16,6 +18,87 @@ pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {
                 "correct it until this is content: portero policy check {name}; then {SYNC}"
             ),
         })
+    });
+    let mut findings: Vec<Finding> = policies.collect();
+    let is_said = |findings: &[Finding], error: &str| {
+        let mut findings = findings.iter();
+        findings.any(|known| known.finding.ends_with(error))
+    };
+    for problem in &facts.config_problems {
+        match problem {
+            ConfigProblem::File(error) | ConfigProblem::Object { error, .. }
+                if is_said(&findings, error) => {}
+            ConfigProblem::File(error) => findings.push(Finding {
+                finding: error.clone(),
+                mend: format!("correct what is named there, then: {SYNC}"),
+            }),
+            ConfigProblem::Object { owner, error } => findings.push(Finding {
+                finding: format!("what is written for {owner} is not understood: {error}"),
+                mend: format!("correct what is named there, then: {SYNC}"),
+            }),
+            ConfigProblem::NoObject { kind, name, path } => {
+                let path = path.display().to_string();
+                findings.push(Finding {
+                    finding: format!(
+                        "libvirt has no {} '{}', which {} is for",
+                        kind.name(),
+                        name.escape_debug(),
+                        path.escape_debug()
+                    ),
+                    mend: format!(
+                        "rename the file, or remove it if nobody defines that {} again: rm {}",
+                        kind.name(),
+                        word(&path)
+                    ),
+                });
+            }
+        }
+    }
+    findings
+}
+
+/// Guests that have ended and of which something is left: no hook was told.
+pub(super) fn ended_guests(facts: &Facts) -> Vec<Finding> {
+    let ended = facts.ended_guests.iter().map(|uuid| {
+        let mut owners = facts.owners.iter().map(|one| &one.record.ruleset.owner);
+        let known = owners.find(|owner| owner.uuid == *uuid);
+        let desired = || {
+            facts
+                .desired
+                .iter()
+                .map(|one| &one.owner)
+                .find(|owner| owner.uuid == *uuid)
+        };
+        let name = known
+            .or_else(desired)
+            .map_or(format!("a guest ({uuid})"), ToString::to_string);
+        Finding {
+            finding: format!(
+                "{name} does not run, and portero was not told that it ended: what it had is left"
+            ),
+            mend: SYNC.to_owned(),
+        }
+    });
+    ended.collect()
+}
+
+/// Bridges of the host that nobody has confirmed, or that were left half done.
+pub(super) fn bridges(facts: &Facts) -> Vec<Finding> {
+    let findings = facts.bridges.iter().map(|OpenBridge { name, left }| {
+        let option = word(name.as_str());
+        match left {
+            Some(left) => Finding {
+                finding: format!(
+                    "bridge {name} is not confirmed: portero rolls it back in {} s",
+                    left.as_secs()
+                ),
+                mend: format!("portero bridge confirm --bridge {option}"),
+            },
+            None => Finding {
+                finding: format!("bridge {name} is half done, and nobody works at it"),
+                mend: format!("portero bridge rollback --bridge {option}"),
+            },
+        }
     });
     findings.collect()
 }
@@ -113,5 +196,56 @@ mod tests {
             "not all rules of network 'my lan' are in the firewall"
         );
         assert_eq!(findings[0].mend, "portero sync");
+    }
+
+    #[test]
+    fn what_is_written_for_nobody_or_for_a_guest_that_is_off_is_found() {
+        let mut facts = facts(Vec::new());
+        let owner = Owner::from(&network("lan", 1, "").network);
+        facts.config_problems = vec![
+            ConfigProblem::File("/etc/portero/portero.toml: line 1: no".to_owned()),
+            ConfigProblem::Object {
+                owner,
+                error: "line 3: no".to_owned(),
+            },
+            ConfigProblem::NoObject {
+                kind: portero_model::OwnerKind::Domain,
+                name: "my web".to_owned(),
+                path: "/etc/portero/domains/my web.xml".into(),
+            },
+        ];
+        let findings = configuration(&facts);
+        let found: Vec<&str> = findings.iter().map(|one| one.finding.as_str()).collect();
+        let expected = [
+            "/etc/portero/portero.toml: line 1: no",
+            "what is written for network 'lan' is not understood: line 3: no",
+            "libvirt has no domain 'my web', which /etc/portero/domains/my web.xml is for",
+        ];
+        assert_eq!(found, expected);
+        assert!(findings[2]
+            .mend
+            .ends_with("rm '/etc/portero/domains/my web.xml'"));
+    }
+
+    #[test]
+    fn a_guest_that_has_ended_and_a_bridge_that_waits_are_found() {
+        let mut facts = facts(Vec::new());
+        assert_eq!((ended_guests(&facts), bridges(&facts)), (vec![], vec![]));
+        facts.ended_guests = BTreeSet::from([uuid::Uuid::nil()]);
+        let ended = ended_guests(&facts).remove(0);
+        assert!(ended.finding.starts_with("a guest (00000000-"), "{ended:?}");
+        assert_eq!(ended.mend, "portero sync");
+        let name: portero_libvirt::InterfaceName = "br0".parse().expect("a name");
+        let open = |left: Option<u64>| OpenBridge {
+            name: name.clone(),
+            left: left.map(std::time::Duration::from_secs),
+        };
+        facts.bridges = vec![open(Some(57)), open(None)];
+        let mends: Vec<String> = bridges(&facts).into_iter().map(|one| one.mend).collect();
+        let expected = [
+            "portero bridge confirm --bridge br0",
+            "portero bridge rollback --bridge br0",
+        ];
+        assert_eq!(mends, expected);
     }
 }

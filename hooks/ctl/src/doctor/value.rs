@@ -1,17 +1,19 @@
 //! What checks look at, and what they find.
 
+use portero_bridge::{open_bridges, OpenBridge};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    ActiveNetwork, Backends, Daemon, Denial, DesiredForwards, HookLink, HostFacts, OwnerStatus,
-    Snapshot,
+    ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards, HookLink, HostFacts,
+    OwnerStatus, Snapshot,
 };
 use portero_inventory::{Avc, KernelLog, WatchService};
 use portero_system::{Deadline, Linux, Paths};
 use portero_trace::{ForeignRules, Settings};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+use uuid::Uuid;
 
 /// Longest time to read everybody's rules.
 const RULES: Duration = Duration::from_secs(10);
@@ -27,6 +29,18 @@ pub(super) struct Facts {
     pub(super) host: HostFacts,
     /// What everybody wants.
     pub(super) desired: Vec<DesiredForwards>,
+    /// What is written and cannot be used.
+    pub(super) config_problems: Vec<ConfigProblem>,
+    /// Guests that have ended and of which something is left.
+    pub(super) ended_guests: BTreeSet<Uuid>,
+    /// Bridges of which somebody has to decide.
+    pub(super) bridges: Vec<OpenBridge>,
+    /// Daemons of libvirt's that neither run nor are started when they are asked.
+    pub(super) absent_daemons: Vec<&'static str>,
+    /// Interfaces whose IPv6 default route goes when the host passes IPv6 packets on.
+    pub(super) advertised: Vec<String>,
+    /// Whether docker runs.
+    pub(super) has_docker: bool,
     /// Which firewall is used by whom.
     pub(super) backends: Backends,
     /// libvirt's daemons.
@@ -60,8 +74,10 @@ impl Facts {
         let networks = snapshot.networks();
         let (owners, host) = (snapshot.owners()?, snapshot.host_facts());
         let (desired, backends) = (snapshot.desired_forwards()?, snapshot.backends());
+        let config_problems = snapshot.config_problems(&desired)?;
+        let ended_guests = snapshot.ended_guests()?;
         drop(snapshot);
-        let bridge = |name: &str| networks.iter().any(|one| one.network.has_bridge(name));
+        let bridge = |name: &str| networks.iter().any(|one| one.has_inner_bridge(name));
         let outer = Linux::interfaces().into_iter().filter(|one| {
             let mut addresses = one.addresses.iter();
             addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)
@@ -81,6 +97,13 @@ impl Facts {
             owners,
             host,
             desired,
+            config_problems,
+            ended_guests,
+            // What cannot be read is told where somebody changes it.
+            bridges: open_bridges(&paths).unwrap_or_default(),
+            absent_daemons: portero_inventory::absent_daemons(&paths),
+            advertised: portero_inventory::advertised_uplinks(),
+            has_docker: portero_inventory::runs_docker(),
             backends,
             daemons: portero_inventory::daemons(),
             hook_links: portero_inventory::hook_links(&paths),

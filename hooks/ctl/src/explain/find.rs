@@ -1,10 +1,12 @@
 //! Finds who wants a port and where it leads, among what everybody wants and was given.
 
-use super::value::{Asked, RefusalReason, Wanted, Written};
+use super::value::{Asked, MissingNetwork, RefusalReason, Waits, Wanted, Written};
 use crate::forward::Spec;
-use portero_inventory::{DesiredForwards, Guest, ObjectState, OwnerStatus};
+use portero_inventory::{DesiredForwards, Object, ObjectState, OwnerStatus};
+use portero_libvirt::Nic;
 use portero_model::{Arrives, Claim, Dnat, Family, Origin, Owner, OwnerKind, ToHost};
-use portero_port_forward::Forward;
+use portero_port_forward::{Forward, Missing};
+use std::net::IpAddr;
 
 /// Where rules send a port.
 pub(super) struct DnatMatch<'a> {
@@ -85,23 +87,31 @@ pub(super) fn find_dnat<'a>(asked: &Asked, owners: &'a [OwnerStatus]) -> Option<
     })
 }
 
-/// What has come of forwards that have no rules; `refusal` is why the hooks would refuse it.
+/// What has come of forwards that have no rules.
 pub(super) fn find_outcome(
     asked: &Asked,
     forwards: &DesiredForwards,
     owners: &[OwnerStatus],
-    guests: &[Guest],
-    networks: &[&str],
-    refusal: Option<RefusalReason>,
+    found: Findings<'_>,
 ) -> Wanted {
     let owner = forwards.owner.clone();
+    let Findings {
+        refusal,
+        networks,
+        guest_of,
+    } = found;
     let now = forwards.written.as_deref().unwrap_or_default();
     let about: Vec<&Forward> = now.iter().filter(|one| is_about(one, asked)).collect();
+    let off = |owner, refusal| Wanted::Off {
+        owner,
+        refusal,
+        inactive: inactive_networks(forwards, networks),
+    };
     if about.is_empty() {
         let mut later = forwards.from_next_start.iter();
         let spec = later.find(|one| is_about(one, asked)).map(write_spec);
         return match (forwards.state, spec) {
-            (ObjectState::Off, _) => Wanted::Off { owner, refusal },
+            (ObjectState::Off, _) => off(owner, refusal),
             (_, spec) => Wanted::Later {
                 owner,
                 spec: spec.unwrap_or_default(),
@@ -109,11 +119,11 @@ pub(super) fn find_outcome(
         };
     }
     if forwards.state == ObjectState::Off {
-        return Wanted::Off { owner, refusal };
+        return off(owner, refusal);
     }
-    let takes_client = about.iter().any(|one| takes_client(one, asked));
+    let taker = about.iter().find(|one| takes_client(one, asked));
     let source = about.iter().find_map(|one| one.source);
-    if let (false, Some(source)) = (takes_client, source) {
+    if let (None, Some(source)) = (taker, source) {
         let whom = format!("clients in {source}");
         return Wanted::ForOthers { owner, whom };
     }
@@ -124,22 +134,88 @@ pub(super) fn find_outcome(
     });
     let mut pending = record.iter().flat_map(|record| &record.pending);
     let waits = |claim: &Claim| is_claimed(claim, asked);
-    if let Some(waiting) = pending.find(|waiting| waiting.claims.iter().any(waits)) {
-        let guest = guests.iter().find(|guest| guest.uuid == owner.uuid);
-        let nics = guest.map_or(&[][..], |guest| &guest.nics);
-        let names = nics.iter().filter_map(|nic| nic.network.as_deref());
-        let mut inactive = names.filter(|name| !networks.contains(name));
-        return Wanted::Pending {
-            owner,
-            reason: waiting.reason.clone(),
-            known: nics.iter().find_map(|nic| nic.addresses.first().copied()),
-            inactive: inactive.next().map(str::to_owned),
-        };
-    }
+    let recorded = pending.find(|waiting| waiting.claims.iter().any(waits));
     let wrong = || forwards.written.as_ref().err().map(RefusalReason::from);
-    match refusal.or_else(wrong) {
-        Some(refusal) => Wanted::Refused { owner, refusal },
-        None => Wanted::Untold { owner },
+    if let (None, Some(refusal)) = (recorded, refusal.or_else(wrong)) {
+        return Wanted::Refused { owner, refusal };
+    }
+    let guest = taker.and_then(|forward| Some((*forward, guest_of(forward)?)));
+    match (guest, recorded) {
+        (Some((forward, Err(missing))), _) => Wanted::Pending {
+            owner,
+            reason: missing.to_string(),
+            waits: waits_for(missing, forward, forwards, networks),
+        },
+        (Some((_, Ok(addresses))), Some(recorded)) => Wanted::Pending {
+            owner,
+            reason: recorded.reason.clone(),
+            waits: Waits::Known(addresses),
+        },
+        _ => Wanted::Untold { owner },
+    }
+}
+
+/// What is known beside what somebody wants.
+pub(super) struct Findings<'a> {
+    /// Why the hooks would refuse it.
+    pub(super) refusal: Option<RefusalReason>,
+    /// All networks that libvirt has, and whether each is active.
+    pub(super) networks: &'a [(String, ObjectState)],
+    /// Where a forward would lead now, or what is missing; nothing when that cannot be found out.
+    pub(super) guest_of: &'a dyn Fn(&Forward) -> Option<Result<Vec<IpAddr>, Missing>>,
+}
+
+/// The networks of a domain that are not active, each once.
+pub(super) fn inactive_networks(
+    desired: &DesiredForwards,
+    networks: &[(String, ObjectState)],
+) -> Vec<MissingNetwork> {
+    let nics = nics(desired);
+    let names = nics.iter().filter_map(|nic| nic.network.as_deref());
+    let mut inactive: Vec<MissingNetwork> = Vec::new();
+    for name in names {
+        let known = networks.iter().find(|(known, _)| known == name);
+        let is_active = known.is_some_and(|(_, state)| *state != ObjectState::Off);
+        if !is_active && inactive.iter().all(|one| one.name != name) {
+            inactive.push(missing_network(name, networks));
+        }
+    }
+    inactive
+}
+
+fn missing_network(name: &str, networks: &[(String, ObjectState)]) -> MissingNetwork {
+    MissingNetwork {
+        name: name.to_owned(),
+        is_defined: networks.iter().any(|(known, _)| known == name),
+    }
+}
+
+fn nics(desired: &DesiredForwards) -> &[Nic] {
+    match &desired.object {
+        Object::Domain(domain) => &domain.nics,
+        Object::Network(_) => &[],
+    }
+}
+
+fn waits_for(
+    missing: Missing,
+    forward: &Forward,
+    desired: &DesiredForwards,
+    networks: &[(String, ObjectState)],
+) -> Waits {
+    let nics = nics(desired);
+    match missing {
+        Missing::NoInterface => Waits::Interface(nics.iter().map(|nic| nic.kind).collect()),
+        Missing::NoSuchInterface { .. } => {
+            let on_networks = nics.iter().filter(|nic| nic.network.is_some());
+            Waits::NamedInterface(on_networks.map(|nic| nic.mac).collect())
+        }
+        Missing::Inactive { network } => Waits::Network(missing_network(&network, networks)),
+        Missing::NoSubnet { network, family } => Waits::Subnet { network, family },
+        Missing::NoDhcp { .. } => {
+            Waits::Address(is_simple(forward, desired).then(|| write_spec(forward)))
+        }
+        Missing::NoLease { .. } => Waits::Lease,
     }
 }
 
@@ -153,16 +229,21 @@ fn is_claimed(claim: &Claim, asked: &Asked) -> bool {
 pub(super) fn find_written(asked: &Asked, forwards: &DesiredForwards) -> Option<Written> {
     let now = forwards.written.as_deref().unwrap_or_default();
     let forward = now.iter().find(|one| is_about(one, asked))?;
-    let is_simple = forward.mappings.len() == 1 && forward.interface.is_none();
-    let is_metadata = matches!(forward.origin, Origin::Metadata(_));
-    let is_domain = forwards.owner.kind == OwnerKind::Domain;
-    (is_simple && is_metadata && is_domain).then(|| Written {
+    is_simple(forward, forwards).then(|| Written {
         spec: write_spec(forward),
         without_guest: write_spec(&Forward {
             guest: None,
             ..forward.clone()
         }),
     })
+}
+
+/// Whether `portero forward` can change a forward.
+fn is_simple(forward: &Forward, desired: &DesiredForwards) -> bool {
+    forward.mappings.len() == 1
+        && forward.interface.is_none()
+        && matches!(forward.origin, Origin::Metadata(_))
+        && desired.owner.kind == OwnerKind::Domain
 }
 
 /// A forward as `portero forward add` takes it, with its options.

@@ -1,14 +1,19 @@
 //! Gathers what is known of a port of the host and of the way behind it. Nothing is changed; the
 //! guest is asked for its address and for its port.
 
-use super::find::{self, DnatMatch};
-use super::value::{Asked, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted};
+use super::find::{self, DnatMatch, Findings};
+use super::published::OthersPorts;
+use super::value::{
+    Asked, Crossing, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted,
+};
+use super::whose;
 use crate::doctor::{misplaced, troubles};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    ask_tcp, ask_udp, daemons, foreign_rules, hook_links, link, settings, who_has, ActiveNetwork,
-    Answer, DesiredForwards, Guest, ObjectState, OwnerStatus, Snapshot,
+    advertised_uplinks, ask_tcp, ask_udp, daemons, exit_of, foreign_rules, hook_links, link,
+    settings, who_has, ActiveNetwork, Answer, DesiredForwards, Exit, Guest, Journey, Object,
+    ObjectState, OwnerStatus, Snapshot,
 };
 use portero_libvirt::{Driver, ForwardMode};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
@@ -37,18 +42,27 @@ fn anybody(family: Family) -> IpAddr {
 }
 
 /// What the host has, whatever is asked.
-struct HostView {
-    desired: Vec<DesiredForwards>,
-    owners: Vec<OwnerStatus>,
-    networks: Vec<ActiveNetwork>,
-    guests: Vec<Guest>,
-    own: Vec<(String, IpAddr)>,
+pub(super) struct HostView {
+    pub(super) desired: Vec<DesiredForwards>,
+    pub(super) owners: Vec<OwnerStatus>,
+    pub(super) networks: Vec<ActiveNetwork>,
+    pub(super) guests: Vec<Guest>,
+    pub(super) own: Vec<(String, IpAddr)>,
 }
 
 impl HostView {
     /// What an object wants.
     fn desired_of(&self, uuid: Uuid) -> Option<&DesiredForwards> {
         self.desired.iter().find(|one| one.owner.uuid == uuid)
+    }
+
+    /// Every network that libvirt has, and whether it is active.
+    fn all_networks(&self) -> Vec<(String, ObjectState)> {
+        let networks = self.desired.iter().filter_map(|one| match &one.object {
+            Object::Network(network) => Some((network.name.to_string(), one.state)),
+            Object::Domain(_) => None,
+        });
+        networks.collect()
     }
 
     fn state_of(&self, uuid: Uuid) -> ObjectState {
@@ -77,16 +91,22 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
         (Some(DnatMatch { owner, .. }), _) => Wanted::Given {
             owner: (*owner).clone(),
             state: known.state_of(owner.uuid),
+            inactive: known
+                .desired_of(owner.uuid)
+                .map(|one| find::inactive_networks(one, &known.all_networks()))
+                .unwrap_or_default(),
         },
         (None, Some(forwards)) => {
             let refusal = snapshot.refusal(forwards);
-            let networks = known.networks.iter();
-            let networks: Vec<&str> = networks.map(|one| one.network.name.as_str()).collect();
-            let (owners, guests) = (&known.owners, &known.guests);
-            let refusal = refusal.as_ref().map(Into::into);
-            find::find_outcome(&asked, forwards, owners, guests, &networks, refusal)
+            let family = asked.address.or(asked.from).map(Family::from);
+            let found = Findings {
+                refusal: refusal.as_ref().map(Into::into),
+                networks: &known.all_networks(),
+                guest_of: &|forward| snapshot.find_guest(forwards, forward, family),
+            };
+            find::find_outcome(&asked, forwards, &known.owners, found)
         }
-        (None, None) => unclear(&known.desired),
+        (None, None) => unclear(&asked, &known.desired),
     };
     let (host, backends) = (snapshot.host_facts(), snapshot.backends());
     // Events of libvirt's wait for it, and the guest may take seconds to answer.
@@ -97,10 +117,11 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     let backend = misplaced(backends);
     let way = matched.map(|matched| way(&asked, &matched, &known, engine));
     let way = way.transpose()?;
-    let family = asked.address.map_or(Family::Ipv4, Family::from);
-    let outer = outer(&known, family).next().map(|(name, _)| name.clone());
+    let named = way.as_ref().and_then(|way| way.address);
+    let lacking = asked.address.or(named);
+    let lacking = lacking.and_then(|address| whose::lacking(address, &asked, &known));
     Ok(Facts {
-        outer,
+        lacking,
         own: known.own,
         asked,
         wanted,
@@ -110,8 +131,12 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     })
 }
 
-/// Nobody wants the port, unless it is somebody whose metadata is wrong.
-fn unclear(desired: &[DesiredForwards]) -> Wanted {
+/// Nobody wants the port, unless it is another program of the host, or somebody whose metadata is wrong.
+fn unclear(asked: &Asked, desired: &[DesiredForwards]) -> Wanted {
+    let others = OthersPorts::read(Deadline::after(RULES));
+    if let Some(publisher) = others.publisher(asked) {
+        return Wanted::Published(publisher);
+    }
     let active = desired.iter().filter(|one| one.state != ObjectState::Off);
     let mut problems = active.filter_map(|one| one.written.as_ref().err());
     let problem = problems.next().map(ToString::to_string);
@@ -129,8 +154,9 @@ fn way(
     let route = engine.route_lookup(guest)?;
     let back = asked.from.map(|from| engine.route_lookup(from));
     let back = back.transpose()?;
-    let outside = outside(asked, matched, known, back.as_ref(), engine)?;
     let network = network(guest, known);
+    let ways = Ways::of_client(asked, matched, network.as_ref());
+    let outside = outside(asked, matched, known, &ways, back.as_ref(), engine)?;
     let domain = domain(matched, network.as_ref(), known);
     let somebody = matched.dnat.source.map(|source| source.addr());
     let client = asked.from.or(somebody).unwrap_or(anybody(family));
@@ -183,15 +209,26 @@ fn way(
     // The kernel's own neighbour discovery, which IPv6 is left to, comes with the connection.
     let early = guest.is_ipv4().then(ask);
     let is_gone = early == Some(Some(Vec::new()));
+    // What the host sends elsewhere is no question to the guest, and its silence no answer.
+    let is_asked_by = |source: IpAddr| {
+        let journey = Journey {
+            to: guest,
+            from: source,
+            arrives: None,
+        };
+        exit_of(journey).is_none_or(|exit| exit.interface == inside)
+    };
+    let is_asked = gateway.is_none_or(is_asked_by);
     let answer = match asked.protocol {
-        _ if is_gone => Answer::NotAsked,
+        _ if is_gone || !is_asked => Answer::NotAsked,
         Protocol::Tcp => ask_tcp(None, to, ANSWER),
         Protocol::Udp => ask_udp(to, REFUSAL),
         Protocol::Sctp => Answer::NotAsked,
     };
     let is_there =
         asked.protocol == Protocol::Tcp && [Answer::Answered, Answer::Refused].contains(&answer);
-    let beyond = source_beyond(asked, matched, known).filter(|_| is_there);
+    let beyond = is_there.then(|| source_beyond(asked, matched, known, &is_asked_by));
+    let beyond = beyond.flatten();
     let answer_beyond = beyond.map(|beyond| (beyond, ask_tcp(Some(beyond), to, ANSWER)));
     let heard = early.unwrap_or_else(ask);
     let macs = known.guests.iter().flat_map(|guest| {
@@ -210,6 +247,11 @@ fn way(
         port: matched.port,
         is_in_firewall: matched.is_in_firewall,
         passes_on,
+        advertised: match family {
+            Family::Ipv6 if !passes_on => advertised_uplinks(),
+            _ => Vec::new(),
+        },
+        crossing: ways.crossing(asked, matched),
         rulings: rulings(&packet(from, PacketPath::Forwarded), &known.networks),
         others: others.to_vec(),
         settings: settings(&Paths::default()),
@@ -228,17 +270,69 @@ fn way(
     })
 }
 
-/// The interface towards the client: the forward's own, the way to the client, the interface of the
-/// host's address, or the way to everybody.
+/// By which interfaces packets of the client come, and replies leave, by the routes of now.
+struct Ways {
+    /// Where the host's own packets from the address that the client names leave to the client.
+    came: Option<Exit>,
+    /// Where the guest's replies leave.
+    leaves: Option<Exit>,
+}
+
+impl Ways {
+    fn of_client(asked: &Asked, matched: &DnatMatch<'_>, network: Option<&GuestNetwork>) -> Self {
+        let guest = matched.dnat.guest;
+        let client = asked.from.unwrap_or(anybody(Family::from(guest)));
+        let address = named_address(asked, matched);
+        let came = address.map(|address| Journey {
+            to: client,
+            from: address,
+            arrives: None,
+        });
+        let leaves = network.map(|network| Journey {
+            to: client,
+            from: guest,
+            arrives: Some(&network.bridge),
+        });
+        Self {
+            came: came.and_then(exit_of),
+            leaves: leaves.and_then(exit_of),
+        }
+    }
+
+    /// Whether they are two.
+    fn crossing(&self, asked: &Asked, matched: &DnatMatch<'_>) -> Option<Crossing> {
+        let (came, leaves) = (self.came.as_ref()?, self.leaves.as_ref()?);
+        let is_two = came.interface != leaves.interface && matched.dnat.dev.is_none();
+        is_two.then_some(Crossing {
+            address: named_address(asked, matched)?,
+            came: came.interface.clone(),
+            table: came.table.clone(),
+            leaves: leaves.interface.clone(),
+        })
+    }
+}
+
+/// The host's address that a client from outside names, where that is known.
+fn named_address(asked: &Asked, matched: &DnatMatch<'_>) -> Option<IpAddr> {
+    let address = asked.address.or(matched.dnat.address);
+    address.filter(|address| !address.is_loopback())
+}
+
+/// The interface towards the client: the forward's own, the one that the client's packets come by, the way to the
+/// client, the interface of the host's address, or the way to everybody.
 fn outside(
     asked: &Asked,
     matched: &DnatMatch<'_>,
     known: &HostView,
+    ways: &Ways,
     back: Option<&RouteLookup>,
     engine: &mut Engine<'_>,
 ) -> Result<Option<String>, ApplyError> {
     if matched.dnat.dev.is_some() {
         return Ok(matched.dnat.dev.clone());
+    }
+    if let (Some(came), Some(_)) = (&ways.came, asked.from) {
+        return Ok(Some(came.interface.clone()));
     }
     if let Some(RouteLookup::Behind { interface, .. }) = back {
         return Ok(Some(interface.clone()));
@@ -261,15 +355,21 @@ fn outside(
 fn outer(known: &HostView, family: Family) -> impl Iterator<Item = &(String, IpAddr)> {
     known.own.iter().filter(move |(name, address)| {
         let mut networks = known.networks.iter();
-        let is_bridge = networks.any(|one| one.network.has_bridge(name));
+        let is_bridge = networks.any(|one| one.has_inner_bridge(name));
         Family::from(*address) == family && !address.is_loopback() && !is_bridge
     })
 }
 
-/// An address of the host that the guest answers by its router alone.
-fn source_beyond(asked: &Asked, matched: &DnatMatch<'_>, known: &HostView) -> Option<IpAddr> {
+/// An address of the host that the guest answers by its router alone, and that the host asks the guest with.
+fn source_beyond(
+    asked: &Asked,
+    matched: &DnatMatch<'_>,
+    known: &HostView,
+    is_asked_by: &dyn Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
     let outer = outer(known, Family::from(matched.dnat.guest));
-    let all: Vec<IpAddr> = outer.map(|(_, address)| *address).collect();
+    let all = outer.map(|(_, address)| *address);
+    let all: Vec<IpAddr> = all.filter(|address| is_asked_by(*address)).collect();
     let named = asked.address.filter(|address| all.contains(address));
     named.or(all.first().copied())
 }

@@ -1,11 +1,13 @@
 //! Judges each hop of a packet's way there and back by what was gathered. Pure.
 
+mod address;
 mod guest;
 mod hop;
 pub(super) mod host;
+mod pending;
 
 pub(super) use hop::{Hop, HopState};
-pub(crate) use host::{forwarding_sysctl, name_stop};
+pub(crate) use host::{forwarding_mend, forwarding_sysctl, name_stop};
 
 use super::value::Facts;
 
@@ -13,7 +15,7 @@ use super::value::Facts;
 /// left out.
 pub(super) fn hops(facts: &Facts) -> Vec<Hop> {
     let mut hops = vec![
-        host::address(facts).into_hop("address"),
+        address::address(facts).into_hop("address"),
         host::forward(facts).into_hop("forward"),
         host::hooks(facts).into_hop("hooks"),
     ];

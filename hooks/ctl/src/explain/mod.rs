@@ -4,14 +4,17 @@
 mod find;
 mod gather;
 mod judge;
+mod published;
 mod value;
+mod whose;
 
-pub(crate) use judge::{forwarding_sysctl, name_stop};
+pub(crate) use judge::{forwarding_mend, forwarding_sysctl, name_stop};
 
 use crate::args::Explained;
 use crate::exit::{DONE, FAILED};
 use crate::host_port::HostPort;
 use crate::json::to_json;
+use crate::lasting;
 use judge::{first_failing, hops, Hop};
 use portero_engine::{ApplyError, Engine};
 use serde::Serialize;
@@ -46,6 +49,8 @@ struct Report<'a> {
     fails: Option<&'static str>,
     /// The command that mends it, or what to do.
     mend: Option<&'a str>,
+    /// Where to write what it changes, if the next boot undoes it.
+    until_boot: Option<&'static str>,
 }
 
 /// Explains a port; gives what to print and the exit status.
@@ -79,6 +84,9 @@ pub(crate) fn run(explained: &Explained, engine: &mut Engine<'_>) -> Result<(Str
             hops: &hops,
             fails: failing.map(|hop| hop.hop),
             mend: failing.and_then(|hop| hop.mend.as_deref()),
+            until_boot: failing
+                .and_then(|hop| hop.mend.as_deref())
+                .and_then(lasting::place_to_last),
         })
     } else {
         text(&facts, &hops)
@@ -110,7 +118,8 @@ fn text(facts: &Facts, hops: &[Hop]) -> String {
     };
     text += &format!("{} fails: {}\n", failing.hop, failing.text);
     let mend = failing.mend.as_ref();
-    text + &mend.map_or(String::new(), |mend| format!("  mend it: {mend}\n"))
+    let mend = mend.map(|mend| format!("  mend it: {mend}\n{}", lasting::note(mend)));
+    text + &mend.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! What is known of a port of the host and of the way behind it, as a value: gathered in one place,
 //! judged in another.
 
+use super::published::Publisher;
 use crate::doctor::Finding;
 use crate::policy::Ruling;
 use portero_engine::ApplyError;
 use portero_inventory::{Answer, LinkState, ObjectState};
-use portero_model::{Owner, Protocol};
+use portero_libvirt::{MacAddress, NicKind};
+use portero_model::{Family, Owner, Protocol};
 use portero_system::RouteLookup;
 use portero_trace::{ForwardedPacket, Judgement, Settings};
 use std::net::IpAddr;
@@ -28,8 +30,8 @@ pub(super) struct Facts {
     pub(super) asked: Asked,
     /// The host's addresses, each with its interface.
     pub(super) own: Vec<(String, IpAddr)>,
-    /// An interface by which others reach the host.
-    pub(super) outer: Option<String>,
+    /// Whose the address is that is asked about or that the forward names, where the host lacks it.
+    pub(super) lacking: Option<AddressOf>,
     /// Who wants the port forwarded.
     pub(super) wanted: Wanted,
     /// What keeps libvirt from running the hooks.
@@ -40,11 +42,39 @@ pub(super) struct Facts {
     pub(super) way: Option<GuestPath>,
 }
 
+/// Whose an address is that the host does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AddressOf {
+    /// A guest's, or nobody's, in the subnet of a virtual network.
+    Network {
+        /// The network.
+        name: String,
+        /// A port of the host that leads to the port there, as `portero explain` takes it.
+        leads: Option<String>,
+    },
+    /// Somebody's who answers for it.
+    Somebody {
+        /// The host's interface behind which they are.
+        dev: String,
+        /// Who.
+        who: String,
+    },
+    /// Nobody's in the subnet of an interface: nobody answers for it.
+    Nobody {
+        /// The interface.
+        dev: String,
+    },
+    /// That cannot be known: it is in no subnet of the host's, or nobody can be asked.
+    Unknown,
+}
+
 /// Who wants the port forwarded, and what has come of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// Nobody.
     Nobody,
+    /// No domain or network; another program of the host has it.
+    Published(Publisher),
     /// Nobody whose metadata can be understood.
     Unclear {
         /// What is wrong, with the object.
@@ -63,6 +93,8 @@ pub(super) enum Wanted {
         owner: Owner,
         /// Why its start would be refused, if it would.
         refusal: Option<RefusalReason>,
+        /// Its networks that are not active.
+        inactive: Vec<MissingNetwork>,
     },
     /// Somebody, from its next start on.
     Later {
@@ -87,12 +119,10 @@ pub(super) enum Wanted {
     Pending {
         /// The domain or network.
         owner: Owner,
-        /// What is missing.
+        /// What is missing, in words.
         reason: String,
-        /// The guest's address, if it is known by now.
-        known: Option<IpAddr>,
-        /// The network it is on, where that is not active.
-        inactive: Option<String>,
+        /// The same, and what there is instead.
+        waits: Waits,
     },
     /// Somebody who was given it.
     Given {
@@ -100,7 +130,42 @@ pub(super) enum Wanted {
         owner: Owner,
         /// Whether it is active.
         state: ObjectState,
+        /// Its networks that are not active.
+        inactive: Vec<MissingNetwork>,
     },
+}
+
+/// What a forward waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Nothing any more: the guest's addresses are known by now.
+    Known(Vec<IpAddr>),
+    /// An interface on a virtual network; those that the domain has are of these kinds.
+    Interface(Vec<NicKind>),
+    /// The interface that the forward names; the domain has these on virtual networks.
+    NamedInterface(Vec<MacAddress>),
+    /// A network.
+    Network(MissingNetwork),
+    /// A subnet of the family.
+    Subnet {
+        /// The network.
+        network: String,
+        /// The family.
+        family: Family,
+    },
+    /// An address that the network gives by itself to nobody; the forward without one, where `portero forward` can
+    /// change it.
+    Address(Option<String>),
+    /// The guest's question for an address.
+    Lease,
+}
+
+/// A network that is not active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MissingNetwork {
+    pub(super) name: String,
+    /// Whether libvirt has its definition.
+    pub(super) is_defined: bool,
 }
 
 /// Why somebody cannot have it.
@@ -136,6 +201,8 @@ pub(super) struct GuestPath {
     pub(super) is_in_firewall: bool,
     /// Whether the host passes packets of the family on.
     pub(super) passes_on: bool,
+    /// Interfaces whose IPv6 default route goes when it does.
+    pub(super) advertised: Vec<String>,
     /// The virtual network.
     pub(super) network: Option<GuestNetwork>,
     /// Where the host sends packets to the guest.
@@ -162,8 +229,24 @@ pub(super) struct GuestPath {
     pub(super) host_is_kept_out: bool,
     /// Where answers to the client go; nothing when no client is named.
     pub(super) back: Option<RouteLookup>,
+    /// By which interface the packet comes and its reply leaves, where these are two by the routes of the host's address.
+    pub(super) crossing: Option<Crossing>,
     /// `rp_filter` of the interface that packets come by.
     pub(super) reverse_path_filter: Option<u32>,
+}
+
+/// A reply that leaves by another interface than the packet came by, since the routes of the host's address
+/// (ip-rule(8)) are not those of the guest's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Crossing {
+    /// The host's address.
+    pub(super) address: IpAddr,
+    /// The interface that packets from the client to that address come by.
+    pub(super) came: String,
+    /// The table that says so.
+    pub(super) table: Option<String>,
+    /// The interface that the reply leaves by.
+    pub(super) leaves: String,
 }
 
 /// A forward as `portero forward` takes it.
@@ -198,6 +281,13 @@ pub(super) struct GuestDomain {
     pub(super) state: ObjectState,
     /// Its interfaces on the network.
     pub(super) nics: Vec<DomainNic>,
+}
+
+impl GuestDomain {
+    /// Whether an interface has this MAC address.
+    pub(super) fn has(&self, mac: &str) -> bool {
+        self.nics.iter().any(|nic| nic.mac == mac)
+    }
 }
 
 /// An interface of a guest.

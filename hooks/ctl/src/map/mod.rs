@@ -3,6 +3,7 @@
 mod dot;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod forwarded;
 mod reachability;
 mod sources;
 mod svg;

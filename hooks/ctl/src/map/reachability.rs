@@ -1,5 +1,6 @@
 //! Who may open connections to whom, in few words.
 
+use super::forwarded::note_forwards;
 use super::sources::{MapSources, SegmentKind};
 use portero_inventory::ActiveNetwork;
 use portero_libvirt::Network;
@@ -25,9 +26,20 @@ pub(super) struct Connections {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct FamilyConnections {
     /// How many of them pass.
-    passes: Passes,
+    pub(super) passes: Passes,
     /// The same in words.
     words: String,
+}
+
+impl FamilyConnections {
+    /// Beside what is said, forwards pass.
+    pub(super) fn add_forwards(&mut self) {
+        self.words = match self.passes {
+            Passes::None => "forwards only".to_owned(),
+            _ => format!("{}, forwards", self.words),
+        };
+        self.passes = Passes::Some;
+    }
 }
 
 /// One end of connections.
@@ -128,11 +140,12 @@ pub(super) fn connections(sources: &MapSources) -> Vec<Connections> {
             }
         }
     }
+    note_forwards(&mut connections, sources);
     connections
 }
 
 impl Passes {
-    fn with(self, other: Self) -> Self {
+    pub(super) fn with(self, other: Self) -> Self {
         if self == other {
             self
         } else {

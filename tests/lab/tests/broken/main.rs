@@ -5,6 +5,8 @@ mod firewalls;
 mod guest;
 mod hooks;
 mod host;
+mod mends;
+mod waits;
 mod world;
 
 use portero_lab::{enter, run_scenarios, Lab, Options, Scenario};
@@ -19,6 +21,8 @@ fn main() -> ExitCode {
     let scenarios: Vec<Scenario<World>> = [
         guest::SCENARIOS,
         host::SCENARIOS,
+        mends::SCENARIOS,
+        waits::SCENARIOS,
         firewalls::SCENARIOS,
         hooks::SCENARIOS,
     ]

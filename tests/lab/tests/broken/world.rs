@@ -134,6 +134,14 @@ impl World {
             self.in_guest(command);
             return;
         }
+        // Some wait is enough.
+        if let Some(time) = command
+            .strip_prefix("wait ")
+            .and_then(|rest| rest.split(' ').next())
+        {
+            let seconds = time.parse().expect("seconds");
+            return std::thread::sleep(Duration::from_secs(seconds));
+        }
         let (command, restarts) = match command.strip_suffix(RESTART) {
             Some(before) => (before.trim_end_matches(" && "), true),
             None => (command, false),

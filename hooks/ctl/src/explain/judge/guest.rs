@@ -2,8 +2,8 @@
 
 use super::hop::Seen;
 use super::host::{judge_ruling, with_port};
-use crate::explain::value::{Facts, GuestPath};
-use portero_inventory::{Answer, ObjectState};
+use crate::explain::value::{Crossing, Facts, GuestPath};
+use portero_inventory::{Answer, BridgePort, ObjectState};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
 use portero_trace::word;
@@ -19,7 +19,11 @@ pub(super) fn tap(way: &GuestPath) -> Seen {
     let bridge = &network.bridge;
     let mut nics = domain.nics.iter();
     let nic = nics.find(|nic| nic.addresses.contains(&way.guest));
-    let tap = nic.or(domain.nics.first()).and_then(|nic| nic.tap.as_ref());
+    // Of several interfaces on one network, the one that answers.
+    let heard = way.heard.as_deref().unwrap_or_default();
+    let answers = || domain.nics.iter().find(|nic| heard.contains(&nic.mac));
+    let nic = nic.or_else(answers).or(domain.nics.first());
+    let tap = nic.and_then(|nic| nic.tap.as_ref());
     let name = domain.name.escape_debug();
     match tap {
         None => Seen::Unknown(format!(
@@ -41,7 +45,31 @@ pub(super) fn tap(way: &GuestPath) -> Seen {
             format!("{tap} of domain '{name}' is down"),
             format!("ip link set {tap} up"),
         ),
-        Some((tap, Some(_))) => Seen::Ok(format!("{tap} is in {bridge}")),
+        Some((tap, Some(link))) => port(tap, bridge, link.port),
+    }
+}
+
+/// The bridge has to pass on what comes by the interface.
+fn port(tap: &str, bridge: &str, port: Option<BridgePort>) -> Seen {
+    match port {
+        Some(BridgePort::Waiting(time)) => {
+            let seconds = time.as_secs().max(1);
+            Seen::fails(
+                format!("{bridge} does not pass on what comes by {tap} yet: it waits for the spanning tree protocol (STP)"),
+                format!("wait {seconds} s, or start the network with <bridge stp='off' delay='0'/>"),
+            )
+        }
+        Some(BridgePort::Blocking) => Seen::fails(
+            format!(
+                "{bridge} blocks {tap}: the spanning tree protocol (STP) knows another way there"
+            ),
+            format!("find the loop: bridge link show master {bridge}"),
+        ),
+        Some(BridgePort::Disabled) => Seen::fails(
+            format!("{tap} in {bridge} has no carrier: the guest has its end down"),
+            "in the guest: ip link set eth0 up, or what its interface is called",
+        ),
+        Some(BridgePort::Forwarding) | None => Seen::Ok(format!("{tap} is in {bridge}")),
     }
 }
 
@@ -66,16 +94,19 @@ pub(super) fn guest(way: &GuestPath) -> Seen {
                 .unwrap_or("correct the guest's address, or look in the guest: ip address"),
         ),
         ([one], None) => Seen::Ok(format!("{one} answers for {guest}")),
-        ([one], Some(domain)) if domain.nics.iter().any(|nic| nic.mac == *one) => {
+        // A guest may answer by each of its interfaces on one network.
+        (macs, Some(domain)) if macs.iter().all(|mac| domain.has(mac)) => {
             let name = domain.name.escape_debug();
-            Seen::Ok(format!("domain '{name}' ({one}) answers for {guest}"))
+            Seen::Ok(format!(
+                "domain '{name}' ({}) answers for {guest}",
+                macs.join(", ")
+            ))
         }
         (macs, domain) => {
             let expected = domain.as_ref().map_or(String::new(), |domain| {
                 format!(", not domain '{}' alone", domain.name.escape_debug())
             });
-            let names: Vec<String> = macs.iter().map(|mac| name_mac(mac, way)).collect();
-            let names = names.join(" and ");
+            let names = name_macs(macs, way).join(" and ");
             let other = || format!("give all but one of them another address than {guest}");
             Seen::fails(
                 format!("{guest} is answered for by {names}{expected}"),
@@ -85,12 +116,27 @@ pub(super) fn guest(way: &GuestPath) -> Seen {
     }
 }
 
-fn name_mac(mac: &str, way: &GuestPath) -> String {
-    let mut known = way.others_macs.iter();
-    match known.find(|(of, _)| of == mac) {
-        Some((_, name)) => format!("domain '{}' ({mac})", name.escape_debug()),
-        None => mac.to_owned(),
+/// Whose MAC addresses they are, each domain once.
+fn name_macs(macs: &[String], way: &GuestPath) -> Vec<String> {
+    let mut named: Vec<(Option<&str>, Vec<&str>)> = Vec::new();
+    for mac in macs {
+        let mut known = way.others_macs.iter();
+        let name = known
+            .find(|(of, _)| of == mac)
+            .map(|(_, name)| name.as_str());
+        match named
+            .iter_mut()
+            .find(|(known, _)| name.is_some() && *known == name)
+        {
+            Some((_, macs)) => macs.push(mac),
+            None => named.push((name, vec![mac])),
+        }
     }
+    let name = |(name, macs): (Option<&str>, Vec<&str>)| match name {
+        Some(name) => format!("domain '{}' ({})", name.escape_debug(), macs.join(", ")),
+        None => macs.join(", "),
+    };
+    named.into_iter().map(name).collect()
 }
 
 /// The commands that let DHCP tell the guest's address, where it tells another one.
@@ -102,9 +148,9 @@ fn readdress(way: &GuestPath) -> Option<String> {
     let name = word(&domain.name);
     (is_other && is_said).then(|| {
         format!(
-            "portero forward remove {name} {} --persistent && \
-             portero forward add {name} {} --persistent",
-            written.spec, written.without_guest
+            "portero forward remove {0}{name} {1} --persistent && \
+             portero forward add {0}{name} {2} --persistent",
+            domain.connect, written.spec, written.without_guest
         )
     })
 }
@@ -151,6 +197,13 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
             format!("ip route add {from} dev INTERFACE, or via the router that leads there"),
         );
     }
+    let crossed = way
+        .crossing
+        .as_ref()
+        .map(|crossing| cross(facts, way, crossing));
+    if let Some(failing @ Seen::Fails { .. }) = crossed {
+        return failing;
+    }
     if let (Some(RouteLookup::Behind { interface, .. }), Some(outside), Some(STRICT)) =
         (&way.back, &way.outside, way.reverse_path_filter)
     {
@@ -160,13 +213,19 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
                     "the packet comes by {outside}, its answer would leave by {interface}, and \
                      rp_filter of {outside} is 1"
                 ),
-                format!("sysctl -w net.ipv4.conf.{outside}.rp_filter=2"),
+                format!(
+                    "sysctl -w net.ipv4.conf.{}.rp_filter=2",
+                    outside.replace('.', "/")
+                ),
             );
         }
     }
     let reply = way.rulings.1.as_ref();
     if let Some(reply) = reply.filter(|reply| reply.verdict != Verdict::Accept) {
         return judge_ruling(reply, "its reply");
+    }
+    if let Some(unclear) = crossed {
+        return unclear;
     }
     let Some(network) = &way.network else {
         return Seen::Unknown("the guest's way back cannot be seen from here".to_owned());
@@ -189,5 +248,35 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
         Some((_, Answer::NotAsked)) | None => Seen::Unknown(format!(
             "whether the guest's default route leads back by {gateway} cannot be seen from here"
         )),
+    }
+}
+
+/// A reply that leaves by another interface than the packet came by.
+fn cross(facts: &Facts, way: &GuestPath, crossing: &Crossing) -> Seen {
+    let Crossing {
+        address,
+        came,
+        table,
+        leaves,
+    } = crossing;
+    let text = format!(
+        "the reply leaves by {leaves}, it came by {came}: the routes for {address} are not asked for what {} \
+         answers",
+        way.guest
+    );
+    match (facts.asked.from, table) {
+        (Some(client), Some(table)) => {
+            let family = if client.is_ipv4() { "" } else { "-6 " };
+            Seen::fails(
+                text,
+                format!(
+                    "ip {family}rule add from {} to {client} lookup {}",
+                    way.guest,
+                    word(table)
+                ),
+            )
+        }
+        (Some(_), None) => Seen::Unknown(text),
+        (None, _) => Seen::Unknown(format!("to a client far away {text}; name one (--from)")),
     }
 }

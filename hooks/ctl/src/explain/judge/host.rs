@@ -1,7 +1,10 @@
-//! The hops on the host: its address, the forward and its rules, routing, and the firewalls.
+//! The hops on the host: the forward and its rules, routing, and the firewalls.
 
+use super::address::edit;
 use super::hop::Seen;
-use crate::explain::value::{Facts, GuestPath, RefusalReason, Wanted};
+use super::pending::{obstacle, pending, start};
+use crate::explain::published::Publisher;
+use crate::explain::value::{Facts, GuestPath, MissingNetwork, RefusalReason, Wanted};
 use crate::policy::{Ruling, NOBODY};
 use portero_inventory::ObjectState;
 use portero_model::{Family, Owner, OwnerKind, Verdict};
@@ -12,33 +15,6 @@ use portero_trace::{
 use std::net::IpAddr;
 
 const SYNC: &str = "portero sync";
-
-/// The host's address has to be the host's.
-pub(super) fn address(facts: &Facts) -> Seen {
-    let named = facts.way.as_ref().and_then(|way| way.address);
-    let Some(address) = facts.asked.address.or(named) else {
-        return Seen::Ok("any address of the host's".to_owned());
-    };
-    if address.is_loopback() {
-        return Seen::Ok(format!(
-            "{address} is the host's own, for the host itself alone"
-        ));
-    }
-    let mut own = facts.own.iter();
-    if let Some((dev, _)) = own.find(|(_, own)| *own == address) {
-        return Seen::Ok(format!("{address} is on {dev}"));
-    }
-    let length = if address.is_ipv4() { 32 } else { 128 };
-    let outside = facts.way.as_ref().and_then(|way| way.outside.clone());
-    let dev = outside.or(facts.outer.clone());
-    Seen::fails(
-        format!("{address} is not an address of this host"),
-        format!(
-            "ip address add {address}/{length} dev {}",
-            dev.unwrap_or_else(|| "INTERFACE".to_owned())
-        ),
-    )
-}
 
 /// Somebody has to want the port, and be able to have it.
 pub(super) fn forward(facts: &Facts) -> Seen {
@@ -54,13 +30,14 @@ pub(super) fn forward(facts: &Facts) -> Seen {
         ),
         Wanted::ForOthers { owner, whom } => Seen::fails(
             format!("{owner} wants it for {whom} only"),
-            format!(
-                "give its forward another source, or none: virsh {}edit {}",
-                owner.connect_option(),
-                word(&owner.name)
-            ),
+            format!("give its forward another source, or none: {}", edit(owner)),
         ),
-        Wanted::Off { owner, refusal } => judge_off(owner, refusal.as_ref()),
+        Wanted::Published(publisher) => published(facts, publisher),
+        Wanted::Off {
+            owner,
+            refusal,
+            inactive,
+        } => judge_off(owner, refusal.as_ref(), inactive),
         Wanted::Later { owner, spec } => Seen::fails(
             format!("{owner} wants it from its next start on"),
             match owner.kind {
@@ -78,29 +55,14 @@ pub(super) fn forward(facts: &Facts) -> Seen {
         Wanted::Pending {
             owner,
             reason,
-            known,
-            inactive,
-        } => {
-            let text = format!("{owner} waits for it: {reason}");
-            match (inactive, known) {
-                (Some(network), _) => Seen::fails(text, format!("virsh net-start {}", word(network))),
-                (None, Some(address)) => {
-                    Seen::fails(format!("{text}; it has {address} by now"), SYNC)
-                }
-                (None, None) => Seen::fails(
-                    text,
-                    format!(
-                        "let the guest ask for an address by DHCP, or give the forward one (guest); \
-                         then: {SYNC}"
-                    ),
-                ),
-            }
-        }
+            waits,
+        } => pending(owner, reason, waits),
         Wanted::Untold { owner } => Seen::Ok(format!("{owner} wants it")),
         Wanted::Given {
             owner,
             state: ObjectState::Off,
-        } => judge_off(owner, None),
+            inactive,
+        } => judge_off(owner, None, inactive),
         Wanted::Given { owner, .. } => match &facts.way {
             Some(way) => {
                 let to = with_port(way.guest, way.port);
@@ -111,23 +73,49 @@ pub(super) fn forward(facts: &Facts) -> Seen {
     }
 }
 
-fn judge_off(owner: &Owner, refusal: Option<&RefusalReason>) -> Seen {
-    let name = word(&owner.name);
-    let (state, start) = match owner.kind {
-        OwnerKind::Domain => {
-            let connect = owner.connect_option();
-            ("is shut off", format!("virsh {connect}start {name}"))
-        }
-        OwnerKind::Network => ("is not active", format!("virsh net-start {name}")),
+fn judge_off(owner: &Owner, refusal: Option<&RefusalReason>, inactive: &[MissingNetwork]) -> Seen {
+    let start = start(owner, inactive);
+    let state = match owner.kind {
+        OwnerKind::Domain => "is shut off",
+        OwnerKind::Network => "is not active",
     };
-    match refusal {
-        None => Seen::fails(format!("{owner} wants it and {state}"), start),
-        Some(refusal) => Seen::fails(
+    match (refusal, obstacle(inactive)) {
+        (None, None) => Seen::fails(format!("{owner} wants it and {state}"), start),
+        (None, Some(obstacle)) => Seen::fails(
+            format!("{owner} wants it and {state}, and {obstacle}"),
+            start,
+        ),
+        (Some(refusal), _) => Seen::fails(
             format!(
                 "{owner} wants it, {state}, and its start is refused: {}",
                 refusal.reason
             ),
             format!("{}, then: {start}", permission(refusal)),
+        ),
+    }
+}
+
+/// Another program of the host has the port.
+fn published(facts: &Facts, publisher: &Publisher) -> Seen {
+    let (protocol, port) = (facts.asked.protocol, facts.asked.port);
+    // Comments are whoever's wrote them.
+    let what: String = publisher
+        .what
+        .chars()
+        .filter(|one| !one.is_control())
+        .collect();
+    let text = format!("no domain or network wants {protocol} port {port}");
+    match publisher.is_docker {
+        true => Seen::fails(
+            format!("{text}: docker publishes it ({what})"),
+            format!(
+                "docker ps --filter publish={port}/{protocol} names the container; forward another port, or \
+                 publish the container's on another"
+            ),
+        ),
+        false => Seen::fails(
+            format!("{text}: another rule sends it elsewhere ({what})"),
+            "forward another port, or remove that rule first",
         ),
     }
 }
@@ -185,10 +173,23 @@ pub(super) fn routing(way: &GuestPath) -> Seen {
     if way.passes_on {
         return Seen::Ok(format!("{sysctl} is 1"));
     }
-    Seen::fails(
-        format!("{sysctl} is 0: the host passes no {family} packets on"),
-        format!("sysctl -w {sysctl}=1"),
-    )
+    let mut text = format!("{sysctl} is 0: the host passes no {family} packets on");
+    if let Some(uplink) = way.advertised.first() {
+        text += &format!(
+            "; the default route by {uplink} comes from router advertisements, which a router takes only if \
+             accept_ra is 2"
+        );
+    }
+    Seen::fails(text, forwarding_mend(family, &way.advertised))
+}
+
+/// What makes the host a router, and lets it keep the default routes that it has from router advertisements.
+pub(crate) fn forwarding_mend(family: Family, advertised: &[String]) -> String {
+    let uplinks = advertised.iter().filter(|_| family == Family::Ipv6);
+    // sysctl(8) has dots and slashes change places in the name of an interface.
+    let keep = uplinks.map(|dev| format!("net.ipv6.conf.{}.accept_ra=2 ", dev.replace('.', "/")));
+    let keep: String = keep.collect();
+    format!("sysctl -w {keep}{}=1", forwarding_sysctl(family))
 }
 
 /// The setting that makes the host a router.

@@ -1,26 +1,52 @@
 //! Ports that nobody has, with what is said of them.
 
-use super::whole::{owner, trouble, wanted, whole, GUEST};
+#![allow(clippy::expect_used, reason = "a test fails by a panic")]
+
+use super::whole::{owner, trouble, wanted, whole, GUEST, MAC};
 use super::Case;
-use crate::explain::value::RefusalReason;
-use crate::explain::value::{Facts, Wanted};
+use crate::explain::published::Publisher;
+use crate::explain::value::{Facts, MissingNetwork, RefusalReason, Waits, Wanted};
 use portero_inventory::ObjectState;
+use portero_libvirt::NicKind;
+use portero_model::Family;
+
+fn missing(name: &str, is_defined: bool) -> MissingNetwork {
+    MissingNetwork {
+        name: name.to_owned(),
+        is_defined,
+    }
+}
+
+fn published(is_docker: bool, what: &str) -> Wanted {
+    Wanted::Published(Publisher {
+        is_docker,
+        what: what.to_owned(),
+    })
+}
 
 /// Forwards that are not there, or cannot be: its name, the hop that fails first, and what is known.
 pub(super) fn forwards() -> Vec<Case> {
-    let pending = |known, inactive: Option<&str>| Wanted::Pending {
-        owner: owner(),
-        reason: "network 'lan' has neither a DHCP reservation nor a lease".to_owned(),
-        known,
-        inactive: inactive.map(str::to_owned),
+    let pending = |reason: &str, waits| {
+        wanted(Wanted::Pending {
+            owner: owner(),
+            reason: reason.to_owned(),
+            waits,
+        })
     };
-    let off = |refusal: Option<&str>| Wanted::Off {
+    let no_lease = "network 'lan' has neither a DHCP reservation nor a lease for 52:54:00:00:50:10";
+    let no_interface = "the domain has no interface on a virtual network";
+    let off_on = |refusal: Option<&str>, inactive: &[(&str, bool)]| Wanted::Off {
         owner: owner(),
         refusal: refusal.map(|reason| RefusalReason {
             reason: reason.to_owned(),
             can_be_permitted: true,
         }),
+        inactive: inactive
+            .iter()
+            .map(|(name, is)| missing(name, *is))
+            .collect(),
     };
+    let off = |refusal| off_on(refusal, &[]);
     vec![
         ("whole", None, whole()),
         ("nobody", Some("forward"), wanted(Wanted::Nobody)),
@@ -66,16 +92,98 @@ pub(super) fn forwards() -> Vec<Case> {
                 },
             }),
         ),
-        ("no lease", Some("forward"), wanted(pending(None, None))),
+        (
+            "shut off, and its network is not active",
+            Some("forward"),
+            wanted(off_on(None, &[("my lan", true), ("dmz", true)])),
+        ),
+        (
+            "shut off, and its network is gone",
+            Some("forward"),
+            wanted(off_on(None, &[("old", false)])),
+        ),
+        ("no lease", Some("forward"), pending(no_lease, Waits::Lease)),
         (
             "a lease by now",
             Some("forward"),
-            wanted(pending(Some(GUEST), None)),
+            pending(no_lease, Waits::Known(vec![GUEST])),
         ),
         (
             "network is not active",
             Some("forward"),
-            wanted(pending(None, Some("my lan"))),
+            pending(
+                "network 'my lan' is not known to be active",
+                Waits::Network(missing("my lan", true)),
+            ),
+        ),
+        (
+            "network is gone",
+            Some("forward"),
+            pending(
+                "network 'old' is not known to be active",
+                Waits::Network(missing("old", false)),
+            ),
+        ),
+        (
+            "no interface",
+            Some("forward"),
+            pending(no_interface, Waits::Interface(Vec::new())),
+        ),
+        (
+            "on a bridge and macvtap",
+            Some("forward"),
+            pending(
+                no_interface,
+                Waits::Interface(vec![NicKind::Bridge, NicKind::Bridge, NicKind::Direct]),
+            ),
+        ),
+        (
+            "user's network",
+            Some("forward"),
+            pending(no_interface, Waits::Interface(vec![NicKind::User])),
+        ),
+        (
+            "an interface that is gone",
+            Some("forward"),
+            pending(
+                "the domain has no interface 52:54:00:00:50:99 on a virtual network",
+                Waits::NamedInterface(vec![MAC.parse().expect("a MAC address")]),
+            ),
+        ),
+        (
+            "no DHCP",
+            Some("forward"),
+            pending(
+                "network 'lan' gives 52:54:00:00:50:10 no address: it has neither a DHCP range nor a reservation \
+                 for it",
+                Waits::Address(Some("8080:80/tcp".to_owned())),
+            ),
+        ),
+        (
+            "no DHCP, in a file",
+            Some("forward"),
+            pending("network 'lan' gives none", Waits::Address(None)),
+        ),
+        (
+            "no IPv6",
+            Some("forward"),
+            pending(
+                "network 'lan' has no IPv6 subnet",
+                Waits::Subnet {
+                    network: "lan".to_owned(),
+                    family: Family::Ipv6,
+                },
+            ),
+        ),
+        (
+            "docker publishes it",
+            Some("forward"),
+            wanted(published(true, "iptables: -A DOCKER -p tcp --dport 8080 -j DNAT")),
+        ),
+        (
+            "another rule has it",
+            Some("forward"),
+            wanted(published(false, "iptables: -A PREROUTING -p tcp --dport 8080 -j DNAT")),
         ),
         (
             "shut off, with rules",
@@ -84,6 +192,7 @@ pub(super) fn forwards() -> Vec<Case> {
                 wanted: Wanted::Given {
                     owner: owner(),
                     state: ObjectState::Off,
+                    inactive: Vec::new(),
                 },
                 ..whole()
             },

@@ -4,13 +4,45 @@
 
 use super::whole::{accepted, broken, stop, tap, trouble, up, whole, HOST, MAC};
 use super::Case;
-use crate::explain::value::Facts;
+use crate::explain::value::{AddressOf, Crossing, Facts, GuestPath, Wanted};
 use crate::policy::Ruling;
 use portero_inventory::ObjectState;
-use portero_inventory::{Answer, LinkState};
+use portero_inventory::{Answer, BridgePort, LinkState};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
 use portero_trace::{Judgement, RuleOwner as By};
+use std::net::IpAddr;
+use std::time::Duration;
+
+const SECOND: &str = "52:54:00:00:50:20";
+
+fn lacking(whose: AddressOf) -> Facts {
+    let mut facts = broken(|facts, _| drop(facts.own.remove(0)));
+    facts.own.push(("eth0".to_owned(), [203, 0, 113, 5].into()));
+    facts.lacking = Some(whose);
+    facts
+}
+
+fn at_port(way: &mut GuestPath, port: BridgePort) {
+    let link = tap(way).1.as_mut().expect("a link");
+    link.port = Some(port);
+}
+
+fn second_nic(way: &mut GuestPath) {
+    let domain = way.domain.as_mut().expect("a domain");
+    let mut second = domain.nics[0].clone();
+    second.mac = SECOND.to_owned();
+    domain.nics.push(second);
+}
+
+fn crossing(table: Option<&str>) -> Crossing {
+    Crossing {
+        address: HOST,
+        came: "eth1".to_owned(),
+        table: table.map(str::to_owned),
+        leaves: "eth0".to_owned(),
+    }
+}
 
 /// Every hop behind the forward: its name, the hop that fails first, and what is known.
 pub(super) fn ways() -> Vec<Case> {
@@ -18,7 +50,42 @@ pub(super) fn ways() -> Vec<Case> {
         (
             "not the host's address",
             Some("address"),
-            broken(|facts, _| drop(facts.own.remove(0))),
+            lacking(AddressOf::Nobody {
+                dev: "eth0".to_owned(),
+            }),
+        ),
+        (
+            "somebody else's address",
+            Some("address"),
+            lacking(AddressOf::Somebody {
+                dev: "eth0".to_owned(),
+                who: "domain 'lamp' (52:54:00:00:00:07)".to_owned(),
+            }),
+        ),
+        (
+            "a guest's address",
+            Some("address"),
+            lacking(AddressOf::Network {
+                name: "lan".to_owned(),
+                leads: Some("8080/tcp".to_owned()),
+            }),
+        ),
+        (
+            "a guest's address that nothing leads to",
+            Some("address"),
+            lacking(AddressOf::Network {
+                name: "lan".to_owned(),
+                leads: None,
+            }),
+        ),
+        (
+            "an address far away",
+            Some("address"),
+            Facts {
+                wanted: Wanted::Nobody,
+                way: None,
+                ..lacking(AddressOf::Unknown)
+            },
         ),
         (
             "two firewalls",
@@ -39,6 +106,15 @@ pub(super) fn ways() -> Vec<Case> {
             broken(|_, way| way.passes_on = false),
         ),
         (
+            "no router of IPv6 that is advertised",
+            Some("routing"),
+            broken(|_, way| {
+                way.passes_on = false;
+                way.guest = IpAddr::from([0xfd00, 0x50, 0, 0, 0, 0, 0, 0x10]);
+                way.advertised = vec!["eth0".to_owned()];
+            }),
+        ),
+        (
             "bridge is down",
             Some("bridge"),
             broken(|_, way| {
@@ -46,6 +122,7 @@ pub(super) fn ways() -> Vec<Case> {
                 network.link = Some(LinkState {
                     is_up: false,
                     master: None,
+                    port: None,
                 });
             }),
         ),
@@ -134,8 +211,27 @@ pub(super) fn ways() -> Vec<Case> {
                 tap(way).1 = Some(LinkState {
                     is_up: false,
                     master: Some("br-lan".to_owned()),
+                    port: Some(BridgePort::Disabled),
                 })
             }),
+        ),
+        (
+            "the bridge waits for STP",
+            Some("tap"),
+            broken(|_, way| {
+                at_port(way, BridgePort::Waiting(Duration::from_secs(30)));
+                way.heard = Some(Vec::new());
+            }),
+        ),
+        (
+            "STP blocks",
+            Some("tap"),
+            broken(|_, way| at_port(way, BridgePort::Blocking)),
+        ),
+        (
+            "the guest has its end down",
+            Some("tap"),
+            broken(|_, way| at_port(way, BridgePort::Disabled)),
         ),
         (
             "tap is gone",
@@ -170,6 +266,24 @@ pub(super) fn ways() -> Vec<Case> {
             "two answer",
             Some("guest"),
             broken(|_, way| way.heard = Some(vec![MAC.to_owned(), "02:00:00:00:00:01".to_owned()])),
+        ),
+        (
+            "a guest answers by each of its interfaces",
+            None,
+            broken(|_, way| {
+                second_nic(way);
+                way.heard = Some(vec![MAC.to_owned(), SECOND.to_owned()]);
+            }),
+        ),
+        (
+            "another guest answers by two interfaces, too",
+            Some("guest"),
+            broken(|_, way| {
+                let peer = ["52:54:00:00:50:11", "52:54:00:00:50:12"];
+                way.others_macs
+                    .push((peer[1].to_owned(), "peer".to_owned()));
+                way.heard = Some([MAC, peer[0], peer[1]].map(str::to_owned).to_vec());
+            }),
         ),
         (
             "a network's forward",
@@ -233,6 +347,19 @@ pub(super) fn ways() -> Vec<Case> {
                 facts.asked.from = Some([198, 51, 100, 7].into());
                 way.back = Some(RouteLookup::Nowhere);
             }),
+        ),
+        (
+            "the reply leaves by another uplink",
+            Some("back"),
+            broken(|facts, way| {
+                facts.asked.from = Some([198, 51, 100, 7].into());
+                way.crossing = Some(crossing(Some("100")));
+            }),
+        ),
+        (
+            "the reply leaves by another uplink, to anybody",
+            None,
+            broken(|_, way| way.crossing = Some(crossing(Some("100")))),
         ),
         (
             "reverse path",

@@ -7,7 +7,7 @@ use crate::explain::value::{
     Asked, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted, Written,
 };
 use crate::policy::Ruling;
-use portero_inventory::{Answer, LinkState, ObjectState};
+use portero_inventory::{Answer, BridgePort, LinkState, ObjectState};
 use portero_model::{Owner, OwnerKind, Protocol};
 use portero_system::RouteLookup;
 use portero_trace::{BaseChain, ForwardedPacket, Judgement, Leg, RuleOwner as By, Settings, Stop};
@@ -51,6 +51,7 @@ pub(super) fn packet(leg: Leg) -> ForwardedPacket {
 pub(super) fn up(master: Option<&str>) -> Option<LinkState> {
     Some(LinkState {
         is_up: true,
+        port: master.map(|_| BridgePort::Forwarding),
         master: master.map(str::to_owned),
     })
 }
@@ -66,10 +67,11 @@ pub(super) fn whole() -> Facts {
             from: None,
         },
         own: vec![("eth0".to_owned(), HOST), ("br-lan".to_owned(), GATEWAY)],
-        outer: Some("eth0".to_owned()),
+        lacking: None,
         wanted: Wanted::Given {
             owner: owner(),
             state: ObjectState::Running,
+            inactive: Vec::new(),
         },
         hooks: None,
         backend: None,
@@ -84,6 +86,7 @@ pub(super) fn whole() -> Facts {
             port: 80,
             is_in_firewall: true,
             passes_on: true,
+            advertised: Vec::new(),
             network: Some(GuestNetwork {
                 name: "lan".to_owned(),
                 bridge: "br-lan".to_owned(),
@@ -123,6 +126,7 @@ pub(super) fn whole() -> Facts {
             answer_beyond: Some((HOST, Answer::Answered)),
             host_is_kept_out: false,
             back: None,
+            crossing: None,
             reverse_path_filter: Some(0),
         }),
     }
