@@ -48,18 +48,26 @@ fn network_of(address: IpAddr, known: &HostView) -> Option<&Network> {
     networks.into_iter().find(holds)
 }
 
-/// A port of the host that leads to the port that is asked about at a guest.
+/// A port of the host that leads to the port that is asked about at a guest: best one that anybody reaches by any
+/// address of the host's.
 fn leading(address: IpAddr, asked: &Asked, known: &HostView) -> Option<String> {
     let owners = known.owners.iter();
-    let mut dnats = owners.flat_map(|owner| owner.record.ruleset.dnats());
-    dnats.find_map(|dnat| {
-        let (first, last) = (dnat.guest_ports.start(), dnat.guest_ports.end());
-        let leads = dnat.guest == address
+    let dnats = owners.flat_map(|owner| owner.record.ruleset.dnats());
+    let is_own = |host: IpAddr| known.own.iter().any(|(_, own)| *own == host);
+    let leading = dnats.filter(|dnat| {
+        dnat.guest == address
             && dnat.protocol == asked.protocol
-            && (first..=last).contains(&asked.port);
-        let port = leads.then(|| dnat.ports.start() + (asked.port - first))?;
-        Some(format!("{port}/{}", asked.protocol))
-    })
+            && (dnat.guest_ports.start()..=dnat.guest_ports.end()).contains(&asked.port)
+            && dnat.address.is_none_or(is_own)
+    });
+    let best = leading.min_by_key(|dnat| (dnat.source.is_some(), dnat.address.is_some()))?;
+    let port = best.ports.start() + (asked.port - best.guest_ports.start());
+    let host = match best.address {
+        Some(host) if host.is_ipv6() => format!("[{host}]:"),
+        Some(host) => format!("{host}:"),
+        None => String::new(),
+    };
+    Some(format!("{host}{port}/{}", asked.protocol))
 }
 
 fn interface_of(address: IpAddr, interfaces: &[Interface]) -> Option<(&Interface, IpAddr)> {

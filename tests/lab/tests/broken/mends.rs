@@ -352,6 +352,10 @@ fn several_nics(world: &mut World) {
             .lab
             .virsh(&["detach-interface", "web", "network", "--mac", mac, "--live"]);
     }
+    // The host may know the guest by an interface that is gone now.
+    world
+        .lab
+        .must("ip", &["neighbour", "flush", "dev", "br-lan"]);
     world.serves();
 }
 
