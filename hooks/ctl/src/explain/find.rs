@@ -155,6 +155,9 @@ pub(super) fn find_outcome(
     }
 }
 
+/// The guest's addresses that a forward leads to, or what is missing.
+type GuestAddresses = Result<Vec<IpAddr>, Missing>;
+
 /// What is known beside what somebody wants.
 pub(super) struct Findings<'a> {
     /// Why the hooks would refuse it.
@@ -162,7 +165,7 @@ pub(super) struct Findings<'a> {
     /// All networks that libvirt has, and whether each is active.
     pub(super) networks: &'a [(String, ObjectState)],
     /// Where a forward would lead now, or what is missing; nothing when that cannot be found out.
-    pub(super) guest_of: &'a dyn Fn(&Forward) -> Option<Result<Vec<IpAddr>, Missing>>,
+    pub(super) guest_of: &'a dyn Fn(&Forward) -> Option<GuestAddresses>,
 }
 
 /// The networks of a domain that are not active, each once.
