@@ -377,7 +377,7 @@ fn host_bridge(world: &mut World) {
     world.reached("203.0.114.1", 8080, "web tcp 80");
     assert_eq!(world.finding("firewalls", ""), None);
     let rules = "table inet gate { chain way { type filter hook forward priority 5; policy accept;
-        iifname { \"br-up\", \"eth0\" } drop\n } }";
+        iifname { \"br-up\", \"eth0\" } drop\n        }\n    }";
     let file = world.lab.file("gate.nft", rules);
     world.lab.must("nft", &["-f", &file]);
     world.not_reached("203.0.114.1", 8080);
