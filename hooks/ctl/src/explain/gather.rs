@@ -6,14 +6,14 @@ use super::published::OthersPorts;
 use super::value::{
     Asked, Crossing, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted,
 };
+use super::view::HostView;
 use super::whose;
 use crate::doctor::{misplaced, troubles};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
     advertised_uplinks, ask_tcp, ask_udp, daemons, exit_of, foreign_rules, hook_links, link,
-    settings, who_has, ActiveNetwork, Answer, DesiredForwards, Exit, Guest, Journey, Object,
-    ObjectState, OwnerStatus, Snapshot,
+    settings, who_has, Answer, DesiredForwards, Exit, Guest, Journey, ObjectState, Snapshot,
 };
 use portero_libvirt::{Driver, ForwardMode};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
@@ -22,7 +22,6 @@ use portero_system::{Deadline, Linux, Paths, RouteLookup};
 use portero_trace::{judge, ForwardedPacket, Leg};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
-use uuid::Uuid;
 
 /// Longest wait for the guest's port; the kernel asks again after one second, and after three.
 const ANSWER: Duration = Duration::from_millis(3500);
@@ -38,36 +37,6 @@ fn anybody(family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 1).into(),
         Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-    }
-}
-
-/// What the host has, whatever is asked.
-pub(super) struct HostView {
-    pub(super) desired: Vec<DesiredForwards>,
-    pub(super) owners: Vec<OwnerStatus>,
-    pub(super) networks: Vec<ActiveNetwork>,
-    pub(super) guests: Vec<Guest>,
-    pub(super) own: Vec<(String, IpAddr)>,
-}
-
-impl HostView {
-    /// What an object wants.
-    fn desired_of(&self, uuid: Uuid) -> Option<&DesiredForwards> {
-        self.desired.iter().find(|one| one.owner.uuid == uuid)
-    }
-
-    /// Every network that libvirt has, and whether it is active.
-    fn all_networks(&self) -> Vec<(String, ObjectState)> {
-        let networks = self.desired.iter().filter_map(|one| match &one.object {
-            Object::Network(network) => Some((network.name.to_string(), one.state)),
-            Object::Domain(_) => None,
-        });
-        networks.collect()
-    }
-
-    fn state_of(&self, uuid: Uuid) -> ObjectState {
-        let desired = self.desired_of(uuid);
-        desired.map_or(ObjectState::Running, |desired| desired.state)
     }
 }
 

@@ -6,6 +6,7 @@ mod gather;
 mod judge;
 mod published;
 mod value;
+mod view;
 mod whose;
 
 pub(crate) use judge::{forwarding_mend, forwarding_sysctl, name_stop};

@@ -1,7 +1,7 @@
 //! Ports that other programs of the host send to somebody behind it, as docker publishes those of containers: by DNAT
 //! rules of their own, or by a process that passes connections on.
 
-use super::value::Asked;
+use super::value::{Asked, Publisher};
 use portero_model::Protocol;
 use portero_system::programs::{find_program, read};
 use portero_system::Deadline;
@@ -18,15 +18,6 @@ pub(super) struct OthersPorts {
     nftables: String,
     /// The command lines of docker's proxies.
     proxies: Vec<Vec<String>>,
-}
-
-/// Somebody else who has the port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Publisher {
-    /// Whether it is docker.
-    pub(super) is_docker: bool,
-    /// The rule or the process.
-    pub(super) what: String,
 }
 
 /// The chains of iptables that are portero's.

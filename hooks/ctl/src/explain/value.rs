@@ -1,7 +1,6 @@
 //! What is known of a port of the host and of the way behind it, as a value: gathered in one place,
 //! judged in another.
 
-use super::published::Publisher;
 use crate::doctor::Finding;
 use crate::policy::Ruling;
 use portero_engine::ApplyError;
@@ -133,6 +132,15 @@ pub(super) enum Wanted {
         /// Its networks that are not active.
         inactive: Vec<MissingNetwork>,
     },
+}
+
+/// Somebody else who has the port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Publisher {
+    /// Whether it is docker.
+    pub(super) is_docker: bool,
+    /// The rule or the process.
+    pub(super) what: String,
 }
 
 /// What a forward waits for.

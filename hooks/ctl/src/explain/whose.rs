@@ -1,7 +1,7 @@
 //! Whose an address is that the host does not have.
 
-use super::gather::HostView;
 use super::value::{AddressOf, Asked};
+use super::view::HostView;
 use ipnet::IpNet;
 use portero_inventory::{ask_udp, who_has, Object};
 use portero_libvirt::Network;

@@ -1,6 +1,5 @@
 //! Who may open connections to whom, in few words.
 
-use super::forwarded::note_forwards;
 use super::sources::{MapSources, SegmentKind};
 use portero_inventory::ActiveNetwork;
 use portero_libvirt::Network;
@@ -140,7 +139,6 @@ pub(super) fn connections(sources: &MapSources) -> Vec<Connections> {
             }
         }
     }
-    note_forwards(&mut connections, sources);
     connections
 }
 

@@ -1,5 +1,6 @@
 //! What there is to draw, as a value: made in one place, drawn by others.
 
+use super::forwarded::note_forwards;
 use super::reachability::{connections, Connections};
 use super::sources::{problems, MapSources, SegmentKind};
 use crate::status::{rows, Row};
@@ -103,6 +104,8 @@ impl Map {
                 .sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
         }
         note_other_places(&mut segments);
+        let mut connections = connections(sources);
+        note_forwards(&mut connections, sources);
         Self {
             host: match sources.host.as_str() {
                 "" => "host".to_owned(),
@@ -110,7 +113,7 @@ impl Map {
             },
             passes_on: sources.passes_on.clone(),
             nics: nics(sources, &segments),
-            connections: connections(sources),
+            connections,
             segments,
         }
     }

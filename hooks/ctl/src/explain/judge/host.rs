@@ -3,8 +3,7 @@
 use super::address::edit;
 use super::hop::Seen;
 use super::pending::{obstacle, pending, start};
-use crate::explain::published::Publisher;
-use crate::explain::value::{Facts, GuestPath, MissingNetwork, RefusalReason, Wanted};
+use crate::explain::value::{Facts, GuestPath, MissingNetwork, Publisher, RefusalReason, Wanted};
 use crate::policy::{Ruling, NOBODY};
 use portero_inventory::ObjectState;
 use portero_model::{Family, Owner, OwnerKind, Verdict};

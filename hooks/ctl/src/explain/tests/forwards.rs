@@ -4,8 +4,7 @@
 
 use super::whole::{owner, trouble, wanted, whole, GUEST, MAC};
 use super::Case;
-use crate::explain::published::Publisher;
-use crate::explain::value::{Facts, MissingNetwork, RefusalReason, Waits, Wanted};
+use crate::explain::value::{Facts, MissingNetwork, Publisher, RefusalReason, Waits, Wanted};
 use portero_inventory::ObjectState;
 use portero_libvirt::NicKind;
 use portero_model::Family;

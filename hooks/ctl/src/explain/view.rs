@@ -1,0 +1,35 @@
+//! What the host has, whatever is asked.
+
+use portero_inventory::{ActiveNetwork, DesiredForwards, Guest, Object, ObjectState, OwnerStatus};
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// What the host has, whatever is asked.
+pub(super) struct HostView {
+    pub(super) desired: Vec<DesiredForwards>,
+    pub(super) owners: Vec<OwnerStatus>,
+    pub(super) networks: Vec<ActiveNetwork>,
+    pub(super) guests: Vec<Guest>,
+    pub(super) own: Vec<(String, IpAddr)>,
+}
+
+impl HostView {
+    /// What an object wants.
+    pub(super) fn desired_of(&self, uuid: Uuid) -> Option<&DesiredForwards> {
+        self.desired.iter().find(|one| one.owner.uuid == uuid)
+    }
+
+    /// Every network that libvirt has, and whether it is active.
+    pub(super) fn all_networks(&self) -> Vec<(String, ObjectState)> {
+        let networks = self.desired.iter().filter_map(|one| match &one.object {
+            Object::Network(network) => Some((network.name.to_string(), one.state)),
+            Object::Domain(_) => None,
+        });
+        networks.collect()
+    }
+
+    pub(super) fn state_of(&self, uuid: Uuid) -> ObjectState {
+        let desired = self.desired_of(uuid);
+        desired.map_or(ObjectState::Running, |desired| desired.state)
+    }
+}
