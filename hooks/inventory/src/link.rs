@@ -1,6 +1,7 @@
 //! What sysfs(5) and sysctl(8) say of one interface.
 
 use portero_system::interfaces::{folder, master};
+use portero_trace::Link;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -62,6 +63,21 @@ fn port_of(state: u64, delay: Duration) -> Option<BridgePort> {
         3 => Some(BridgePort::Forwarding),
         4 => Some(BridgePort::Blocking),
         _ => None,
+    }
+}
+
+/// Whether an interface is a bridge.
+#[must_use]
+pub fn is_bridge(name: &str) -> bool {
+    folder(name).join("bridge").is_dir()
+}
+
+/// An interface that an end of a connection is behind, as packets come and go by it.
+#[must_use]
+pub fn link_of(name: Option<String>) -> Link {
+    Link {
+        is_bridge: name.as_deref().is_some_and(is_bridge),
+        ..Link::named(name)
     }
 }
 

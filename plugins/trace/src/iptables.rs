@@ -1,36 +1,47 @@
-//! Reads what iptables-save lists of the table `filter`, and walks a packet through FORWARD.
+//! Reads what iptables-save lists, and walks a packet through the built-in chains of a hook.
 
-use crate::packet::{ForwardedPacket, Leg};
-use crate::verdict::{BaseChain, Judgement, RuleOwner, Stop};
-use crate::walk::{is_interface, Certainty, ChainEnd, Doubts, DEPTH};
+use crate::flow::{Dev, Hook, Leg, Packet, Traffic, TCP_FLAGS};
+use crate::rules::{Iptables, LibvirtRule};
+use crate::verdict::{BaseChain, RuleOwner, Stop};
+use crate::walk::{is_interface, Certainty, ChainEnd, Doubts, Walked, DEPTH};
 use ipnet::IpNet;
 use portero_model::PortRange;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+/// Tables with their priorities at every hook but those of `nat`, in the order in which they are asked
+/// (`enum nf_ip_hook_priorities`).
+const TABLES: [(&str, i64); 5] = [
+    ("raw", -300),
+    ("mangle", -150),
+    ("nat", -100),
+    ("filter", 0),
+    ("security", 50),
+];
+
+/// All tables that one program has rules in.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) of: Iptables,
+    tables: BTreeMap<String, Table>,
+}
+
 /// Chains with their rules, each as its words.
-#[derive(Default)]
-struct FilterTable {
+#[derive(Debug, Default)]
+struct Table {
     policies: BTreeMap<String, String>,
     rules: BTreeMap<String, Vec<Vec<String>>>,
 }
 
-/// What becomes of a packet in FORWARD.
-pub(crate) fn judge(text: &str, packet: &ForwardedPacket) -> Judgement {
-    let mut walk = Walk {
-        table: &FilterTable::read(text),
-        packet,
-        doubts: Doubts::default(),
-    };
-    let end = walk.chain("FORWARD", Certainty::Sure, 0);
-    let policy = walk.policy();
-    walk.doubts.judgement(end, policy)
-}
-
-impl FilterTable {
-    fn read(text: &str) -> Self {
-        let mut table = Self::default();
+impl Listing {
+    pub(crate) fn read(of: Iptables, text: &str) -> Self {
+        let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+        let mut name = "filter";
         for line in text.lines() {
+            if let Some(table) = line.strip_prefix('*') {
+                name = table;
+            }
+            let table = tables.entry(name.to_owned()).or_default();
             if let Some(chain) = line.strip_prefix(':') {
                 let mut words = chain.split(' ').map(str::to_owned);
                 let (name, policy) = (words.next(), words.next());
@@ -45,11 +56,80 @@ impl FilterTable {
                 }
             }
         }
-        table
+        Self { of, tables }
+    }
+
+    /// What the built-in chains of a hook make of a packet, each with its priority.
+    pub(crate) fn walk<'p>(
+        &self,
+        hook: Hook,
+        packet: &dyn Fn(i64) -> Packet<'p>,
+    ) -> Vec<(i64, Walked)> {
+        let built_in = hook.name().to_uppercase();
+        let mut walks = Vec::new();
+        for (name, priority) in TABLES {
+            let Some(table) = self.tables.get(name) else {
+                continue;
+            };
+            let packet = packet(priority);
+            // `nat` is asked once for a connection, by whatever changes its addresses first.
+            let is_asked = name != "nat" || packet.opens_and_is_not_translated_here();
+            if !table.policies.contains_key(&built_in) || !is_asked {
+                continue;
+            }
+            let mut walk = Walk {
+                listing: self,
+                name,
+                table,
+                packet: &packet,
+                doubts: Doubts::default(),
+            };
+            let end = walk.chain(&built_in, Certainty::Sure, 0);
+            let policy = walk.policy(&built_in);
+            walks.push((priority, walk.doubts.walked(end, policy)));
+        }
+        walks
+    }
+
+    /// Whether libvirt has this rule there (src/network/network_iptables.c).
+    pub(crate) fn has_of_libvirt(&self, rule: LibvirtRule<'_>) -> bool {
+        let (table, chain, option, value, targets) = match rule {
+            LibvirtRule::RejectTo(bridge) => (
+                "filter",
+                "LIBVIRT_FWI",
+                "-o",
+                bridge.to_owned(),
+                ["REJECT"; 2],
+            ),
+            LibvirtRule::RejectFrom(bridge) => (
+                "filter",
+                "LIBVIRT_FWO",
+                "-i",
+                bridge.to_owned(),
+                ["REJECT"; 2],
+            ),
+            LibvirtRule::Masquerade(net) => (
+                "nat",
+                "LIBVIRT_PRT",
+                "-s",
+                net.trunc().to_string(),
+                ["MASQUERADE", "SNAT"],
+            ),
+        };
+        let rules = self
+            .tables
+            .get(table)
+            .and_then(|table| table.rules.get(chain));
+        rules.into_iter().flatten().any(|words| {
+            let mut pairs = words.windows(2);
+            let is_of = pairs.any(|pair| pair[0] == option && pair[1] == value);
+            is_of && target(words).is_some_and(|(_, target)| targets.contains(&target))
+        })
     }
 
     fn has(&self, start: &str) -> bool {
-        self.policies.keys().any(|chain| chain.starts_with(start))
+        let mut tables = self.tables.values();
+        tables.any(|table| table.policies.keys().any(|chain| chain.starts_with(start)))
     }
 
     /// Whose a chain is. Of docker's there is one for the administrator since 17.06.
@@ -63,30 +143,40 @@ impl FilterTable {
         }
     }
 
-    /// Who has set the policy of FORWARD to DROP.
-    fn owner_of_policy(&self) -> RuleOwner {
+    /// Who has set the policy of a built-in chain to DROP.
+    fn owner_of_policy(&self, chain: &str) -> RuleOwner {
         match (self.has("ufw"), self.has("DOCKER-USER")) {
             (true, _) => RuleOwner::Ufw,
-            (false, true) => RuleOwner::Docker,
-            (false, false) => RuleOwner::Other,
+            (false, true) if chain == "FORWARD" => RuleOwner::Docker,
+            _ => RuleOwner::Other,
         }
     }
 }
 
 struct Walk<'a> {
-    table: &'a FilterTable,
-    packet: &'a ForwardedPacket,
+    listing: &'a Listing,
+    name: &'a str,
+    table: &'a Table,
+    packet: &'a Packet<'a>,
     doubts: Doubts,
 }
 
 impl Walk<'_> {
-    fn policy(&self) -> Option<Stop> {
-        let policy = self.table.policies.get("FORWARD")?;
+    fn base(&self) -> BaseChain {
+        BaseChain::Iptables {
+            program: self.listing.of.program.clone(),
+            table: self.name.to_owned(),
+            hook: self.packet.hook,
+        }
+    }
+
+    fn policy(&self, chain: &str) -> Option<Stop> {
+        let policy = self.table.policies.get(chain)?;
         (policy == "DROP").then(|| Stop {
-            by: self.table.owner_of_policy(),
+            by: self.listing.owner_of_policy(chain),
             verdict: "drop",
-            rule: "the policy of chain FORWARD, DROP".to_owned(),
-            base: BaseChain::Iptables(self.packet.family()),
+            rule: format!("the policy of chain {chain}, DROP"),
+            base: self.base(),
         })
     }
 
@@ -103,9 +193,22 @@ impl Walk<'_> {
                 continue;
             };
             let end = match target {
-                "ACCEPT" => self.doubts.meet(ChainEnd::Accept, certainty),
+                // What changes addresses, or hands the packet to a program of the host, asks nobody after it.
+                "ACCEPT" | "DNAT" | "SNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" | "TPROXY" => {
+                    self.doubts.meet(ChainEnd::Accept, certainty)
+                }
                 "RETURN" => self.doubts.meet(ChainEnd::Return, certainty),
-                "NFQUEUE" => self.doubts.meet(ChainEnd::Accept, Certainty::Maybe),
+                "NFQUEUE" | "QUEUE" | "SYNPROXY" => {
+                    self.doubts.meet(ChainEnd::Accept, Certainty::Maybe)
+                }
+                "NOTRACK" | "CT"
+                    if words
+                        .iter()
+                        .any(|word| word == "--notrack" || word == "NOTRACK") =>
+                {
+                    self.doubts.may_be_untracked = true;
+                    None
+                }
                 "DROP" | "REJECT" => {
                     let stop = self.stop(name, target, words);
                     self.doubts.meet(ChainEnd::Stop(stop), certainty)
@@ -131,10 +234,10 @@ impl Walk<'_> {
 
     fn stop(&self, chain: &str, target: &str, words: &[String]) -> Stop {
         Stop {
-            by: self.table.owner(chain),
+            by: self.listing.owner(chain),
             verdict: if target == "DROP" { "drop" } else { "reject" },
             rule: format!("-A {chain} {}", words.join(" ")),
-            base: BaseChain::Iptables(self.packet.family()),
+            base: self.base(),
         }
     }
 }
@@ -146,9 +249,10 @@ fn target(words: &[String]) -> Option<(&str, &str)> {
 }
 
 /// Whether a rule fits; nothing when that cannot be told.
-fn fits(words: &[String], packet: &ForwardedPacket) -> Option<bool> {
+fn fits(words: &[String], packet: &Packet<'_>) -> Option<bool> {
+    let tracked = packet.tracked.as_ref().filter(|_| !packet.may_be_untracked);
     let mut all = Some(true);
-    let mut words = words.iter().map(String::as_str);
+    let mut words = words.iter().map(String::as_str).peekable();
     let mut negated = false;
     while let Some(word) = words.next() {
         if word == "!" {
@@ -158,24 +262,42 @@ fn fits(words: &[String], packet: &ForwardedPacket) -> Option<bool> {
         let fit = match word {
             // What follows is about the target.
             "-j" | "-g" => break,
+            "-m" if words.peek() == Some(&"rpfilter") => {
+                words.next();
+                let mut is_inverted = false;
+                while let Some(option) = words.next_if(|word| word.starts_with("--")) {
+                    is_inverted |= option == "--invert";
+                }
+                packet
+                    .is_way_back
+                    .map(|is_way_back| is_way_back != is_inverted)
+            }
             "-m" | "--comment" => {
                 words.next();
                 continue;
             }
-            "-i" => interface(packet.in_dev(), words.next()?),
-            "-o" => interface(packet.out_dev(), words.next()?),
-            "-s" => net(packet.source(), words.next()?),
-            "-d" => net(packet.destination(), words.next()?),
+            "-i" => interface(packet.in_dev, words.next()?),
+            "-o" => interface(packet.out_dev, words.next()?),
+            "-s" => net(packet.source, words.next()?),
+            "-d" => net(packet.destination, words.next()?),
             "-p" => protocol(packet, words.next()?),
             "--dport" | "--dports" => ports(packet.ports().1, words.next()?),
             "--sport" | "--sports" => ports(packet.ports().0, words.next()?),
+            "--icmp-type" | "--icmpv6-type" => icmp(packet, words.next()?),
+            "--tcp-flags" => tcp_flags(packet, words.next()?, words.next()?),
+            "--dst-type" => destination_type(packet, words.next()?),
+            "--mac-source" => mac(packet, words.next()?),
+            "--physdev-is-bridged" => Some(packet.is_bridged),
             "--ctstate" | "--state" | "--ctstatus" => state(packet, words.next()?),
-            "--ctorigdstport" => ports(Some(packet.host_port), words.next()?),
-            "--ctorigdst" => net(packet.host, words.next()?),
-            "--ctorigsrc" => net(packet.client, words.next()?),
-            "--ctreplsrc" => net(Some(packet.guest), words.next()?),
-            "--ctreplsrcport" => ports(Some(packet.guest_port), words.next()?),
-            "--ctdir" => Some((words.next()? == "ORIGINAL") == (packet.leg == Leg::There)),
+            "--ctorigdstport" => ports(tracked.and_then(|one| one.original_port), words.next()?),
+            "--ctorigdst" => net(tracked.and_then(|one| one.original.1), words.next()?),
+            "--ctorigsrc" => net(tracked.and_then(|one| one.original.0), words.next()?),
+            "--ctreplsrc" => net(tracked.map(|one| one.replying), words.next()?),
+            "--ctreplsrcport" => ports(tracked.and_then(|one| one.replying_port), words.next()?),
+            "--ctdir" => {
+                let is_original = words.next()? == "ORIGINAL";
+                tracked.map(|tracked| is_original == (tracked.leg == Leg::There))
+            }
             _ => None,
         };
         match fit.map(|fit| fit != std::mem::take(&mut negated)) {
@@ -190,8 +312,12 @@ fn fits(words: &[String], packet: &ForwardedPacket) -> Option<bool> {
     all
 }
 
-fn interface(name: Option<&str>, pattern: &str) -> Option<bool> {
-    name.map(|name| is_interface(name, pattern, '+'))
+fn interface(dev: Dev<'_>, pattern: &str) -> Option<bool> {
+    match dev {
+        Dev::Named(name) => Some(is_interface(name, pattern, '+')),
+        Dev::Absent => Some(false),
+        Dev::Unknown => (pattern == "+").then_some(true),
+    }
 }
 
 fn net(address: Option<IpAddr>, net: &str) -> Option<bool> {
@@ -203,10 +329,12 @@ fn net(address: Option<IpAddr>, net: &str) -> Option<bool> {
         .or(address.map(|address| net.contains(&address)))
 }
 
-fn protocol(packet: &ForwardedPacket, name: &str) -> Option<bool> {
-    let protocol = packet.protocol;
-    let is_it = name == protocol.name() || name == protocol.number().to_string();
-    Some(is_it || name == "all")
+fn protocol(packet: &Packet<'_>, name: &str) -> Option<bool> {
+    if name == "all" {
+        return Some(true);
+    }
+    let (protocol, number) = packet.protocol()?;
+    Some(name == protocol || name == number.to_string() || name == "icmpv6" && number == 58)
 }
 
 /// `80`, `1:100`, or several of them.
@@ -224,11 +352,71 @@ fn ports(port: Option<u16>, text: &str) -> Option<bool> {
     Some(ranges?.iter().any(|range| range.contains(port)))
 }
 
-fn state(packet: &ForwardedPacket, words: &str) -> Option<bool> {
-    let mut words = words.split(',');
-    Some(words.any(|word| {
-        word.eq_ignore_ascii_case(packet.state())
-            || word == "DNAT"
-            || word == "SEEN_REPLY" && packet.leg == Leg::Back
-    }))
+/// `any`, `8` or `3/1`.
+fn icmp(packet: &Packet<'_>, text: &str) -> Option<bool> {
+    let Traffic::Icmp { kind, code } = packet.traffic else {
+        return Some(false);
+    };
+    if text == "any" {
+        return Some(true);
+    }
+    let (wanted, of) = text
+        .split_once('/')
+        .map_or((text, None), |(kind, code)| (kind, Some(code)));
+    let is_code = of.map_or(Some(true), |of| Some(of.parse::<u8>().ok()? == code));
+    Some(wanted.parse::<u8>().ok()? == kind && is_code?)
+}
+
+/// Which flags are looked at, and which of those are set; each a list.
+fn tcp_flags(packet: &Packet<'_>, mask: &str, set: &str) -> Option<bool> {
+    let bits = |list: &str| {
+        list.split(',').try_fold(0, |bits, name| match name {
+            "NONE" => Some(bits),
+            "ALL" => Some(0x3f),
+            name => {
+                let mut flags = TCP_FLAGS.iter();
+                let flag = flags.find(|(flag, _)| flag.eq_ignore_ascii_case(name))?;
+                Some(bits | flag.1)
+            }
+        })
+    };
+    let (mask, set): (u64, u64) = (bits(mask)?, bits(set)?);
+    Some(packet.tcp_flags()? & mask == set)
+}
+
+fn destination_type(packet: &Packet<'_>, name: &str) -> Option<bool> {
+    match name {
+        "LOCAL" => packet
+            .is_to_host
+            .map(|is_it| is_it && packet.is_broadcast() != Some(true)),
+        "BROADCAST" => packet.is_broadcast(),
+        "MULTICAST" => packet.destination.map(|to| to.is_multicast()),
+        _ => None,
+    }
+}
+
+fn mac(packet: &Packet<'_>, text: &str) -> Option<bool> {
+    packet.mac.map(|mac| mac.eq_ignore_ascii_case(text))
+}
+
+fn state(packet: &Packet<'_>, words: &str) -> Option<bool> {
+    if packet.may_be_untracked {
+        return None;
+    }
+    // What is not tracked yet is invalid (`conntrack_mt` in net/netfilter/xt_conntrack.c).
+    let Some(tracked) = &packet.tracked else {
+        return Some(words.split(',').any(|word| word == "INVALID"));
+    };
+    let fits = words.split(',').map(|word| match word {
+        "DNAT" => Some(tracked.is_dnat),
+        "SNAT" => Some(tracked.is_snat),
+        "SEEN_REPLY" => Some(packet.leg == Leg::Back),
+        "ASSURED" | "CONFIRMED" | "EXPECTED" => None,
+        word => Some(word.eq_ignore_ascii_case(packet.state())),
+    });
+    let fits: Vec<Option<bool>> = fits.collect();
+    if fits.contains(&Some(true)) {
+        return Some(true);
+    }
+    (!fits.contains(&None)).then_some(false)
 }

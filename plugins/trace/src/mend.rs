@@ -1,9 +1,8 @@
-//! Commands that let forwarded connections pass the firewalls of others, each in its own words.
+//! Commands that let connections pass the firewalls of others, each in its own words.
 
-use crate::packet::ForwardedPacket;
+use crate::flow::{Flow, Hook, Leg, Side, Traffic};
 use crate::rules::Settings;
 use crate::verdict::{BaseChain, RuleOwner, Stop};
-use portero_model::Family;
 
 /// What shall pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,48 +13,149 @@ pub enum Scope {
     Forwards,
 }
 
-/// The command after which whoever stops a packet lets it pass.
-pub fn mend(stop: &Stop, packet: &ForwardedPacket, settings: &Settings, scope: Scope) -> String {
-    let protocol = packet.protocol.name();
-    let port = packet.host_port;
-    match (&stop.base, stop.by) {
-        (_, RuleOwner::Libvirt | RuleOwner::Portero) => "portero sync".to_owned(),
-        (_, RuleOwner::Firewalld) if settings.is_firewalld_strict => LENIENT.to_owned(),
-        (_, RuleOwner::Ufw) => format!(
-            "ufw route allow proto {protocol} to {} port {}",
-            packet.guest, packet.guest_port
-        ),
-        (BaseChain::Iptables(family), by) => {
-            let program = match family {
-                Family::Ipv4 => "iptables",
-                Family::Ipv6 => "ip6tables",
+/// The command after which whoever stops a packet lets it pass; nothing where none is known that harms nobody.
+#[must_use]
+pub fn mend(
+    stop: &Stop,
+    flow: &Flow,
+    leg: Leg,
+    settings: &Settings,
+    scope: Scope,
+) -> Option<String> {
+    match stop.by {
+        RuleOwner::Libvirt | RuleOwner::Portero => return Some("portero sync".to_owned()),
+        RuleOwner::Firewalld if settings.is_firewalld_strict => return Some(LENIENT.to_owned()),
+        RuleOwner::Ufw => return ufw(stop, flow, leg),
+        RuleOwner::Docker | RuleOwner::Firewalld | RuleOwner::Other => {}
+    }
+    match &stop.base {
+        BaseChain::Iptables {
+            program,
+            table,
+            hook,
+        } => {
+            let table = match table.as_str() {
+                "filter" => String::new(),
+                table => format!("-t {table} "),
             };
             // docker leaves this chain to the administrator, and asks it before its own.
-            let chain = if by == RuleOwner::Docker {
-                "DOCKER-USER"
+            let chain = if stop.by == RuleOwner::Docker {
+                "DOCKER-USER".to_owned()
             } else {
-                "FORWARD"
+                hook.name().to_uppercase()
             };
-            match scope {
-                Scope::Port => format!(
-                    "{program} -I {chain} -p {protocol} -m conntrack --ctstate DNAT \
-                     --ctorigdstport {port} -j ACCEPT"
-                ),
-                Scope::Forwards => {
-                    format!("{program} -I {chain} -m conntrack --ctstate DNAT -j ACCEPT")
-                }
-            }
+            let matches = iptables_matches(flow, leg, *hook, scope)?;
+            Some(format!("{program} {table}-I {chain} {matches} -j ACCEPT"))
         }
-        (BaseChain::Nftables(family, table, chain), _) => {
+        BaseChain::Nftables {
+            family,
+            table,
+            chain,
+            hook,
+        } => {
             let place = [family, table, chain].map(|name| word(name)).join(" ");
-            match scope {
-                Scope::Port => format!(
-                    "nft insert rule {place} meta l4proto {protocol} ct status dnat \
-                 ct original proto-dst {port} accept"
-                ),
-                Scope::Forwards => format!("nft insert rule {place} ct status dnat accept"),
-            }
+            let matches = nftables_matches(flow, leg, *hook, scope)?;
+            Some(format!("nft insert rule {place} {matches} accept"))
         }
+    }
+}
+
+/// What fits packets of a forward, or those between guests and others.
+fn iptables_matches(flow: &Flow, leg: Leg, hook: Hook, scope: Scope) -> Option<String> {
+    let dev =
+        |option: &str, side: &Side| interface(side).map(|name| format!("{option} {}", word(name)));
+    match (flow.translated, flow.traffic, hook) {
+        (Some(_), _, Hook::Forward | Hook::Postrouting) if scope == Scope::Forwards => {
+            Some("-m conntrack --ctstate DNAT".to_owned())
+        }
+        (Some(translated), Traffic::Port { protocol, .. }, Hook::Forward | Hook::Postrouting) => {
+            Some(format!(
+                "-p {} -m conntrack --ctstate DNAT --ctorigdstport {}",
+                protocol.name(),
+                translated.port
+            ))
+        }
+        (Some(translated), Traffic::Port { protocol, .. }, Hook::Prerouting)
+            if leg == Leg::There =>
+        {
+            Some(format!(
+                "-p {} --dport {}",
+                protocol.name(),
+                translated.port
+            ))
+        }
+        (None, Traffic::Port { protocol, port, .. }, Hook::Input) => {
+            let dev = dev("-i", &flow.client)?;
+            Some(format!("{dev} -p {} --dport {port}", protocol.name()))
+        }
+        // Answers to what a guest has asked, whoever they come from.
+        (None, _, Hook::Forward) if leg == Leg::Back => {
+            let dev = dev("-o", &flow.client)?;
+            Some(format!("{dev} -m conntrack --ctstate RELATED,ESTABLISHED"))
+        }
+        (None, _, Hook::Forward | Hook::Prerouting) if leg == Leg::There => dev("-i", &flow.client),
+        _ => None,
+    }
+}
+
+/// The same in nft's words.
+fn nftables_matches(flow: &Flow, leg: Leg, hook: Hook, scope: Scope) -> Option<String> {
+    let from = || interface(&flow.client).map(|name| format!("iifname \"{name}\""));
+    match (flow.translated, flow.traffic, hook) {
+        (Some(_), _, Hook::Forward | Hook::Postrouting) if scope == Scope::Forwards => {
+            Some("ct status dnat".to_owned())
+        }
+        (Some(translated), Traffic::Port { protocol, .. }, Hook::Forward | Hook::Postrouting) => {
+            Some(format!(
+                "meta l4proto {} ct status dnat ct original proto-dst {}",
+                protocol.name(),
+                translated.port
+            ))
+        }
+        (Some(translated), Traffic::Port { protocol, .. }, Hook::Prerouting)
+            if leg == Leg::There =>
+        {
+            Some(format!("{} dport {}", protocol.name(), translated.port))
+        }
+        (None, Traffic::Port { protocol, port, .. }, Hook::Input) => {
+            Some(format!("{} {} dport {port}", from()?, protocol.name()))
+        }
+        (None, _, Hook::Forward) if leg == Leg::Back => {
+            let to = interface(&flow.client)?;
+            Some(format!("oifname \"{to}\" ct state related,established"))
+        }
+        (None, _, Hook::Forward | Hook::Prerouting) if leg == Leg::There => from(),
+        _ => None,
+    }
+}
+
+/// The host's interface that an end is behind.
+fn interface(side: &Side) -> Option<&str> {
+    match side {
+        Side::Host => None,
+        Side::Behind(link) => link.interface.as_deref(),
+    }
+}
+
+/// ufw's own words, which it keeps over a boot.
+fn ufw(stop: &Stop, flow: &Flow, leg: Leg) -> Option<String> {
+    match (stop.base.hook(), flow.traffic, interface(&flow.client)) {
+        (Hook::Input, Traffic::Port { protocol, port, .. }, Some(dev)) => Some(format!(
+            "ufw allow in on {} to any port {port} proto {}",
+            word(dev),
+            protocol.name()
+        )),
+        (Hook::Forward, Traffic::Port { protocol, port, .. }, _) if flow.translated.is_some() => {
+            Some(format!(
+                "ufw route allow proto {} to {} port {port}",
+                protocol.name(),
+                flow.server_address
+            ))
+        }
+        (Hook::Forward, _, Some(dev)) if leg == Leg::There => {
+            Some(format!("ufw route allow in on {}", word(dev)))
+        }
+        _ => None,
     }
 }
 

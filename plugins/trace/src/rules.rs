@@ -1,16 +1,41 @@
 //! Everybody's rules, and what other firewalls are told to do, as they are read of a host.
 
+use crate::flow::{Flow, Hook, Layer, Leg};
+use crate::verdict::{Judgement, Stop};
+use crate::walk::Walked;
+use crate::{iptables, nftables};
+use ipnet::IpNet;
 use portero_model::Family;
 
 /// All rules of the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ForeignRules {
-    /// `nft -j list ruleset`; nothing where nft is not installed.
-    pub nftables: Option<String>,
-    /// `iptables-save -t filter` of each family and variant that has rules.
-    pub iptables: Vec<(Family, String)>,
+#[derive(Debug, Default)]
+pub struct Rules {
+    nftables: Option<nftables::Listing>,
+    iptables: Vec<iptables::Listing>,
     /// What could not be read, and why.
     pub unread: Vec<String>,
+}
+
+/// Whose rules `iptables-save` has listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iptables {
+    /// The program that changes them: `iptables`, `ip6tables-legacy`.
+    pub program: String,
+    /// Of which family.
+    pub family: Family,
+    /// Whether nftables has them (iptables-nft), so that nft lists them too.
+    pub is_in_nftables: bool,
+}
+
+/// A rule of libvirt's own, which every network has that is routed and not open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LibvirtRule<'a> {
+    /// Rejects what goes to a bridge.
+    RejectTo(&'a str),
+    /// Rejects what comes from it.
+    RejectFrom(&'a str),
+    /// Gives guests of a subnet the host's address.
+    Masquerade(IpNet),
 }
 
 /// What other firewalls' own configuration says.
@@ -18,4 +43,113 @@ pub struct ForeignRules {
 pub struct Settings {
     /// Whether firewalld is told to reject what others forward (`StrictForwardPorts=yes`).
     pub is_firewalld_strict: bool,
+}
+
+impl Rules {
+    /// Takes what `nft -j list ruleset` prints.
+    pub fn add_nftables(&mut self, json: &str) {
+        match nftables::Listing::read(json) {
+            Ok(listing) => self.nftables = Some(listing),
+            Err(error) => self.unread.push(format!("nft -j list ruleset: {error}")),
+        }
+    }
+
+    /// Takes what `iptables-save` prints of all tables.
+    pub fn add_iptables(&mut self, of: Iptables, text: &str) {
+        self.iptables.push(iptables::Listing::read(of, text));
+    }
+
+    /// What becomes of a packet on its way through the host: the first that stops it, else the first that may.
+    #[must_use]
+    pub fn judge(&self, flow: &Flow, leg: Leg) -> Judgement {
+        let mut doubt: Option<Stop> = None;
+        let mut may_be_untracked = false;
+        for (layer, hook) in flow.hooks(leg) {
+            for walked in self.walk(flow, leg, (layer, hook), may_be_untracked) {
+                may_be_untracked |= walked.may_be_untracked;
+                match walked.judgement {
+                    Judgement::Stopped(stop) => return Judgement::Stopped(stop),
+                    Judgement::Doubtful(stop) => {
+                        doubt.get_or_insert(stop);
+                    }
+                    Judgement::Passes => {}
+                }
+            }
+        }
+        doubt.map_or(Judgement::Passes, Judgement::Doubtful)
+    }
+
+    /// Which of libvirt's own rules for a bridge are gone, in words; `subnet` is one whose guests leave by the host's
+    /// address.
+    #[must_use]
+    pub fn missing_of_libvirt(
+        &self,
+        family: Family,
+        bridge: &str,
+        subnet: Option<IpNet>,
+    ) -> Vec<&'static str> {
+        let mut missing = Vec::new();
+        for (what, rule) in [
+            (
+                "what rejects connections to its guests",
+                LibvirtRule::RejectTo(bridge),
+            ),
+            (
+                "what rejects connections from its guests",
+                LibvirtRule::RejectFrom(bridge),
+            ),
+        ] {
+            if !self.has_of_libvirt(family, rule) {
+                missing.push(what);
+            }
+        }
+        if subnet
+            .is_some_and(|subnet| !self.has_of_libvirt(family, LibvirtRule::Masquerade(subnet)))
+        {
+            missing.push("what gives its guests the host's address on their way out");
+        }
+        missing
+    }
+
+    fn has_of_libvirt(&self, family: Family, rule: LibvirtRule<'_>) -> bool {
+        let mut iptables = self.iptables.iter().filter(|one| one.of.family == family);
+        let mut nftables = self.nftables.iter();
+        iptables.any(|listing| listing.has_of_libvirt(rule))
+            || nftables.any(|listing| listing.has_of_libvirt(family, rule))
+    }
+
+    /// What all chains of one hook make of it, in their order.
+    fn walk(
+        &self,
+        flow: &Flow,
+        leg: Leg,
+        (layer, hook): (Layer, Hook),
+        may_be_untracked: bool,
+    ) -> Vec<Walked> {
+        let family = flow.family();
+        let mut walks: Vec<(i64, Walked)> = Vec::new();
+        let packet = |priority| {
+            let mut packet = flow.packet(leg, layer, hook, priority);
+            packet.may_be_untracked = may_be_untracked;
+            packet
+        };
+        let of_family = |one: &&iptables::Listing| one.of.family == family;
+        for listing in self.iptables.iter().filter(of_family) {
+            if layer == Layer::Network {
+                walks.extend(listing.walk(hook, &packet));
+            }
+        }
+        let mut iptables = self.iptables.iter().filter(of_family);
+        let is_listed = iptables.any(|one| one.of.is_in_nftables);
+        if let Some(listing) = &self.nftables {
+            for chain in listing.base_chains(family, layer, hook) {
+                if !(is_listed && chain.is_of_iptables()) {
+                    let packet = packet(chain.priority());
+                    walks.extend(chain.walk(&packet).map(|walked| (chain.priority(), walked)));
+                }
+            }
+        }
+        walks.sort_by_key(|(priority, _)| *priority);
+        walks.into_iter().map(|(_, walked)| walked).collect()
+    }
 }

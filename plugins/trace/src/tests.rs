@@ -10,38 +10,61 @@ const DEBIAN: &str = include_str!("../../../tests/explain/rules/debian.json");
 const DOCKER: &str = include_str!("../../../tests/explain/rules/docker.save");
 const UFW: &str = include_str!("../../../tests/explain/rules/ufw.save");
 
-fn packet() -> ForwardedPacket {
-    ForwardedPacket {
+/// Of a forward from port 8080 to a guest's port 80.
+fn forward() -> Flow {
+    Flow {
+        traffic: tcp(80),
+        client: Side::Behind(Link::named(Some("eth0".to_owned()))),
+        client_address: None,
+        server: Side::Behind(Link::bridge("br-lan".to_owned())),
+        server_address: [192, 168, 50, 10].into(),
+        translated: Some(Translated {
+            address: None,
+            port: 8080,
+        }),
+        is_masqueraded: false,
+        judges_bridged: false,
+    }
+}
+
+fn tcp(port: u16) -> Traffic {
+    Traffic::Port {
         protocol: Protocol::Tcp,
-        leg: Leg::There,
-        outside: Some("eth0".to_owned()),
-        inside: "br-lan".to_owned(),
-        client: None,
-        host: None,
-        host_port: 8080,
-        guest: [192, 168, 50, 10].into(),
-        guest_port: 80,
+        port,
+        from: None,
     }
 }
 
-fn reply() -> ForwardedPacket {
-    ForwardedPacket {
-        leg: Leg::Back,
-        ..packet()
-    }
+fn behind(interface: &str) -> Side {
+    Side::Behind(Link::named(Some(interface.to_owned())))
 }
 
-fn nft(text: &str) -> ForeignRules {
-    ForeignRules {
-        nftables: Some(text.to_owned()),
-        ..ForeignRules::default()
-    }
+fn there(rules: &Rules, flow: &Flow) -> Judgement {
+    rules.judge(flow, Leg::There)
 }
 
-fn iptables(text: &str) -> ForeignRules {
-    ForeignRules {
-        iptables: vec![(Family::Ipv4, text.to_owned())],
-        ..ForeignRules::default()
+fn back(rules: &Rules, flow: &Flow) -> Judgement {
+    rules.judge(flow, Leg::Back)
+}
+
+fn nft(text: &str) -> Rules {
+    let mut rules = Rules::default();
+    rules.add_nftables(text);
+    assert_eq!(rules.unread, [""; 0]);
+    rules
+}
+
+fn iptables(text: &str) -> Rules {
+    let mut rules = Rules::default();
+    rules.add_iptables(of("iptables"), text);
+    rules
+}
+
+fn of(program: &str) -> Iptables {
+    Iptables {
+        program: program.to_owned(),
+        family: Family::Ipv4,
+        is_in_nftables: program == "iptables",
     }
 }
 
@@ -60,50 +83,64 @@ fn doubtful(judgement: Judgement) -> Stop {
 }
 
 fn command(stop: &Stop) -> String {
-    mend(stop, &packet(), &Settings::default(), Scope::Port)
+    mend(
+        stop,
+        &forward(),
+        Leg::There,
+        &Settings::default(),
+        Scope::Port,
+    )
+    .expect("a command")
 }
 
 #[test]
 fn a_packet_is_followed_through_maps_and_sets() {
     let rules = nft(BLOCKER);
     // Anybody may be the one who is trusted.
-    let stop = doubtful(judge(&rules, &packet()));
+    let stop = doubtful(there(&rules, &forward()));
     assert_eq!(stop.rule, "chain judge, handle 8: drop, \"no web\"");
-    let from = |last| ForwardedPacket {
-        client: Some([203, 0, 113, last].into()),
-        ..packet()
+    let from = |last| Flow {
+        client_address: Some([203, 0, 113, last].into()),
+        ..forward()
     };
-    assert_eq!(judge(&rules, &from(7)), Judgement::Passes);
-    let stop = stopped(judge(&rules, &from(8)));
+    assert_eq!(there(&rules, &from(7)), Judgement::Passes);
+    let stop = stopped(there(&rules, &from(8)));
     assert_eq!(stop.verdict, "drop");
     assert_eq!(
         command(&stop),
         "nft insert rule inet blocker way meta l4proto tcp ct status dnat ct original proto-dst \
          8080 accept"
     );
-    let forwarded = ForwardedPacket {
-        host_port: 9090,
+    let forwarded = Flow {
+        translated: Some(Translated {
+            address: None,
+            port: 9090,
+        }),
         ..from(8)
     };
-    assert_eq!(judge(&rules, &forwarded), Judgement::Passes);
-    let elsewhere = ForwardedPacket {
-        inside: "br-far".to_owned(),
+    assert_eq!(there(&rules, &forwarded), Judgement::Passes);
+    let elsewhere = Flow {
+        server: behind("br-far"),
         ..from(8)
     };
-    assert_eq!(judge(&rules, &elsewhere), Judgement::Passes);
-    let other_port = ForwardedPacket {
-        guest_port: 91,
+    assert_eq!(there(&rules, &elsewhere), Judgement::Passes);
+    let other_port = Flow {
+        traffic: tcp(91),
         ..from(8)
     };
-    assert_eq!(judge(&rules, &other_port), Judgement::Passes);
-    assert_eq!(judge(&rules, &reply()), Judgement::Passes);
+    assert_eq!(there(&rules, &other_port), Judgement::Passes);
+    assert_eq!(back(&rules, &forward()), Judgement::Passes);
     // How many there have been cannot be seen.
-    let udp = ForwardedPacket {
-        protocol: Protocol::Udp,
+    let udp = Flow {
+        traffic: Traffic::Port {
+            protocol: Protocol::Udp,
+            port: 80,
+            from: None,
+        },
         ..from(8)
     };
     assert_eq!(
-        doubtful(judge(&rules, &udp)).rule,
+        doubtful(there(&rules, &udp)).rule,
         "chain judge, handle 9: drop"
     );
 }
@@ -111,56 +148,68 @@ fn a_packet_is_followed_through_maps_and_sets() {
 #[test]
 fn a_policy_stops_what_no_rule_has_let_pass() {
     let rules = nft(DEBIAN);
-    let stop = stopped(judge(&rules, &packet()));
+    let stop = stopped(there(&rules, &forward()));
     assert_eq!(stop.rule, "the policy of chain forward, drop");
     assert_eq!(
         stop.base,
-        BaseChain::Nftables("inet".to_owned(), "filter".to_owned(), "forward".to_owned())
+        BaseChain::Nftables {
+            family: "inet".to_owned(),
+            table: "filter".to_owned(),
+            chain: "forward".to_owned(),
+            hook: Hook::Forward,
+        }
     );
-    assert_eq!(judge(&rules, &reply()), Judgement::Passes);
-    let with = |outside: &str, inside: &str, port, last| ForwardedPacket {
-        outside: Some(outside.to_owned()),
-        inside: inside.to_owned(),
-        guest_port: port,
-        guest: [192, 168, 50, last].into(),
-        ..packet()
+    assert_eq!(back(&rules, &forward()), Judgement::Passes);
+    let with = |outside: &str, inside: &str, port, last| Flow {
+        client: behind(outside),
+        server: behind(inside),
+        traffic: tcp(port),
+        server_address: [192, 168, 50, last].into(),
+        ..forward()
     };
     assert_eq!(
-        judge(&rules, &with("eth0", "wg7", 80, 10)),
+        there(&rules, &with("eth0", "wg7", 80, 10)),
         Judgement::Passes
     );
     assert_eq!(
-        judge(&rules, &with("lan1", "br-lan", 80, 10)),
+        there(&rules, &with("lan1", "br-lan", 80, 10)),
         Judgement::Passes
     );
-    stopped(judge(&rules, &with("lan1", "br-lan", 25, 10)));
+    stopped(there(&rules, &with("lan1", "br-lan", 25, 10)));
     assert_eq!(
-        judge(&rules, &with("eth0", "br-lan", 443, 10)),
+        there(&rules, &with("eth0", "br-lan", 443, 10)),
         Judgement::Passes
     );
     // `goto` does not come back, so the policy decides.
-    stopped(judge(&rules, &with("eth0", "br-lan", 443, 30)));
-    let v6 = ForwardedPacket {
-        guest: "2001:db8::9".parse().expect("an address"),
-        ..packet()
+    stopped(there(&rules, &with("eth0", "br-lan", 443, 30)));
+    let v6 = Flow {
+        server_address: "2001:db8::9".parse().expect("an address"),
+        ..forward()
     };
-    assert_eq!(judge(&rules, &v6), Judgement::Passes);
-    let unknown = ForwardedPacket {
-        outside: None,
-        ..packet()
+    assert_eq!(there(&rules, &v6), Judgement::Passes);
+    let unknown = Flow {
+        client: Side::Behind(Link::named(None)),
+        ..forward()
     };
-    doubtful(judge(&rules, &unknown));
+    doubtful(there(&rules, &unknown));
 }
 
 #[test]
 fn docker_stops_by_its_policy_what_nobody_else_accepts() {
-    let stop = stopped(judge(&iptables(DOCKER), &packet()));
+    let stop = stopped(there(&iptables(DOCKER), &forward()));
     assert_eq!((stop.by, stop.verdict), (RuleOwner::Docker, "drop"));
     assert_eq!(
         command(&stop),
         "iptables -I DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 -j ACCEPT"
     );
-    let all = mend(&stop, &packet(), &Settings::default(), Scope::Forwards);
+    let all = mend(
+        &stop,
+        &forward(),
+        Leg::There,
+        &Settings::default(),
+        Scope::Forwards,
+    )
+    .expect("a command");
     assert_eq!(
         all,
         "iptables -I DOCKER-USER -m conntrack --ctstate DNAT -j ACCEPT"
@@ -169,25 +218,28 @@ fn docker_stops_by_its_policy_what_nobody_else_accepts() {
         "-A DOCKER-USER -j RETURN",
         "-A DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 -j ACCEPT",
     );
-    assert_eq!(judge(&iptables(&mended), &packet()), Judgement::Passes);
-    assert_eq!(judge(&iptables(&mended), &reply()), Judgement::Passes);
-    let other = ForwardedPacket {
-        host_port: 8081,
-        ..packet()
+    assert_eq!(there(&iptables(&mended), &forward()), Judgement::Passes);
+    assert_eq!(back(&iptables(&mended), &forward()), Judgement::Passes);
+    let other = Flow {
+        translated: Some(Translated {
+            address: None,
+            port: 8081,
+        }),
+        ..forward()
     };
-    stopped(judge(&iptables(&mended), &other));
+    stopped(there(&iptables(&mended), &other));
     // To a container of docker's own it passes.
-    let container = ForwardedPacket {
-        inside: "docker0".to_owned(),
-        guest: [172, 17, 0, 2].into(),
-        ..packet()
+    let container = Flow {
+        server: behind("docker0"),
+        server_address: [172, 17, 0, 2].into(),
+        ..forward()
     };
-    assert_eq!(judge(&iptables(DOCKER), &container), Judgement::Passes);
+    assert_eq!(there(&iptables(DOCKER), &container), Judgement::Passes);
 }
 
 #[test]
 fn ufw_is_told_in_its_own_words() {
-    let stop = stopped(judge(&iptables(UFW), &packet()));
+    let stop = stopped(there(&iptables(UFW), &forward()));
     assert_eq!(stop.by, RuleOwner::Ufw);
     assert_eq!(
         command(&stop),
@@ -196,14 +248,14 @@ fn ufw_is_told_in_its_own_words() {
     let mended = format!(
         "{UFW}-A ufw-user-forward -d 192.168.50.10/32 -p tcp -m tcp --dport 80 -j ACCEPT\n"
     );
-    assert_eq!(judge(&iptables(&mended), &packet()), Judgement::Passes);
-    assert_eq!(judge(&iptables(UFW), &reply()), Judgement::Passes);
+    assert_eq!(there(&iptables(&mended), &forward()), Judgement::Passes);
+    assert_eq!(back(&iptables(UFW), &forward()), Judgement::Passes);
     // Its limits say nothing of what passes.
     let icmp = UFW.replace(
         "-p icmp -m icmp --icmp-type 3 -j ACCEPT",
         "-m limit --limit 3/min -j ACCEPT",
     );
-    doubtful(judge(&iptables(&icmp), &packet()));
+    doubtful(there(&iptables(&icmp), &forward()));
 }
 
 #[test]
@@ -212,22 +264,25 @@ fn tables_of_iptables_are_not_read_twice() {
         {"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "type": "filter",
                    "hook": "forward", "prio": 0, "policy": "drop"}}]}"#;
     let mut rules = nft(listing);
-    stopped(judge(&rules, &packet()));
-    rules.iptables = vec![(Family::Ipv4, ":FORWARD ACCEPT [0:0]\n".to_owned())];
-    assert_eq!(judge(&rules, &packet()), Judgement::Passes);
+    stopped(there(&rules, &forward()));
+    // Another program's rules are others.
+    rules.add_iptables(of("iptables-legacy"), ":FORWARD ACCEPT [0:0]\n");
+    stopped(there(&rules, &forward()));
+    rules.add_iptables(of("iptables"), ":FORWARD ACCEPT [0:0]\n");
+    assert_eq!(there(&rules, &forward()), Judgement::Passes);
 }
 
 #[test]
 fn chains_that_lead_to_each_other_end() {
     let rules = ":FORWARD ACCEPT [0:0]\n:A - [0:0]\n-A FORWARD -j A\n-A A -j A\n-A A -j DROP\n";
-    stopped(judge(&iptables(rules), &packet()));
+    stopped(there(&iptables(rules), &forward()));
 }
 
 #[test]
 fn a_negation_is_of_one_match_and_not_of_the_next() {
     let judged = |rule: &str| {
         let rules = format!(":FORWARD ACCEPT [0:0]\n-A FORWARD {rule} -j DROP\n");
-        judge(&iptables(&rules), &packet())
+        there(&iptables(&rules), &forward())
     };
     // The packet goes from eth0 to br-lan.
     stopped(judged("! -i eth1 -o br-lan"));
@@ -237,4 +292,142 @@ fn a_negation_is_of_one_match_and_not_of_the_next() {
     // Nor where it cannot be told what is negated.
     doubtful(judged("! -s 203.0.113.7/32 -o br-lan"));
     assert_eq!(judged("! -s 203.0.113.7/32 -o br-far"), Judgement::Passes);
+}
+
+/// A chain of nftables that asks all packets of a hook, with these expressions in its one rule.
+fn chain(hook: &str, priority: i64, rule: &str) -> Rules {
+    nft(&format!(
+        r#"{{"nftables": [
+            {{"chain": {{"family": "inet", "table": "t", "name": "c", "type": "filter",
+                        "hook": "{hook}", "prio": {priority}, "policy": "accept"}}}},
+            {{"rule": {{"family": "inet", "table": "t", "chain": "c", "handle": 1,
+                       "expr": [{rule}]}}}}]}}"#
+    ))
+}
+
+const TO_8080: &str = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 8080}}, {"drop": null}"#;
+const TO_80: &str = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}}, {"drop": null}"#;
+const DNAT: &str = r#"{"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}, {"drop": null}"#;
+const INVALID: &str = r#"{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "invalid"}}, {"drop": null}"#;
+
+#[test]
+fn a_packet_is_at_each_hook_what_it_is_there() {
+    let judged = |hook, priority, rule| there(&chain(hook, priority, rule), &forward());
+    // Before the host translates its destination, and afterwards.
+    let stop = stopped(judged("prerouting", -300, TO_8080));
+    assert_eq!(stop.base.hook(), Hook::Prerouting);
+    assert_eq!(
+        command(&stop),
+        "nft insert rule inet t c tcp dport 8080 accept"
+    );
+    assert_eq!(judged("prerouting", -300, TO_80), Judgement::Passes);
+    assert_eq!(judged("prerouting", -150, DNAT), Judgement::Passes);
+    stopped(judged("prerouting", -50, TO_80));
+    stopped(judged("prerouting", -50, DNAT));
+    stopped(judged("forward", 0, TO_80));
+    stopped(judged("postrouting", 0, TO_80));
+    // It is not for the host.
+    assert_eq!(judged("input", 0, r#"{"drop": null}"#), Judgement::Passes);
+    assert_eq!(judged("output", 0, r#"{"drop": null}"#), Judgement::Passes);
+    // What is not tracked yet has no state.
+    stopped(judged("prerouting", -300, INVALID));
+    assert_eq!(judged("prerouting", -150, INVALID), Judgement::Passes);
+}
+
+#[test]
+fn tables_of_iptables_are_asked_at_their_hooks() {
+    let save = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 8080 -j DROP\nCOMMIT\n\
+                *filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n";
+    let stop = stopped(there(&iptables(save), &forward()));
+    assert_eq!(
+        command(&stop),
+        "iptables -t raw -I PREROUTING -p tcp --dport 8080 -j ACCEPT"
+    );
+    // The client's port may be that one.
+    doubtful(back(&iptables(save), &forward()));
+    // The program that has the rule is told to let it pass.
+    let mut rules = Rules::default();
+    rules.add_iptables(of("iptables"), ":FORWARD ACCEPT [0:0]\n");
+    rules.add_iptables(of("iptables-legacy"), ":FORWARD DROP [0:0]\n");
+    let stop = stopped(there(&rules, &forward()));
+    assert_eq!(
+        command(&stop),
+        "iptables-legacy -I FORWARD -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 -j ACCEPT"
+    );
+    // What leaves it untracked leaves everything in doubt that asks for its state.
+    let untracked = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j CT --notrack\nCOMMIT\n\
+                     *filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m conntrack --ctstate NEW -j DROP\nCOMMIT\n";
+    doubtful(there(&iptables(untracked), &forward()));
+}
+
+#[test]
+fn a_guest_asks_the_host() {
+    let dhcp = Flow {
+        traffic: Traffic::Port {
+            protocol: Protocol::Udp,
+            port: 67,
+            from: Some(68),
+        },
+        client: Side::Behind(Link::bridge("virbr0".to_owned())),
+        client_address: Some([0, 0, 0, 0].into()),
+        server: Side::Host,
+        server_address: [255, 255, 255, 255].into(),
+        translated: None,
+        ..forward()
+    };
+    let stop = stopped(there(&chain("input", 0, r#"{"drop": null}"#), &dhcp));
+    let told = |stop: &Stop| mend(stop, &dhcp, Leg::There, &Settings::default(), Scope::Port);
+    assert_eq!(
+        told(&stop).as_deref(),
+        Some("nft insert rule inet t c iifname \"virbr0\" udp dport 67 accept")
+    );
+    assert_eq!(
+        there(&chain("forward", 0, r#"{"drop": null}"#), &dhcp),
+        Judgement::Passes
+    );
+    let input = ":INPUT DROP [0:0]\n:ufw-before-input - [0:0]\n";
+    let stop = stopped(there(&iptables(input), &dhcp));
+    assert_eq!(
+        told(&stop).as_deref(),
+        Some("ufw allow in on virbr0 to any port 67 proto udp")
+    );
+    let fits = "{\"match\": {\"op\": \"==\", \"left\": {\"fib\": {\"result\": \"type\", \
+                \"flags\": [\"daddr\"]}}, \"right\": \"broadcast\"}}, {\"drop\": null}";
+    stopped(there(&chain("input", 0, fits), &dhcp));
+}
+
+#[test]
+fn guests_of_one_bridge_meet_the_bridges_rules_and_with_br_netfilter_those_of_ip() {
+    let bridge = || Side::Behind(Link::bridge("br-lan".to_owned()));
+    let flow = Flow {
+        client: bridge(),
+        server: bridge(),
+        translated: None,
+        ..forward()
+    };
+    let drops = chain("forward", 0, r#"{"drop": null}"#);
+    assert_eq!(there(&drops, &flow), Judgement::Passes);
+    let judged = Flow {
+        judges_bridged: true,
+        ..flow.clone()
+    };
+    stopped(there(&drops, &judged));
+    let text = r#"{"nftables": [{"chain": {"family": "bridge", "table": "t", "name": "c",
+        "type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}}]}"#;
+    stopped(there(&nft(text), &flow));
+    assert_eq!(there(&nft(text), &forward()), Judgement::Passes);
+}
+
+#[test]
+fn a_table_that_sleeps_is_not_asked() {
+    let listing = |flags: &str| {
+        format!(
+            r#"{{"nftables": [{{"table": {{"family": "ip", "name": "t"{flags}}}}},
+            {{"chain": {{"family": "ip", "table": "t", "name": "c", "type": "filter",
+                       "hook": "forward", "prio": 0, "policy": "drop"}}}}]}}"#
+        )
+    };
+    stopped(there(&nft(&listing("")), &forward()));
+    let dormant = listing(r#", "flags": "dormant""#);
+    assert_eq!(there(&nft(&dormant), &forward()), Judgement::Passes);
 }

@@ -1,6 +1,6 @@
 //! What rules make of a packet, and whose they are.
 
-use portero_model::Family;
+use crate::flow::Hook;
 
 /// What becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub struct Stop {
 }
 
 /// Whose rules they are, by the names of chains and tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum RuleOwner {
     /// docker's.
     Docker,
@@ -43,11 +44,45 @@ pub enum RuleOwner {
     Other,
 }
 
+impl RuleOwner {
+    /// `docker`, `ufw`, ...; `other` for somebody's.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// A chain that the kernel asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseChain {
-    /// Of nftables: family, table and chain.
-    Nftables(String, String, String),
-    /// FORWARD of iptables.
-    Iptables(Family),
+    /// Of nftables.
+    Nftables {
+        /// `inet`, `ip`, ...
+        family: String,
+        /// The table.
+        table: String,
+        /// The chain.
+        chain: String,
+        /// Where the kernel asks it.
+        hook: Hook,
+    },
+    /// Of iptables.
+    Iptables {
+        /// The program whose rules they are: `iptables`, `ip6tables-legacy`.
+        program: String,
+        /// `filter`, `raw`, ...
+        table: String,
+        /// The built-in chain's hook.
+        hook: Hook,
+    },
+}
+
+impl BaseChain {
+    /// Where the kernel asks it.
+    #[must_use]
+    pub fn hook(&self) -> Hook {
+        match self {
+            Self::Nftables { hook, .. } | Self::Iptables { hook, .. } => *hook,
+        }
+    }
 }

@@ -16,9 +16,19 @@ pub(crate) enum ChainEnd {
     Return,
 }
 
+/// What a base chain makes of a packet.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    pub(crate) judgement: Judgement,
+    /// Whether connection tracking may leave it alone (`notrack`).
+    pub(crate) may_be_untracked: bool,
+}
+
 /// What is known so far while rules are walked through.
 #[derive(Debug, Default)]
 pub(crate) struct Doubts {
+    /// Whether a rule that may fit has taken it from connection tracking.
+    pub(crate) may_be_untracked: bool,
     /// A rule that may have stopped the packet.
     pub(crate) stop: Option<Stop>,
     /// Whether a rule may have let it pass before it is stopped.
@@ -31,7 +41,6 @@ impl Doubts {
         match (end, certainty) {
             (end, Certainty::Sure) => return Some(end),
             (ChainEnd::Accept | ChainEnd::Return, Certainty::Maybe) => self.may_have_passed = true,
-            (ChainEnd::Stop(_), Certainty::Maybe) if self.may_have_passed => {}
             (ChainEnd::Stop(stop), Certainty::Maybe) => {
                 self.stop.get_or_insert(stop);
             }
@@ -40,17 +49,21 @@ impl Doubts {
     }
 
     /// The judgement when the walk has come to an end, or else to the policy of the base chain.
-    pub(crate) fn judgement(self, end: Option<ChainEnd>, policy: Option<Stop>) -> Judgement {
+    pub(crate) fn walked(self, end: Option<ChainEnd>, policy: Option<Stop>) -> Walked {
         let stopped = match end {
             Some(ChainEnd::Accept) => None,
             Some(ChainEnd::Stop(stop)) => Some(stop),
             Some(ChainEnd::Return) | None => policy,
         };
-        match (stopped, self.stop, self.may_have_passed) {
+        let judgement = match (stopped, self.stop, self.may_have_passed) {
             (Some(stop), _, false) => Judgement::Stopped(stop),
             (Some(stop), _, true) => Judgement::Doubtful(stop),
             (None, Some(stop), _) => Judgement::Doubtful(stop),
             (None, None, _) => Judgement::Passes,
+        };
+        Walked {
+            judgement,
+            may_be_untracked: self.may_be_untracked,
         }
     }
 }

@@ -1,23 +1,249 @@
-//! The objects of `nft -j list ruleset`.
+//! The objects of `nft -j list ruleset` (libnftables-json(5)), each found by its table and name.
 
-use serde_json::Value;
+use super::Walk;
+use crate::flow::{Hook, Layer, Packet};
+use crate::rules::LibvirtRule;
+use crate::verdict::Judgement;
+use crate::walk::{all, Certainty, Doubts, Walked};
+use portero_model::Family;
+use serde_json::{json, Value};
+use std::collections::{HashMap, HashSet};
+
+/// Family, table, and the name of a chain, set or map.
+type Place = (String, String, String);
 
 /// Everything that nft lists.
-pub(super) struct NftObjects<'a>(pub(super) Vec<&'a Value>);
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    base_chains: Vec<Value>,
+    rules: HashMap<Place, Vec<Value>>,
+    /// Elements of sets and maps.
+    elements: HashMap<Place, Value>,
+}
 
-impl<'a> NftObjects<'a> {
-    /// Objects of a kind: `chain`, `rule`, `set`, `map`.
-    pub(super) fn all(&self, kind: &'a str) -> impl Iterator<Item = &'a Value> + '_ {
-        self.0.iter().filter_map(move |object| object.get(kind))
+/// A chain that the kernel asks.
+pub(crate) struct Chain<'a> {
+    listing: &'a Listing,
+    chain: &'a Value,
+}
+
+fn word<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or_default()
+}
+
+fn place(object: &Value, name: &str) -> Place {
+    let [family, table] = ["family", "table"].map(|key| word(object, key).to_owned());
+    (family, table, name.to_owned())
+}
+
+impl Listing {
+    pub(crate) fn read(json: &str) -> Result<Self, serde_json::Error> {
+        let mut root: Value = serde_json::from_str(json)?;
+        let mut listing = Self::default();
+        let mut dormant = HashSet::new();
+        let Value::Array(objects) = root["nftables"].take() else {
+            return Ok(listing);
+        };
+        for mut object in objects {
+            let Some((kind, content)) =
+                object.as_object_mut().and_then(|one| one.iter_mut().next())
+            else {
+                continue;
+            };
+            match kind.as_str() {
+                "table" if is_dormant(content) => {
+                    dormant.insert((
+                        word(content, "family").to_owned(),
+                        word(content, "name").to_owned(),
+                    ));
+                }
+                "chain" if content.get("hook").is_some() => {
+                    listing.base_chains.push(content.take());
+                }
+                "rule" => {
+                    let place = place(content, word(content, "chain"));
+                    listing.rules.entry(place).or_default().push(content.take());
+                }
+                "set" | "map" => {
+                    let place = place(content, word(content, "name"));
+                    listing.elements.insert(place, content["elem"].take());
+                }
+                _ => {}
+            }
+        }
+        listing.base_chains.retain(|chain| {
+            !dormant.contains(&(
+                word(chain, "family").to_owned(),
+                word(chain, "table").to_owned(),
+            ))
+        });
+        listing
+            .base_chains
+            .sort_by_key(|chain| chain["prio"].as_i64());
+        Ok(listing)
     }
 
-    /// A set or map of a table.
-    pub(super) fn elements(&self, kind: &'a str, table: &Value, name: &str) -> Option<&'a [Value]> {
-        let found = self.all(kind).find(|set| {
-            set["name"] == name
-                && set["family"] == table["family"]
-                && set["table"] == table["table"]
-        })?;
-        Some(found["elem"].as_array().map_or(&[], Vec::as_slice))
+    /// The chains that are asked about packets of a family at a hook.
+    pub(crate) fn base_chains(
+        &self,
+        family: Family,
+        layer: Layer,
+        hook: Hook,
+    ) -> impl Iterator<Item = Chain<'_>> {
+        let families: &[&str] = match (layer, family) {
+            (Layer::Netdev, _) => &["netdev", "inet"],
+            (Layer::Bridge, _) => &["bridge"],
+            (Layer::Network, Family::Ipv4) => &["ip", "inet"],
+            (Layer::Network, Family::Ipv6) => &["ip6", "inet"],
+        };
+        let chains = self.base_chains.iter().filter(move |chain| {
+            families.contains(&word(chain, "family")) && word(chain, "hook") == hook.name()
+        });
+        chains.map(|chain| Chain {
+            listing: self,
+            chain,
+        })
+    }
+
+    /// Whether libvirt has this rule there (src/network/network_nftables.c).
+    pub(crate) fn has_of_libvirt(&self, family: Family, rule: LibvirtRule<'_>) -> bool {
+        let family = match family {
+            Family::Ipv4 => "ip",
+            Family::Ipv6 => "ip6",
+        };
+        let interface = |key: &'static str, name: &'static str| {
+            move |left: &Value| {
+                let of = left.pointer("/meta/key").and_then(Value::as_str);
+                of == Some(key) || of == Some(name)
+            }
+        };
+        let in_chain = |chain: &str,
+                        is_left: &dyn Fn(&Value) -> bool,
+                        right: &Value,
+                        verdicts: [&str; 2]| {
+            let place = (
+                family.to_owned(),
+                "libvirt_network".to_owned(),
+                chain.to_owned(),
+            );
+            let rules = self.rules.get(&place);
+            rules.into_iter().flatten().any(|rule| {
+                let expressions = || rule["expr"].as_array().into_iter().flatten();
+                let is_of = expressions().any(|one| {
+                    let content = &one["match"];
+                    content["op"] == "==" && is_left(&content["left"]) && content["right"] == *right
+                });
+                is_of
+                    && expressions()
+                        .any(|one| verdicts.iter().any(|verdict| one.get(verdict).is_some()))
+            })
+        };
+        let name = |bridge: &str| Value::String(bridge.to_owned());
+        let rejects = ["reject"; 2];
+        match rule {
+            LibvirtRule::RejectTo(bridge) => in_chain(
+                "guest_input",
+                &interface("oif", "oifname"),
+                &name(bridge),
+                rejects,
+            ),
+            LibvirtRule::RejectFrom(bridge) => in_chain(
+                "guest_output",
+                &interface("iif", "iifname"),
+                &name(bridge),
+                rejects,
+            ),
+            LibvirtRule::Masquerade(net) => {
+                let is_source = |left: &Value| {
+                    left.pointer("/payload/field")
+                        .is_some_and(|field| field == "saddr")
+                };
+                let prefix =
+                    json!({"prefix": {"addr": net.network().to_string(), "len": net.prefix_len()}});
+                in_chain("guest_nat", &is_source, &prefix, ["masquerade", "snat"])
+            }
+        }
+    }
+
+    /// The rules of a chain, by any object of its table.
+    pub(super) fn rules(&self, of: &Value, chain: &str) -> &[Value] {
+        self.rules.get(&place(of, chain)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The elements of a set or map, by any object of its table.
+    pub(super) fn elements(&self, of: &Value, name: &str) -> Option<&[Value]> {
+        let elements = self.elements.get(&place(of, name))?;
+        Some(elements.as_array().map_or(&[], Vec::as_slice))
+    }
+}
+
+/// Whether a table is there and asked nothing.
+fn is_dormant(table: &Value) -> bool {
+    let flags = &table["flags"];
+    let in_list = |list: &Vec<Value>| list.iter().any(|flag| flag == "dormant");
+    flags == "dormant" || flags.as_array().is_some_and(in_list)
+}
+
+impl Chain<'_> {
+    pub(crate) fn priority(&self) -> i64 {
+        self.chain["prio"].as_i64().unwrap_or_default()
+    }
+
+    /// Whether iptables-nft has made it.
+    pub(crate) fn is_of_iptables(&self) -> bool {
+        ["ip", "ip6"].contains(&word(self.chain, "family"))
+            && ["raw", "mangle", "nat", "filter", "security"].contains(&word(self.chain, "table"))
+            && word(self.chain, "name") == word(self.chain, "hook").to_uppercase()
+    }
+
+    /// What it makes of a packet, if it is asked about it.
+    pub(crate) fn walk(&self, packet: &Packet<'_>) -> Option<Walked> {
+        let is_asked = self.is_asked(packet);
+        if is_asked == Some(false) {
+            return None;
+        }
+        let mut walk = Walk {
+            listing: self.listing,
+            base: self.chain,
+            packet,
+            doubts: Doubts::default(),
+        };
+        let name = word(self.chain, "name");
+        let end = walk.chain(name, Certainty::Sure, 0);
+        let drops = self.chain["policy"] == "drop";
+        let policy = drops.then(|| walk.stop("drop", format!("the policy of chain {name}, drop")));
+        let walked = walk.doubts.walked(end, policy);
+        Some(match (is_asked, walked.judgement) {
+            (None, Judgement::Stopped(stop)) => Walked {
+                judgement: Judgement::Doubtful(stop),
+                ..walked
+            },
+            (_, judgement) => Walked {
+                judgement,
+                ..walked
+            },
+        })
+    }
+
+    /// Whether it is asked about a packet; nothing when that cannot be told.
+    fn is_asked(&self, packet: &Packet<'_>) -> Option<bool> {
+        // Antispoof knows guests by their ports alone.
+        let is_antispoof = packet.bridge.is_some() && word(self.chain, "table") == "portero_policy";
+        if is_antispoof && packet.has_unknown_port() {
+            return Some(false);
+        }
+        // Addresses are changed once for a connection, by whoever does it first.
+        if word(self.chain, "type") == "nat" {
+            return Some(packet.opens_and_is_not_translated_here());
+        }
+        let comes_by = |device: &Value| packet.comes_by(device.as_str().unwrap_or_default());
+        match &self.chain["dev"] {
+            Value::Null => Some(true),
+            Value::Array(devices) => {
+                let differ = devices.iter().map(|device| Some(!comes_by(device)?));
+                all(differ).map(|differ| !differ)
+            }
+            device => comes_by(device),
+        }
     }
 }

@@ -1,75 +1,42 @@
-//! Reads `nft -j list ruleset` and walks a packet through everybody's chains of the hook `forward`.
+//! Reads `nft -j list ruleset` and walks a packet through everybody's chains.
 
 mod expression;
 mod listing;
 
-use crate::packet::ForwardedPacket;
-use crate::verdict::{BaseChain, Judgement, RuleOwner, Stop};
+use crate::flow::Packet;
+use crate::verdict::{BaseChain, RuleOwner, Stop};
 use crate::walk::{Certainty, ChainEnd, Doubts, DEPTH};
 use expression::Expressions;
-use listing::NftObjects;
+pub(crate) use listing::Listing;
 use serde_json::Value;
 
-/// Tables of portero's and libvirt's own: what they say is known from what they are made of.
-const OWN: [&str; 3] = ["portero", "portero_policy", "libvirt_network"];
-
-/// What becomes of a packet in each base chain. iptables' own are left to iptables where that lists
-/// them.
-pub(crate) fn judge(text: &str, packet: &ForwardedPacket, has_iptables: bool) -> Vec<Judgement> {
-    let Ok(root) = serde_json::from_str::<Value>(text) else {
-        return Vec::new();
-    };
-    let objects = root["nftables"].as_array();
-    let listing = NftObjects(objects.into_iter().flatten().collect());
-    let mut chains: Vec<&Value> = listing.all("chain").collect();
-    chains.retain(|chain| is_asked(chain, packet, has_iptables));
-    chains.sort_by_key(|chain| chain["prio"].as_i64());
-    let judgements = chains.into_iter().map(|chain| {
-        let mut walk = Walk {
-            listing: &listing,
-            base: chain,
-            packet,
-            doubts: Doubts::default(),
-        };
-        let name = chain["name"].as_str().unwrap_or_default();
-        let end = walk.chain(name, Certainty::Sure, 0);
-        let drops = chain["policy"] == "drop";
-        let policy = drops.then(|| walk.stop("drop", format!("the policy of chain {name}, drop")));
-        walk.doubts.judgement(end, policy)
-    });
-    judgements.collect()
-}
-
-fn is_asked(chain: &Value, packet: &ForwardedPacket, has_iptables: bool) -> bool {
-    let family = if packet.guest.is_ipv4() { "ip" } else { "ip6" };
-    let word = |key: &str| chain[key].as_str().unwrap_or_default();
-    let is_iptables =
-        word("family") == family && word("table") == "filter" && word("name") == "FORWARD";
-    let is_family = word("family") == family || word("family") == "inet";
-    let is_base = word("hook") == "forward" && word("type") == "filter";
-    is_base && is_family && !OWN.contains(&word("table")) && !(is_iptables && has_iptables)
-}
-
-struct Walk<'a, 'l> {
-    listing: &'l NftObjects<'a>,
+struct Walk<'a> {
+    listing: &'a Listing,
     base: &'a Value,
-    packet: &'l ForwardedPacket,
+    packet: &'a Packet<'a>,
     doubts: Doubts,
 }
 
-impl<'a> Walk<'a, '_> {
+impl<'a> Walk<'a> {
     fn stop(&self, verdict: &'static str, rule: String) -> Stop {
         let word = |key: &str| self.base[key].as_str().unwrap_or_default().to_owned();
         let table = word("table");
         Stop {
-            by: if table.starts_with("firewalld") {
-                RuleOwner::Firewalld
-            } else {
-                RuleOwner::Other
+            by: match table.as_str() {
+                "libvirt_network" => RuleOwner::Libvirt,
+                "portero" | "portero_policy" => RuleOwner::Portero,
+                table if table.starts_with("firewalld") => RuleOwner::Firewalld,
+                table if table.starts_with("docker") => RuleOwner::Docker,
+                _ => RuleOwner::Other,
             },
             verdict,
             rule,
-            base: BaseChain::Nftables(word("family"), table, word("name")),
+            base: BaseChain::Nftables {
+                family: word("family"),
+                table,
+                chain: word("name"),
+                hook: self.packet.hook,
+            },
         }
     }
 
@@ -77,12 +44,7 @@ impl<'a> Walk<'a, '_> {
         if depth >= DEPTH {
             return None;
         }
-        let (base, listing) = (self.base, self.listing);
-        let mut rules = listing.all("rule").filter(|rule| {
-            rule["chain"] == name
-                && rule["family"] == base["family"]
-                && rule["table"] == base["table"]
-        });
+        let mut rules = self.listing.rules(self.base, name).iter();
         let end = rules.find_map(|rule| self.rule(rule, certainty, depth));
         end.filter(|end| !matches!(end, ChainEnd::Return))
     }
@@ -108,14 +70,23 @@ impl<'a> Walk<'a, '_> {
                 },
                 "vmap" => match expressions.lookup(content) {
                     Some(Some(verdict)) => return self.verdict(verdict, rule, certainty, depth),
-                    Some(None) => {}
+                    // What the map does not have ends the rule.
+                    Some(None) => return None,
                     None => {
                         for pair in expressions.pairs(content).unwrap_or_default() {
                             self.verdict(&pair[1], rule, Certainty::Maybe, depth);
                         }
+                        return None;
                     }
                 },
-                "limit" | "quota" | "xt" | "connlimit" => certainty = Certainty::Maybe,
+                "limit" | "quota" | "xt" | "connlimit" | "ct count" | "tproxy" => {
+                    certainty = Certainty::Maybe;
+                }
+                "notrack" => self.doubts.may_be_untracked = true,
+                // A map may have nothing for the packet.
+                "dnat" | "snat" | "masquerade" | "redirect" | "synproxy" => {
+                    return self.doubts.meet(ChainEnd::Accept, Certainty::Maybe);
+                }
                 "accept" | "drop" | "reject" | "return" | "jump" | "goto" | "queue" => {
                     return self.verdict(statement, rule, certainty, depth);
                 }

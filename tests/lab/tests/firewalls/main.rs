@@ -2,6 +2,8 @@
 //! what its programs print of them is what portero expects to see, so that a comparison finds
 //! nothing to mend.
 
+mod walk;
+
 use nix::mount::{mount, MsFlags};
 use portero_fake::{example_policies, sample_networks, Policies};
 use portero_firewall::nftables::{self, PolicyTable};
@@ -36,6 +38,11 @@ const SCENARIOS: &[Scenario<Examples>] = &[
     Scenario {
         name: "nftables shows random policies as they were written",
         run: nftables_holds_random_ones,
+    },
+    Scenario {
+        name:
+            "what is said of a packet is what the kernel does, with 200 random rulesets of others",
+        run: walk::agrees,
     },
     Scenario {
         name: "iptables-restore --test refuses what is no rule (control)",
