@@ -2,13 +2,14 @@
 
 use crate::candidates::{interfaces, objects};
 use crate::forward::ForwardArgs;
-use crate::host_port::HostPort;
+use crate::host_port::{Destination, HostPort, PortTextError};
 use clap::{Parser, Subcommand, ValueHint};
 use portero_host_bridge::Renderer;
 use portero_libvirt::{InterfaceName, MacAddress, ObjectName};
 use portero_model::OwnerKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Port forwards into libvirt's networks: add them, look at them, and mend them.
 ///
@@ -69,12 +70,13 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Say why a forwarded port is reached, or is not
+    /// Say why a forwarded port is reached or is not, or why a guest reaches nobody
     ///
-    /// A packet's way from a client to the guest and back is walked hop by hop. Each holds, FAILS, or
-    /// cannot be seen from here; at the end stands the first that fails, and the command that mends it.
-    /// Nothing is changed; the guest is asked for its address, and its port by a connection that is
-    /// closed at once.
+    /// Of a port, portero walks a packet's way from a client to the guest and back, hop by hop. Of a
+    /// guest, it looks at what the guest needs of this host: an address (DHCP), names (DNS) and a way
+    /// out. Each hop holds, FAILS, or cannot be seen from here; at the end stands the first that fails,
+    /// and the command that mends it. Nothing is changed. Of a port, the guest is asked for its address,
+    /// and its port by a connection that is closed at once.
     Explain(Explained),
     /// Draw the host's networks and bridges with their guests, forwards and policies
     Map {
@@ -139,19 +141,49 @@ pub(crate) struct ImportArgs {
 
 const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 failed; 2 usage, or something found.";
 
-/// A port to explain.
+/// A port or a guest to explain.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXPLAINED_STATUS)]
 pub(crate) struct Explained {
-    /// [ADDRESS:]PORT[/tcp|udp|sctp] of the host, an IPv6 address in brackets; tcp without
-    #[arg(value_name = "PORT")]
-    pub(crate) port: HostPort,
-    /// Address of the client; any machine outside without
+    /// [ADDRESS:]PORT[/tcp|udp|sctp] of the host, an IPv6 address in brackets, tcp without; or a guest's name
+    #[arg(value_name = "PORT|GUEST", add = objects(OwnerKind::Domain))]
+    pub(crate) what: What,
+    /// Of a port: address of the client; any machine outside without
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) from: Option<IpAddr>,
+    /// Of a guest: where it sends to, ADDRESS:PORT[/tcp|udp|sctp]; any machine outside without
+    #[arg(long, value_name = "DESTINATION", conflicts_with = "from")]
+    pub(crate) to: Option<Destination>,
     /// Print JSON for programs
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What is explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A port of the host.
+    Port(HostPort),
+    /// A guest.
+    Guest(ObjectName),
+}
+
+impl FromStr for What {
+    type Err = PortTextError;
+
+    /// Whatever is a port, or would be one, is none of a guest's names.
+    fn from_str(text: &str) -> Result<Self, PortTextError> {
+        match (text.parse(), text.parse()) {
+            (Ok(port), _) => Ok(Self::Port(port)),
+            (Err(_), Ok(name))
+                if !text.contains([':', '['])
+                    && !text.starts_with(|one: char| one.is_ascii_digit()) =>
+            {
+                Ok(Self::Guest(name))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
 }
 
 const EXPLAINED_STATUS: &str =

@@ -45,6 +45,35 @@ pub(crate) enum PortTextError {
     },
 }
 
+/// A port of any machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    /// tcp when it is not written.
+    pub(crate) protocol: Protocol,
+}
+
+impl FromStr for Destination {
+    type Err = PortTextError;
+
+    fn from_str(text: &str) -> Result<Self, PortTextError> {
+        let HostPort {
+            address,
+            port,
+            protocol,
+        } = text.parse()?;
+        let address = address.ok_or(PortTextError::Form {
+            expected: "ADDRESS:PORT[/tcp|udp|sctp], an IPv6 address",
+        })?;
+        Ok(Self {
+            address,
+            port,
+            protocol,
+        })
+    }
+}
+
 const FORM: PortTextError = PortTextError::Form {
     expected: "[ADDRESS:]PORT[/tcp|udp|sctp], an IPv6 address",
 };

@@ -20,6 +20,7 @@ mod rules;
 #[cfg(test)]
 mod snapshot;
 mod status;
+mod stop;
 mod table;
 mod terminal;
 mod validate;

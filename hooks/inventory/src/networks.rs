@@ -1,6 +1,7 @@
 //! What the operator is told of networks: their policies as written, as given and as in the
 //! firewall.
 
+use crate::dnsmasq::{dnsmasq, Dnsmasq};
 use crate::Snapshot;
 use ipnet::IpNet;
 use portero_engine::{file_of, parse, ApplyError, NetworkPolicy, Record};
@@ -28,6 +29,8 @@ pub struct ActiveNetwork {
     pub file: PathBuf,
     /// Whether that is there.
     pub has_file: bool,
+    /// What its guests may ask its dnsmasq for, where it has one.
+    pub dnsmasq: Option<Dnsmasq>,
 }
 
 impl ActiveNetwork {
@@ -141,6 +144,7 @@ impl Snapshot<'_, '_> {
                 given,
                 written: self.engine.compiled_policy(network, &self.networks),
                 has_file: file.exists(),
+                dnsmasq: dnsmasq(&self.engine.paths, network.name.as_str()),
                 file,
             }
         });

@@ -11,6 +11,13 @@ use portero_trace::word;
 /// What restarts libvirt's daemons, of which a host has the first or the others.
 pub(super) const RESTART: &str = "systemctl try-restart libvirtd virtnetworkd virtqemud virtlxcd";
 
+/// What restarts the daemon that has the networks, which is when libvirt writes its own rules. Guests go on.
+pub(crate) fn restart_networks(daemons: &[Daemon]) -> String {
+    let is_own = daemons.iter().any(|daemon| daemon.name == "virtnetworkd");
+    let daemon = if is_own { "virtnetworkd" } else { "libvirtd" };
+    format!("systemctl restart {daemon}")
+}
+
 /// Hooks that libvirt does not run, so that nothing follows its events.
 pub(super) fn hooks(facts: &Facts) -> Vec<Finding> {
     missing(&facts.host)

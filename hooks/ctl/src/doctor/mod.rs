@@ -4,6 +4,7 @@
 mod hooks;
 mod host;
 mod leaks;
+mod libvirt;
 mod mend;
 mod others;
 mod rules;
@@ -11,7 +12,8 @@ mod selinux;
 mod service;
 mod value;
 
-pub(crate) use hooks::troubles;
+pub(crate) use hooks::{restart_networks, troubles};
+pub(crate) use libvirt::questions;
 pub(crate) use others::misplaced;
 pub(crate) use value::Finding;
 
@@ -26,7 +28,7 @@ use value::Facts;
 type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 18] = [
     ("hooks", hooks::hooks),
     ("daemons", hooks::daemons),
     ("service", service::service),
@@ -40,6 +42,8 @@ const CHECKS: [Check; 16] = [
     ("bridges", rules::bridges),
     ("firewall", rules::firewall),
     ("antispoof", rules::antispoof),
+    ("libvirt-rules", libvirt::rules),
+    ("guest-services", libvirt::services),
     ("firewalls", others::firewalls),
     ("isolated-to-routed", leaks::isolated_to_routed),
     ("ipv6-into-nat", leaks::ipv6_into_nat),
@@ -132,6 +136,7 @@ pub(super) mod tests {
             written: Ok(None),
             file: format!("/etc/portero/networks/{name}.xml").into(),
             has_file: false,
+            dnsmasq: None,
         }
     }
 

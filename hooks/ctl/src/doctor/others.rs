@@ -3,11 +3,11 @@
 use super::hooks::RESTART;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
-use crate::explain::name_stop;
-use portero_inventory::{Backends, Denial};
-use portero_model::Dnat;
+use crate::stop::{mend_stop, name_stop};
+use portero_inventory::{link_of, Backends, Denial};
+use portero_model::{Dnat, Family};
 use portero_trace::{
-    judge, mend, word, ForwardedPacket, Judgement, Leg, RuleOwner, Scope, LENIENT,
+    word, Flow, Judgement, Leg, Link, RuleOwner, Scope, Side, Traffic, Translated, LENIENT,
 };
 use std::net::IpAddr;
 
@@ -60,30 +60,26 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
     }
     let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
     let dnats = given.flat_map(|owner| owner.record.ruleset.dnats());
-    let packets = dnats.filter_map(|dnat| packet(dnat, facts)).take(FORWARDS);
+    let flows = dnats.filter_map(|dnat| flow(dnat, facts)).take(FORWARDS);
     let mut stopped: Vec<Stopped> = Vec::new();
-    for packet in packets {
+    for mut flow in flows {
         for outside in &facts.outer {
+            flow.client = Side::Behind(link_of(Some(outside.clone())));
             for leg in [Leg::There, Leg::Back] {
-                let packet = ForwardedPacket {
-                    leg,
-                    outside: Some(outside.clone()),
-                    ..packet.clone()
-                };
-                let Judgement::Stopped(stop) = judge(&facts.rules, &packet) else {
+                let Judgement::Stopped(stop) = facts.rules.judge(&flow, leg) else {
                     continue;
                 };
                 if facts.settings.is_firewalld_strict && stop.by == RuleOwner::Firewalld {
                     continue;
                 }
-                let mend = mend(&stop, &packet, &facts.settings, Scope::Forwards);
+                let mend = mend_stop(&stop, (&flow, leg), &facts.settings, Scope::Forwards);
                 match stopped.iter_mut().find(|known| known.mend == mend) {
                     Some(known) if known.outside.contains(outside) => {}
                     Some(known) => known.outside.push(outside.clone()),
                     None => stopped.push(Stopped {
-                        what: format!("{} port {}", packet.protocol, packet.host_port),
+                        what: what(&flow),
                         outside: vec![outside.clone()],
-                        by: format!("{} {}", stop.verdict, name_stop(&stop)),
+                        by: format!("{} by {}", stop.verdict, name_stop(&stop)),
                         mend,
                     }),
                 }
@@ -117,17 +113,36 @@ impl From<Stopped> for Finding {
     }
 }
 
-fn packet(dnat: &Dnat, facts: &Facts) -> Option<ForwardedPacket> {
-    Some(ForwardedPacket {
-        protocol: dnat.protocol,
-        leg: Leg::There,
-        outside: None,
-        inside: bridge(dnat.guest, facts)?,
-        client: None,
-        host: dnat.address,
-        host_port: dnat.ports.start(),
-        guest: dnat.guest,
-        guest_port: dnat.guest_ports.start(),
+/// `tcp port 8080`.
+fn what(flow: &Flow) -> String {
+    match (flow.traffic, flow.translated) {
+        (Traffic::Port { protocol, .. }, Some(translated)) => {
+            format!("{protocol} port {}", translated.port)
+        }
+        _ => String::new(),
+    }
+}
+
+fn flow(dnat: &Dnat, facts: &Facts) -> Option<Flow> {
+    Some(Flow {
+        traffic: Traffic::Port {
+            protocol: dnat.protocol,
+            port: dnat.guest_ports.start(),
+            from: None,
+        },
+        client: Side::Behind(Link::named(None)),
+        client_address: None,
+        server: Side::Behind(Link::bridge(bridge(dnat.guest, facts)?)),
+        server_address: dnat.guest,
+        translated: Some(Translated {
+            address: dnat.address,
+            port: dnat.ports.start(),
+        }),
+        is_masqueraded: false,
+        judges_bridged: facts
+            .host
+            .judges_bridged
+            .contains(&Family::from(dnat.guest)),
     })
 }
 

@@ -8,7 +8,7 @@ use portero_inventory::{
 };
 use portero_inventory::{Avc, KernelLog, WatchService};
 use portero_system::{Deadline, Linux, Paths};
-use portero_trace::{ForeignRules, Settings};
+use portero_trace::{Rules, Settings};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -48,7 +48,7 @@ pub(super) struct Facts {
     /// Our hooks.
     pub(super) hook_links: Vec<HookLink>,
     /// Everybody's rules.
-    pub(super) rules: ForeignRules,
+    pub(super) rules: Rules,
     /// What other firewalls are told.
     pub(super) settings: Settings,
     /// Interfaces by which others reach the host.

@@ -13,13 +13,14 @@ use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
     advertised_uplinks, ask_tcp, ask_udp, daemons, exit_of, foreign_rules, hook_links, link,
-    settings, who_has, Answer, DesiredForwards, Exit, Guest, Journey, ObjectState, Snapshot,
+    link_of, settings, who_has, Answer, DesiredForwards, Exit, Guest, Journey, ObjectState,
+    Snapshot,
 };
 use portero_libvirt::{Driver, ForwardMode};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
-use portero_trace::{judge, ForwardedPacket, Leg};
+use portero_trace::{Flow, Leg, Link, Side, Traffic, Translated};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -155,21 +156,29 @@ fn way(
         (None, RouteLookup::Behind { interface, .. }) => interface.clone(),
         (None, _) => String::new(),
     };
-    let others = [Leg::There, Leg::Back].map(|leg| {
-        let packet = ForwardedPacket {
+    let flow = Flow {
+        traffic: Traffic::Port {
             protocol: asked.protocol,
-            leg,
-            outside: outside.clone(),
-            inside: inside.clone(),
-            client: asked.from,
-            host: asked.address.or(matched.dnat.address),
-            host_port: asked.port,
-            guest,
-            guest_port: matched.port,
-        };
-        let judgement = judge(&rules, &packet);
-        (packet, judgement)
-    });
+            port: matched.port,
+            from: None,
+        },
+        client: Side::Behind(Link {
+            is_way_back: back
+                .as_ref()
+                .map(|back| is_behind(back, outside.as_deref())),
+            ..link_of(outside.clone())
+        }),
+        client_address: asked.from,
+        server: Side::Behind(link_of(Some(inside.clone()))),
+        server_address: guest,
+        translated: Some(Translated {
+            address: asked.address.or(matched.dnat.address),
+            port: asked.port,
+        }),
+        is_masqueraded: network.as_ref().is_some_and(|network| network.is_isolated),
+        judges_bridged: engine.system.judges_bridged(family),
+    };
+    let judgements = [Leg::There, Leg::Back].map(|leg| (leg, rules.judge(&flow, leg)));
     let to = SocketAddr::new(guest, matched.port);
     let ask = || {
         let network = network.as_ref()?;
@@ -222,7 +231,8 @@ fn way(
         },
         crossing: ways.crossing(asked, matched),
         rulings: rulings(&packet(from, PacketPath::Forwarded), &known.networks),
-        others: others.to_vec(),
+        flow,
+        judgements,
         settings: settings(&Paths::default()),
         unread: rules.unread,
         domain,
@@ -237,6 +247,11 @@ fn way(
         route,
         outside,
     })
+}
+
+/// Whether a route leads back by an interface.
+fn is_behind(route: &RouteLookup, dev: Option<&str>) -> bool {
+    matches!(route, RouteLookup::Behind { interface, .. } if Some(interface.as_str()) == dev)
 }
 
 /// By which interfaces packets of the client come, and replies leave, by the routes of now.

@@ -6,8 +6,9 @@ mod hop;
 pub(super) mod host;
 mod pending;
 
-pub(super) use hop::{Hop, HopState};
-pub(crate) use host::{forwarding_mend, forwarding_sysctl, name_stop};
+pub(super) use hop::{Hop, HopState, Seen};
+pub(super) use host::judge_ruling;
+pub(crate) use host::{forwarding_mend, forwarding_sysctl};
 
 use super::value::Facts;
 

@@ -1,23 +1,25 @@
-//! `portero explain`: walks a packet's way to a forwarded port and back, hop by hop, and names the
-//! first that fails and what mends it.
+//! `portero explain`: walks a packet's way to a forwarded port and back, or what a guest needs of the host, hop by
+//! hop, and names the first that fails and what mends it.
 
 mod find;
 mod gather;
 mod judge;
+mod leaving;
 mod published;
 mod value;
 mod view;
 mod whose;
 
-pub(crate) use judge::{forwarding_mend, forwarding_sysctl, name_stop};
+pub(crate) use judge::{forwarding_mend, forwarding_sysctl};
 
-use crate::args::Explained;
+use crate::args::{Explained, What};
 use crate::exit::{DONE, FAILED};
 use crate::host_port::HostPort;
 use crate::json::to_json;
 use crate::lasting;
 use judge::{first_failing, hops, Hop};
 use portero_engine::{ApplyError, Engine};
+use portero_libvirt::ObjectName;
 use serde::Serialize;
 use std::net::IpAddr;
 use value::{Asked, Facts};
@@ -35,6 +37,12 @@ pub(crate) enum Error {
         from: IpAddr,
         /// The host's address.
         to: IpAddr,
+    },
+    /// There is no such guest.
+    #[error("there is no domain '{name}', expected the name of one, or [ADDRESS:]PORT[/tcp|udp|sctp] of the host")]
+    NoGuest {
+        /// What was given.
+        name: ObjectName,
     },
 }
 
@@ -60,7 +68,10 @@ pub(crate) fn run(explained: &Explained, engine: &mut Engine<'_>) -> Result<(Str
         address,
         port,
         protocol,
-    } = explained.port;
+    } = match &explained.what {
+        What::Port(port) => *port,
+        What::Guest(name) => return leaving::run(name, explained.to, explained.json, engine),
+    };
     if let (Some(from), Some(to)) = (explained.from, address) {
         if from.is_ipv4() != to.is_ipv4() {
             return Err(Error::TwoFamilies { from, to });
@@ -110,17 +121,11 @@ fn text(facts: &Facts, hops: &[Hop]) -> String {
         text += &format!(" by {outside}");
     }
     text.push('\n');
-    for hop in hops {
-        let state = hop.state.name();
-        text += &format!("  {state:<8} {:<10} {}\n", hop.hop, hop.text);
+    hops.iter().for_each(|hop| text += &hop.line());
+    match first_failing(hops) {
+        Some(failing) => text + &failing.conclusion(),
+        None => text + "Every hop holds that can be seen from here.\n",
     }
-    let Some(failing) = first_failing(hops) else {
-        return text + "Every hop holds that can be seen from here.\n";
-    };
-    text += &format!("{} fails: {}\n", failing.hop, failing.text);
-    let mend = failing.mend.as_ref();
-    let mend = mend.map(|mend| format!("  mend it: {mend}\n{}", lasting::note(mend)));
-    text + &mend.unwrap_or_default()
 }
 
 #[cfg(test)]

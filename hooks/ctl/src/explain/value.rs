@@ -8,7 +8,7 @@ use portero_inventory::{Answer, LinkState, ObjectState};
 use portero_libvirt::{MacAddress, NicKind};
 use portero_model::{Family, Owner, Protocol};
 use portero_system::RouteLookup;
-use portero_trace::{ForwardedPacket, Judgement, Settings};
+use portero_trace::{Flow, Judgement, Leg, Settings};
 use std::net::IpAddr;
 
 /// What is asked about.
@@ -217,8 +217,10 @@ pub(super) struct GuestPath {
     pub(super) route: RouteLookup,
     /// What libvirt's rules and policies say of the packet and of its reply.
     pub(super) rulings: (Ruling, Option<Ruling>),
-    /// What everybody else says of both.
-    pub(super) others: Vec<(ForwardedPacket, Judgement)>,
+    /// The connection as rules meet it.
+    pub(super) flow: Flow,
+    /// What everybody's rules make of its packet and of the reply.
+    pub(super) judgements: [(Leg, Judgement); 2],
     /// What others' configuration says.
     pub(super) settings: Settings,
     /// Rules that could not be read.

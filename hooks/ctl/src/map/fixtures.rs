@@ -98,6 +98,7 @@ impl Scene {
             written: Ok(None),
             file: "/etc/portero/networks/none.xml".into(),
             has_file: false,
+            dnsmasq: None,
         });
     }
 

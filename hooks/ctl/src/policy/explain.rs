@@ -1,75 +1,52 @@
 //! `portero policy explain`: the verdict on one packet, and who gives it.
 
 use super::forward::{end, follow};
+use super::rules::{flow, set_right, Known};
+use super::ruling::{Explanation, Ruling, NOBODY_SAYS};
 use super::{words, Error};
 use crate::args::{PacketArgs, ProtocolName};
 use crate::exit::DONE;
 use crate::json::to_json;
 use crate::terminal;
 use portero_engine::Engine;
-use portero_inventory::{ActiveNetwork, Snapshot};
-use portero_libvirt::{Network, ObjectName};
-use portero_model::{Family, RuleName, Verdict};
-use portero_routed_policy::{
-    explain, explain_reply, At, Decider, Decision, Packet, PacketPath, Protocol, Refusal, Routing,
-};
-use serde::Serialize;
+use portero_inventory::{daemons, foreign_rules, ActiveNetwork, Snapshot};
+use portero_libvirt::Network;
+use portero_model::{Family, Verdict};
+use portero_routed_policy::{explain, explain_reply, At, Packet, PacketPath, Protocol, Routing};
+use portero_system::Deadline;
+use portero_trace::Leg;
+use std::time::Duration;
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Explanation {
-    verdict: Verdict,
-    /// In their order; the last has decided.
-    deciders: Vec<Ruling>,
-    /// The same of the reply, when the packet arrives and somebody else judges that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reply: Option<Box<Explanation>>,
-}
-
-/// Who decides where nobody has a say, and how that is said.
-pub(crate) const NOBODY: &str = "nobody";
-const NOBODY_SAYS: &str = "neither portero nor libvirt has a say";
-
-/// What one of those who have a say says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Ruling {
-    /// `portero`, `libvirt`, `bridge`, `host` or [`NOBODY`].
-    pub(crate) by: &'static str,
-    pub(crate) verdict: Verdict,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) network: Option<String>,
-    /// `out`, `in`, `host` or `fromhost`, seen from the network's guests.
-    #[serde(rename = "way", skip_serializing_if = "Option::is_none")]
-    pub(crate) direction: Option<&'static str>,
-    /// The compiled rule of portero's, `in 3` or `in default`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) clause: Option<String>,
-    /// Which rule of the policy it is, counted from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rule: Option<usize>,
-    /// Where the policy is written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) origin: Option<String>,
-    /// The rule's line there, or the policy's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) line: Option<usize>,
-    /// libvirt's forward mode.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mode: Option<&'static str>,
-    /// The same for people.
-    pub(crate) text: String,
-}
+/// Longest time to read everybody's rules.
+const RULES: Duration = Duration::from_secs(10);
 
 /// Answers a question.
 pub(super) fn run(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
     let mut packet = packet(question, engine)?;
     let mut snapshot = Snapshot::take(engine)?;
     let (active, owners) = (snapshot.networks(), snapshot.owners()?);
+    let guests = snapshot.guests()?;
     drop(snapshot);
     let forward = follow(&mut packet, &owners, engine)?;
+    let family = Family::from(packet.from.address);
+    let known = Known {
+        active: &active,
+        guests: &guests,
+        daemons: &daemons(),
+        judges_bridged: engine.system.judges_bridged(family),
+    };
+    let flow = flow(&packet, forward.as_ref().map(|one| one.translated), &known);
+    let rules = foreign_rules(Deadline::after(RULES));
     let mut answer = answer(&packet, &active);
-    let forward = forward.map(|text| Ruling::accepting("portero", text));
+    let forward = forward.map(|one| Ruling::accepting("portero", one.text));
     answer.deciders.splice(0..0, forward);
+    if let Some(reply) = &mut answer.reply {
+        set_right(reply, rules.judge(&flow, Leg::Back), &known);
+    }
+    set_right(&mut answer, rules.judge(&flow, Leg::There), &known);
+    for problem in &rules.unread {
+        terminal::warning(format_args!("not all rules could be read: {problem}"));
+    }
     for network in active.iter().filter(|network| !network.is_in_firewall) {
         let name = words::quoted(&network.network.name);
         terminal::warning(format_args!(
@@ -152,125 +129,6 @@ pub(crate) fn rulings(packet: &Packet, active: &[ActiveNetwork]) -> (Ruling, Opt
     (there.into_last(), back)
 }
 
-impl Explanation {
-    fn into_last(mut self) -> Ruling {
-        let nobody = || Ruling::accepting(NOBODY, NOBODY_SAYS.to_owned());
-        self.deciders.pop().unwrap_or_else(nobody)
-    }
-
-    fn new(decision: &Decision, active: &[ActiveNetwork]) -> Self {
-        let deciders = decision.deciders.iter();
-        let deciders = deciders.map(|decider| Ruling::new(decider, active));
-        let mut deciders: Vec<Ruling> = deciders.collect();
-        if let Some(last) = deciders.last_mut() {
-            last.verdict = decision.verdict;
-        }
-        Self {
-            verdict: decision.verdict,
-            deciders,
-            reply: None,
-        }
-    }
-}
-
-impl Ruling {
-    /// Somebody who accepts.
-    pub(crate) fn accepting(by: &'static str, text: String) -> Self {
-        Self {
-            by,
-            verdict: Verdict::Accept,
-            network: None,
-            direction: None,
-            clause: None,
-            rule: None,
-            origin: None,
-            line: None,
-            mode: None,
-            text,
-        }
-    }
-
-    fn new(decider: &Decider, active: &[ActiveNetwork]) -> Self {
-        let quoted = |network: &ObjectName| format!("network {}", words::quoted(network));
-        match decider {
-            Decider::Policy {
-                network,
-                direction,
-                rule,
-            } => {
-                let place = rule.and_then(|rule| place(network, rule, active));
-                let of = quoted(network);
-                let mut text = match (rule, rule.and_then(RuleName::number)) {
-                    (None, _) => format!("the policy of {of}, which says nothing of it"),
-                    (_, Some(number)) => format!("rule {number} of the policy of {of}"),
-                    (Some(rule), None) => format!("'{rule}' of the policy of {of}"),
-                };
-                if let Some((origin, Some(line))) = &place {
-                    text += &format!(" ({origin}, line {line})");
-                }
-                let (origin, line) = place.unzip();
-                Self {
-                    network: Some(network.to_string()),
-                    direction: Some(direction.name()),
-                    clause: rule.map(|rule| rule.to_string()),
-                    rule: rule.and_then(RuleName::number),
-                    origin,
-                    line: line.flatten(),
-                    ..Self::accepting("portero", text)
-                }
-            }
-            Decider::Libvirt {
-                network,
-                direction,
-                mode,
-            } => {
-                let (of, mode) = (quoted(network), mode.name());
-                let end = direction.pick("from", "to");
-                let text =
-                    format!("libvirt's rules for {of} (mode {mode}) on packets {end} its guests");
-                Self {
-                    network: Some(network.to_string()),
-                    direction: Some(direction.name()),
-                    mode: Some(mode),
-                    ..Self::accepting("libvirt", text)
-                }
-            }
-            Decider::Bridge { network } => {
-                let text = format!("nobody: both ends are on the bridge of {}", quoted(network));
-                Self {
-                    network: Some(network.to_string()),
-                    ..Self::accepting("bridge", text)
-                }
-            }
-            Decider::Host(Refusal::NoRouter) => Self::accepting(
-                "host",
-                "the host, which passes no packets on (sysctl net.ipv4.ip_forward, \
-                 net.ipv6.conf.all.forwarding)"
-                    .to_owned(),
-            ),
-            Decider::Host(Refusal::NoRoute) => {
-                Self::accepting("host", "the host, which has no route there".to_owned())
-            }
-        }
-    }
-}
-
-/// Where a compiled rule is written, and its line, as far as that is still what was given to the
-/// firewall.
-fn place(
-    network: &ObjectName,
-    rule: RuleName,
-    active: &[ActiveNetwork],
-) -> Option<(String, Option<usize>)> {
-    let network = active.iter().find(|one| one.network.name == *network)?;
-    let policy = network.written_as_given()?;
-    let line = match rule.number() {
-        None => Some(policy.written.line),
-        Some(_) => policy.written.rule(rule).map(|rule| rule.line),
-    };
-    Some((policy.origin.to_string(), line))
-}
-
 fn text(answer: &Explanation) -> String {
     let mut text = format!("{}\n{}", answer.verdict, by_whom(answer));
     if answer.deciders.is_empty() {
@@ -278,7 +136,9 @@ fn text(answer: &Explanation) -> String {
     }
     // Of replies only what stops them is news.
     let reply = answer.reply.as_ref();
-    if let Some(reply) = reply.filter(|reply| reply.verdict != Verdict::Accept) {
+    let is_news =
+        |reply: &&Box<Explanation>| reply.verdict != Verdict::Accept || reply.doubt.is_some();
+    if let Some(reply) = reply.filter(is_news) {
         text += &format!("its reply: {}\n{}", reply.verdict, by_whom(reply));
     }
     text
@@ -287,5 +147,8 @@ fn text(answer: &Explanation) -> String {
 fn by_whom(answer: &Explanation) -> String {
     let lines = answer.deciders.iter();
     let lines = lines.map(|ruling| format!("  {} by {}\n", ruling.verdict, ruling.text));
-    lines.collect()
+    let doubt = answer.doubt.iter();
+    let doubt =
+        doubt.map(|doubt| format!("  perhaps {doubt}; what decides cannot be seen from here\n"));
+    lines.chain(doubt).collect()
 }

@@ -6,6 +6,7 @@ use portero_inventory::OwnerStatus;
 use portero_model::{Arrives, ToHost};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol};
 use portero_system::RouteLookup;
+use portero_trace::Translated;
 use std::net::IpAddr;
 
 /// Where an address is, as an end of a packet.
@@ -18,24 +19,37 @@ pub(crate) fn end(address: IpAddr, route_lookup: RouteLookup) -> End {
     End { address, at, mac }
 }
 
+/// A forward that has taken a packet.
+pub(super) struct Followed {
+    /// Whose it is, and what it forwards.
+    pub(super) text: String,
+    /// What the packet was sent to.
+    pub(super) translated: Translated,
+}
+
 /// Sends a packet where a forward sends it; says by which, if there is one.
 pub(super) fn follow(
     packet: &mut Packet,
     owners: &[OwnerStatus],
     engine: &mut Engine<'_>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Followed>, Error> {
     if packet.to.at != At::Host {
         return Ok(None);
     }
     let Some((text, guest, port)) = owners.iter().find_map(|owner| sent_by(owner, packet)) else {
         return Ok(None);
     };
+    let address = Some(packet.to.address);
     packet.to = end(guest, engine.route_lookup(guest)?);
     packet.path = PacketPath::Forwarded;
-    if let Protocol::Port(_, of_packet) = &mut packet.protocol {
-        *of_packet = port;
-    }
-    Ok(Some(text))
+    let Protocol::Port(_, of_packet) = &mut packet.protocol else {
+        return Ok(None);
+    };
+    let translated = Translated {
+        address,
+        port: std::mem::replace(of_packet, port),
+    };
+    Ok(Some(Followed { text, translated }))
 }
 
 /// Which of an owner's forwards takes a packet, and to which port of which guest.

@@ -4,13 +4,16 @@ mod check;
 mod error;
 mod explain;
 mod forward;
+mod rules;
+mod ruling;
 mod show;
 mod table;
 mod words;
 
 pub(crate) use error::Error;
-pub(crate) use explain::{rulings, Ruling, NOBODY};
+pub(crate) use explain::rulings;
 pub(crate) use forward::end;
+pub(crate) use ruling::{Ruling, NOBODY};
 
 use crate::args::PolicyCommand;
 use portero_engine::Engine;

@@ -6,6 +6,7 @@ mod guest;
 mod hooks;
 mod host;
 mod mends;
+mod reads;
 mod waits;
 mod world;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         waits::SCENARIOS,
         firewalls::SCENARIOS,
         hooks::SCENARIOS,
+        reads::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)

@@ -142,6 +142,16 @@ impl World {
             let seconds = time.parse().expect("seconds");
             return std::thread::sleep(Duration::from_secs(seconds));
         }
+        if let Some(daemon) = command.strip_prefix("systemctl restart ") {
+            match daemon {
+                "virtnetworkd" => self.lab.restart_daemon("virtnetworkd", "TERM"),
+                daemon => {
+                    assert_eq!(daemon, "libvirtd");
+                    self.lab.restart_libvirtd();
+                }
+            }
+            return;
+        }
         let (command, restarts) = match command.strip_suffix(RESTART) {
             Some(before) => (before.trim_end_matches(" && "), true),
             None => (command, false),

@@ -1,5 +1,6 @@
 //! A hop of a packet's way, and what is found of it.
 
+use crate::lasting;
 use serde::Serialize;
 
 /// One hop, and whether it holds.
@@ -14,6 +15,22 @@ pub(in crate::explain) struct Hop {
     /// The command that mends it, or what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::explain) mend: Option<String>,
+}
+
+impl Hop {
+    /// As it is printed, with the end of the line.
+    pub(in crate::explain) fn line(&self) -> String {
+        let state = self.state.name();
+        format!("  {state:<8} {:<10} {}\n", self.hop, self.text)
+    }
+
+    /// What is printed at the end of the first that fails.
+    pub(in crate::explain) fn conclusion(&self) -> String {
+        let mend = self.mend.as_ref();
+        let mend = mend.map(|mend| format!("  mend it: {mend}\n{}", lasting::note(mend)));
+        let mend = mend.unwrap_or_default();
+        format!("{} fails: {}\n{mend}", self.hop, self.text)
+    }
 }
 
 /// Whether a hop holds.
@@ -41,21 +58,21 @@ impl HopState {
 
 /// What is found of a hop, before it has its name.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(in crate::explain) enum Seen {
     Ok(String),
     Fails { text: String, mend: String },
     Unknown(String),
 }
 
 impl Seen {
-    pub(super) fn fails(text: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(in crate::explain) fn fails(text: impl Into<String>, mend: impl Into<String>) -> Self {
         Self::Fails {
             text: text.into(),
             mend: mend.into(),
         }
     }
 
-    pub(super) fn into_hop(self, hop: &'static str) -> Hop {
+    pub(in crate::explain) fn into_hop(self, hop: &'static str) -> Hop {
         let (state, text, mend) = match self {
             Self::Ok(text) => (HopState::Ok, text, None),
             Self::Fails { text, mend } => (HopState::Fails, text, Some(mend)),

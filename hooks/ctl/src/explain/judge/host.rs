@@ -5,12 +5,11 @@ use super::hop::Seen;
 use super::pending::{obstacle, pending, start};
 use crate::explain::value::{Facts, GuestPath, MissingNetwork, Publisher, RefusalReason, Wanted};
 use crate::policy::{Ruling, NOBODY};
+use crate::stop::{mend_stop, name_stop};
 use portero_inventory::ObjectState;
 use portero_model::{Family, Owner, OwnerKind, Verdict};
 use portero_system::RouteLookup;
-use portero_trace::{
-    mend, word, BaseChain, ForwardedPacket, Judgement, Leg, RuleOwner, Scope, Stop,
-};
+use portero_trace::{word, Judgement, Leg, Scope, Stop};
 use std::net::IpAddr;
 
 const SYNC: &str = "portero sync";
@@ -249,7 +248,7 @@ pub(super) fn policy(way: &GuestPath) -> Seen {
 }
 
 /// The same of a reply.
-pub(super) fn judge_ruling(ruling: &Ruling, what: &str) -> Seen {
+pub(in crate::explain) fn judge_ruling(ruling: &Ruling, what: &str) -> Seen {
     let text = format!("{} of {what} by {}", ruling.verdict, ruling.text);
     if ruling.by == NOBODY {
         return Seen::Ok(ruling.text.clone());
@@ -272,50 +271,29 @@ pub(super) fn judge_ruling(ruling: &Ruling, what: &str) -> Seen {
     }
 }
 
-/// Everybody else has to let it pass.
+/// Everybody's rules have to let it pass.
 pub(super) fn firewalls(way: &GuestPath) -> Seen {
-    let tell = |packet: &ForwardedPacket, stop: &Stop| {
-        let what = match packet.leg {
+    let tell = |leg: Leg, stop: &Stop| {
+        let what = match leg {
             Leg::There => "the packet",
             Leg::Back => "its reply",
         };
-        format!("{} of {what}, {}", stop.verdict, name_stop(stop))
+        format!("{} of {what}, by {}", stop.verdict, name_stop(stop))
     };
-    for (packet, judgement) in &way.others {
+    for (leg, judgement) in &way.judgements {
         if let Judgement::Stopped(stop) = judgement {
-            let mend = mend(stop, packet, &way.settings, Scope::Port);
-            return Seen::fails(tell(packet, stop), mend);
+            let mend = mend_stop(stop, (&way.flow, *leg), &way.settings, Scope::Port);
+            return Seen::fails(tell(*leg, stop), mend);
         }
     }
-    for (packet, judgement) in &way.others {
+    for (leg, judgement) in &way.judgements {
         if let Judgement::Doubtful(stop) = judgement {
-            return Seen::Unknown(format!("perhaps {}", tell(packet, stop)));
+            return Seen::Unknown(format!("perhaps {}", tell(*leg, stop)));
         }
     }
     match way.unread.first() {
         Some(problem) => Seen::Unknown(format!("not all rules could be read: {problem}")),
-        None => Seen::Ok("nobody else stops the packet or its reply".to_owned()),
-    }
-}
-
-/// Who has stopped a packet.
-pub(crate) fn name_stop(stop: &Stop) -> String {
-    let whose = match stop.by {
-        RuleOwner::Docker => "docker's ",
-        RuleOwner::Ufw => "ufw's ",
-        RuleOwner::Firewalld => "firewalld's ",
-        RuleOwner::Libvirt => "libvirt's ",
-        RuleOwner::Portero => "portero's ",
-        RuleOwner::Other => "",
-    };
-    // Comments are whoever's wrote them.
-    let rule: String = stop.rule.chars().filter(|one| !one.is_control()).collect();
-    match &stop.base {
-        BaseChain::Iptables(Family::Ipv4) => format!("by {whose}iptables: {rule}"),
-        BaseChain::Iptables(Family::Ipv6) => format!("by {whose}ip6tables: {rule}"),
-        BaseChain::Nftables(family, table, _) => {
-            format!("by {whose}nftables table {family} {table}: {rule}")
-        }
+        None => Seen::Ok("nobody's rules stop the packet or its reply".to_owned()),
     }
 }
 

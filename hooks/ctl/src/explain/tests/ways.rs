@@ -174,24 +174,24 @@ pub(super) fn ways() -> Vec<Case> {
         (
             "another table",
             Some("firewalls"),
-            broken(|_, way| way.others[0].1 = Judgement::Stopped(stop(By::Other))),
+            broken(|_, way| way.judgements[0].1 = Judgement::Stopped(stop(By::Other))),
         ),
         (
             "another table, the answer",
             Some("firewalls"),
-            broken(|_, way| way.others[1].1 = Judgement::Stopped(stop(By::Other))),
+            broken(|_, way| way.judgements[1].1 = Judgement::Stopped(stop(By::Other))),
         ),
         (
             "another table, perhaps",
             None,
-            broken(|_, way| way.others[0].1 = Judgement::Doubtful(stop(By::Other))),
+            broken(|_, way| way.judgements[0].1 = Judgement::Doubtful(stop(By::Other))),
         ),
         (
             "firewalld",
             Some("firewalls"),
             broken(|_, way| {
                 way.settings.is_firewalld_strict = true;
-                way.others[0].1 = Judgement::Stopped(stop(By::Firewalld));
+                way.judgements[0].1 = Judgement::Stopped(stop(By::Firewalld));
             }),
         ),
         (

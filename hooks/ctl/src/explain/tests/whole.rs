@@ -10,7 +10,10 @@ use crate::policy::Ruling;
 use portero_inventory::{Answer, BridgePort, LinkState, ObjectState};
 use portero_model::{Owner, OwnerKind, Protocol};
 use portero_system::RouteLookup;
-use portero_trace::{BaseChain, ForwardedPacket, Judgement, Leg, RuleOwner as By, Settings, Stop};
+use portero_trace::{
+    BaseChain, Flow, Hook, Judgement, Leg, Link, RuleOwner as By, Settings, Side, Stop, Traffic,
+    Translated,
+};
 use std::net::IpAddr;
 
 pub(super) const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
@@ -34,17 +37,23 @@ pub(super) fn accepted(text: &str) -> Ruling {
     }
 }
 
-pub(super) fn packet(leg: Leg) -> ForwardedPacket {
-    ForwardedPacket {
-        protocol: Protocol::Tcp,
-        leg,
-        outside: Some("eth0".to_owned()),
-        inside: "br-lan".to_owned(),
-        client: None,
-        host: Some(HOST),
-        host_port: 8080,
-        guest: GUEST,
-        guest_port: 80,
+fn flow() -> Flow {
+    Flow {
+        traffic: Traffic::Port {
+            protocol: Protocol::Tcp,
+            port: 80,
+            from: None,
+        },
+        client: Side::Behind(Link::named(Some("eth0".to_owned()))),
+        client_address: None,
+        server: Side::Behind(Link::bridge("br-lan".to_owned())),
+        server_address: GUEST,
+        translated: Some(Translated {
+            address: Some(HOST),
+            port: 8080,
+        }),
+        is_masqueraded: false,
+        judges_bridged: false,
     }
 }
 
@@ -58,7 +67,6 @@ pub(super) fn up(master: Option<&str>) -> Option<LinkState> {
 
 /// A way on which every hop holds.
 pub(super) fn whole() -> Facts {
-    let others = [Leg::There, Leg::Back].map(|leg| (packet(leg), Judgement::Passes));
     Facts {
         asked: Asked {
             address: Some(HOST),
@@ -104,7 +112,8 @@ pub(super) fn whole() -> Facts {
                     "libvirt's rules for network 'lan' (mode nat) on packets from its guests",
                 )),
             ),
-            others: others.to_vec(),
+            flow: flow(),
+            judgements: [Leg::There, Leg::Back].map(|leg| (leg, Judgement::Passes)),
             settings: Settings::default(),
             unread: Vec::new(),
             domain: Some(GuestDomain {
@@ -162,7 +171,12 @@ pub(super) fn stop(by: By) -> Stop {
         by,
         verdict: "reject",
         rule: "chain way, handle 7: reject".to_owned(),
-        base: BaseChain::Nftables("inet".to_owned(), "other".to_owned(), "way".to_owned()),
+        base: BaseChain::Nftables {
+            family: "inet".to_owned(),
+            table: "other".to_owned(),
+            chain: "way".to_owned(),
+            hook: Hook::Forward,
+        },
     }
 }
 

@@ -1,0 +1,96 @@
+//! `portero explain GUEST`: what a guest needs of the host, an address, names and a way out, for each of its
+//! interfaces.
+
+mod gather;
+mod judge;
+mod value;
+
+use super::judge::{first_failing, Hop};
+use super::Error;
+use crate::exit::{DONE, FAILED};
+use crate::host_port::Destination;
+use crate::json::to_json;
+use portero_engine::Engine;
+use portero_libvirt::ObjectName;
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    guest: &'a str,
+    hops: Vec<Hop>,
+    interfaces: Vec<Interface>,
+    /// The name of the first hop that fails.
+    fails: Option<&'static str>,
+    /// The command that mends it, or what to do.
+    mend: Option<String>,
+}
+
+/// An interface of the guest.
+#[derive(Serialize)]
+struct Interface {
+    mac: String,
+    network: Option<String>,
+    addresses: Vec<IpAddr>,
+    /// Where it sends to.
+    to: Option<IpAddr>,
+    hops: Vec<Hop>,
+}
+
+/// Explains a guest; gives what to print and the exit status.
+pub(super) fn run(
+    name: &ObjectName,
+    to: Option<Destination>,
+    json: bool,
+    engine: &mut Engine<'_>,
+) -> Result<(String, u8), Error> {
+    let guest = gather::gather(name, to, engine)?;
+    let guest = guest.ok_or_else(|| Error::NoGuest { name: name.clone() })?;
+    let hops = vec![judge::guest(&guest)];
+    let interfaces = guest.nics.iter().map(|nic| Interface {
+        mac: nic.mac.clone(),
+        network: nic.network.as_ref().map(|network| network.name.clone()),
+        addresses: nic.addresses.clone(),
+        to: nic.way.as_ref().map(|way| way.to),
+        hops: judge::hops(nic, &guest),
+    });
+    let interfaces: Vec<Interface> = interfaces.collect();
+    let mut all = std::iter::once(&hops).chain(interfaces.iter().map(|one| &one.hops));
+    let failing = all.find_map(|hops| first_failing(hops)).cloned();
+    let code = if failing.is_some() { FAILED } else { DONE };
+    let report = Report {
+        guest: name.as_str(),
+        fails: failing.as_ref().map(|hop| hop.hop),
+        mend: failing.as_ref().and_then(|hop| hop.mend.clone()),
+        hops,
+        interfaces,
+    };
+    let text = if json {
+        to_json(&report)
+    } else {
+        text(&report, failing.as_ref())
+    };
+    Ok((text, code))
+}
+
+fn text(report: &Report<'_>, failing: Option<&Hop>) -> String {
+    let mut text = format!("domain '{}'\n", report.guest.escape_debug());
+    let tell = |hops: &[Hop]| hops.iter().map(Hop::line).collect::<String>();
+    text += &tell(&report.hops);
+    for interface in &report.interfaces {
+        text += &format!("interface {}", interface.mac);
+        if let Some(network) = &interface.network {
+            text += &format!(" on network '{}'", network.escape_debug());
+        }
+        if let Some(to) = interface.to {
+            text += &format!(", to {to}");
+        }
+        text.push('\n');
+        text += &tell(&interface.hops);
+    }
+    match failing {
+        Some(failing) => text + &failing.conclusion(),
+        None => text + "Every hop holds that can be seen from here.\n",
+    }
+}
