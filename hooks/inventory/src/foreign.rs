@@ -7,16 +7,16 @@ use portero_trace::{Iptables, Rules, Settings};
 use std::fs;
 use std::path::PathBuf;
 
-/// Reads all rules. Tables of the legacy iptables are read only where the kernel has some, since
+/// Reads all rules that packets of these families meet. Tables of the legacy iptables are read only where the kernel has some, since
 /// reading makes them.
 #[must_use]
-pub fn foreign_rules(deadline: Deadline) -> Rules {
+pub fn foreign_rules(families: &[Family], deadline: Deadline) -> Rules {
     let mut rules = Rules::default();
     if let Some(listing) = listing(&mut rules, "nft", &["-j", "list", "ruleset"], deadline) {
         rules.add_nftables(&listing);
     }
-    for family in Family::ALL {
-        for variant in variants(family) {
+    for family in families {
+        for variant in variants(*family) {
             if let Some(listing) = listing(&mut rules, &variant.save, &[], deadline) {
                 rules.add_iptables(variant.of, &listing);
             }

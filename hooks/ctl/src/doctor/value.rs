@@ -7,6 +7,7 @@ use portero_inventory::{
     OwnerStatus, Snapshot,
 };
 use portero_inventory::{Avc, KernelLog, WatchService};
+use portero_model::Family;
 use portero_system::{Deadline, Linux, Paths};
 use portero_trace::{Rules, Settings};
 use serde::Serialize;
@@ -107,7 +108,7 @@ impl Facts {
             backends,
             daemons: portero_inventory::daemons(),
             hook_links: portero_inventory::hook_links(&paths),
-            rules: portero_inventory::foreign_rules(Deadline::after(RULES)),
+            rules: portero_inventory::foreign_rules(&Family::ALL, Deadline::after(RULES)),
             settings: portero_inventory::settings(&paths),
             profiles_since: profiles_since.collect(),
             denials,

@@ -150,7 +150,7 @@ fn way(
         mac: None,
     };
     let (to_guest, _) = rulings(&packet(host, PacketPath::Direct), &known.networks);
-    let rules = foreign_rules(Deadline::after(RULES));
+    let rules = foreign_rules(&[family], Deadline::after(RULES));
     let inside = match (&network, &route) {
         (Some(network), _) => network.bridge.clone(),
         (None, RouteLookup::Behind { interface, .. }) => interface.clone(),

@@ -36,7 +36,7 @@ pub(super) fn run(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<(Str
         judges_bridged: engine.system.judges_bridged(family),
     };
     let flow = flow(&packet, forward.as_ref().map(|one| one.translated), &known);
-    let rules = foreign_rules(Deadline::after(RULES));
+    let rules = foreign_rules(&[family], Deadline::after(RULES));
     let mut answer = answer(&packet, &active);
     let forward = forward.map(|one| Ruling::accepting("portero", one.text));
     answer.deciders.splice(0..0, forward);
@@ -135,9 +135,8 @@ fn text(answer: &Explanation) -> String {
         text += &format!("  {NOBODY_SAYS}\n");
     }
     // Of replies only what stops them is news.
-    let reply = answer.reply.as_ref();
-    let is_news =
-        |reply: &&Box<Explanation>| reply.verdict != Verdict::Accept || reply.doubt.is_some();
+    let reply = answer.reply.as_deref();
+    let is_news = |reply: &&Explanation| reply.verdict != Verdict::Accept || reply.doubt.is_some();
     if let Some(reply) = reply.filter(is_news) {
         text += &format!("its reply: {}\n{}", reply.verdict, by_whom(reply));
     }

@@ -273,7 +273,7 @@ fn no_daemon(world: &mut World) {
             .finding("daemons", &format!("{name} does not run"))
             .expect("found");
         assert_eq!(said, format!("systemctl start {name}"));
-        world.lab.start_daemon(name, &[]);
+        world.lab.start_daemon(name);
         assert_eq!(world.finding("daemons", ""), None);
     }
     world.serves();

@@ -8,7 +8,7 @@ use super::Examples;
 use fastrand::Rng;
 use nix::sched::{setns, CloneFlags};
 use portero_inventory::foreign_rules;
-use portero_model::Protocol;
+use portero_model::{Family, Protocol};
 use portero_system::Deadline;
 use portero_trace::{Flow, Judgement, Leg, Link, Side, Traffic, Translated};
 use std::fs::File;
@@ -76,7 +76,7 @@ pub(super) fn agrees(_: &mut Examples) {
         } else {
             Protocol::Udp
         };
-        let rules = foreign_rules(Deadline::after(Duration::from_secs(20)));
+        let rules = foreign_rules(&[Family::Ipv4], Deadline::after(Duration::from_secs(20)));
         assert_eq!(rules.unread, [""; 0]);
         let flow = flow(protocol);
         let judgements = [Leg::There, Leg::Back].map(|leg| rules.judge(&flow, leg));

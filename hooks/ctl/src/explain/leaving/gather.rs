@@ -31,7 +31,7 @@ pub(super) fn gather(
     let (networks, guests) = (snapshot.networks(), snapshot.guests()?);
     let desired = snapshot.desired_forwards()?;
     drop(snapshot);
-    let rules = foreign_rules(Deadline::after(RULES));
+    let rules = foreign_rules(&Family::ALL, Deadline::after(RULES));
     let mut all = desired.iter();
     let is_it = |one: &&DesiredForwards| matches!(&one.object, Object::Domain(domain) if domain.name == *name);
     let Some((found, Object::Domain(domain))) = all.find(is_it).map(|one| (one, &one.object))
