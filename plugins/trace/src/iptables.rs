@@ -1,11 +1,11 @@
 //! Reads what iptables-save lists, and walks a packet through the built-in chains of a hook.
 
 use crate::flow::{Dev, Hook, Leg, Packet, Traffic, TCP_FLAGS};
-use crate::rules::{Iptables, LibvirtRule};
+use crate::libvirt::LibvirtRule;
 use crate::verdict::{BaseChain, RuleOwner, Stop};
 use crate::walk::{is_interface, Certainty, ChainEnd, Doubts, Walked, DEPTH};
 use ipnet::IpNet;
-use portero_model::PortRange;
+use portero_model::{Family, PortRange};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -18,6 +18,17 @@ const TABLES: [(&str, i64); 5] = [
     ("filter", 0),
     ("security", 50),
 ];
+
+/// Whose rules `iptables-save` has listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iptables {
+    /// The program that changes them: `iptables`, `ip6tables-legacy`.
+    pub program: String,
+    /// Of which family.
+    pub family: Family,
+    /// Whether nftables has them (iptables-nft), so that nft lists them too.
+    pub is_in_nftables: bool,
+}
 
 /// All tables that one program has rules in.
 #[derive(Debug)]

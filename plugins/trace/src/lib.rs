@@ -4,6 +4,7 @@
 
 mod flow;
 mod iptables;
+mod libvirt;
 mod mend;
 mod nftables;
 mod rules;
@@ -11,8 +12,9 @@ mod verdict;
 mod walk;
 
 pub use flow::{Flow, Hook, Leg, Link, Side, Traffic, Translated};
+pub use iptables::Iptables;
 pub use mend::{mend, word, Scope, LENIENT};
-pub use rules::{Iptables, Rules, Settings};
+pub use rules::{Rules, Settings};
 pub use verdict::{BaseChain, Judgement, RuleOwner, Stop};
 
 #[cfg(test)]

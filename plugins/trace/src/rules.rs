@@ -1,9 +1,11 @@
 //! Everybody's rules, and what other firewalls are told to do, as they are read of a host.
 
 use crate::flow::{Flow, Hook, Layer, Leg};
+use crate::iptables::{self, Iptables};
+use crate::libvirt::LibvirtRule;
+use crate::nftables;
 use crate::verdict::{Judgement, Stop};
 use crate::walk::Walked;
-use crate::{iptables, nftables};
 use ipnet::IpNet;
 use portero_model::Family;
 
@@ -14,28 +16,6 @@ pub struct Rules {
     iptables: Vec<iptables::Listing>,
     /// What could not be read, and why.
     pub unread: Vec<String>,
-}
-
-/// Whose rules `iptables-save` has listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Iptables {
-    /// The program that changes them: `iptables`, `ip6tables-legacy`.
-    pub program: String,
-    /// Of which family.
-    pub family: Family,
-    /// Whether nftables has them (iptables-nft), so that nft lists them too.
-    pub is_in_nftables: bool,
-}
-
-/// A rule of libvirt's own, which every network has that is routed and not open.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum LibvirtRule<'a> {
-    /// Rejects what goes to a bridge.
-    RejectTo(&'a str),
-    /// Rejects what comes from it.
-    RejectFrom(&'a str),
-    /// Gives guests of a subnet the host's address.
-    Masquerade(IpNet),
 }
 
 /// What other firewalls' own configuration says.
@@ -142,7 +122,7 @@ impl Rules {
         let mut iptables = self.iptables.iter().filter(of_family);
         let is_listed = iptables.any(|one| one.of.is_in_nftables);
         if let Some(listing) = &self.nftables {
-            for chain in listing.base_chains(family, layer, hook) {
+            for chain in nftables::base_chains(listing, family, layer, hook) {
                 if !(is_listed && chain.is_of_iptables()) {
                     let packet = packet(chain.priority());
                     walks.extend(chain.walk(&packet).map(|walked| (chain.priority(), walked)));

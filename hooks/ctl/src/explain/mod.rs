@@ -1,6 +1,7 @@
 //! `portero explain`: walks a packet's way to a forwarded port and back, or what a guest needs of the host, hop by
 //! hop, and names the first that fails and what mends it.
 
+mod error;
 mod find;
 mod gather;
 mod judge;
@@ -17,34 +18,12 @@ use crate::exit::{DONE, FAILED};
 use crate::host_port::HostPort;
 use crate::json::to_json;
 use crate::lasting;
+use error::Error;
 use judge::{first_failing, hops, Hop};
-use portero_engine::{ApplyError, Engine};
-use portero_libvirt::ObjectName;
+use portero_engine::Engine;
 use serde::Serialize;
 use std::net::IpAddr;
 use value::{Asked, Facts};
-
-/// Why a port cannot be explained.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The host cannot be read.
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    /// A packet has one family.
-    #[error("{from} and {to} are of two families, expected two IPv4 or two IPv6 addresses")]
-    TwoFamilies {
-        /// The client.
-        from: IpAddr,
-        /// The host's address.
-        to: IpAddr,
-    },
-    /// There is no such guest.
-    #[error("there is no domain '{name}', expected the name of one, or [ADDRESS:]PORT[/tcp|udp|sctp] of the host")]
-    NoGuest {
-        /// What was given.
-        name: ObjectName,
-    },
-}
 
 /// What `--json` prints.
 #[derive(Serialize)]

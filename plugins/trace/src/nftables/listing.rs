@@ -1,10 +1,6 @@
 //! The objects of `nft -j list ruleset` (libnftables-json(5)), each found by its table and name.
 
-use super::Walk;
-use crate::flow::{Hook, Layer, Packet};
-use crate::rules::LibvirtRule;
-use crate::verdict::Judgement;
-use crate::walk::{all, Certainty, Doubts, Walked};
+use crate::libvirt::LibvirtRule;
 use portero_model::Family;
 use serde_json::{json, Value};
 use std::collections::{HashMap, HashSet};
@@ -15,19 +11,14 @@ type Place = (String, String, String);
 /// Everything that nft lists.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    base_chains: Vec<Value>,
+    /// By their priorities.
+    pub(super) base_chains: Vec<Value>,
     rules: HashMap<Place, Vec<Value>>,
     /// Elements of sets and maps.
     elements: HashMap<Place, Value>,
 }
 
-/// A chain that the kernel asks.
-pub(crate) struct Chain<'a> {
-    listing: &'a Listing,
-    chain: &'a Value,
-}
-
-fn word<'a>(object: &'a Value, key: &str) -> &'a str {
+pub(super) fn word<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or_default()
 }
 
@@ -81,28 +72,6 @@ impl Listing {
             .base_chains
             .sort_by_key(|chain| chain["prio"].as_i64());
         Ok(listing)
-    }
-
-    /// The chains that are asked about packets of a family at a hook.
-    pub(crate) fn base_chains(
-        &self,
-        family: Family,
-        layer: Layer,
-        hook: Hook,
-    ) -> impl Iterator<Item = Chain<'_>> {
-        let families: &[&str] = match (layer, family) {
-            (Layer::Netdev, _) => &["netdev", "inet"],
-            (Layer::Bridge, _) => &["bridge"],
-            (Layer::Network, Family::Ipv4) => &["ip", "inet"],
-            (Layer::Network, Family::Ipv6) => &["ip6", "inet"],
-        };
-        let chains = self.base_chains.iter().filter(move |chain| {
-            families.contains(&word(chain, "family")) && word(chain, "hook") == hook.name()
-        });
-        chains.map(|chain| Chain {
-            listing: self,
-            chain,
-        })
     }
 
     /// Whether libvirt has this rule there (src/network/network_nftables.c).
@@ -182,68 +151,4 @@ fn is_dormant(table: &Value) -> bool {
     let flags = &table["flags"];
     let in_list = |list: &Vec<Value>| list.iter().any(|flag| flag == "dormant");
     flags == "dormant" || flags.as_array().is_some_and(in_list)
-}
-
-impl Chain<'_> {
-    pub(crate) fn priority(&self) -> i64 {
-        self.chain["prio"].as_i64().unwrap_or_default()
-    }
-
-    /// Whether iptables-nft has made it.
-    pub(crate) fn is_of_iptables(&self) -> bool {
-        ["ip", "ip6"].contains(&word(self.chain, "family"))
-            && ["raw", "mangle", "nat", "filter", "security"].contains(&word(self.chain, "table"))
-            && word(self.chain, "name") == word(self.chain, "hook").to_uppercase()
-    }
-
-    /// What it makes of a packet, if it is asked about it.
-    pub(crate) fn walk(&self, packet: &Packet<'_>) -> Option<Walked> {
-        let is_asked = self.is_asked(packet);
-        if is_asked == Some(false) {
-            return None;
-        }
-        let mut walk = Walk {
-            listing: self.listing,
-            base: self.chain,
-            packet,
-            doubts: Doubts::default(),
-        };
-        let name = word(self.chain, "name");
-        let end = walk.chain(name, Certainty::Sure, 0);
-        let drops = self.chain["policy"] == "drop";
-        let policy = drops.then(|| walk.stop("drop", format!("the policy of chain {name}, drop")));
-        let walked = walk.doubts.walked(end, policy);
-        Some(match (is_asked, walked.judgement) {
-            (None, Judgement::Stopped(stop)) => Walked {
-                judgement: Judgement::Doubtful(stop),
-                ..walked
-            },
-            (_, judgement) => Walked {
-                judgement,
-                ..walked
-            },
-        })
-    }
-
-    /// Whether it is asked about a packet; nothing when that cannot be told.
-    fn is_asked(&self, packet: &Packet<'_>) -> Option<bool> {
-        // Antispoof knows guests by their ports alone.
-        let is_antispoof = packet.bridge.is_some() && word(self.chain, "table") == "portero_policy";
-        if is_antispoof && packet.has_unknown_port() {
-            return Some(false);
-        }
-        // Addresses are changed once for a connection, by whoever does it first.
-        if word(self.chain, "type") == "nat" {
-            return Some(packet.opens_and_is_not_translated_here());
-        }
-        let comes_by = |device: &Value| packet.comes_by(device.as_str().unwrap_or_default());
-        match &self.chain["dev"] {
-            Value::Null => Some(true),
-            Value::Array(devices) => {
-                let differ = devices.iter().map(|device| Some(!comes_by(device)?));
-                all(differ).map(|differ| !differ)
-            }
-            device => comes_by(device),
-        }
-    }
 }

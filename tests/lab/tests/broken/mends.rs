@@ -180,7 +180,7 @@ fn advertised(world: &mut World) {
     world
         .lab
         .must("sysctl", &["-w", "net.ipv6.conf.eth0.accept_ra=1"]);
-    world
+    let _ = world
         .lab
         .run("ip", &["-6", "route", "delete", "default", "dev", "eth0"]);
     world.lab.must(

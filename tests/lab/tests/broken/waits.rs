@@ -58,7 +58,7 @@ fn forward(port: u16, attributes: &str) -> String {
 }
 
 fn undefine(world: &World, name: &str) {
-    world
+    let _ = world
         .lab
         .run("virsh", &["-c", "qemu:///system", "destroy", name]);
     world.lab.virsh(&["undefine", name]);

@@ -5,8 +5,8 @@ mod gather;
 mod judge;
 mod value;
 
+use super::error::Error;
 use super::judge::{first_failing, Hop};
-use super::Error;
 use crate::exit::{DONE, FAILED};
 use crate::host_port::Destination;
 use crate::json::to_json;
