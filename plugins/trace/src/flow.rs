@@ -207,7 +207,9 @@ pub(crate) struct Packet<'a> {
 }
 
 impl Flow {
-    pub(crate) fn family(&self) -> Family {
+    /// The family of its addresses.
+    #[must_use]
+    pub fn family(&self) -> Family {
         Family::from(self.server_address)
     }
 

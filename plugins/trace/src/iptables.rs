@@ -2,7 +2,7 @@
 
 use crate::flow::{Dev, Hook, Leg, Packet, Traffic, TCP_FLAGS};
 use crate::libvirt::LibvirtRule;
-use crate::verdict::{BaseChain, RuleOwner, Stop};
+use crate::verdict::{Acceptance, BaseChain, RuleOwner, Stop};
 use crate::walk::{is_interface, Certainty, ChainEnd, Doubts, Walked, DEPTH};
 use ipnet::IpNet;
 use portero_model::{Family, PortRange};
@@ -206,12 +206,10 @@ impl Walk<'_> {
             let end = match target {
                 // What changes addresses, or hands the packet to a program of the host, asks nobody after it.
                 "ACCEPT" | "DNAT" | "SNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" | "TPROXY" => {
-                    self.doubts.meet(ChainEnd::Accept, certainty)
+                    self.accept(name, words, certainty)
                 }
                 "RETURN" => self.doubts.meet(ChainEnd::Return, certainty),
-                "NFQUEUE" | "QUEUE" | "SYNPROXY" => {
-                    self.doubts.meet(ChainEnd::Accept, Certainty::Maybe)
-                }
+                "NFQUEUE" | "QUEUE" | "SYNPROXY" => self.accept(name, words, Certainty::Maybe),
                 "NOTRACK" | "CT"
                     if words
                         .iter()
@@ -241,6 +239,26 @@ impl Walk<'_> {
             }
         }
         None
+    }
+
+    fn accept(&mut self, chain: &str, words: &[String], certainty: Certainty) -> Option<ChainEnd> {
+        // docker has rules in the built-in chain too, which name its interfaces.
+        let names_docker = words.iter().any(|word| word.starts_with("docker"));
+        let by = match self.listing.owner(chain) {
+            RuleOwner::Other if names_docker && self.listing.has("DOCKER-USER") => {
+                RuleOwner::Docker
+            }
+            owner => owner,
+        };
+        let acceptance = Acceptance {
+            by,
+            rule: format!(
+                "{}: -A {chain} {}",
+                self.listing.of.program,
+                words.join(" ")
+            ),
+        };
+        self.doubts.meet(ChainEnd::Accept(acceptance), certainty)
     }
 
     fn stop(&self, chain: &str, target: &str, words: &[String]) -> Stop {

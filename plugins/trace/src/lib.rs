@@ -15,7 +15,7 @@ pub use flow::{Flow, Hook, Leg, Link, Side, Traffic, Translated};
 pub use iptables::Iptables;
 pub use mend::{mend, word, Scope, LENIENT};
 pub use rules::{Rules, Settings};
-pub use verdict::{BaseChain, Judgement, RuleOwner, Stop};
+pub use verdict::{Acceptance, BaseChain, Judgement, RuleOwner, Stop};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use crate::flow::{Flow, Hook, Layer, Leg};
 use crate::iptables::{self, Iptables};
 use crate::libvirt::LibvirtRule;
 use crate::nftables;
-use crate::verdict::{Judgement, Stop};
+use crate::verdict::{Acceptance, Judgement, RuleOwner, Stop};
 use crate::walk::Walked;
 use ipnet::IpNet;
 use portero_model::Family;
@@ -57,6 +57,19 @@ impl Rules {
             }
         }
         doubt.map_or(Judgement::Passes, Judgement::Doubtful)
+    }
+
+    /// The rule of somebody else's than libvirt and portero that has let a packet through where it goes on or arrives, before
+    /// others of its base chain were asked.
+    #[must_use]
+    pub fn accepted_by_others(&self, flow: &Flow, leg: Leg) -> Option<Acceptance> {
+        let hooks = flow.hooks(leg).into_iter();
+        let mut hooks = hooks.filter(|(_, hook)| matches!(hook, Hook::Forward | Hook::Input));
+        hooks.find_map(|place| {
+            let walks = self.walk(flow, leg, place, false).into_iter();
+            let mut accepted = walks.filter_map(|walked| walked.accepted);
+            accepted.find(|one| !matches!(one.by, RuleOwner::Libvirt | RuleOwner::Portero))
+        })
     }
 
     /// Which of libvirt's own rules for a bridge are gone, in words; `subnet` is one whose guests leave by the host's

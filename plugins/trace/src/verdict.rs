@@ -26,6 +26,15 @@ pub struct Stop {
     pub base: BaseChain,
 }
 
+/// A rule that lets a packet pass, so that none after it in its base chain is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Whose rule it is.
+    pub by: RuleOwner,
+    /// The rule.
+    pub rule: String,
+}
+
 /// Whose rules they are, by the names of chains and tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]

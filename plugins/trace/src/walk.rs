@@ -1,6 +1,6 @@
 //! What both walks through rules have in common.
 
-use crate::verdict::{Judgement, Stop};
+use crate::verdict::{Acceptance, Judgement, Stop};
 
 /// Whether a packet comes to a rule at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) enum Certainty {
 
 /// How a chain ends early.
 pub(crate) enum ChainEnd {
-    Accept,
+    Accept(Acceptance),
     Stop(Stop),
     Return,
 }
@@ -20,6 +20,8 @@ pub(crate) enum ChainEnd {
 #[derive(Debug)]
 pub(crate) struct Walked {
     pub(crate) judgement: Judgement,
+    /// The rule that has let it pass, where one surely has.
+    pub(crate) accepted: Option<Acceptance>,
     /// Whether connection tracking may leave it alone (`notrack`).
     pub(crate) may_be_untracked: bool,
 }
@@ -40,7 +42,9 @@ impl Doubts {
     pub(crate) fn meet(&mut self, end: ChainEnd, certainty: Certainty) -> Option<ChainEnd> {
         match (end, certainty) {
             (end, Certainty::Sure) => return Some(end),
-            (ChainEnd::Accept | ChainEnd::Return, Certainty::Maybe) => self.may_have_passed = true,
+            (ChainEnd::Accept(_) | ChainEnd::Return, Certainty::Maybe) => {
+                self.may_have_passed = true
+            }
             (ChainEnd::Stop(stop), Certainty::Maybe) => {
                 self.stop.get_or_insert(stop);
             }
@@ -50,10 +54,10 @@ impl Doubts {
 
     /// The judgement when the walk has come to an end, or else to the policy of the base chain.
     pub(crate) fn walked(self, end: Option<ChainEnd>, policy: Option<Stop>) -> Walked {
-        let stopped = match end {
-            Some(ChainEnd::Accept) => None,
-            Some(ChainEnd::Stop(stop)) => Some(stop),
-            Some(ChainEnd::Return) | None => policy,
+        let (accepted, stopped) = match end {
+            Some(ChainEnd::Accept(acceptance)) => (Some(acceptance), None),
+            Some(ChainEnd::Stop(stop)) => (None, Some(stop)),
+            Some(ChainEnd::Return) | None => (None, policy),
         };
         let judgement = match (stopped, self.stop, self.may_have_passed) {
             (Some(stop), _, false) => Judgement::Stopped(stop),
@@ -63,6 +67,7 @@ impl Doubts {
         };
         Walked {
             judgement,
+            accepted,
             may_be_untracked: self.may_be_untracked,
         }
     }

@@ -5,10 +5,11 @@ use super::leaks::quoted;
 use super::value::{Facts, Finding};
 use crate::stop::{mend_stop, name_stop};
 use ipnet::IpNet;
-use portero_inventory::ActiveNetwork;
-use portero_libvirt::{ForwardMode, Subnet};
-use portero_model::{Family, Protocol};
-use portero_trace::{Flow, Judgement, Leg, Link, RuleOwner, Scope, Side, Traffic};
+use portero_inventory::{link_of, ActiveNetwork};
+use portero_libvirt::{ForwardMode, Network, Subnet};
+use portero_model::{Family, Protocol, Verdict};
+use portero_routed_policy::{explain, At, End, Packet, PacketPath, Protocol as Service, Routing};
+use portero_trace::{Flow, Judgement, Leg, Link, RuleOwner, Rules, Scope, Side, Traffic};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// libvirt's rules go with `nft flush ruleset`, and so with a restart of nftables.service; libvirt does not hear of it.
@@ -19,31 +20,31 @@ pub(super) fn rules(facts: &Facts) -> Vec<Finding> {
     {
         return Vec::new();
     }
-    let networks = facts.networks.iter().filter(|one| {
-        let mode = one.network.mode;
-        mode.is_routed_by_host() && mode != ForwardMode::Open
-    });
-    let findings = networks.filter_map(|one| {
-        let bridge = one.network.bridge.as_ref()?;
-        let mut subnets = one.network.subnets.iter();
-        let missing = subnets.find_map(|subnet| {
-            let family = Family::from(subnet.address);
-            let missing =
-                facts
-                    .rules
-                    .missing_of_libvirt(family, bridge.as_str(), leaving(one, subnet));
-            (!missing.is_empty()).then_some(missing)
-        })?;
+    let findings = facts.networks.iter().filter_map(|one| {
         Some(Finding {
-            finding: format!(
-                "rules of libvirt's own for network {} are not in the firewall: {}",
-                quoted(one),
-                missing.join(", ")
-            ),
+            finding: missing(one, &facts.rules)?,
             mend: restart_networks(&facts.daemons),
         })
     });
     findings.collect()
+}
+
+/// Which rules of libvirt's own for a network are gone, in a sentence.
+pub(crate) fn missing(one: &ActiveNetwork, rules: &Rules) -> Option<String> {
+    let mode = one.network.mode;
+    let has_rules = mode.is_routed_by_host() && mode != ForwardMode::Open;
+    let bridge = one.network.bridge.as_ref().filter(|_| has_rules)?;
+    let mut subnets = one.network.subnets.iter();
+    let missing = subnets.find_map(|subnet| {
+        let family = Family::from(subnet.address);
+        let missing = rules.missing_of_libvirt(family, bridge.as_str(), leaving(one, subnet));
+        (!missing.is_empty()).then_some(missing)
+    })?;
+    Some(format!(
+        "rules of libvirt's own for network {} are not in the firewall: {}",
+        quoted(one),
+        missing.join(", ")
+    ))
 }
 
 /// A subnet whose guests get the host's address on their way out.
@@ -51,6 +52,77 @@ fn leaving(one: &ActiveNetwork, subnet: &Subnet) -> Option<IpNet> {
     let is_masqueraded = subnet.address.is_ipv4() || one.network.masquerades_ipv6;
     let net = IpNet::new(subnet.address, subnet.prefix).ok()?;
     (one.network.mode == ForwardMode::Nat && is_masqueraded).then_some(net)
+}
+
+/// Rules of others that accept what libvirt rejects, where iptables asks them first: docker's, by which containers reach every
+/// guest.
+pub(super) fn past(facts: &Facts) -> Vec<Finding> {
+    let networks = ActiveNetwork::networks(&facts.networks);
+    let policy_of = |network: &Network| ActiveNetwork::find_policy(&facts.networks, network);
+    let mut findings = Vec::new();
+    for one in facts
+        .networks
+        .iter()
+        .filter(|one| one.network.mode.is_routed_by_host())
+    {
+        let mut subnets = one.network.subnets.iter();
+        let subnet = subnets.find(|subnet| subnet.address.is_ipv4());
+        let (Some(bridge), Some(subnet)) = (&one.network.bridge, subnet) else {
+            continue;
+        };
+        let end = |address, dev: &str| End {
+            address,
+            at: At::Behind(dev.to_owned()),
+            mac: None,
+        };
+        for outside in &facts.outer {
+            let packet = Packet {
+                // Somebody (RFC 5737).
+                from: end(Ipv4Addr::new(198, 51, 100, 1).into(), outside),
+                to: end(subnet.address, bridge.as_str()),
+                protocol: Service::Port(Protocol::Tcp, 80),
+                path: PacketPath::Direct,
+                routing: Routing::On,
+            };
+            let flow = Flow {
+                traffic: Traffic::Port {
+                    protocol: Protocol::Tcp,
+                    port: 80,
+                    from: None,
+                },
+                client: Side::Behind(link_of(Some(outside.clone()))),
+                client_address: None,
+                server: Side::Behind(Link::bridge(bridge.to_string())),
+                server_address: subnet.address,
+                translated: None,
+                is_masqueraded: false,
+                judges_bridged: false,
+            };
+            let is_rejected = explain(&packet, &networks, &policy_of).verdict != Verdict::Accept;
+            if !is_rejected || facts.rules.judge(&flow, Leg::There) != Judgement::Passes {
+                continue;
+            }
+            let Some(accepted) = facts.rules.accepted_by_others(&flow, Leg::There) else {
+                continue;
+            };
+            findings.push(Finding {
+                finding: format!(
+                    "connections from {outside} reach guests of network {} past libvirt's rules: {}",
+                    quoted(one),
+                    accepted.rule
+                ),
+                mend: match accepted.by {
+                    RuleOwner::Docker => format!(
+                        "iptables -I DOCKER-USER -i {outside} -o {bridge} -m conntrack --ctstate NEW -j REJECT"
+                    ),
+                    _ => format!(
+                        "iptables -I FORWARD -i {outside} -o {bridge} -m conntrack --ctstate NEW -j REJECT"
+                    ),
+                },
+            });
+        }
+    }
+    findings
 }
 
 /// What guests ask of the host: an address, and names.
@@ -152,7 +224,7 @@ mod tests {
     use super::*;
     use crate::doctor::tests::{facts, network};
     use portero_inventory::{Daemon, Dnsmasq};
-    use portero_trace::{Iptables, Rules};
+    use portero_trace::Iptables;
     use std::time::SystemTime;
 
     const IPTABLES: &str =

@@ -13,7 +13,7 @@ mod service;
 mod value;
 
 pub(crate) use hooks::{restart_networks, troubles};
-pub(crate) use libvirt::questions;
+pub(crate) use libvirt::{missing, questions};
 pub(crate) use others::misplaced;
 pub(crate) use value::Finding;
 
@@ -28,7 +28,7 @@ use value::Facts;
 type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 19] = [
     ("hooks", hooks::hooks),
     ("daemons", hooks::daemons),
     ("service", service::service),
@@ -44,6 +44,7 @@ const CHECKS: [Check; 18] = [
     ("antispoof", rules::antispoof),
     ("libvirt-rules", libvirt::rules),
     ("guest-services", libvirt::services),
+    ("past-libvirt", libvirt::past),
     ("firewalls", others::firewalls),
     ("isolated-to-routed", leaks::isolated_to_routed),
     ("ipv6-into-nat", leaks::ipv6_into_nat),

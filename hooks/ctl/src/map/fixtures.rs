@@ -13,6 +13,7 @@ use portero_model::{
 use portero_routed_policy::{compile, Context, Group, WrittenPolicy};
 use portero_system::{Interface, InterfaceKind};
 use portero_xml::Element;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -34,6 +35,7 @@ impl Scene {
             guests: Vec::new(),
             owners: Vec::new(),
             passes_on: Family::ALL.to_vec(),
+            contradictions: BTreeMap::new(),
         };
         Self { sources, next: 0 }
     }

@@ -5,6 +5,7 @@ mod dot;
 pub(crate) mod fixtures;
 mod forwarded;
 mod reachability;
+mod rules;
 mod sources;
 mod svg;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use portero_engine::{ApplyError, Engine};
 use portero_inventory::Snapshot;
 use portero_system::Linux;
 use sources::MapSources;
+use std::collections::BTreeMap;
 use value::Map;
 
 pub(crate) use sources::{problems, SegmentKind};
@@ -33,15 +35,17 @@ pub(crate) fn run(
     engine: &mut Engine<'_>,
 ) -> Result<(String, u8), ApplyError> {
     let mut snapshot = Snapshot::take(engine)?;
-    let sources = MapSources {
+    let mut sources = MapSources {
         host: Linux::name(),
         interfaces: Linux::interfaces(),
         networks: snapshot.networks(),
         guests: snapshot.guests()?,
         owners: snapshot.owners()?,
         passes_on: snapshot.host_facts().passes_on,
+        contradictions: BTreeMap::new(),
     };
     drop(snapshot);
+    rules::note(&mut sources, engine)?;
     let map = Map::new(&sources);
     let text = match format {
         MapFormat::Tree => tree::draw(&map, terminal),

@@ -5,6 +5,7 @@ use portero_libvirt::{ForwardMode, Network};
 use portero_model::Family;
 use portero_system::Interface;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What is known of a host.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct MapSources {
     pub(crate) owners: Vec<OwnerStatus>,
     /// Families whose packets the host passes on.
     pub(crate) passes_on: Vec<Family>,
+    /// By the names of networks, what the rules that are there do otherwise.
+    pub(crate) contradictions: BTreeMap<String, Vec<String>>,
 }
 
 /// What joins guests.

@@ -225,11 +225,14 @@ impl Places<'_> {
                 (SegmentKind::Bridge, Some(bridge)) => SegmentKey::Bridge(bridge.clone()),
                 _ => SegmentKey::Network(name.clone()),
             };
+            let contradictions = self.sources.contradictions.get(&name);
+            let contradictions = contradictions.cloned().unwrap_or_default();
             let segment = self.segment_at(key, kind);
             segment.networks.push(name);
             segment.bridge = bridge;
             segment.has_policy |= active.policy().is_some();
             segment.problems.extend(problems(active));
+            segment.problems.extend(contradictions);
             if kind == SegmentKind::Direct {
                 segment.nics.extend(network.forward_dev.clone());
             }

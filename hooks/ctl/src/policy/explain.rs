@@ -29,21 +29,22 @@ pub(super) fn run(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<(Str
     drop(snapshot);
     let forward = follow(&mut packet, &owners, engine)?;
     let family = Family::from(packet.from.address);
+    let rules = foreign_rules(&[family], Deadline::after(RULES));
     let known = Known {
         active: &active,
         guests: &guests,
         daemons: &daemons(),
+        rules: &rules,
         judges_bridged: engine.system.judges_bridged(family),
     };
     let flow = flow(&packet, forward.as_ref().map(|one| one.translated), &known);
-    let rules = foreign_rules(&[family], Deadline::after(RULES));
     let mut answer = answer(&packet, &active);
     let forward = forward.map(|one| Ruling::accepting("portero", one.text));
     answer.deciders.splice(0..0, forward);
     if let Some(reply) = &mut answer.reply {
-        set_right(reply, rules.judge(&flow, Leg::Back), &known);
+        set_right(reply, &flow, Leg::Back, &known);
     }
-    set_right(&mut answer, rules.judge(&flow, Leg::There), &known);
+    set_right(&mut answer, &flow, Leg::There, &known);
     for problem in &rules.unread {
         terminal::warning(format_args!("not all rules could be read: {problem}"));
     }

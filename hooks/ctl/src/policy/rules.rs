@@ -8,13 +8,17 @@ use portero_inventory::{link_of, ActiveNetwork, Daemon, Guest};
 use portero_libvirt::ForwardMode;
 use portero_model::Verdict;
 use portero_routed_policy::{At, End, Packet, Protocol};
-use portero_trace::{Flow, Judgement, Link, Side, Stop, Traffic, Translated};
+use portero_trace::{
+    Flow, Judgement, Leg, Link, RuleOwner, Rules, Side, Stop, Traffic, Translated,
+};
 
 /// What is known of the host besides a packet.
 pub(super) struct Known<'a> {
     pub(super) active: &'a [ActiveNetwork],
     pub(super) guests: &'a [Guest],
     pub(super) daemons: &'a [Daemon],
+    /// Everybody's rules.
+    pub(super) rules: &'a Rules,
     /// Whether rules of IP are asked about what stays on a bridge.
     pub(super) judges_bridged: bool,
 }
@@ -72,46 +76,80 @@ fn side(end: &End, known: &Known<'_>) -> Side {
 }
 
 /// Sets right what follows from policies and modes where the rules that are there do something else.
-pub(super) fn set_right(answer: &mut Explanation, judgement: Judgement, known: &Known<'_>) {
+pub(super) fn set_right(answer: &mut Explanation, flow: &Flow, leg: Leg, known: &Known<'_>) {
     let decider = answer.deciders.last();
-    match (answer.verdict, judgement) {
-        // The host itself refuses before any rule is asked.
-        _ if decider.is_some_and(|decider| decider.by == "host") => {}
+    // The host itself refuses before any rule is asked.
+    if decider.is_some_and(|decider| decider.by == "host") {
+        return;
+    }
+    match (answer.verdict, known.rules.judge(flow, leg)) {
         (Verdict::Accept, Judgement::Stopped(stop)) => {
             answer.verdict = verdict(&stop);
             answer.deciders.push(ruling(&stop));
         }
+        (_, Judgement::Stopped(stop)) => {
+            // Of their own rules more is known by what they are made of.
+            if !matches!(stop.by, RuleOwner::Libvirt | RuleOwner::Portero) {
+                answer.verdict = verdict(&stop);
+                answer.deciders.push(ruling(&stop));
+            }
+        }
         (Verdict::Accept, Judgement::Doubtful(stop)) => {
             answer.doubt = Some(format!("{} by {}", stop.verdict, name_stop(&stop)));
         }
-        (Verdict::Accept, Judgement::Passes) => {}
+        (_, Judgement::Doubtful(_)) | (Verdict::Accept, Judgement::Passes) => {}
+        // Rules that could not be read are not rules that are gone.
+        (_, Judgement::Passes) if !known.rules.unread.is_empty() => {}
         (_, Judgement::Passes) => {
-            let Some(decider) = answer.deciders.pop() else {
-                return;
-            };
+            let passing = answer
+                .deciders
+                .pop()
+                .map(|decider| passing(decider, flow, leg, known));
+            answer.verdict = Verdict::Accept;
+            answer.deciders.extend(passing);
+        }
+    }
+}
+
+/// Why a packet passes though somebody would stop it.
+fn passing(decider: Ruling, flow: &Flow, leg: Leg, known: &Known<'_>) -> Ruling {
+    let mut active = known.active.iter();
+    let network = active.find(|one| Some(one.network.name.as_str()) == decider.network.as_deref());
+    let is_gone = network.is_none_or(|one| match &one.network.bridge {
+        Some(bridge) if decider.by == "libvirt" => {
+            let missing = known
+                .rules
+                .missing_of_libvirt(flow.family(), bridge.as_str(), None);
+            !missing.is_empty()
+        }
+        _ => !one.is_in_firewall,
+    });
+    let (by, text) = match known.rules.accepted_by_others(flow, leg) {
+        Some(accepted) if !is_gone => (
+            accepted.by.name(),
+            format!("{}, which is asked before {}", accepted.rule, decider.text),
+        ),
+        _ => {
             let repair = match decider.by {
                 "libvirt" => restart_networks(known.daemons),
                 _ => "portero sync".to_owned(),
             };
+            let why = match is_gone {
+                true => format!(": that is not in the firewall; run '{repair}'"),
+                false => ", which is not asked".to_owned(),
+            };
             let text = format!(
-                "nobody, though {} would be a {}: that is not in the firewall; run '{repair}'",
+                "nobody, though {} would be a {}{why}",
                 decider.text, decider.verdict
             );
-            answer.verdict = Verdict::Accept;
-            answer.deciders.push(Ruling {
-                by: NOBODY,
-                verdict: Verdict::Accept,
-                text,
-                ..decider
-            });
+            (NOBODY, text)
         }
-        (_, Judgement::Stopped(stop) | Judgement::Doubtful(stop)) => {
-            let is_known = ["libvirt", "portero"].contains(&stop.by.name());
-            if !is_known {
-                answer.deciders.push(ruling(&stop));
-                answer.verdict = verdict(&stop);
-            }
-        }
+    };
+    Ruling {
+        by,
+        verdict: Verdict::Accept,
+        text,
+        ..decider
     }
 }
 

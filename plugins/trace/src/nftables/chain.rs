@@ -3,7 +3,7 @@
 use super::expression::Expressions;
 use super::listing::{word, Listing};
 use crate::flow::{Hook, Layer, Packet};
-use crate::verdict::{BaseChain, Judgement, RuleOwner, Stop};
+use crate::verdict::{Acceptance, BaseChain, Judgement, RuleOwner, Stop};
 use crate::walk::{all, Certainty, ChainEnd, Doubts, Walked, DEPTH};
 use portero_model::Family;
 use serde_json::Value;
@@ -105,17 +105,33 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    fn owner(&self) -> RuleOwner {
+        match word(self.base, "table") {
+            "libvirt_network" => RuleOwner::Libvirt,
+            "portero" | "portero_policy" => RuleOwner::Portero,
+            table if table.starts_with("firewalld") => RuleOwner::Firewalld,
+            table if table.starts_with("docker") => RuleOwner::Docker,
+            _ => RuleOwner::Other,
+        }
+    }
+
+    fn accept(&mut self, rule: &Value, certainty: Certainty) -> Option<ChainEnd> {
+        let [family, table] = ["family", "table"].map(|key| word(self.base, key));
+        let acceptance = Acceptance {
+            by: self.owner(),
+            rule: format!(
+                "nftables table {family} {table}: {}",
+                describe(rule, "accept")
+            ),
+        };
+        self.doubts.meet(ChainEnd::Accept(acceptance), certainty)
+    }
+
     fn stop(&self, verdict: &'static str, rule: String) -> Stop {
         let word = |key: &str| self.base[key].as_str().unwrap_or_default().to_owned();
         let table = word("table");
         Stop {
-            by: match table.as_str() {
-                "libvirt_network" => RuleOwner::Libvirt,
-                "portero" | "portero_policy" => RuleOwner::Portero,
-                table if table.starts_with("firewalld") => RuleOwner::Firewalld,
-                table if table.starts_with("docker") => RuleOwner::Docker,
-                _ => RuleOwner::Other,
-            },
+            by: self.owner(),
             verdict,
             rule,
             base: BaseChain::Nftables {
@@ -172,7 +188,7 @@ impl<'a> Walk<'a> {
                 "notrack" => self.doubts.may_be_untracked = true,
                 // A map may have nothing for the packet.
                 "dnat" | "snat" | "masquerade" | "redirect" | "synproxy" => {
-                    return self.doubts.meet(ChainEnd::Accept, Certainty::Maybe);
+                    return self.accept(rule, Certainty::Maybe);
                 }
                 "accept" | "drop" | "reject" | "return" | "jump" | "goto" | "queue" => {
                     return self.verdict(statement, rule, certainty, depth);
@@ -193,9 +209,9 @@ impl<'a> Walk<'a> {
     ) -> Option<ChainEnd> {
         let (kind, content) = verdict.as_object()?.iter().next()?;
         match kind.as_str() {
-            "accept" => self.doubts.meet(ChainEnd::Accept, certainty),
+            "accept" => self.accept(rule, certainty),
             "return" => self.doubts.meet(ChainEnd::Return, certainty),
-            "queue" => self.doubts.meet(ChainEnd::Accept, Certainty::Maybe),
+            "queue" => self.accept(rule, Certainty::Maybe),
             "drop" | "reject" => {
                 let word = if kind == "drop" { "drop" } else { "reject" };
                 let stop = self.stop(word, describe(rule, word));

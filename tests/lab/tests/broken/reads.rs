@@ -2,7 +2,7 @@
 //! keeps guests from the host's dnsmasq.
 
 use crate::world::{Explained, World, WEB};
-use portero_lab::{wait_until, DomainXml, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
+use portero_lab::{wait_until, Backend, DomainXml, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
 use std::time::{Duration, Instant};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
@@ -21,6 +21,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "a guest's own packets are stopped by others",
         run: leaving,
+    },
+    Scenario {
+        name: "containers of docker's reach guests past libvirt",
+        run: past_libvirt,
     },
     Scenario {
         name: "the host gives guests no address",
@@ -72,8 +76,12 @@ fn flushed(world: &mut World) {
     );
     assert_eq!(world.finding("libvirt-rules", ""), None);
     explained(world, "web").holds();
+    let gone = "rules of libvirt's own for network 'lan' are not in the firewall";
+    assert!(!world.lab.must("portero", &["map"]).contains(gone));
     world.lab.must("nft", &["flush", "ruleset"]);
     world.lab.must("portero", &["sync"]);
+    let map = world.lab.must("portero", &["map"]);
+    assert!(map.contains(gone), "{map}");
     world.serves();
     world.reached(WEB, 80, "web tcp 80");
     let said = verdict(world, OUTSIDE_V4, WEB);
@@ -167,7 +175,7 @@ fn leaving(world: &mut World) {
     reaches(world);
     world.lab.must("nft", &["delete table inet blocker"]);
     // What docker does to a host: all that nobody accepts is dropped.
-    let is_iptables = world.lab.backend() == portero_lab::Backend::Iptables;
+    let is_iptables = world.lab.backend() == Backend::Iptables;
     if !is_iptables {
         for words in [
             "-N DOCKER-USER",
@@ -202,6 +210,83 @@ fn leaving(world: &mut World) {
         }
     }
     reaches(world);
+}
+
+fn past_libvirt(world: &mut World) {
+    const BOX: &str = "172.17.0.2";
+    let ip = |words: &str| {
+        world.lab.must("ip", &words.split(' ').collect::<Vec<_>>());
+    };
+    for words in [
+        "netns add box",
+        "link add docker0 type bridge",
+        "link add box0 type veth peer name eth0 netns box",
+        "link set box0 master docker0",
+        "address add 172.17.0.1/16 dev docker0",
+        "link set docker0 up",
+        "link set box0 up",
+        "-n box address add 172.17.0.2/16 dev eth0",
+        "-n box link set eth0 up",
+        "-n box route add default via 172.17.0.1",
+    ] {
+        ip(words);
+    }
+    let iptables = |words: &str| {
+        world
+            .lab
+            .must("iptables", &words.split(' ').collect::<Vec<_>>());
+    };
+    // Control: libvirt keeps them out.
+    world
+        .lab
+        .refuses(From::Namespace("box"), Proto::Tcp, WEB, 80);
+    let said = verdict(world, BOX, WEB);
+    assert!(
+        said.starts_with("reject\n  reject by libvirt's rules"),
+        "{said}"
+    );
+    for words in [
+        "-N DOCKER-USER",
+        "-A DOCKER-USER -j RETURN",
+        "-I FORWARD -i docker0 ! -o docker0 -j ACCEPT",
+        "-I FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-I FORWARD -j DOCKER-USER",
+    ] {
+        iptables(words);
+    }
+    let found = || world.finding("past-libvirt", "from docker0 reach guests of network 'lan'");
+    if world.lab.backend() == Backend::Iptables {
+        world
+            .lab
+            .answers(From::Namespace("box"), Proto::Tcp, WEB, 80, "web tcp 80");
+        let said = verdict(world, BOX, WEB);
+        assert!(
+            said.starts_with("accept\n  accept by iptables: -A FORWARD -i docker0"),
+            "{said}"
+        );
+        let command = found().expect("found");
+        assert!(
+            command.starts_with("iptables -I DOCKER-USER -i docker0 -o br-lan "),
+            "{command}"
+        );
+        world.lab.must("sh", &["-c", &command]);
+    }
+    assert_eq!(found(), None);
+    world
+        .lab
+        .refuses(From::Namespace("box"), Proto::Tcp, WEB, 80);
+    for words in [
+        "-D FORWARD -j DOCKER-USER",
+        "-D FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-D FORWARD -i docker0 ! -o docker0 -j ACCEPT",
+        "-F DOCKER-USER",
+        "-X DOCKER-USER",
+    ] {
+        iptables(words);
+    }
+    ip("link del docker0");
+    ip("netns del box");
+    world.serves();
 }
 
 fn no_address(world: &mut World) {
