@@ -28,11 +28,11 @@ pub(crate) struct Args {
 }
 
 const EXIT_STATUS: &str =
-    "Exit status: 0 done; 1 failed, or 'sync' or 'plan' found somebody who asks for what cannot be had; 2 usage, or \
-     'plan' or 'doctor' found something to mend.";
+    "Exit status: 0 done; 1 failed, 'doctor' or 'explain' found a fault, or somebody asks 'sync' or 'plan' for what \
+     cannot be had; 2 usage; 3 'plan' or 'bridge plan' would change something.";
 
 const PLAN_STATUS: &str =
-    "Exit status: 0 nothing to change; 1 failed; 2 something to change, or usage.";
+    "Exit status: 0 nothing to change; 1 failed; 2 usage; 3 something to change.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -139,7 +139,7 @@ pub(crate) struct ImportArgs {
     pub(crate) connect: Option<String>,
 }
 
-const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 failed; 2 usage, or something found.";
+const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 something found, or failed; 2 usage.";
 
 /// A port or a guest to explain.
 #[derive(Debug, clap::Args)]

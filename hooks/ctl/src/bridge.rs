@@ -1,7 +1,7 @@
 //! `portero bridge`: shows, makes, keeps and takes away bridges of this host.
 
 use crate::args::{BridgeCommand, Made, Wanted};
-use crate::exit::{DONE, FOUND};
+use crate::exit::{DONE, WOULD_CHANGE};
 use crate::terminal;
 use portero_bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation};
 use portero_host_bridge::{plan, Bridge, BridgeError, BridgePlan, Stp};
@@ -43,7 +43,7 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
         BridgeCommand::Plan(wanted) => {
             let (_, plan) = planned(&paths, wanted)?;
             let is_done = plan.changes.is_empty();
-            return Ok((diff(&plan), if is_done { DONE } else { FOUND }));
+            return Ok((diff(&plan), if is_done { DONE } else { WOULD_CHANGE }));
         }
         BridgeCommand::Apply {
             wanted,

@@ -2,7 +2,7 @@
 
 /// Nothing to do, or done.
 pub(crate) const DONE: u8 = 0;
-/// Not done, or not valid.
+/// Not done, not valid, or a fault was found.
 pub(crate) const FAILED: u8 = 1;
-/// `plan` or `doctor` found something to change.
-pub(crate) const FOUND: u8 = 2;
+/// `plan` or `bridge plan` would change something.
+pub(crate) const WOULD_CHANGE: u8 = 3;

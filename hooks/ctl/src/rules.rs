@@ -1,7 +1,7 @@
 //! `portero sync`, `withdraw` and `plan`: everybody's rules at once.
 
 use crate::args::RulesCommand;
-use crate::exit::{DONE, FAILED, FOUND};
+use crate::exit::{DONE, FAILED, WOULD_CHANGE};
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_firewall::Script;
@@ -19,7 +19,11 @@ pub(crate) fn run(
         RulesCommand::Withdraw => engine.withdraw().map(|()| (String::new(), DONE)),
         RulesCommand::Plan { json } => {
             let scripts = engine.plan()?;
-            let code = if scripts.is_empty() { DONE } else { FOUND };
+            let code = if scripts.is_empty() {
+                DONE
+            } else {
+                WOULD_CHANGE
+            };
             let code = status(engine, code);
             let text = if *json {
                 to_json(&scripts.iter().map(json_of).collect::<Vec<_>>())

@@ -17,7 +17,7 @@ pub(crate) use libvirt::{missing, questions};
 pub(crate) use others::misplaced;
 pub(crate) use value::Finding;
 
-use crate::exit::{DONE, FOUND};
+use crate::exit::{DONE, FAILED};
 use crate::json::to_json;
 use crate::lasting;
 use portero_engine::{ApplyError, Engine};
@@ -90,7 +90,7 @@ pub(crate) fn run(json: bool, engine: &mut Engine<'_>) -> Result<(String, u8), A
     } else {
         text(&report)
     };
-    Ok((text, if is_well { DONE } else { FOUND }))
+    Ok((text, if is_well { DONE } else { FAILED }))
 }
 
 fn text(report: &Report) -> String {
