@@ -3,6 +3,7 @@
 use crate::candidates::{interfaces, objects};
 use crate::forward::ForwardArgs;
 use crate::host_port::{Destination, HostPort, PortTextError};
+use crate::who::Who;
 use clap::{Parser, Subcommand, ValueHint};
 use portero_host_bridge::Renderer;
 use portero_libvirt::{InterfaceName, MacAddress, ObjectName};
@@ -271,12 +272,12 @@ const CHECK_STATUS: &str =
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXPLAIN_STATUS)]
 pub(crate) struct PacketArgs {
-    /// Address that it comes from
-    #[arg(value_name = "SOURCE")]
-    pub(crate) source: IpAddr,
-    /// Address that it goes to
-    #[arg(value_name = "DESTINATION")]
-    pub(crate) destination: IpAddr,
+    /// Who sends it: an address, or the name of a guest or network
+    #[arg(value_name = "SOURCE", add = objects(OwnerKind::Domain))]
+    pub(crate) source: Who,
+    /// Where it goes: an address, or the name of a guest or network
+    #[arg(value_name = "DESTINATION", add = objects(OwnerKind::Domain))]
+    pub(crate) destination: Who,
     /// Protocol; icmp is ICMPv6 between IPv6 addresses
     #[arg(value_name = "PROTOCOL")]
     pub(crate) protocol: ProtocolName,

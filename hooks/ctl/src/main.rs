@@ -24,6 +24,7 @@ mod stop;
 mod table;
 mod terminal;
 mod validate;
+mod who;
 
 use args::{Args, Command};
 use clap::Parser;

@@ -107,7 +107,7 @@ fn text(report: &Report) -> String {
 
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use portero_inventory::ActiveNetwork;
     use portero_libvirt::Network;
@@ -116,7 +116,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     /// A network of the number, with a subnet of each family unless it is told otherwise.
-    pub(in crate::doctor) fn network(name: &str, number: u8, inside: &str) -> ActiveNetwork {
+    pub(crate) fn network(name: &str, number: u8, inside: &str) -> ActiveNetwork {
         let subnets = if inside.contains("<ip") {
             String::new()
         } else {

@@ -1,5 +1,6 @@
 //! Why a command about policies failed; each is one line.
 
+use crate::who::WhoError;
 use portero_engine::ApplyError;
 use portero_libvirt::ObjectName;
 use std::net::IpAddr;
@@ -16,6 +17,9 @@ pub(crate) enum Error {
         /// What was given.
         name: ObjectName,
     },
+    /// Somebody is not found.
+    #[error(transparent)]
+    Who(#[from] WhoError),
     /// A packet has one family.
     #[error("{from} and {to} are of two families, expected two IPv4 or two IPv6 addresses")]
     TwoFamilies {

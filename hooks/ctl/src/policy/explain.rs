@@ -8,6 +8,7 @@ use crate::args::{PacketArgs, ProtocolName};
 use crate::exit::DONE;
 use crate::json::to_json;
 use crate::terminal;
+use crate::who::pair;
 use portero_engine::Engine;
 use portero_inventory::{daemons, foreign_rules, ActiveNetwork, Snapshot};
 use portero_libvirt::Network;
@@ -15,6 +16,7 @@ use portero_model::{Family, Verdict};
 use portero_routed_policy::{explain, explain_reply, At, Packet, PacketPath, Protocol, Routing};
 use portero_system::Deadline;
 use portero_trace::Leg;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Longest time to read everybody's rules.
@@ -22,11 +24,17 @@ const RULES: Duration = Duration::from_secs(10);
 
 /// Answers a question.
 pub(super) fn run(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
-    let mut packet = packet(question, engine)?;
     let mut snapshot = Snapshot::take(engine)?;
     let (active, owners) = (snapshot.networks(), snapshot.owners()?);
     let guests = snapshot.guests()?;
     drop(snapshot);
+    let from = question.source.addresses(&guests, &active)?;
+    let to = question.destination.addresses(&guests, &active)?;
+    let ends = pair(&from, &to).ok_or(Error::TwoFamilies {
+        from: from[0],
+        to: to[0],
+    })?;
+    let mut packet = packet(question, ends, engine)?;
     let forward = follow(&mut packet, &owners, engine)?;
     let family = Family::from(packet.from.address);
     let rules = foreign_rules(&[family], Deadline::after(RULES));
@@ -62,12 +70,12 @@ pub(super) fn run(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<(Str
     Ok((text, DONE))
 }
 
-fn packet(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<Packet, Error> {
-    let (from, to) = (question.source, question.destination);
+fn packet(
+    question: &PacketArgs,
+    (from, to): (IpAddr, IpAddr),
+    engine: &mut Engine<'_>,
+) -> Result<Packet, Error> {
     let family = Family::from(from);
-    if family != Family::from(to) {
-        return Err(Error::TwoFamilies { from, to });
-    }
     let mut from = end(from, engine.route_lookup(from)?);
     if let Some(dev) = &question.dev {
         let at = At::Behind(dev.to_string());

@@ -52,7 +52,15 @@ fn explained(world: &World, guest: &str) -> Explained {
 
 /// What `portero policy explain` says of a packet.
 fn verdict(world: &World, from: &str, to: &str) -> String {
-    let words = ["policy", "explain", from, to, "tcp", "80"];
+    // A guest is named by its name as well.
+    let name = |one: &str| {
+        if one == WEB {
+            "web".to_owned()
+        } else {
+            one.to_owned()
+        }
+    };
+    let words = ["policy", "explain", &name(from), &name(to), "tcp", "80"];
     world.lab.must("portero", &words)
 }
 
