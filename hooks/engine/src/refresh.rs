@@ -181,11 +181,11 @@ impl Engine<'_> {
     fn left_ports(&self, active: &ActiveDomains) -> Result<Vec<Uuid>, ApplyError> {
         let mut left = Vec::new();
         for owner in self.state.port_owners()? {
+            if active.has(owner) || !self.state.are_ports_old(owner) {
+                continue;
+            }
             let ports = self.state.ports(owner)?;
-            if !active.has(owner)
-                && self.state.are_ports_old(owner)
-                && ports.iter().all(|port| self.is_port_gone(port))
-            {
+            if ports.iter().all(|port| self.is_port_gone(port)) {
                 left.push(owner);
             }
         }
