@@ -83,7 +83,10 @@ fn flushed(world: &mut World) {
         "{said}"
     );
     assert_eq!(world.finding("libvirt-rules", ""), None);
-    explained(world, "web").holds();
+    let told = explained(world, "web");
+    told.guest_holds();
+    // Nobody listens at the other.
+    assert!(told.forward_holds(8080) && !told.forward_holds(8088));
     let gone = "rules of libvirt's own for network 'lan' are not in the firewall";
     assert!(!world.lab.must("portero", &["map"]).contains(gone));
     world.lab.must("nft", &["flush", "ruleset"]);
@@ -118,7 +121,7 @@ fn flushed(world: &mut World) {
         "{said}"
     );
     leaves_as(world, HOST_V4);
-    explained(world, "web").holds();
+    explained(world, "web").guest_holds();
     world.serves();
 }
 
@@ -156,7 +159,7 @@ fn leaving(world: &mut World) {
         );
         let said = verdict(world, WEB, OUTSIDE_V4);
         assert!(said.starts_with("accept\n"), "{said}");
-        explained(world, "web").holds();
+        explained(world, "web").guest_holds();
     };
     let stopped = |world: &mut World, verdict_is: &str, by: &str, mend: &str| {
         world
@@ -333,7 +336,7 @@ fn no_address(world: &mut World) {
     world.mend(&said);
     assert_eq!(world.finding("guest-services", ""), None);
     world.lab.wait_guest(ASKER);
-    explained(world, "asker").holds();
+    explained(world, "asker").guest_holds();
     world.lab.virsh(&["destroy", "asker"]);
     explained(world, "asker").fails("guest", "virsh start asker");
     world.lab.virsh(&["undefine", "asker"]);
@@ -360,6 +363,6 @@ fn no_dnsmasq(world: &mut World) {
     world.mend(&command);
     wait_until(LIMIT, "dnsmasq runs", || says(world).is_none());
     assert_ne!(process(), before);
-    explained(world, "web").holds();
+    explained(world, "web").guest_holds();
     world.reached(HOST_V4, 8080, "web tcp 80");
 }

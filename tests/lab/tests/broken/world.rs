@@ -218,6 +218,33 @@ impl Explained {
         self
     }
 
+    /// Of a guest: what it needs of the host holds, whatever comes of ports that lead to it.
+    pub fn guest_holds(&self) {
+        let interfaces = self.json["interfaces"].as_array().expect("interfaces");
+        let hops = interfaces
+            .iter()
+            .chain([&self.json])
+            .flat_map(|of| of["hops"].as_array().expect("hops"));
+        let mut hops = hops.filter(|hop| hop["state"] == "fails");
+        assert!(
+            hops.next().is_none() && !interfaces.is_empty(),
+            "{:#}",
+            self.json
+        );
+    }
+
+    /// A port that leads to a guest: whether its every hop holds.
+    pub fn forward_holds(&self, port: u16) -> bool {
+        let forwards = self.json["forwards"].as_array().expect("forwards");
+        let mut of_port = forwards
+            .iter()
+            .filter(|one| one["port"] == port && one["protocol"] == "tcp");
+        let hops = of_port.next().unwrap_or_else(|| panic!("{:#}", self.json))["hops"].as_array();
+        hops.expect("hops")
+            .iter()
+            .all(|hop| hop["state"] != "fails")
+    }
+
     /// Whether every hop holds that can be seen.
     pub fn is_whole(&self) -> bool {
         self.ok

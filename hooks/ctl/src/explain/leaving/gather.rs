@@ -2,6 +2,7 @@
 
 use super::value::{Leaving, LeavingNetwork, LeavingNic, Way};
 use crate::doctor::{questions, restart_networks};
+use crate::explain::value::Asked;
 use crate::host_port::Destination;
 use crate::policy::{end, rulings};
 use ipnet::IpNet;
@@ -21,6 +22,9 @@ use std::time::Duration;
 /// Longest time to read everybody's rules.
 const RULES: Duration = Duration::from_secs(10);
 
+/// Most forwards that are explained: the guest is asked for each.
+const FORWARDS: usize = 16;
+
 /// Gathers everything of a guest; nothing when there is none of that name.
 pub(super) fn gather(
     name: &ObjectName,
@@ -29,7 +33,7 @@ pub(super) fn gather(
 ) -> Result<Option<Leaving>, ApplyError> {
     let mut snapshot = Snapshot::take(engine)?;
     let (networks, guests) = (snapshot.networks(), snapshot.guests()?);
-    let desired = snapshot.desired_forwards()?;
+    let (desired, owners) = (snapshot.desired_forwards()?, snapshot.owners()?);
     drop(snapshot);
     let rules = foreign_rules(&Family::ALL, Deadline::after(RULES));
     let mut all = desired.iter();
@@ -48,6 +52,19 @@ pub(super) fn gather(
         to,
     };
     let nics = running.map_or(&[][..], |guest: &Guest| guest.nics.as_slice());
+    let is_its = |address: IpAddr| nics.iter().any(|nic| nic.addresses.contains(&address));
+    let forwards = owners.iter().flat_map(|owner| {
+        let is_owner = owner.record.ruleset.owner.uuid == domain.uuid;
+        let dnats = owner.record.ruleset.dnats();
+        dnats.filter(move |dnat| is_owner || is_its(dnat.guest))
+    });
+    let forwards = forwards.map(|dnat| Asked {
+        address: dnat.address,
+        port: dnat.ports.start(),
+        protocol: dnat.protocol,
+        from: dnat.source.map(|source| source.addr()),
+    });
+    let forwards = forwards.take(FORWARDS).collect();
     let nics = nics.iter().map(|nic| known.nic(nic, engine));
     Ok(Some(Leaving {
         name: name.to_string(),
@@ -55,6 +72,7 @@ pub(super) fn gather(
         state: found.state,
         inactive: networks_of_it.filter(is_inactive).collect(),
         nics: nics.collect::<Result<_, _>>()?,
+        forwards,
         settings: settings(&Paths::default()),
         unread: rules.unread.clone(),
         restart: restart_networks(known.daemons),

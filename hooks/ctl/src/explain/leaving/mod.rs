@@ -21,6 +21,7 @@ struct Report<'a> {
     guest: &'a str,
     hops: Vec<Hop>,
     interfaces: Vec<Interface>,
+    forwards: Vec<ExplainedForward>,
     /// The name of the first hop that fails.
     fails: Option<&'static str>,
     /// The command that mends it, or what to do.
@@ -35,6 +36,15 @@ struct Interface {
     addresses: Vec<IpAddr>,
     /// Where it sends to.
     to: Option<IpAddr>,
+    hops: Vec<Hop>,
+}
+
+/// A port of the host that leads to the guest.
+#[derive(Serialize)]
+struct ExplainedForward {
+    address: Option<IpAddr>,
+    port: u16,
+    protocol: String,
     hops: Vec<Hop>,
 }
 
@@ -56,7 +66,17 @@ pub(super) fn run(
         hops: judge::hops(nic, &guest),
     });
     let interfaces: Vec<Interface> = interfaces.collect();
-    let mut all = std::iter::once(&hops).chain(interfaces.iter().map(|one| &one.hops));
+    let mut forwards = Vec::new();
+    for asked in &guest.forwards {
+        forwards.push(ExplainedForward {
+            address: asked.address,
+            port: asked.port,
+            protocol: asked.protocol.to_string(),
+            hops: super::judge::hops(&super::gather::facts(asked.clone(), engine)?),
+        });
+    }
+    let all = std::iter::once(&hops).chain(interfaces.iter().map(|one| &one.hops));
+    let mut all = all.chain(forwards.iter().map(|one| &one.hops));
     let failing = all.find_map(|hops| first_failing(hops)).cloned();
     let code = if failing.is_some() { FAILED } else { DONE };
     let report = Report {
@@ -65,6 +85,7 @@ pub(super) fn run(
         mend: failing.as_ref().and_then(|hop| hop.mend.clone()),
         hops,
         interfaces,
+        forwards,
     };
     let text = if json {
         to_json(&report)
@@ -88,6 +109,16 @@ fn text(report: &Report<'_>, failing: Option<&Hop>) -> String {
         }
         text.push('\n');
         text += &tell(&interface.hops);
+    }
+    for forward in &report.forwards {
+        let address = forward
+            .address
+            .map_or(String::new(), |address| format!(" of {address}"));
+        text += &format!("{} port {}{address}: ", forward.protocol, forward.port);
+        text += &match first_failing(&forward.hops) {
+            Some(failing) => failing.conclusion(),
+            None => "every hop holds that can be seen from here\n".to_owned(),
+        };
     }
     match failing {
         Some(failing) => text + &failing.conclusion(),

@@ -1,5 +1,6 @@
 //! What is known of a guest and of what it needs of the host, as a value: gathered in one place, judged in another.
 
+use crate::explain::value::Asked;
 use crate::policy::Ruling;
 use portero_inventory::{LinkState, ObjectState};
 use portero_libvirt::ForwardMode;
@@ -18,6 +19,8 @@ pub(super) struct Leaving {
     /// Networks of its interfaces that are not active.
     pub(super) inactive: Vec<String>,
     pub(super) nics: Vec<LeavingNic>,
+    /// Ports of the host that lead to it, each by its first.
+    pub(super) forwards: Vec<Asked>,
     /// What others' configuration says.
     pub(super) settings: Settings,
     /// Rules that could not be read.
