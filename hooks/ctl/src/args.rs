@@ -155,9 +155,21 @@ pub(crate) struct Explained {
     /// Of a guest: where it sends to, ADDRESS:PORT[/tcp|udp|sctp]; any machine outside without
     #[arg(long, value_name = "DESTINATION", conflicts_with = "from")]
     pub(crate) to: Option<Destination>,
+    /// Of a port: what to print
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "json")]
+    pub(crate) format: ExplainFormat,
     /// Print JSON for programs
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A form of an explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// Lines for a terminal
+    Text,
+    /// A picture
+    Svg,
 }
 
 /// What is explained.

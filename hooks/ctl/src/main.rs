@@ -21,8 +21,10 @@ mod rules;
 mod snapshot;
 mod status;
 mod stop;
+mod svg;
 mod table;
 mod terminal;
+mod text;
 mod validate;
 mod who;
 
@@ -82,9 +84,9 @@ fn main() -> ExitCode {
             }
         }
         Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),
-        Command::Explain(explained) => {
-            finish(with_engine(|engine| explain::run(explained, engine)))
-        }
+        Command::Explain(explained) => finish(with_engine(|engine| {
+            explain::run(explained, colors, engine)
+        })),
         Command::Map { format } => {
             finish(with_engine(|engine| map::run(*format, terminal, engine)))
         }

@@ -18,6 +18,11 @@ pub(crate) enum Error {
         /// The host's address.
         to: IpAddr,
     },
+    /// Only the way to a port is drawn.
+    #[error(
+        "there is no picture of what a guest needs, expected a port of the host with --format svg"
+    )]
+    NoPicture,
     /// There is no such guest.
     #[error("there is no domain '{name}', expected the name of one, or [ADDRESS:]PORT[/tcp|udp|sctp] of the host")]
     NoGuest {

@@ -6,6 +6,7 @@ mod find;
 mod gather;
 mod judge;
 mod leaving;
+mod picture;
 mod published;
 mod value;
 mod view;
@@ -13,13 +14,15 @@ mod whose;
 
 pub(crate) use judge::{forwarding_mend, forwarding_sysctl};
 
-use crate::args::{Explained, What};
+use crate::args::{ExplainFormat, Explained, What};
 use crate::exit::{DONE, FAILED};
 use crate::host_port::HostPort;
 use crate::json::to_json;
 use crate::lasting;
+use crate::terminal::Colors;
 use error::Error;
 use judge::{first_failing, hops, Hop};
+use leaving::Form;
 use portero_engine::Engine;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -42,14 +45,23 @@ struct Report<'a> {
 }
 
 /// Explains a port; gives what to print and the exit status.
-pub(crate) fn run(explained: &Explained, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {
+pub(crate) fn run(
+    explained: &Explained,
+    colors: Colors,
+    engine: &mut Engine<'_>,
+) -> Result<(String, u8), Error> {
+    let form = match explained.json {
+        true => Form::Json,
+        false => Form::Text(colors),
+    };
     let HostPort {
         address,
         port,
         protocol,
     } = match &explained.what {
         What::Port(port) => *port,
-        What::Guest(name) => return leaving::run(name, explained.to, explained.json, engine),
+        What::Guest(_) if explained.format == ExplainFormat::Svg => return Err(Error::NoPicture),
+        What::Guest(name) => return leaving::run(name, explained.to, form, engine),
     };
     if let (Some(from), Some(to)) = (explained.from, address) {
         if from.is_ipv4() != to.is_ipv4() {
@@ -66,7 +78,9 @@ pub(crate) fn run(explained: &Explained, engine: &mut Engine<'_>) -> Result<(Str
     let hops = hops(&facts);
     let failing = first_failing(&hops);
     let code = if failing.is_some() { FAILED } else { DONE };
-    let text = if explained.json {
+    let text = if explained.format == ExplainFormat::Svg {
+        picture::draw(&facts, &hops)
+    } else if explained.json {
         to_json(&Report {
             address,
             port,
@@ -80,12 +94,12 @@ pub(crate) fn run(explained: &Explained, engine: &mut Engine<'_>) -> Result<(Str
                 .and_then(lasting::place_to_last),
         })
     } else {
-        text(&facts, &hops)
+        text(&facts, &hops, colors)
     };
     Ok((text, code))
 }
 
-fn text(facts: &Facts, hops: &[Hop]) -> String {
+fn text(facts: &Facts, hops: &[Hop], colors: Colors) -> String {
     let asked = &facts.asked;
     let name = |address: Option<IpAddr>, nobody: &str| {
         address.map_or(nobody.to_owned(), |address| address.to_string())
@@ -100,7 +114,7 @@ fn text(facts: &Facts, hops: &[Hop]) -> String {
         text += &format!(" by {outside}");
     }
     text.push('\n');
-    hops.iter().for_each(|hop| text += &hop.line());
+    hops.iter().for_each(|hop| text += &hop.line(colors));
     match first_failing(hops) {
         Some(failing) => text + &failing.conclusion(),
         None => text + "Every hop holds that can be seen from here.\n",

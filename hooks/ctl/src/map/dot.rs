@@ -2,9 +2,9 @@
 
 use super::reachability::{ConnectionEnd, Passes};
 use super::sources::SegmentKind;
-use super::text::shown;
 use super::value::{Map, Segment};
 use crate::status::{ForwardState, Row};
+use crate::text::shown;
 use std::fmt::Write as _;
 
 /// Draws the map.

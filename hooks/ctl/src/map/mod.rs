@@ -10,7 +10,6 @@ mod sources;
 mod svg;
 #[cfg(test)]
 mod tests;
-mod text;
 mod tree;
 mod value;
 
@@ -25,7 +24,6 @@ use std::collections::BTreeMap;
 use value::Map;
 
 pub(crate) use sources::{problems, SegmentKind};
-pub(crate) use text::shown;
 pub(crate) use tree::Terminal;
 
 /// Draws what there is now.

@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use super::fixtures::{fifty, hostile, small, HOSTILE};
-use super::text::{measure, shown};
 use super::tree::{Charset, Terminal};
 use super::value::Map;
 use super::{dot, svg, tree};
 use crate::snapshot::compare;
+use crate::text::{measure, shown};
 use portero_xml::Element;
 
 const UNICODE: Terminal = Terminal {

@@ -2,9 +2,9 @@
 
 use super::reachability::{ConnectionEnd, Connections, Passes};
 use super::sources::SegmentKind;
-use super::text::{cut, measure, pluralize, shown, CUT};
 use super::value::{Map, MapNic, PlacedGuest, Segment};
 use crate::status::Row;
+use crate::text::{cut, measure, pluralize, shown, CUT};
 use terminal_size::{terminal_size_of, Width};
 
 /// What a terminal can show.

@@ -2,9 +2,9 @@
 
 use super::row::ForwardState;
 use super::value::{CountedForward, HostStatus, NetworkStatus, PolicyStatus};
-use crate::map::shown;
 use crate::table::{draw as table, Cell};
 use crate::terminal::Colors;
+use crate::text::shown;
 use anstyle::AnsiColor;
 use portero_inventory::Guest;
 use portero_libvirt::Driver;

@@ -1,6 +1,8 @@
 //! A hop of a packet's way, and what is found of it.
 
 use crate::lasting;
+use crate::terminal::Colors;
+use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 /// One hop, and whether it holds.
@@ -19,9 +21,10 @@ pub(in crate::explain) struct Hop {
 
 impl Hop {
     /// As it is printed, with the end of the line.
-    pub(in crate::explain) fn line(&self) -> String {
-        let state = self.state.name();
-        format!("  {state:<8} {:<10} {}\n", self.hop, self.text)
+    pub(in crate::explain) fn line(&self, colors: Colors) -> String {
+        let state = format!("{:<8}", self.state.name());
+        let state = colors.paint(self.state.style(), &state);
+        format!("  {state} {:<10} {}\n", self.hop, self.text)
     }
 
     /// What is printed at the end of the first that fails.
@@ -52,6 +55,14 @@ impl HopState {
             Self::Ok => "ok",
             Self::Fails => "FAILS",
             Self::Unknown => "unknown",
+        }
+    }
+
+    fn style(self) -> Style {
+        match self {
+            Self::Ok => AnsiColor::Green.on_default(),
+            Self::Fails => AnsiColor::Red.on_default().bold(),
+            Self::Unknown => AnsiColor::Yellow.on_default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::judge::{first_failing, Hop};
 use crate::exit::{DONE, FAILED};
 use crate::host_port::Destination;
 use crate::json::to_json;
+use crate::terminal::Colors;
 use portero_engine::Engine;
 use portero_libvirt::ObjectName;
 use serde::Serialize;
@@ -48,11 +49,20 @@ struct ExplainedForward {
     hops: Vec<Hop>,
 }
 
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Lines for a terminal.
+    Text(Colors),
+    /// JSON.
+    Json,
+}
+
 /// Explains a guest; gives what to print and the exit status.
 pub(super) fn run(
     name: &ObjectName,
     to: Option<Destination>,
-    json: bool,
+    form: Form,
     engine: &mut Engine<'_>,
 ) -> Result<(String, u8), Error> {
     let guest = gather::gather(name, to, engine)?;
@@ -87,17 +97,16 @@ pub(super) fn run(
         interfaces,
         forwards,
     };
-    let text = if json {
-        to_json(&report)
-    } else {
-        text(&report, failing.as_ref())
+    let text = match form {
+        Form::Json => to_json(&report),
+        Form::Text(colors) => text(&report, failing.as_ref(), colors),
     };
     Ok((text, code))
 }
 
-fn text(report: &Report<'_>, failing: Option<&Hop>) -> String {
+fn text(report: &Report<'_>, failing: Option<&Hop>, colors: Colors) -> String {
     let mut text = format!("domain '{}'\n", report.guest.escape_debug());
-    let tell = |hops: &[Hop]| hops.iter().map(Hop::line).collect::<String>();
+    let tell = |hops: &[Hop]| hops.iter().map(|hop| hop.line(colors)).collect::<String>();
     text += &tell(&report.hops);
     for interface in &report.interfaces {
         text += &format!("interface {}", interface.mac);

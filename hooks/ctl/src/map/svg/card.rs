@@ -1,10 +1,10 @@
 //! One network or bridge with its guests and the ports that lead to them.
 
-use super::drawing::{Anchor, Area, Drawing, Face, Style};
 use crate::map::sources::SegmentKind;
-use crate::map::text::pluralize;
 use crate::map::value::{PlacedGuest, Segment};
 use crate::status::{ForwardState, Row};
+use crate::svg::{Anchor, Area, Drawing, Face, Style};
+use crate::text::pluralize;
 
 /// Height of what stands above guests.
 pub(super) const HEADER: i32 = 48;

@@ -2,11 +2,11 @@
 //! host as a bar that joins those it routes.
 
 use super::card::{card, HEADER};
-use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
 use super::matrix::matrix;
 use crate::map::sources::SegmentKind;
-use crate::map::text::{pluralize, shown};
 use crate::map::value::{Map, MapNic, Segment};
+use crate::svg::{Anchor, Area, Drawing, Face, Style, MARGIN};
+use crate::text::{pluralize, shown};
 
 /// Width of a NIC's box.
 const NIC_WIDTH: i32 = 204;

@@ -1,9 +1,9 @@
 //! Who may open connections to whom, as a table: from the left, to the top.
 
-use super::drawing::{Anchor, Area, Drawing, Face, Style, MARGIN};
 use crate::map::reachability::{ConnectionEnd, Connections, Passes};
-use crate::map::text::shown;
 use crate::map::value::Map;
+use crate::svg::{Anchor, Area, Drawing, Face, Style, MARGIN};
+use crate::text::shown;
 
 /// Width of the names at the left.
 const NAMES: std::ops::RangeInclusive<i32> = 90..=240;

@@ -1,9 +1,9 @@
 //! Nothing is drawn over something else, whatever the names are.
 
-use super::drawing::{Anchor, Area, Drawing, SvgShape};
 use super::layout::lay_out;
 use crate::map::fixtures::{fifty, hostile, many, small};
 use crate::map::value::Map;
+use crate::svg::{Anchor, Area, Drawing, SvgShape};
 
 /// What is drawn, without groups.
 fn flat(shapes: &[SvgShape]) -> Vec<&SvgShape> {

@@ -3,7 +3,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// What stands for the rest of a text that was cut, of one column.
-pub(super) const CUT: char = '…';
+pub(crate) const CUT: char = '…';
 
 /// A text without anything that a terminal or a reader would not show as it is: no control
 /// characters, nothing that turns the direction of writing.
@@ -17,12 +17,12 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// How many columns a text takes where all characters are of one width, or of two.
-pub(super) fn measure(text: &str) -> usize {
+pub(crate) fn measure(text: &str) -> usize {
     text.width()
 }
 
 /// A text of at most so many columns; where something is cut off there is a mark of one column.
-pub(super) fn cut(text: &str, limit: usize, mark: char) -> String {
+pub(crate) fn cut(text: &str, limit: usize, mark: char) -> String {
     if measure(text) <= limit {
         return text.to_owned();
     }
@@ -41,7 +41,7 @@ pub(super) fn cut(text: &str, limit: usize, mark: char) -> String {
 }
 
 /// `no guests`, `1 guest`, `2 guests`.
-pub(super) fn pluralize(count: usize, what: &str) -> String {
+pub(crate) fn pluralize(count: usize, what: &str) -> String {
     match count {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),

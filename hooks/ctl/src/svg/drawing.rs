@@ -1,21 +1,21 @@
 //! Boxes, lines and texts with their places, before they are written as SVG.
 
-use crate::map::text::{cut, measure, shown, CUT};
+use crate::text::{cut, measure, shown, CUT};
 
 /// Free space around everything, in pixels.
-pub(super) const MARGIN: i32 = 24;
+pub(crate) const MARGIN: i32 = 24;
 
 /// A rectangle, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Area {
-    pub(super) x: i32,
-    pub(super) y: i32,
-    pub(super) width: i32,
-    pub(super) height: i32,
+pub(crate) struct Area {
+    pub(crate) x: i32,
+    pub(crate) y: i32,
+    pub(crate) width: i32,
+    pub(crate) height: i32,
 }
 
 impl Area {
-    pub(super) const fn new(x: i32, y: i32, width: i32, height: i32) -> Self {
+    pub(crate) const fn new(x: i32, y: i32, width: i32, height: i32) -> Self {
         Self {
             x,
             y,
@@ -24,22 +24,22 @@ impl Area {
         }
     }
 
-    pub(super) fn right(self) -> i32 {
+    pub(crate) fn right(self) -> i32 {
         self.x + self.width
     }
 
-    pub(super) fn bottom(self) -> i32 {
+    pub(crate) fn bottom(self) -> i32 {
         self.y + self.height
     }
 
-    pub(super) fn middle(self) -> i32 {
+    pub(crate) fn middle(self) -> i32 {
         self.y + self.height / 2
     }
 }
 
 /// How letters look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Face {
+pub(crate) enum Face {
     /// The name of the host, of a network.
     Title,
     /// The name of a guest or an interface.
@@ -56,7 +56,7 @@ pub(super) enum Face {
 
 impl Face {
     /// Height of the letters with what they have above and below, in pixels.
-    pub(super) fn size(self) -> i32 {
+    pub(crate) fn size(self) -> i32 {
         match self {
             Self::Title => 16,
             Self::Name | Self::Heading => 13,
@@ -66,7 +66,7 @@ impl Face {
     }
 
     /// The class in style.css.
-    pub(super) fn class(self) -> &'static str {
+    pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Title => "title",
             Self::Name => "name",
@@ -88,7 +88,7 @@ impl Face {
     }
 
     /// How wide a text is, in pixels.
-    pub(super) fn width(self, text: &str) -> i32 {
+    pub(crate) fn width(self, text: &str) -> i32 {
         let columns = i32::try_from(measure(text)).unwrap_or(i32::MAX / 65_536);
         (columns * self.size() * self.advance() + 999) / 1000
     }
@@ -101,7 +101,7 @@ impl Face {
 
 /// Where in its area a text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
@@ -109,27 +109,27 @@ pub(super) enum Anchor {
 
 /// What a text looks like, and where in its area it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Style {
-    pub(super) face: Face,
-    pub(super) anchor: Anchor,
+pub(crate) struct Style {
+    pub(crate) face: Face,
+    pub(crate) anchor: Anchor,
     /// A class of style.css that colours it.
-    pub(super) ink: &'static str,
+    pub(crate) ink: &'static str,
 }
 
 impl Style {
-    pub(super) const fn new(face: Face, ink: &'static str) -> Self {
+    pub(crate) const fn new(face: Face, ink: &'static str) -> Self {
         let anchor = Anchor::Start;
         Self { face, anchor, ink }
     }
 
-    pub(super) const fn anchored(self, anchor: Anchor) -> Self {
+    pub(crate) const fn anchored(self, anchor: Anchor) -> Self {
         Self { anchor, ..self }
     }
 }
 
 /// What is drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum SvgShape {
+pub(crate) enum SvgShape {
     /// A rectangle with round corners.
     Box {
         area: Area,
@@ -164,18 +164,18 @@ pub(super) enum SvgShape {
 
 /// A sheet with what is drawn on it.
 #[derive(Debug, Default)]
-pub(super) struct Drawing {
-    pub(super) width: i32,
-    pub(super) height: i32,
+pub(crate) struct Drawing {
+    pub(crate) width: i32,
+    pub(crate) height: i32,
     /// What it is called.
-    pub(super) title: String,
+    pub(crate) title: String,
     /// The same in whole sentences.
-    pub(super) description: String,
-    pub(super) shapes: Vec<SvgShape>,
+    pub(crate) description: String,
+    pub(crate) shapes: Vec<SvgShape>,
 }
 
 impl Drawing {
-    pub(super) fn rounded(&mut self, area: Area, radius: i32, class: &'static str) {
+    pub(crate) fn rounded(&mut self, area: Area, radius: i32, class: &'static str) {
         self.shapes.push(SvgShape::Box {
             area,
             radius,
@@ -183,7 +183,7 @@ impl Drawing {
         });
     }
 
-    pub(super) fn disc(&mut self, x: i32, y: i32, radius: i32, class: &'static str) {
+    pub(crate) fn disc(&mut self, x: i32, y: i32, radius: i32, class: &'static str) {
         self.shapes.push(SvgShape::Disc {
             x,
             y,
@@ -192,11 +192,11 @@ impl Drawing {
         });
     }
 
-    pub(super) fn line(&mut self, points: &[(i32, i32)], class: &'static str) {
+    pub(crate) fn line(&mut self, points: &[(i32, i32)], class: &'static str) {
         self.path("polyline", points, class);
     }
 
-    pub(super) fn polygon(&mut self, points: &[(i32, i32)], class: &'static str) {
+    pub(crate) fn polygon(&mut self, points: &[(i32, i32)], class: &'static str) {
         self.path("polygon", points, class);
     }
 
@@ -209,7 +209,7 @@ impl Drawing {
     }
 
     /// Writes into an area as much as fits; the whole is told to whoever points there.
-    pub(super) fn text(&mut self, area: Area, style: Style, text: &str) {
+    pub(crate) fn text(&mut self, area: Area, style: Style, text: &str) {
         let all = shown(text);
         let text = cut(&all, style.face.fitting(area.width), CUT);
         let full = (text != all).then_some(all);
@@ -222,7 +222,7 @@ impl Drawing {
     }
 
     /// Gives a name to what is drawn meanwhile.
-    pub(super) fn group(&mut self, title: &str, draw: impl FnOnce(&mut Self)) {
+    pub(crate) fn group(&mut self, title: &str, draw: impl FnOnce(&mut Self)) {
         let before = std::mem::take(&mut self.shapes);
         draw(self);
         let shapes = std::mem::replace(&mut self.shapes, before);
