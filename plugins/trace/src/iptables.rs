@@ -242,10 +242,10 @@ impl Walk<'_> {
     }
 
     fn accept(&mut self, chain: &str, words: &[String], certainty: Certainty) -> Option<ChainEnd> {
-        // docker has rules in the built-in chain too, which name its interfaces.
-        let names_docker = words.iter().any(|word| word.starts_with("docker"));
+        // docker before 28 has one in the built-in chain for each of its networks: `-i NAME ! -o NAME`.
+        let is_of_network = matches!(words, [i, from, not, o, to, ..] if i == "-i" && not == "!" && o == "-o" && from == to);
         let by = match self.listing.owner(chain) {
-            RuleOwner::Other if names_docker && self.listing.has("DOCKER-USER") => {
+            RuleOwner::Other if is_of_network && self.listing.has("DOCKER-USER") => {
                 RuleOwner::Docker
             }
             owner => owner,

@@ -9,6 +9,15 @@ use crate::walk::Walked;
 use ipnet::IpNet;
 use portero_model::Family;
 
+/// Whether connection tracking knows of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tracking {
+    /// From its priority on.
+    Sure,
+    /// A rule may have excepted it.
+    Doubtful,
+}
+
 /// All rules of the host.
 #[derive(Debug, Default)]
 pub struct Rules {
@@ -43,10 +52,12 @@ impl Rules {
     #[must_use]
     pub fn judge(&self, flow: &Flow, leg: Leg) -> Judgement {
         let mut doubt: Option<Stop> = None;
-        let mut may_be_untracked = false;
+        let mut tracking = Tracking::Sure;
         for (layer, hook) in flow.hooks(leg) {
-            for walked in self.walk(flow, leg, (layer, hook), may_be_untracked) {
-                may_be_untracked |= walked.may_be_untracked;
+            for walked in self.walk(flow, leg, (layer, hook), tracking) {
+                if walked.may_be_untracked {
+                    tracking = Tracking::Doubtful;
+                }
                 match walked.judgement {
                     Judgement::Stopped(stop) => return Judgement::Stopped(stop),
                     Judgement::Doubtful(stop) => {
@@ -66,7 +77,7 @@ impl Rules {
         let hooks = flow.hooks(leg).into_iter();
         let mut hooks = hooks.filter(|(_, hook)| matches!(hook, Hook::Forward | Hook::Input));
         hooks.find_map(|place| {
-            let walks = self.walk(flow, leg, place, false).into_iter();
+            let walks = self.walk(flow, leg, place, Tracking::Sure).into_iter();
             let mut accepted = walks.filter_map(|walked| walked.accepted);
             accepted.find(|one| !matches!(one.by, RuleOwner::Libvirt | RuleOwner::Portero))
         })
@@ -117,13 +128,13 @@ impl Rules {
         flow: &Flow,
         leg: Leg,
         (layer, hook): (Layer, Hook),
-        may_be_untracked: bool,
+        tracking: Tracking,
     ) -> Vec<Walked> {
         let family = flow.family();
         let mut walks: Vec<(i64, Walked)> = Vec::new();
         let packet = |priority| {
             let mut packet = flow.packet(leg, layer, hook, priority);
-            packet.may_be_untracked = may_be_untracked;
+            packet.may_be_untracked = tracking == Tracking::Doubtful;
             packet
         };
         let of_family = |one: &&iptables::Listing| one.of.family == family;

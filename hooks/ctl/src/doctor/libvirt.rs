@@ -54,8 +54,7 @@ fn leaving(one: &ActiveNetwork, subnet: &Subnet) -> Option<IpNet> {
     (one.network.mode == ForwardMode::Nat && is_masqueraded).then_some(net)
 }
 
-/// Rules of others that accept what libvirt rejects, where iptables asks them first: docker's, by which containers reach every
-/// guest.
+/// docker's rules that accept what libvirt rejects, where iptables asks them first: containers reach every guest.
 pub(super) fn past(facts: &Facts) -> Vec<Finding> {
     let networks = ActiveNetwork::networks(&facts.networks);
     let policy_of = |network: &Network| ActiveNetwork::find_policy(&facts.networks, network);
@@ -102,7 +101,10 @@ pub(super) fn past(facts: &Facts) -> Vec<Finding> {
             if !is_rejected || facts.rules.judge(&flow, Leg::There) != Judgement::Passes {
                 continue;
             }
-            let Some(accepted) = facts.rules.accepted_by_others(&flow, Leg::There) else {
+            // Who wrote another rule means it.
+            let accepted = facts.rules.accepted_by_others(&flow, Leg::There);
+            let Some(accepted) = accepted.filter(|accepted| accepted.by == RuleOwner::Docker)
+            else {
                 continue;
             };
             findings.push(Finding {
@@ -111,14 +113,9 @@ pub(super) fn past(facts: &Facts) -> Vec<Finding> {
                     quoted(one),
                     accepted.rule
                 ),
-                mend: match accepted.by {
-                    RuleOwner::Docker => format!(
-                        "iptables -I DOCKER-USER -i {outside} -o {bridge} -m conntrack --ctstate NEW -j REJECT"
-                    ),
-                    _ => format!(
-                        "iptables -I FORWARD -i {outside} -o {bridge} -m conntrack --ctstate NEW -j REJECT"
-                    ),
-                },
+                mend: format!(
+                    "iptables -I DOCKER-USER -i {outside} -o {bridge} -m conntrack --ctstate NEW -j REJECT"
+                ),
             });
         }
     }
