@@ -5,7 +5,7 @@ use crate::libvirt::LibvirtRule;
 use crate::verdict::{Acceptance, BaseChain, RuleOwner, Stop};
 use crate::walk::{is_interface, Certainty, ChainEnd, Doubts, Walked, DEPTH};
 use ipnet::IpNet;
-use portero_model::{Family, PortRange};
+use portero_model::{Family, PortRange, ToHost};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -135,6 +135,24 @@ impl Listing {
             let mut pairs = words.windows(2);
             let is_of = pairs.any(|pair| pair[0] == option && pair[1] == value);
             is_of && target(words).is_some_and(|(_, target)| targets.contains(&target))
+        })
+    }
+
+    /// The rule, not portero's, that sends a port of the host to somebody behind it.
+    pub(crate) fn publishes(&self, packet: &ToHost<'_>) -> Option<Acceptance> {
+        let chains = self
+            .tables
+            .get("nat")
+            .into_iter()
+            .flat_map(|table| &table.rules);
+        let mut rules =
+            chains.flat_map(|(chain, rules)| rules.iter().map(move |words| (chain, words)));
+        let (chain, words) = rules.find(|(chain, words)| {
+            self.owner(chain) != RuleOwner::Portero && is_dnat_of(words, packet)
+        })?;
+        Some(Acceptance {
+            by: self.owner(chain),
+            rule: format!("{}: -A {chain} {}", self.of.program, words.join(" ")),
         })
     }
 
@@ -269,6 +287,22 @@ impl Walk<'_> {
             base: self.base(),
         }
     }
+}
+
+/// Whether a rule sends what comes to the port elsewhere.
+fn is_dnat_of(words: &[String], packet: &ToHost<'_>) -> bool {
+    let value = |name: &str| {
+        let at = words.iter().position(|word| word == name)?;
+        (at == 0 || words[at - 1] != "!").then(|| words.get(at + 1))?
+    };
+    let is_to_address = match (value("-d"), packet.address) {
+        (Some(of), Some(address)) => net(Some(address), of) == Some(true),
+        _ => true,
+    };
+    target(words).is_some_and(|(_, target)| target == "DNAT")
+        && value("-p").is_some_and(|of| of == packet.protocol.name())
+        && value("--dport").is_some_and(|of| ports(Some(packet.port), of) == Some(true))
+        && is_to_address
 }
 
 fn target(words: &[String]) -> Option<(&str, &str)> {

@@ -7,7 +7,7 @@ use crate::nftables;
 use crate::verdict::{Acceptance, Judgement, RuleOwner, Stop};
 use crate::walk::Walked;
 use ipnet::IpNet;
-use portero_model::Family;
+use portero_model::{Family, ToHost};
 
 /// Whether connection tracking knows of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,16 @@ impl Rules {
             let mut accepted = walks.filter_map(|walked| walked.accepted);
             accepted.find(|one| !matches!(one.by, RuleOwner::Libvirt | RuleOwner::Portero))
         })
+    }
+
+    /// The rule of somebody else's than portero that sends a port of the host to somebody behind it (DNAT).
+    #[must_use]
+    pub fn published_by_others(&self, packet: &ToHost<'_>) -> Option<Acceptance> {
+        let iptables = self
+            .iptables
+            .iter()
+            .find_map(|listing| listing.publishes(packet));
+        iptables.or_else(|| self.nftables.as_ref()?.publishes(packet))
     }
 
     /// Which of libvirt's own rules for a bridge are gone, in words; `subnet` is one whose guests leave by the host's

@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use super::*;
-use portero_model::{Family, Protocol};
+use portero_model::{Arrives, Family, Protocol, ToHost};
 
 const BLOCKER: &str = include_str!("../../../tests/explain/rules/blocker.json");
 const DEBIAN: &str = include_str!("../../../tests/explain/rules/debian.json");
@@ -430,4 +430,52 @@ fn a_table_that_sleeps_is_not_asked() {
     stopped(there(&nft(&listing("")), &forward()));
     let dormant = listing(r#", "flags": "dormant""#);
     assert_eq!(there(&nft(&dormant), &forward()), Judgement::Passes);
+}
+
+#[test]
+fn a_port_that_others_publish_is_found() {
+    let port = |port| ToHost {
+        protocol: Protocol::Tcp,
+        port,
+        address: Some([203, 0, 113, 1].into()),
+        source: None,
+        arrives: Arrives::By("eth0"),
+    };
+    let rule =
+        "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80";
+    let published = |rule: &str, at| {
+        let save = format!("*nat\n{rule}\nCOMMIT\n*filter\n:DOCKER-USER - [0:0]\nCOMMIT\n");
+        iptables(&save).published_by_others(&port(at))
+    };
+    let found = published(rule, 8080).expect("docker's");
+    assert_eq!(
+        (found.by, found.rule),
+        (RuleOwner::Docker, format!("iptables: {rule}"))
+    );
+    assert_eq!(published(rule, 8081), None);
+    assert_eq!(published(&rule.replace("tcp", "udp"), 8080), None);
+    assert_eq!(
+        published(&rule.replace("DOCKER", "PORTERO-DNAT"), 8080),
+        None
+    );
+    let other = rule.replace("-p tcp", "-d 203.0.113.2/32 -p tcp");
+    assert_eq!(published(&other, 8080), None, "another address");
+    let range = "-A PREROUTING -p tcp -m tcp --dport 8000:8100 -j DNAT --to-destination 10.0.0.2";
+    assert_eq!(
+        published(range, 8080).map(|one| one.by),
+        Some(RuleOwner::Other)
+    );
+    let rule = r#"{"nftables": [{"rule": {"family": "ip", "table": "docker-bridges", "chain": "nat", "handle": 7,
+        "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 8080}},
+        {"dnat": {"addr": "172.17.0.2", "port": 80}}]}}]}"#;
+    let found = nft(rule)
+        .published_by_others(&port(8080))
+        .expect("docker's");
+    assert_eq!(found.by, RuleOwner::Docker);
+    assert_eq!(
+        found.rule,
+        "nftables: table ip docker-bridges, chain nat, handle 7"
+    );
+    let own = rule.replace("docker-bridges", "portero");
+    assert_eq!(nft(&own).published_by_others(&port(8080)), None);
 }

@@ -2,7 +2,7 @@
 //! guest is asked for its address and for its port.
 
 use super::find::{self, DnatMatch, Findings};
-use super::published::OthersPorts;
+use super::published::publisher;
 use super::value::{
     Asked, Crossing, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted,
 };
@@ -58,14 +58,14 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     let forwards = find::who_wants(&asked, &known.desired);
     let matched = find::find_dnat(&asked, &known.owners);
     let wanted = match (&matched, forwards) {
-        (Some(DnatMatch { owner, .. }), _) => Wanted::Given {
+        (Some(DnatMatch { owner, .. }), _) => Some(Wanted::Given {
             owner: (*owner).clone(),
             state: known.state_of(owner.uuid),
             inactive: known
                 .desired_of(owner.uuid)
                 .map(|one| find::inactive_networks(one, &known.all_networks()))
                 .unwrap_or_default(),
-        },
+        }),
         (None, Some(forwards)) => {
             let refusal = snapshot.refusal(forwards);
             let family = asked.address.or(asked.from).map(Family::from);
@@ -74,13 +74,14 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
                 networks: &known.all_networks(),
                 guest_of: &|forward| snapshot.find_guest(forwards, forward, family),
             };
-            find::find_outcome(&asked, forwards, &known.owners, found)
+            Some(find::find_outcome(&asked, forwards, &known.owners, found))
         }
-        (None, None) => unclear(&asked, &known.desired),
+        (None, None) => None,
     };
     let (host, backends) = (snapshot.host_facts(), snapshot.backends());
     // Events of libvirt's wait for it, and the guest may take seconds to answer.
     drop(snapshot);
+    let wanted = wanted.unwrap_or_else(|| unclear(&asked, &known.desired));
     let links = hook_links(&Paths::default());
     let troubles = troubles(&host, &daemons(), &links, &known.desired);
     let hooks = troubles.into_iter().next();
@@ -103,8 +104,7 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
 
 /// Nobody wants the port, unless it is another program of the host, or somebody whose metadata is wrong.
 fn unclear(asked: &Asked, desired: &[DesiredForwards]) -> Wanted {
-    let others = OthersPorts::read(Deadline::after(RULES));
-    if let Some(publisher) = others.publisher(asked) {
+    if let Some(publisher) = publisher(asked, Deadline::after(RULES)) {
         return Wanted::Published(publisher);
     }
     let active = desired.iter().filter(|one| one.state != ObjectState::Off);

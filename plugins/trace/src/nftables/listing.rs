@@ -1,9 +1,10 @@
 //! The objects of `nft -j list ruleset` (libnftables-json(5)), each found by its table and name.
 
 use crate::libvirt::LibvirtRule;
-use portero_model::Family;
+use crate::verdict::{Acceptance, RuleOwner};
+use portero_model::{Family, ToHost};
 use serde_json::{json, Value};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Family, table, and the name of a chain, set or map.
 type Place = (String, String, String);
@@ -13,7 +14,7 @@ type Place = (String, String, String);
 pub(crate) struct Listing {
     /// By their priorities.
     pub(super) base_chains: Vec<Value>,
-    rules: HashMap<Place, Vec<Value>>,
+    rules: BTreeMap<Place, Vec<Value>>,
     /// Elements of sets and maps.
     elements: HashMap<Place, Value>,
 }
@@ -72,6 +73,31 @@ impl Listing {
             .base_chains
             .sort_by_key(|chain| chain["prio"].as_i64());
         Ok(listing)
+    }
+
+    /// The rule, not portero's, that sends a port of the host to somebody behind it.
+    pub(crate) fn publishes(&self, packet: &ToHost<'_>) -> Option<Acceptance> {
+        let of_others = self
+            .rules
+            .iter()
+            .filter(|((_, table, _), _)| table != "portero");
+        let mut rules =
+            of_others.flat_map(|(place, rules)| rules.iter().map(move |rule| (place, rule)));
+        let ((family, table, chain), rule) = rules.find(|(_, rule)| {
+            let expressions = || rule["expr"].as_array().into_iter().flatten();
+            expressions().any(|one| is_port(&one["match"], packet))
+                && expressions().any(|one| one.get("dnat").is_some())
+        })?;
+        Some(Acceptance {
+            by: match table.starts_with("docker") {
+                true => RuleOwner::Docker,
+                false => RuleOwner::Other,
+            },
+            rule: format!(
+                "nftables: table {family} {table}, chain {chain}, handle {}",
+                rule["handle"]
+            ),
+        })
     }
 
     /// Whether libvirt has this rule there (src/network/network_nftables.c).
@@ -144,6 +170,16 @@ impl Listing {
         let elements = self.elements.get(&place(of, name))?;
         Some(elements.as_array().map_or(&[], Vec::as_slice))
     }
+}
+
+/// Whether a `match` is of the port.
+fn is_port(content: &Value, packet: &ToHost<'_>) -> bool {
+    let payload = &content["left"]["payload"];
+    let of = word(payload, "protocol");
+    (of == packet.protocol.name() || of == "th")
+        && payload["field"] == "dport"
+        && content["op"] == "=="
+        && content["right"] == packet.port
 }
 
 /// Whether a table is there and asked nothing.
