@@ -327,6 +327,11 @@ impl<'a> Bridges<'a> {
         loop {
             let mut nics = record.nics.iter();
             let outside = nics.find(|nic| interfaces::master(nic).as_ref() != Some(bridge));
+            if outside.is_none() {
+                for nic in &record.nics {
+                    self.log_errors(link::drop_doubles(nic, bridge));
+                }
+            }
             let now = Reach::read(bridge);
             let what = match outside {
                 Some(nic) => Some(format!("{nic} is not in the bridge")),

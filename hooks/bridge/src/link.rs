@@ -214,6 +214,27 @@ pub(super) fn hand_over(noted: &[Noted], bridge: &str) -> Vec<SystemError> {
     refused
 }
 
+/// Takes from a NIC in a bridge the addresses that the bridge has too, and the routes by the NIC: with an address on both,
+/// the host answers by neither. An `ifdown` that ends a DHCP client which does not give its address back (udhcpc)
+/// leaves it on the NIC.
+pub(super) fn drop_doubles(nic: &str, bridge: &str) -> Vec<SystemError> {
+    let of = |index: Option<u32>| index.and_then(|index| entries(index).ok());
+    let of_nic = of(interfaces::index(nic).ok()).unwrap_or_default();
+    let of_bridge = of(bridge_index(bridge)).unwrap_or_default();
+    let is_double = |entry: &Entry| {
+        let mut others = of_bridge.iter();
+        entry.what == What::Address
+            && !entry.is_of_link()
+            && others.any(|other| other.what == What::Address && other.text == entry.text)
+    };
+    if !of_nic.iter().any(is_double) {
+        return Vec::new();
+    }
+    let goes = |entry: &Entry| entry.what == What::Route || is_double(entry);
+    let doubles: Vec<Entry> = of_nic.iter().filter(|entry| goes(entry)).cloned().collect();
+    remove_all(&doubles)
+}
+
 /// Whether a bridge has the NICs that are there, and all that they had, and they have nothing more.
 pub(super) fn is_handed_over(noted: &[Noted], bridge: &str) -> bool {
     let all = bridge_index(bridge).and_then(|index| Some((index, entries(index).ok()?)));
