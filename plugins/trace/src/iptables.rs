@@ -151,7 +151,11 @@ impl Listing {
             self.owner(chain) != RuleOwner::Portero && is_dnat_of(words, packet)
         })?;
         Some(Acceptance {
-            by: self.owner(chain),
+            // Whether docker leaves a chain to the administrator says nothing here.
+            by: match chain.as_str() {
+                "DOCKER" => RuleOwner::Docker,
+                chain => self.owner(chain),
+            },
             rule: format!("{}: -A {chain} {}", self.of.program, words.join(" ")),
         })
     }
