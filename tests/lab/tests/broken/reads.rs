@@ -83,12 +83,12 @@ fn flushed(world: &mut World) {
         "{said}"
     );
     assert_eq!(world.finding("libvirt-rules", ""), None);
-    // Nobody listens at the other. Guests are emulated: one may be slower than the host waits.
+    // The other's address is not the host's. Guests are emulated: one may be slower than the host waits.
     let end = Instant::now() + LIMIT;
     loop {
         let told = explained(world, "web");
         told.guest_holds();
-        assert!(!told.forward_holds(8088), "{told:#?}");
+        assert!(!told.forward_holds(8086), "{told:#?}");
         if told.forward_holds(8080) {
             break;
         }
