@@ -1,6 +1,7 @@
 //! What is in the firewall, for comparisons.
 
 use crate::{Backend, Machine};
+use std::time::{Duration, Instant};
 
 /// Rules, and elements of sets, in the order of their text: libvirt writes its networks' in another
 /// order at each restart, and guests without a port in common may stand in any.
@@ -20,8 +21,30 @@ impl Machine {
     /// # Panics
     /// When that is not so.
     pub fn is_in_order(&self) {
+        if let Some(disorder) = self.disorder() {
+            panic!("{disorder}");
+        }
+    }
+
+    /// Waits until the firewall [is in order](Self::is_in_order): libvirt may still be at work for a
+    /// while on what it was told of, and puts its own rules in front once more.
+    ///
+    /// # Panics
+    /// When that does not come in time.
+    pub fn comes_in_order(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        while let Some(disorder) = self.disorder() {
+            assert!(Instant::now() < end, "{disorder}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What is not in order in the firewall.
+    fn disorder(&self) -> Option<String> {
         let plan = self.run("portero", &["plan"]);
-        assert!(plan.ok, "portero plan would change: {plan:?}");
+        if !plan.ok {
+            return Some(format!("portero plan would change: {plan:?}"));
+        }
         let tables: [(&str, &[&str], &str); 2] = match self.backend() {
             Backend::Iptables => [
                 ("iptables-save", &[], "-j PORTERO-"),
@@ -32,13 +55,13 @@ impl Machine {
                 ("nft", &["list ruleset ip6"], "jump portero"),
             ],
         };
-        for (program, arguments, jump) in tables {
+        tables.into_iter().find_map(|(program, arguments, jump)| {
             let rules = self.must(program, arguments);
             let mut jumps: Vec<&str> = rules.lines().filter(|line| line.contains(jump)).collect();
             let all = jumps.len();
             jumps.sort_unstable();
             jumps.dedup();
-            assert_eq!(jumps.len(), all, "a jump stands twice in\n{rules}");
-        }
+            (jumps.len() != all).then(|| format!("a jump stands twice in\n{rules}"))
+        })
     }
 }
