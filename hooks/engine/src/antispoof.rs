@@ -74,10 +74,12 @@ impl Engine<'_> {
         };
         let nics = ports.iter().flat_map(|port| {
             targets(port).into_iter().map(|target| Nic {
+                bridge: None,
                 mac: port.mac,
                 kind: NicKind::Network,
                 network: None,
                 target,
+                settings: port.settings,
             })
         });
         Ok(nics.collect())

@@ -1,13 +1,20 @@
 //! Whether an owner can have the forwards it asks for.
 
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, LibvirtRules};
 use crate::error::ApplyError;
 use crate::state::Record;
 use portero_libvirt::{Domain, Network};
 use portero_model::{Claim, Owner, OwnerKind};
-use portero_port_forward::{check_listeners, check_others, check_own, plan_network, Forward};
+use portero_port_forward::{
+    check_listeners, check_others, check_own, plan_network, ErrorKind, Forward, Limits, Listener,
+};
+use portero_system::{Deadline, RouteLookup};
 use std::collections::HashSet;
+use std::time::Duration;
+
+/// Longest time for routes to be read.
+const ROUTES: Duration = Duration::from_secs(5);
 
 impl Engine<'_> {
     /// Checks what a domain would ask for, as its hooks do; gives what somebody else has of it now.
@@ -33,11 +40,11 @@ impl Engine<'_> {
         let forwards = self.domain_forwards(domain)?;
         check_alone(config, &forwards)?;
         let networks = self.state.networks()?;
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
         let owner = self
-            .plan_domain(domain, &forwards, &networks)?
+            .plan_domain(domain, &forwards, &networks, old.as_ref())?
             .ruleset
             .owner;
-        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
         Ok(self.check(config, &owner, &forwards, old.as_ref()).err())
     }
 
@@ -65,6 +72,7 @@ impl Engine<'_> {
         old: Option<&Record>,
     ) -> Result<(), ApplyError> {
         check_alone(config, forwards)?;
+        self.check_guests(forwards)?;
         let held: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
         let new = new_claims(forwards, &held);
         if new.is_empty() {
@@ -73,9 +81,55 @@ impl Engine<'_> {
         for other in self.state.claims()? {
             check_others(owner, forwards, [&other?])?;
         }
-        let listeners = self.system.listeners(&new)?;
+        let listeners = self.listeners(&new, &config.limits)?;
         check_listeners(forwards, &held, &listeners, &config.limits)?;
         Ok(())
+    }
+
+    /// Refuses to forward to the host itself: whoever may write a guest's metadata may not open the host's own services.
+    fn check_guests(&mut self, forwards: &[Forward]) -> Result<(), ApplyError> {
+        let deadline = Deadline::after(ROUTES);
+        for forward in forwards {
+            let Some(guest) = forward.guest else { continue };
+            if self.system.route_lookup(guest, deadline)? == RouteLookup::Host {
+                let reason =
+                    format!("guest address {guest} is this host's own, expected a guest's");
+                return Err(forward.error(ErrorKind::Invalid, reason).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The host's programs that may be in the way of claims, where they may not be.
+    pub(crate) fn listeners(
+        &mut self,
+        claims: &[Claim],
+        limits: &Limits,
+    ) -> Result<Vec<Listener>, ApplyError> {
+        let mut claims = claims.to_vec();
+        claims.retain(|claim| !limits.may_take_all_from_listeners(claim.ports));
+        Ok(self.system.listeners(&claims)?)
+    }
+
+    /// [`Engine::check`] of a guest that starts: what it asks for may be a guest's that ended while no hook was told.
+    pub(crate) fn check_at_start(
+        &mut self,
+        config: &Config,
+        owner: &Owner,
+        forwards: &[Forward],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let checked = self.check(config, owner, forwards, None);
+        match &checked {
+            Err(ApplyError::Forward(error)) if error.kind == ErrorKind::Taken => {}
+            _ => return checked,
+        }
+        if self.ended_guests()?.is_empty() {
+            return checked;
+        }
+        self.refresh()?;
+        self.reconcile(config, Vec::new(), LibvirtRules::Standing, deadline)?;
+        self.check(config, owner, forwards, None)
     }
 }
 

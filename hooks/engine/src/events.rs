@@ -7,7 +7,7 @@ use crate::state::{Phase, PortState, Record};
 use portero_firewall::{Firewall, Script, Tool};
 use portero_host_bridge::Activation;
 use portero_libvirt::{
-    DaemonOperation, Domain, DomainOperation, Event, Network, NetworkOperation, NetworkPort,
+    DaemonOperation, Domain, DomainOperation, Event, Network, NetworkOperation, NetworkPort, Nic,
 };
 use portero_model::{Origin, Owner, OwnerKind, Pending};
 use portero_port_forward::{plan_network, Forward, Plan};
@@ -140,9 +140,9 @@ impl Engine<'_> {
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        self.check(&config, &owner, &forwards, None)?;
+        self.check_at_start(&config, &owner, &forwards, deadline)?;
         let networks = self.state.networks()?;
-        let plan = self.plan_domain(domain, &forwards, &networks)?;
+        let plan = self.plan_domain(domain, &forwards, &networks, None)?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
         let mut ruleset = plan.ruleset;
@@ -151,6 +151,7 @@ impl Engine<'_> {
             phase: Phase::Prepared,
             ruleset,
             pending: Vec::new(),
+            addresses: Vec::new(),
         })?)
     }
 
@@ -186,8 +187,9 @@ impl Engine<'_> {
     ) -> Result<Record, ApplyError> {
         let owner = Owner::from(domain);
         self.check(config, &owner, forwards, old)?;
+        self.log_notices(&owner, forwards, old);
         let networks = self.state.networks()?;
-        let plan = self.plan_domain(domain, forwards, &networks)?;
+        let plan = self.plan_domain(domain, forwards, &networks, old)?;
         Ok(self.record_of(plan, old))
     }
 
@@ -372,8 +374,8 @@ impl Engine<'_> {
         let forwards = self.domain_forwards(&domain)?;
         config.limits.check_all(&forwards)?;
         let networks = self.state.networks()?;
-        let plan = self.plan_domain(&domain, &forwards, &networks)?;
         let old = self.state.record(OwnerKind::Domain, port.owner)?;
+        let plan = self.plan_domain(&domain, &forwards, &networks, old.as_ref())?;
         let record = self.record_of(plan, old.as_ref());
         // A starting daemon tells of every port again before it inserts its rules, and of every
         // guest after: what has not changed is left for then.
@@ -438,6 +440,7 @@ impl Engine<'_> {
             phase: Phase::Active,
             ruleset: plan.ruleset,
             pending: plan.pending,
+            addresses: plan.addresses,
         }
     }
 
@@ -450,6 +453,21 @@ impl Engine<'_> {
             Ok(guests) => guests,
             Err(error) => return self.log.write(Severity::Error, error),
         };
+        let (guests, left): (Vec<Nic>, Vec<Nic>) = guests
+            .into_iter()
+            .partition(|nic| !nic.settings.has_vlan && !nic.settings.has_own_mac_table);
+        for nic in left {
+            let what = match nic.settings.has_vlan {
+                true => "VLANs",
+                false => "entries of libvirt's in the bridge's table of MAC addresses",
+            };
+            let message = format!(
+                "network '{}': interface {} is not put back into {bridge}: it had {what}, which went with the bridge; \
+                 detach it and attach it again, or start its guest again",
+                network.name, nic.mac
+            );
+            self.log.write(Severity::Warning, message);
+        }
         if guests.is_empty() {
             return;
         }

@@ -10,7 +10,7 @@ use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
 use portero_model::{Claim, Family, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_listeners, check_others, find_guest, parse, parse_leases, plan_domain, plan_network,
-    Attachment, Forward, Lease, Missing, Plan,
+    AddressSources, Attachment, Forward, LastAddress, Lease, Missing, Plan,
 };
 use portero_routed_policy::{compile, Compiled, Context, WrittenPolicy};
 use portero_system::{files, Paths, Severity};
@@ -179,6 +179,14 @@ impl Engine<'_> {
             None => None,
         };
         let mut plan = plan_network(owner, forwards, network)?;
+        // Its own bridge, and the addresses there, come with it.
+        let is_own = |address| network.subnets.iter().any(|one| one.address == address);
+        let mut others = forwards.to_vec();
+        others.retain(|forward| {
+            let by_own_bridge = forward.dev.is_some() && forward.dev == network.bridge;
+            !by_own_bridge && !forward.address.is_some_and(is_own)
+        });
+        self.log_notices(&plan.ruleset.owner, &others, old);
         if let Some(Compiled {
             policy,
             antispoof,
@@ -201,18 +209,23 @@ impl Engine<'_> {
         Ok(self.record_of(plan, old))
     }
 
-    /// Plans one domain's forwards from everything known now.
+    /// Plans one domain's forwards from everything known now. What it was given since it runs, if it does, says where it
+    /// was last.
     pub(crate) fn plan_domain(
         &self,
         domain: &Domain,
         forwards: &[Forward],
         networks: &[Network],
+        old: Option<&Record>,
     ) -> Result<Plan, ApplyError> {
         let ports = self.state.ports(domain.uuid)?;
         let attachments = attachments(domain, &ports, networks);
         let owner = Owner::from(domain);
-        let leases = leases_once(&self.paths);
-        Ok(plan_domain(owner, forwards, &attachments, &leases)?)
+        let sources = AddressSources {
+            leases: &leases_once(&self.paths),
+            last: last_addresses(old),
+        };
+        Ok(plan_domain(owner, forwards, &attachments, sources)?)
     }
 
     /// Where one of a domain's forwards would lead now, in one family or in any, or what is missing.
@@ -227,8 +240,12 @@ impl Engine<'_> {
     ) -> Result<Result<Vec<IpAddr>, Missing>, ApplyError> {
         let (ports, networks) = (self.state.ports(domain.uuid)?, self.state.networks()?);
         let attachments = attachments(domain, &ports, &networks);
-        let leases = leases_once(&self.paths);
-        Ok(find_guest(forward, family, &attachments, &leases)?)
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        let sources = AddressSources {
+            leases: &leases_once(&self.paths),
+            last: last_addresses(old.as_ref()),
+        };
+        Ok(find_guest(forward, family, &attachments, sources)?)
     }
 
     /// What every owner should have now. `known` are owners that have just been planned. An owner
@@ -272,10 +289,10 @@ impl Engine<'_> {
             }
             let planned = self.domain_forwards(domain).and_then(|forwards| {
                 self.check_desired(config, &owner, &forwards, &desired, old)?;
-                let plan = self.plan_domain(domain, &forwards, &networks)?;
                 let before = old
                     .iter()
                     .find(|record| same_owner(&record.ruleset.owner, &owner));
+                let plan = self.plan_domain(domain, &forwards, &networks, before)?;
                 Ok(self.record_of(plan, before))
             });
             self.add_desired(&owner, planned, old, &mut desired);
@@ -315,7 +332,7 @@ impl Engine<'_> {
             .collect();
         let others = desired.iter().map(|record| &record.ruleset).chain(still);
         check_others(owner, forwards, others)?;
-        let listeners = self.system.listeners(&new)?;
+        let listeners = self.listeners(&new, &config.limits)?;
         Ok(check_listeners(
             forwards,
             &held,
@@ -350,6 +367,12 @@ impl Engine<'_> {
     }
 }
 
+/// Where a domain's interfaces were found to be since it runs.
+fn last_addresses(old: Option<&Record>) -> &[LastAddress] {
+    let running = old.filter(|old| old.phase == Phase::Active);
+    running.map_or(&[], |old| &old.addresses)
+}
+
 /// The leases of bridges, each read once: one reading for all of a domain's forwards.
 fn leases_once(paths: &Paths) -> impl Fn(&InterfaceName) -> Rc<[Lease]> + '_ {
     let known: RefCell<BTreeMap<InterfaceName, Rc<[Lease]>>> = RefCell::default();
@@ -376,13 +399,18 @@ fn attachments<'a>(
         .iter()
         .filter(|nic| has(&there, nic.mac) || !has(&gone, nic.mac))
         .filter_map(|nic| {
-            let name = nic.network.as_deref()?;
+            let mut active = networks.iter();
+            let network = match (&nic.network, &nic.bridge) {
+                (Some(name), _) => active.find(|one| one.name.as_str() == name),
+                // An interface that was put into a network's bridge has leases of that network's.
+                (None, Some(bridge)) => active.find(|one| one.bridge.as_ref() == Some(bridge)),
+                (None, None) => None,
+            };
+            let name = nic.network.as_deref();
             Some(Attachment {
                 mac: nic.mac,
-                network_name: name,
-                network: networks
-                    .iter()
-                    .find(|network| network.name.as_str() == name),
+                network_name: name.or_else(|| network.map(|one| one.name.as_str()))?,
+                network,
             })
         })
         .collect();

@@ -11,6 +11,7 @@ mod events;
 mod firewall;
 mod hook;
 mod inputs;
+mod notices;
 mod ready;
 mod reconcile;
 mod refresh;

@@ -16,6 +16,7 @@ pub(crate) use ports::OutdatedPort;
 use portero_firewall::BaseTables;
 use portero_libvirt::{Domain, Network, Status};
 use portero_model::{Claim, Owner, OwnerKind, Pending, Ruleset};
+use portero_port_forward::LastAddress;
 
 use portero_system::{files, Deadline, FileError, Lock, Paths};
 use serde::de::DeserializeOwned;
@@ -40,6 +41,9 @@ pub struct Record {
     pub ruleset: Ruleset,
     /// Forwards whose rules have to wait.
     pub pending: Vec<Pending>,
+    /// Of a domain, where its interfaces were found to be since it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<LastAddress>,
 }
 
 /// A setting of the kernel's that portero changes, and changes back.

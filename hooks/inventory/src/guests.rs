@@ -4,7 +4,7 @@ use crate::Snapshot;
 use portero_engine::{leases, ApplyError, PortState, Record};
 use portero_libvirt::{Domain, Driver, InterfaceName, MacAddress, Network, ObjectName};
 use portero_model::{Family, OwnerKind};
-use portero_port_forward::{address_of, Lease};
+use portero_port_forward::{address_of, LastAddress, Lease};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -128,7 +128,16 @@ impl Snapshot<'_, '_> {
 
     fn find_addresses(&self, guests: &mut [Guest]) {
         let mut known: BTreeMap<&InterfaceName, Vec<Lease>> = BTreeMap::new();
-        for nic in guests.iter_mut().flat_map(|guest| &mut guest.nics) {
+        let nics = guests.iter_mut().flat_map(|guest| {
+            let mut records = self.records.iter();
+            let record = records.find(|one| {
+                let owner = &one.ruleset.owner;
+                (owner.kind, owner.uuid) == (OwnerKind::Domain, guest.uuid)
+            });
+            let last = record.map_or(&[][..], |one| &one.addresses);
+            guest.nics.iter_mut().map(move |nic| (nic, last))
+        });
+        for (nic, last) in nics {
             let of_nic = |network: &&Network| Some(network.name.as_str()) == nic.network.as_deref();
             let network = self.networks.iter().find(of_nic);
             let bridge = network.and_then(|network| network.bridge.as_ref());
@@ -136,7 +145,8 @@ impl Snapshot<'_, '_> {
                 continue;
             };
             for family in Family::ALL {
-                let address = address_of(network, nic.mac, family, || {
+                let last = LastAddress::find(last, network, nic.mac, family);
+                let address = address_of(network, nic.mac, family, last, || {
                     let read = || leases(&self.engine.paths, bridge);
                     known.entry(bridge).or_insert_with(read)
                 });

@@ -32,4 +32,4 @@ pub use names::{interface_names, object_names};
 pub use paths::Paths;
 pub use programs::clean_environment;
 pub use routes::RouteLookup;
-pub use system::{Detected, Flow, Switch, System};
+pub use system::{Detected, Flow, InterfaceState, Switch, System};

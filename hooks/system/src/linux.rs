@@ -4,8 +4,8 @@ use crate::interfaces::Interface;
 use crate::programs::{find_program, read, run, Started};
 use crate::tables::{has_rules, has_table, TableFamily};
 use crate::{
-    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Detected, Flow, Result,
-    RouteLookup, Switch, System, SystemError,
+    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Detected, Flow,
+    InterfaceState, Result, RouteLookup, Switch, System, SystemError,
 };
 use portero_firewall::iptables::{self, Base, Observed, Table};
 use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
@@ -169,6 +169,16 @@ impl System for Linux {
 
     fn has_process(&mut self, process: u32) -> bool {
         Path::new("/proc").join(process.to_string()).exists()
+    }
+
+    fn interface_state(&mut self, name: &InterfaceName) -> InterfaceState {
+        let folder = Path::new("/sys/class/net").join(name.as_str());
+        if !folder.exists() {
+            return InterfaceState::Missing;
+        }
+        let bridge = std::fs::read_link(folder.join("brport/bridge")).ok();
+        let bridge = bridge.and_then(|link| Some(link.file_name()?.to_str()?.to_owned()));
+        bridge.map_or(InterfaceState::OnItsOwn, InterfaceState::InBridge)
     }
 
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {

@@ -6,10 +6,13 @@ use nix::sys::socket::{
     bind, setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrIn6,
 };
 use portero_model::{Claim, Protocol};
-use portero_port_forward::Listener;
+use portero_port_forward::{Listener, ListeningProgram};
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
 
 /// The tables of proc(5), and the state (`st`) of a socket that waits: `TCP_LISTEN`, or for UDP `TCP_CLOSE`,
 /// which means not connected (include/net/tcp_states.h).
@@ -26,6 +29,11 @@ const SCTP_TABLE: &str = "/proc/net/sctp/eps";
 /// Most ports that are tried one by one.
 const TRY_LIMIT: usize = 4096;
 
+/// How often sockets of UDP that are in the way are looked at once more, and after which time: whoever asks a question over
+/// UDP (a resolver, any program's DNS lookup) has one for a moment that looks like a server's.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The waiting sockets that may be in the way of these claims.
 ///
 /// The tables in /proc/net take the kernel some milliseconds to write out, however few sockets there
@@ -36,7 +44,76 @@ pub(crate) fn listeners(claims: &[Claim]) -> Result<Vec<Listener>> {
     if few && claims.iter().all(all_free) {
         return Ok(Vec::new());
     }
-    all_listeners()
+    let is_wanted = |socket: &Socket| {
+        let listener = &socket.listener;
+        claims
+            .iter()
+            .any(|claim| claim.protocol == listener.protocol && claim.ports.contains(listener.port))
+    };
+    let mut sockets = all_listeners()?;
+    sockets.retain(is_wanted);
+    for _ in 0..LOOKS {
+        if !sockets.iter().any(Socket::may_be_gone_soon) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        let now = all_listeners()?;
+        sockets.retain(|socket| !socket.may_be_gone_soon() || now.contains(socket));
+    }
+    if sockets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut programs = programs(&sockets);
+    let listeners = sockets.into_iter().map(|socket| Listener {
+        program: programs.remove(&socket.inode),
+        ..socket.listener
+    });
+    Ok(listeners.collect())
+}
+
+/// A waiting socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Socket {
+    listener: Listener,
+    /// Its number, by which its process has it; 0 of the kernel's own.
+    inode: u64,
+}
+
+impl Socket {
+    fn may_be_gone_soon(&self) -> bool {
+        self.listener.protocol == Protocol::Udp
+    }
+}
+
+/// Who has these sockets, as far as that can be seen: by number.
+fn programs(sockets: &[Socket]) -> HashMap<u64, ListeningProgram> {
+    let wanted = |link: &Path| {
+        let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        let number: u64 = number.parse().ok()?;
+        sockets
+            .iter()
+            .any(|one| one.inode == number)
+            .then_some(number)
+    };
+    let mut programs = HashMap::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let number = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let Some(number) = number else { continue };
+        let files = std::fs::read_dir(process.path().join("fd"));
+        let links = files.into_iter().flatten().flatten();
+        let links = links.filter_map(|file| std::fs::read_link(file.path()).ok());
+        for inode in links.filter_map(|link| wanted(&link)) {
+            let name = std::fs::read_to_string(process.path().join("comm"));
+            programs.entry(inode).or_insert_with(|| ListeningProgram {
+                name: name.unwrap_or_default().trim_end().to_owned(),
+                process: number,
+            });
+        }
+    }
+    programs
 }
 
 /// Whether every port of a claim can be bound on every address.
@@ -63,7 +140,7 @@ fn is_free(protocol: Protocol, port: u16) -> nix::Result<bool> {
 }
 
 /// All waiting sockets. Tables of protocols that the kernel does not have are passed over.
-fn all_listeners() -> Result<Vec<Listener>> {
+fn all_listeners() -> Result<Vec<Socket>> {
     let mut found = Vec::new();
     for (path, protocol, state) in TABLES {
         for_each_line(path, |line| {
@@ -73,10 +150,14 @@ fn all_listeners() -> Result<Vec<Listener>> {
                 return None;
             }
             let (address, port) = local.split_once(':')?;
-            found.push(Listener {
-                protocol,
-                address: address_of(address)?,
-                port: u16::from_str_radix(port, 16).ok()?,
+            found.push(Socket {
+                listener: Listener {
+                    protocol,
+                    address: address_of(address)?,
+                    port: u16::from_str_radix(port, 16).ok()?,
+                    program: None,
+                },
+                inode: columns.nth(5)?.parse().ok()?,
             });
             Some(())
         })?;
@@ -89,10 +170,14 @@ fn all_listeners() -> Result<Vec<Listener>> {
             .iter()
             .filter_map(|text| text.parse().ok())
         {
-            found.push(Listener {
-                protocol: Protocol::Sctp,
-                address,
-                port,
+            found.push(Socket {
+                listener: Listener {
+                    protocol: Protocol::Sctp,
+                    address,
+                    port,
+                    program: None,
+                },
+                inode: columns.get(7)?.parse().ok()?,
             });
         }
         Some(())
@@ -158,6 +243,31 @@ mod tests {
             let port = udp.local_addr().expect("its address").port();
             assert!(found(Protocol::Udp, port).contains(&address), "{address}");
         }
+    }
+
+    #[test]
+    fn a_listener_is_named_and_a_question_is_none() {
+        let claim = |port| Claim {
+            protocol: Protocol::Udp,
+            family: None,
+            address: None,
+            dev: None,
+            source: None,
+            ports: PortRange::new(port, port).expect("a port"),
+        };
+        let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let port = server.local_addr().expect("its address").port();
+        let found = listeners(&[claim(port)]).expect("listeners");
+        let program = found[0].program.as_ref().expect("this process");
+        assert_eq!(program.process, std::process::id());
+        let question = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let port = question.local_addr().expect("its address").port();
+        let answered = std::thread::spawn(move || {
+            std::thread::sleep(PAUSE / 2);
+            drop(question);
+        });
+        assert_eq!(listeners(&[claim(port)]).expect("listeners"), []);
+        answered.join().expect("a thread");
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub trait System {
     /// Whether a process is there, one that has ended but is not waited for yet included.
     fn has_process(&mut self, process: u32) -> bool;
 
+    /// What an interface of this name is for what arrives by it.
+    fn interface_state(&mut self, name: &InterfaceName) -> InterfaceState;
+
     /// Whether the host has a bridge of this name.
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool;
 
@@ -182,6 +185,17 @@ pub struct Detected {
     pub has_iptables: bool,
     /// Whether `iptables-restore` is installed.
     pub can_iptables: bool,
+}
+
+/// What an interface is for what arrives by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterfaceState {
+    /// There is none of that name.
+    Missing,
+    /// It is a port of this bridge, by which packets arrive then.
+    InBridge(String),
+    /// Packets arrive by it.
+    OnItsOwn,
 }
 
 /// A sysctl that is on or off; off is the default of those that portero writes.

@@ -3,10 +3,10 @@
 use crate::interfaces;
 use crate::netlink::set_link;
 use crate::{Deadline, Result, SystemError};
-use netlink_packet_route::link::LinkAttribute;
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::Tap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -118,18 +118,40 @@ pub(crate) fn reattach(
     deadline: Deadline,
 ) -> Result<Vec<String>> {
     let bridge_index = interfaces::index(bridge.as_str()).map_err(error)?;
+    let is_isolated = |mac: &str| {
+        let mut guests = guests.iter();
+        guests.any(|nic| nic.settings.is_isolated && nic.mac.to_string() == mac)
+    };
     let taps = find(bridge.as_str(), guests)?;
-    let names: BTreeSet<String> = taps.into_iter().map(|tap| tap.name).collect();
+    let taps: BTreeMap<String, bool> = taps
+        .into_iter()
+        .map(|tap| (tap.name, is_isolated(&tap.mac)))
+        .collect();
     let mut back = Vec::new();
-    for name in names {
+    for (name, is_isolated) in taps {
         if interfaces::master(&name).is_some() {
             continue;
         }
         let index = interfaces::index(&name).map_err(error)?;
-        set_link(index, deadline, |link| {
-            link.attributes
-                .push(LinkAttribute::Controller(bridge_index));
-        })?;
+        let join = |link: &mut LinkMessage| {
+            let bridge = LinkAttribute::Controller(bridge_index);
+            link.attributes.push(bridge);
+        };
+        if is_isolated {
+            // Nothing passes until it is what it was.
+            set_link(index, deadline, |link| {
+                link.header.change_mask = LinkFlags::Up;
+                join(link);
+            })?;
+            let file = interfaces::folder(&name).join("brport/isolated");
+            fs::write(&file, "1").map_err(SystemError::file(file.display()))?;
+            set_link(index, deadline, |link| {
+                link.header.change_mask = LinkFlags::Up;
+                link.header.flags = LinkFlags::Up;
+            })?;
+        } else {
+            set_link(index, deadline, join)?;
+        }
         back.push(name);
     }
     Ok(back)
@@ -199,10 +221,12 @@ mod tests {
 
     fn nic(mac: &str, target: Option<&str>) -> Nic {
         Nic {
+            bridge: None,
             mac: mac.parse().expect("a MAC address"),
             kind: portero_libvirt::NicKind::Network,
             network: None,
             target: target.map(|name| name.parse().expect("a name")),
+            settings: portero_libvirt::PortSettings::default(),
         }
     }
 

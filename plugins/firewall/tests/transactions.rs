@@ -139,15 +139,26 @@ fn libvirts_jumps_are_below_in_every_chain() {
     a.rules.push(Rule::Masquerade {
         source: None,
         guest: [192, 168, 122, 1].into(),
+        bridge: None,
     });
     let script = only(change_owner(&Ruleset::empty(a.owner.clone()), &a, [], &[]));
     let jumps: Vec<&str> = script
         .lines()
         .filter(|line| line.starts_with("-I "))
         .collect();
-    assert_eq!(jumps.len(), 5, "{script}");
-    for jump in jumps {
-        let built_in = jump.split(' ').nth(1).expect("a chain");
+    assert_eq!(jumps.len(), 6, "{script}");
+    let chain = |jump: &str| jump.split(' ').nth(1).map(str::to_owned);
+    for jump in &jumps {
+        let built_in = chain(jump).expect("a chain");
+        // Between two of portero's nobody else may stand.
+        if jumps
+            .iter()
+            .filter(|other| chain(other) == chain(jump))
+            .count()
+            > 1
+        {
+            continue;
+        }
         for (other, is_mended) in [("LIBVIRT_ANY", true), ("OTHERS", false)] {
             let above = format!("-I {built_in} -j {other}\n{jump}\n");
             let below = after(&script.replace(&format!("{jump}\n"), &above));

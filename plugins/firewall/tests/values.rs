@@ -246,6 +246,7 @@ fn a_ruleset_is_empty_when_nothing_is_asked_for() {
         Rule::Masquerade {
             source: None,
             guest: address("10.1.2.3"),
+            bridge: None,
         },
         Rule::Localnet { bridge },
     ];

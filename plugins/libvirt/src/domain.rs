@@ -1,5 +1,6 @@
 //! The part of a domain's XML that portero uses.
 
+use crate::port::PortSettings;
 use crate::{Driver, InterfaceName, MacAddress, ObjectName};
 use portero_xml::{own_metadata, Element, Problem};
 use uuid::Uuid;
@@ -28,8 +29,12 @@ pub struct Nic {
     pub kind: NicKind,
     /// Name of the virtual network, for `<interface type='network'>`.
     pub network: Option<String>,
+    /// The bridge of the host's, for `<interface type='bridge'>`.
+    pub bridge: Option<InterfaceName>,
     /// The host's end (`vnet0`), once libvirt has made it.
     pub target: Option<InterfaceName>,
+    /// What the host's end has besides a place in a bridge.
+    pub settings: PortSettings,
 }
 
 /// What connects an interface of a domain: the `type` of `<interface>`.
@@ -124,6 +129,10 @@ impl Nic {
             NicKind::Network => source.and_then(|source| source.attribute("network")),
             _ => None,
         };
+        let bridge = match kind {
+            NicKind::Bridge => source.and_then(|source| source.attribute("bridge")),
+            _ => None,
+        };
         let target = element
             .child("target")
             .and_then(|target| target.attribute("dev"))
@@ -132,7 +141,9 @@ impl Nic {
             mac,
             kind,
             network: network.map(str::to_owned),
+            bridge: bridge.and_then(|name| name.parse().ok()),
             target,
+            settings: PortSettings::of_element(element),
         })
     }
 }

@@ -10,6 +10,7 @@ mod hook;
 mod names;
 mod network;
 mod operation;
+mod port;
 mod status;
 
 pub use domain::{Domain, Nic, NicKind};
@@ -19,4 +20,5 @@ pub use hook::{Hook, OnFailure};
 pub use names::{InterfaceName, MacAddress, NameError, ObjectName};
 pub use network::{Duid, ForwardMode, Network, NetworkPort, Reservation, Subnet};
 pub use operation::{DaemonOperation, DomainOperation, NetworkOperation};
+pub use port::PortSettings;
 pub use status::Status;

@@ -102,7 +102,9 @@ impl fmt::Display for InterfaceName {
 }
 
 /// A MAC address of six octets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct MacAddress([u8; 6]);
 
 impl MacAddress {

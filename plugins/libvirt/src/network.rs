@@ -1,6 +1,7 @@
 //! The part of a network's and a network port's XML that portero uses.
 
 use crate::domain::{defined_uuid_of, name_of, uuid_of};
+use crate::port::PortSettings;
 use crate::{InterfaceName, MacAddress, ObjectName};
 use portero_xml::{own_metadata, Element, Problem};
 use std::net::IpAddr;
@@ -126,6 +127,8 @@ pub struct NetworkPort {
     pub owner: Uuid,
     /// The guest's MAC address.
     pub mac: MacAddress,
+    /// What it has besides a place in the bridge.
+    pub settings: PortSettings,
 }
 
 impl Network {
@@ -320,6 +323,7 @@ impl NetworkPort {
             uuid: uuid_of(root)?,
             owner: uuid_of(owner)?,
             mac: mac.parse().map_err(|error| root.problem(error))?,
+            settings: PortSettings::of_element(root),
         }))
     }
 }

@@ -18,6 +18,10 @@ pub enum Rule {
         source: Option<IpNet>,
         /// The guest's address.
         guest: IpAddr,
+        /// The bridge of the subnet that is the source: what claims to come from there and comes by another interface is
+        /// dropped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bridge: Option<String>,
     },
     /// Let 127.0.0.0/8 be routed by way of this bridge, and let nothing but portero's own
     /// connections use that.
@@ -43,7 +47,7 @@ impl fmt::Display for Rule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dnat(dnat) => dnat.fmt(formatter),
-            Self::Masquerade { source, guest } => match source {
+            Self::Masquerade { source, guest, .. } => match source {
                 Some(source) => write!(formatter, "masquerade {source} to {guest}"),
                 None => write!(formatter, "masquerade all to {guest}"),
             },

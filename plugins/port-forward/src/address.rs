@@ -4,21 +4,91 @@ use crate::Lease;
 use ipnet::IpNet;
 use portero_libvirt::{MacAddress, Network, Subnet};
 use portero_model::Family;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use uuid::Uuid;
 
-/// The address that a network gives an interface: its reservation, or else its lease. `leases` is
-/// asked only when no reservation answers.
+/// Where an interface of a running guest was found to be last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAddress {
+    /// The guest's MAC address.
+    pub mac: MacAddress,
+    /// The network.
+    pub network: Uuid,
+    /// The address.
+    pub address: IpAddr,
+    /// When the last of the leases ends that the guest had of its time before, in seconds since 1970: one that ends
+    /// later says where it is now. 0 where there was none of another address.
+    pub stale_until: u64,
+}
+
+impl LastAddress {
+    /// That of an interface on a network.
+    #[must_use]
+    pub fn find<'a>(
+        known: &'a [Self],
+        network: &Network,
+        mac: MacAddress,
+        family: Family,
+    ) -> Option<&'a Self> {
+        known.iter().find(|last| {
+            last.mac == mac && last.network == network.uuid && Family::from(last.address) == family
+        })
+    }
+}
+
+/// The address that an interface has on a network.
+///
+/// A guest that starts is to get its reservation, or else goes on with its lease. While it runs its lease says where it
+/// is, whatever was reserved since; without one (a guest that was paused for long does not renew it) it is where it was
+/// `last`, until somebody else has that address. `leases` is asked only when that matters.
 pub fn address_of<'a>(
     network: &Network,
     mac: MacAddress,
     family: Family,
+    last: Option<&LastAddress>,
     leases: impl FnOnce() -> &'a [Lease],
 ) -> Option<IpAddr> {
     let has_family = |subnet: &Subnet| Family::from(subnet.address) == family;
     if !network.subnets.iter().any(has_family) {
         return None;
     }
-    reserved(network, mac, family).or_else(|| leased(leases(), network, mac, family))
+    let reservation = reserved(network, mac, family);
+    let Some(last) = last else {
+        return reservation.or_else(|| Some(leased(leases(), network, mac, family)?.address));
+    };
+    let leases = leases();
+    let lease = leased(leases, network, mac, family);
+    let is_now = |lease: &&Lease| lease.address == last.address || end(lease) > last.stale_until;
+    let here = || is_free(leases, network, last).then_some(last.address);
+    lease
+        .filter(is_now)
+        .map(|lease| lease.address)
+        .or_else(here)
+        .or(reservation)
+        .or_else(|| lease.map(|lease| lease.address))
+}
+
+/// [`LastAddress::stale_until`] of an interface that has just been found at an address: with a lease of it every other is
+/// news.
+pub(crate) fn stale_until(leases: &[Lease], mac: MacAddress, address: IpAddr) -> u64 {
+    let family = Family::from(address);
+    let own = leases
+        .iter()
+        .filter(|lease| lease.mac == mac && Family::from(lease.address) == family);
+    if own.clone().any(|lease| lease.address == address) {
+        return 0;
+    }
+    own.map(end).max().unwrap_or_default()
+}
+
+/// Whether nobody else has the address that an interface had last.
+fn is_free(leases: &[Lease], network: &Network, last: &LastAddress) -> bool {
+    let mut leases = leases.iter();
+    let reserved = reserved_for(network, last.address);
+    holds(network, last.address)
+        && reserved.is_none_or(|holder| holder == last.mac)
+        && !leases.any(|lease| lease.address == last.address && lease.mac != last.mac)
 }
 
 fn reserved(network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {
@@ -38,13 +108,17 @@ fn reserved(network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr
 
 /// The lease that ends last; one of an address that cannot be the guest's (a hostile or stale file) is
 /// passed over.
-fn leased(leases: &[Lease], network: &Network, mac: MacAddress, family: Family) -> Option<IpAddr> {
+fn leased<'a>(
+    leases: &'a [Lease],
+    network: &Network,
+    mac: MacAddress,
+    family: Family,
+) -> Option<&'a Lease> {
     leases
         .iter()
         .filter(|lease| lease.mac == mac && Family::from(lease.address) == family)
         .filter(|lease| holds(network, lease.address) && !is_others(leases, network, lease))
         .max_by_key(|lease| end(lease))
-        .map(|lease| lease.address)
 }
 
 /// Whether a leased address is reserved for another guest, or leased to it for no less long.

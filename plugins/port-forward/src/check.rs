@@ -3,11 +3,12 @@
 use crate::index::Index;
 use crate::{ErrorKind, Forward, Limits, Result};
 use portero_model::{Claim, Owner, Protocol, Ruleset};
+use portero_xml::Sanitised;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A socket on which a program of the host waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// Transport protocol.
     pub protocol: Protocol,
@@ -15,31 +16,42 @@ pub struct Listener {
     pub address: IpAddr,
     /// The port.
     pub port: u16,
+    /// Which program that is, where it can be seen.
+    pub program: Option<ListeningProgram>,
+}
+
+/// A program that waits on a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListeningProgram {
+    /// Its name (`comm` in proc(5)).
+    pub name: String,
+    /// Its process.
+    pub process: u32,
 }
 
 /// Why a port cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortRefusal {
     /// Another owner's forward holds it.
-    #[error("{claim} is held by {holder}")]
+    #[error("{claim} is held by {}", tell_apart(.holder, .asker))]
     Held {
         /// What was asked for.
         claim: Claim,
         /// Who has it.
         holder: Owner,
+        /// Who asks for it.
+        asker: Owner,
     },
     /// A program on the host listens on it.
     #[error(
-        "{claim}: the host itself listens on {address} port {port} (give address= for another of \
-         its addresses, or permit it as 'listening' under [limits] in portero.toml)"
+        "{claim}: {} listens on {} port {} ({}permit it as 'listening' under [limits] in portero.toml)",
+        name_program(.listener), .listener.address, .listener.port, elsewhere(.listener)
     )]
     Listening {
         /// What was asked for.
         claim: Claim,
-        /// Where the program listens.
-        address: IpAddr,
-        /// The port.
-        port: u16,
+        /// The program's socket.
+        listener: Listener,
     },
     /// Two forwards of the same object hold it.
     #[error("{claim} is already forwarded by the portForward in line {line}")]
@@ -49,6 +61,33 @@ pub enum PortRefusal {
         /// Line of the other element.
         line: usize,
     },
+}
+
+/// Who has a port, for somebody else: two may have one name, as when a guest was made anew.
+fn tell_apart(holder: &Owner, asker: &Owner) -> String {
+    if (holder.kind, &holder.name) == (asker.kind, &asker.name) {
+        format!("another {holder} with UUID {}", holder.uuid)
+    } else {
+        holder.to_string()
+    }
+}
+
+fn name_program(listener: &Listener) -> String {
+    match &listener.program {
+        Some(ListeningProgram { name, process }) => {
+            format!("program {} (process {process})", Sanitised(name))
+        }
+        None => "the host itself".to_owned(),
+    }
+}
+
+/// What else helps: whoever listens on all addresses has each of them.
+fn elsewhere(listener: &Listener) -> &'static str {
+    if listener.address.is_unspecified() {
+        "stop it, or "
+    } else {
+        "give address= for another of the host's addresses, or "
+    }
 }
 
 /// Checks the forwards of one object against each other.
@@ -93,10 +132,12 @@ pub fn check_others<'a>(
         }
         for held in &other.claims {
             if let Some((index, claim)) = own.first_in_conflict(held) {
-                let (claim, holder) = (claim.clone(), other.owner.clone());
-                return Err(
-                    forwards[index].error(ErrorKind::Taken, PortRefusal::Held { claim, holder })
-                );
+                let refusal = PortRefusal::Held {
+                    claim: claim.clone(),
+                    holder: other.owner.clone(),
+                    asker: owner.clone(),
+                };
+                return Err(forwards[index].error(ErrorKind::Taken, refusal));
             }
         }
     }
@@ -119,12 +160,8 @@ pub fn check_listeners(
             let taken = listeners.iter().find(|listener| {
                 would_take(&claim, listener) && !limits.may_take_from_listener(listener.port)
             });
-            if let Some(Listener { address, port, .. }) = taken.copied() {
-                return Err(forward.unpermitted(PortRefusal::Listening {
-                    claim,
-                    address,
-                    port,
-                }));
+            if let Some(listener) = taken.cloned() {
+                return Err(forward.unpermitted(PortRefusal::Listening { claim, listener }));
             }
         }
     }

@@ -11,11 +11,13 @@ mod missing;
 mod plan;
 mod ranges;
 
-pub use address::address_of;
-pub use check::{check_listeners, check_others, check_own, Listener, PortRefusal};
+pub use address::{address_of, LastAddress};
+pub use check::{
+    check_listeners, check_others, check_own, Listener, ListeningProgram, PortRefusal,
+};
 pub use grammar::{network, parse, ErrorKind, Forward, ForwardError, Result};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
 pub use missing::Missing;
-pub use plan::{find_guest, plan_domain, plan_network, Attachment, Plan};
+pub use plan::{find_guest, plan_domain, plan_network, AddressSources, Attachment, Plan};
 pub use ranges::Mapping;

@@ -118,6 +118,12 @@ impl Limits {
     pub fn may_take_from_listener(&self, port: u16) -> bool {
         self.listening.iter().any(|range| range.contains(port))
     }
+
+    /// The same of every port of a range.
+    #[must_use]
+    pub fn may_take_all_from_listeners(&self, ports: PortRange) -> bool {
+        (ports.start()..=ports.end()).all(|port| self.may_take_from_listener(port))
+    }
 }
 
 #[derive(Deserialize)]

@@ -15,6 +15,11 @@ pub enum Missing {
         /// The MAC address that it names.
         mac: MacAddress,
     },
+    /// None of several interfaces that can be meant has an address.
+    NoAddress {
+        /// Their MAC addresses, two at least.
+        interfaces: Vec<MacAddress>,
+    },
     /// The network is not known to be active.
     Inactive {
         /// Its name, as the domain has it.
@@ -53,6 +58,14 @@ impl fmt::Display for Missing {
                 formatter,
                 "the domain has no interface {mac} on a virtual network"
             ),
+            Self::NoAddress { interfaces } => {
+                let interfaces: Vec<String> = interfaces.iter().map(ToString::to_string).collect();
+                write!(
+                    formatter,
+                    "none of the interfaces {} has an address yet (interface= says which is meant)",
+                    interfaces.join(", ")
+                )
+            }
             Self::Inactive { network } => write!(
                 formatter,
                 "network '{}' is not known to be active",

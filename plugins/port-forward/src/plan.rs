@@ -1,7 +1,7 @@
 //! From forwards to rules: finds each guest's address and says what is still missing.
 
-use crate::address::{address_of, holds, network_of, reserved_for};
-use crate::{Forward, Lease, Missing, Result};
+use crate::address::{address_of, holds, network_of, reserved_for, stale_until};
+use crate::{Forward, LastAddress, Lease, Missing, Result};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
 use portero_model::{Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
@@ -20,6 +20,15 @@ pub struct Attachment<'a> {
     pub network: Option<&'a Network>,
 }
 
+/// What says which addresses a domain's interfaces have.
+#[derive(Clone, Copy)]
+pub struct AddressSources<'a> {
+    /// The current leases of a bridge; asked only when that matters.
+    pub leases: &'a dyn Fn(&InterfaceName) -> Rc<[Lease]>,
+    /// Where the domain was found to be since it runs; empty for one that starts.
+    pub last: &'a [LastAddress],
+}
+
 /// What an owner's forwards come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -27,6 +36,8 @@ pub struct Plan {
     pub ruleset: Ruleset,
     /// The forwards that have to wait.
     pub pending: Vec<Pending>,
+    /// Where the domain's interfaces were found to be, each once.
+    pub addresses: Vec<LastAddress>,
     /// Those of the rules that one of is enough.
     once: HashSet<Rule>,
 }
@@ -36,6 +47,8 @@ struct Target<'a> {
     guest: IpAddr,
     network: &'a Network,
     bridge: &'a InterfaceName,
+    /// Whose the address was found to be; nothing where the user has given it.
+    found: Option<LastAddress>,
 }
 
 /// Either where a forward leads, or why that is not known yet.
@@ -46,8 +59,6 @@ enum Found<'a> {
 
 /// Plans a domain's forwards.
 ///
-/// `leases` gives the current leases of a bridge; it is asked only when no reservation answers.
-///
 /// # Errors
 /// [`crate::ForwardError`] at a forward that can never work: a guest address outside the domain's networks, or
 /// a network whose guests the host does not route to.
@@ -55,11 +66,11 @@ pub fn plan_domain(
     owner: Owner,
     forwards: &[Forward],
     attachments: &[Attachment<'_>],
-    leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
+    sources: AddressSources<'_>,
 ) -> Result<Plan> {
     let mut plan = Plan::empty(owner);
     for forward in forwards {
-        let found = find_domain_targets(forward, &Family::ALL, attachments, leases)?;
+        let found = find_domain_targets(forward, &Family::ALL, attachments, sources)?;
         plan.add(forward, found);
     }
     Ok(plan)
@@ -73,11 +84,11 @@ pub fn find_guest(
     forward: &Forward,
     family: Option<Family>,
     attachments: &[Attachment<'_>],
-    leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
+    sources: AddressSources<'_>,
 ) -> Result<std::result::Result<Vec<IpAddr>, Missing>> {
     let families = family.map_or(Family::ALL.to_vec(), |family| vec![family]);
     Ok(
-        match find_domain_targets(forward, &families, attachments, leases)? {
+        match find_domain_targets(forward, &families, attachments, sources)? {
             Found::Targets(targets) => Ok(targets.iter().map(|target| target.guest).collect()),
             Found::Nothing(missing) => Err(missing),
         },
@@ -103,6 +114,7 @@ pub fn plan_network(owner: Owner, forwards: &[Forward], network: &Network) -> Re
             guest,
             network,
             bridge,
+            found: None,
         };
         plan.add(forward, Found::Targets(vec![target]));
     }
@@ -114,6 +126,7 @@ impl Plan {
         Self {
             ruleset: Ruleset::empty(owner),
             pending: Vec::new(),
+            addresses: Vec::new(),
             once: HashSet::new(),
         }
     }
@@ -134,6 +147,9 @@ impl Plan {
     }
 
     fn add_target(&mut self, forward: &Forward, target: &Target<'_>) {
+        if let Some(found) = target.found.filter(|found| !self.addresses.contains(found)) {
+            self.addresses.push(found);
+        }
         for mapping in &forward.mappings {
             self.ruleset.rules.push(Rule::Dnat(Dnat {
                 protocol: forward.protocol,
@@ -145,11 +161,8 @@ impl Plan {
                 guest_ports: mapping.guest,
             }));
         }
-        for source in masqueraded_sources(forward, target) {
-            self.add_once(Rule::Masquerade {
-                source,
-                guest: target.guest,
-            });
+        for rule in masquerades(forward, target) {
+            self.add_once(rule);
         }
         if forward.address.is_some_and(|address| address.is_loopback()) {
             self.add_once(Rule::Localnet {
@@ -165,32 +178,36 @@ impl Plan {
     }
 }
 
-/// Whose connections must get the host's address as their source, or the guest would answer past
-/// the host: neighbours on its own bridge, loopback, and everybody where the guest has no gateway.
-fn masqueraded_sources(forward: &Forward, target: &Target<'_>) -> Vec<Option<IpNet>> {
-    if target.network.mode == ForwardMode::Isolated {
-        return vec![None];
-    }
-    let mut sources: Vec<Option<IpNet>> = target
-        .network
-        .subnets
-        .iter()
+/// Whose connections must get the host's address as their source, or the guest would answer past the host: neighbours on its
+/// own bridge, loopback, and everybody where the guest has no gateway.
+fn masquerades<'a>(
+    forward: &'a Forward,
+    target: &'a Target<'_>,
+) -> impl Iterator<Item = Rule> + 'a {
+    let of = |source, bridge| Rule::Masquerade {
+        source,
+        guest: target.guest,
+        bridge,
+    };
+    let is_isolated = target.network.mode == ForwardMode::Isolated;
+    let is_loopback = forward.address.is_some_and(|address| address.is_loopback());
+    let loopback = IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8);
+    let subnets = target.network.subnets.iter();
+    let subnets = subnets
         .filter(|subnet| Family::from(subnet.address) == Family::from(target.guest))
-        .filter_map(network_of)
-        .map(Some)
-        .collect();
-    if forward.address.is_some_and(|address| address.is_loopback()) {
-        let loopback = IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8);
-        sources.push(Some(loopback));
-    }
-    sources
+        .filter_map(network_of);
+    let neighbors =
+        subnets.map(move |subnet| of(Some(subnet), Some(target.bridge.as_str().to_owned())));
+    let everybody = is_isolated.then(|| of(None, None));
+    let host = (is_loopback && !is_isolated).then(|| of(Some(loopback), None));
+    everybody.into_iter().chain(neighbors).chain(host)
 }
 
 fn find_domain_targets<'a>(
     forward: &Forward,
     families: &[Family],
     attachments: &[Attachment<'a>],
-    leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
+    sources: AddressSources<'_>,
 ) -> Result<Found<'a>> {
     let candidates: Vec<&Attachment<'a>> = attachments
         .iter()
@@ -208,7 +225,7 @@ fn find_domain_targets<'a>(
             refuse_others(forward, guest, &found, attachments)?;
             Ok(found)
         }
-        None => find_by_mac(forward, families, candidates[0], leases),
+        None => find_by_macs(forward, families, &candidates, sources),
     }
 }
 
@@ -228,6 +245,7 @@ fn find_given<'a>(
             guest,
             network,
             bridge,
+            found: None,
         }]));
     }
     match candidates
@@ -265,12 +283,39 @@ fn refuse_others(
     }
 }
 
-/// The addresses that the network's reservations, or else its leases, give the interface.
+/// The addresses of the first interface that can be meant and has one.
+fn find_by_macs<'a>(
+    forward: &Forward,
+    families: &[Family],
+    candidates: &[&Attachment<'a>],
+    sources: AddressSources<'_>,
+) -> Result<Found<'a>> {
+    let can_be_meant = |attachment: &&Attachment<'a>| {
+        let network = attachment.network;
+        network.is_none_or(|network| network.mode.is_routed_by_host())
+    };
+    let meant: Vec<&Attachment<'a>> = candidates.iter().copied().filter(can_be_meant).collect();
+    let [_, _, ..] = meant[..] else {
+        let only = meant.first().unwrap_or(&candidates[0]);
+        return find_by_mac(forward, families, only, sources);
+    };
+    for attachment in &meant {
+        let found = find_by_mac(forward, families, attachment, sources)?;
+        if let Found::Targets(_) = found {
+            return Ok(found);
+        }
+    }
+    Ok(Found::Nothing(Missing::NoAddress {
+        interfaces: meant.iter().map(|attachment| attachment.mac).collect(),
+    }))
+}
+
+/// The addresses that the interface has on its network.
 fn find_by_mac<'a>(
     forward: &Forward,
     families: &[Family],
     attachment: &Attachment<'a>,
-    leases: &dyn Fn(&InterfaceName) -> Rc<[Lease]>,
+    sources: AddressSources<'_>,
 ) -> Result<Found<'a>> {
     let Some(network) = attachment.network else {
         return Ok(Found::Nothing(inactive(attachment)));
@@ -281,14 +326,31 @@ fn find_by_mac<'a>(
     let taken = families.iter().filter(|family| forward.takes(**family));
     let taken: Vec<Family> = taken.copied().collect();
     for family in &taken {
-        let address = address_of(network, attachment.mac, *family, || {
-            &*current.get_or_insert_with(|| leases(bridge))
+        let mac = attachment.mac;
+        let last = LastAddress::find(sources.last, network, mac, *family);
+        let address = address_of(network, mac, *family, last, || {
+            &*current.get_or_insert_with(|| (sources.leases)(bridge))
         });
-        targets.extend(address.map(|guest| Target {
+        let Some(guest) = address else { continue };
+        let stale_until = last.map_or_else(
+            || {
+                let leases = current.get_or_insert_with(|| (sources.leases)(bridge));
+                stale_until(leases, mac, guest)
+            },
+            |last| last.stale_until,
+        );
+        let found = Some(LastAddress {
+            mac,
+            network: network.uuid,
+            address: guest,
+            stale_until,
+        });
+        targets.push(Target {
             guest,
             network,
             bridge,
-        }));
+            found,
+        });
     }
     if targets.is_empty() {
         return Ok(Found::Nothing(missing(network, attachment.mac, &taken)));

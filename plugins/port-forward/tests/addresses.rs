@@ -1,9 +1,11 @@
 //! Whose addresses a domain's metadata may name.
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-use portero_libvirt::{MacAddress, Network};
+use portero_libvirt::{InterfaceName, MacAddress, Network};
 use portero_model::{Family, Origin, Owner, OwnerKind};
-use portero_port_forward::{address_of, parse, parse_leases, plan_domain, Attachment};
+use portero_port_forward::{
+    address_of, parse, parse_leases, plan_domain, AddressSources, Attachment, LastAddress, Lease,
+};
 use portero_xml::Element;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -24,10 +26,19 @@ fn owner() -> Owner {
     }
 }
 
+fn network(xml: &str) -> Network {
+    let root = Element::parse(xml.as_bytes()).expect("XML");
+    Network::from_definition(&root).expect("a network")
+}
+
+/// What says where the interfaces of a guest are that starts.
+fn starting<'a>(leases: &'a dyn Fn(&InterfaceName) -> Rc<[Lease]>) -> AddressSources<'a> {
+    AddressSources { leases, last: &[] }
+}
+
 /// Why an address is refused; nothing when it is not.
 fn refusal(guest: &str, origin: &Origin) -> Option<String> {
-    let network = Element::parse(NETWORK.as_bytes()).expect("XML");
-    let network = Network::from_definition(&network).expect("a network");
+    let network = network(NETWORK);
     let xml = format!(
         "<domain xmlns='urn:portero:1'><portForward proto='udp' guest='{guest}'>\
          <range start='8080'/></portForward></domain>"
@@ -44,7 +55,7 @@ fn refusal(guest: &str, origin: &Origin) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     let leases = |_: &_| Rc::from([]);
-    let plan = plan_domain(owner(), &forwards, &[attachment], &leases);
+    let plan = plan_domain(owner(), &forwards, &[attachment], starting(&leases));
     plan.err().map(|error| error.to_string())
 }
 
@@ -103,8 +114,7 @@ fn another_guest_s_reservation_is_the_administrator_s_to_forward() {
 
 /// The address that leases, as MAC address, address and end, give to a guest.
 fn leased(mac: &str, leases: &[(&str, &str, u64)]) -> Option<String> {
-    let network = Element::parse(NETWORK.as_bytes()).expect("XML");
-    let network = Network::from_definition(&network).expect("a network");
+    let network = network(NETWORK);
     let entries: Vec<String> = leases
         .iter()
         .map(|(mac, address, end)| {
@@ -116,8 +126,118 @@ fn leased(mac: &str, leases: &[(&str, &str, u64)]) -> Option<String> {
     let json = format!("[{}]", entries.join(","));
     let leases = parse_leases(json.as_bytes(), 100).expect("leases");
     let mac = mac.parse().expect("a MAC address");
-    let address = address_of(&network, mac, Family::Ipv4, || &leases)?;
+    let address = address_of(&network, mac, Family::Ipv4, None, || &leases)?;
     Some(address.to_string())
+}
+
+/// Where a guest is that runs and was last there, by leases as MAC address, address and end.
+fn running(last: &str, leases: &[(&str, &str, u64)]) -> String {
+    let network = network(NETWORK);
+    let leases: Vec<Lease> = leases
+        .iter()
+        .map(|(mac, address, expiry)| Lease {
+            mac: mac.parse().expect("a MAC address"),
+            address: address.parse().expect("an address"),
+            expiry: *expiry,
+        })
+        .collect();
+    let mac = RESERVED.parse().expect("a MAC address");
+    let last = LastAddress {
+        mac,
+        network: network.uuid,
+        address: last.parse().expect("an address"),
+        stale_until: 150,
+    };
+    let address = address_of(&network, mac, Family::Ipv4, Some(&last), || &leases);
+    address.expect("an address").to_string()
+}
+
+/// The network reserves 192.168.50.10 for it.
+const RESERVED: &str = "52:54:00:00:50:10";
+
+#[test]
+fn a_running_guest_is_where_its_lease_says() {
+    let (reserved, leased) = ("192.168.50.10", "192.168.50.77");
+    // It was reserved another address since, and has not asked for it yet.
+    assert_eq!(running(leased, &[(RESERVED, leased, 120)]), leased);
+    // Now it has.
+    assert_eq!(running(leased, &[(RESERVED, reserved, 200)]), reserved);
+    // It started with its reservation; the lease is of the time before.
+    assert_eq!(running(reserved, &[(RESERVED, leased, 150)]), reserved);
+    // It took another all the same.
+    assert_eq!(running(reserved, &[(RESERVED, leased, 151)]), leased);
+    assert_eq!(running(reserved, &[(RESERVED, leased, 0)]), leased);
+}
+
+#[test]
+fn a_running_guest_keeps_its_address_while_nobody_else_has_it() {
+    let (reserved, last) = ("192.168.50.10", "192.168.50.77");
+    let other = "52:54:00:00:50:99";
+    assert_eq!(running(last, &[]), last);
+    assert_eq!(running(last, &[(other, "192.168.50.78", 900)]), last);
+    assert_eq!(running(last, &[(other, last, 900)]), reserved);
+    // Reserved for another guest; not of this network.
+    assert_eq!(running("192.168.50.11", &[]), reserved);
+    assert_eq!(running("192.168.51.77", &[]), reserved);
+}
+
+/// Where a forward of a domain leads that has interfaces on these networks, in this order.
+fn leads_to(interfaces: &[(&str, &Network)], leases: &[Lease]) -> Result<String, String> {
+    let xml = "<domain xmlns='urn:portero:1'><portForward proto='tcp'><range start='8080'/></portForward></domain>";
+    let root = Element::parse(xml.as_bytes()).expect("XML");
+    let origin = Origin::Metadata(owner());
+    let forwards = parse(&root, OwnerKind::Domain, &origin).expect("forwards");
+    let attachments: Vec<Attachment<'_>> = interfaces
+        .iter()
+        .map(|(mac, network)| Attachment {
+            mac: mac.parse().expect("a MAC address"),
+            network_name: network.name.as_str(),
+            network: Some(network),
+        })
+        .collect();
+    let of_bridge = |_: &_| Rc::from(leases);
+    let plan = plan_domain(owner(), &forwards, &attachments, starting(&of_bridge));
+    let plan = plan.map_err(|error| error.to_string())?;
+    let guest = plan.ruleset.dnats().next().map(|dnat| dnat.guest);
+    guest
+        .map(|guest| guest.to_string())
+        .ok_or_else(|| plan.pending[0].reason.clone())
+}
+
+#[test]
+fn of_several_interfaces_the_first_is_meant_that_can_be_and_has_an_address() {
+    let lan = network(NETWORK);
+    let bridge =
+        network("<network><name>host</name><forward mode='bridge'/><bridge name='br0'/></network>");
+    let other = network(
+        "<network><name>other</name><bridge name='br-other'/>         <ip address='192.168.70.1' prefix='24'><dhcp><range start='192.168.70.2' end='192.168.70.9'/></dhcp></ip></network>",
+    );
+    let (first, second) = ("52:54:00:00:70:01", "52:54:00:00:70:02");
+    let lease = |mac: &str, address: &str| Lease {
+        mac: mac.parse().expect("a MAC address"),
+        address: address.parse().expect("an address"),
+        expiry: 0,
+    };
+    let reserved = "192.168.50.10".to_owned();
+    // On a LAN of the host's it is not behind the host.
+    let on_lan = [(first, &bridge), (RESERVED, &lan)];
+    assert_eq!(leads_to(&on_lan, &[]), Ok(reserved.clone()));
+    let refused = leads_to(&on_lan[..1], &[]).expect_err("a refusal");
+    assert!(refused.contains("are not behind this host"), "{refused}");
+    // The one with an address.
+    let both = [(first, &other), (RESERVED, &lan)];
+    assert_eq!(leads_to(&both, &[]), Ok(reserved));
+    let leased = lease(first, "192.168.70.5");
+    assert_eq!(leads_to(&both, &[leased]), Ok("192.168.70.5".to_owned()));
+    // None has one yet.
+    let none = [(first, &other), (second, &other)];
+    let waits = leads_to(&none, &[]).expect_err("nothing yet");
+    assert!(
+        waits.starts_with(
+            "none of the interfaces 52:54:00:00:70:01, 52:54:00:00:70:02 has an address"
+        ),
+        "{waits}"
+    );
 }
 
 #[test]
@@ -153,7 +273,7 @@ fn a_network_that_is_not_known_to_be_active_is_named() {
         network: None,
     };
     let leases = |_: &_| Rc::from([]);
-    let plan = plan_domain(owner(), &forwards, &[attachment], &leases).expect("a plan");
+    let plan = plan_domain(owner(), &forwards, &[attachment], starting(&leases)).expect("a plan");
     let reasons: Vec<&str> = plan.pending.iter().map(|one| one.reason.as_str()).collect();
     assert_eq!(reasons, ["network 'lab\\n' is not known to be active"]);
 }

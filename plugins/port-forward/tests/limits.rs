@@ -223,6 +223,7 @@ fn whoever_listens_on_all_addresses_of_ipv6_has_the_ports_of_ipv4_too() {
             protocol: Protocol::Tcp,
             address: listening.parse().expect("an address"),
             port: 80,
+            program: None,
         };
         let checked = check_listeners(&forwards, &HashSet::new(), &[listener], &Limits::default());
         checked.is_err()

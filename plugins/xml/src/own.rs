@@ -41,6 +41,11 @@ pub fn own_metadata(object: &Element, expected: &'static str) -> Result<Option<E
             continue;
         }
         check_root(element, expected)?;
+        if found.is_some() {
+            return Err(element.problem(format!(
+                "a second <{expected}> of portero's, expected one with everything in it"
+            )));
+        }
         found = Some(element.clone());
     }
     Ok(found)

@@ -9,7 +9,9 @@ use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Counter, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
-use portero_system::{Deadline, Detected, Flow, RouteLookup, Switch, System, SystemError};
+use portero_system::{
+    Deadline, Detected, Flow, InterfaceState, RouteLookup, Switch, System, SystemError,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -263,6 +265,10 @@ impl System for Machine {
         !self.ended.contains(&process)
     }
 
+    fn interface_state(&mut self, _: &InterfaceName) -> InterfaceState {
+        InterfaceState::OnItsOwn
+    }
+
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
         self.bridges.contains_key(bridge.as_str())
     }
@@ -330,6 +336,9 @@ impl System for Machine {
     }
 
     fn route_lookup(&mut self, address: IpAddr, _: Deadline) -> Result<RouteLookup, SystemError> {
+        if address.is_loopback() {
+            return Ok(RouteLookup::Host);
+        }
         let found = self.route_lookup.get(&address).cloned();
         Ok(found.unwrap_or(RouteLookup::Nowhere))
     }

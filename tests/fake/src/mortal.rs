@@ -6,7 +6,9 @@ use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, Nic};
 use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
-use portero_system::{Deadline, Detected, Flow, RouteLookup, Switch, System, SystemError};
+use portero_system::{
+    Deadline, Detected, Flow, InterfaceState, RouteLookup, Switch, System, SystemError,
+};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -148,6 +150,10 @@ impl System for Mortal<'_> {
 
     fn has_process(&mut self, process: u32) -> bool {
         self.call(|machine| machine.has_process(process))
+    }
+
+    fn interface_state(&mut self, name: &InterfaceName) -> InterfaceState {
+        self.call(|machine| machine.interface_state(name))
     }
 
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {

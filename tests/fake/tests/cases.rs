@@ -161,6 +161,7 @@ impl Case {
                 protocol: protocol.parse().expect("a protocol"),
                 address: address.parse().expect("an address"),
                 port: port.parse().expect("a port"),
+                program: None,
             }),
             ["lease", bridge, file] => {
                 let folder = self.paths().leases;

@@ -91,7 +91,11 @@ fn forward(number: u8, port: u16, to: u16, is_ipv6: bool, protocol: u8, kind: u8
             guest,
             guest_ports,
         }),
-        Rule::Masquerade { source, guest },
+        Rule::Masquerade {
+            source,
+            guest,
+            bridge: source.is_some().then(|| format!("br-{number}")),
+        },
     ];
     if address.is_some() {
         rules.push(Rule::Localnet {

@@ -14,7 +14,7 @@ mod value;
 
 pub(crate) use hooks::{restart_networks, troubles};
 pub(crate) use libvirt::{missing, questions};
-pub(crate) use others::misplaced;
+pub(crate) use others::{forward_flow, misplaced};
 pub(crate) use value::Finding;
 
 use crate::exit::{DONE, FAILED};
@@ -28,7 +28,7 @@ use value::Facts;
 type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     ("hooks", hooks::hooks),
     ("daemons", hooks::daemons),
     ("service", service::service),
@@ -38,6 +38,7 @@ const CHECKS: [Check; 19] = [
     ("forwarding", host::forwarding),
     ("bridge-netfilter", host::bridge_netfilter),
     ("configuration", rules::configuration),
+    ("vain-forwards", rules::vain),
     ("ended-guests", rules::ended_guests),
     ("bridges", rules::bridges),
     ("firewall", rules::firewall),

@@ -4,12 +4,11 @@ use super::hooks::RESTART;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use crate::stop::{mend_stop, name_stop};
-use portero_inventory::{link_of, Backends, Denial};
+use portero_inventory::{link_of, ActiveNetwork, Backends, Denial, HostFacts};
 use portero_model::{Dnat, Family};
 use portero_trace::{
     word, Flow, Judgement, Leg, Link, RuleOwner, Scope, Side, Traffic, Translated, LENIENT,
 };
-use std::net::IpAddr;
 
 /// Most forwards that are followed through everybody's rules: each meets the same chains.
 const FORWARDS: usize = 32;
@@ -60,7 +59,8 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
     }
     let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
     let dnats = given.flat_map(|owner| owner.record.ruleset.dnats());
-    let flows = dnats.filter_map(|dnat| flow(dnat, facts)).take(FORWARDS);
+    let flows = dnats.filter_map(|dnat| forward_flow(dnat, &facts.networks, &facts.host));
+    let flows = flows.take(FORWARDS);
     let mut stopped: Vec<Stopped> = Vec::new();
     for mut flow in flows {
         for outside in &facts.outer {
@@ -123,7 +123,15 @@ fn what(flow: &Flow) -> String {
     }
 }
 
-fn flow(dnat: &Dnat, facts: &Facts) -> Option<Flow> {
+/// What comes in for a forward, from nobody in particular; nothing where its guest is in none of these networks.
+pub(crate) fn forward_flow(
+    dnat: &Dnat,
+    networks: &[ActiveNetwork],
+    host: &HostFacts,
+) -> Option<Flow> {
+    let mut networks = networks.iter();
+    let active = networks.find(|one| one.subnet_of(dnat.guest).is_some())?;
+    let bridge = active.network.bridge.as_ref()?;
     Some(Flow {
         traffic: Traffic::Port {
             protocol: dnat.protocol,
@@ -132,24 +140,15 @@ fn flow(dnat: &Dnat, facts: &Facts) -> Option<Flow> {
         },
         client: Side::Behind(Link::named(None)),
         client_address: None,
-        server: Side::Behind(Link::bridge(bridge(dnat.guest, facts)?)),
+        server: Side::Behind(Link::bridge(bridge.to_string())),
         server_address: dnat.guest,
         translated: Some(Translated {
             address: dnat.address,
             port: dnat.ports.start(),
         }),
         is_masqueraded: false,
-        judges_bridged: facts
-            .host
-            .judges_bridged
-            .contains(&Family::from(dnat.guest)),
+        judges_bridged: host.judges_bridged.contains(&Family::from(dnat.guest)),
     })
-}
-
-fn bridge(guest: IpAddr, facts: &Facts) -> Option<String> {
-    let mut networks = facts.networks.iter();
-    let active = networks.find(|one| one.subnet_of(guest).is_some())?;
-    active.network.bridge.as_ref().map(ToString::to_string)
 }
 
 /// What AppArmor has denied libvirt of portero, since its profile was changed last.

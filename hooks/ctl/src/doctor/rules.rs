@@ -5,6 +5,7 @@ use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use portero_bridge::OpenBridge;
 use portero_inventory::ConfigProblem;
+use portero_model::OwnerKind;
 use portero_trace::word;
 
 /// What is written wrong, so that something else holds or nothing, now or at the next start.
@@ -55,6 +56,22 @@ pub(super) fn configuration(facts: &Facts) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Forwards that are right and that nothing can come of on this host as it is.
+pub(super) fn vain(facts: &Facts) -> Vec<Finding> {
+    let findings = facts.vain.iter().map(|(owner, notice)| {
+        let name = word(&owner.name);
+        let edit = match owner.kind {
+            OwnerKind::Domain => format!("virsh {}edit {name}", owner.connect_option()),
+            OwnerKind::Network => format!("virsh net-edit {name}"),
+        };
+        Finding {
+            finding: format!("{owner}, {notice}"),
+            mend: format!("correct it: {edit} (or its file in /etc/portero)"),
+        }
+    });
+    findings.collect()
 }
 
 /// Guests that have ended and of which something is left: no hook was told.
@@ -182,6 +199,7 @@ mod tests {
                 phase: Phase::Active,
                 ruleset: Ruleset::empty(owner),
                 pending: Vec::new(),
+                addresses: Vec::new(),
             },
             is_in_firewall: true,
         };

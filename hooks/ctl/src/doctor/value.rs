@@ -4,10 +4,10 @@ use portero_bridge::{open_bridges, OpenBridge};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
     ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards, HookLink, HostFacts,
-    OwnerStatus, Snapshot,
+    ObjectState, OwnerStatus, Snapshot,
 };
 use portero_inventory::{Avc, KernelLog, WatchService};
-use portero_model::Family;
+use portero_model::{Family, Owner};
 use portero_system::{Deadline, Linux, Paths};
 use portero_trace::{Rules, Settings};
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub(super) struct Facts {
     pub(super) host: HostFacts,
     /// What everybody wants.
     pub(super) desired: Vec<DesiredForwards>,
+    /// Forwards that are active and that nothing can come of: whose, and why.
+    pub(super) vain: Vec<(Owner, String)>,
     /// What is written and cannot be used.
     pub(super) config_problems: Vec<ConfigProblem>,
     /// Guests that have ended and of which something is left.
@@ -78,6 +80,12 @@ impl Facts {
         let config_problems = snapshot.config_problems(&desired)?;
         let ended_guests = snapshot.ended_guests()?;
         drop(snapshot);
+        let mut vain = Vec::new();
+        for one in desired.iter().filter(|one| one.state != ObjectState::Off) {
+            let forwards = one.written.as_deref().unwrap_or_default();
+            let notices = engine.notices(forwards).into_iter();
+            vain.extend(notices.map(|notice| (one.owner.clone(), notice)));
+        }
         let bridge = |name: &str| networks.iter().any(|one| one.has_inner_bridge(name));
         let outer = Linux::interfaces().into_iter().filter(|one| {
             let mut addresses = one.addresses.iter();
@@ -98,6 +106,7 @@ impl Facts {
             owners,
             host,
             desired,
+            vain,
             config_problems,
             ended_guests,
             // What cannot be read is told where somebody changes it.

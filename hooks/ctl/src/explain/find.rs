@@ -218,7 +218,7 @@ fn waits_for(
         Missing::NoDhcp { .. } => {
             Waits::Address(is_simple(forward, desired).then(|| write_spec(forward)))
         }
-        Missing::NoLease { .. } => Waits::Lease,
+        Missing::NoLease { .. } | Missing::NoAddress { .. } => Waits::Lease,
     }
 }
 

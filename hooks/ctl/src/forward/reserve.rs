@@ -8,7 +8,7 @@ use crate::terminal::warning;
 use portero_engine::leases;
 use portero_libvirt::{Domain, EventError, MacAddress, Network};
 use portero_model::{Family, Owner};
-use portero_port_forward::{plan_domain, Attachment, Forward, ForwardError, Lease};
+use portero_port_forward::{plan_domain, AddressSources, Attachment, Forward, ForwardError, Lease};
 use portero_system::Paths;
 use portero_xml::Element;
 use std::io::{IsTerminal, Write};
@@ -198,7 +198,11 @@ impl OnNetwork {
             network: Some(&self.network),
         }];
         let forwards = std::slice::from_ref(forward);
-        let plan = plan_domain(owner, forwards, &attachments, &|_| leases.into())?;
+        let sources = AddressSources {
+            leases: &|_| leases.into(),
+            last: &[],
+        };
+        let plan = plan_domain(owner, forwards, &attachments, sources)?;
         let mut guests = plan.ruleset.dnats().map(|dnat| dnat.guest);
         Ok(guests.find(IpAddr::is_ipv4))
     }

@@ -5,7 +5,7 @@
 use super::sources::MapSources;
 use super::value::Map;
 use portero_engine::{Phase, Record};
-use portero_inventory::{ActiveNetwork, Guest, GuestNic, OwnerStatus};
+use portero_inventory::{ActiveNetwork, Guest, GuestNic, HostFacts, OwnerStatus};
 use portero_libvirt::{Driver, Network, ObjectName};
 use portero_model::{
     Claim, Dnat, Family, Owner, OwnerKind, Pending, PortRange, Protocol, Rule, Ruleset,
@@ -34,7 +34,10 @@ impl Scene {
             networks: Vec::new(),
             guests: Vec::new(),
             owners: Vec::new(),
-            passes_on: Family::ALL.to_vec(),
+            facts: HostFacts {
+                passes_on: Family::ALL.to_vec(),
+                ..HostFacts::default()
+            },
             contradictions: BTreeMap::new(),
         };
         Self { sources, next: 0 }
@@ -209,6 +212,7 @@ impl Scene {
                 phase: Phase::Active,
                 ruleset,
                 pending,
+                addresses: Vec::new(),
             },
             is_in_firewall,
         });

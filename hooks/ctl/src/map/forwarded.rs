@@ -51,7 +51,7 @@ fn passes(dnat: &Dnat, to: &ActiveNetwork, sources: &MapSources) -> bool {
     }
     let networks = ActiveNetwork::networks(&sources.networks);
     let policy_of = |network: &Network| ActiveNetwork::find_policy(&sources.networks, network);
-    let routing = match sources.passes_on.contains(&Family::from(dnat.guest)) {
+    let routing = match sources.facts.passes_on.contains(&Family::from(dnat.guest)) {
         true => Routing::On,
         false => Routing::Off,
     };

@@ -39,7 +39,7 @@ pub(crate) fn run(
         networks: snapshot.networks(),
         guests: snapshot.guests()?,
         owners: snapshot.owners()?,
-        passes_on: snapshot.host_facts().passes_on,
+        facts: snapshot.host_facts(),
         contradictions: BTreeMap::new(),
     };
     drop(snapshot);

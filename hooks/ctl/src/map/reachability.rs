@@ -118,7 +118,7 @@ pub(super) fn connections(sources: &MapSources) -> Vec<Connections> {
         for to in &places {
             let end = ConnectionEnd::new(*to);
             let of_family = |family: Family| {
-                let routing = match sources.passes_on.contains(&family) {
+                let routing = match sources.facts.passes_on.contains(&family) {
                     true => Routing::On,
                     false => Routing::Off,
                 };

@@ -1,7 +1,7 @@
 //! What the rules that are in the firewall do otherwise than a map says, which is drawn by policies and libvirt's modes.
 
 use super::sources::MapSources;
-use crate::doctor::{missing, restart_networks};
+use crate::doctor::{forward_flow, missing, restart_networks};
 use crate::policy::rulings;
 use crate::stop::name_stop;
 use portero_engine::{ApplyError, Engine};
@@ -10,6 +10,7 @@ use portero_model::{Family, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, RouteLookup};
 use portero_trace::{Flow, Judgement, Leg, Link, Rules, Side, Traffic};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(super) fn note(sources: &mut MapSources, engine: &mut Engine<'_>) -> Result<
         }
         if let Some(uplink) = &uplink {
             notes.extend(stopped(one, sources, &rules, uplink));
+            notes.extend(stopped_forwards(one, sources, &rules, uplink));
         }
         if !notes.is_empty() {
             sources.contradictions.insert(name, notes);
@@ -64,7 +66,7 @@ fn stopped(
         to: end(OUTSIDE.into(), uplink),
         protocol: Service::Port(Protocol::Tcp, 443),
         path: PacketPath::Direct,
-        routing: match sources.passes_on.contains(&Family::Ipv4) {
+        routing: match sources.facts.passes_on.contains(&Family::Ipv4) {
             true => Routing::On,
             false => Routing::Off,
         },
@@ -84,16 +86,51 @@ fn stopped(
         server_address: OUTSIDE.into(),
         translated: None,
         is_masqueraded: true,
-        judges_bridged: false,
+        judges_bridged: sources.facts.judges_bridged.contains(&Family::Ipv4),
     };
+    let stopped = whoever_stops(&flow, rules)?;
+    Some(format!(
+        "connections of its guests to others are stopped: {stopped}"
+    ))
+}
+
+/// Who stops what is forwarded into a network from outside: of each rule the first forward alone is named, for many forwards
+/// meet the same.
+fn stopped_forwards(
+    one: &ActiveNetwork,
+    sources: &MapSources,
+    rules: &Rules,
+    uplink: &str,
+) -> Vec<String> {
+    let given = sources.owners.iter().filter(|owner| owner.is_in_firewall);
+    let dnats = given.flat_map(|owner| owner.record.ruleset.dnats());
+    let mut stopped = BTreeMap::new();
+    for dnat in dnats {
+        if dnat.dev.as_ref().is_some_and(|dev| dev != uplink) {
+            continue;
+        }
+        let network = std::slice::from_ref(one);
+        let Some(mut flow) = forward_flow(dnat, network, &sources.facts) else {
+            continue;
+        };
+        flow.client = Side::Behind(link_of(Some(uplink.to_owned())));
+        if let Some(by) = whoever_stops(&flow, rules) {
+            let (protocol, port) = (dnat.protocol, dnat.ports.start());
+            stopped.entry(by).or_insert((protocol, port));
+        }
+    }
+    let notes = stopped.into_iter().map(|(by, (protocol, port))| {
+        format!("what is forwarded from {protocol} port {port} is stopped: {by}")
+    });
+    notes.collect()
+}
+
+/// The verdict and the rule that stop a flow, on its way there or back.
+fn whoever_stops(flow: &Flow, rules: &Rules) -> Option<String> {
     [Leg::There, Leg::Back]
         .into_iter()
-        .find_map(|leg| match rules.judge(&flow, leg) {
-            Judgement::Stopped(stop) => Some(format!(
-                "connections of its guests to others are stopped: {} by {}",
-                stop.verdict,
-                name_stop(&stop)
-            )),
+        .find_map(|leg| match rules.judge(flow, leg) {
+            Judgement::Stopped(stop) => Some(format!("{} by {}", stop.verdict, name_stop(&stop))),
             Judgement::Doubtful(_) | Judgement::Passes => None,
         })
 }

@@ -1,8 +1,7 @@
 //! What is known of a host before it is drawn.
 
-use portero_inventory::{ActiveNetwork, OwnerStatus};
+use portero_inventory::{ActiveNetwork, HostFacts, OwnerStatus};
 use portero_libvirt::{ForwardMode, Network};
-use portero_model::Family;
 use portero_system::Interface;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,8 +19,8 @@ pub(crate) struct MapSources {
     pub(crate) guests: Vec<portero_inventory::Guest>,
     /// All owners of forwards.
     pub(crate) owners: Vec<OwnerStatus>,
-    /// Families whose packets the host passes on.
-    pub(crate) passes_on: Vec<Family>,
+    /// What the host does with others' packets.
+    pub(crate) facts: HostFacts,
     /// By the names of networks, what the rules that are there do otherwise.
     pub(crate) contradictions: BTreeMap<String, Vec<String>>,
 }

@@ -111,7 +111,7 @@ impl Map {
                 "" => "host".to_owned(),
                 name => name.to_owned(),
             },
-            passes_on: sources.passes_on.clone(),
+            passes_on: sources.facts.passes_on.clone(),
             nics: nics(sources, &segments),
             connections,
             segments,

@@ -1,7 +1,7 @@
 //! The interfaces of guests on virtual networks, as libvirt told of them.
 
 use super::{is_older_than_a_start, write_json, State};
-use portero_libvirt::{MacAddress, NetworkPort};
+use portero_libvirt::{MacAddress, NetworkPort, PortSettings};
 use portero_system::{files, FileError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -20,6 +20,8 @@ pub struct RecordedPort {
     pub network: Uuid,
     /// The guest's MAC address.
     pub mac: MacAddress,
+    /// What it has besides a place in the bridge.
+    pub settings: PortSettings,
     /// Whether the interface is there, or has been taken from the running guest.
     pub state: PortState,
 }
@@ -49,6 +51,8 @@ pub(crate) struct OutdatedPort {
 struct PortFile {
     network: Uuid,
     mac: String,
+    #[serde(default)]
+    settings: PortSettings,
     #[serde(alias = "plug")]
     state: PortState,
 }
@@ -74,6 +78,7 @@ impl State {
         let file = PortFile {
             network,
             mac: port.mac.to_string(),
+            settings: port.settings,
             state,
         };
         write_json(&path, &file)
@@ -157,6 +162,7 @@ impl State {
                 owner,
                 network: file.network,
                 mac,
+                settings: file.settings,
                 state: file.state,
             }));
         }

@@ -52,6 +52,8 @@ pub enum Base {
     FromHost,
     /// Guards 127.0.0.0/8 (filter).
     Input,
+    /// Drops what was sent to a guest whose address the host has, too (filter).
+    Local,
     /// Sends connections to guests (nat).
     Dnat,
     /// Changes their source where the guest could not answer (nat).
@@ -94,6 +96,7 @@ impl Base {
             Self::ToHost => "TH",
             Self::FromHost => "FH",
             Self::Input => "IN",
+            Self::Local => "LO",
             Self::Dnat => "DN",
             Self::Snat => "SN",
             Self::Nat => "NA",
@@ -107,7 +110,7 @@ impl Base {
         match self {
             Self::Out | Self::In | Self::Forward | Self::To | Self::From => &["FORWARD"],
             Self::Known => &[],
-            Self::Input | Self::ToHost => &["INPUT"],
+            Self::Input | Self::Local | Self::ToHost => &["INPUT"],
             Self::FromHost => &["OUTPUT"],
             Self::Dnat => &["PREROUTING", "OUTPUT"],
             Self::Snat | Self::Nat => &["POSTROUTING"],
@@ -118,7 +121,7 @@ impl Base {
     #[must_use]
     pub fn built_in_jump(self) -> String {
         let matches = match self {
-            Self::Forward | Self::Snat => "-m conntrack --ctstate DNAT ",
+            Self::Forward | Self::Local | Self::Snat => "-m conntrack --ctstate DNAT ",
             Self::Dnat => "-m addrtype --dst-type LOCAL ",
             _ => "",
         };

@@ -5,6 +5,7 @@ use super::policy;
 use super::words::network;
 use ipnet::IpNet;
 use portero_model::{Dnat, Family, Rule, Ruleset};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Renders an owner's rules; `libvirt` tells of a family whether libvirt's chains are there.
@@ -15,19 +16,39 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
         lines.push(text);
     };
     for rule in &ruleset.rules {
+        if let Rule::Masquerade {
+            source,
+            guest,
+            bridge: Some(bridge),
+        } = rule
+        {
+            let (from, to) = (source_match(*source), network((*guest).into()));
+            let text = format!("{from}-d {to} ! -i {bridge} -j DROP");
+            add(Family::from(*guest), Base::Forward, text);
+        }
+    }
+    let mut guests = BTreeSet::new();
+    for rule in &ruleset.rules {
         match rule {
             Rule::Dnat(dnat) => {
                 add(dnat.family(), Base::Dnat, send(dnat));
                 add(dnat.family(), Base::Forward, accept(dnat));
             }
-            Rule::Masquerade { source, guest } => {
+            Rule::Masquerade { source, guest, .. } => {
+                let family = Family::from(*guest);
                 let guest_only = network((*guest).into());
                 let text = format!("{}-d {guest_only} -j MASQUERADE", source_match(*source));
-                add(Family::from(*guest), Base::Snat, text);
+                add(family, Base::Snat, text);
+                if guests.insert(guest) {
+                    add(family, Base::Forward, accept_errors(*guest));
+                    add(family, Base::Local, format!("-d {guest_only} -j DROP"));
+                }
             }
             Rule::Localnet { bridge } => {
                 let text =
                     format!("-d 127.0.0.0/8 -i {bridge} -m conntrack ! --ctstate DNAT -j DROP");
+                add(Family::Ipv4, Base::Input, text);
+                let text = format!("-s 127.0.0.0/8 -i {bridge} -j DROP");
                 add(Family::Ipv4, Base::Input, text);
             }
         }
@@ -76,6 +97,15 @@ pub(super) fn accept(dnat: &Dnat) -> String {
         dnat.ports.joined(':'),
         dnat.guest_ports.joined(':')
     )
+}
+
+/// The rule that lets errors about such connections pass, as of a smaller MTU on their way.
+fn accept_errors(guest: IpAddr) -> String {
+    let protocol = match Family::from(guest) {
+        Family::Ipv4 => "icmp",
+        Family::Ipv6 => "ipv6-icmp",
+    };
+    format!("-p {protocol} -m conntrack --ctstate RELATED --ctreplsrc {guest} -j ACCEPT")
 }
 
 /// The match of a source; of all addresses iptables prints none.

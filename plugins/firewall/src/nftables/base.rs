@@ -2,7 +2,7 @@
 //! file has them as nft reads them, to be read by people.
 
 use super::element::{address_type, ip, Place};
-use super::forward::{masquerade_set, Shape, LOCALNET_SET};
+use super::forward::{masquerade_all_set, masquerade_set, Shape, GUESTS_SET, LOCALNET_SET};
 use super::policy::{direction_map, nat_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
 use portero_model::{Direction, Family};
@@ -83,6 +83,7 @@ pub(crate) fn own_sets() -> BTreeMap<String, String> {
         }
         let types = format!("{address} . {address}; flags interval");
         define(&mut sets, "set", &masquerade_set(family), &types);
+        define(&mut sets, "set", &masquerade_all_set(family), &address);
     }
     define(&mut sets, "set", LOCALNET_SET, "ifname");
     sets
@@ -99,7 +100,14 @@ pub(crate) fn own_chains() -> Vec<Chain> {
         )]
     };
     let mut forwards = Vec::new();
-    let mut masquerades = Vec::new();
+    let (mut masquerades, mut forwarded) = (Vec::new(), Vec::new());
+    // What comes by a bridge that loopback is routed by: nothing to loopback but answers, nothing from it.
+    let loopback = format!("iifname @{LOCALNET_SET} ip daddr 127.0.0.0/8 ct status ! dnat drop");
+    let from_loopback = format!("iifname @{LOCALNET_SET} ip saddr 127.0.0.0/8 drop");
+    let mut guards = vec![
+        ("loopback guard".to_owned(), loopback),
+        ("loopback source".to_owned(), from_loopback),
+    ];
     for family in Family::ALL {
         let ip = ip(family);
         for shape in Shape::all() {
@@ -116,16 +124,27 @@ pub(crate) fn own_chains() -> Vec<Chain> {
         }
         let set = masquerade_set(family);
         let rule = format!("ct status dnat {ip} saddr . {ip} daddr @{set} masquerade");
-        masquerades.push((set, rule));
+        let all = masquerade_all_set(family);
+        let rule_of_all = format!("ct status dnat {ip} daddr @{all} masquerade");
+        // A source in a guest's subnet is behind its bridge: what the host would not answer by the interface that it came
+        // by is not from there.
+        let neighbors = format!(
+            "ct status dnat ct direction original {ip} saddr . {ip} daddr @{set} fib saddr . iif oif 0 drop"
+        );
+        forwarded.push((format!("{set} by its bridge"), neighbors));
+        // A guest's subnet is in the set with the guest's address, and that is in its subnet: the set has both together
+        // where the address is a guest's. The host may get it as its own later.
+        let local = format!("ct status dnat {ip} daddr . {ip} daddr @{set} drop");
+        guards.push((format!("{set} at the host"), local));
+        masquerades.extend([(set, rule), (all, rule_of_all)]);
     }
-    let guard = format!("iifname @{LOCALNET_SET} ip daddr 127.0.0.0/8 ct status ! dnat drop");
-    let guard = vec![("loopback guard".to_owned(), guard)];
     vec![
         Chain::new("to_guests", None, forwards),
         Chain::new("prerouting", Some(("nat", "prerouting", -101)), local()),
         Chain::new("local_out", Some(("nat", "output", -101)), local()),
         Chain::new("postrouting", Some(("nat", "postrouting", 99)), masquerades),
-        Chain::new("local_in", Some(("filter", "input", -1)), guard),
+        Chain::new("forwarded", Some(("filter", "forward", -1)), forwarded),
+        Chain::new("local_in", Some(("filter", "input", -1)), guards),
     ]
 }
 
@@ -212,12 +231,13 @@ pub(crate) fn policy_table() -> String {
 }
 
 /// portero's sets in a table of libvirt's: connections that are accepted, by guest, protocol, the
-/// guest's port and the host's port; and bridges with a policy.
-pub(crate) fn libvirt_sets(family: Family) -> [(&'static str, String); 3] {
+/// guest's port and the host's port; their guests; and bridges with a policy.
+pub(crate) fn libvirt_sets(family: Family) -> [(&'static str, String); 4] {
     let address = address_type(family);
     let accepted = format!("{{ type {address} . inet_proto . inet_service . inet_service; }}");
     [
         (NAME, accepted),
+        (GUESTS_SET, format!("{{ type {address}; }}")),
         (LIBVIRT_SET, "{ type ifname; }".to_owned()),
         (LIBVIRT_CROSS_SET, "{ type ifname . ifname; }".to_owned()),
     ]
@@ -247,7 +267,16 @@ pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
     };
     let [to_guests, from_guests] = LIBVIRT_VERDICTS;
     let mut rules = Vec::from(accepted);
+    let icmp = match family {
+        Family::Ipv4 => "icmp",
+        Family::Ipv6 => "icmpv6",
+    };
     rules.extend([
+        // Errors about such a connection, as of a smaller MTU on its way, are part of it.
+        named(
+            "errors",
+            format!("ct status dnat ct state related meta l4proto {icmp} ct reply {ip} saddr @{GUESTS_SET} accept"),
+        ),
         named(
             "same bridge",
             format!("iifname . oifname @{LIBVIRT_CROSS_SET} return"),

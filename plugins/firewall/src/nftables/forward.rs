@@ -48,10 +48,18 @@ impl Shape {
     }
 }
 
-/// The set of guests whose connections are masqueraded.
+/// The set of sources and guests whose connections are masqueraded.
 pub(crate) fn masquerade_set(family: Family) -> String {
     format!("{}_masquerade", prefix(family))
 }
+
+/// The set of guests to whom all connections are masqueraded.
+pub(crate) fn masquerade_all_set(family: Family) -> String {
+    format!("{}_masquerade_all", prefix(family))
+}
+
+/// The set, in libvirt's table, of all guests that anything is forwarded to.
+pub(crate) const GUESTS_SET: &str = "portero_guests";
 
 /// The set of bridges that loopback connections are routed by.
 pub(crate) const LOCALNET_SET: &str = "localnet";
@@ -95,11 +103,18 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
                 elements.insert(libvirt.key(NAME, accepted), None);
             }
         }
-        Rule::Masquerade { source, guest } => {
+        Rule::Masquerade { source, guest, .. } => {
             let family = Family::from(*guest);
-            let source = source.unwrap_or_else(|| family.all());
-            let key = format!("{} . {guest}", network(source));
-            elements.insert(Place::Own.key(&masquerade_set(family), key), None);
+            let key = match source {
+                Some(source) => {
+                    let key = format!("{} . {guest}", network(*source));
+                    Place::Own.key(&masquerade_set(family), key)
+                }
+                None => Place::Own.key(&masquerade_all_set(family), guest.to_string()),
+            };
+            elements.insert(key, None);
+            let guest = Place::Libvirt(family).key(GUESTS_SET, guest.to_string());
+            elements.insert(guest, None);
         }
         Rule::Localnet { bridge } => {
             elements.insert(Place::Own.key(LOCALNET_SET, quoted(bridge)), None);

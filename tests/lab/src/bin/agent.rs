@@ -3,7 +3,7 @@
 //! `serve NAME` answers each connection or datagram with one line. `probe PROTO ADDRESS PORT
 //! MILLISECONDS [OWN-PORT]` prints the answer it got. `flood ADDRESS PORT MILLISECONDS` sends
 //! datagrams as fast as it can and prints how many; `count PORT` prints how many have come to a port
-//! so far. `talk ADDRESS FILE` keeps one connection busy and notes each answer in the file. `run WORDS`
+//! so far. `hold PORT MILLISECONDS` has a port of UDP for a while, as a resolver has while it asks. `talk ADDRESS FILE` keeps one connection busy and notes each answer in the file. `run WORDS`
 //! runs a program. `ask GUEST WORDS` has a guest's agent do any of it.
 //! `frame INTERFACE HEX` sends a frame as it is, `hear HEX MILLISECONDS` waits for one with these
 //! bytes in it, `disguise MAC MILLISECONDS` takes another MAC address for a while; whoever is called
@@ -171,6 +171,11 @@ fn obey(words: &[&str]) -> Outcome {
         ["flood", address, port, time] => {
             let address = SocketAddr::new(address.parse()?, port.parse()?);
             flood(address, Duration::from_millis(time.parse()?))
+        }
+        ["hold", port, time] => {
+            let _socket = UdpSocket::bind(("0.0.0.0", port.parse()?))?;
+            thread::sleep(Duration::from_millis(time.parse()?));
+            Ok(String::new())
         }
         ["talk", address, file] => talk(address.parse()?, file),
         ["run", program, arguments @ ..] => {

@@ -46,10 +46,7 @@ fn live(world: &mut World) {
         .map(|number| forward("proto='tcp'", &format!("start='{}'", 20_000 + number)))
         .collect();
     let rows = [
-        (
-            forward("proto='tcp'", "start='22'"),
-            "the host itself listens on",
-        ),
+        (forward("proto='tcp'", "start='22'"), "listens on"),
         (
             forward("proto='tcp'", "start='8080'"),
             "is held by domain 'victim'",

@@ -48,7 +48,7 @@ fn refused(world: &mut World, rows: &[Row<'_>]) {
 fn ports_of_the_host(world: &mut World) {
     let _ssh = world.lab.listen("0.0.0.0:22");
     let _libvirt = world.lab.listen("203.0.113.1:16509");
-    let listens = "the host itself listens on";
+    let listens = "listens on";
     let tcp = "proto='tcp'";
     refused(
         world,

@@ -358,10 +358,7 @@ fn wrong(world: &mut World) {
     let _ = world.lab.log();
     for (forwards, expected) in [
         (tcp(0, 80), "'0' is not a port"),
-        (
-            tcp(9090, 80),
-            "the host itself listens on 0.0.0.0 port 9090",
-        ),
+        (tcp(9090, 80), "listens on 0.0.0.0 port 9090"),
         (tcp(9191, 80), "is held by domain 'rival'"),
         (tcp(PORT, 80) + &tcp(PORT, 81), "is already forwarded by"),
         ("<oops/>".to_owned(), "not known here"),
@@ -499,10 +496,7 @@ fn refused(world: &mut World) {
             .answers(From::Outside, Tcp, HOST_V4, 8095, "web tcp 80");
     };
     for (words, expected) in [
-        (
-            &["9090:80"][..],
-            "the host itself listens on 0.0.0.0 port 9090",
-        ),
+        (&["9090:80"][..], "listens on 0.0.0.0 port 9090"),
         (
             &["8095:81"],
             "is already forwarded by the portForward in line",

@@ -1,6 +1,7 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
 mod daemons;
+mod guests;
 mod import;
 mod lifecycle;
 mod live;
@@ -8,6 +9,7 @@ mod places;
 mod refusals;
 mod session;
 mod status;
+mod strangers;
 mod watch;
 mod world;
 
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
     let mut world = World::new(lab);
     let mut scenarios: Vec<Scenario<World>> = [
         places::SCENARIOS,
+        strangers::SCENARIOS,
+        guests::SCENARIOS,
         lifecycle::SCENARIOS,
         daemons::SCENARIOS,
         refusals::SCENARIOS,

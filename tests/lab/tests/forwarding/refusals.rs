@@ -78,7 +78,7 @@ fn listening(world: &mut World) {
     world.lab.define(&web(crate::world::FORWARDS));
     is_one_line(
         &world.refused("web"),
-        "tcp port 8080: the host itself listens on 0.0.0.0",
+        "listens on 0.0.0.0 port 8080 (stop it, or permit it",
     );
     world
         .lab

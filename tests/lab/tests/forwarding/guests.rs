@@ -1,0 +1,295 @@
+//! A forward leads to where its guest is, and is there with all that libvirt has given the guest's port.
+
+use crate::world::{World, FORWARDS, WEB};
+use portero_lab::{DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4};
+use std::fs;
+use Proto::Tcp;
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "guest: a running one stays where its lease says, reserved or not, and when the lease has ended",
+        run: leases,
+    },
+    Scenario {
+        name: "guest: of several interfaces the one that can be meant",
+        run: interfaces,
+    },
+    Scenario {
+        name: "guest: isolated ports stay isolated when their network is stopped and started",
+        run: isolation,
+    },
+    Scenario {
+        name: "guest: what nothing can come of is told",
+        run: vain,
+    },
+];
+
+/// A guest without a reservation.
+const ROAM_MAC: &str = "52:54:00:00:50:31";
+const ROAM_FORWARDS: &str =
+    "<portero:portForward proto='tcp'><portero:range start='8090' to='80'/></portero:portForward>";
+const LEASES: &str = "/var/lib/libvirt/dnsmasq/br-lan.status";
+
+/// The domain `roam`, whose interface is in the network's bridge without being on the network.
+fn roam_in_bridge(world: &World) -> String {
+    let xml = world.lab.domain_xml(&DomainXml {
+        name: "roam",
+        nics: &[("lan", ROAM_MAC)],
+        v6: None,
+        portero: ROAM_FORWARDS,
+    });
+    let on_network =
+        format!("<interface type='network'><mac address='{ROAM_MAC}'/><source network='lan'/>");
+    assert!(xml.contains(&on_network), "{xml}");
+    let in_bridge =
+        format!("<interface type='bridge'><mac address='{ROAM_MAC}'/><source bridge='br-lan'/>");
+    xml.replace(&on_network, &in_bridge)
+}
+
+/// The address that the guest has leased.
+fn leased(world: &World) -> String {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let leases = world.lab.virsh(&["net-dhcp-leases", "lan"]);
+        let line = leases.lines().find(|line| line.contains(ROAM_MAC));
+        let words = line.and_then(|line| {
+            line.split_ascii_whitespace()
+                .find(|word| word.contains("/24"))
+        });
+        if let Some(address) = words {
+            return address.trim_end_matches("/24").to_owned();
+        }
+        assert!(std::time::Instant::now() < end, "no lease: {leases}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+}
+
+fn leads_to(world: &World, address: &str) -> bool {
+    world.lab.must("portero", &["sync"]);
+    let status = world.lab.must("portero", &["status"]);
+    let line = status.lines().find(|line| line.contains("8090"));
+    line.is_some_and(|line| line.contains(address))
+}
+
+fn leases(world: &mut World) {
+    let path = world.lab.file("roam.xml", &roam_in_bridge(world));
+    world.lab.virsh(&["define", &path]);
+    world.lab.virsh(&["start", "roam"]);
+    let address = leased(world);
+    world.lab.wait_guest(&address);
+    assert!(leads_to(world, &address));
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8090, "roam tcp 80");
+    // It is given another address from its next request on.
+    let host = format!("<host mac='{ROAM_MAC}' ip='192.168.50.77'/>");
+    let update = |verb: &str| {
+        world
+            .lab
+            .virsh(&["net-update", "lan", verb, "ip-dhcp-host", &host, "--live"]);
+    };
+    update("add");
+    assert!(leads_to(world, &address));
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8090, "roam tcp 80");
+    // Suspended for longer than it had its lease for.
+    let lease = fs::read_to_string(LEASES).expect("leases");
+    let ended = |lease: &str| {
+        let line = lease.lines().find(|line| line.contains("expiry-time"));
+        let line = line.expect("a lease that ends");
+        lease.replace(line, "    \"expiry-time\": 1000,")
+    };
+    fs::write(LEASES, ended(&lease)).expect("leases");
+    assert!(leads_to(world, &address));
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8090, "roam tcp 80");
+    // The control: somebody else has got the address meanwhile, and the guest what is reserved for it.
+    fs::write(LEASES, lease.replace(ROAM_MAC, "52:54:00:00:50:99")).expect("leases");
+    assert!(leads_to(world, "192.168.50.77"));
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8090);
+    fs::write(LEASES, &lease).expect("leases");
+    world.lab.virsh(&["destroy", "roam"]);
+    // At its next start it is to get what is reserved.
+    world.lab.virsh(&["start", "roam"]);
+    assert!(leads_to(world, "192.168.50.77"));
+    world.lab.wait_guest("192.168.50.77");
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8090, "roam tcp 80");
+    world.lab.virsh(&["destroy", "roam"]);
+    world.lab.virsh(&["undefine", "roam"]);
+    update("delete");
+    world.is_untouched();
+}
+
+fn interfaces(world: &mut World) {
+    world
+        .lab
+        .must("ip", &["link", "add", "br-out", "type", "bridge"]);
+    world.lab.must("ip", &["link", "set", "br-out", "up"]);
+    let network =
+        "<network><name>out</name><forward mode='bridge'/><bridge name='br-out'/></network>";
+    let path = world.lab.file("out.xml", network);
+    world.lab.virsh(&["net-define", &path]);
+    world.lab.virsh(&["net-start", "out"]);
+    let two = |first, second| DomainXml {
+        name: "two",
+        nics: first,
+        v6: None,
+        portero: second,
+    };
+    // The first of its interfaces is on the LAN of the host's bridge, where nothing can be forwarded to.
+    let nics = [("out", "52:54:00:00:50:41"), ("lan", ROAM_MAC)];
+    world.lab.define(&two(&nics, ROAM_FORWARDS));
+    world.lab.virsh(&["start", "two"]);
+    let address = leased(world);
+    world.lab.wait_guest(&address);
+    assert!(leads_to(world, &address));
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8090, "two tcp 80");
+    world.lab.virsh(&["destroy", "two"]);
+    // The control: with that one alone it is refused.
+    world.lab.define(&two(&nics[..1], ROAM_FORWARDS));
+    let said = world.refused("two");
+    assert!(
+        said.contains("guests of network 'out' are not behind this host"),
+        "{said}"
+    );
+    world.lab.virsh(&["undefine", "two"]);
+    for verb in ["net-destroy", "net-undefine"] {
+        world.lab.virsh(&[verb, "out"]);
+    }
+    world.lab.must("ip", &["link", "delete", "br-out"]);
+    world.is_untouched();
+}
+
+fn isolation(world: &mut World) {
+    world.stop_web_if_it_runs();
+    let start = |name, nics, portero: &'static str| {
+        let v6 = None;
+        let xml = world.lab.domain_xml(&DomainXml {
+            name,
+            nics,
+            v6,
+            portero,
+        });
+        let xml = xml.replace("</interface>", "<port isolated='yes'/></interface>");
+        let path = world.lab.file("domain.xml", &xml);
+        world.lab.virsh(&["define", &path]);
+        world.lab.virsh(&["start", name]);
+    };
+    start("web", &[("lan", "52:54:00:00:50:10")], FORWARDS);
+    start("roam", &[("lan", ROAM_MAC)], "");
+    let roam = leased(world);
+    world.lab.wait_guest(WEB);
+    world.lab.wait_guest(&roam);
+    let are_apart = || world.lab.refuses(From::Guest(WEB), Tcp, &roam, 80);
+    are_apart();
+    world.lab.virsh(&["net-destroy", "lan"]);
+    world.lab.virsh(&["net-start", "lan"]);
+    world.lab.wait_guest(WEB);
+    world.lab.wait_guest(&roam);
+    are_apart();
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8080, "web tcp 80");
+    // The control: ports that are not isolated reach each other.
+    let ports = world.lab.must(
+        "sh",
+        &["-c", "grep -l 1 /sys/class/net/br-lan/brif/*/isolated"],
+    );
+    assert_eq!(ports.lines().count(), 2, "{ports}");
+    for port in ports.lines() {
+        fs::write(port, "0").expect("a port");
+    }
+    world
+        .lab
+        .answers(From::Guest(WEB), Tcp, &roam, 80, "roam tcp 80");
+    for name in ["roam", "web"] {
+        world.lab.virsh(&["destroy", name]);
+    }
+    world.lab.virsh(&["undefine", "roam"]);
+    world.is_untouched();
+}
+
+/// A forward of TCP port 8090 with these attributes.
+fn with(attributes: &str) -> String {
+    format!(
+        "<portero:portForward proto='tcp' {attributes}><portero:range start='8090' to='80'/></portero:portForward>"
+    )
+}
+
+fn vain(world: &mut World) {
+    world.stop_web_if_it_runs();
+    world.lab.start_network(&NetworkXml {
+        name: "own",
+        mode: "nat",
+        number: 80,
+        reservations: &[],
+        portero: "",
+    });
+    world.lab.must(
+        "ip",
+        &["link", "add", "slave0", "master", "br-own", "type", "dummy"],
+    );
+    let rows = [
+        (
+            "address='203.0.113.99'",
+            "203.0.113.99 is none of this host's addresses",
+        ),
+        ("dev='nope0'", "there is no interface nope0"),
+        ("dev='slave0'", "slave0 is in bridge br-own"),
+    ];
+    let _ = world.lab.log();
+    for (attributes, expected) in rows {
+        world.lab.define(&DomainXml {
+            name: "roam",
+            nics: &[("lan", ROAM_MAC)],
+            v6: None,
+            portero: &with(attributes),
+        });
+        world.lab.virsh(&["start", "roam"]);
+        let log = world.lab.log();
+        assert!(log.iter().any(|line| line.contains(expected)), "{log:?}");
+        let found = world.lab.run("portero", &["doctor"]).stdout;
+        assert!(found.contains(expected), "{found}");
+        world.lab.virsh(&["destroy", "roam"]);
+    }
+    // The control: what the host has is not told.
+    world.lab.define(&DomainXml {
+        name: "roam",
+        nics: &[("lan", ROAM_MAC)],
+        v6: None,
+        portero: &with("address='203.0.113.1' dev='eth0'"),
+    });
+    world.lab.virsh(&["start", "roam"]);
+    let log = world.lab.log().join("\n");
+    assert!(!log.contains("nothing comes"), "{log}");
+    let found = world.lab.run("portero", &["doctor"]).stdout;
+    assert!(!found.contains("vain-forwards:"), "{found}");
+    world.lab.virsh(&["destroy", "roam"]);
+    world.lab.virsh(&["undefine", "roam"]);
+    // Two elements of portero's: which one is meant?
+    let xml = world.lab.domain_xml(&DomainXml {
+        name: "roam",
+        nics: &[("lan", ROAM_MAC)],
+        v6: None,
+        portero: ROAM_FORWARDS,
+    });
+    let second = "<portero:domain xmlns:portero='urn:portero:1'/></metadata>";
+    let path = world
+        .lab
+        .file("roam.xml", &xml.replace("</metadata>", second));
+    world.lab.virsh(&["define", &path]);
+    let said = world.refused("roam");
+    assert!(said.contains("a second <domain> of portero's"), "{said}");
+    world.lab.virsh(&["undefine", "roam"]);
+    world.lab.must("ip", &["link", "delete", "slave0"]);
+    for verb in ["net-destroy", "net-undefine"] {
+        world.lab.virsh(&[verb, "own"]);
+    }
+    world.is_untouched();
+}
