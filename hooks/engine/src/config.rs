@@ -27,6 +27,16 @@ pub struct Config {
     pub deadline: u64,
     /// What metadata may claim.
     pub limits: Limits,
+    /// What docker lets pass.
+    pub docker: DockerSettings,
+}
+
+/// What docker lets pass besides forwards, where libvirt's rules are in nftables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DockerSettings {
+    /// Whatever guests of libvirt's networks may send by libvirt's rules and policies, and the answers.
+    pub guests: bool,
 }
 
 /// Which firewall to use.
@@ -60,6 +70,7 @@ impl Default for Config {
             log_level: Severity::Info,
             deadline: 10,
             limits: Limits::default(),
+            docker: DockerSettings::default(),
         }
     }
 }

@@ -124,6 +124,7 @@ impl Engine<'_> {
             let (gone, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
             scripts.extend(gone);
         }
+        scripts.extend(self.docker_scripts(&config, choice.firewall, &desired, deadline)?);
         Ok(scripts)
     }
 
@@ -141,6 +142,7 @@ impl Engine<'_> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
         self.check_at_start(&config, &owner, &forwards, deadline)?;
+        self.log_notices(&owner, &forwards, None);
         let networks = self.state.networks()?;
         let plan = self.plan_domain(domain, &forwards, &networks, None)?;
         self.state
@@ -305,7 +307,8 @@ impl Engine<'_> {
             (Ok(forwards), Ok(policy)) => forwards.is_empty() && policy.is_none(),
             _ => false,
         };
-        if is_unconcerned && !self.state.has_records() && !self.state.has_domains() {
+        let is_alone = !self.state.has_records() && !self.state.has_domains();
+        if is_unconcerned && is_alone && !config.docker.guests {
             // libvirt may have made the tables that forwards are accepted in.
             return Ok(());
         }

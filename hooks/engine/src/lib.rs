@@ -5,6 +5,7 @@ mod antispoof;
 mod check;
 mod commit;
 mod config;
+mod docker;
 mod engine;
 mod error;
 mod events;

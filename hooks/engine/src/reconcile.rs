@@ -1,6 +1,7 @@
 //! Compares the whole firewall with what is wanted, mends what differs, and goes back to what was
 //! when that fails.
 
+use crate::config::DockerSettings;
 use crate::engine::{Engine, LibvirtRules};
 use crate::firewall::Choice;
 use crate::inputs::same_owner;
@@ -47,6 +48,7 @@ impl Engine<'_> {
                 return Err(error);
             }
         };
+        self.follow_docker(config, choice.firewall, &desired, deadline);
         let is_clean = !choice.withdraw || self.leave_other(&choice, &old, deadline);
         let mut noted = self.note_all(&old, &desired);
         if is_clean {
@@ -100,6 +102,11 @@ impl Engine<'_> {
         self.state.sweep()?;
         let choice = self.choose(config, deadline)?;
         let base = self.reconcile_firewall(choice.firewall, &old, &[], deadline)?;
+        let nobody = Config {
+            docker: DockerSettings::default(),
+            ..config.clone()
+        };
+        self.follow_docker(&nobody, choice.firewall, &[], deadline);
         if choice.withdraw {
             self.empty(choice.firewall.other(), &old, deadline)?;
         }

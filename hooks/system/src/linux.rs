@@ -2,11 +2,12 @@
 
 use crate::interfaces::Interface;
 use crate::programs::{find_program, read, run, Started};
-use crate::tables::{has_rules, has_table, TableFamily};
+use crate::tables::{has_chain, has_rules, has_table, TableFamily};
 use crate::{
     conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Detected, Flow,
     InterfaceState, Result, RouteLookup, Switch, System, SystemError,
 };
+use portero_firewall::docker::{self, DockerChains};
 use portero_firewall::iptables::{self, Base, Observed, Table};
 use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_firewall::{Firewall, RuleCounters, Script, Tool};
@@ -171,6 +172,30 @@ impl System for Linux {
         Path::new("/proc").join(process.to_string()).exists()
     }
 
+    fn has_docker(&mut self, deadline: Deadline) -> bool {
+        let mut families = Family::ALL.into_iter();
+        families.any(|family| has_docker_user(family, deadline).unwrap_or(false))
+    }
+
+    fn observe_docker(
+        &mut self,
+        family: Family,
+        deadline: Deadline,
+    ) -> Result<Option<DockerChains>> {
+        if !has_docker_user(family, deadline)? {
+            return Ok(None);
+        }
+        let list = |chain| {
+            let listing = read(program_of(family), &["--wait", "-S", chain], deadline)?;
+            Ok(DockerChains::rules(&String::from_utf8_lossy(&listing)))
+        };
+        let has_own = has_chain(table_family(family), "filter", docker::CHAIN, deadline)?;
+        Ok(Some(DockerChains {
+            user: list(docker::DOCKER_USER)?,
+            own: has_own.then(|| list(docker::CHAIN)).transpose()?,
+        }))
+    }
+
     fn interface_state(&mut self, name: &InterfaceName) -> InterfaceState {
         let folder = Path::new("/sys/class/net").join(name.as_str());
         if !folder.exists() {
@@ -284,10 +309,25 @@ fn has_place(place: Place, deadline: Deadline) -> Result<bool> {
     let family = match place {
         Place::Own | Place::Policy => TableFamily::Inet,
         Place::Antispoof => TableFamily::Bridge,
-        Place::Libvirt(Family::Ipv4) => TableFamily::Ipv4,
-        Place::Libvirt(Family::Ipv6) => TableFamily::Ipv6,
+        Place::Libvirt(family) => table_family(family),
     };
     has_table(family, place.name(), deadline)
+}
+
+fn table_family(family: Family) -> TableFamily {
+    match family {
+        Family::Ipv4 => TableFamily::Ipv4,
+        Family::Ipv6 => TableFamily::Ipv6,
+    }
+}
+
+fn has_docker_user(family: Family, deadline: Deadline) -> Result<bool> {
+    has_chain(
+        table_family(family),
+        "filter",
+        docker::DOCKER_USER,
+        deadline,
+    )
 }
 
 /// Reads those tables that are there.

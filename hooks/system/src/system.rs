@@ -1,6 +1,7 @@
 //! What the engine asks of the machine it runs on.
 
 use crate::{Deadline, Result, RouteLookup};
+use portero_firewall::docker::DockerChains;
 use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, Nic};
@@ -82,6 +83,19 @@ pub trait System {
 
     /// Whether a process is there, one that has ended but is not waited for yet included.
     fn has_process(&mut self, process: u32) -> bool;
+
+    /// Whether docker has its chain for administrators in any family.
+    fn has_docker(&mut self, deadline: Deadline) -> bool;
+
+    /// What stands in docker's chain for administrators and in portero's beside it; nothing where docker has none.
+    ///
+    /// # Errors
+    /// [`crate::SystemError`] when they cannot be read.
+    fn observe_docker(
+        &mut self,
+        family: Family,
+        deadline: Deadline,
+    ) -> Result<Option<DockerChains>>;
 
     /// What an interface of this name is for what arrives by it.
     fn interface_state(&mut self, name: &InterfaceName) -> InterfaceState;

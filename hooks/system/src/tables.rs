@@ -11,10 +11,14 @@ use nix::errno::Errno;
 const SUBSYSTEM: u16 = 10 << 8;
 /// `NFT_MSG_GETTABLE` of linux/netfilter/nf_tables.h.
 const GET_TABLE: u16 = SUBSYSTEM | 1;
+/// `NFT_MSG_GETCHAIN`.
+const GET_CHAIN: u16 = SUBSYSTEM | 4;
 /// `NFT_MSG_GETRULE`.
 const GET_RULE: u16 = SUBSYSTEM | 7;
-/// `NFTA_TABLE_NAME` and `NFTA_RULE_TABLE`.
+/// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE` and `NFTA_RULE_TABLE`.
 const TABLE: u16 = 1;
+/// `NFTA_CHAIN_NAME`.
+const CHAIN_NAME: u16 = 3;
 /// `NFTA_RULE_CHAIN`.
 const CHAIN: u16 = 2;
 /// Length of an attribute's own header in bytes, netlink(7).
@@ -53,6 +57,20 @@ fn message(kind: u16, family: TableFamily, attributes: &[(u16, &str)]) -> Raw {
 /// [`SystemError`] when the kernel does not answer.
 pub(crate) fn has_table(family: TableFamily, name: &str, deadline: Deadline) -> Result<bool> {
     let message = message(GET_TABLE, family, &[(TABLE, name)]);
+    Ok(ask(message, NLM_F_REQUEST | NLM_F_ACK, deadline)? > 0)
+}
+
+/// Whether a chain is there.
+///
+/// # Errors
+/// [`SystemError`] when the kernel does not answer.
+pub(crate) fn has_chain(
+    family: TableFamily,
+    table: &str,
+    chain: &str,
+    deadline: Deadline,
+) -> Result<bool> {
+    let message = message(GET_CHAIN, family, &[(TABLE, table), (CHAIN_NAME, chain)]);
     Ok(ask(message, NLM_F_REQUEST | NLM_F_ACK, deadline)? > 0)
 }
 

@@ -10,6 +10,8 @@ mod render;
 mod transaction;
 mod words;
 
+pub(crate) use words::address;
+
 pub use base::{Base, LibvirtChains, Table};
 pub use driver::Families;
 pub use forward_counters::ForwardCounters;

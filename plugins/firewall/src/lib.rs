@@ -3,6 +3,7 @@
 
 pub mod antispoof;
 mod change;
+pub mod docker;
 mod driver;
 pub mod iptables;
 pub mod nftables;

@@ -169,7 +169,9 @@ impl Listing {
     fn owner(&self, chain: &str) -> RuleOwner {
         match chain {
             chain if chain.starts_with("LIBVIRT_") => RuleOwner::Libvirt,
-            chain if chain.starts_with("PORTERO-") => RuleOwner::Portero,
+            chain if chain.starts_with("PORTERO-") || chain == "PORTERO_DOCKER" => {
+                RuleOwner::Portero
+            }
             chain if chain.starts_with("ufw") => RuleOwner::Ufw,
             chain if chain.starts_with("DOCKER") && self.has("DOCKER-USER") => RuleOwner::Docker,
             _ => RuleOwner::Other,

@@ -2,6 +2,7 @@
 
 use crate::iptables::Iptables;
 use crate::nftables::Nftables;
+use portero_firewall::docker::DockerChains;
 use portero_firewall::iptables::{self, Observed, Table};
 use portero_firewall::nftables::Place;
 use portero_firewall::{nftables, Firewall, RuleCounters, Script, Tool};
@@ -263,6 +264,18 @@ impl System for Machine {
 
     fn has_process(&mut self, process: u32) -> bool {
         !self.ended.contains(&process)
+    }
+
+    fn has_docker(&mut self, _: Deadline) -> bool {
+        false
+    }
+
+    fn observe_docker(
+        &mut self,
+        _: Family,
+        _: Deadline,
+    ) -> Result<Option<DockerChains>, SystemError> {
+        Ok(None)
     }
 
     fn interface_state(&mut self, _: &InterfaceName) -> InterfaceState {

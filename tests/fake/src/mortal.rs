@@ -1,6 +1,7 @@
 //! A process on the machine that is killed at any point of its calls.
 
 use crate::Machine;
+use portero_firewall::docker::DockerChains;
 use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, Nic};
@@ -150,6 +151,18 @@ impl System for Mortal<'_> {
 
     fn has_process(&mut self, process: u32) -> bool {
         self.call(|machine| machine.has_process(process))
+    }
+
+    fn has_docker(&mut self, deadline: Deadline) -> bool {
+        self.call(|machine| machine.has_docker(deadline))
+    }
+
+    fn observe_docker(
+        &mut self,
+        family: Family,
+        deadline: Deadline,
+    ) -> Result<Option<DockerChains>, SystemError> {
+        self.call(|machine| machine.observe_docker(family, deadline))
     }
 
     fn interface_state(&mut self, name: &InterfaceName) -> InterfaceState {

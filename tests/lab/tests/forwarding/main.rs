@@ -1,6 +1,7 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
 mod daemons;
+mod docker;
 mod guests;
 mod import;
 mod lifecycle;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let mut scenarios: Vec<Scenario<World>> = [
         places::SCENARIOS,
         strangers::SCENARIOS,
+        docker::SCENARIOS,
         guests::SCENARIOS,
         lifecycle::SCENARIOS,
         daemons::SCENARIOS,

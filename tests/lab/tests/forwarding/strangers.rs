@@ -292,7 +292,7 @@ fn questions(world: &mut World) {
     std::thread::sleep(Duration::from_millis(300));
     let said = world.refused("web");
     assert!(
-        said.contains("udp port 15000-15999: program portero-lab-age (process "),
+        said.contains("udp port 15000-15999: program agent (process "),
         "{said}"
     );
     assert!(said.contains("listens on 0.0.0.0 port 15500"), "{said}");

@@ -1,0 +1,143 @@
+//! Beside docker's firewall, which drops what it does not accept itself. Real docker runs in suite `machine`: here its chains
+//! stand as it makes them.
+
+use crate::world::{World, FORWARDS, PEER};
+use portero_lab::{Backend, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
+use std::fs;
+use std::time::Duration;
+use Proto::Tcp;
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name:
+            "docker: what is forwarded passes, comes back when docker restarts, and leaves nothing",
+        run: forwards,
+    },
+    Scenario {
+        name: "docker: guests go their ways where that is asked for",
+        run: guests,
+    },
+];
+
+/// What docker makes of a host when it starts: `FORWARD` with a policy of drop, and its chain for administrators.
+const START: [&str; 4] = [
+    "-N DOCKER-USER",
+    "-A DOCKER-USER -j RETURN",
+    "-I FORWARD -j DOCKER-USER",
+    "-P FORWARD DROP",
+];
+const END: [&str; 4] = [
+    "-P FORWARD ACCEPT",
+    "-D FORWARD -j DOCKER-USER",
+    "-F DOCKER-USER",
+    "-X DOCKER-USER",
+];
+
+fn docker(world: &World, lines: &[&str]) {
+    for line in lines {
+        for program in ["iptables", "ip6tables"] {
+            let words: Vec<&str> = line.split(' ').collect();
+            world.lab.must(program, &words);
+        }
+    }
+}
+
+/// docker goes, and what iptables made for its chains with it.
+fn end(world: &World) {
+    docker(world, &END);
+    if world.lab.backend() == Backend::Nftables {
+        world
+            .lab
+            .must("nft", &["delete table ip filter; delete table ip6 filter"]);
+    }
+}
+
+fn chains(world: &World) -> String {
+    let of = |program| world.lab.must(program, &["-t", "filter", "-S"]);
+    let all = of("iptables") + &of("ip6tables");
+    all.lines()
+        .filter(|line| line.contains("PORTERO_DOCKER"))
+        .collect()
+}
+
+fn forwards(world: &mut World) {
+    world.stop_web_if_it_runs();
+    docker(world, &START);
+    world.start_web(FORWARDS);
+    world.serves();
+    world.lab.is_in_order();
+    if world.lab.backend() == Backend::Iptables {
+        assert_eq!(
+            chains(world),
+            "",
+            "in iptables portero's own jumps are enough"
+        );
+    } else {
+        // The control: without its rules nothing passes docker.
+        docker(world, &["-F PORTERO_DOCKER"]);
+        world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+        assert!(
+            !world.lab.run("portero", &["plan"]).ok,
+            "plan tells nothing"
+        );
+        world.lab.must("portero", &["sync"]);
+        world.serves();
+        // docker restarts after a flush of its chains.
+        docker(
+            world,
+            &[
+                "-F FORWARD",
+                "-F DOCKER-USER",
+                "-A DOCKER-USER -j RETURN",
+                "-I FORWARD -j DOCKER-USER",
+            ],
+        );
+        world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+        let watch = portero_lab::Program::start("portero-watch", &[]);
+        let limit = Duration::from_secs(5);
+        world
+            .lab
+            .answers_within(limit, From::Outside, Tcp, HOST_V4, 8080, "web tcp 80");
+        docker(world, &["-F DOCKER-USER", "-A DOCKER-USER -j RETURN"]);
+        world
+            .lab
+            .answers_within(limit, From::Outside, Tcp, HOST_V4, 8080, "web tcp 80");
+        drop(watch);
+        world.lab.is_in_order();
+        // What is not forwarded does not pass.
+        world.lab.refuses(From::Guest(PEER), Tcp, OUTSIDE_V4, 80);
+    }
+    world.stop_web();
+    assert_eq!(chains(world), "", "something is left in docker's chains");
+    end(world);
+    world.is_untouched();
+}
+
+const SETTINGS: &str = "/etc/portero/portero.toml";
+
+fn guests(world: &mut World) {
+    world.stop_web_if_it_runs();
+    let before = fs::read_to_string(SETTINGS).expect("settings");
+    fs::write(SETTINGS, "[docker]\nguests = true\n").expect("settings");
+    docker(world, &START);
+    // One forward, so that portero has something to keep.
+    world.start_web(FORWARDS);
+    if world.lab.backend() == Backend::Nftables {
+        world
+            .lab
+            .answers(From::Guest(PEER), Tcp, OUTSIDE_V4, 80, "outside tcp 80");
+        // Libvirt's own rules go on to judge.
+        world.lab.refuses(From::Outside, Tcp, PEER, 80);
+        fs::write(SETTINGS, &before).expect("settings");
+        world.lab.must("portero", &["sync"]);
+        // The control.
+        world.lab.refuses(From::Guest(PEER), Tcp, OUTSIDE_V4, 80);
+    }
+    fs::write(SETTINGS, &before).expect("settings");
+    world.stop_web();
+    end(world);
+    world
+        .lab
+        .answers(From::Guest(PEER), Tcp, OUTSIDE_V4, 80, "outside tcp 80");
+    world.is_untouched();
+}
