@@ -2,9 +2,9 @@
 
 use crate::ApplyError;
 use portero_firewall::Firewall;
-use portero_libvirt::ObjectName;
+use portero_libvirt::{InterfaceName, ObjectName};
 use portero_model::{Origin, OwnerKind};
-use portero_port_forward::Limits;
+use portero_port_forward::{Forward, Limits};
 use portero_routed_policy::Group;
 use portero_system::{files, Paths, Severity};
 use portero_xml::Element;
@@ -27,8 +27,34 @@ pub struct Config {
     pub deadline: u64,
     /// What metadata may claim.
     pub limits: Limits,
+    /// What forwards are that say nothing of it.
+    pub forwards: ForwardSettings,
     /// What docker lets pass.
     pub docker: DockerSettings,
+}
+
+/// What forwards are that say nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForwardSettings {
+    /// The host's interfaces that packets have to arrive by; any when empty.
+    #[serde(deserialize_with = "interfaces")]
+    pub dev: Vec<InterfaceName>,
+}
+
+impl ForwardSettings {
+    /// A forward with what is set: one for each interface, where it names none. What is for loopback comes by none.
+    pub(crate) fn complete(&self, forward: Forward) -> Vec<Forward> {
+        let is_loopback = forward.address.is_some_and(|address| address.is_loopback());
+        if self.dev.is_empty() || forward.dev.is_some() || is_loopback {
+            return vec![forward];
+        }
+        let by = |dev: &InterfaceName| Forward {
+            dev: Some(dev.clone()),
+            ..forward.clone()
+        };
+        self.dev.iter().map(by).collect()
+    }
 }
 
 /// What docker lets pass besides forwards, where libvirt's rules are in nftables.
@@ -70,6 +96,7 @@ impl Default for Config {
             log_level: Severity::Info,
             deadline: 10,
             limits: Limits::default(),
+            forwards: ForwardSettings::default(),
             docker: DockerSettings::default(),
         }
     }
@@ -114,6 +141,13 @@ impl Config {
     pub fn deadline(&self) -> Duration {
         Duration::from_secs(self.deadline)
     }
+}
+
+fn interfaces<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<InterfaceName>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?.into_iter();
+    names
+        .map(|name| name.parse().map_err(de::Error::custom))
+        .collect()
 }
 
 fn deadline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {

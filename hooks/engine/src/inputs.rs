@@ -35,7 +35,7 @@ pub struct NetworkPolicy {
 impl Engine<'_> {
     /// A domain's forwards: of its metadata, then of its file.
     pub fn domain_forwards(&self, domain: &Domain) -> Result<Vec<Forward>, ApplyError> {
-        forwards(OwnerKind::Domain, &self.domain_elements(domain)?)
+        self.forwards(OwnerKind::Domain, &self.domain_elements(domain)?)
     }
 
     /// portero's elements for a domain.
@@ -51,7 +51,25 @@ impl Engine<'_> {
     pub fn network_forwards(&self, network: &Network) -> Result<Vec<Forward>, ApplyError> {
         let owner = Owner::from(network);
         let elements = self.elements(owner, &network.name, network.metadata())?;
-        forwards(OwnerKind::Network, &elements)
+        self.forwards(OwnerKind::Network, &elements)
+    }
+
+    /// The forwards of an object's elements, with what portero.toml says of those that say nothing.
+    fn forwards(
+        &self,
+        kind: OwnerKind,
+        elements: &[(Element, Origin)],
+    ) -> Result<Vec<Forward>, ApplyError> {
+        let mut written = Vec::new();
+        for (element, origin) in elements {
+            written.extend(parse(element, kind, origin)?);
+        }
+        if written.is_empty() {
+            return Ok(written);
+        }
+        let settings = Config::load(&self.paths, self.trusted_user)?.forwards;
+        let forwards = written.into_iter();
+        Ok(forwards.flat_map(|one| settings.complete(one)).collect())
     }
 
     /// portero's elements for an object: in its metadata, then in its file.
@@ -426,14 +444,6 @@ fn attachments<'a>(
         }
     }
     attachments
-}
-
-fn forwards(kind: OwnerKind, elements: &[(Element, Origin)]) -> Result<Vec<Forward>, ApplyError> {
-    let mut forwards = Vec::new();
-    for (element, origin) in elements {
-        forwards.extend(parse(element, kind, origin)?);
-    }
-    Ok(forwards)
 }
 
 /// Whether an owner is among those that have been planned.

@@ -22,6 +22,9 @@ pub struct Forward {
     pub source: Option<IpNet>,
     /// The guest's address.
     pub guest: Option<IpAddr>,
+    /// Whether the guest sees the host's address in the place of whoever connects: it answers then although its way out is not
+    /// by this host.
+    pub masquerade: bool,
     /// Which of the domain's interfaces.
     pub interface: Option<MacAddress>,
     /// Which ports lead where; never empty, no host port twice.
@@ -144,10 +147,18 @@ fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<For
 
 fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forward, Problem> {
     element.expect_elements()?;
-    let known = ["proto", "address", "dev", "source", "guest", "interface"];
+    let known = [
+        "proto",
+        "address",
+        "dev",
+        "source",
+        "guest",
+        "masquerade",
+        "interface",
+    ];
     element.only_attributes(match kind {
         OwnerKind::Domain => &known,
-        OwnerKind::Network => &known[..5],
+        OwnerKind::Network => &known[..6],
     })?;
     let protocol = element
         .attribute("proto")
@@ -160,6 +171,7 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         dev: element.optional("dev", str::parse)?,
         source: element.optional("source", network)?,
         guest: element.optional("guest", guest_address)?,
+        masquerade: element.optional("masquerade", yes_or_no)?.unwrap_or(false),
         interface: element.optional("interface", str::parse)?,
         mappings: mappings(element)?,
         origin: origin.clone(),
@@ -174,6 +186,17 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         ));
     }
     Ok(forward)
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!(
+            "'{}' is neither, expected yes or no",
+            text.escape_debug()
+        )),
+    }
 }
 
 fn host_address(text: &str) -> Result<IpAddr, String> {

@@ -189,7 +189,7 @@ fn masquerades<'a>(
         guest: target.guest,
         bridge,
     };
-    let is_isolated = target.network.mode == ForwardMode::Isolated;
+    let is_everybody = target.network.mode == ForwardMode::Isolated || forward.masquerade;
     let is_loopback = forward.address.is_some_and(|address| address.is_loopback());
     let loopback = IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8);
     let subnets = target.network.subnets.iter();
@@ -198,8 +198,8 @@ fn masquerades<'a>(
         .filter_map(network_of);
     let neighbors =
         subnets.map(move |subnet| of(Some(subnet), Some(target.bridge.as_str().to_owned())));
-    let everybody = is_isolated.then(|| of(None, None));
-    let host = (is_loopback && !is_isolated).then(|| of(Some(loopback), None));
+    let everybody = is_everybody.then(|| of(None, None));
+    let host = (is_loopback && !is_everybody).then(|| of(Some(loopback), None));
     everybody.into_iter().chain(neighbors).chain(host)
 }
 

@@ -267,5 +267,8 @@ fn write_spec(forward: &Forward) -> String {
     if let Some(guest) = forward.guest {
         text += &format!(" --guest {guest}");
     }
+    if forward.masquerade {
+        text += " --masquerade";
+    }
     text
 }

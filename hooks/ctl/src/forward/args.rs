@@ -84,6 +84,9 @@ pub(crate) struct WhichForward {
     /// Interface of the host that packets arrive by
     #[arg(long, value_name = "INTERFACE")]
     pub(crate) dev: Option<InterfaceName>,
+    /// Let the guest see the host's address instead of the client's, for a guest whose way out is not by this host
+    #[arg(long)]
+    pub(crate) masquerade: bool,
     /// Virtual network whose interface of the domain is meant, where it has several
     #[arg(long, value_name = "NETWORK")]
     pub(crate) network: Option<String>,

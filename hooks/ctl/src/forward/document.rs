@@ -106,6 +106,7 @@ impl Document {
         push_optional(&mut tag, "dev", forward.dev.as_ref());
         push_optional(&mut tag, "source", forward.source);
         push_optional(&mut tag, "guest", forward.guest);
+        push_optional(&mut tag, "masquerade", forward.masquerade.then_some("yes"));
         push_optional(&mut tag, "interface", interface);
         let Mapping { host, guest } = forward.spec.mapping;
         let to = (guest != host).then(|| guest.start());
@@ -273,6 +274,7 @@ mod tests {
                 protocol,
             },
             source: None,
+            masquerade: false,
             dev: None,
             network: None,
             guest: None,

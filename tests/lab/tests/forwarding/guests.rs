@@ -1,6 +1,6 @@
 //! A forward leads to where its guest is, and is there with all that libvirt has given the guest's port.
 
-use crate::world::{World, FORWARDS, WEB};
+use crate::world::{World, FORWARDS, PEER, WEB};
 use portero_lab::{DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4};
 use std::fs;
 use Proto::Tcp;
@@ -17,6 +17,14 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "guest: isolated ports stay isolated when their network is stopped and started",
         run: isolation,
+    },
+    Scenario {
+        name: "guest: one whose way out is elsewhere answers with masquerade",
+        run: masquerade,
+    },
+    Scenario {
+        name: "guest: forwards serve the interfaces that portero.toml names",
+        run: defaults,
     },
     Scenario {
         name: "guest: what nothing can come of is told",
@@ -214,6 +222,61 @@ fn isolation(world: &mut World) {
         world.lab.virsh(&["destroy", name]);
     }
     world.lab.virsh(&["undefine", "roam"]);
+    world.is_untouched();
+}
+
+/// Two forwards, of which one is masqueraded; and one of them alone.
+const PLAIN: &str =
+    "<portero:portForward proto='tcp'><portero:range start='8090' to='80'/></portero:portForward>";
+const MASQUERADED: &str = "<portero:portForward proto='tcp' masquerade='yes'>\
+    <portero:range start='8090' to='80'/></portero:portForward>";
+
+fn masquerade(world: &mut World) {
+    world.stop_web_if_it_runs();
+    for (portero, source) in [(PLAIN, None), (MASQUERADED, Some("192.168.50.1"))] {
+        world.start_web(portero);
+        world
+            .lab
+            .answers(From::Outside, Tcp, HOST_V4, 8090, "web tcp 80");
+        let away = ["ask", WEB, "run ip route del default"];
+        world.lab.must(&world.lab.agent(), &away);
+        match source {
+            // The control: it has no way back to whoever connects.
+            None => world.lab.refuses(From::Outside, Tcp, HOST_V4, 8090),
+            Some(source) => {
+                let answer = format!("web tcp 80 from {source} ");
+                world
+                    .lab
+                    .answers(From::Outside, Tcp, HOST_V4, 8090, &answer);
+            }
+        }
+        world.stop_web();
+    }
+    world.is_untouched();
+}
+
+fn defaults(world: &mut World) {
+    const SETTINGS: &str = "/etc/portero/portero.toml";
+    world.stop_web_if_it_runs();
+    let before = fs::read_to_string(SETTINGS).expect("settings");
+    fs::write(SETTINGS, "[forwards]\ndev = [\"eth0\", \"eth9\"]\n").expect("settings");
+    world.start_web(FORWARDS);
+    world.serves();
+    let elsewhere = [From::Host, From::Guest(PEER)];
+    for from in elsewhere {
+        world.lab.refuses(from, Tcp, HOST_V4, 8080);
+    }
+    // What is for loopback comes by no interface.
+    world
+        .lab
+        .answers(From::Host, Tcp, "127.0.0.1", 8081, "web tcp 80");
+    fs::write(SETTINGS, &before).expect("settings");
+    world.lab.must("portero", &["sync"]);
+    // The control.
+    for from in elsewhere {
+        world.lab.answers(from, Tcp, HOST_V4, 8080, "web tcp 80");
+    }
+    world.stop_web();
     world.is_untouched();
 }
 
