@@ -5,6 +5,7 @@ use crate::config::{element_in_file, group};
 use crate::engine::Engine;
 use crate::state::{PortState, RecordedPort};
 use crate::{ApplyError, Config, Phase, Record};
+use ipnet::IpNet;
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
 use portero_model::{Claim, Family, Origin, Owner, OwnerKind, Ruleset};
@@ -12,7 +13,7 @@ use portero_port_forward::{
     check_listeners, check_others, find_guest, parse, parse_leases, plan_domain, plan_network,
     AddressSources, Attachment, Forward, LastAddress, Lease, Missing, Plan,
 };
-use portero_routed_policy::{compile, Compiled, Context, WrittenPolicy};
+use portero_routed_policy::{compile, Compiled, Context, PeerTarget, WrittenPolicy};
 use portero_system::{files, Paths, Severity};
 use portero_xml::{Element, Problem};
 use std::cell::RefCell;
@@ -68,8 +69,24 @@ impl Engine<'_> {
             return Ok(written);
         }
         let settings = Config::load(&self.paths, self.trusted_user)?.forwards;
-        let forwards = written.into_iter();
-        Ok(forwards.flat_map(|one| settings.complete(one)).collect())
+        let mut forwards = Vec::new();
+        for one in written.into_iter().flat_map(|one| settings.complete(one)) {
+            forwards.extend(one.with_sources(&|name| self.addresses_of_group(name))?);
+        }
+        Ok(forwards)
+    }
+
+    /// The addresses of a group, or why it says more than addresses.
+    fn addresses_of_group(&self, name: &ObjectName) -> Result<Vec<IpNet>, String> {
+        let group =
+            group(&self.paths, name, self.trusted_user).map_err(|error| error.to_string())?;
+        let nets = group.targets().iter().map(|target| match target {
+            PeerTarget::Net(net) => Ok(*net),
+            _ => Err(format!(
+                "group '{name}' has peers of other kinds, expected addresses alone where it says who may use a forward"
+            )),
+        });
+        nets.collect()
     }
 
     /// portero's elements for an object: in its metadata, then in its file.

@@ -2,6 +2,7 @@
 //! (<https://libvirt.org/formatdomain.html#userspace-connection-using-passt>).
 
 use crate::ranges::{mappings, Mapping};
+use crate::source::WrittenSource;
 use ipnet::IpNet;
 use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Claim, Family, Origin, OwnerKind, Protocol};
@@ -20,6 +21,8 @@ pub struct Forward {
     pub dev: Option<InterfaceName>,
     /// Who may use it.
     pub source: Option<IpNet>,
+    /// Who else, or who not, until that is resolved ([`Forward::with_sources`]).
+    pub sources: Vec<WrittenSource>,
     /// The guest's address.
     pub guest: Option<IpAddr>,
     /// Whether the guest sees the host's address in the place of whoever connects: it answers then although its way out is not
@@ -170,6 +173,7 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         address: element.optional("address", host_address)?,
         dev: element.optional("dev", str::parse)?,
         source: element.optional("source", network)?,
+        sources: sources(element)?,
         guest: element.optional("guest", guest_address)?,
         masquerade: element.optional("masquerade", yes_or_no)?.unwrap_or(false),
         interface: element.optional("interface", str::parse)?,
@@ -186,6 +190,12 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         ));
     }
     Ok(forward)
+}
+
+fn sources(element: &Element) -> Result<Vec<WrittenSource>, Problem> {
+    let sources = element.children().iter();
+    let sources = sources.filter(|child| child.own_name() == Some("source"));
+    sources.map(WrittenSource::read).collect()
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {

@@ -10,6 +10,7 @@ mod limits;
 mod missing;
 mod plan;
 mod ranges;
+mod source;
 
 pub use address::{address_of, LastAddress};
 pub use check::{
@@ -21,3 +22,4 @@ pub use limits::Limits;
 pub use missing::Missing;
 pub use plan::{find_guest, plan_domain, plan_network, AddressSources, Attachment, Plan};
 pub use ranges::Mapping;
+pub use source::{SourceTarget, WrittenSource};

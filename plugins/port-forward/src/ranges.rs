@@ -19,8 +19,14 @@ pub(crate) fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
     let mut by_start: BTreeMap<u16, PortRange> = BTreeMap::new();
     let mut excluded: Vec<PortRange> = Vec::new();
     for child in element.children() {
-        if child.own_name() != Some("range") {
-            return Err(child.problem("not known in a portForward, expected <range>"));
+        match child.own_name() {
+            Some("range") => {}
+            Some("source") => continue,
+            _ => {
+                return Err(
+                    child.problem("not known in a portForward, expected <range> or <source>")
+                )
+            }
         }
         child.only_attributes(&["start", "end", "to", "exclude"])?;
         child.expect_nothing()?;

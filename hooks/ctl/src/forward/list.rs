@@ -27,6 +27,9 @@ struct Row {
     guest: Option<IpAddr>,
     /// Who may use it; everybody when absent.
     source: Option<IpNet>,
+    /// Who else, and who not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<String>,
     /// The host's interface; any when absent.
     dev: Option<String>,
     /// MAC address of the domain's interface; the first on a virtual network when absent.
@@ -49,12 +52,20 @@ fn rows(forwards: &[Forward]) -> Vec<Row> {
                 guest_ports: mapping.guest.to_string(),
                 guest: forward.guest,
                 source: forward.source,
+                sources: forward.sources.iter().map(ToString::to_string).collect(),
                 dev: forward.dev.as_ref().map(ToString::to_string),
                 interface: forward.interface.map(|mac| mac.to_string()),
             }
         })
     });
     rows.collect()
+}
+
+/// All sources on one line; nothing where everybody is meant.
+fn joined(source: Option<IpNet>, others: Vec<String>) -> Option<String> {
+    let all = source.map(|source| source.to_string()).into_iter();
+    let all: Vec<String> = all.chain(others).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// The forwards as JSON.
@@ -69,7 +80,7 @@ pub(super) fn table(forwards: &[Forward]) -> String {
         [
             Cell::plain(row.forward),
             Cell::optional(row.guest),
-            Cell::optional(row.source),
+            Cell::optional(joined(row.source, row.sources)),
             Cell::optional(row.dev),
             Cell::optional(row.interface),
         ]

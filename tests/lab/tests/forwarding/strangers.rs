@@ -20,6 +20,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: host_has_address,
     },
     Scenario {
+        name: "stranger: sources, groups and exceptions say who may use a forward",
+        run: sources,
+    },
+    Scenario {
         name: "errors of a forward's connections pass, also on an isolated network",
         run: path_mtu,
     },
@@ -172,6 +176,51 @@ fn pretended_loopback(world: &mut World) {
         .lab
         .answers(From::Host, Tcp, "127.0.0.1", 8081, "web tcp 80");
     world.stop_web();
+    world.is_untouched();
+}
+
+/// Outside is in the group; two of three forwards are for it.
+const SOURCES: &str = "
+<portero:portForward proto='tcp'><portero:source group='friends'/><portero:range start='8090' to='80'/></portero:portForward>
+<portero:portForward proto='tcp'><portero:source group='friends'/><portero:source address='203.0.113.2' match='no'/>
+  <portero:range start='8091' to='80'/></portero:portForward>
+<portero:portForward proto='tcp'><portero:source address='198.51.100.0' prefix='24'/><portero:source address='203.0.113.0' prefix='30'/>
+  <portero:range start='8092' to='80'/></portero:portForward>
+<portero:portForward proto='tcp'><portero:source address='203.0.113.2' match='no'/><portero:range start='8093' to='80'/></portero:portForward>";
+
+fn sources(world: &mut World) {
+    const GROUP: &str = "/etc/portero/groups/friends.xml";
+    world.stop_web_if_it_runs();
+    world.lab.define(&crate::world::web(SOURCES));
+    let said = world.refused("web");
+    assert!(
+        said.contains("there is no group /etc/portero/groups/friends.xml"),
+        "{said}"
+    );
+    let group = "<portero:group xmlns:portero='urn:portero:1'><portero:peer address='203.0.113.0' prefix='24'/></portero:group>";
+    std::fs::write(GROUP, group).expect("a group");
+    world.start_web(SOURCES);
+    for port in [8090, 8092] {
+        world
+            .lab
+            .answers(From::Outside, Tcp, HOST_V4, port, "web tcp 80");
+    }
+    for port in [8091, 8093] {
+        world.lab.refuses(From::Outside, Tcp, HOST_V4, port);
+    }
+    // Everybody but the one.
+    world.lab.answers(
+        From::Guest(crate::world::FAR),
+        Tcp,
+        HOST_V4,
+        8093,
+        "web tcp 80",
+    );
+    world
+        .lab
+        .refuses(From::Guest(crate::world::FAR), Tcp, HOST_V4, 8090);
+    world.stop_web();
+    std::fs::remove_file(GROUP).expect("no group");
     world.is_untouched();
 }
 
