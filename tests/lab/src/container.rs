@@ -8,7 +8,7 @@ use std::fs;
 const IMAGE: &str = "/run/lab/files/initrd";
 
 /// What runs first in a container. libvirt tells it its name, and mounts /proc, /sys and /dev.
-const INIT: &str = r#"#!/bin/busybox sh
+pub(crate) const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 ip link set lo up
@@ -65,6 +65,11 @@ pub fn container(name: &str, uuid: &str, inside: &str, devices: &str) -> String 
     let init = format!("{root}/container");
     fs::write(&init, INIT).expect("what runs first");
     must("chmod", &["755", &init]);
+    xml(name, uuid, &root, inside, devices)
+}
+
+/// The XML of a container whose files are below `root`.
+pub(crate) fn xml(name: &str, uuid: &str, root: &str, inside: &str, devices: &str) -> String {
     format!(
         "<domain type='lxc'><name>{name}</name><uuid>{uuid}</uuid>{inside}<memory unit='MiB'>64</memory><vcpu>1</vcpu>\
          <os><type>exe</type><init>/container</init></os><devices><filesystem type='mount'><source dir='{root}'/>\

@@ -35,7 +35,7 @@ pub use scenario::{run_scenarios, Scenario};
 pub use second::{Second, SECOND_V4, SECOND_V6};
 pub use vm::{Vm, GIVEN, INTERFACES};
 pub use wait::wait_until;
-pub use xml::{domain, network, DomainXml, NetworkXml};
+pub use xml::{domain, network, DomainXml, NetworkXml, Processor};
 
 /// The host's IPv4 address towards the outside.
 pub const HOST_V4: &str = "203.0.113.1";

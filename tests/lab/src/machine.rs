@@ -3,7 +3,7 @@
 use crate::daemons;
 use crate::guest::Image;
 use crate::program::{run_bounded, Program, Ran};
-use crate::xml::{self, DomainXml, NetworkXml};
+use crate::xml::{self, DomainXml, NetworkXml, Processor};
 use crate::Backend;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -178,8 +178,11 @@ impl Machine {
     pub fn domain_xml(&self, domain: &DomainXml<'_>) -> String {
         xml::domain(
             domain,
-            &self.image.kernel.to_string_lossy(),
-            &self.image.initrd.to_string_lossy(),
+            Processor::Emulated,
+            (
+                &self.image.kernel.to_string_lossy(),
+                &self.image.initrd.to_string_lossy(),
+            ),
             &format!("/run/lab/files/{}.console", domain.name),
         )
     }

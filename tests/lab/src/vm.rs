@@ -4,11 +4,13 @@
 //! It is spoken to over a serial port, so that nothing that happens to its network is in the way, and over ssh from
 //! outside where a scenario is about that.
 
+use crate::container;
 use crate::guest::{self, Image};
 use crate::lab::{program_folder, project};
 use crate::program::{run_bounded, Program, Ran};
-use crate::xml::{self, DomainXml, NetworkXml};
+use crate::xml::{self, DomainXml, NetworkXml, Processor};
 use crate::{host, root, Backend, Options, HOST_V4, HOST_V6, OUTSIDE_V4, OUTSIDE_V6};
+use std::cell::RefCell;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
@@ -26,7 +28,11 @@ const BOOT_LIMIT: Duration = Duration::from_secs(600);
 /// Longest time any command on the machine may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(600);
 
-/// Whether nested guests see the machine's processor has no part in this: they are emulated once more.
+/// The machine's processor: one whose virtualization (AMD's SVM) QEMU emulates, so that nested guests are not emulated once
+/// more. It takes them some seconds to boot instead of many minutes.
+const CPU: &str = "phenom,fxsr-opt=off";
+
+/// What the machine's kernel is told.
 const CMDLINE: &str =
     "console=ttyS0 quiet panic=1 mitigations=off no_timer_check cryptomgr.notests net.ifnames=0 \
      initcall_blacklist=init_kprobe_trace,load_system_certificate_list systemd.show_status=false \
@@ -110,7 +116,7 @@ pub const GIVEN: &str = "/var/lib/lab";
 pub struct Vm {
     image: Image,
     qemu: Option<Program>,
-    port: Option<BufReader<UnixStream>>,
+    port: RefCell<Option<BufReader<UnixStream>>>,
     boot: String,
     _outside_agent: Program,
 }
@@ -159,7 +165,7 @@ impl Vm {
         let mut vm = Self {
             image: guest::make_of_disk(Path::new(&format!("{FOLDER}/machine"))),
             qemu: None,
-            port: None,
+            port: RefCell::new(None),
             boot: String::new(),
             _outside_agent: Program::start(
                 "ip",
@@ -182,7 +188,7 @@ impl Vm {
         let (kernel, initrd) = (self.image.kernel.display(), self.image.initrd.display());
         let line = format!(
             "netns exec outside qemu-system-x86_64 -nodefaults -no-user-config -display none -machine pc \
-             -accel tcg,thread=multi,tb-size=512 -cpu Nehalem -smp 2 -m 3072 -kernel {kernel} -initrd {initrd} \
+             -accel tcg,thread=multi,tb-size=512 -cpu {CPU} -smp 2 -m 3072 -kernel {kernel} -initrd {initrd} \
              -serial file:{FOLDER}/console -device virtio-rng-pci \
              -drive file={FOLDER}/disk.qcow2,format=qcow2,if=none,id=disk -device virtio-blk-pci,drive=disk \
              -drive file={FOLDER}/given.tar,format=raw,readonly=on,if=none,id=given -device virtio-blk-pci,drive=given \
@@ -201,12 +207,12 @@ impl Vm {
             }
             std::thread::sleep(Duration::from_millis(50));
         };
-        self.port = Some(BufReader::new(stream));
+        self.port = RefCell::new(Some(BufReader::new(stream)));
     }
 
     /// Takes its power away: nothing ends, nothing is written any more.
     pub fn switch_off(&mut self) {
-        self.port = None;
+        self.port = RefCell::new(None);
         self.qemu = None;
     }
 
@@ -214,7 +220,7 @@ impl Vm {
     ///
     /// # Panics
     /// When systemd refuses.
-    pub fn begin_reboot(&mut self) {
+    pub fn begin_reboot(&self) {
         self.must("systemctl --no-block reboot");
     }
 
@@ -248,8 +254,9 @@ impl Vm {
         start.elapsed()
     }
 
-    fn read_line(&mut self, limit: Duration) -> io::Result<String> {
-        let port = self.port.as_mut().expect("a machine that is on");
+    fn read_line(&self, limit: Duration) -> io::Result<String> {
+        let mut port = self.port.borrow_mut();
+        let port = port.as_mut().expect("a machine that is on");
         port.get_ref().set_read_timeout(Some(limit))?;
         let mut line = String::new();
         port.read_line(&mut line)?;
@@ -260,14 +267,15 @@ impl Vm {
     ///
     /// # Panics
     /// When nobody answers.
-    pub fn run(&mut self, script: &str) -> Ran {
+    pub fn run(&self, script: &str) -> Ran {
         self.try_run(script)
             .unwrap_or_else(|error| panic!("the machine does not answer to '{script}': {error}"))
     }
 
-    fn try_run(&mut self, script: &str) -> io::Result<Ran> {
-        let port = self.port.as_mut().expect("a machine that is on");
-        write!(port.get_mut(), "{}\n{script}", script.len())?;
+    fn try_run(&self, script: &str) -> io::Result<Ran> {
+        if let Some(port) = self.port.borrow_mut().as_mut() {
+            write!(port.get_mut(), "{}\n{script}", script.len())?;
+        }
         let line = loop {
             let line = self.read_line(COMMAND_LIMIT)?;
             if !line.starts_with("ready ") {
@@ -281,7 +289,8 @@ impl Vm {
         let [status, out, err] = numbers[..] else {
             return Err(io::Error::other(format!("it says '{line}'")));
         };
-        let port = self.port.as_mut().expect("a machine that is on");
+        let mut port = self.port.borrow_mut();
+        let port = port.as_mut().expect("a machine that is on");
         let mut both = vec![0; out + err];
         port.read_exact(&mut both)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -296,7 +305,7 @@ impl Vm {
     ///
     /// # Panics
     /// When it fails.
-    pub fn must(&mut self, script: &str) -> String {
+    pub fn must(&self, script: &str) -> String {
         let ran = self.run(script);
         assert!(ran.ok, "{script}: {ran:?}");
         ran.stdout
@@ -306,7 +315,7 @@ impl Vm {
     ///
     /// # Panics
     /// When that fails.
-    pub fn write(&mut self, path: &str, content: &str) {
+    pub fn write(&self, path: &str, content: &str) {
         assert!(!content.contains("\nEND\n"), "no such line in {path}");
         self.must(&format!(
             "cat >'{path}' <<'END'\n{}\nEND",
@@ -407,7 +416,7 @@ impl Vm {
     ///
     /// # Panics
     /// When libvirt refuses.
-    pub fn define_network(&mut self, network: &NetworkXml<'_>) {
+    pub fn define_network(&self, network: &NetworkXml<'_>) {
         self.write("/run/lab.xml", &xml::network(network));
         let name = network.name;
         self.must(&format!(
@@ -419,12 +428,15 @@ impl Vm {
     ///
     /// # Panics
     /// When libvirt refuses.
-    pub fn define(&mut self, domain: &DomainXml<'_>) {
+    pub fn define(&self, domain: &DomainXml<'_>) {
         let name = domain.name;
         let xml = xml::domain(
             domain,
-            &self.image.kernel.display().to_string(),
-            &format!("{GIVEN}/guest.cpio"),
+            Processor::Hosts,
+            (
+                &self.image.kernel.display().to_string(),
+                &format!("{GIVEN}/guest.cpio"),
+            ),
             &format!("/var/lib/libvirt/images/{name}.console"),
         );
         self.write("/run/lab.xml", &xml);
@@ -433,11 +445,36 @@ impl Vm {
         ));
     }
 
+    /// Defines a container of libvirt's LXC driver that starts with libvirt and runs the lab's agent.
+    ///
+    /// # Panics
+    /// When libvirt refuses.
+    pub fn define_container(&self, domain: &DomainXml<'_>) {
+        let name = domain.name;
+        let root = format!("{GIVEN}/containers/{name}");
+        self.must(&format!(
+            "mkdir -p {root} && cd {root} && cpio -id --quiet <{GIVEN}/guest.cpio && mkdir -p proc sys dev tmp"
+        ));
+        self.write(&format!("{root}/container"), container::INIT);
+        let xml = container::xml(
+            name,
+            &xml::uuid_of(name),
+            &root,
+            &xml::metadata("domain", domain.portero),
+            &xml::interfaces(domain, ""),
+        );
+        self.write("/run/lab.xml", &xml);
+        self.must(&format!(
+            "chmod 755 {root}/container && virsh -c lxc:///system define /run/lab.xml && \
+             virsh -c lxc:///system autostart {name}"
+        ));
+    }
+
     /// Waits until a guest's agent answers the machine; gives how long that took.
     ///
     /// # Panics
-    /// When it does not within [`BOOT_LIMIT`]: it is emulated by what is emulated.
-    pub fn wait_guest(&mut self, address: &str) -> Duration {
+    /// When it does not within [`BOOT_LIMIT`].
+    pub fn wait_guest(&self, address: &str) -> Duration {
         let start = Instant::now();
         let ask = format!("{GIVEN}/agent ask {address} ping");
         loop {
@@ -458,7 +495,7 @@ impl Vm {
     ///
     /// # Panics
     /// When they cannot be read.
-    pub fn rules(&mut self) -> String {
+    pub fn rules(&self) -> String {
         self.must(
             "nft -s list ruleset; for save in iptables-save ip6tables-save; do \
              $save | sed '/^#/d; s/ \\[[0-9]*:[0-9]*\\]$//'; done",

@@ -31,7 +31,7 @@ pub struct DomainXml<'a> {
     pub portero: &'a str,
 }
 
-fn metadata(kind: &str, content: &str) -> String {
+pub(crate) fn metadata(kind: &str, content: &str) -> String {
     if content.is_empty() {
         return String::new();
     }
@@ -41,7 +41,7 @@ fn metadata(kind: &str, content: &str) -> String {
 }
 
 /// The same name is the same object, so that it can be defined anew.
-fn uuid_of(name: &str) -> String {
+pub(crate) fn uuid_of(name: &str) -> String {
     let mut uuid = [b'_'; 8];
     for (to, from) in uuid.iter_mut().zip(name.bytes()) {
         *to = from;
@@ -76,34 +76,58 @@ pub fn network(network: &NetworkXml<'_>) -> String {
     )
 }
 
+/// The interfaces of a domain, with what else stands in each.
+pub(crate) fn interfaces(domain: &DomainXml<'_>, inside: &str) -> String {
+    let mut nics = String::new();
+    for (network, mac) in domain.nics {
+        write!(
+            nics,
+            "<interface type='network'><mac address='{mac}'/><source network='{network}'/>{inside}</interface>"
+        )
+        .expect("a string");
+    }
+    nics
+}
+
+/// What runs a guest's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processor {
+    /// QEMU emulates one.
+    Emulated,
+    /// The host's own, by KVM.
+    Hosts,
+}
+
 /// What the guests' kernel is told: to leave out what takes an emulated processor long and a guest of the lab needs not.
 const CMDLINE: &str =
     "console=ttyS0 quiet panic=1 mitigations=off no_timer_check cryptomgr.notests \
      initcall_blacklist=init_kprobe_trace,load_system_certificate_list";
 
-/// The XML of a domain that boots `kernel` and `initrd` and logs its console to `console`.
+/// The XML of a domain that boots `kernel` and `initrd` on a processor and logs its console to `console`.
 #[must_use]
-pub fn domain(domain: &DomainXml<'_>, kernel: &str, initrd: &str, console: &str) -> String {
+pub fn domain(
+    domain: &DomainXml<'_>,
+    processor: Processor,
+    (kernel, initrd): (&str, &str),
+    console: &str,
+) -> String {
+    // Where virtualization is emulated a guest falls down in one of ten boots; as on a real host it gets up again.
+    let (kind, cpu, at_reset) = match processor {
+        Processor::Emulated => ("qemu", "", "destroy"),
+        Processor::Hosts => ("kvm", "<cpu mode='host-passthrough'/>", "restart"),
+    };
     let name = domain.name;
     let uuid = uuid_of(name);
-    let mut nics = String::new();
-    for (network, mac) in domain.nics {
-        write!(
-            nics,
-            "<interface type='network'><mac address='{mac}'/><source network='{network}'/>\
-             <model type='virtio'/></interface>"
-        )
-        .expect("a string");
-    }
+    let nics = interfaces(domain, "<model type='virtio'/>");
     let v6 = domain.v6.map_or(String::new(), |(number, last)| {
         format!(" lab.v6=fd00:{number}::{last} lab.gw6=fd00:{number}::1 lab.gw4=192.168.{number}.1")
     });
     format!(
-        "<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>{}<memory unit='MiB'>128</memory><vcpu>1</vcpu>\
+        "<domain type='{kind}'><name>{name}</name><uuid>{uuid}</uuid>{}<memory unit='MiB'>128</memory><vcpu>1</vcpu>\
          <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel>\
          <initrd>{initrd}</initrd>\
          <cmdline>{CMDLINE} lab.name={name}{v6}</cmdline></os>\
-         <features><acpi/></features><on_crash>destroy</on_crash><on_reboot>destroy</on_reboot>\
+         <features><acpi/></features>{cpu}<on_crash>destroy</on_crash><on_reboot>{at_reset}</on_reboot>\
          <devices>{nics}<serial type='file'><source path='{console}'/></serial>\
          <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
         metadata("domain", domain.portero)

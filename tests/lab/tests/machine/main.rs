@@ -1,0 +1,16 @@
+//! portero on a machine of its own: booted by systemd, with AppArmor, Debian's libvirt, its managers of networks and its
+//! firewalls, and guests that run on its emulated virtualization. An outside client sits at the other end of its NIC.
+
+mod life;
+mod world;
+
+use portero_lab::{enter, run_scenarios, Options};
+use std::process::ExitCode;
+use world::World;
+
+fn main() -> ExitCode {
+    enter();
+    let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
+    let mut world = World::new(&Options::from_environment(agent));
+    run_scenarios(&mut world, life::SCENARIOS, World::explain)
+}
