@@ -1,10 +1,11 @@
 //! portero on a machine of its own: booted by systemd, with AppArmor, Debian's libvirt, its managers of networks and its
 //! firewalls, and guests that run on its emulated virtualization. An outside client sits at the other end of its NIC.
 
+mod firewalls;
 mod life;
 mod world;
 
-use portero_lab::{enter, run_scenarios, Options};
+use portero_lab::{enter, run_scenarios, Options, Scenario};
 use std::process::ExitCode;
 use world::World;
 
@@ -12,5 +13,6 @@ fn main() -> ExitCode {
     enter();
     let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
     let mut world = World::new(&Options::from_environment(agent));
-    run_scenarios(&mut world, life::SCENARIOS, World::explain)
+    let scenarios: Vec<Scenario<World>> = [life::SCENARIOS, firewalls::SCENARIOS].concat();
+    run_scenarios(&mut world, &scenarios, World::explain)
 }

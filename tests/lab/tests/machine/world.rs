@@ -1,6 +1,7 @@
 //! The machine that the scenarios share, with its guests.
 
 use portero_lab::{DomainXml, NetworkXml, Options, Vm, GIVEN, HOST_V4};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ pub const BOX: &str = "192.168.50.11";
 const BOX_MAC: &str = "52:54:00:00:50:11";
 
 /// Longest time until something is so that nobody has to wait for: on a processor that is emulated beside others.
-pub const SOON: Duration = Duration::from_secs(120);
+pub const SOON: Duration = Duration::from_secs(300);
 
 /// What both forward from the same port of theirs, each from a port of the host's own.
 const WEB_FORWARDS: &str =
@@ -31,6 +32,16 @@ pub const BOX_PORT: Served = (8081, "box tcp 80");
 
 /// What the machine finds the package as.
 pub const DEB: &str = "portero.deb";
+
+/// What `portero explain` says of a port, and what becomes of a packet.
+pub struct Explained {
+    /// Whether the machine outside is served, and every hop is said to hold.
+    pub reached: bool,
+    /// The first hop that fails.
+    pub fails: String,
+    /// The command that mends it.
+    pub mend: String,
+}
 
 /// Where the journal is read from: what came before is of a control.
 const BEGIN: &str = "/run/lab.cursor";
@@ -52,6 +63,8 @@ impl World {
         let start = Instant::now();
         let vm = Vm::boot(options, &[(&package, DEB)]);
         println!("  booted in {:.0} s", start.elapsed().as_secs_f64());
+        // An emulated processor takes a minute and more to index all manual pages, after each change of a package.
+        vm.must("rm -f /var/lib/man-db/auto-update");
         vm.define_network(&NetworkXml {
             name: "lan",
             mode: "nat",
@@ -139,6 +152,30 @@ impl World {
         self.vm.begin_reboot();
         let took = self.vm.wait_boot();
         println!("  booted anew in {:.0} s", took.as_secs_f64());
+    }
+
+    /// What `portero explain` says of a port, once it says of the packet from outside what becomes of it.
+    pub fn explains(&self, served: Served) -> Explained {
+        let (port, answer) = served;
+        let end = Instant::now() + SOON;
+        loop {
+            let got = self.vm.probe("tcp", HOST_V4, port);
+            let reached = got.as_ref().is_ok_and(|line| line.starts_with(answer));
+            let ran = (self.vm).run(&format!("portero explain --json {HOST_V4}:{port}"));
+            if ran.ok == reached {
+                let json: Value = serde_json::from_str(&ran.stdout)
+                    .unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+                let word = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+                let (fails, mend) = (word("fails"), word("mend"));
+                return Explained {
+                    reached,
+                    fails,
+                    mend,
+                };
+            }
+            assert!(Instant::now() < end, "port {port}: {got:?}, but {ran:?}");
+            std::thread::sleep(Duration::from_secs(2));
+        }
     }
 
     /// Every rule of portero's is in the firewall, and a comparison would change nothing.
