@@ -2,7 +2,7 @@
 //! (<https://libvirt.org/formatdomain.html#userspace-connection-using-passt>).
 
 use crate::ranges::{mappings, Mapping};
-use crate::source::WrittenSource;
+use crate::source::{network, WrittenSource};
 use ipnet::IpNet;
 use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Claim, Family, Origin, OwnerKind, Protocol};
@@ -240,31 +240,4 @@ fn unicast(text: &str) -> Result<IpAddr, String> {
         return Err(format!("{address} is not the address of one machine"));
     }
     Ok(address)
-}
-
-/// An address, or a network as ADDRESS/PREFIX. ipnet's own reader takes 010.0.0.0/8 for 10.0.0.0/8,
-/// which others take for 8.0.0.0/8.
-///
-/// # Errors
-/// What was expected.
-pub fn network(text: &str) -> Result<IpNet, String> {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
-    };
-    let is_number = |prefix: &str| prefix.bytes().all(|byte| byte.is_ascii_digit());
-    let network = address
-        .parse()
-        .ok()
-        .and_then(|address: IpAddr| match prefix {
-            None => Some(IpNet::from(address)),
-            Some(prefix) if is_number(prefix) => IpNet::new(address, prefix.parse().ok()?).ok(),
-            Some(_) => None,
-        });
-    network.map(|network| network.trunc()).ok_or_else(|| {
-        format!(
-            "'{}' is not a network, expected ADDRESS/PREFIX",
-            text.escape_debug()
-        )
-    })
 }

@@ -10,16 +10,17 @@ mod limits;
 mod missing;
 mod plan;
 mod ranges;
+mod resolve;
 mod source;
 
 pub use address::{address_of, LastAddress};
 pub use check::{
     check_listeners, check_others, check_own, Listener, ListeningProgram, PortRefusal,
 };
-pub use grammar::{network, parse, ErrorKind, Forward, ForwardError, Result};
+pub use grammar::{parse, ErrorKind, Forward, ForwardError, Result};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
 pub use missing::Missing;
 pub use plan::{find_guest, plan_domain, plan_network, AddressSources, Attachment, Plan};
 pub use ranges::Mapping;
-pub use source::{SourceTarget, WrittenSource};
+pub use source::{network, SourceTarget, WrittenSource};

@@ -1,6 +1,6 @@
 //! What forwards may claim: the `[limits]` of /etc/portero/portero.toml.
 
-use crate::grammar::network;
+use crate::source::network;
 use crate::{Forward, Result};
 use ipnet::IpNet;
 use portero_model::{Family, Origin, PortRange};
