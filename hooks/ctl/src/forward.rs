@@ -15,7 +15,7 @@ use crate::exit::DONE;
 use crate::terminal::warning;
 pub(crate) use args::ForwardArgs;
 use args::{AddArgs, AffectedState, ForwardCommand, ListArgs, RemoveArgs, WhichForward};
-use change::{commit, ExpectedClaims, MetadataChange};
+use change::{claims, commit, warn_of_others, ExpectedClaims, MetadataChange};
 pub(crate) use error::Error;
 use guest::LibvirtGuest;
 use host::{Host, HostPlace};
@@ -78,10 +78,13 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
     warn_of_conflicts(&guest, checked.into_iter().flatten());
     let reservation = reserve::decide(host, &guest, &domain, &forward, args.reserve)?;
     let expected = ExpectedClaims {
-        gained: forward.claims().collect(),
+        gained: claims(host, std::slice::from_ref(&forward))?,
         lost: Vec::new(),
     };
     let record = commit(host, &guest, &changes, reservation.as_ref(), &expected)?;
+    if let Some(record) = &record {
+        warn_of_others(&record.ruleset.owner);
+    }
     let reserved = reservation.map_or(String::new(), |made| format!("{made}\n"));
     let now = match destination(record.as_ref(), &expected.gained) {
         Ok(addresses) => format!("{guest} forwards {spec} to {addresses}\n"),
@@ -123,8 +126,8 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
         } else {
             change.document.remove(number);
         }
-        let lost = forward.claims().map(|claim| Claim { ports, ..claim });
-        expected.lost = lost.collect();
+        let lost = claims(host, std::slice::from_ref(forward))?.into_iter();
+        expected.lost = lost.map(|claim| Claim { ports, ..claim }).collect();
         changes.push(change);
     }
     if changes.is_empty() {

@@ -124,8 +124,12 @@ impl Engine<'_> {
             Err(ApplyError::Forward(error)) if error.kind == ErrorKind::Taken => {}
             _ => return checked,
         }
-        if self.ended_guests()?.is_empty() {
+        let dead = self.dead_guests()?;
+        if dead.is_empty() && self.ended_guests()?.is_empty() {
             return checked;
+        }
+        for guest in dead {
+            self.state.remove_object(OwnerKind::Domain, guest)?;
         }
         self.refresh()?;
         self.reconcile(config, Vec::new(), LibvirtRules::Standing, deadline)?;

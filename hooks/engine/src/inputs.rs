@@ -65,6 +65,15 @@ impl Engine<'_> {
         for (element, origin) in elements {
             written.extend(parse(element, kind, origin)?);
         }
+        self.complete(written)
+    }
+
+    /// Forwards as they are written, with what portero.toml says of those that say nothing, and one for each network of
+    /// their sources.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when portero.toml or a group cannot be used.
+    pub fn complete(&self, written: Vec<Forward>) -> Result<Vec<Forward>, ApplyError> {
         if written.is_empty() {
             return Ok(written);
         }

@@ -177,6 +177,34 @@ impl Engine<'_> {
         Ok(ended)
     }
 
+    /// Guests of which libvirt has kept that they run, and whose process is not there any more: nobody has told the hook since.
+    pub(crate) fn dead_guests(&mut self) -> Result<Vec<Uuid>, ApplyError> {
+        let mut dead = Vec::new();
+        for record in self.all_records()? {
+            let owner = &record.ruleset.owner;
+            if owner.kind != OwnerKind::Domain || record.phase != Phase::Active {
+                continue;
+            }
+            let driver = owner.driver.unwrap_or(Driver::Qemu);
+            let folder = self.paths.running_domains(driver);
+            let Some(file) = files::read(&folder.join(format!("{}.xml", owner.name)))? else {
+                continue;
+            };
+            let status = Status::read(&file, OwnerKind::Domain.name());
+            let is_dead = status.is_some_and(|status| {
+                let domain = Domain::read(status.object.as_bytes());
+                domain.is_some_and(|domain| domain.uuid == owner.uuid)
+                    && status
+                        .process
+                        .is_some_and(|process| !self.system.has_process(process))
+            });
+            if is_dead {
+                dead.push(owner.uuid);
+            }
+        }
+        Ok(dead)
+    }
+
     /// Domains of which libvirt has no interface any more that is recorded, unless they may be just starting.
     fn left_ports(&self, active: &ActiveDomains) -> Result<Vec<Uuid>, ApplyError> {
         let mut left = Vec::new();

@@ -21,6 +21,7 @@ use crate::exit::{DONE, FAILED};
 use crate::json::to_json;
 use crate::lasting;
 use portero_engine::{ApplyError, Engine};
+use portero_model::Owner;
 use serde::Serialize;
 use value::Facts;
 
@@ -28,7 +29,7 @@ use value::Facts;
 type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 20] = [
+const CHECKS: [Check; 21] = [
     ("hooks", hooks::hooks),
     ("daemons", hooks::daemons),
     ("service", service::service),
@@ -47,6 +48,7 @@ const CHECKS: [Check; 20] = [
     ("guest-services", libvirt::services),
     ("past-libvirt", libvirt::past),
     ("firewalls", others::firewalls),
+    ("published", others::published),
     ("isolated-to-routed", leaks::isolated_to_routed),
     ("ipv6-into-nat", leaks::ipv6_into_nat),
 ];
@@ -92,6 +94,24 @@ pub(crate) fn run(json: bool, engine: &mut Engine<'_>) -> Result<(String, u8), A
         text(&report)
     };
     Ok((text, if is_well { DONE } else { FAILED }))
+}
+
+/// What others do to the forwards of one owner: who stops them, or has their ports, too.
+///
+/// # Errors
+/// [`ApplyError`] when the host cannot be looked at.
+pub(crate) fn forwards_of(
+    engine: &mut Engine<'_>,
+    owner: &Owner,
+) -> Result<Vec<Finding>, ApplyError> {
+    let mut facts = Facts::gather(engine)?;
+    facts.owners.retain(|one| {
+        let known = &one.record.ruleset.owner;
+        (known.kind, known.uuid) == (owner.kind, owner.uuid)
+    });
+    let mut findings = others::firewalls(&facts);
+    findings.extend(others::published(&facts));
+    Ok(findings)
 }
 
 fn text(report: &Report) -> String {

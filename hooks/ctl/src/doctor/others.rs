@@ -5,7 +5,7 @@ use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use crate::stop::{mend_stop, name_stop};
 use portero_inventory::{link_of, ActiveNetwork, Backends, Denial, HostFacts};
-use portero_model::{Dnat, Family};
+use portero_model::{Arrives, Dnat, Family, ToHost};
 use portero_trace::{
     word, Flow, Judgement, Leg, Link, RuleOwner, Scope, Side, Traffic, Translated, LENIENT,
 };
@@ -88,6 +88,43 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
     }
     findings.extend(stopped.into_iter().map(Finding::from));
     findings
+}
+
+/// Ports that somebody else sends to a guest or container of his: portero's rules come first.
+pub(super) fn published(facts: &Facts) -> Vec<Finding> {
+    let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
+    let dnats = given.flat_map(|owner| {
+        let ruleset = &owner.record.ruleset;
+        ruleset.dnats().map(move |dnat| (&ruleset.owner, dnat))
+    });
+    let findings = dnats.take(FORWARDS).filter_map(|(owner, dnat)| {
+        let (protocol, port) = (dnat.protocol, dnat.ports.start());
+        let packet = ToHost {
+            protocol,
+            port,
+            address: dnat.address,
+            source: None,
+            arrives: Arrives::Somehow,
+        };
+        let other = facts.rules.published_by_others(&packet)?;
+        Some(Finding {
+            finding: format!(
+                "{protocol} port {port} of {owner} is published by {} too ({}): {owner} gets what comes for it",
+                match other.by {
+                    RuleOwner::Other => "somebody else",
+                    named => named.name(),
+                },
+                other.rule
+            ),
+            mend: match other.by {
+                RuleOwner::Docker => {
+                    format!("publish it by another port; it is of: docker ps --filter publish={port}/{protocol}")
+                }
+                _ => "give one of both another port".to_owned(),
+            },
+        })
+    });
+    findings.collect()
 }
 
 /// A rule that stops what is forwarded.

@@ -7,10 +7,11 @@ use super::error::Error;
 use super::guest::LibvirtGuest;
 use super::host::{Host, HostPlace};
 use super::reserve::NewReservation;
+use crate::doctor::Finding;
 use crate::terminal::warning;
 use portero_engine::{ApplyError, Engine, Record};
 use portero_libvirt::Domain;
-use portero_model::Claim;
+use portero_model::{Claim, Owner};
 use portero_port_forward::{check_own, Forward};
 use portero_system::{Log, LogSink, Paths};
 
@@ -132,6 +133,30 @@ pub(crate) fn commit(
         let _ = reconcile(host, changes);
     }
     applied
+}
+
+/// The host ports that forwards hold by what is set on this host.
+///
+/// # Errors
+/// [`Error`] when the host's settings cannot be used.
+pub(crate) fn claims(host: &Host, forwards: &[Forward]) -> Result<Vec<Claim>, Error> {
+    let forwards = match host.place {
+        HostPlace::Here => with_engine(|engine| engine.complete(forwards.to_vec()))?,
+        HostPlace::Elsewhere { .. } => forwards.to_vec(),
+    };
+    Ok(forwards
+        .iter()
+        .flat_map(|forward| forward.claims())
+        .collect())
+}
+
+/// Warns of what others on this host do to the forwards of an owner.
+pub(crate) fn warn_of_others(owner: &Owner) {
+    // The forward is there: what cannot be looked at now is no failure.
+    let found = with_engine(|engine| crate::doctor::forwards_of(engine, owner));
+    for Finding { finding, mend } in found.unwrap_or_default() {
+        warning(format_args!("{finding}; {mend}"));
+    }
 }
 
 /// Takes back changes that were made, when another domain's could not be.

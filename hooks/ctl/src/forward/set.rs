@@ -1,7 +1,7 @@
 //! Sets what was read elsewhere as portero's element in the metadata of domains.
 
 use super::args::{Activity, AffectedState};
-use super::change::{commit, take_back, ExpectedClaims, MetadataChange};
+use super::change::{claims, commit, take_back, ExpectedClaims, MetadataChange};
 use super::document::Document;
 use super::error::Error;
 use super::guest::LibvirtGuest;
@@ -95,7 +95,7 @@ fn plan(host: &Host, wanted: &Wanted, options: SetOptions) -> Result<Planned, Er
         let conflict = change.check(host, &guest)?;
         warn_of_conflicts(&guest, conflict);
         let forwards = change.forwards(&guest)?;
-        expected.gained = forwards.iter().flat_map(|one| one.claims()).collect();
+        expected.gained = claims(host, &forwards)?;
         changes.push(change);
     }
     Ok(Planned {
