@@ -250,9 +250,13 @@ impl WhichForward {
         } = self.spec;
         let agrees = |wanted: bool, same: bool| !wanted || same;
         (protocol, address) == (forward.protocol, forward.address)
-            && agrees(self.source.is_some(), self.source == forward.source)
+            && agrees(
+                !self.sources.is_empty(),
+                self.written_sources() == (forward.source, forward.sources.as_slice()),
+            )
             && agrees(self.dev.is_some(), self.dev == forward.dev)
             && agrees(self.guest.is_some(), self.guest == forward.guest)
+            && agrees(self.masquerade, forward.masquerade)
             && interfaces
                 .is_none_or(|macs| forward.interface.is_some_and(|mac| macs.contains(&mac)))
             && forward.mappings.iter().any(|held| {
@@ -266,8 +270,9 @@ impl WhichForward {
     fn equals(&self, forward: &Forward, interface: Option<MacAddress>) -> bool {
         self.holds(forward, None)
             && forward.mappings == [self.spec.mapping]
-            && (self.source, self.guest, interface)
-                == (forward.source, forward.guest, forward.interface)
+            && self.written_sources() == (forward.source, forward.sources.as_slice())
+            && (self.guest, self.masquerade, interface)
+                == (forward.guest, forward.masquerade, forward.interface)
             && self.dev == forward.dev
     }
 }

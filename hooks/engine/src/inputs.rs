@@ -11,7 +11,7 @@ use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
 use portero_model::{Claim, Family, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_listeners, check_others, find_guest, parse, parse_leases, plan_domain, plan_network,
-    AddressSources, Attachment, Forward, LastAddress, Lease, Missing, Plan,
+    AddressSources, Attachment, ErrorKind, Forward, LastAddress, Lease, Missing, Plan,
 };
 use portero_routed_policy::{compile, Compiled, Context, PeerTarget, WrittenPolicy};
 use portero_system::{files, Paths, Severity};
@@ -21,6 +21,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Most forwards of one object, each of its sources counted: what a small document can ask for by exceptions must have an end.
+const MOST_FORWARDS: usize = 100_000;
 
 /// A network's policy.
 #[derive(Debug)]
@@ -80,6 +83,12 @@ impl Engine<'_> {
         let settings = Config::load(&self.paths, self.trusted_user)?.forwards;
         let mut forwards = Vec::new();
         for one in written.into_iter().flat_map(|one| settings.complete(one)) {
+            if forwards.len() > MOST_FORWARDS {
+                let reason = format!(
+                    "its object asks for more than {MOST_FORWARDS} forwards, counting each source"
+                );
+                return Err(one.error(ErrorKind::Invalid, reason).into());
+            }
             forwards.extend(one.with_sources(&|name| self.addresses_of_group(name))?);
         }
         Ok(forwards)

@@ -21,7 +21,7 @@ pub struct Forward {
     pub dev: Option<InterfaceName>,
     /// Who may use it.
     pub source: Option<IpNet>,
-    /// Who else, or who not, until that is resolved ([`Forward::with_sources`]).
+    /// Who else, or who not, as it is written; [`Forward::with_sources`] gives the networks that it comes to.
     pub sources: Vec<WrittenSource>,
     /// The guest's address.
     pub guest: Option<IpAddr>,

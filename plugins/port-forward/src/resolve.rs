@@ -59,7 +59,6 @@ impl Forward {
         }
         let forwards = nets.into_iter().map(|net| Self {
             source: Some(net),
-            sources: Vec::new(),
             ..self.clone()
         });
         Ok(forwards.collect())

@@ -244,6 +244,7 @@ pub(super) fn find_written(asked: &Asked, forwards: &DesiredForwards) -> Option<
 /// Whether `portero forward` can change a forward.
 fn is_simple(forward: &Forward, desired: &DesiredForwards) -> bool {
     forward.mappings.len() == 1
+        && forward.sources.is_empty()
         && forward.interface.is_none()
         && matches!(forward.origin, Origin::Metadata(_))
         && desired.owner.kind == OwnerKind::Domain

@@ -4,6 +4,7 @@ use super::spec::Spec;
 use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use portero_libvirt::InterfaceName;
+use portero_port_forward::{network, SourceTarget, WrittenSource};
 use std::net::IpAddr;
 
 /// Forward ports of the host to a domain, at once, in its configuration or both
@@ -78,9 +79,9 @@ pub(crate) struct WhichForward {
     /// [ADDRESS:]HOSTPORT[-END]:GUESTPORT[/tcp|udp|sctp], an IPv6 address in brackets
     #[arg(value_name = "FORWARD")]
     pub(crate) spec: Spec,
-    /// Who may use it: an address or a network
-    #[arg(long, value_name = "CIDR", value_parser = portero_port_forward::network)]
-    pub(crate) source: Option<IpNet>,
+    /// Who may use it: an address or a network, or group:NAME of /etc/portero/groups; with ! before it an exception; several times
+    #[arg(long = "source", value_name = "CIDR", value_parser = source)]
+    pub(crate) sources: Vec<WrittenSource>,
     /// Interface of the host that packets arrive by
     #[arg(long, value_name = "INTERFACE")]
     pub(crate) dev: Option<InterfaceName>,
@@ -93,6 +94,35 @@ pub(crate) struct WhichForward {
     /// The guest's address, where DHCP does not give it
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) guest: Option<IpAddr>,
+}
+
+/// `198.51.100.0/24`, `group:office`, `!198.51.100.7`.
+fn source(text: &str) -> Result<WrittenSource, String> {
+    let (is_negated, whom) = match text.strip_prefix('!') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let target = match whom.strip_prefix("group:") {
+        Some(name) => SourceTarget::Group(
+            name.parse()
+                .map_err(|error: portero_libvirt::NameError| error.to_string())?,
+        ),
+        None => SourceTarget::Net(network(whom)?),
+    };
+    Ok(WrittenSource { target, is_negated })
+}
+
+impl WhichForward {
+    /// The one network that the attribute `source` has, and what stands in elements: a single network is written as ever.
+    pub(crate) fn written_sources(&self) -> (Option<IpNet>, &[WrittenSource]) {
+        match self.sources.as_slice() {
+            [WrittenSource {
+                target: SourceTarget::Net(net),
+                is_negated: false,
+            }] => (Some(*net), &[]),
+            others => (None, others),
+        }
+    }
 }
 
 /// Which state of a domain is affected, by virsh's flags.

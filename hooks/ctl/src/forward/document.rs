@@ -4,7 +4,7 @@
 use super::args::WhichForward;
 use portero_libvirt::MacAddress;
 use portero_model::PortRange;
-use portero_port_forward::Mapping;
+use portero_port_forward::{Mapping, SourceTarget, WrittenSource};
 use portero_xml::{Element, XmlError, NAMESPACE};
 use quick_xml::events::{BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
@@ -104,13 +104,17 @@ impl Document {
         tag.push_attribute(("proto", forward.spec.protocol.name()));
         push_optional(&mut tag, "address", forward.spec.address);
         push_optional(&mut tag, "dev", forward.dev.as_ref());
-        push_optional(&mut tag, "source", forward.source);
+        let (source, sources) = forward.written_sources();
+        push_optional(&mut tag, "source", source);
         push_optional(&mut tag, "guest", forward.guest);
         push_optional(&mut tag, "masquerade", forward.masquerade.then_some("yes"));
         push_optional(&mut tag, "interface", interface);
         let Mapping { host, guest } = forward.spec.mapping;
         let to = (guest != host).then(|| guest.start());
         let mut element = XmlTree::new(tag);
+        for source in sources {
+            element.append(XmlTree::new(source_element(source)), 2);
+        }
         element.append(XmlTree::new(range(host, to)), 2);
         self.root.append(element, 1);
     }
@@ -148,6 +152,21 @@ fn push_optional(tag: &mut BytesStart<'_>, name: &str, value: Option<impl ToStri
     if let Some(value) = value {
         tag.push_attribute((name, value.to_string().as_str()));
     }
+}
+
+fn source_element(source: &WrittenSource) -> BytesStart<'static> {
+    let mut tag = BytesStart::new("source");
+    match &source.target {
+        SourceTarget::Net(net) => {
+            tag.push_attribute(("address", net.addr().to_string().as_str()));
+            tag.push_attribute(("prefix", net.prefix_len().to_string().as_str()));
+        }
+        SourceTarget::Group(name) => tag.push_attribute(("group", name.as_str())),
+    }
+    if source.is_negated {
+        tag.push_attribute(("match", "no"));
+    }
+    tag
 }
 
 /// The `<range>` of ports of the host, and of the guest's from `to` on where these are others.
@@ -247,7 +266,7 @@ mod tests {
     use super::{Document, WhichForward};
     use crate::forward::Spec;
     use portero_model::{PortRange, Protocol};
-    use portero_port_forward::Mapping;
+    use portero_port_forward::{Mapping, SourceTarget, WrittenSource};
     use proptest::prelude::*;
 
     /// As libvirt gives it, with what others may have written into it.
@@ -273,7 +292,7 @@ mod tests {
                 mapping: Mapping { host, guest },
                 protocol,
             },
-            source: None,
+            sources: Vec::new(),
             masquerade: false,
             dev: None,
             network: None,
@@ -320,7 +339,7 @@ mod tests {
         assert_eq!(document.text(), None);
         let mut new = WhichForward {
             dev: "eth0".parse().ok(),
-            source: "2001:db8::/32".parse().ok(),
+            sources: vec![source("2001:db8::/32")],
             guest: "fd00::5".parse().ok(),
             ..forward(Protocol::Tcp, ports(2000, 2020), 3000)
         };
@@ -335,6 +354,37 @@ mod tests {
         );
         document.remove(0);
         assert_eq!(document.text(), None);
+    }
+
+    fn source(net: &str) -> WrittenSource {
+        WrittenSource {
+            target: SourceTarget::Net(net.parse().expect("a network")),
+            is_negated: false,
+        }
+    }
+
+    #[test]
+    fn several_sources_are_elements() {
+        let mut document = Document::empty();
+        let group = SourceTarget::Group("office".parse().expect("a name"));
+        let new = WhichForward {
+            sources: vec![
+                source("192.0.2.0/24"),
+                WrittenSource {
+                    target: group,
+                    is_negated: true,
+                },
+            ],
+            masquerade: true,
+            ..forward(Protocol::Tcp, ports(22, 22), 22)
+        };
+        document.add(&new, None);
+        assert_eq!(
+            document.text().expect("a text"),
+            "<domain>\n  <portForward proto=\"tcp\" masquerade=\"yes\">\n    \
+             <source address=\"192.0.2.0\" prefix=\"24\"/>\n    <source group=\"office\" match=\"no\"/>\n    \
+             <range start=\"22\"/>\n  </portForward>\n</domain>"
+        );
     }
 
     #[test]

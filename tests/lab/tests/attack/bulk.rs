@@ -15,6 +15,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: too_many,
     },
     Scenario {
+        name: "bulk: sources that come to too much, or to a file of somebody's",
+        run: sources,
+    },
+    Scenario {
         name: "bulk: XML that grows",
         run: xml,
     },
@@ -160,6 +164,45 @@ fn too_many(world: &mut World) {
     refused(&combed, "32500 ranges, expected at most 10000");
     world.control(&many_forwards(100, each_another_port));
     world.refused += 7;
+    world.served();
+    world.is_in_order();
+}
+
+fn sources(world: &mut World) {
+    let before = world.rules();
+    let with = |port: u32, sources: &str| {
+        format!(
+            "<portero:portForward proto='tcp'>{sources}<portero:range start='{port}'/></portero:portForward>"
+        )
+    };
+    let excepted = |count: u32| -> String {
+        let addresses = (0..count).map(|number| {
+            let (a, b) = (number / 250, number % 250 + 1);
+            format!("<portero:source address='10.{a}.{b}.7' match='no'/>")
+        });
+        addresses.collect()
+    };
+    let many: String = (0..20_000)
+        .map(|number| with(20_000 + number, &excepted(1)))
+        .collect();
+    let most: String = (0..400)
+        .map(|number| with(20_000 + number, &excepted(30)))
+        .collect();
+    let named = |group: &str| with(8090, &format!("<portero:source group='{group}'/>"));
+    for (portero, says) in [
+        (with(8090, &excepted(20_000)), "more than 1000 networks"),
+        (many, "more than 100000 forwards"),
+        (most, "ranges, expected at most 10000"),
+        (named("../domains/mallory"), "'../domains/mallory'"),
+        (named("/etc/shadow"), "'/etc/shadow'"),
+        (named("nobody"), "there is no group"),
+    ] {
+        let xml = world.mallory(&portero);
+        qemu(&["prlimit", MEMORY], &xml, "prepare").is_refused(says);
+        assert_eq!(world.rules(), before, "{says}");
+        world.refused += 1;
+    }
+    world.control(&with(8090, &excepted(10)));
     world.served();
     world.is_in_order();
 }

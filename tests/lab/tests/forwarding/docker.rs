@@ -14,10 +14,73 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: forwards,
     },
     Scenario {
+        name: "docker: a port that others have or stop is told at once",
+        run: told,
+    },
+    Scenario {
         name: "docker: guests go their ways where that is asked for",
         run: guests,
     },
 ];
+
+/// What docker publishes a port by.
+const PUBLISH: [&str; 3] = [
+    "iptables -t nat -N DOCKER",
+    "iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+    "iptables -t nat -A DOCKER ! -i docker0 -p tcp --dport 8095 -j DNAT --to-destination 203.0.113.2:80",
+];
+
+fn told(world: &mut World) {
+    world.running_web();
+    let add = |world: &World| {
+        let ran = world
+            .lab
+            .run("portero", &["forward", "add", "web", "8095:80", "--live"]);
+        assert!(ran.ok, "{ran:?}");
+        ran.stderr
+    };
+    let remove = |world: &World| {
+        world.lab.must(
+            "portero",
+            &["forward", "remove", "web", "8095:80", "--live"],
+        );
+    };
+    let doctor = |world: &World| world.lab.run("portero", &["doctor"]).stdout;
+    // The control: nobody else has anything to do with it.
+    assert_eq!(add(world), "");
+    let expected = "tcp port 8095 of domain 'web' is published by docker too";
+    assert!(!doctor(world).contains(expected));
+    for line in PUBLISH {
+        world.lab.must("sh", &["-c", line]);
+    }
+    let said = doctor(world);
+    assert!(said.contains(expected), "{said}");
+    remove(world);
+    let said = add(world);
+    assert!(said.contains(expected), "{said}");
+    let end = "iptables -t nat -F DOCKER; iptables -t nat -D PREROUTING -m addrtype --dst-type LOCAL -j DOCKER; iptables -t nat -X DOCKER";
+    world.lab.must("sh", &["-c", end]);
+    if world.lab.backend() == Backend::Nftables {
+        world.lab.must("nft", &["delete table ip nat"]);
+    }
+    remove(world);
+    // Somebody's firewall drops what is forwarded.
+    let rules = "table ip wall { chain forward { type filter hook forward priority 5; policy accept; tcp dport 80 drop; }; }";
+    let file = world.lab.file("wall.nft", rules);
+    world.lab.must("nft", &["-f", &file]);
+    let said = add(world);
+    assert!(
+        said.contains("is stopped: drop by nftables table ip wall"),
+        "{said}"
+    );
+    world.lab.must("nft", &["delete table ip wall"]);
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8095, "web tcp 80");
+    remove(world);
+    world.stop_web();
+    world.is_untouched();
+}
 
 /// What docker makes of a host when it starts: `FORWARD` with a policy of drop, and its chain for administrators.
 const START: [&str; 4] = [

@@ -266,6 +266,17 @@ fn defaults(world: &mut World) {
     for from in elsewhere {
         world.lab.refuses(from, Tcp, HOST_V4, 8080);
     }
+    // What is added now serves the same.
+    for verb in ["add", "remove"] {
+        let words = ["forward", verb, "web", "8096:80", "--live"];
+        world.lab.must("portero", &words);
+        if verb == "add" {
+            world
+                .lab
+                .answers(From::Outside, Tcp, HOST_V4, 8096, "web tcp 80");
+            world.lab.refuses(From::Host, Tcp, HOST_V4, 8096);
+        }
+    }
     // What is for loopback comes by no interface.
     world
         .lab
