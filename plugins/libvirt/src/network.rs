@@ -3,6 +3,7 @@
 use crate::domain::{defined_uuid_of, name_of, uuid_of};
 use crate::port::PortSettings;
 use crate::{InterfaceName, MacAddress, ObjectName};
+use ipnet::IpNet;
 use portero_xml::{own_metadata, Element, Problem};
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -25,6 +26,8 @@ pub struct Network {
     pub bridge: Option<InterfaceName>,
     /// The host's addresses on the bridge, each with its subnet.
     pub subnets: Vec<Subnet>,
+    /// What the host reaches by way of a guest (`<route>`).
+    pub routes: Vec<IpNet>,
     /// DHCP reservations of all subnets.
     pub reservations: Vec<Reservation>,
     /// The element as parsed, for [`Network::metadata`].
@@ -201,6 +204,7 @@ impl Network {
             forward_dev: root.child("forward").and_then(forward_dev_of),
             bridge,
             subnets,
+            routes: root.all("route").filter_map(route_of).collect(),
             reservations,
             root: root.clone(),
         })
@@ -277,6 +281,18 @@ impl Subnet {
             .map(|prefix| Some(subnet(prefix)))
             .ok_or_else(|| ip.problem("prefix or netmask is not valid"))
     }
+}
+
+/// Where a `<route>` leads; libvirt refuses one that is not valid (`virNetDevIPRouteCreate`).
+fn route_of(route: &Element) -> Option<IpNet> {
+    let address: IpAddr = route.attribute("address")?.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match (route.attribute("prefix"), route.attribute("netmask")) {
+        (Some(prefix), _) => prefix.parse().ok()?,
+        (None, Some(mask)) => mask_length(mask.parse().ok()?)?,
+        (None, None) => longest,
+    };
+    Some(IpNet::new(address, prefix).ok()?.trunc())
 }
 
 /// Length of a netmask, if its bits are contiguous.

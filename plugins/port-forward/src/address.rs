@@ -151,6 +151,11 @@ pub(crate) fn holds(network: &Network, guest: IpAddr) -> bool {
         && around.all(|net| !is_everybodys(&net, guest))
 }
 
+/// Whether the host reaches an address by way of a guest on this network.
+pub(crate) fn routes_to(network: &Network, address: IpAddr) -> bool {
+    network.routes.iter().any(|route| route.contains(&address))
+}
+
 /// Whether an address of a network is its broadcast address, or its first one, which is any of its
 /// routers' (RFC 4291, 2.6.1) or a broadcast address of old.
 fn is_everybodys(net: &IpNet, address: IpAddr) -> bool {

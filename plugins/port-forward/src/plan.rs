@@ -1,6 +1,6 @@
 //! From forwards to rules: finds each guest's address and says what is still missing.
 
-use crate::address::{address_of, holds, network_of, reserved_for, stale_until};
+use crate::address::{address_of, holds, network_of, reserved_for, routes_to, stale_until};
 use crate::{Forward, LastAddress, Lease, Missing, Result};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
@@ -107,7 +107,7 @@ pub fn plan_network(owner: Owner, forwards: &[Forward], network: &Network) -> Re
             return Err(forward.invalid("guest is missing, expected the guest's address"));
         };
         let bridge = routed_bridge(forward, network)?;
-        if !holds(network, guest) {
+        if !holds(network, guest) && !routes_to(network, guest) {
             return Err(forward.invalid(outside(guest, &[network])));
         }
         let target = Target {
@@ -192,10 +192,10 @@ fn masquerades<'a>(
     let is_everybody = target.network.mode == ForwardMode::Isolated || forward.masquerade;
     let is_loopback = forward.address.is_some_and(|address| address.is_loopback());
     let loopback = IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8);
-    let subnets = target.network.subnets.iter();
+    let subnets = target.network.subnets.iter().filter_map(network_of);
     let subnets = subnets
-        .filter(|subnet| Family::from(subnet.address) == Family::from(target.guest))
-        .filter_map(network_of);
+        .chain(target.network.routes.iter().copied())
+        .filter(|net| Family::from(net.addr()) == Family::from(target.guest));
     let neighbors =
         subnets.map(move |subnet| of(Some(subnet), Some(target.bridge.as_str().to_owned())));
     let everybody = is_everybody.then(|| of(None, None));
@@ -239,7 +239,12 @@ fn find_given<'a>(
         .iter()
         .filter_map(|candidate| candidate.network)
         .collect();
-    if let Some(network) = known.iter().find(|network| holds(network, guest)) {
+    // Whoever may write a domain's metadata speaks for that domain alone, not for what is behind it.
+    let is_administrators = matches!(forward.origin, Origin::File(_));
+    let leads_to = |network: &&&Network| {
+        holds(network, guest) || is_administrators && routes_to(network, guest)
+    };
+    if let Some(network) = known.iter().find(leads_to) {
         let bridge = routed_bridge(forward, network)?;
         return Ok(Found::Targets(vec![Target {
             guest,

@@ -4,7 +4,8 @@
 use portero_libvirt::{InterfaceName, MacAddress, Network};
 use portero_model::{Family, Origin, Owner, OwnerKind};
 use portero_port_forward::{
-    address_of, parse, parse_leases, plan_domain, AddressSources, Attachment, LastAddress, Lease,
+    address_of, parse, parse_leases, plan_domain, plan_network, AddressSources, Attachment,
+    LastAddress, Lease,
 };
 use portero_xml::Element;
 use std::rc::Rc;
@@ -99,6 +100,43 @@ fn an_address_that_the_host_answers_for_is_no_guest_s() {
     ] {
         assert!(refusal(guest, &metadata).is_some(), "{guest}");
     }
+}
+
+#[test]
+fn what_is_behind_a_guest_is_the_administrator_s_and_the_network_s_to_forward() {
+    let lan = network(&NETWORK.replace(
+        "<ip address='192.168.50.1'",
+        "<route address='10.77.0.0' prefix='24' gateway='192.168.50.10'/><ip address='192.168.50.1'",
+    ));
+    let leads_to = |guest: &str, kind: OwnerKind, origin: &Origin| {
+        let name = kind.name();
+        let xml = format!(
+            "<{name} xmlns='urn:portero:1'><portForward proto='tcp' guest='{guest}'><range start='8080'/></portForward></{name}>"
+        );
+        let root = Element::parse(xml.as_bytes()).expect("XML");
+        let forwards = parse(&root, kind, origin).expect("forwards");
+        let plan = match kind {
+            OwnerKind::Network => plan_network(owner(), &forwards, &lan),
+            OwnerKind::Domain => {
+                let attachment = Attachment {
+                    mac: RESERVED.parse().expect("a MAC address"),
+                    network_name: "lan",
+                    network: Some(&lan),
+                };
+                let leases = |_: &_| Rc::from([]);
+                plan_domain(owner(), &forwards, &[attachment], starting(&leases))
+            }
+        };
+        plan.map(|plan| plan.ruleset.dnats().count())
+    };
+    let (file, metadata) = (
+        Origin::File("web.xml".to_owned()),
+        Origin::Metadata(owner()),
+    );
+    assert_eq!(leads_to("10.77.0.9", OwnerKind::Network, &metadata), Ok(1));
+    assert_eq!(leads_to("10.77.0.9", OwnerKind::Domain, &file), Ok(1));
+    assert!(leads_to("10.77.0.9", OwnerKind::Domain, &metadata).is_err());
+    assert!(leads_to("10.78.0.9", OwnerKind::Network, &metadata).is_err());
 }
 
 #[test]

@@ -19,6 +19,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: isolation,
     },
     Scenario {
+        name: "guest: what is behind a guest is the network's to forward",
+        run: behind,
+    },
+    Scenario {
         name: "guest: one whose way out is elsewhere answers with masquerade",
         run: masquerade,
     },
@@ -222,6 +226,52 @@ fn isolation(world: &mut World) {
         world.lab.virsh(&["destroy", name]);
     }
     world.lab.virsh(&["undefine", "roam"]);
+    world.is_untouched();
+}
+
+fn behind(world: &mut World) {
+    const MAC: &str = "52:54:00:00:80:05";
+    world.stop_web_if_it_runs();
+    let forward = "<portero:portForward proto='tcp' guest='10.77.0.9'><portero:range start='8097' to='80'/></portero:portForward>";
+    let xml = portero_lab::network(&NetworkXml {
+        name: "own",
+        mode: "nat",
+        number: 80,
+        reservations: &[(MAC, 5)],
+        portero: forward,
+    });
+    let route = "<route address='10.77.0.0' prefix='24' gateway='192.168.80.5'/></network>";
+    let path = world.lab.file("own.xml", &xml.replace("</network>", route));
+    world.lab.virsh(&["net-define", &path]);
+    world.lab.virsh(&["net-start", "own"]);
+    let in_metadata = |portero| DomainXml {
+        name: "roam",
+        nics: &[("own", MAC)],
+        v6: None,
+        portero,
+    };
+    // A domain's metadata speaks for the domain alone.
+    world.lab.define(&in_metadata(forward));
+    let said = world.refused("roam");
+    assert!(
+        said.contains("guest address 10.77.0.9 cannot be a guest's here"),
+        "{said}"
+    );
+    world.lab.define(&in_metadata(""));
+    world.lab.virsh(&["start", "roam"]);
+    world.lab.wait_guest("192.168.80.5");
+    // The control: nobody has the address yet.
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8097);
+    let has = ["ask", "192.168.80.5", "run ip addr add 10.77.0.9/32 dev lo"];
+    world.lab.must(&world.lab.agent(), &has);
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8097, "roam tcp 80");
+    world.lab.virsh(&["destroy", "roam"]);
+    world.lab.virsh(&["undefine", "roam"]);
+    for verb in ["net-destroy", "net-undefine"] {
+        world.lab.virsh(&[verb, "own"]);
+    }
     world.is_untouched();
 }
 
