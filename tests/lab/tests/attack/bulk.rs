@@ -185,7 +185,7 @@ fn sources(world: &mut World) {
     let many: String = (0..20_000)
         .map(|number| with(20_000 + number, &excepted(1)))
         .collect();
-    let most: String = (0..400)
+    let most: String = (0..60)
         .map(|number| with(20_000 + number, &excepted(30)))
         .collect();
     let named = |group: &str| with(8090, &format!("<portero:source group='{group}'/>"));

@@ -251,7 +251,8 @@ fn behind(world: &mut World) {
         portero,
     };
     // A domain's metadata speaks for the domain alone.
-    world.lab.define(&in_metadata(forward));
+    let own = forward.replace("8097", "8098");
+    world.lab.define(&in_metadata(&own));
     let said = world.refused("roam");
     assert!(
         said.contains("guest address 10.77.0.9 cannot be a guest's here"),
