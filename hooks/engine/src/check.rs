@@ -89,8 +89,11 @@ impl Engine<'_> {
     /// Refuses to forward to the host itself: whoever may write a guest's metadata may not open the host's own services.
     fn check_guests(&mut self, forwards: &[Forward]) -> Result<(), ApplyError> {
         let deadline = Deadline::after(ROUTES);
+        let mut asked = HashSet::new();
         for forward in forwards {
-            let Some(guest) = forward.guest else { continue };
+            let Some(guest) = forward.guest.filter(|guest| asked.insert(*guest)) else {
+                continue;
+            };
             if self.system.route_lookup(guest, deadline)? == RouteLookup::Host {
                 let reason =
                     format!("guest address {guest} is this host's own, expected a guest's");

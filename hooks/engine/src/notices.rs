@@ -3,10 +3,12 @@
 
 use crate::engine::Engine;
 use crate::state::Record;
+use portero_libvirt::InterfaceName;
 use portero_model::{Claim, Owner};
 use portero_port_forward::Forward;
 use portero_system::{Deadline, InterfaceState, RouteLookup, Severity};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Longest time for what is asked of the kernel about them.
@@ -16,34 +18,46 @@ impl Engine<'_> {
     /// Why nothing can come for these forwards now.
     pub fn notices(&mut self, forwards: &[Forward]) -> BTreeSet<String> {
         let deadline = Deadline::after(LIMIT);
+        let (mut addresses, mut devs) = (HashSet::new(), HashSet::new());
         let mut notices = BTreeSet::new();
         for forward in forwards {
+            let found = match forward.address {
+                Some(address) if addresses.insert(address) => {
+                    self.notice_address(address, deadline)
+                }
+                _ => None,
+            };
+            let by_dev = match &forward.dev {
+                Some(dev) if devs.insert(dev) => self.notice_dev(dev),
+                _ => None,
+            };
             let line = forward.line;
-            if let Some(address) = forward.address {
-                // A kernel that does not answer has not said that the address is somebody else's.
-                let lookup = self.system.route_lookup(address, deadline);
-                if !matches!(lookup, Ok(RouteLookup::Host) | Err(_)) {
-                    notices.insert(format!(
-                        "the portForward in line {line}: {address} is none of this host's addresses now, so nothing comes for it"
-                    ));
-                }
-            }
-            let Some(dev) = &forward.dev else { continue };
-            match self.system.interface_state(dev) {
-                InterfaceState::Missing => {
-                    notices.insert(format!(
-                        "the portForward in line {line}: there is no interface {dev} now, so nothing comes by it"
-                    ));
-                }
-                InterfaceState::InBridge(bridge) => {
-                    notices.insert(format!(
-                        "the portForward in line {line}: {dev} is in bridge {bridge}, so what comes by it arrives by {bridge} (dev='{bridge}')"
-                    ));
-                }
-                InterfaceState::OnItsOwn => {}
-            }
+            let found = found.into_iter().chain(by_dev);
+            notices.extend(found.map(|found| format!("the portForward in line {line}: {found}")));
         }
         notices
+    }
+
+    fn notice_address(&mut self, address: IpAddr, deadline: Deadline) -> Option<String> {
+        match self.system.route_lookup(address, deadline) {
+            // A kernel that does not answer has not said that the address is somebody else's.
+            Ok(RouteLookup::Host) | Err(_) => None,
+            Ok(_) => Some(format!(
+                "{address} is none of this host's addresses now, so nothing comes for it"
+            )),
+        }
+    }
+
+    fn notice_dev(&mut self, dev: &InterfaceName) -> Option<String> {
+        match self.system.interface_state(dev) {
+            InterfaceState::Missing => Some(format!(
+                "there is no interface {dev} now, so nothing comes by it"
+            )),
+            InterfaceState::InBridge(bridge) => Some(format!(
+                "{dev} is in bridge {bridge}, so what comes by it arrives by {bridge} (dev='{bridge}')"
+            )),
+            InterfaceState::OnItsOwn => None,
+        }
     }
 
     /// Logs that of forwards that the owner did not have before.
@@ -53,10 +67,16 @@ impl Engine<'_> {
         forwards: &[Forward],
         old: Option<&Record>,
     ) {
-        let had = |claim: &Claim| old.is_some_and(|old| old.ruleset.claims.contains(claim));
-        if forwards
+        let is_told = |forward: &&Forward| forward.address.is_some() || forward.dev.is_some();
+        if !forwards.iter().any(|forward| is_told(&forward)) {
+            return;
+        }
+        let had: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
+        let is_new = |forward: &&Forward| forward.claims().any(|claim| !had.contains(&claim));
+        if !forwards
             .iter()
-            .all(|forward| forward.claims().all(|claim| had(&claim)))
+            .filter(is_told)
+            .any(|forward| is_new(&forward))
         {
             return;
         }
