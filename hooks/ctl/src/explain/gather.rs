@@ -20,7 +20,7 @@ use portero_libvirt::{Driver, ForwardMode};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
-use portero_trace::{Flow, Leg, Link, Side, Traffic, Translated};
+use portero_trace::{Flow, Leg, Link, Rules, Side, Traffic, Translated};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -41,8 +41,12 @@ fn anybody(family: Family) -> IpAddr {
     }
 }
 
-/// Gathers everything.
-pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, ApplyError> {
+/// Gathers everything. Everybody's rules are `read` already, or are then, of one family.
+pub(super) fn facts(
+    asked: Asked,
+    read: Option<&Rules>,
+    engine: &mut Engine<'_>,
+) -> Result<Facts, ApplyError> {
     let addresses = Linux::interfaces().into_iter().flat_map(|one| {
         let addresses = one.addresses.into_iter();
         addresses.map(move |net| (one.name.clone(), net.addr()))
@@ -81,12 +85,12 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
     let (host, backends) = (snapshot.host_facts(), snapshot.backends());
     // Events of libvirt's wait for it, and the guest may take seconds to answer.
     drop(snapshot);
-    let wanted = wanted.unwrap_or_else(|| unclear(&asked, &known.desired));
+    let wanted = wanted.unwrap_or_else(|| unclear(&asked, read, &known.desired));
     let links = hook_links(&Paths::default());
     let troubles = troubles(&host, &daemons(), &links, &known.desired);
     let hooks = troubles.into_iter().next();
     let backend = misplaced(backends);
-    let way = matched.map(|matched| way(&asked, &matched, &known, engine));
+    let way = matched.map(|matched| way(&asked, &matched, &known, read, engine));
     let way = way.transpose()?;
     let named = way.as_ref().and_then(|way| way.address);
     let lacking = asked.address.or(named);
@@ -103,8 +107,17 @@ pub(super) fn facts(asked: Asked, engine: &mut Engine<'_>) -> Result<Facts, Appl
 }
 
 /// Nobody wants the port, unless it is another program of the host, or somebody whose metadata is wrong.
-fn unclear(asked: &Asked, desired: &[DesiredForwards]) -> Wanted {
-    if let Some(publisher) = publisher(asked, Deadline::after(RULES)) {
+fn unclear(asked: &Asked, read: Option<&Rules>, desired: &[DesiredForwards]) -> Wanted {
+    let families = match asked.address.or(asked.from) {
+        Some(address) => vec![Family::from(address)],
+        None => Family::ALL.to_vec(),
+    };
+    let now = || foreign_rules(&families, Deadline::after(RULES));
+    let publisher = match read {
+        Some(rules) => publisher(asked, rules),
+        None => publisher(asked, &now()),
+    };
+    if let Some(publisher) = publisher {
         return Wanted::Published(publisher);
     }
     let active = desired.iter().filter(|one| one.state != ObjectState::Off);
@@ -117,6 +130,7 @@ fn way(
     asked: &Asked,
     matched: &DnatMatch<'_>,
     known: &HostView,
+    read: Option<&Rules>,
     engine: &mut Engine<'_>,
 ) -> Result<GuestPath, ApplyError> {
     let (owner, guest) = (matched.owner, matched.dnat.guest);
@@ -150,7 +164,14 @@ fn way(
         mac: None,
     };
     let (to_guest, _) = rulings(&packet(host, PacketPath::Direct), &known.networks);
-    let rules = foreign_rules(&[family], Deadline::after(RULES));
+    let now;
+    let rules = match read {
+        Some(rules) => rules,
+        None => {
+            now = foreign_rules(&[family], Deadline::after(RULES));
+            &now
+        }
+    };
     let inside = match (&network, &route) {
         (Some(network), _) => network.bridge.clone(),
         (None, RouteLookup::Behind { interface, .. }) => interface.clone(),
@@ -234,7 +255,7 @@ fn way(
         flow,
         judgements,
         settings: settings(&Paths::default()),
-        unread: rules.unread,
+        unread: rules.unread.clone(),
         domain,
         heard,
         others_macs: macs.collect(),

@@ -74,7 +74,7 @@ pub(crate) fn run(
         protocol,
         from: explained.from,
     };
-    let facts = gather::facts(asked, engine)?;
+    let facts = gather::facts(asked, None, engine)?;
     let hops = hops(&facts);
     let failing = first_failing(&hops);
     let code = if failing.is_some() { FAILED } else { DONE };

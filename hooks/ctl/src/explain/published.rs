@@ -2,10 +2,8 @@
 //! rules of their own, or by a process that passes connections on.
 
 use super::value::{Asked, Publisher};
-use portero_inventory::foreign_rules;
-use portero_model::{Arrives, Family, ToHost};
-use portero_system::Deadline;
-use portero_trace::RuleOwner;
+use portero_model::{Arrives, ToHost};
+use portero_trace::{RuleOwner, Rules};
 use std::fs;
 use std::path::Path;
 
@@ -13,11 +11,7 @@ use std::path::Path;
 const PROXY: &str = "docker-proxy";
 
 /// Who of them has a port.
-pub(super) fn publisher(asked: &Asked, deadline: Deadline) -> Option<Publisher> {
-    let families = match asked.address.or(asked.from) {
-        Some(address) => vec![Family::from(address)],
-        None => Family::ALL.to_vec(),
-    };
+pub(super) fn publisher(asked: &Asked, rules: &Rules) -> Option<Publisher> {
     let packet = ToHost {
         protocol: asked.protocol,
         port: asked.port,
@@ -25,7 +19,7 @@ pub(super) fn publisher(asked: &Asked, deadline: Deadline) -> Option<Publisher> 
         source: asked.from,
         arrives: Arrives::By(""),
     };
-    let rule = foreign_rules(&families, deadline).published_by_others(&packet);
+    let rule = rules.published_by_others(&packet);
     let rule = rule.map(|rule| Publisher {
         is_docker: rule.by == RuleOwner::Docker,
         what: rule.rule,

@@ -196,6 +196,10 @@ fn scale(world: &mut World) {
     world.is_right("a sync after a flush");
     let status = cheapest(&["portero", "status"]);
     println!("  portero status: {status}");
+    let begin = Instant::now();
+    // It finds that their processes are this one.
+    let _ = world.lab.run("portero", &["doctor"]);
+    println!("  portero doctor: {} ms", begin.elapsed().as_millis());
 
     network[0] = Act::Forget(network_status().0);
     world.does(&network[..1]);

@@ -8,19 +8,15 @@ use crate::policy::{end, rulings};
 use ipnet::IpNet;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    advertised_uplinks, daemons, foreign_rules, link, link_of, settings, ActiveNetwork, Daemon,
-    DesiredForwards, Guest, GuestNic, Object, Snapshot,
+    advertised_uplinks, daemons, link, link_of, settings, ActiveNetwork, Daemon, DesiredForwards,
+    Guest, GuestNic, Object, Snapshot,
 };
 use portero_libvirt::{ForwardMode, ObjectName};
 use portero_model::{Family, Protocol};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
-use portero_system::{Deadline, Paths, RouteLookup};
+use portero_system::{Paths, RouteLookup};
 use portero_trace::{Flow, Leg, Link, Rules, Side, Traffic};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
-
-/// Longest time to read everybody's rules.
-const RULES: Duration = Duration::from_secs(10);
 
 /// Most forwards that are explained: the guest is asked for each.
 const FORWARDS: usize = 16;
@@ -29,13 +25,13 @@ const FORWARDS: usize = 16;
 pub(super) fn gather(
     name: &ObjectName,
     to: Option<Destination>,
+    rules: &Rules,
     engine: &mut Engine<'_>,
 ) -> Result<Option<Leaving>, ApplyError> {
     let mut snapshot = Snapshot::take(engine)?;
     let (networks, guests) = (snapshot.networks(), snapshot.guests()?);
     let (desired, owners) = (snapshot.desired_forwards()?, snapshot.owners()?);
     drop(snapshot);
-    let rules = foreign_rules(&Family::ALL, Deadline::after(RULES));
     let mut all = desired.iter();
     let is_it = |one: &&DesiredForwards| matches!(&one.object, Object::Domain(domain) if domain.name == *name);
     let Some((found, Object::Domain(domain))) = all.find(is_it).map(|one| (one, &one.object))
@@ -47,7 +43,7 @@ pub(super) fn gather(
     let running = guests.iter().find(|guest| guest.uuid == domain.uuid);
     let known = Known {
         networks: &networks,
-        rules: &rules,
+        rules,
         daemons: &daemons(),
         to,
     };

@@ -12,9 +12,16 @@ use crate::host_port::Destination;
 use crate::json::to_json;
 use crate::terminal::Colors;
 use portero_engine::Engine;
+use portero_inventory::foreign_rules;
 use portero_libvirt::ObjectName;
+use portero_model::Family;
+use portero_system::Deadline;
 use serde::Serialize;
 use std::net::IpAddr;
+use std::time::Duration;
+
+/// Longest time to read everybody's rules.
+const RULES: Duration = Duration::from_secs(10);
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -65,7 +72,9 @@ pub(super) fn run(
     form: Form,
     engine: &mut Engine<'_>,
 ) -> Result<(String, u8), Error> {
-    let guest = gather::gather(name, to, engine)?;
+    // Once for all of the answer: with thousands of rules that takes longest.
+    let rules = foreign_rules(&Family::ALL, Deadline::after(RULES));
+    let guest = gather::gather(name, to, &rules, engine)?;
     let guest = guest.ok_or_else(|| Error::NoGuest { name: name.clone() })?;
     let hops = vec![judge::guest(&guest)];
     let interfaces = guest.nics.iter().map(|nic| Interface {
@@ -82,7 +91,7 @@ pub(super) fn run(
             address: asked.address,
             port: asked.port,
             protocol: asked.protocol.to_string(),
-            hops: super::judge::hops(&super::gather::facts(asked.clone(), engine)?),
+            hops: super::judge::hops(&super::gather::facts(asked.clone(), Some(&rules), engine)?),
         });
     }
     let all = std::iter::once(&hops).chain(interfaces.iter().map(|one| &one.hops));
