@@ -51,6 +51,7 @@ impl ForwardSettings {
         }
         let by = |dev: &InterfaceName| Forward {
             dev: Some(dev.clone()),
+            has_default_dev: true,
             ..forward.clone()
         };
         self.dev.iter().map(by).collect()

@@ -19,6 +19,8 @@ pub struct Forward {
     pub address: Option<IpAddr>,
     /// The host's interface.
     pub dev: Option<InterfaceName>,
+    /// Whether that is not written, but what portero.toml says of all that name none.
+    pub has_default_dev: bool,
     /// Who may use it.
     pub source: Option<IpNet>,
     /// Who else, or who not, as it is written; [`Forward::with_sources`] gives the networks that it comes to.
@@ -172,6 +174,7 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         protocol,
         address: element.optional("address", host_address)?,
         dev: element.optional("dev", str::parse)?,
+        has_default_dev: false,
         source: element.optional("source", network)?,
         sources: sources(element)?,
         guest: element.optional("guest", guest_address)?,

@@ -245,6 +245,7 @@ pub(super) fn find_written(asked: &Asked, forwards: &DesiredForwards) -> Option<
 fn is_simple(forward: &Forward, desired: &DesiredForwards) -> bool {
     forward.mappings.len() == 1
         && forward.sources.is_empty()
+        && !forward.has_default_dev
         && forward.interface.is_none()
         && matches!(forward.origin, Origin::Metadata(_))
         && desired.owner.kind == OwnerKind::Domain
