@@ -8,16 +8,19 @@ mod value;
 use super::error::Error;
 use super::judge::{first_failing, Hop};
 use crate::exit::{DONE, FAILED};
+use crate::explain::value::Asked;
 use crate::host_port::Destination;
 use crate::json::to_json;
-use crate::terminal::Colors;
-use portero_engine::Engine;
+use crate::terminal::{tell, Colors};
+use portero_engine::{ApplyError, Engine};
 use portero_inventory::foreign_rules;
 use portero_libvirt::ObjectName;
 use portero_model::Family;
-use portero_system::Deadline;
+use portero_system::{Deadline, Linux, Log, LogSink, Paths};
+use portero_trace::Rules;
 use serde::Serialize;
 use std::net::IpAddr;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 /// Longest time to read everybody's rules.
@@ -85,15 +88,7 @@ pub(super) fn run(
         hops: judge::hops(nic, &guest),
     });
     let interfaces: Vec<Interface> = interfaces.collect();
-    let mut forwards = Vec::new();
-    for asked in &guest.forwards {
-        forwards.push(ExplainedForward {
-            address: asked.address,
-            port: asked.port,
-            protocol: asked.protocol.to_string(),
-            hops: super::judge::hops(&super::gather::facts(asked.clone(), Some(&rules), engine)?),
-        });
-    }
+    let forwards = forwards(&guest.forwards, &rules)?;
     let all = std::iter::once(&hops).chain(interfaces.iter().map(|one| &one.hops));
     let mut all = all.chain(forwards.iter().map(|one| &one.hops));
     let failing = all.find_map(|hops| first_failing(hops)).cloned();
@@ -111,6 +106,34 @@ pub(super) fn run(
         Form::Text(colors) => text(&report, failing.as_ref(), colors),
     };
     Ok((text, code))
+}
+
+/// Explains forwards, all at once: each asks the guest, and waits for an answer that may not come.
+fn forwards(asked: &[Asked], rules: &Rules) -> Result<Vec<ExplainedForward>, ApplyError> {
+    std::thread::scope(|scope| {
+        let explaining = asked.iter().map(|asked| {
+            let hops = scope.spawn(|| hops_of(asked, rules));
+            (asked, hops)
+        });
+        let explaining: Vec<_> = explaining.collect();
+        let explained = explaining.into_iter().map(|(asked, hops)| {
+            let hops = hops.join().unwrap_or_else(|panic| resume_unwind(panic));
+            Ok(ExplainedForward {
+                address: asked.address,
+                port: asked.port,
+                protocol: asked.protocol.to_string(),
+                hops: hops?,
+            })
+        });
+        explained.collect()
+    })
+}
+
+fn hops_of(asked: &Asked, rules: &Rules) -> Result<Vec<Hop>, ApplyError> {
+    let (mut host, mut log) = (Linux::default(), Log::new(LogSink::Caller { tell }));
+    let mut engine = Engine::new(Paths::default(), &mut host, &mut log);
+    let facts = super::gather::facts(asked.clone(), Some(rules), &mut engine)?;
+    Ok(super::judge::hops(&facts))
 }
 
 fn text(report: &Report<'_>, failing: Option<&Hop>, colors: Colors) -> String {
