@@ -45,6 +45,7 @@ impl Engine<'_> {
             .plan_domain(domain, &forwards, &networks, old.as_ref())?
             .ruleset
             .owner;
+        self.check_guests(&forwards)?;
         Ok(self.check(config, &owner, &forwards, old.as_ref()).err())
     }
 
@@ -58,6 +59,7 @@ impl Engine<'_> {
         let owner = plan_network(Owner::from(network), &forwards, network)?
             .ruleset
             .owner;
+        self.check_guests(&forwards)?;
         let old = self.state.record(OwnerKind::Network, network.uuid)?;
         self.check(config, &owner, &forwards, old.as_ref())
     }
@@ -72,7 +74,6 @@ impl Engine<'_> {
         old: Option<&Record>,
     ) -> Result<(), ApplyError> {
         check_alone(config, forwards)?;
-        self.check_guests(forwards)?;
         let held: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
         let new = new_claims(forwards, &held);
         if new.is_empty() {
@@ -87,7 +88,8 @@ impl Engine<'_> {
     }
 
     /// Refuses to forward to the host itself: whoever may write a guest's metadata may not open the host's own services.
-    fn check_guests(&mut self, forwards: &[Forward]) -> Result<(), ApplyError> {
+    /// Whatever else is wrong with an address is told before.
+    pub(crate) fn check_guests(&mut self, forwards: &[Forward]) -> Result<(), ApplyError> {
         let deadline = Deadline::after(ROUTES);
         let mut asked = HashSet::new();
         for forward in forwards {

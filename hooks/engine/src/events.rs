@@ -145,6 +145,7 @@ impl Engine<'_> {
         self.log_notices(&owner, &forwards, None);
         let networks = self.state.networks()?;
         let plan = self.plan_domain(domain, &forwards, &networks, None)?;
+        self.check_guests(&forwards)?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
         let mut ruleset = plan.ruleset;
@@ -249,8 +250,9 @@ impl Engine<'_> {
         }
         let owner = Owner::from(network);
         self.check(&config, &owner, &forwards, None)?;
+        plan_network(owner, &forwards, network)?;
+        self.check_guests(&forwards)?;
         if !has_policy && !others_have {
-            plan_network(owner, &forwards, network)?;
             return Ok(());
         }
         self.state
