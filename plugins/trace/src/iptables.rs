@@ -242,6 +242,12 @@ impl Walk<'_> {
                     self.doubts.may_be_untracked = true;
                     None
                 }
+                // What portero drops of a forward pretends to come from the guest's subnet: nobody who is not known does.
+                "DROP"
+                    if name.starts_with("PORTERO-FW-") && matches!(certainty, Certainty::Maybe) =>
+                {
+                    None
+                }
                 "DROP" | "REJECT" => {
                     let stop = self.stop(name, target, words);
                     self.doubts.meet(ChainEnd::Stop(stop), certainty)

@@ -212,6 +212,13 @@ impl<'a> Walk<'a> {
             "accept" => self.accept(rule, certainty),
             "return" => self.doubts.meet(ChainEnd::Return, certainty),
             "queue" => self.accept(rule, Certainty::Maybe),
+            // What portero drops of a forward pretends to come from the guest's subnet: nobody who is not known does.
+            "drop"
+                if word(self.base, "table") == "portero"
+                    && matches!(certainty, Certainty::Maybe) =>
+            {
+                None
+            }
             "drop" | "reject" => {
                 let word = if kind == "drop" { "drop" } else { "reject" };
                 let stop = self.stop(word, describe(rule, word));
