@@ -5,6 +5,7 @@ mod bridge;
 mod candidates;
 mod complete;
 mod doctor;
+mod engine;
 mod exit;
 mod explain;
 mod forward;
@@ -32,7 +33,7 @@ use args::{Args, Command};
 use clap::Parser;
 use exit::{DONE, FAILED};
 use portero_engine::Engine;
-use portero_system::{clean_environment, Linux, Log, LogSink, Paths};
+use portero_system::clean_environment;
 use std::convert::Infallible;
 use std::io::Write;
 use std::process::ExitCode;
@@ -105,11 +106,7 @@ fn main() -> ExitCode {
 }
 
 fn with_engine<T>(work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
-    let mut log = Log::new(LogSink::Caller {
-        tell: terminal::tell,
-    });
-    let mut host = Linux::default();
-    work(&mut Engine::new(Paths::default(), &mut host, &mut log))
+    engine::with_engine(terminal::log_sink(), work)
 }
 
 /// Prints what came of a command and gives the exit status.

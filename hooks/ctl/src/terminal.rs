@@ -2,7 +2,7 @@
 //! terminal, and not where NO_COLOR is set.
 
 use anstyle::{AnsiColor, Style};
-use portero_system::Severity;
+use portero_system::{LogSink, Severity};
 use std::fmt::Display;
 
 /// Whether what goes to stdout may have colours.
@@ -35,6 +35,11 @@ impl Colors {
 /// Asks terminal and environment whether there are colours; the environment is cleaned afterwards.
 pub(crate) fn decide_colors() {
     anstream::AutoStream::choice(&std::io::stderr()).write_global();
+}
+
+/// Where an engine says what it has to say: here.
+pub(crate) fn log_sink() -> LogSink {
+    LogSink::Caller { tell }
 }
 
 /// Says why something was not done.

@@ -74,7 +74,7 @@ impl Engine<'_> {
         }
         let noted = self.note(owner, text);
         self.log_change(before, after);
-        self.follow_docker_of(config, base.firewall, (before, after), deadline);
+        self.follow_docker_of(config.docker, base.firewall, (before, after), deadline);
         let base = BaseTables {
             policies: base.policies || after.policy.is_some(),
             antispoof: base.antispoof || after.antispoof.is_some(),

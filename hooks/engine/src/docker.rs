@@ -3,20 +3,20 @@
 //! It follows a commit and is no part of it: docker's rules are docker's, and may be made anew at any time. What fails here is
 //! logged, and refuses nothing.
 
+use crate::config::DockerSettings;
 use crate::engine::Engine;
-use crate::{ApplyError, Config, Record};
+use crate::{ApplyError, Record};
 use portero_firewall::docker::{docker_rules, reconcile_docker};
 use portero_firewall::{Firewall, Script};
 use portero_model::{Family, Ruleset};
 use portero_system::{Deadline, Severity};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 impl Engine<'_> {
     /// The scripts after which docker lets pass what these records forward.
     pub(crate) fn docker_scripts(
         &mut self,
-        config: &Config,
+        settings: DockerSettings,
         firewall: Firewall,
         records: &[Record],
         deadline: Deadline,
@@ -30,7 +30,7 @@ impl Engine<'_> {
             let is_wanted = firewall == Firewall::Nftables;
             let rulesets = records.iter().map(|record| &record.ruleset);
             let rulesets = rulesets.filter(|_| is_wanted);
-            let bridges = match is_wanted && config.docker.guests {
+            let bridges = match is_wanted && settings.guests {
                 true => self.bridges_behind_host()?,
                 false => BTreeSet::new(),
             };
@@ -50,12 +50,12 @@ impl Engine<'_> {
     /// Has docker follow what is there now.
     pub(crate) fn follow_docker(
         &mut self,
-        config: &Config,
+        settings: DockerSettings,
         firewall: Firewall,
         records: &[Record],
         deadline: Deadline,
     ) {
-        let scripts = self.docker_scripts(config, firewall, records, deadline);
+        let scripts = self.docker_scripts(settings, firewall, records, deadline);
         let done = scripts.and_then(|scripts| self.commit(&scripts, deadline));
         if let Err(error) = done {
             let message = format!("docker may drop what is forwarded: {error}");
@@ -66,22 +66,19 @@ impl Engine<'_> {
     /// The same after a change of one owner's rules, if it concerns docker.
     pub(crate) fn follow_docker_of(
         &mut self,
-        config: &Config,
+        settings: DockerSettings,
         firewall: Firewall,
         (before, after): (&Ruleset, &Ruleset),
         deadline: Deadline,
     ) {
-        let guests = |ruleset: &Ruleset| -> BTreeSet<IpAddr> {
-            ruleset.dnats().map(|dnat| dnat.guest).collect()
-        };
         if firewall == Firewall::Iptables
-            || guests(before) == guests(after)
+            || before.guests() == after.guests()
             || !self.system.has_docker(deadline)
         {
             return;
         }
         match self.all_records() {
-            Ok(records) => self.follow_docker(config, firewall, &records, deadline),
+            Ok(records) => self.follow_docker(settings, firewall, &records, deadline),
             Err(error) => self.log.write(Severity::Warning, error),
         }
     }

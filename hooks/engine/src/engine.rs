@@ -1,11 +1,12 @@
 //! The engine and what it works on. The files beside this one say what it can do: events.rs what libvirt tells,
 //! reconcile.rs the comparison of everything, the others what the operator asks for.
 
-use crate::config::Config;
+use crate::config::{Config, ForwardSettings};
 use crate::error::ApplyError;
 use crate::state::State;
 use portero_model::Owner;
 use portero_system::{Deadline, Log, Paths, RouteLookup, Severity, System};
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Engine<'a> {
     pub(crate) log: &'a mut Log,
     /// Those who were found to ask for what they cannot have, and keep what they had.
     pub kept: Vec<Owner>,
+    /// What portero.toml said of forwards when it was read last: an event completes those of many owners by it.
+    forward_settings: OnceCell<ForwardSettings>,
     /// Who has to own the files in /etc/portero: root.
     pub trusted_user: u32,
 }
@@ -46,6 +49,7 @@ impl<'a> Engine<'a> {
             system,
             log,
             kept: Vec::new(),
+            forward_settings: OnceCell::new(),
             trusted_user: nix::unistd::geteuid().as_raw(),
         }
     }
@@ -64,10 +68,24 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// [`ApplyError::Config`], or when it cannot be read.
     pub fn configure(&mut self) -> Result<(Config, Deadline), ApplyError> {
+        self.forward_settings = OnceCell::new();
         let config = Config::load(&self.paths, self.trusted_user)?;
+        self.forward_settings = OnceCell::from(config.forwards.clone());
         self.log.set_level(config.log_level);
         let deadline = Deadline::after(config.deadline());
         Ok((config, deadline))
+    }
+
+    /// What portero.toml says of forwards.
+    ///
+    /// # Errors
+    /// As [`Self::configure`].
+    pub(crate) fn forward_settings(&self) -> Result<&ForwardSettings, ApplyError> {
+        if let Some(known) = self.forward_settings.get() {
+            return Ok(known);
+        }
+        let read = Config::load(&self.paths, self.trusted_user)?.forwards;
+        Ok(self.forward_settings.get_or_init(|| read))
     }
 
     /// As [`Self::configure`], for events that have to go on without: with the defaults.

@@ -124,7 +124,7 @@ impl Engine<'_> {
             let (gone, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
             scripts.extend(gone);
         }
-        scripts.extend(self.docker_scripts(&config, choice.firewall, &desired, deadline)?);
+        scripts.extend(self.docker_scripts(config.docker, choice.firewall, &desired, deadline)?);
         Ok(scripts)
     }
 
@@ -142,7 +142,7 @@ impl Engine<'_> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
         self.check_at_start(&config, &owner, &forwards, deadline)?;
-        self.log_notices(&owner, &forwards, None);
+        self.log_notices(&owner, forwards.iter(), None);
         let networks = self.state.networks()?;
         let plan = self.plan_domain(domain, &forwards, &networks, None)?;
         self.check_guests(&forwards)?;
@@ -190,7 +190,7 @@ impl Engine<'_> {
     ) -> Result<Record, ApplyError> {
         let owner = Owner::from(domain);
         self.check(config, &owner, forwards, old)?;
-        self.log_notices(&owner, forwards, old);
+        self.log_notices(&owner, forwards.iter(), old);
         let networks = self.state.networks()?;
         let plan = self.plan_domain(domain, forwards, &networks, old)?;
         Ok(self.record_of(plan, old))

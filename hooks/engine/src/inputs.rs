@@ -80,7 +80,7 @@ impl Engine<'_> {
         if written.is_empty() {
             return Ok(written);
         }
-        let settings = Config::load(&self.paths, self.trusted_user)?.forwards;
+        let settings = self.forward_settings()?;
         let mut forwards = Vec::new();
         for one in written.into_iter().flat_map(|one| settings.complete(one)) {
             if forwards.len() > MOST_FORWARDS {
@@ -234,12 +234,11 @@ impl Engine<'_> {
         let mut plan = plan_network(owner, forwards, network)?;
         // Its own bridge, and the addresses there, come with it.
         let is_own = |address| network.subnets.iter().any(|one| one.address == address);
-        let mut others = forwards.to_vec();
-        others.retain(|forward| {
+        let others = forwards.iter().filter(|forward| {
             let by_own_bridge = forward.dev.is_some() && forward.dev == network.bridge;
             !by_own_bridge && !forward.address.is_some_and(is_own)
         });
-        self.log_notices(&plan.ruleset.owner, &others, old);
+        self.log_notices(&plan.ruleset.owner, others, old);
         if let Some(Compiled {
             policy,
             antispoof,

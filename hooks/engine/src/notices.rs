@@ -16,7 +16,10 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 impl Engine<'_> {
     /// Why nothing can come for these forwards now.
-    pub fn notices(&mut self, forwards: &[Forward]) -> BTreeSet<String> {
+    pub fn notices<'f>(
+        &mut self,
+        forwards: impl IntoIterator<Item = &'f Forward>,
+    ) -> BTreeSet<String> {
         let deadline = Deadline::after(LIMIT);
         let (mut addresses, mut devs) = (HashSet::new(), HashSet::new());
         let mut notices = BTreeSet::new();
@@ -61,26 +64,23 @@ impl Engine<'_> {
     }
 
     /// Logs that of forwards that the owner did not have before.
-    pub(crate) fn log_notices(
+    pub(crate) fn log_notices<'f>(
         &mut self,
         owner: &Owner,
-        forwards: &[Forward],
+        forwards: impl Iterator<Item = &'f Forward> + Clone,
         old: Option<&Record>,
     ) {
-        let is_told = |forward: &&Forward| forward.address.is_some() || forward.dev.is_some();
-        if !forwards.iter().any(|forward| is_told(&forward)) {
+        let told = |forward: &&Forward| forward.address.is_some() || forward.dev.is_some();
+        let mut told = forwards.filter(told).peekable();
+        if told.peek().is_none() {
             return;
         }
         let had: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
-        let is_new = |forward: &&Forward| forward.claims().any(|claim| !had.contains(&claim));
-        if !forwards
-            .iter()
-            .filter(is_told)
-            .any(|forward| is_new(&forward))
-        {
+        let is_new = |forward: &Forward| forward.claims().any(|claim| !had.contains(&claim));
+        if !told.clone().any(is_new) {
             return;
         }
-        let notices = self.notices(forwards);
+        let notices = self.notices(told);
         self.log_each(Severity::Warning, &format!("{owner}:"), notices.iter());
     }
 }

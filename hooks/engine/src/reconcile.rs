@@ -48,7 +48,7 @@ impl Engine<'_> {
                 return Err(error);
             }
         };
-        self.follow_docker(config, choice.firewall, &desired, deadline);
+        self.follow_docker(config.docker, choice.firewall, &desired, deadline);
         let is_clean = !choice.withdraw || self.leave_other(&choice, &old, deadline);
         let mut noted = self.note_all(&old, &desired);
         if is_clean {
@@ -102,11 +102,8 @@ impl Engine<'_> {
         self.state.sweep()?;
         let choice = self.choose(config, deadline)?;
         let base = self.reconcile_firewall(choice.firewall, &old, &[], deadline)?;
-        let nobody = Config {
-            docker: DockerSettings::default(),
-            ..config.clone()
-        };
-        self.follow_docker(&nobody, choice.firewall, &[], deadline);
+        let nobody = DockerSettings::default();
+        self.follow_docker(nobody, choice.firewall, &[], deadline);
         if choice.withdraw {
             self.empty(choice.firewall.other(), &old, deadline)?;
         }

@@ -49,8 +49,8 @@ pub fn docker_rules<'r>(
 ) -> Vec<String> {
     let mut rules: BTreeSet<String> = BTreeSet::new();
     for ruleset in rulesets {
-        let guests: BTreeSet<_> = ruleset.dnats().map(|dnat| dnat.guest).collect();
-        for guest in guests
+        for guest in ruleset
+            .guests()
             .into_iter()
             .filter(|guest| Family::from(*guest) == family)
         {

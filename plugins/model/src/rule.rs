@@ -3,6 +3,7 @@
 use crate::{Antispoof, Claim, Dnat, Family, Owner, Policy};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -111,6 +112,12 @@ impl Ruleset {
             Rule::Dnat(dnat) => Some(dnat),
             _ => None,
         })
+    }
+
+    /// The guests that they lead to.
+    #[must_use]
+    pub fn guests(&self) -> BTreeSet<IpAddr> {
+        self.dnats().map(|dnat| dnat.guest).collect()
     }
 
     /// Bridges that loopback connections are routed by.

@@ -11,6 +11,7 @@ mod guest;
 mod host;
 mod lab;
 mod machine;
+mod package;
 mod probe;
 mod program;
 mod recorded;
@@ -27,6 +28,7 @@ pub use daemons::Driver;
 pub use enter::enter;
 pub use lab::{take_root, Backend, Lab, Options};
 pub use machine::Machine;
+pub use package::find_package;
 pub use probe::{From, Proto};
 pub use program::{Program, Ran};
 pub use recorded::Event;
@@ -34,7 +36,7 @@ pub use rules::sorted;
 pub use scenario::{run_scenarios, Scenario};
 pub use second::{Second, SECOND_V4, SECOND_V6};
 pub use vm::{Vm, GIVEN, INTERFACES};
-pub use wait::wait_until;
+pub use wait::{limit_by_load, wait_until};
 pub use xml::{domain, network, DomainXml, NetworkXml, Processor};
 
 /// The host's IPv4 address towards the outside.

@@ -125,6 +125,15 @@ impl Machine {
         ran.stdout
     }
 
+    /// Runs `ip` with the words of a line, which has to succeed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn ip(&self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.must("ip", &words);
+    }
+
     /// Runs virsh, whatever comes of it.
     #[must_use]
     pub fn try_virsh(&self, arguments: &[&str]) -> Ran {

@@ -13,7 +13,7 @@ use portero_engine::{ApplyError, Engine, Record};
 use portero_libvirt::Domain;
 use portero_model::{Claim, Owner};
 use portero_port_forward::{check_own, Forward};
-use portero_system::{Log, LogSink, Paths};
+use portero_system::LogSink;
 
 /// portero's element in one state of a domain, as it is and as it shall be.
 pub(crate) struct MetadataChange {
@@ -196,9 +196,8 @@ impl ExpectedClaims {
 fn with_engine<T>(
     work: impl FnOnce(&mut Engine<'_>) -> Result<T, ApplyError>,
 ) -> Result<T, ApplyError> {
-    let mut log = Log::new(LogSink::Syslog {
+    let sink = LogSink::Syslog {
         program: "portero".to_owned(),
-    });
-    let mut host = portero_system::Linux::default();
-    work(&mut Engine::new(Paths::default(), &mut host, &mut log))
+    };
+    crate::engine::with_engine(sink, work)
 }

@@ -52,15 +52,14 @@ impl Host {
     pub fn new(lab: Lab) -> Self {
         lab.must("ip", &["netns", "add", "lan"]);
         let pair = "link add lan0 address 52:54:00:00:02:10 type veth peer name lan0 netns lan";
-        lab.must("ip", &pair.split(' ').collect::<Vec<_>>());
+        lab.ip(pair);
         for step in [
             "link set lo up",
             "address add 192.0.2.1/24 dev lan0",
             "address add 2001:db8:2::1/64 dev lan0 nodad",
             "link set lan0 up",
         ] {
-            let words: Vec<&str> = step.split(' ').collect();
-            lab.must("ip", &[&["-n", "lan"][..], &words].concat());
+            lab.ip(&format!("-n lan {step}"));
         }
         let host = format!("--dhcp-host={GUEST_MAC},{GUEST}");
         let dhcp = Program::start(

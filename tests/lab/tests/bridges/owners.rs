@@ -296,7 +296,7 @@ fn by_hand(lab: &Lab) {
         "address add 192.0.2.10/24 dev lan0",
         "route add default via 192.0.2.1 dev lan0",
     ] {
-        lab.must("ip", &words.split(' ').collect::<Vec<_>>());
+        lab.ip(words);
     }
 }
 
@@ -365,7 +365,7 @@ fn of_no_file(host: &mut Host) {
         "route add 203.0.113.64/26 via 192.0.2.1 dev lan0 table 77",
         "-6 route add 2001:db8:77::/48 via 2001:db8:2::1 dev lan0 metric 77",
     ] {
-        host.lab.must("ip", &words.split(' ').collect::<Vec<_>>());
+        host.lab.ip(words);
     }
     let routes = |host: &Host| {
         let v4 = host

@@ -2,7 +2,9 @@
 //! keeps guests from the host's dnsmasq.
 
 use crate::world::{Explained, World, WEB};
-use portero_lab::{wait_until, Backend, DomainXml, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
+use portero_lab::{
+    limit_by_load, wait_until, Backend, DomainXml, From, Proto, Scenario, HOST_V4, OUTSIDE_V4,
+};
 use std::time::{Duration, Instant};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
@@ -75,14 +77,7 @@ fn crowded(world: &mut World) {
     let file = world.lab.file("crowd", &script);
     let restore = format!("iptables-restore --noflush <{file}");
     world.lab.must("sh", &["-c", &restore]);
-    // Whoever shares two processors with others takes longer.
-    let load = std::fs::read_to_string("/proc/loadavg").expect("the load");
-    let load: f64 = load
-        .split(' ')
-        .next()
-        .and_then(|one| one.parse().ok())
-        .expect("a load");
-    let limit = ANSWER.mul_f64((load / 2.0).max(1.0));
+    let limit = limit_by_load(ANSWER);
     let address = format!("{HOST_V4}:8080");
     for (words, limit) in [
         (&["explain", &address][..], limit),
@@ -93,9 +88,10 @@ fn crowded(world: &mut World) {
         let ran = world.lab.run("portero", words);
         let took = begin.elapsed();
         println!(
-            "  portero {}: {} ms, load {load}",
+            "  portero {}: {} ms of {}",
             words.join(" "),
-            took.as_millis()
+            took.as_millis(),
+            limit.as_millis()
         );
         assert!(!ran.stdout.is_empty(), "{ran:?}");
         assert!(took < limit, "{words:?} took {took:?}, limit {limit:?}");
@@ -310,7 +306,7 @@ fn leaving(world: &mut World) {
 fn past_libvirt(world: &mut World) {
     const BOX: &str = "172.17.0.2";
     let ip = |words: &str| {
-        world.lab.must("ip", &words.split(' ').collect::<Vec<_>>());
+        world.lab.ip(words);
     };
     for words in [
         "netns add box",

@@ -206,7 +206,7 @@ fn make_lan(lab: &Lab) -> Program {
         -n outside route add 192.168.50.0/24 via 192.0.2.10
         netns exec outside sysctl -qw net.ipv4.ip_forward=1";
     for step in steps.lines() {
-        lab.must("ip", &step.split_whitespace().collect::<Vec<_>>());
+        lab.ip(step);
     }
     fs::create_dir_all("/run/network").expect("/run/network");
     fs::write("/etc/network/interfaces", INTERFACES).expect("interfaces");

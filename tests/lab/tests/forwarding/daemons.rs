@@ -66,8 +66,7 @@ fn own_network(world: &World) -> Program {
         -n pod link set eth0 up
         -n pod route add default via 192.168.91.1";
     for step in steps.lines() {
-        let words: Vec<&str> = step.split_whitespace().collect();
-        lab.must("ip", &words);
+        lab.ip(step);
     }
     let serve = ["netns", "exec", "pod", &lab.agent(), "serve", "pod"];
     Program::start("ip", &serve)

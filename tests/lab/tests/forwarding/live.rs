@@ -1,7 +1,9 @@
 //! Forwards of running guests change at once: by `portero forward`, and by virsh alone.
 
 use crate::world::{web, World, FORWARDS, WEB};
-use portero_lab::{DomainXml, From, NetworkXml, Program, Proto, Ran, Scenario, HOST_V4, HOST_V6};
+use portero_lab::{
+    limit_by_load, DomainXml, From, NetworkXml, Program, Proto, Ran, Scenario, HOST_V4, HOST_V6,
+};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -142,26 +144,12 @@ fn until_refused(world: &World, port: u16) -> Duration {
     }
 }
 
-/// The limit where as many want to run as can, and so many times that where more do: then each gets its
-/// share only, whoever it is.
-fn limit() -> Duration {
-    let load = fs::read_to_string("/proc/loadavg").expect("the load");
-    let load: f64 = load
-        .split(' ')
-        .next()
-        .expect("a number")
-        .parse()
-        .expect("a number");
-    let cores = std::thread::available_parallelism().expect("cores").get();
-    LIMIT.mul_f64((load / cores as f64).max(1.0))
-}
-
 /// The longest of times, and a line about them.
 fn within_limit(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let ms: Vec<u128> = times.iter().map(Duration::as_millis).collect();
     let (median, longest) = (ms[ms.len() / 2], times[times.len() - 1]);
-    let limit = limit();
+    let limit = limit_by_load(LIMIT);
     println!(
         "  {what}: from {median} ms on, {} ms at most, of {} ms",
         longest.as_millis(),

@@ -143,8 +143,7 @@ fn pretended_loopback(world: &mut World) {
         "-n rogue link set lo up",
         "-n rogue address add 127.0.0.5/32 dev lo",
     ] {
-        let words: Vec<&str> = step.split(' ').collect();
-        world.lab.must("ip", &words);
+        world.lab.ip(step);
     }
     must_inside(
         world,
@@ -277,8 +276,7 @@ fn path_mtu(world: &mut World) {
         "-n beyond route add default via 198.51.100.1",
         "route add 198.51.100.0/24 via 203.0.113.2",
     ] {
-        let words: Vec<&str> = step.split(' ').collect();
-        world.lab.must("ip", &words);
+        world.lab.ip(step);
     }
     must_inside(world, "outside", "sysctl -qw net.ipv4.ip_forward=1");
     world.lab.define(&DomainXml {

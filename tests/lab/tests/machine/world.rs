@@ -1,8 +1,8 @@
 //! The machine that the scenarios share, with its guests.
 
-use portero_lab::{DomainXml, NetworkXml, Options, Vm, GIVEN, HOST_V4};
+use portero_lab::{find_package, DomainXml, NetworkXml, Options, Vm, GIVEN, HOST_V4};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The guest that QEMU runs.
@@ -231,18 +231,4 @@ fn rules(vm: &Vm) -> Vec<String> {
     let mut lines: Vec<String> = rules.lines().map(str::to_owned).collect();
     lines.sort();
     lines
-}
-
-fn find_package(folder: &Path) -> PathBuf {
-    let start = format!("portero_{}_", env!("CARGO_PKG_VERSION"));
-    let mut found = std::fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{}: {error}, expected that of make deb", folder.display()))
-        .map(|entry| entry.expect("an entry").path());
-    let is_package = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(&start) && name.ends_with(".deb")
-    };
-    found
-        .find(is_package)
-        .expect("a package, as make deb makes it")
 }

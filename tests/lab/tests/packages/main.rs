@@ -1,7 +1,8 @@
 //! The DEB on hosts whose libvirt runs a guest: installed, upgraded, removed and purged, in this order.
 
 use portero_lab::{
-    enter, run_scenarios, DomainXml, From, Lab, NetworkXml, Options, Proto, Scenario, HOST_V4,
+    enter, find_package, run_scenarios, DomainXml, From, Lab, NetworkXml, Options, Proto, Scenario,
+    HOST_V4,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -161,20 +162,6 @@ impl World {
         assert_eq!(self.lab.virsh(&["domstate", "web"]).trim(), "running");
         self.lab.wait_guest(WEB);
     }
-}
-
-fn find_package(folder: &Path) -> PathBuf {
-    let start = format!("portero_{}_", env!("CARGO_PKG_VERSION"));
-    let mut found = std::fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{}: {error}, expected that of make deb", folder.display()))
-        .map(|entry| entry.expect("an entry").path());
-    let is_package = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(&start) && name.ends_with(".deb")
-    };
-    found
-        .find(is_package)
-        .expect("a package, as make deb makes it")
 }
 
 /// Every file with its type, mode and owner.

@@ -7,16 +7,17 @@ mod value;
 
 use super::error::Error;
 use super::judge::{first_failing, Hop};
+use crate::engine::with_engine;
 use crate::exit::{DONE, FAILED};
 use crate::explain::value::Asked;
 use crate::host_port::Destination;
 use crate::json::to_json;
-use crate::terminal::{tell, Colors};
+use crate::terminal::{log_sink, Colors};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::foreign_rules;
 use portero_libvirt::ObjectName;
 use portero_model::Family;
-use portero_system::{Deadline, Linux, Log, LogSink, Paths};
+use portero_system::Deadline;
 use portero_trace::Rules;
 use serde::Serialize;
 use std::net::IpAddr;
@@ -130,10 +131,10 @@ fn forwards(asked: &[Asked], rules: &Rules) -> Result<Vec<ExplainedForward>, App
 }
 
 fn hops_of(asked: &Asked, rules: &Rules) -> Result<Vec<Hop>, ApplyError> {
-    let (mut host, mut log) = (Linux::default(), Log::new(LogSink::Caller { tell }));
-    let mut engine = Engine::new(Paths::default(), &mut host, &mut log);
-    let facts = super::gather::facts(asked.clone(), Some(rules), &mut engine)?;
-    Ok(super::judge::hops(&facts))
+    with_engine(log_sink(), |engine| {
+        let facts = super::gather::facts(asked.clone(), Some(rules), engine)?;
+        Ok(super::judge::hops(&facts))
+    })
 }
 
 fn text(report: &Report<'_>, failing: Option<&Hop>, colors: Colors) -> String {
