@@ -2,7 +2,8 @@
 
 use crate::world::{web, World, FORWARDS, WEB};
 use portero_lab::{
-    limit_by_load, DomainXml, From, NetworkXml, Program, Proto, Ran, Scenario, HOST_V4, HOST_V6,
+    limit_by_load, DomainXml, From, NetworkXml, Program, Proto, Ran, Scenario, Urgent, HOST_V4,
+    HOST_V6,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -177,6 +178,7 @@ fn ten_times(world: &mut World) {
     world.lab.answers(From::Host, Tcp, WEB, 80, "web tcp 80");
     world.lab.refuses(From::Outside, Tcp, HOST_V4, PORT);
     let spec = format!("{PORT}:80");
+    let urgent = Urgent::begin();
     for watch in [None, Some(start_watch())] {
         let (mut served, mut refused, mut commands) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..TIMES {
@@ -209,6 +211,7 @@ fn ten_times(world: &mut World) {
         within_limit(&format!("added, {service}"), served);
         within_limit(&format!("removed, {service}"), refused);
     }
+    drop(urgent);
     must(world, &["add", "web", &format!("{spec}/udp")]);
     world
         .lab
@@ -286,6 +289,7 @@ fn virsh_alone(world: &mut World) {
     world.lab.refuses(From::Outside, Tcp, HOST_V4, PORT);
     world.is_untouched();
     let watch = start_watch();
+    let urgent = Urgent::begin();
     for pause in [Duration::from_secs(1), Duration::ZERO] {
         let (mut served, mut refused) = (Vec::new(), Vec::new());
         for _ in 0..TIMES {
@@ -301,6 +305,7 @@ fn virsh_alone(world: &mut World) {
         within_limit(&format!("virsh metadata --set, {each}"), served);
         within_limit(&format!("virsh metadata --remove, {each}"), refused);
     }
+    drop(urgent);
     // A guest that had forwards before gets more, and keeps them when libvirtd restarts.
     set(
         world,
