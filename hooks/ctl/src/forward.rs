@@ -105,8 +105,9 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
         let forwards = change.forwards(&guest)?;
         let interfaces = args.forward.interfaces(&change.domain);
         let found = forwards.iter().enumerate();
-        let mut found =
-            found.filter(|(_, forward)| args.forward.holds(forward, interfaces.as_deref()));
+        let mut found = found.filter(|(_, forward)| {
+            !forward.is_whole_address && args.forward.holds(forward, interfaces.as_deref())
+        });
         let Some((number, forward)) = found.next() else {
             continue;
         };

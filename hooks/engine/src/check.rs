@@ -5,7 +5,7 @@ use crate::engine::{Engine, LibvirtRules};
 use crate::error::ApplyError;
 use crate::state::Record;
 use portero_libvirt::{Domain, Network};
-use portero_model::{Claim, Owner, OwnerKind};
+use portero_model::{Claim, Owner, OwnerKind, Protocol};
 use portero_port_forward::{
     check_listeners, check_others, check_own, plan_network, ErrorKind, Forward, Limits, Listener,
 };
@@ -82,8 +82,45 @@ impl Engine<'_> {
         for other in self.state.claims()? {
             check_others(owner, forwards, [&other?])?;
         }
-        let listeners = self.listeners(&new, &config.limits)?;
-        check_listeners(forwards, &held, &listeners, &config.limits)?;
+        self.check_host(&config.limits, forwards, &held)
+    }
+
+    /// Checks forwards against what the host needs itself: its programs' ports, and the addresses that it is reached by.
+    pub(crate) fn check_host(
+        &mut self,
+        limits: &Limits,
+        forwards: &[Forward],
+        held: &HashSet<&Claim>,
+    ) -> Result<(), ApplyError> {
+        self.check_addresses(forwards, held)?;
+        let listeners = self.listeners(&bindable_claims(forwards, held), limits)?;
+        Ok(check_listeners(forwards, held, &listeners, limits)?)
+    }
+
+    /// Refuses to give away the first address of an interface: the host itself is reached by it.
+    fn check_addresses(
+        &mut self,
+        forwards: &[Forward],
+        held: &HashSet<&Claim>,
+    ) -> Result<(), ApplyError> {
+        let deadline = Deadline::after(ROUTES);
+        let mut asked = HashSet::new();
+        for forward in forwards {
+            let address = forward.address.filter(|address| {
+                let is_new = forward.claims().any(|claim| !held.contains(&claim));
+                forward.is_whole_address && is_new && asked.insert(*address)
+            });
+            let Some(address) = address else {
+                continue;
+            };
+            if let Some(interface) = self.system.interface_of_first_address(address, deadline)? {
+                let reason = format!(
+                    "{address} is the first address of interface {interface}, by which this host itself is reached, \
+                     expected one that it has besides"
+                );
+                return Err(forward.error(ErrorKind::Invalid, reason).into());
+            }
+        }
         Ok(())
     }
 
@@ -149,6 +186,17 @@ pub(crate) fn check_alone(config: &Config, forwards: &[Forward]) -> Result<(), A
 }
 
 /// What forwards claim and did not hold before.
+/// The new claims that a program's socket may be in the way of. Sockets of UDP are looked at for half a second, since resolvers
+/// have such for a moment: of all ports of an address there is always one, and it is in nobody's way.
+fn bindable_claims(forwards: &[Forward], held: &HashSet<&Claim>) -> Vec<Claim> {
+    let asked = forwards
+        .iter()
+        .filter(|forward| !forward.is_whole_address || forward.protocol != Protocol::Udp);
+    let claims = asked.flat_map(Forward::claims);
+    claims.filter(|claim| !held.contains(claim)).collect()
+}
+
+/// What of the claims is not held yet.
 pub(crate) fn new_claims(forwards: &[Forward], held: &HashSet<&Claim>) -> Vec<Claim> {
     forwards
         .iter()

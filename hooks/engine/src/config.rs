@@ -46,7 +46,8 @@ impl ForwardSettings {
     /// A forward with what is set: one for each interface, where it names none. What is for loopback comes by none.
     pub(crate) fn complete(&self, forward: Forward) -> Vec<Forward> {
         let is_loopback = forward.address.is_some_and(|address| address.is_loopback());
-        if self.dev.is_empty() || forward.dev.is_some() || is_loopback {
+        let is_bound = forward.dev.is_some() || forward.is_whole_address;
+        if self.dev.is_empty() || is_bound || is_loopback {
             return vec![forward];
         }
         let by = |dev: &InterfaceName| Forward {

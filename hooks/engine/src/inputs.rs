@@ -10,8 +10,8 @@ use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
 use portero_model::{Claim, Family, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
-    check_listeners, check_others, find_guest, parse, parse_leases, plan_domain, plan_network,
-    AddressSources, Attachment, ErrorKind, Forward, LastAddress, Lease, Missing, Plan,
+    check_others, find_guest, parse, parse_leases, plan_domain, plan_network, AddressSources,
+    Attachment, ErrorKind, Forward, LastAddress, Lease, Missing, Plan,
 };
 use portero_routed_policy::{compile, Compiled, Context, PeerTarget, WrittenPolicy};
 use portero_system::{files, Paths, Severity};
@@ -384,13 +384,7 @@ impl Engine<'_> {
             .collect();
         let others = desired.iter().map(|record| &record.ruleset).chain(still);
         check_others(owner, forwards, others)?;
-        let listeners = self.listeners(&new, &config.limits)?;
-        Ok(check_listeners(
-            forwards,
-            &held,
-            &listeners,
-            &config.limits,
-        )?)
+        self.check_host(&config.limits, forwards, &held)
     }
 
     fn add_desired(

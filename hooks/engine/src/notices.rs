@@ -34,9 +34,9 @@ impl Engine<'_> {
                 Some(dev) if devs.insert(dev) => self.notice_dev(dev),
                 _ => None,
             };
-            let line = forward.line;
+            let (element, line) = (forward.element(), forward.line);
             let found = found.into_iter().chain(by_dev);
-            notices.extend(found.map(|found| format!("the portForward in line {line}: {found}")));
+            notices.extend(found.map(|found| format!("the {element} in line {line}: {found}")));
         }
         notices
     }

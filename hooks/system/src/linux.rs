@@ -255,6 +255,14 @@ impl System for Linux {
         set_switch(&proxy_ndp_path(dev), setting)
     }
 
+    fn interface_of_first_address(
+        &mut self,
+        address: IpAddr,
+        deadline: Deadline,
+    ) -> Result<Option<String>> {
+        routes::interface_of_first_address(address, deadline)
+    }
+
     fn route_lookup(&mut self, address: IpAddr, deadline: Deadline) -> Result<RouteLookup> {
         routes::route_lookup(address, deadline)
     }

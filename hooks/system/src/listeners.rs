@@ -224,6 +224,7 @@ mod tests {
             dev: None,
             source: None,
             ports: PortRange::new(port, port).expect("a port"),
+            is_whole_address: false,
         };
         let listeners = listeners(&[claim]).expect("listeners").into_iter();
         listeners
@@ -254,6 +255,7 @@ mod tests {
             dev: None,
             source: None,
             ports: PortRange::new(port, port).expect("a port"),
+            is_whole_address: false,
         };
         let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let port = server.local_addr().expect("its address").port();

@@ -31,6 +31,18 @@ struct Route {
 }
 
 #[derive(Deserialize)]
+struct Link {
+    ifname: String,
+    /// In the order in which the kernel has them.
+    addr_info: Vec<LinkAddress>,
+}
+
+#[derive(Deserialize)]
+struct LinkAddress {
+    local: Option<IpAddr>,
+}
+
+#[derive(Deserialize)]
 struct Neighbour {
     lladdr: Option<String>,
 }
@@ -47,6 +59,19 @@ fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>
         program: "ip".to_owned(),
         message: error.to_string(),
     })
+}
+
+/// See [`crate::System::interface_of_first_address`].
+pub(crate) fn interface_of_first_address(
+    address: IpAddr,
+    deadline: Deadline,
+) -> Result<Option<String>> {
+    let links: Vec<Link> = ask(&["-4", "address", "show"], deadline)?;
+    let is_first = |link: &Link| {
+        let first = link.addr_info.first();
+        first.is_some_and(|first| first.local == Some(address))
+    };
+    Ok(links.into_iter().find(is_first).map(|link| link.ifname))
 }
 
 /// See [`crate::System::route_lookup`].

@@ -110,6 +110,16 @@ pub trait System {
     /// [`crate::SystemError`]; then all is as it was, or becomes so.
     fn make_bridge(&mut self, bridge: &InterfaceName, wanted: &HostBridge) -> Result<()>;
 
+    /// The interface whose first IPv4 address this is, if any.
+    ///
+    /// # Errors
+    /// [`SystemError`] when ip(8) cannot tell.
+    fn interface_of_first_address(
+        &mut self,
+        address: IpAddr,
+        deadline: Deadline,
+    ) -> Result<Option<String>>;
+
     /// Whether loopback addresses are routed by way of a bridge (the sysctl
     /// `net.ipv4.conf.BRIDGE.route_localnet`); `None` when there is no such one.
     fn localnet(&mut self, bridge: &str) -> Option<bool>;

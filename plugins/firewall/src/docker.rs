@@ -137,6 +137,7 @@ mod tests {
                 ports: PortRange::new(80, 80).expect("a port"),
                 guest: guest.parse().expect("an address"),
                 guest_ports: PortRange::new(80, 80).expect("a port"),
+                is_whole_address: false,
             })
         };
         Ruleset {

@@ -173,6 +173,7 @@ fn forward(ports: u16, guest_ports: u16, source: Option<&str>) -> Rule {
         ports: PortRange::new(ports, ports).unwrap(),
         guest: "192.168.50.10".parse().unwrap(),
         guest_ports: PortRange::new(guest_ports, guest_ports).unwrap(),
+        is_whole_address: false,
     })
 }
 

@@ -29,6 +29,7 @@ fn ruleset(name: &str, number: u8) -> Ruleset {
         ports: host,
         guest,
         guest_ports: inside,
+        is_whole_address: false,
     })];
     Ruleset {
         rules,

@@ -150,6 +150,7 @@ fn claims_are_in_each_others_way_when_a_packet_is_of_both() {
         dev: None,
         source: None,
         ports: range(80, 90),
+        is_whole_address: false,
     };
     let dev = |name: &str| Some(name.to_owned());
     let source = |net: &str| Some(net.parse().expect("a network"));
@@ -193,6 +194,14 @@ fn claims_are_in_each_others_way_when_a_packet_is_of_both() {
     ] {
         assert!(!conflict(&apart), "{apart:?}");
     }
+    let whole = Claim {
+        is_whole_address: true,
+        dev: None,
+        source: None,
+        ..narrow.clone()
+    };
+    assert!(conflict(&whole) && whole.conflicts_with(&whole));
+    assert!(!whole.conflicts_with(&claim) && !claim.conflicts_with(&whole));
     for within in ["198.51.100.7/32", "198.51.0.0/16"] {
         assert!(
             conflict(&Claim {
@@ -264,6 +273,7 @@ fn a_ruleset_is_empty_when_nothing_is_asked_for() {
         dev: None,
         source: None,
         ports: range(80, 80),
+        is_whole_address: false,
     };
     let waiting = Ruleset {
         claims: vec![claim],

@@ -21,13 +21,20 @@ pub struct Claim {
     pub source: Option<IpNet>,
     /// The ports.
     pub ports: PortRange,
+    /// Whether it is part of an address that leads to a guest as a whole. Whoever names no address does not mean that one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_whole_address: bool,
 }
 
 impl Claim {
     /// Whether some packet would match both claims.
     #[must_use]
     pub fn conflicts_with(&self, other: &Self) -> bool {
+        let leaves_alone =
+            |one: &Self, other: &Self| one.is_whole_address && other.address.is_none();
         self.protocol == other.protocol
+            && !leaves_alone(self, other)
+            && !leaves_alone(other, self)
             && self.ports.overlaps(other.ports)
             && both_or_any(self.family.as_ref(), other.family.as_ref(), |a, b| a == b)
             && both_or_any(self.address.as_ref(), other.address.as_ref(), |a, b| a == b)

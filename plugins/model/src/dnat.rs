@@ -23,6 +23,10 @@ pub struct Dnat {
     pub guest: IpAddr,
     /// The guest's ports, as many as the host's.
     pub guest_ports: PortRange,
+    /// Whether it is part of an address of the host that leads to the guest as a whole ([`crate::Rule::Address`]): its ports
+    /// are the guest's own then, and it has no other restriction.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_whole_address: bool,
 }
 
 /// A packet that comes to a port of the host, as far as it is known; what is not known may be anything.
@@ -90,6 +94,7 @@ impl Dnat {
             dev: self.dev.clone(),
             source: self.source,
             ports: self.ports,
+            is_whole_address: self.is_whole_address,
         }
     }
 
@@ -138,6 +143,7 @@ mod tests {
             ports: PortRange::new(8000, 8009).expect("ports"),
             guest: [192, 168, 122, 10].into(),
             guest_ports: PortRange::new(80, 89).expect("ports"),
+            is_whole_address: false,
         }
     }
 

@@ -32,6 +32,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
     /// The name that iptables, nft and libvirt use.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -24,6 +24,16 @@ pub enum Rule {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bridge: Option<String>,
     },
+    /// Send what comes for an address of the host and has no ports to a guest, let all that is sent there by that address pass,
+    /// and give what the guest opens elsewhere that address as source. Of what has ports the [`Rule::Dnat`]s say which.
+    Address {
+        /// The host's address.
+        address: IpAddr,
+        /// The guest's address, of the same family.
+        guest: IpAddr,
+        /// The bridge that the guest is behind: there it keeps its own address.
+        bridge: String,
+    },
     /// Let 127.0.0.0/8 be routed by way of this bridge, and let nothing but portero's own
     /// connections use that.
     Localnet {
@@ -38,7 +48,7 @@ impl Rule {
     pub fn family(&self) -> Family {
         match self {
             Self::Dnat(dnat) => dnat.family(),
-            Self::Masquerade { guest, .. } => Family::from(*guest),
+            Self::Masquerade { guest, .. } | Self::Address { guest, .. } => Family::from(*guest),
             Self::Localnet { .. } => Family::Ipv4,
         }
     }
@@ -52,6 +62,9 @@ impl fmt::Display for Rule {
                 Some(source) => write!(formatter, "masquerade {source} to {guest}"),
                 None => write!(formatter, "masquerade all to {guest}"),
             },
+            Self::Address { address, guest, .. } => {
+                write!(formatter, "all of {address} to {guest}, and from there")
+            }
             Self::Localnet { bridge } => write!(formatter, "route loopback by {bridge}"),
         }
     }

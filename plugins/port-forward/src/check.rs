@@ -156,9 +156,16 @@ pub fn check_listeners(
     limits: &Limits,
 ) -> Result<()> {
     for forward in forwards {
+        // Of a whole address only a program that asked for this very one is in the way: whoever gives the address away does
+        // not mean the host's own ports on all addresses.
+        let is_in_the_way = |listener: &Listener| {
+            !forward.is_whole_address || forward.address == Some(listener.address.to_canonical())
+        };
         for claim in forward.claims().filter(|claim| !held.contains(claim)) {
             let taken = listeners.iter().find(|listener| {
-                would_take(&claim, listener) && !limits.may_take_from_listener(listener.port)
+                is_in_the_way(listener)
+                    && would_take(&claim, listener)
+                    && !limits.may_take_from_listener(listener.port)
             });
             if let Some(listener) = taken.cloned() {
                 return Err(forward.unpermitted(PortRefusal::Listening { claim, listener }));

@@ -1,11 +1,11 @@
 //! Reads `<portForward>`: libvirt's own grammar for passt, with `source` and `guest` added
 //! (<https://libvirt.org/formatdomain.html#userspace-connection-using-passt>).
 
-use crate::ranges::{mappings, Mapping};
+use crate::ranges::{all_without, host_range, mappings, Mapping};
 use crate::source::{network, WrittenSource};
 use ipnet::IpNet;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_model::{Claim, Family, Origin, OwnerKind, Protocol};
+use portero_model::{Claim, Family, Origin, OwnerKind, PortError, PortRange, Protocol};
 use portero_xml::{check_root, Element, Problem};
 use std::fmt;
 use std::net::IpAddr;
@@ -34,6 +34,9 @@ pub struct Forward {
     pub interface: Option<MacAddress>,
     /// Which ports lead where; never empty, no host port twice.
     pub mappings: Vec<Mapping>,
+    /// Whether it is one of the three that an `<address>` comes to, one for each protocol: all of that address of the host
+    /// leads to the guest.
+    pub is_whole_address: bool,
     /// Where it was written.
     pub origin: Origin,
     /// Line of the element.
@@ -76,6 +79,7 @@ impl Forward {
             dev: self.dev.as_ref().map(|dev| dev.as_str().to_owned()),
             source: self.source,
             ports: mapping.host,
+            is_whole_address: self.is_whole_address,
         })
     }
 
@@ -85,10 +89,19 @@ impl Forward {
             origin: self.origin.clone(),
             problem: Problem {
                 line: self.line,
-                element: "portForward".to_owned(),
+                element: self.element().to_owned(),
                 reason: reason.to_string(),
             },
             kind,
+        }
+    }
+
+    /// The name of its element.
+    #[must_use]
+    pub fn element(&self) -> &'static str {
+        match self.is_whole_address {
+            true => "address",
+            false => "portForward",
         }
     }
 
@@ -136,18 +149,92 @@ fn parse_all(root: &Element, kind: OwnerKind, origin: &Origin) -> Result<Vec<For
     root.only_attributes(&[])?;
     root.expect_elements()?;
     // A network's bridge on the host and its policy are other plugins'.
-    let mut forwards = Vec::new();
+    let (mut forwards, mut addresses) = (Vec::new(), Vec::new());
     for element in root.children() {
         match element.own_name() {
             Some("portForward") => forwards.push(forward(element, kind, origin)?),
+            Some("address") => addresses.extend(whole_address(element, kind, origin)?),
             Some("hostBridge" | "policy") if kind == OwnerKind::Network => {}
             _ => {
-                let reason = "not known here, expected <portForward> of portero's namespace";
+                let reason =
+                    "not known here, expected <portForward> or <address> of portero's namespace";
                 return Err(element.problem(reason));
             }
         }
     }
+    forwards.extend(addresses);
     Ok(forwards)
+}
+
+/// `<address>`: all of an address of the host, IPv4, but for excluded ports, leads to a guest. What has ports comes to a
+/// forward for each protocol.
+fn whole_address(
+    element: &Element,
+    kind: OwnerKind,
+    origin: &Origin,
+) -> Result<Vec<Forward>, Problem> {
+    element.expect_elements()?;
+    element.only_attributes(match kind {
+        OwnerKind::Domain => &["host", "guest", "interface"],
+        OwnerKind::Network => &["host", "guest"],
+    })?;
+    let address = element.required("host", "an IPv4 address of the host", ipv4_address)?;
+    let guest = element.optional("guest", ipv4_address)?;
+    if kind == OwnerKind::Network && guest.is_none() {
+        return Err(element.problem("guest is missing, expected the guest's address"));
+    }
+    let mut excluded: Vec<(Protocol, PortRange)> = Vec::new();
+    for child in element.children() {
+        if child.own_name() != Some("exclude") {
+            return Err(child.problem("not known in an address, expected <exclude>"));
+        }
+        child.only_attributes(&["proto", "start", "end"])?;
+        child.expect_nothing()?;
+        let protocol = child.required("proto", "tcp, udp or sctp", protocol)?;
+        excluded.push((protocol, host_range(child)?));
+    }
+    let forwards = Protocol::ALL.into_iter().map(|protocol| {
+        let of_protocol = excluded.iter().filter(|(of, _)| *of == protocol);
+        let holes = of_protocol.map(|(_, ports)| *ports).collect();
+        Forward {
+            protocol,
+            address: Some(address),
+            dev: None,
+            has_default_dev: false,
+            source: None,
+            sources: Vec::new(),
+            guest,
+            masquerade: false,
+            interface: None,
+            mappings: all_without(holes),
+            is_whole_address: true,
+            origin: origin.clone(),
+            line: element.line(),
+        }
+    });
+    let interface = element.optional("interface", str::parse)?;
+    let forwards = forwards.filter(|forward| !forward.mappings.is_empty());
+    let forwards: Vec<Forward> = forwards.map(|one| Forward { interface, ..one }).collect();
+    if forwards.is_empty() {
+        return Err(element.problem("every port is excluded, expected at least one left"));
+    }
+    Ok(forwards)
+}
+
+fn protocol(text: &str) -> Result<Protocol, PortError> {
+    text.parse()
+}
+
+fn ipv4_address(text: &str) -> Result<IpAddr, String> {
+    match unicast(text)? {
+        address if address.is_loopback() => Err(format!(
+            "{address} is a loopback address, expected one that others reach"
+        )),
+        address @ IpAddr::V4(_) => Ok(address),
+        other => Err(format!(
+            "{other} is an IPv6 address, expected an IPv4 address"
+        )),
+    }
 }
 
 fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forward, Problem> {
@@ -181,6 +268,7 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         masquerade: element.optional("masquerade", yes_or_no)?.unwrap_or(false),
         interface: element.optional("interface", str::parse)?,
         mappings: mappings(element)?,
+        is_whole_address: false,
         origin: origin.clone(),
         line: element.line(),
     };

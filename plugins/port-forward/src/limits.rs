@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use portero_model::{Family, Origin, PortRange};
 use serde::de::{self, Deserializer};
 use serde::Deserialize;
+use std::net::IpAddr;
 
 /// Limits on what metadata may claim. Files in /etc/portero are the administrator's own and are
 /// held to none but `listening`.
@@ -19,6 +20,9 @@ pub struct Limits {
     /// forward in metadata has to name its address.
     #[serde(deserialize_with = "networks")]
     pub addresses: Vec<IpNet>,
+    /// Host addresses that metadata may give to a guest as a whole (`<address>`), whatever the host's programs have there.
+    #[serde(deserialize_with = "networks")]
+    pub whole_addresses: Vec<IpNet>,
     /// How many ranges the forwards of one object may have in all, what is excluded taken out.
     pub most_ranges: usize,
     /// How many ports they may have in all.
@@ -33,6 +37,7 @@ impl Default for Limits {
         Self {
             ports: vec![PortRange::ALL],
             addresses: everything(),
+            whole_addresses: Vec::new(),
             most_ranges: 10_000,
             most_ports: 65_535,
             listening: Vec::new(),
@@ -57,6 +62,9 @@ impl Limits {
                 continue;
             }
             ranges += forward.mappings.len();
+            if forward.is_whole_address {
+                continue;
+            }
             let counts = forward.mappings.iter().map(|mapping| mapping.host.count());
             ports += counts.sum::<usize>();
             let too_many = [
@@ -98,14 +106,21 @@ impl Limits {
                 )));
             }
         }
+        let is_in = |address: IpAddr, nets: &[IpNet]| nets.iter().any(|net| net.contains(&address));
+        if let Some(address) = forward.address.filter(|_| forward.is_whole_address) {
+            if !is_in(address, &self.whole_addresses) {
+                return Err(forward.unpermitted(format!(
+                    "metadata cannot have all of host address {address}, expected one of 'whole_addresses' under \
+                     [limits] in portero.toml (or write this in /etc/portero)"
+                )));
+            }
+        }
         let open = everything().iter().all(|net| self.addresses.contains(net));
         match forward.address {
-            Some(address) if !self.addresses.iter().any(|net| net.contains(&address)) => {
-                Err(forward.unpermitted(format!(
-                    "host address {address} is not among the addresses that [limits] in \
+            Some(address) if !is_in(address, &self.addresses) => Err(forward.unpermitted(format!(
+                "host address {address} is not among the addresses that [limits] in \
                      portero.toml permits"
-                )))
-            }
+            ))),
             None if !open => Err(forward.unpermitted(
                 "address is missing, expected one that [limits] in portero.toml permits",
             )),

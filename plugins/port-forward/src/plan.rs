@@ -159,10 +159,18 @@ impl Plan {
                 ports: mapping.host,
                 guest: target.guest,
                 guest_ports: mapping.guest,
+                is_whole_address: forward.is_whole_address,
             }));
         }
         for rule in masquerades(forward, target) {
             self.add_once(rule);
+        }
+        if let Some(address) = forward.address.filter(|_| forward.is_whole_address) {
+            self.add_once(Rule::Address {
+                address,
+                guest: target.guest,
+                bridge: target.bridge.as_str().to_owned(),
+            });
         }
         if forward.address.is_some_and(|address| address.is_loopback()) {
             self.add_once(Rule::Localnet {

@@ -72,7 +72,18 @@ pub(crate) fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
     Ok(left)
 }
 
-fn host_range(element: &Element) -> Result<PortRange, Problem> {
+/// All ports without some, each where it is; nothing when none is left.
+pub(crate) fn all_without(mut excluded: Vec<PortRange>) -> Vec<Mapping> {
+    excluded.sort_unstable_by_key(|hole| hole.start());
+    let all = Mapping {
+        host: PortRange::ALL,
+        guest: PortRange::ALL,
+    };
+    cut(all, &joined(&excluded))
+}
+
+/// The ports of the host that an element names.
+pub(crate) fn host_range(element: &Element) -> Result<PortRange, Problem> {
     let start = element.required("start", "a port", PortRange::port)?;
     let end = element.optional("end", PortRange::port)?.unwrap_or(start);
     PortRange::new(start, end).map_err(|error| element.problem(error))

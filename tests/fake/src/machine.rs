@@ -55,6 +55,8 @@ pub struct Machine {
     pub proxying: BTreeSet<String>,
     /// Where addresses are.
     pub route_lookup: BTreeMap<IpAddr, RouteLookup>,
+    /// The first addresses of interfaces, with these.
+    pub first_addresses: BTreeMap<IpAddr, String>,
     /// Whether packets are passed on.
     pub passes_on: bool,
     /// Whether what goes from port to port of a bridge is judged.
@@ -346,6 +348,14 @@ impl System for Machine {
             Switch::Off => self.proxying.remove(dev),
         };
         Ok(())
+    }
+
+    fn interface_of_first_address(
+        &mut self,
+        address: IpAddr,
+        _: Deadline,
+    ) -> Result<Option<String>, SystemError> {
+        Ok(self.first_addresses.get(&address).cloned())
     }
 
     fn route_lookup(&mut self, address: IpAddr, _: Deadline) -> Result<RouteLookup, SystemError> {

@@ -218,6 +218,14 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.set_proxy_ndp(dev, setting))
     }
 
+    fn interface_of_first_address(
+        &mut self,
+        address: IpAddr,
+        deadline: Deadline,
+    ) -> Result<Option<String>, SystemError> {
+        self.call(|machine| machine.interface_of_first_address(address, deadline))
+    }
+
     fn route_lookup(
         &mut self,
         address: IpAddr,

@@ -366,6 +366,10 @@ fn concat(text: &str, types: Option<&[String]>) -> Value {
             (Some("inet_proto"), "6") => json!("tcp"),
             (Some("inet_proto"), "17") => json!("udp"),
             (Some("inet_proto"), "132") => json!("sctp"),
+            (Some("inet_service"), part) if part.contains('-') => {
+                let ends: Vec<u16> = part.split('-').flat_map(str::parse).collect();
+                json!({ "range": ends })
+            }
             (_, part) => match (part.parse::<u16>(), part.split_once('/')) {
                 (Ok(number), _) => json!(number),
                 (_, Some((address, length))) => {

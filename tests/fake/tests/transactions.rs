@@ -43,7 +43,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 
 /// A guest's forwards to some of ten ports that are its own.
 fn guest(number: u8) -> impl Strategy<Value = Ruleset> {
-    let to = (0..10_u16, any::<bool>(), 0..3_u8, 0..4_u8);
+    let to = (0..10_u16, any::<bool>(), 0..3_u8, 0..5_u8);
     let forwards = prop::collection::btree_map(0..10_u16, to, 0..5);
     forwards.prop_map(move |forwards| {
         let forwards = forwards.into_iter();
@@ -90,6 +90,7 @@ fn forward(number: u8, port: u16, to: u16, is_ipv6: bool, protocol: u8, kind: u8
             ports,
             guest,
             guest_ports,
+            is_whole_address: false,
         }),
         Rule::Masquerade {
             source,
@@ -97,6 +98,27 @@ fn forward(number: u8, port: u16, to: u16, is_ipv6: bool, protocol: u8, kind: u8
             bridge: source.is_some().then(|| format!("br-{number}")),
         },
     ];
+    if kind == 4 && !is_ipv6 {
+        let address = [203, 0, 113, number].into();
+        let ports = PortRange::new(port * 1000 + 1, port * 1000 + 900).expect("ports");
+        return vec![
+            Rule::Dnat(Dnat {
+                protocol,
+                address: Some(address),
+                dev: None,
+                source: None,
+                ports,
+                guest,
+                guest_ports: ports,
+                is_whole_address: true,
+            }),
+            Rule::Address {
+                address,
+                guest,
+                bridge: format!("br-{number}"),
+            },
+        ];
+    }
     if address.is_some() {
         rules.push(Rule::Localnet {
             bridge: format!("br-{number}"),

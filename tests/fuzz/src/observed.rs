@@ -128,6 +128,7 @@ fn wanted() -> &'static [Ruleset] {
             ports: ports(8080),
             guest,
             guest_ports: ports(80),
+            is_whole_address: false,
         })];
         wanted.push(Ruleset {
             rules,

@@ -4,21 +4,9 @@ use super::value::{Asked, MissingNetwork, RefusalReason, Waits, Wanted, Written}
 use crate::forward::Spec;
 use portero_inventory::{DesiredForwards, Object, ObjectState, OwnerStatus};
 use portero_libvirt::Nic;
-use portero_model::{Arrives, Claim, Dnat, Family, Origin, Owner, OwnerKind, ToHost};
+use portero_model::{Arrives, Claim, Family, Origin, OwnerKind, ToHost};
 use portero_port_forward::{Forward, Missing};
 use std::net::IpAddr;
-
-/// Where rules send a port.
-pub(super) struct DnatMatch<'a> {
-    /// Who was given the rule.
-    pub(super) owner: &'a Owner,
-    /// The rule.
-    pub(super) dnat: &'a Dnat,
-    /// The guest's port.
-    pub(super) port: u16,
-    /// Whether all rules of the owner are in the firewall.
-    pub(super) is_in_firewall: bool,
-}
 
 /// Whether a forward is about the port, whoever the client is.
 fn is_about(forward: &Forward, asked: &Asked) -> bool {
@@ -36,7 +24,7 @@ fn takes_client(forward: &Forward, asked: &Asked) -> bool {
 }
 
 /// What a client would send.
-fn packet(asked: &Asked) -> ToHost<'static> {
+pub(super) fn packet(asked: &Asked) -> ToHost<'static> {
     ToHost {
         protocol: asked.protocol,
         port: asked.port,
@@ -69,22 +57,6 @@ pub(super) fn who_wants<'a>(
         (!serves(forwards), state)
     };
     desired.iter().filter(wants).min_by_key(rank)
-}
-
-/// Where the port leads, if anybody was given it.
-pub(super) fn find_dnat<'a>(asked: &Asked, owners: &'a [OwnerStatus]) -> Option<DnatMatch<'a>> {
-    let packet = packet(asked);
-    owners.iter().find_map(|status| {
-        let ruleset = &status.record.ruleset;
-        ruleset.dnats().find_map(|dnat| {
-            Some(DnatMatch {
-                owner: &ruleset.owner,
-                dnat,
-                port: dnat.takes(&packet)?,
-                is_in_firewall: status.is_in_firewall,
-            })
-        })
-    })
 }
 
 /// What has come of forwards that have no rules.

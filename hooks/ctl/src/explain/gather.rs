@@ -1,7 +1,7 @@
 //! Gathers what is known of a port of the host and of the way behind it. Nothing is changed; the
 //! guest is asked for its address and for its port.
 
-use super::find::{self, DnatMatch, Findings};
+use super::find::{self, Findings};
 use super::published::publisher;
 use super::value::{
     Asked, Crossing, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted,
@@ -12,9 +12,9 @@ use crate::doctor::{misplaced, troubles};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    advertised_uplinks, ask_tcp, ask_udp, daemons, exit_of, foreign_rules, hook_links, link,
-    link_of, settings, who_has, Answer, DesiredForwards, Exit, Guest, Journey, ObjectState,
-    Snapshot,
+    advertised_uplinks, ask_tcp, ask_udp, daemons, exit_of, find_dnat, foreign_rules, hook_links,
+    link, link_of, settings, who_has, Answer, DesiredForwards, DnatMatch, Exit, Guest, Journey,
+    ObjectState, Snapshot,
 };
 use portero_libvirt::{Driver, ForwardMode};
 use portero_model::{Family, OwnerKind, Protocol, Verdict};
@@ -60,7 +60,7 @@ pub(super) fn facts(
         guests: snapshot.guests()?,
     };
     let forwards = find::who_wants(&asked, &known.desired);
-    let matched = find::find_dnat(&asked, &known.owners);
+    let matched = find_dnat(&known.owners, &find::packet(&asked));
     let wanted = match (&matched, forwards) {
         (Some(DnatMatch { owner, .. }), _) => Some(Wanted::Given {
             owner: (*owner).clone(),

@@ -191,6 +191,7 @@ impl Scene {
                     ports,
                     guest: guest.parse().unwrap(),
                     guest_ports: word(3).unwrap().parse().unwrap(),
+                    is_whole_address: false,
                 })),
                 None => pending.push(Pending {
                     claims: vec![Claim {
@@ -200,6 +201,7 @@ impl Scene {
                         dev,
                         source,
                         ports,
+                        is_whole_address: false,
                     }],
                     reason: "network 'lan' has neither a DHCP reservation nor a lease for \
                              52:54:00:00:00:03"

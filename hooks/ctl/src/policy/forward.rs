@@ -2,7 +2,7 @@
 
 use super::Error;
 use portero_engine::Engine;
-use portero_inventory::OwnerStatus;
+use portero_inventory::{find_dnat, DnatMatch, OwnerStatus};
 use portero_model::{Arrives, ToHost};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol};
 use portero_system::RouteLookup;
@@ -36,9 +36,13 @@ pub(super) fn follow(
     if packet.to.at != At::Host {
         return Ok(None);
     }
-    let Some((text, guest, port)) = owners.iter().find_map(|owner| sent_by(owner, packet)) else {
+    let Some(DnatMatch {
+        owner, dnat, port, ..
+    }) = sent_by(owners, packet)
+    else {
         return Ok(None);
     };
+    let (text, guest) = (format!("{owner}, which forwards {dnat}"), dnat.guest);
     let address = Some(packet.to.address);
     packet.to = end(guest, engine.route_lookup(guest)?);
     packet.path = PacketPath::Forwarded;
@@ -52,14 +56,11 @@ pub(super) fn follow(
     Ok(Some(Followed { text, translated }))
 }
 
-/// Which of an owner's forwards takes a packet, and to which port of which guest.
-fn sent_by(owner: &OwnerStatus, packet: &Packet) -> Option<(String, IpAddr, u16)> {
+/// The forward that takes a packet, among those whose rules are in the firewall.
+fn sent_by<'a>(owners: &'a [OwnerStatus], packet: &Packet) -> Option<DnatMatch<'a>> {
     let Protocol::Port(protocol, port) = packet.protocol else {
         return None;
     };
-    if !owner.is_in_firewall {
-        return None;
-    }
     let packet = ToHost {
         protocol,
         port,
@@ -70,10 +71,5 @@ fn sent_by(owner: &OwnerStatus, packet: &Packet) -> Option<(String, IpAddr, u16)
             At::Host | At::Nowhere => Arrives::FromHost,
         },
     };
-    let ruleset = &owner.record.ruleset;
-    ruleset.dnats().find_map(|dnat| {
-        let port = dnat.takes(&packet)?;
-        let text = format!("{}, which forwards {dnat}", ruleset.owner);
-        Some((text, dnat.guest, port))
-    })
+    find_dnat(owners.iter().filter(|owner| owner.is_in_firewall), &packet)
 }

@@ -54,10 +54,14 @@ pub enum Base {
     Input,
     /// Drops what was sent to a guest whose address the host has, too (filter).
     Local,
+    /// Sends what comes for an address that a guest has as a whole to it (nat).
+    AddressDnat,
     /// Sends connections to guests (nat).
     Dnat,
     /// Changes their source where the guest could not answer (nat).
     Snat,
+    /// Gives such a guest that address as source (nat).
+    AddressSnat,
     /// Changes the source of connections that guests open, or keeps it (nat).
     Nat,
 }
@@ -72,7 +76,9 @@ impl Base {
     #[must_use]
     pub fn table(self) -> Table {
         match self {
-            Self::Dnat | Self::Snat | Self::Nat => Table::Nat,
+            Self::AddressDnat | Self::Dnat | Self::Snat | Self::AddressSnat | Self::Nat => {
+                Table::Nat
+            }
             _ => Table::Filter,
         }
     }
@@ -97,8 +103,10 @@ impl Base {
             Self::FromHost => "FH",
             Self::Input => "IN",
             Self::Local => "LO",
+            Self::AddressDnat => "AD",
             Self::Dnat => "DN",
             Self::Snat => "SN",
+            Self::AddressSnat => "AS",
             Self::Nat => "NA",
         };
         format!("{CHAIN_PREFIX}{part}-{}", owner.hash())
@@ -112,8 +120,8 @@ impl Base {
             Self::Known => &[],
             Self::Input | Self::Local | Self::ToHost => &["INPUT"],
             Self::FromHost => &["OUTPUT"],
-            Self::Dnat => &["PREROUTING", "OUTPUT"],
-            Self::Snat | Self::Nat => &["POSTROUTING"],
+            Self::AddressDnat | Self::Dnat => &["PREROUTING", "OUTPUT"],
+            Self::Snat | Self::AddressSnat | Self::Nat => &["POSTROUTING"],
         }
     }
 
@@ -122,7 +130,7 @@ impl Base {
     pub fn built_in_jump(self) -> String {
         let matches = match self {
             Self::Forward | Self::Local | Self::Snat => "-m conntrack --ctstate DNAT ",
-            Self::Dnat => "-m addrtype --dst-type LOCAL ",
+            Self::AddressDnat | Self::Dnat => "-m addrtype --dst-type LOCAL ",
             _ => "",
         };
         format!("{matches}-m comment --comment portero -j {}", self.chain())

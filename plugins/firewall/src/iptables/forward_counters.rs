@@ -1,7 +1,7 @@
 //! What the counters of iptables say of forwards.
 
 use super::base::Base;
-use super::render::{accept, send};
+use super::render::{accept, send, sender};
 use portero_model::{Counter, Dnat, Family, ForwardCounter, Ruleset};
 use std::collections::{HashMap, HashSet};
 
@@ -34,7 +34,7 @@ impl ForwardCounters {
             self.rules.get(&(dnat.family(), rule)).copied()
         };
         let forwards = accepts.iter().zip(ruleset.dnats()).map(|(accept, dnat)| {
-            let opened = counter(Base::Dnat, dnat, &send(dnat));
+            let opened = counter(sender(dnat), dnat, &send(dnat));
             let is_alone = senders[accept.as_str()].len() == 1;
             ForwardCounter {
                 connections: opened.map(|counter| counter.packets),

@@ -4,7 +4,7 @@ use super::base::{Base, Chains, LibvirtChains};
 use super::policy;
 use super::words::network;
 use ipnet::IpNet;
-use portero_model::{Dnat, Family, Rule, Ruleset};
+use portero_model::{Dnat, Family, Protocol, Rule, Ruleset};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
     for rule in &ruleset.rules {
         match rule {
             Rule::Dnat(dnat) => {
-                add(dnat.family(), Base::Dnat, send(dnat));
+                add(dnat.family(), sender(dnat), send(dnat));
                 add(dnat.family(), Base::Forward, accept(dnat));
             }
             Rule::Masquerade { source, guest, .. } => {
@@ -44,6 +44,22 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
                     add(family, Base::Local, format!("-d {guest_only} -j DROP"));
                 }
             }
+            Rule::Address {
+                address,
+                guest,
+                bridge,
+            } => {
+                let family = Family::from(*guest);
+                let from = network((*guest).into());
+                let pass = format!(
+                    "-m conntrack --ctstate DNAT --ctorigdst {address} --ctreplsrc {guest} -j ACCEPT"
+                );
+                add(family, Base::Forward, pass);
+                let leaving = format!(
+                    "-s {from} ! -o {bridge} -m conntrack ! --ctstate DNAT -j SNAT --to-source {address}"
+                );
+                add(family, Base::AddressSnat, leaving);
+            }
             Rule::Localnet { bridge } => {
                 let text =
                     format!("-d 127.0.0.0/8 -i {bridge} -m conntrack ! --ctstate DNAT -j DROP");
@@ -53,12 +69,32 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
             }
         }
     }
+    // Behind all that is of ports: what of that is left here is the host's.
+    for rule in &ruleset.rules {
+        if let Rule::Address { address, guest, .. } = rule {
+            let (family, host) = (Family::from(*guest), network((*address).into()));
+            for protocol in Protocol::ALL {
+                let text = format!("-d {host} -p {protocol} -j RETURN");
+                add(family, Base::AddressDnat, text);
+            }
+            let rest = format!("-d {host} -j DNAT --to-destination {guest}");
+            add(family, Base::AddressDnat, rest);
+        }
+    }
     if let Some(policy) = &ruleset.policy {
         for family in Family::ALL {
             policy::add(policy, family, libvirt(family), &mut chains);
         }
     }
     chains
+}
+
+/// The chain that a forward's [`send`] is in.
+pub(super) fn sender(dnat: &Dnat) -> Base {
+    match dnat.is_whole_address {
+        true => Base::AddressDnat,
+        false => Base::Dnat,
+    }
 }
 
 /// The rule that sends what comes for ports of the host to a guest.

@@ -2,7 +2,10 @@
 //! file has them as nft reads them, to be read by people.
 
 use super::element::{address_type, ip, Place};
-use super::forward::{masquerade_all_set, masquerade_set, Shape, GUESTS_SET, LOCALNET_SET};
+use super::forward::{
+    masquerade_all_set, masquerade_set, Shape, ADDRESSES_SET, ADDRESS_BRIDGE_SET, ADDRESS_MAP,
+    ADDRESS_PORTS_MAP, ADDRESS_SNAT_MAP, GUESTS_SET, LOCALNET_SET,
+};
 use super::policy::{direction_map, nat_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
 use portero_model::{Direction, Family};
@@ -86,6 +89,11 @@ pub(crate) fn own_sets() -> BTreeMap<String, String> {
         define(&mut sets, "set", &masquerade_all_set(family), &address);
     }
     define(&mut sets, "set", LOCALNET_SET, "ifname");
+    let ports = "ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval";
+    define(&mut sets, "map", ADDRESS_PORTS_MAP, ports);
+    define(&mut sets, "map", ADDRESS_MAP, "ipv4_addr : ipv4_addr");
+    define(&mut sets, "map", ADDRESS_SNAT_MAP, "ipv4_addr : ipv4_addr");
+    define(&mut sets, "set", ADDRESS_BRIDGE_SET, "ipv4_addr . ifname");
     sets
 }
 
@@ -94,12 +102,19 @@ pub(crate) fn own_sets() -> BTreeMap<String, String> {
 pub(crate) fn own_chains() -> Vec<Chain> {
     let protocols = protocols();
     let local = || {
-        vec![(
-            "local ports".to_owned(),
-            format!("meta l4proto {protocols} fib daddr type local goto to_guests"),
-        )]
+        let ports = format!("meta l4proto {protocols} fib daddr type local goto to_guests");
+        // What has no ports, as an echo request.
+        let rest = format!("fib daddr type local dnat ip to ip daddr map @{ADDRESS_MAP}");
+        vec![
+            ("local ports".to_owned(), ports),
+            (ADDRESS_MAP.to_owned(), rest),
+        ]
     };
-    let mut forwards = Vec::new();
+    let ports = format!(
+        "meta l4proto {protocols} dnat ip to ip daddr . meta l4proto . th dport map @{ADDRESS_PORTS_MAP}"
+    );
+    // Who has an address as a whole comes before those that forward a port of all addresses.
+    let mut forwards = vec![(ADDRESS_PORTS_MAP.to_owned(), ports)];
     let (mut masquerades, mut forwarded) = (Vec::new(), Vec::new());
     // What comes by a bridge that loopback is routed by: nothing to loopback but answers, nothing from it.
     let loopback = format!("iifname @{LOCALNET_SET} ip daddr 127.0.0.0/8 ct status ! dnat drop");
@@ -138,11 +153,18 @@ pub(crate) fn own_chains() -> Vec<Chain> {
         guards.push((format!("{set} at the host"), local));
         masquerades.extend([(set, rule), (all, rule_of_all)]);
     }
+    // What a guest opens elsewhere than on its own bridge.
+    let leaving = format!(
+        "ct status ! dnat ip saddr . oifname != @{ADDRESS_BRIDGE_SET} snat ip to ip saddr map @{ADDRESS_SNAT_MAP}"
+    );
+    let leaving = vec![(ADDRESS_SNAT_MAP.to_owned(), leaving)];
     vec![
         Chain::new("to_guests", None, forwards),
         Chain::new("prerouting", Some(("nat", "prerouting", -101)), local()),
         Chain::new("local_out", Some(("nat", "output", -101)), local()),
         Chain::new("postrouting", Some(("nat", "postrouting", 99)), masquerades),
+        // Before what policies say of their networks.
+        Chain::new("leaving", Some(("nat", "postrouting", 98)), leaving),
         Chain::new("forwarded", Some(("filter", "forward", -1)), forwarded),
         Chain::new("local_in", Some(("filter", "input", -1)), guards),
     ]
@@ -231,13 +253,15 @@ pub(crate) fn policy_table() -> String {
 }
 
 /// portero's sets in a table of libvirt's: connections that are accepted, by guest, protocol, the
-/// guest's port and the host's port; their guests; and bridges with a policy.
-pub(crate) fn libvirt_sets(family: Family) -> [(&'static str, String); 4] {
+/// guest's port and the host's port; their guests; addresses of the host with the guests that have them; and bridges with a
+/// policy.
+pub(crate) fn libvirt_sets(family: Family) -> [(&'static str, String); 5] {
     let address = address_type(family);
     let accepted = format!("{{ type {address} . inet_proto . inet_service . inet_service; }}");
     [
         (NAME, accepted),
         (GUESTS_SET, format!("{{ type {address}; }}")),
+        (ADDRESSES_SET, format!("{{ type {address} . {address}; }}")),
         (LIBVIRT_SET, "{ type ifname; }".to_owned()),
         (LIBVIRT_CROSS_SET, "{ type ifname . ifname; }".to_owned()),
     ]
@@ -272,6 +296,10 @@ pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
         Family::Ipv6 => "icmpv6",
     };
     rules.extend([
+        named(
+            "addresses",
+            format!("ct status dnat ct original {ip} daddr . ct reply {ip} saddr @{ADDRESSES_SET} accept"),
+        ),
         // Errors about such a connection, as of a smaller MTU on its way, are part of it.
         named(
             "errors",

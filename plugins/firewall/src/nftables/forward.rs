@@ -64,9 +64,53 @@ pub(crate) const GUESTS_SET: &str = "portero_guests";
 /// The set of bridges that loopback connections are routed by.
 pub(crate) const LOCALNET_SET: &str = "localnet";
 
+/// The set, in libvirt's table, of addresses of the host with the guests that all of them leads to.
+pub(crate) const ADDRESSES_SET: &str = "portero_addresses";
+
+/// The map of such addresses and their ports that are not excluded, with the guests.
+pub(crate) const ADDRESS_PORTS_MAP: &str = "v4_address_ports";
+
+/// The map of such addresses for what has no ports, with the guests.
+pub(crate) const ADDRESS_MAP: &str = "v4_address_rest";
+
+/// The map of such guests with their addresses of the host.
+pub(crate) const ADDRESS_SNAT_MAP: &str = "v4_snat";
+
+/// The set of such guests with the bridges that they keep their own addresses on.
+pub(crate) const ADDRESS_BRIDGE_SET: &str = "v4_bridges";
+
 /// Adds the elements of a rule.
 pub(super) fn add(rule: &Rule, elements: &mut Elements) {
     match rule {
+        // A range is one element there, and Rule::Address has it pass.
+        Rule::Dnat(Dnat {
+            protocol,
+            address: Some(address),
+            ports,
+            guest,
+            is_whole_address: true,
+            ..
+        }) => {
+            let key = format!("{address} . {} . {ports}", protocol.number());
+            let key = Place::Own.key(ADDRESS_PORTS_MAP, key);
+            elements.insert(key, Some(guest.to_string()));
+        }
+        Rule::Address {
+            address,
+            guest,
+            bridge,
+        } => {
+            let (host, to) = (address.to_string(), guest.to_string());
+            let at_home = format!("{guest} . {}", quoted(bridge));
+            let passes = format!("{address} . {guest}");
+            let libvirt = Place::Libvirt(Family::from(*guest));
+            elements.extend([
+                (Place::Own.key(ADDRESS_MAP, host.clone()), Some(to.clone())),
+                (Place::Own.key(ADDRESS_SNAT_MAP, to), Some(host)),
+                (Place::Own.key(ADDRESS_BRIDGE_SET, at_home), None),
+                (libvirt.key(ADDRESSES_SET, passes), None),
+            ]);
+        }
         Rule::Dnat(Dnat {
             protocol,
             address,
@@ -75,6 +119,7 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             ports,
             guest,
             guest_ports,
+            ..
         }) => {
             let shape = Shape {
                 dev: dev.is_some(),

@@ -297,7 +297,14 @@ fn read_elements(place: Place, set: &Set, elements: &mut Elements) -> bool {
         };
         let data = data.map(|data| match data.pointer("/jump/target") {
             Some(chain) => chain.as_str().map(|chain| format!("jump {chain}")),
-            None => joined(data, &["", ""]),
+            None => joined(
+                data,
+                if data.get("concat").is_some() {
+                    &["", ""]
+                } else {
+                    &[""]
+                },
+            ),
         });
         match (key.and_then(|key| joined(key, &types)), data) {
             (Some(key), None) => drop(elements.insert(place.key(&set.name, key), None)),
@@ -343,6 +350,9 @@ fn text(part: &Value, kind: &str) -> Option<String> {
                 return Some(network(IpNet::new(address, length).ok()?));
             }
             let range = part.get("range")?.as_array()?;
+            if let [Value::Number(first), Value::Number(last)] = &range[..] {
+                return Some(format!("{first}-{last}"));
+            }
             let end = |index: usize| -> Option<IpAddr> { range.get(index)?.as_str()?.parse().ok() };
             Some(network(network_of(end(0)?, end(1)?)?))
         }

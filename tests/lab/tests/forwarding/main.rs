@@ -1,5 +1,6 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
+mod addresses;
 mod daemons;
 mod docker;
 mod guests;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         strangers::SCENARIOS,
         docker::SCENARIOS,
         guests::SCENARIOS,
+        addresses::SCENARIOS,
         lifecycle::SCENARIOS,
         daemons::SCENARIOS,
         refusals::SCENARIOS,

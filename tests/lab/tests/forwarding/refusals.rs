@@ -40,7 +40,7 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     },
 ];
 
-fn is_one_line(message: &str, expected: &str) {
+pub fn is_one_line(message: &str, expected: &str) {
     let ours: Vec<&str> = message
         .lines()
         .filter(|line| line.contains("portero:"))

@@ -1,0 +1,37 @@
+//! Which forward takes a packet that comes to the host.
+
+use crate::OwnerStatus;
+use portero_model::{Dnat, Owner, ToHost};
+
+/// Where rules send a packet.
+#[derive(Debug)]
+pub struct DnatMatch<'a> {
+    /// Who was given the rule.
+    pub owner: &'a Owner,
+    /// The rule.
+    pub dnat: &'a Dnat,
+    /// The guest's port.
+    pub port: u16,
+    /// Whether all rules of the owner are in the firewall.
+    pub is_in_firewall: bool,
+}
+
+/// The forward that takes a packet, as the firewalls ask them: an address that leads to a guest as a whole comes first, and
+/// last where it is not known what address the packet is sent to.
+pub fn find_dnat<'a>(
+    owners: impl IntoIterator<Item = &'a OwnerStatus>,
+    packet: &ToHost<'_>,
+) -> Option<DnatMatch<'a>> {
+    let matches = owners.into_iter().flat_map(|status| {
+        let ruleset = &status.record.ruleset;
+        ruleset.dnats().filter_map(move |dnat| {
+            Some(DnatMatch {
+                owner: &ruleset.owner,
+                dnat,
+                port: dnat.takes(packet)?,
+                is_in_firewall: status.is_in_firewall,
+            })
+        })
+    });
+    matches.min_by_key(|one| one.dnat.is_whole_address != packet.address.is_some())
+}

@@ -1,0 +1,172 @@
+//! An address of the host that leads to a guest as a whole: `<portero:address>`.
+
+use crate::refusals::is_one_line;
+use crate::world::{web, Flush, World, PEER, WEB};
+use portero_lab::{DomainXml, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
+use std::fs;
+use Proto::{Icmp, Tcp, Udp};
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "address: all of it leads to the guest, and the guest leaves by it",
+        run: whole,
+    },
+    Scenario {
+        name: "address: what the host needs itself is refused",
+        run: refused,
+    },
+];
+
+/// An address that the host has besides its first.
+const SECOND: &str = "203.0.113.5";
+
+const SETTINGS: &str = "/etc/portero/portero.toml";
+
+const PEER_FILE: &str = "/etc/portero/domains/peer.xml";
+const PEER_FORWARDS: &str = "<domain xmlns='urn:portero:1'><portForward proto='tcp'>\
+    <range start='80'/></portForward></domain>";
+
+const ADDRESS: &str = "<portero:address host='203.0.113.5'>\
+    <portero:exclude proto='tcp' start='7000' end='7009'/></portero:address>";
+
+/// Permits all addresses of the LAN; gives the settings that were there.
+fn permit() -> String {
+    let before = fs::read_to_string(SETTINGS).expect("settings");
+    let limits = "[limits]\nwhole_addresses = [\"203.0.113.0/24\", \"192.168.50.0/24\"]\n";
+    fs::write(SETTINGS, limits).expect("settings");
+    before
+}
+
+fn whole(world: &mut World) {
+    world.stop_web_if_it_runs();
+    let settings = permit();
+    world.lab.ip(&format!("address add {SECOND}/24 dev eth0"));
+    let host = world.lab.listen("0.0.0.0:7001");
+    world.start_web("");
+    // The controls: nobody serves it but the host, and the guest leaves by the host's first address.
+    world.lab.refuses(From::Outside, Tcp, SECOND, 80);
+    leaves_by(world, HOST_V4);
+    world.stop_web();
+    world.start_web(ADDRESS);
+    for (proto, name) in [(Tcp, "tcp"), (Udp, "udp")] {
+        let answer = format!("web {name} 80 from {OUTSIDE_V4}");
+        world.lab.answers(From::Outside, proto, SECOND, 80, &answer);
+    }
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 80);
+    world
+        .lab
+        .answers(From::Outside, Tcp, SECOND, 7001, "host tcp 7001");
+    for from in [From::Host, From::Guest(PEER), From::Guest(WEB)] {
+        world.lab.answers(from, Tcp, SECOND, 80, "web tcp 80");
+    }
+    // Whoever names no address has the host's others.
+    fs::write(PEER_FILE, PEER_FORWARDS).expect("a file");
+    world.lab.must("portero", &["sync"]);
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 80, "peer tcp 80");
+    world
+        .lab
+        .answers(From::Outside, Tcp, SECOND, 80, "web tcp 80");
+    fs::remove_file(PEER_FILE).expect("a file");
+    world.lab.must("portero", &["sync"]);
+    leaves_by(world, SECOND);
+    // On its own network it is who it is.
+    let answer = format!("peer tcp 80 from {WEB}");
+    world.lab.answers(From::Guest(WEB), Tcp, PEER, 80, &answer);
+    echoes(world);
+    let explained = world
+        .lab
+        .run("portero", &["explain", &format!("{SECOND}:80")]);
+    assert!(explained.ok, "{explained:?}");
+    let status = world.lab.must("portero", &["status"]);
+    assert!(status.contains(&format!("tcp {SECOND}:1-6999")), "{status}");
+    assert_eq!(world.lab.must("portero", &["sync"]), "");
+    // Somebody's flush is put right.
+    world.flush(Flush::Everything);
+    world.lab.restart_libvirtd();
+    world.lab.must("portero", &["sync"]);
+    world
+        .lab
+        .answers(From::Outside, Tcp, SECOND, 80, "web tcp 80");
+    leaves_by(world, SECOND);
+    world.stop_web();
+    drop(host);
+    world.lab.refuses(From::Outside, Tcp, SECOND, 80);
+    world
+        .lab
+        .ip(&format!("address delete {SECOND}/24 dev eth0"));
+    fs::write(SETTINGS, settings).expect("settings");
+    world.is_untouched_after_flushes();
+}
+
+/// From where the guest's connections come to the machine outside.
+fn leaves_by(world: &World, address: &str) {
+    let answer = format!("outside tcp 80 from {address} ");
+    world
+        .lab
+        .answers(From::Guest(WEB), Tcp, OUTSIDE_V4, 80, &answer);
+}
+
+/// Whether it is the guest that answers echo requests.
+fn echoes(world: &World) {
+    world.lab.answers(From::Outside, Icmp, SECOND, 0, "echo");
+    let deaf = |setting: &str| {
+        let line = format!("run sysctl -w net.ipv4.icmp_echo_ignore_all={setting}");
+        world.lab.must(&world.lab.agent(), &["ask", WEB, &line]);
+    };
+    deaf("1");
+    world.lab.refuses(From::Outside, Icmp, SECOND, 0);
+    world.lab.answers(From::Outside, Icmp, HOST_V4, 0, "echo");
+    deaf("0");
+    world.lab.answers(From::Outside, Icmp, SECOND, 0, "echo");
+}
+
+fn refused(world: &mut World) {
+    world.stop_web_if_it_runs();
+    world.lab.define(&web(ADDRESS));
+    is_one_line(
+        &world.refused("web"),
+        "metadata cannot have all of host address 203.0.113.5, expected one of 'whole_addresses'",
+    );
+    let settings = permit();
+    let refuses = |world: &World, portero: &'static str, expected: &str| {
+        world.lab.define(&web(portero));
+        is_one_line(&world.refused("web"), expected);
+    };
+    refuses(
+        world,
+        "<portero:address host='203.0.113.1'/>",
+        "203.0.113.1 is the first address of interface eth0",
+    );
+    refuses(
+        world,
+        "<portero:address host='192.168.50.1'/>",
+        "192.168.50.1 is the first address of interface br-lan",
+    );
+    world.lab.ip(&format!("address add {SECOND}/24 dev eth0"));
+    let host = world.lab.listen(&format!("{SECOND}:7100"));
+    refuses(world, ADDRESS, &format!("listens on {SECOND} port 7100"));
+    drop(host);
+    // The control, with a program that listens on all addresses.
+    let host = world.lab.listen("0.0.0.0:7100");
+    world.lab.virsh(&["start", "web"]);
+    drop(host);
+    world.lab.define(&DomainXml {
+        name: "rival",
+        nics: &[("lan", "52:54:00:00:50:99")],
+        v6: None,
+        portero: "<portero:portForward proto='udp' address='203.0.113.5' guest='192.168.50.99'><portero:range start='8200'/></portero:portForward>",
+    });
+    is_one_line(&world.refused("rival"), "is held by domain 'web'");
+    world.stop_web();
+    world.lab.virsh(&["start", "rival"]);
+    is_one_line(&world.refused("web"), "is held by domain 'rival'");
+    world.lab.virsh(&["destroy", "rival"]);
+    world.lab.virsh(&["undefine", "rival"]);
+    world
+        .lab
+        .ip(&format!("address delete {SECOND}/24 dev eth0"));
+    fs::write(SETTINGS, settings).expect("settings");
+    world.is_untouched();
+}
