@@ -156,19 +156,25 @@ impl Forward {
                     view.add(format!("accept {family} {protocol} {port} to {guest} {to}"));
                 }
             }
-            let mut sources = vec![place.subnets[family as usize].as_str()];
-            if is_loopback {
-                sources.push("127.0.0.0/8");
-            }
-            if place.is_isolated {
-                sources = vec!["any"];
-            }
-            for source in sources {
+            let subnet = place.subnets[family as usize].as_str();
+            let beside = match (place.is_isolated, is_loopback) {
+                (true, _) => Some("any"),
+                (false, true) => Some("127.0.0.0/8"),
+                (false, false) => None,
+            };
+            for source in [subnet].into_iter().chain(beside) {
                 view.add(format!("masquerade {family} from {source} to {guest}"));
+            }
+            // Who pretends to be of that subnet, and what would end at the host, is dropped.
+            view.add(format!("neighbours {family} {subnet} to {guest}"));
+            view.add(format!("local {family} {guest}"));
+            if accepted == Accepted::ByPortero {
+                view.add(format!("errors {family} {guest}"));
             }
         }
         if is_loopback {
             view.add(format!("loopback {}", place.bridge));
+            view.add(format!("from loopback {}", place.bridge));
         }
     }
 }

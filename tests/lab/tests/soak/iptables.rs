@@ -6,7 +6,7 @@ use crate::view::{Family, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// portero's chains that owners share: name, who jumps there, and by which match.
-const BASES: [(&str, &[&str], &str); 12] = [
+const BASES: [(&str, &[&str], &str); 13] = [
     ("PORTERO-OUT", &["filter FORWARD"], ""),
     ("PORTERO-IN", &["filter FORWARD"], ""),
     (
@@ -18,6 +18,11 @@ const BASES: [(&str, &[&str], &str); 12] = [
     ("PORTERO-FROM", &["filter FORWARD"], ""),
     ("PORTERO-KNOWN", &[], ""),
     ("PORTERO-INPUT", &["filter INPUT"], ""),
+    (
+        "PORTERO-LOCAL",
+        &["filter INPUT"],
+        "-m conntrack --ctstate DNAT ",
+    ),
     ("PORTERO-TO-HOST", &["filter INPUT"], ""),
     ("PORTERO-FROM-HOST", &["filter OUTPUT"], ""),
     (
@@ -212,6 +217,22 @@ fn forwarding(family: Family, kind: &str, rule: &str, view: &mut View) -> Option
                 ));
             }
         }
+        "FW" if rule.ends_with(" -j DROP") => {
+            rule.contains(" ! -i ").then_some(())?;
+            let (subnet, guest) = (source(), network(Some(get("-d")?)));
+            view.add(format!("neighbours {family} {subnet} to {guest}"));
+        }
+        "FW" if rule.contains(" --ctstate RELATED ") => {
+            let icmp = match family {
+                Family::Ipv4 => "icmp",
+                Family::Ipv6 => "ipv6-icmp",
+            };
+            (get("-p") == Some(icmp) && rule.ends_with("-j ACCEPT")).then_some(())?;
+            view.add(format!("errors {family} {}", get("--ctreplsrc")?));
+        }
+        "LO" if rule.ends_with(" -j DROP") => {
+            view.add(format!("local {family} {}", network(Some(get("-d")?))));
+        }
         "FW" => {
             let (protocol, guest) = (get("-p")?, get("--ctreplsrc")?);
             let (start, end) = range(get("--ctorigdstport")?, ':')?;
@@ -230,6 +251,9 @@ fn forwarding(family: Family, kind: &str, rule: &str, view: &mut View) -> Option
         }
         "IN" if rule.ends_with("-m conntrack ! --ctstate DNAT -j DROP") => {
             view.add(format!("loopback {}", get("-i")?));
+        }
+        "IN" if rule.starts_with("-s 127.0.0.0/8 ") && rule.ends_with(" -j DROP") => {
+            view.add(format!("from loopback {}", get("-i")?));
         }
         _ => return None,
     }

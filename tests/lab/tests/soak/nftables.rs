@@ -188,10 +188,23 @@ fn forwards(table: &Table<'_>, view: &mut View) {
         let has_source = set["flags"].to_string().contains("interval");
         for (key, data) in elements(set) {
             match types.as_slice() {
-                ["ifname"] => view.add_once(format!("loopback {}", key[0])),
+                ["ifname"] => {
+                    view.add_once(format!("loopback {}", key[0]));
+                    view.add_once(format!("from loopback {}", key[0]));
+                }
+                ["ipv4_addr" | "ipv6_addr"] => {
+                    let (family, guest) = (family(0), &key[0]);
+                    view.add_once(format!("masquerade {family} from any to {guest}"));
+                }
                 ["ipv4_addr" | "ipv6_addr", "ipv4_addr" | "ipv6_addr"] => {
                     let (family, source) = (family(0), or_any(&key[0]));
-                    view.add_once(format!("masquerade {family} from {source} to {}", key[1]));
+                    let guest = &key[1];
+                    view.add_once(format!("masquerade {family} from {source} to {guest}"));
+                    // The rules that drop are in the frame.
+                    if source != "127.0.0.0/8" {
+                        view.add_once(format!("neighbours {family} {source} to {guest}"));
+                        view.add_once(format!("local {family} {guest}"));
+                    }
                 }
                 [.., "inet_proto", "inet_service"] => {
                     let to = parts(data);
@@ -281,6 +294,7 @@ fn libvirt(family: Family, table: &Table<'_>, view: &mut View) {
                     "accept {family} {} {} to {} {}",
                     key[1], key[3], key[0], key[2]
                 )),
+                "portero_guests" => view.add_once(format!("errors {family} {}", key[0])),
                 "portero_policy" => view.add_once(format!("pass {family} {}", key[0])),
                 "portero_same_bridge" => {
                     view.add_once(format!("pass {family} same {} {}", key[0], key[1]));
