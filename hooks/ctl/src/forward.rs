@@ -54,99 +54,135 @@ fn list(host: &Host, args: &ListArgs) -> Result<String, Error> {
 
 fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
     let guest = changeable(host, &args.forward.domain)?;
-    let (mut changes, mut added) = (Vec::new(), None);
+    let specs: Vec<Spec> = args.forward.specs().map(|spec| spec.written()).collect();
+    let (mut changes, mut added) = (Vec::new(), Vec::new());
     for target in args.affected.targets(guest.activity) {
         let mut change = MetadataChange::read(&guest, target)?;
         let interface = args.forward.interface_in(&change.domain)?;
-        let is_there = |forward: &Forward| args.forward.equals(forward, interface);
-        if change.forwards(&guest)?.iter().any(is_there) {
-            continue;
+        let mut is_changed = false;
+        for spec in &specs {
+            let is_there = |forward: &Forward| args.forward.equals(spec, forward, interface);
+            if change.forwards(&guest)?.iter().any(is_there) {
+                continue;
+            }
+            change.document.add(&args.forward, spec, interface);
+            is_changed = true;
+            // It stands behind all others.
+            let forwards = change.forwards(&guest)?.into_iter();
+            let forward = forwards.rev().find(|forward| !forward.is_whole_address);
+            if added.iter().all(|(known, _)| known != spec) {
+                added.extend(forward.map(|forward| (*spec, forward)));
+            }
         }
-        change.document.add(&args.forward, interface);
-        // It stands behind all others.
-        let forward = change.forwards(&guest)?.pop();
-        added = forward.map(|forward| (change.domain.clone(), forward));
-        changes.push(change);
+        changes.extend(is_changed.then_some(change));
     }
-    let spec = args.forward.spec;
-    let Some((domain, forward)) = added else {
-        let domain = guest.name.escape_debug().to_string();
-        return Err(Error::Already { domain, spec });
+    let is_known = |spec: &&Spec| added.iter().all(|(new, _)| new != *spec);
+    let mut text = String::new();
+    for spec in specs.iter().filter(is_known) {
+        text += &format!("{guest} forwards {spec} already\n");
+    }
+    let (Some(change), Some((_, forward))) = (changes.first(), added.first()) else {
+        return Ok(text);
     };
     let checked = changes.iter().map(|change| change.check(host, &guest));
     let checked: Vec<Option<ApplyError>> = checked.collect::<Result<_, Error>>()?;
     warn_of_conflicts(&guest, checked.into_iter().flatten());
-    let reservation = reserve::decide(host, &guest, &domain, &forward, args.reserve)?;
+    let reservation = reserve::decide(host, &guest, &change.domain, forward, args.reserve)?;
+    let claims_of = |forward: &Forward| claims(host, std::slice::from_ref(forward));
+    let gained = added.iter().map(|(_, forward)| claims_of(forward));
+    let gained: Vec<Vec<Claim>> = gained.collect::<Result<_, _>>()?;
     let expected = ExpectedClaims {
-        gained: claims(host, std::slice::from_ref(&forward))?,
+        gained: gained.concat(),
         lost: Vec::new(),
     };
     let record = commit(host, &guest, &changes, reservation.as_ref(), &expected)?;
     if let Some(record) = &record {
         warn_of_others(&record.ruleset.owner);
     }
-    let reserved = reservation.map_or(String::new(), |made| format!("{made}\n"));
-    let now = match destination(record.as_ref(), &expected.gained) {
-        Ok(addresses) => format!("{guest} forwards {spec} to {addresses}\n"),
-        Err(reason) => format!("{guest} does not forward {spec} yet: {reason}\n"),
-    };
-    let at_start = format!("{guest} forwards {spec} from its next start on\n");
-    Ok(reserved + &outcome(host, &guest, &changes, &now, &at_start))
+    if let Some(made) = reservation {
+        text += &format!("{made}\n");
+    }
+    let (mut now, mut at_start) = (String::new(), String::new());
+    for ((spec, _), claims) in added.iter().zip(&gained) {
+        now += &match destination(record.as_ref(), claims) {
+            Ok(addresses) => format!("{guest} forwards {spec} to {addresses}\n"),
+            Err(reason) => format!("{guest} does not forward {spec} yet: {reason}\n"),
+        };
+        at_start += &format!("{guest} forwards {spec} from its next start on\n");
+    }
+    Ok(text + &outcome(host, &guest, &changes, &now, &at_start))
 }
 
 fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
     let guest = changeable(host, &args.forward.domain)?;
-    let domain = || guest.name.escape_debug().to_string();
-    let spec = args.forward.spec;
     let (mut changes, mut expected) = (Vec::new(), ExpectedClaims::default());
     let targets = args.affected.targets(guest.activity);
+    let mut missing: Vec<Spec> = args.forward.specs().collect();
     for target in &targets {
         let mut change = MetadataChange::read(&guest, *target)?;
-        let forwards = change.forwards(&guest)?;
-        let interfaces = args.forward.interfaces(&change.domain);
-        let found = forwards.iter().enumerate();
-        let mut found = found.filter(|(_, forward)| {
-            !forward.is_whole_address && args.forward.holds(forward, interfaces.as_deref())
-        });
-        let Some((number, forward)) = found.next() else {
-            continue;
-        };
-        let count = 1 + found.count();
-        if count > 1 {
-            let domain = domain();
-            return Err(Error::Several {
-                domain,
-                spec,
-                count,
-            });
+        let mut lost = Vec::new();
+        for spec in args.forward.specs() {
+            if let Some(forward) = cut(&guest, &mut change, &args.forward, &spec)? {
+                missing.retain(|one| *one != spec);
+                let ports = spec.host;
+                let claims = claims(host, std::slice::from_ref(&forward))?.into_iter();
+                lost.extend(claims.map(|claim| Claim { ports, ..claim }));
+            }
         }
-        let ports = spec.mapping.host;
-        let mut mappings = forward.mappings.iter();
-        if mappings.any(|mapping| !mapping.host.without(ports).is_empty()) {
-            change.document.cut(number, ports);
-        } else {
-            change.document.remove(number);
+        if !lost.is_empty() {
+            expected.lost = lost;
+            changes.push(change);
         }
-        let lost = claims(host, std::slice::from_ref(forward))?.into_iter();
-        expected.lost = lost.map(|claim| Claim { ports, ..claim }).collect();
-        changes.push(change);
     }
-    if changes.is_empty() {
+    if let Some(spec) = missing.first() {
         let place = match targets.as_slice() {
             [target] => when(*target),
             _ => "now or from its next start on",
         };
-        let domain = domain();
         return Err(Error::NotThere {
-            domain,
-            spec,
+            domain: guest.name.escape_debug().to_string(),
+            spec: *spec,
             place,
         });
     }
     commit(host, &guest, &changes, None, &expected)?;
-    let now = format!("{guest} no longer forwards {spec}\n");
-    let at_start = format!("{guest} forwards {spec} from its next start on no more\n");
+    let (mut now, mut at_start) = (String::new(), String::new());
+    for spec in args.forward.specs() {
+        now += &format!("{guest} no longer forwards {spec}\n");
+        at_start += &format!("{guest} forwards {spec} from its next start on no more\n");
+    }
     Ok(outcome(host, &guest, &changes, &now, &at_start))
+}
+
+/// Takes ports out of the one forward that has them, and gives that as it was; nothing where there is none.
+fn cut(
+    guest: &LibvirtGuest,
+    change: &mut MetadataChange,
+    which: &WhichForward,
+    spec: &Spec,
+) -> Result<Option<Forward>, Error> {
+    let forwards = change.forwards(guest)?;
+    let interfaces = which.interfaces(&change.domain);
+    let found = forwards.iter().enumerate();
+    let mut found = found.filter(|(_, forward)| which.holds(spec, forward, interfaces.as_deref()));
+    let Some((number, forward)) = found.next() else {
+        return Ok(None);
+    };
+    let count = 1 + found.count();
+    if count > 1 {
+        return Err(Error::Several {
+            domain: guest.name.escape_debug().to_string(),
+            spec: *spec,
+            count,
+        });
+    }
+    let mut mappings = forward.mappings.iter();
+    if mappings.any(|mapping| !mapping.host.without(spec.host).is_empty()) {
+        change.document.cut(number, spec.host);
+    } else {
+        change.document.remove(number);
+    }
+    Ok(Some(forward.clone()))
 }
 
 fn warn_of_conflicts(guest: &LibvirtGuest, conflicts: impl IntoIterator<Item = ApplyError>) {
@@ -243,14 +279,16 @@ impl WhichForward {
     }
 
     /// Whether a forward has these ports among its own and says the same of whatever is asked for.
-    fn holds(&self, forward: &Forward, interfaces: Option<&[MacAddress]>) -> bool {
+    fn holds(&self, spec: &Spec, forward: &Forward, interfaces: Option<&[MacAddress]>) -> bool {
         let Spec {
             address,
-            mapping,
+            host,
+            guest,
             protocol,
-        } = self.spec;
+        } = *spec;
         let agrees = |wanted: bool, same: bool| !wanted || same;
-        (protocol, address) == (forward.protocol, forward.address)
+        !forward.is_whole_address
+            && (protocol, address) == (forward.protocol, forward.address)
             && agrees(
                 !self.sources.is_empty(),
                 self.written_sources() == (forward.source, forward.sources.as_slice()),
@@ -261,16 +299,17 @@ impl WhichForward {
             && interfaces
                 .is_none_or(|macs| forward.interface.is_some_and(|mac| macs.contains(&mac)))
             && forward.mappings.iter().any(|held| {
-                let offset = mapping.host.start().checked_sub(held.host.start());
+                let offset = host.start().checked_sub(held.host.start());
                 let first = offset.and_then(|offset| held.guest.start().checked_add(offset));
-                mapping.host.end() <= held.host.end() && first == Some(mapping.guest.start())
+                host.end() <= held.host.end()
+                    && first.is_some_and(|first| guest.is_none_or(|guest| first == guest.start()))
             })
     }
 
     /// Whether a forward is exactly the one that would be added.
-    fn equals(&self, forward: &Forward, interface: Option<MacAddress>) -> bool {
-        self.holds(forward, None)
-            && forward.mappings == [self.spec.mapping]
+    fn equals(&self, spec: &Spec, forward: &Forward, interface: Option<MacAddress>) -> bool {
+        self.holds(spec, forward, None)
+            && forward.mappings == [spec.mapping()]
             && self.written_sources() == (forward.source, forward.sources.as_slice())
             && (self.guest, self.masquerade, interface)
                 == (forward.guest, forward.masquerade, forward.interface)

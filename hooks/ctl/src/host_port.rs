@@ -35,6 +35,14 @@ pub(crate) enum PortTextError {
     /// A protocol or a port is not one.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// The guest's ports are not as many as the host's.
+    #[error("{} and {}, expected as many", count(*.host), count(*.given))]
+    Unequal {
+        /// The host's ports.
+        host: PortRange,
+        /// The guest's.
+        given: PortRange,
+    },
     /// The guest's ports would pass the last.
     #[error("ports {host} mapped to {to} pass 65535, expected them all to fit")]
     TooHigh {
@@ -43,6 +51,13 @@ pub(crate) enum PortTextError {
         /// The guest's first port.
         to: u16,
     },
+}
+
+fn count(ports: PortRange) -> String {
+    match ports.count() {
+        1 => format!("{ports} is 1 port"),
+        count => format!("{ports} are {count} ports"),
+    }
 }
 
 /// A port of any machine.

@@ -218,6 +218,7 @@ fn is_simple(forward: &Forward, desired: &DesiredForwards) -> bool {
     forward.mappings.len() == 1
         && forward.sources.is_empty()
         && !forward.has_default_dev
+        && !forward.is_whole_address
         && forward.interface.is_none()
         && matches!(forward.origin, Origin::Metadata(_))
         && desired.owner.kind == OwnerKind::Domain
@@ -226,12 +227,10 @@ fn is_simple(forward: &Forward, desired: &DesiredForwards) -> bool {
 /// A forward as `portero forward add` takes it, with its options.
 fn write_spec(forward: &Forward) -> String {
     // It is about a port, so that it has one.
-    let specs = forward.mappings.first().map(|mapping| Spec {
-        address: forward.address,
-        mapping: *mapping,
-        protocol: forward.protocol,
+    let mapping = forward.mappings.first();
+    let mut text = mapping.map_or(String::new(), |mapping| {
+        Spec::of(forward, *mapping).to_string()
     });
-    let mut text = specs.map_or(String::new(), |spec| spec.to_string());
     if let Some(source) = forward.source {
         text += &format!(" --source {source}");
     }

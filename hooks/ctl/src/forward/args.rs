@@ -1,6 +1,6 @@
 //! What can be said to `portero forward`.
 
-use super::spec::Spec;
+use super::spec::{Spec, Specs};
 use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use portero_libvirt::InterfaceName;
@@ -26,8 +26,10 @@ pub(crate) enum ForwardCommand {
     /// Forward ports to a domain
     Add(AddArgs),
     /// Forward ports no more
+    #[command(visible_alias = "rm")]
     Remove(RemoveArgs),
     /// List what is written in a domain's metadata, in the form that 'add' and 'remove' take
+    #[command(visible_alias = "ls")]
     List(ListArgs),
 }
 
@@ -76,9 +78,10 @@ pub(crate) struct WhichForward {
     /// Name, ID or UUID of the domain
     #[arg(value_name = "DOMAIN")]
     pub(crate) domain: String,
-    /// [ADDRESS:]HOSTPORT[-END]:GUESTPORT[/tcp|udp|sctp], an IPv6 address in brackets
-    #[arg(value_name = "FORWARD")]
-    pub(crate) spec: Spec,
+    /// [ADDRESS:]HOSTPORT[-END][:GUESTPORT[-END]][/PROTOCOL[,PROTOCOL]], an IPv6 address in brackets; without GUESTPORT the same
+    /// port, without PROTOCOL tcp; several times
+    #[arg(value_name = "FORWARD", required = true)]
+    pub(super) specs: Vec<Specs>,
     /// Who may use it: an address or a network, or group:NAME of /etc/portero/groups; with ! before it an exception; several times
     #[arg(long = "source", value_name = "CIDR", value_parser = source)]
     pub(crate) sources: Vec<WrittenSource>,
@@ -113,6 +116,11 @@ fn source(text: &str) -> Result<WrittenSource, String> {
 }
 
 impl WhichForward {
+    /// The forwards that are named, in their order.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = Spec> + '_ {
+        self.specs.iter().flat_map(|specs| specs.0.iter().copied())
+    }
+
     /// The one network that the attribute `source` has, and what stands in elements: a single network is written as ever.
     pub(crate) fn written_sources(&self) -> (Option<IpNet>, &[WrittenSource]) {
         match self.sources.as_slice() {

@@ -2,6 +2,7 @@
 //! back as it was everywhere else, comments and whatever others have put there included.
 
 use super::args::WhichForward;
+use super::spec::Spec;
 use portero_libvirt::MacAddress;
 use portero_model::PortRange;
 use portero_port_forward::{Mapping, SourceTarget, WrittenSource};
@@ -99,17 +100,22 @@ impl Document {
     }
 
     /// Adds a forward behind all others, to one interface of the domain where that is named.
-    pub(crate) fn add(&mut self, forward: &WhichForward, interface: Option<MacAddress>) {
+    pub(crate) fn add(
+        &mut self,
+        forward: &WhichForward,
+        spec: &Spec,
+        interface: Option<MacAddress>,
+    ) {
         let mut tag = BytesStart::new(FORWARD);
-        tag.push_attribute(("proto", forward.spec.protocol.name()));
-        push_optional(&mut tag, "address", forward.spec.address);
+        tag.push_attribute(("proto", spec.protocol.name()));
+        push_optional(&mut tag, "address", spec.address);
         push_optional(&mut tag, "dev", forward.dev.as_ref());
         let (source, sources) = forward.written_sources();
         push_optional(&mut tag, "source", source);
         push_optional(&mut tag, "guest", forward.guest);
         push_optional(&mut tag, "masquerade", forward.masquerade.then_some("yes"));
         push_optional(&mut tag, "interface", interface);
-        let Mapping { host, guest } = forward.spec.mapping;
+        let Mapping { host, guest } = spec.mapping();
         let to = (guest != host).then(|| guest.start());
         let mut element = XmlTree::new(tag);
         for source in sources {
@@ -265,6 +271,7 @@ impl Child {
 mod tests {
     use super::{Document, WhichForward};
     use crate::forward::Spec;
+    use clap::{Args, Command, FromArgMatches};
     use portero_model::{PortRange, Protocol};
     use portero_port_forward::{Mapping, SourceTarget, WrittenSource};
     use proptest::prelude::*;
@@ -283,21 +290,20 @@ mod tests {
         PortRange::new(start, end).expect("ports")
     }
 
-    fn forward(protocol: Protocol, host: PortRange, to: u16) -> WhichForward {
-        let guest = host.moved_to(to).expect("ports");
-        WhichForward {
-            domain: "web".to_owned(),
-            spec: Spec {
-                address: None,
-                mapping: Mapping { host, guest },
-                protocol,
-            },
-            sources: Vec::new(),
-            masquerade: false,
-            dev: None,
-            network: None,
-            guest: None,
+    fn spec(protocol: Protocol, host: PortRange, to: u16) -> Spec {
+        Spec {
+            address: None,
+            host,
+            guest: Some(host.moved_to(to).expect("ports")),
+            protocol,
         }
+    }
+
+    /// `portero forward add web` without options.
+    fn plain() -> WhichForward {
+        let command = WhichForward::augment_args(Command::new("add").no_binary_name(true));
+        let matches = command.get_matches_from(["web", "80"]);
+        WhichForward::from_arg_matches(&matches).expect("a forward")
     }
 
     fn changed(text: &str, change: impl FnOnce(&mut Document)) -> String {
@@ -310,7 +316,7 @@ mod tests {
     fn what_is_not_touched_is_written_as_it_was() {
         assert_eq!(changed(WRITTEN, |_| {}), WRITTEN);
         let added = changed(WRITTEN, |document| {
-            document.add(&forward(Protocol::Udp, ports(53, 53), 53), None);
+            document.add(&plain(), &spec(Protocol::Udp, ports(53, 53), 53), None);
         });
         let new =
             "  <portForward proto=\"udp\">\n    <range start=\"53\"/>\n  </portForward>\n</domain>";
@@ -337,14 +343,17 @@ mod tests {
     fn everything_a_forward_can_say_is_written() {
         let mut document = Document::empty();
         assert_eq!(document.text(), None);
-        let mut new = WhichForward {
+        let new = WhichForward {
             dev: "eth0".parse().ok(),
             sources: vec![source("2001:db8::/32")],
             guest: "fd00::5".parse().ok(),
-            ..forward(Protocol::Tcp, ports(2000, 2020), 3000)
+            ..plain()
         };
-        new.spec.address = "2001:db8::1".parse().ok();
-        document.add(&new, "52:54:00:00:50:10".parse().ok());
+        let spec = Spec {
+            address: "2001:db8::1".parse().ok(),
+            ..spec(Protocol::Tcp, ports(2000, 2020), 3000)
+        };
+        document.add(&new, &spec, "52:54:00:00:50:10".parse().ok());
         let text = document.text().expect("a text");
         assert_eq!(
             text,
@@ -376,9 +385,9 @@ mod tests {
                 },
             ],
             masquerade: true,
-            ..forward(Protocol::Tcp, ports(22, 22), 22)
+            ..plain()
         };
-        document.add(&new, None);
+        document.add(&new, &spec(Protocol::Tcp, ports(22, 22), 22), None);
         assert_eq!(
             document.text().expect("a text"),
             "<domain>\n  <portForward proto=\"tcp\" masquerade=\"yes\">\n    \
@@ -412,8 +421,8 @@ mod tests {
             let first = start + from % (end - start + 1);
             let hole = ports(first, (first + length).min(end));
             let mut document = Document::empty();
-            document.add(&forward(Protocol::Tcp, whole, 100), None);
-            document.add(&forward(Protocol::Udp, whole, 100), None);
+            document.add(&plain(), &spec(Protocol::Tcp, whole, 100), None);
+            document.add(&plain(), &spec(Protocol::Udp, whole, 100), None);
             if hole == whole {
                 document.remove(0);
             } else {

@@ -48,13 +48,6 @@ pub(crate) enum Error {
         /// What is wrong.
         source: EventError,
     },
-    /// It is there already.
-    #[error("domain '{domain}' forwards {spec} already")]
-    Already {
-        domain: String,
-        /// What was to be added.
-        spec: Spec,
-    },
     /// It is not there.
     #[error("domain '{domain}' does not forward {spec} {place}, expected one of those that 'portero forward list' shows")]
     NotThere {

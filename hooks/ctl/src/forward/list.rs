@@ -38,24 +38,17 @@ struct Row {
 
 fn rows(forwards: &[Forward]) -> Vec<Row> {
     let rows = forwards.iter().flat_map(|forward| {
-        forward.mappings.iter().map(|mapping| {
-            let spec = Spec {
-                address: forward.address,
-                mapping: *mapping,
-                protocol: forward.protocol,
-            };
-            Row {
-                forward: spec.to_string(),
-                protocol: forward.protocol,
-                address: forward.address,
-                ports: mapping.host.to_string(),
-                guest_ports: mapping.guest.to_string(),
-                guest: forward.guest,
-                source: forward.source,
-                sources: forward.sources.iter().map(ToString::to_string).collect(),
-                dev: forward.dev.as_ref().map(ToString::to_string),
-                interface: forward.interface.map(|mac| mac.to_string()),
-            }
+        forward.mappings.iter().map(|mapping| Row {
+            forward: Spec::of(forward, *mapping).to_string(),
+            protocol: forward.protocol,
+            address: forward.address,
+            ports: mapping.host.to_string(),
+            guest_ports: mapping.guest.to_string(),
+            guest: forward.guest,
+            source: forward.source,
+            sources: forward.sources.iter().map(ToString::to_string).collect(),
+            dev: forward.dev.as_ref().map(ToString::to_string),
+            interface: forward.interface.map(|mac| mac.to_string()),
         })
     });
     rows.collect()

@@ -1,8 +1,8 @@
-//! A forward as it is written on the command line: `[ADDRESS:]HOSTPORT[-END]:GUESTPORT[/PROTOCOL]`.
+//! A forward as it is written on the command line: `[ADDRESS:]HOSTPORT[-END][:GUESTPORT[-END]][/PROTOCOL]`.
 
 use crate::host_port::{split_address, split_protocol, PortTextError};
 use portero_model::{PortRange, Protocol};
-use portero_port_forward::Mapping;
+use portero_port_forward::{Forward, Mapping};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -12,39 +12,101 @@ use std::str::FromStr;
 pub(crate) struct Spec {
     /// The host's address; any when absent.
     pub(crate) address: Option<IpAddr>,
-    /// The ports.
-    pub(crate) mapping: Mapping,
+    /// The host's ports.
+    pub(crate) host: PortRange,
+    /// The guest's, as many; the same when absent, and any where a forward is looked for.
+    pub(crate) guest: Option<PortRange>,
     /// tcp when it is not written.
     pub(crate) protocol: Protocol,
 }
 
 const FORM: PortTextError = PortTextError::Form {
-    expected: "[ADDRESS:]HOSTPORT[-END]:GUESTPORT[/tcp|udp|sctp], IPv6 addresses",
+    expected: "[ADDRESS:]HOSTPORT[-END][:GUESTPORT[-END]][/tcp|udp|sctp], IPv6 addresses",
 };
+
+impl Spec {
+    /// Some ports of a forward.
+    pub(crate) fn of(forward: &Forward, mapping: Mapping) -> Self {
+        Self {
+            address: forward.address,
+            host: mapping.host,
+            guest: Some(mapping.guest),
+            protocol: forward.protocol,
+        }
+    }
+
+    /// With the guest's ports, as they are written.
+    pub(crate) fn written(&self) -> Self {
+        Self {
+            guest: Some(self.mapping().guest),
+            ..*self
+        }
+    }
+
+    /// Which ports lead where.
+    pub(crate) fn mapping(&self) -> Mapping {
+        Mapping {
+            host: self.host,
+            guest: self.guest.unwrap_or(self.host),
+        }
+    }
+}
+
+/// The same for one protocol or several: `8080:80/tcp,udp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Specs(pub(crate) Vec<Spec>);
+
+impl FromStr for Specs {
+    type Err = PortTextError;
+
+    fn from_str(text: &str) -> Result<Self, PortTextError> {
+        let Some((ports, protocols)) = text.split_once('/') else {
+            return Ok(Self(vec![text.parse()?]));
+        };
+        let protocols = protocols.split(',');
+        let specs = protocols.map(|protocol| format!("{ports}/{protocol}").parse());
+        Ok(Self(specs.collect::<Result<_, _>>()?))
+    }
+}
 
 impl FromStr for Spec {
     type Err = PortTextError;
 
     fn from_str(text: &str) -> Result<Self, PortTextError> {
         let (text, protocol) = split_protocol(text)?;
-        let has_address = text.starts_with('[') || text.matches(':').count() > 1;
+        let is_address = |first: &str| first.starts_with('[') || first.contains('.');
+        let has_address =
+            text.matches(':').count() > 1 || text.split(':').next().is_some_and(is_address);
         let (address, ports) = match has_address {
             true => split_address(text, FORM)?,
             false => (None, text),
         };
-        let (host, to) = ports.split_once(':').ok_or(FORM)?;
-        if to.contains(':') {
-            return Err(FORM);
-        }
+        let (host, to) = match ports.split_once(':') {
+            Some((_, to)) if to.contains(':') => return Err(FORM),
+            Some((host, to)) => (host, Some(to)),
+            None if ports.is_empty() => return Err(FORM),
+            None => (ports, None),
+        };
         let host: PortRange = host.parse()?;
-        let to = PortRange::port(to)?;
-        let guest = host.moved_to(to);
-        let guest = guest.ok_or(PortTextError::TooHigh { host, to })?;
+        let guest = to.map(|to| guest_ports(host, to)).transpose()?;
         Ok(Self {
             address,
-            mapping: Mapping { host, guest },
+            host,
+            guest,
             protocol,
         })
+    }
+}
+
+/// The guest's ports: the first of them, or all, which are as many as the host's.
+fn guest_ports(host: PortRange, text: &str) -> Result<PortRange, PortTextError> {
+    let given: PortRange = text.parse()?;
+    let to = given.start();
+    let guest = host.moved_to(to);
+    let guest = guest.ok_or(PortTextError::TooHigh { host, to })?;
+    match given.is_single() || given == guest {
+        true => Ok(guest),
+        false => Err(PortTextError::Unequal { host, given }),
     }
 }
 
@@ -55,17 +117,24 @@ impl fmt::Display for Spec {
             Some(IpAddr::V6(address)) => write!(formatter, "[{address}]:")?,
             None => {}
         }
-        let Mapping { host, guest } = self.mapping;
-        write!(formatter, "{host}:{}/{}", guest.start(), self.protocol)
+        let Self {
+            host,
+            guest,
+            protocol,
+            ..
+        } = self;
+        match guest {
+            Some(guest) => write!(formatter, "{host}:{}/{protocol}", guest.start()),
+            None => write!(formatter, "{host}/{protocol}"),
+        }
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
-    use super::Spec;
+    use super::{Spec, Specs};
     use portero_model::{PortRange, Protocol};
-    use portero_port_forward::Mapping;
     use proptest::prelude::*;
     use std::net::IpAddr;
 
@@ -87,6 +156,12 @@ mod tests {
                 "[2001:db8::1]:8080-8090:80/tcp",
             ),
             ("1-65535:1", "1-65535:1/tcp"),
+            ("443", "443/tcp"),
+            ("53/udp", "53/udp"),
+            ("8000-8010", "8000-8010/tcp"),
+            ("9000-9010:9000-9010", "9000-9010:9000/tcp"),
+            ("203.0.113.1:443", "203.0.113.1:443/tcp"),
+            ("[2001:db8::1]:53/udp", "[2001:db8::1]:53/udp"),
         ] {
             assert_eq!(written(text), Ok(whole.to_owned()), "{text}");
         }
@@ -96,8 +171,9 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (text, expected) in [
             ("", "expected [ADDRESS:]HOSTPORT"),
-            ("8080", "expected [ADDRESS:]HOSTPORT"),
-            ("8080/tcp", "expected [ADDRESS:]HOSTPORT"),
+            ("/tcp", "expected [ADDRESS:]HOSTPORT"),
+            ("[2001:db8::1]", "expected [ADDRESS:]HOSTPORT"),
+            ("203.0.113.1", "expected [ADDRESS:]HOSTPORT"),
             ("[2001:db8::1]8080:80", "expected [ADDRESS:]HOSTPORT"),
             ("203.0.113.1:8080:80:81", "expected [ADDRESS:]HOSTPORT"),
             ("[::1]:8080:80:81", "expected [ADDRESS:]HOSTPORT"),
@@ -115,7 +191,14 @@ mod tests {
             ("+80:80", "'+80' is not a port"),
             ("80-70:80", "before its start"),
             ("80-90-99:80", "'90-99' is not a port"),
-            ("8080:80-90", "'80-90' is not a port"),
+            (
+                "8080:80-90",
+                "8080 is 1 port and 80-90 are 11 ports, expected as many",
+            ),
+            (
+                "8080-8089:80-90",
+                "8080-8089 are 10 ports and 80-90 are 11 ports, expected as many",
+            ),
             ("1-9:65530", "pass 65535"),
             ("8080:80/icmp", "protocol 'icmp' is not known"),
             ("8080:80/TCP", "protocol 'TCP' is not known"),
@@ -123,6 +206,19 @@ mod tests {
         ] {
             let error = written(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn several_protocols_are_several_forwards() {
+        let specs = |text: &str| -> Vec<String> {
+            let specs: Specs = text.parse().expect(text);
+            specs.0.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(specs("8080:80/tcp,udp"), ["8080:80/tcp", "8080:80/udp"]);
+        assert_eq!(specs("443"), ["443/tcp"]);
+        for text in ["53/", "53/tcp,", "53/tcp,icmp", "53/tcp, udp"] {
+            assert!(text.parse::<Specs>().is_err(), "{text}");
         }
     }
 
@@ -137,15 +233,18 @@ mod tests {
             Just(Protocol::Udp),
             Just(Protocol::Sctp)
         ];
-        (address, any::<(u16, u16)>(), any::<u16>(), protocol).prop_filter_map(
+        (address, any::<(u16, u16)>(), any::<Option<u16>>(), protocol).prop_filter_map(
             "ports that fit",
             |(address, (start, end), to, protocol)| {
                 let host = PortRange::new(start, end).ok()?;
-                let guest = host.moved_to(to)?;
-                let mapping = Mapping { host, guest };
+                let guest = match to {
+                    Some(to) => Some(host.moved_to(to)?),
+                    None => None,
+                };
                 Some(Spec {
                     address,
-                    mapping,
+                    host,
+                    guest,
                     protocol,
                 })
             },

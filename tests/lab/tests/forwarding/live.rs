@@ -13,6 +13,10 @@ use Proto::{Tcp, Udp};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
+        name: "live: several at once, as docker and others spell them",
+        run: several,
+    },
+    Scenario {
         name: "live: portero forward on a running guest, ten times",
         run: ten_times,
     },
@@ -411,11 +415,9 @@ fn flags(world: &mut World) {
         assert_eq!(there(world), (live, config), "{flags:?}");
         let answer = world.lab.probe(From::Outside, Tcp, HOST_V4, PORT);
         assert_eq!(answer.is_ok(), live, "{flags:?}: {answer:?}");
-        fails(
-            world,
-            &[&["add", "web", &spec], flags].concat(),
-            "forwards 8090:80/tcp already",
-        );
+        let again = must(world, &[&["add", "web", &spec], flags].concat());
+        assert_eq!(again, "domain 'web' forwards 8090:80/tcp already\n");
+        assert_eq!(there(world), (live, config), "{flags:?}");
         must(world, &[&["remove", "web", &spec], flags].concat());
         assert_eq!(there(world), (false, false), "{flags:?}");
         world.lab.refuses(From::Outside, Tcp, HOST_V4, PORT);
@@ -907,4 +909,69 @@ fn files(world: &mut World) {
     world.start_web(FORWARDS);
     world.serves();
     world.stop_web();
+}
+
+/// One command adds and removes several, and none where one of them cannot be.
+fn several(world: &mut World) {
+    world.start_web("");
+    let said = must(
+        world,
+        &[
+            "add",
+            "web",
+            "8090:80/tcp,udp",
+            "3000-3003",
+            "8091-8093:3000-3002",
+        ],
+    );
+    assert_eq!(said.lines().count(), 4, "{said}");
+    for (proto, name, port, to) in [
+        (Tcp, "tcp", PORT, 80),
+        (Udp, "udp", PORT, 80),
+        (Tcp, "tcp", 3002, 3002),
+        (Tcp, "tcp", 8092, 3001),
+    ] {
+        let answer = format!("web {name} {to}");
+        (world.lab).answers(From::Outside, proto, HOST_V4, port, &answer);
+    }
+    let before = metadata(world, "--live");
+    for (words, expected) in [
+        (
+            &["add", "web", "3010", "3003"][..],
+            "is already forwarded by",
+        ),
+        (
+            &["remove", "web", "8092", "8099"],
+            "does not forward 8099/tcp",
+        ),
+        (
+            &["add", "web", "8080-8081:80-90"],
+            "8080-8081 are 2 ports and 80-90 are 11 ports",
+        ),
+    ] {
+        let ran = portero(world, words);
+        assert!(
+            !ran.ok && ran.stderr.contains(expected),
+            "{words:?}: {ran:?}"
+        );
+        assert_eq!(metadata(world, "--live"), before, "{words:?}");
+    }
+    // Whoever removes need not know where it leads.
+    must(world, &["rm", "web", "8090", "8092", "3000-3003"]);
+    for (proto, port) in [(Tcp, PORT), (Tcp, 8092), (Tcp, 3002)] {
+        world.lab.refuses(From::Outside, proto, HOST_V4, port);
+    }
+    for (proto, name, port, to) in [(Udp, "udp", PORT, 80), (Tcp, "tcp", 8093, 3002)] {
+        let answer = format!("web {name} {to}");
+        (world.lab).answers(From::Outside, proto, HOST_V4, port, &answer);
+    }
+    let listed = must(world, &["ls", "web"]);
+    assert!(
+        listed.contains("8090:80/udp") && listed.contains("8093:3002/tcp"),
+        "{listed}"
+    );
+    must(world, &["rm", "web", "8090/udp", "8091", "8093"]);
+    assert_eq!(metadata(world, "--live"), "");
+    world.stop_web();
+    world.is_untouched();
 }
