@@ -48,6 +48,18 @@ impl Rules {
         self.iptables.push(iptables::Listing::read(of, text));
     }
 
+    /// Whether anybody but libvirt and portero has what stops packets, whichever.
+    #[must_use]
+    pub fn have_stops_of_others(&self) -> bool {
+        self.iptables
+            .iter()
+            .any(iptables::Listing::has_stops_of_others)
+            || self
+                .nftables
+                .iter()
+                .any(nftables::Listing::has_stops_of_others)
+    }
+
     /// What becomes of a packet on its way through the host: the first that stops it, else the first that may.
     #[must_use]
     pub fn judge(&self, flow: &Flow, leg: Leg) -> Judgement {

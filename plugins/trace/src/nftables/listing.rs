@@ -100,6 +100,25 @@ impl Listing {
         })
     }
 
+    /// Whether anybody but libvirt and portero has a rule, or the policy of a chain, that stops packets.
+    pub(crate) fn has_stops_of_others(&self) -> bool {
+        let is_others =
+            |table: &str| !["libvirt_network", "portero", "portero_policy"].contains(&table);
+        // What a map has for a packet may be a verdict of any kind.
+        let stops = |rule: &Value| {
+            let mut expressions = rule["expr"].as_array().into_iter().flatten();
+            expressions.any(|one| {
+                ["drop", "reject", "vmap"]
+                    .iter()
+                    .any(|kind| one.get(kind).is_some())
+            })
+        };
+        let mut base_chains = self.base_chains.iter();
+        let mut rules = self.rules.iter();
+        base_chains.any(|chain| chain["policy"] == "drop" && is_others(word(chain, "table")))
+            || rules.any(|((_, table, _), rules)| is_others(table) && rules.iter().any(stops))
+    }
+
     /// Whether libvirt has this rule there (src/network/network_nftables.c).
     pub(crate) fn has_of_libvirt(&self, family: Family, rule: LibvirtRule<'_>) -> bool {
         let family = match family {
