@@ -160,6 +160,12 @@ impl Listing {
         })
     }
 
+    /// Whether a table has this chain.
+    pub(crate) fn has_chain(&self, table: &str, chain: &str) -> bool {
+        let table = self.tables.get(table);
+        table.is_some_and(|table| table.policies.contains_key(chain))
+    }
+
     /// Whether anybody but libvirt and portero has a rule, or the policy of a chain, that stops packets.
     pub(crate) fn has_stops_of_others(&self) -> bool {
         let is_others =

@@ -4,8 +4,8 @@ use crate::stopped::{self, Host, RULES};
 use portero_bridge::{open_bridges, OpenBridge};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards, HookLink, HostFacts,
-    ObjectState, OwnerStatus, Snapshot,
+    foreign_rules_during, ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards,
+    HookLink, HostFacts, ObjectState, OwnerStatus, Snapshot,
 };
 use portero_inventory::{Avc, KernelLog, WatchService};
 use portero_model::{Family, Owner};
@@ -85,7 +85,8 @@ impl Facts {
             vain.extend(notices.map(|notice| (one.owner.clone(), notice)));
         }
         let outer = stopped::outer(&networks);
-        let log = KernelLog::read(&paths);
+        let deadline = Deadline::after(RULES);
+        let (rules, log) = foreign_rules_during(&Family::ALL, deadline, || KernelLog::read(&paths));
         let denials = log.denials();
         let local = paths.etc.join("apparmor.d/local");
         let profiles = denials.iter().map(Denial::profile_file);
@@ -110,7 +111,7 @@ impl Facts {
             backends,
             daemons: portero_inventory::daemons(),
             hook_links: portero_inventory::hook_links(&paths),
-            rules: portero_inventory::foreign_rules(&Family::ALL, Deadline::after(RULES)),
+            rules,
             settings: portero_inventory::settings(&paths),
             profiles_since: profiles_since.collect(),
             denials,

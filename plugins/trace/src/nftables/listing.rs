@@ -69,10 +69,20 @@ impl Listing {
                 word(chain, "table").to_owned(),
             ))
         });
-        listing
-            .base_chains
-            .sort_by_key(|chain| chain["prio"].as_i64());
+        listing.sort();
         Ok(listing)
+    }
+
+    fn sort(&mut self) {
+        self.base_chains.sort_by_key(|chain| chain["prio"].as_i64());
+    }
+
+    /// Takes what was listed of other tables.
+    pub(crate) fn append(&mut self, others: Self) {
+        self.base_chains.extend(others.base_chains);
+        self.sort();
+        self.rules.extend(others.rules);
+        self.elements.extend(others.elements);
     }
 
     /// The rule, not portero's, that sends a port of the host to somebody behind it.
