@@ -50,7 +50,10 @@ pub(crate) enum Command {
     /// policy (mode, in, out, host, rules, antispoof, in_firewall) and problems. 'guests' have name,
     /// uuid and interfaces (mac, network, target, addresses). 'forwards' have owner, name, uuid,
     /// protocol, address, dev, source, ports, guest, guest_ports, state, reason, connections, packets
-    /// and bytes. What is not known, or does not apply, is null. These names stay; others may come.
+    /// and bytes. 'stopped' says what rules of others (docker, ufw, firewalld, anybody's) stop: owner, name, uuid, what,
+    /// outside (interfaces), more (how many forwards besides), certainty (sure or doubtful), by and explain (a command);
+    /// 'unread_rules' says which of their rules could not be read. What is not known, or does not apply, is null. These
+    /// names stay; others may come.
     #[command(after_help = SHOW_STATUS)]
     Status {
         /// Print JSON for programs, with --watch one line each

@@ -22,6 +22,7 @@ mod rules;
 mod snapshot;
 mod status;
 mod stop;
+mod stopped;
 mod svg;
 mod table;
 mod terminal;

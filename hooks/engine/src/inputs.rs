@@ -7,7 +7,7 @@ use crate::state::{PortState, RecordedPort};
 use crate::{ApplyError, Config, Phase, Record};
 use ipnet::IpNet;
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{Domain, InterfaceName, Network, ObjectName};
+use portero_libvirt::{Domain, InterfaceName, MacAddress, Network, ObjectName};
 use portero_model::{Claim, Family, Origin, Owner, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_others, find_guest, parse, parse_leases, plan_domain, plan_network, AddressSources,
@@ -276,8 +276,38 @@ impl Engine<'_> {
         let sources = AddressSources {
             leases: &leases_once(&self.paths),
             last: last_addresses(old),
+            seen: &|bridge, mac| self.seen(bridge, mac),
         };
         Ok(plan_domain(owner, forwards, &attachments, sources)?)
+    }
+
+    /// Where an interface was seen on a bridge. What cannot be told is not worth a failure: no rule comes of it.
+    fn seen(&self, bridge: &InterfaceName, mac: MacAddress) -> Vec<IpAddr> {
+        self.system.seen(bridge, mac).unwrap_or_default()
+    }
+
+    /// Says in a domain's record what its forwards wait for as it is known now: its guest may have been seen since it was
+    /// recorded, and nobody is told of that.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when that cannot be found out; the record is as it was then.
+    pub fn update_pending(&self, record: &mut Record) -> Result<(), ApplyError> {
+        let owner = &record.ruleset.owner;
+        if record.pending.is_empty() || owner.kind != OwnerKind::Domain {
+            return Ok(());
+        }
+        let Some(domain) = self.state.domain(owner.uuid)? else {
+            return Ok(());
+        };
+        let (forwards, networks) = (self.domain_forwards(&domain)?, self.state.networks()?);
+        let now = self.plan_domain(&domain, &forwards, &networks, Some(record))?;
+        for pending in &mut record.pending {
+            let mut now = now.pending.iter();
+            if let Some(now) = now.find(|now| now.claims == pending.claims) {
+                pending.reason.clone_from(&now.reason);
+            }
+        }
+        Ok(())
     }
 
     /// Where one of a domain's forwards would lead now, in one family or in any, or what is missing.
@@ -296,6 +326,7 @@ impl Engine<'_> {
         let sources = AddressSources {
             leases: &leases_once(&self.paths),
             last: last_addresses(old.as_ref()),
+            seen: &|bridge, mac| self.seen(bridge, mac),
         };
         Ok(find_guest(forward, family, &attachments, sources)?)
     }

@@ -4,41 +4,152 @@ use portero_model::Family;
 use portero_system::programs::{find_program, read};
 use portero_system::{files, Deadline, Paths, SystemError};
 use portero_trace::{Iptables, Rules, Settings};
+use serde::Deserialize;
 use std::fs;
 use std::path::PathBuf;
+use std::thread::{self, Builder};
+
+/// How much iptables-save tells, in bytes, before it is worth a look at which tables of nftables are iptables' own: nft takes
+/// ten times as long for each of their rules.
+const MUCH: usize = 64 * 1024;
+
+/// Most programs that run at one time.
+const SIDE_BY_SIDE: usize = 8;
 
 /// Reads all rules that packets of these families meet. Tables of the legacy iptables are read only where the kernel has some, since
 /// reading makes them.
 #[must_use]
 pub fn foreign_rules(families: &[Family], deadline: Deadline) -> Rules {
-    let mut rules = Rules::default();
-    if let Some(listing) = listing(&mut rules, "nft", &["-j", "list", "ruleset"], deadline) {
-        rules.add_nftables(&listing);
+    let variants: Vec<Variant> = families
+        .iter()
+        .flat_map(|family| variants(*family))
+        .collect();
+    let saved = side_by_side(&variants, |variant| variant.read(deadline));
+    let mut iptables = Rules::default();
+    let mut told = 0;
+    for (variant, (rules, length)) in variants.iter().zip(saved) {
+        told += if variant.of.is_in_nftables { length } else { 0 };
+        iptables.append(rules);
     }
-    for family in families {
-        for variant in variants(*family) {
-            if let Some(listing) = listing(&mut rules, &variant.save, &[], deadline) {
-                rules.add_iptables(variant.of, &listing);
-            }
-        }
-    }
+    let few = (told > MUCH)
+        .then(|| tables_besides(&iptables, deadline))
+        .flatten();
+    let mut rules = few.unwrap_or_else(|| nftables(&["list", "ruleset"], deadline).0);
+    rules.append(iptables);
     rules
 }
 
-/// What a program lists; nothing where it is not installed, or cannot, which is noted.
-fn listing(
-    rules: &mut Rules,
+/// Reads them while this works on something else.
+pub fn foreign_rules_during<T>(
+    families: &[Family],
+    deadline: Deadline,
+    work: impl FnOnce() -> T,
+) -> (Rules, T) {
+    thread::scope(|scope| {
+        let read = || foreign_rules(families, deadline);
+        let reading = Builder::new().spawn_scoped(scope, read);
+        let done = work();
+        let rules = reading.ok().and_then(|reading| reading.join().ok());
+        (rules.unwrap_or_else(read), done)
+    })
+}
+
+/// What nftables has besides the tables of which iptables has told everything; nothing when that is not to be had so.
+fn tables_besides(iptables: &Rules, deadline: Deadline) -> Option<Rules> {
+    let listing = read(NFT, &["-j", "list", "chains"], deadline).ok()?;
+    let chains = Chain::read(&String::from_utf8_lossy(&listing)).ok()?;
+    let mut tables: Vec<[&str; 2]> = Vec::new();
+    for chain in &chains {
+        let table = [chain.family.as_str(), chain.table.as_str()];
+        if !iptables.tell_chain(&chain.family, &chain.table, &chain.name)
+            && !tables.contains(&table)
+        {
+            tables.push(table);
+        }
+    }
+    let listings = side_by_side(&tables, |[family, table]| {
+        nftables(&["list", "table", family, table], deadline)
+    });
+    let mut rules = Rules::default();
+    for (listing, _) in listings {
+        // One may have gone by now: all at once they are as they are at one moment.
+        if !listing.unread.is_empty() {
+            return None;
+        }
+        rules.append(listing);
+    }
+    Some(rules)
+}
+
+const NFT: &str = "nft";
+
+/// What nft lists of its rules, and how long that is.
+fn nftables(words: &[&str], deadline: Deadline) -> (Rules, usize) {
+    let words: Vec<&str> = ["-j"].iter().chain(words).copied().collect();
+    parsed(NFT, &words, deadline, |rules, listing| {
+        rules.add_nftables(listing);
+    })
+}
+
+/// What a program lists, and how long that is; nothing where it is not installed, or cannot, which is noted.
+fn parsed(
     program: &str,
     arguments: &[&str],
     deadline: Deadline,
-) -> Option<String> {
+    parse: impl FnOnce(&mut Rules, &str),
+) -> (Rules, usize) {
+    let mut rules = Rules::default();
+    let mut length = 0;
     match read(program, arguments, deadline) {
-        Ok(listing) => Some(String::from_utf8_lossy(&listing).into_owned()),
-        Err(SystemError::NoProgram { .. }) => None,
-        Err(error) => {
-            rules.unread.push(error.to_string());
-            None
+        Ok(listing) => {
+            length = listing.len();
+            parse(&mut rules, &String::from_utf8_lossy(&listing));
         }
+        Err(SystemError::NoProgram { .. }) => {}
+        Err(error) => rules.unread.push(error.to_string()),
+    }
+    (rules, length)
+}
+
+/// Does the same work for each, several at one time; the results are in the order of the items.
+fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    let some = |items: &[T]| -> Vec<R> {
+        thread::scope(|scope| {
+            let spawn = |item| Builder::new().spawn_scoped(scope, move || work(item));
+            let threads: Vec<_> = items.iter().map(|item| (item, spawn(item))).collect();
+            let results = threads.into_iter().map(|(item, thread)| {
+                let result = thread.ok().and_then(|thread| thread.join().ok());
+                // Where no thread is to be had, one after the other.
+                result.unwrap_or_else(|| work(item))
+            });
+            results.collect()
+        })
+    };
+    items.chunks(SIDE_BY_SIDE).flat_map(some).collect()
+}
+
+/// A chain as `nft -j list chains` names it.
+#[derive(Deserialize)]
+struct Chain {
+    family: String,
+    table: String,
+    name: String,
+}
+
+impl Chain {
+    fn read(json: &str) -> serde_json::Result<Vec<Self>> {
+        #[derive(Deserialize)]
+        struct Listing {
+            nftables: Vec<Object>,
+        }
+        #[derive(Deserialize)]
+        struct Object {
+            chain: Option<Chain>,
+        }
+        let listing: Listing = serde_json::from_str(json)?;
+        let objects = listing.nftables.into_iter();
+        Ok(objects.filter_map(|object| object.chain).collect())
     }
 }
 
@@ -47,6 +158,15 @@ struct Variant {
     /// What lists its rules.
     save: String,
     of: Iptables,
+}
+
+impl Variant {
+    /// Its rules, and how much it tells.
+    fn read(&self, deadline: Deadline) -> (Rules, usize) {
+        parsed(&self.save, &[], deadline, |rules, listing| {
+            rules.add_iptables(self.of.clone(), listing);
+        })
+    }
 }
 
 /// The iptables of a family that may have rules.
@@ -112,6 +232,28 @@ pub fn settings(paths: &Paths) -> Settings {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_are_in_the_order_of_what_was_asked() {
+        let numbers: Vec<u64> = (0..20).collect();
+        let slow_first = |number: &u64| {
+            thread::sleep(std::time::Duration::from_millis(20 - number));
+            number * 2
+        };
+        let doubled: Vec<u64> = numbers.iter().map(|number| number * 2).collect();
+        assert_eq!(side_by_side(&numbers, slow_first), doubled);
+    }
+
+    #[test]
+    fn chains_are_read_and_what_else_is_listed_is_passed_over() {
+        let json = r#"{"nftables": [{"metainfo": {"version": "1.1.3"}},
+            {"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "handle": 2, "prio": 0}},
+            {"chain": {"family": "inet", "table": "crowd", "name": "way", "handle": 1}}]}"#;
+        let chains = Chain::read(json).expect("JSON");
+        let names: Vec<&str> = chains.iter().map(|chain| chain.name.as_str()).collect();
+        assert_eq!(names, ["FORWARD", "way"]);
+        assert!(Chain::read("no").is_err());
+    }
 
     #[test]
     fn the_last_line_that_is_no_comment_counts() {

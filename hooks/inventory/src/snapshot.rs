@@ -69,10 +69,15 @@ impl<'s, 'a> Snapshot<'s, 'a> {
     pub fn owners(&mut self) -> Result<Vec<OwnerStatus>, ApplyError> {
         let antispoof = self.engine.system.observe_antispoof(self.deadline)?;
         let records = self.records.iter();
-        let owners = records.map(|record| OwnerStatus {
-            is_in_firewall: self.observed.holds(&record.ruleset)
-                && antispoof.holds_antispoof(&record.ruleset),
-            record: record.clone(),
+        let owners = records.map(|record| {
+            let mut record = record.clone();
+            // What was recorded is no less true, and an error in what is written now is told elsewhere.
+            let _ = self.engine.update_pending(&mut record);
+            OwnerStatus {
+                is_in_firewall: self.observed.holds(&record.ruleset)
+                    && antispoof.holds_antispoof(&record.ruleset),
+                record,
+            }
         });
         Ok(owners.collect())
     }

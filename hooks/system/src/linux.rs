@@ -12,7 +12,7 @@ use portero_firewall::iptables::{self, Base, Observed, Table};
 use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_firewall::{Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{InterfaceName, Nic};
+use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
@@ -51,6 +51,9 @@ const LIBVIRT_IPTABLES_CHAIN: &str = "LIBVIRT_FWI";
 
 /// Longest time to put taps back; netlink answers at once or not at all.
 const REATTACH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Longest time to read the kernel's neighbours, which is told at once or not at all.
+const NEIGHBOURS: Duration = Duration::from_secs(1);
 
 /// Longest time a network may take to make its bridge at its start.
 const BRIDGE: Duration = Duration::from_secs(120);
@@ -286,6 +289,10 @@ impl System for Linux {
 
     fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>> {
         taps::find(bridge, guests)
+    }
+
+    fn seen(&self, bridge: &InterfaceName, mac: MacAddress) -> Result<Vec<IpAddr>> {
+        neighbors::seen(bridge, mac, Deadline::after(NEIGHBOURS))
     }
 
     fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>> {

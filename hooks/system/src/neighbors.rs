@@ -3,13 +3,22 @@
 //!
 //! IPv4 needs no sysctl for that; IPv6 needs `proxy_ndp` of the interface.
 
+use crate::interfaces;
+use crate::netlink::Netlink;
 use crate::programs::{read, run};
 use crate::{Deadline, Result, SystemError};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::sys::socket::{setsockopt, sockopt};
+use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Family, Neighbor};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 /// How long somebody may take to answer for an address: a neighbour on a LAN takes milliseconds, and
@@ -88,6 +97,47 @@ pub(crate) fn proxies(deadline: Deadline) -> Result<BTreeSet<Neighbor>> {
     Ok(entries.collect())
 }
 
+/// See [`crate::System::seen`].
+pub(crate) fn seen(
+    bridge: &InterfaceName,
+    mac: MacAddress,
+    deadline: Deadline,
+) -> Result<Vec<IpAddr>> {
+    let index = interfaces::index(bridge.as_str()).map_err(SystemError::file(bridge))?;
+    let mut addresses = Vec::new();
+    let all = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
+    let mut netlink = Netlink::open(NETLINK_ROUTE, deadline)?;
+    netlink.request(all, NLM_F_REQUEST | NLM_F_DUMP, |answer| {
+        if let RouteNetlinkMessage::NewNeighbour(entry) = answer {
+            addresses.extend(address_of(&entry, index, mac));
+        }
+    })?;
+    addresses.sort_unstable();
+    Ok(addresses)
+}
+
+/// The address of a neighbour, if it is this one and has answered at some time.
+fn address_of(entry: &NeighbourMessage, index: u32, mac: MacAddress) -> Option<IpAddr> {
+    let is_unanswered = matches!(
+        entry.header.state,
+        NeighbourState::Incomplete | NeighbourState::Failed | NeighbourState::None
+    );
+    let mut attributes = entry.attributes.iter();
+    let is_its = attributes.any(|one| {
+        matches!(one, NeighbourAttribute::LinkLayerAddress(bytes) if bytes.as_slice() == mac.octets())
+    });
+    if entry.header.ifindex != index || is_unanswered || !is_its {
+        return None;
+    }
+    entry.attributes.iter().find_map(|one| match one {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some((*address).into()),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
+            Some((*address).into())
+        }
+        _ => None,
+    })
+}
+
 /// See [`crate::System::set_neighbors`].
 pub(crate) fn set(wanted: &[Neighbor], gone: &[Neighbor], deadline: Deadline) -> Result<()> {
     let there = proxies(deadline)?;
@@ -104,4 +154,38 @@ pub(crate) fn set(wanted: &[Neighbor], gone: &[Neighbor], deadline: Deadline) ->
         return Ok(());
     }
     run("ip", &["-batch", "-"], &commands, deadline)
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use netlink_packet_route::neighbour::NeighbourHeader;
+
+    #[test]
+    fn a_neighbour_is_told_by_its_bridge_and_its_mac_address() {
+        let mac: MacAddress = "52:54:00:00:50:31".parse().expect("a MAC address");
+        let entry = |ifindex, state, octets: [u8; 6]| {
+            let mut entry = NeighbourMessage::default();
+            entry.header = NeighbourHeader {
+                ifindex,
+                state,
+                ..NeighbourHeader::default()
+            };
+            let address = NeighbourAddress::Inet([192, 168, 50, 31].into());
+            entry.attributes = vec![
+                NeighbourAttribute::Destination(address),
+                NeighbourAttribute::LinkLayerAddress(octets.to_vec()),
+            ];
+            entry
+        };
+        let found = |entry| address_of(&entry, 7, mac);
+        let own = mac.octets();
+        let address = IpAddr::from([192, 168, 50, 31]);
+        assert_eq!(found(entry(7, NeighbourState::Stale, own)), Some(address));
+        assert_eq!(found(entry(7, NeighbourState::Failed, own)), None);
+        assert_eq!(found(entry(8, NeighbourState::Stale, own)), None);
+        let other = [0x52, 0x54, 0, 0, 0x50, 0x32];
+        assert_eq!(found(entry(7, NeighbourState::Stale, other)), None);
+    }
 }

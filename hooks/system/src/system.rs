@@ -4,7 +4,7 @@ use crate::{Deadline, Result, RouteLookup};
 use portero_firewall::docker::DockerChains;
 use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{InterfaceName, Nic};
+use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
@@ -182,6 +182,12 @@ pub trait System {
     /// # Errors
     /// [`crate::SystemError`] when they cannot be listed.
     fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>>;
+
+    /// The addresses that the kernel has seen an interface of a guest's to have on a bridge (ip-neighbour(8)).
+    ///
+    /// # Errors
+    /// [`crate::SystemError`] when the kernel does not tell.
+    fn seen(&self, bridge: &InterfaceName, mac: MacAddress) -> Result<Vec<IpAddr>>;
 
     /// The interfaces that are in a bridge; none when it is not there.
     ///

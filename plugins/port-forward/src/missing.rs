@@ -4,6 +4,7 @@ use portero_libvirt::MacAddress;
 use portero_model::Family;
 use portero_xml::Sanitised;
 use std::fmt;
+use std::net::IpAddr;
 
 /// Why it is not known yet where a forward leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Missing {
     NoAddress {
         /// Their MAC addresses, two at least.
         interfaces: Vec<MacAddress>,
+        /// One that was seen on its network, and its address there.
+        seen: Option<(MacAddress, IpAddr)>,
     },
     /// The network is not known to be active.
     Inactive {
@@ -38,6 +41,8 @@ pub enum Missing {
         network: String,
         /// The guest's interface.
         mac: MacAddress,
+        /// An address that it was seen to have there all the same.
+        seen: Option<IpAddr>,
     },
     /// The guest has not asked for an address yet.
     NoLease {
@@ -45,6 +50,8 @@ pub enum Missing {
         network: String,
         /// The guest's interface.
         mac: MacAddress,
+        /// An address that it was seen to have there all the same.
+        seen: Option<IpAddr>,
     },
 }
 
@@ -58,13 +65,23 @@ impl fmt::Display for Missing {
                 formatter,
                 "the domain has no interface {mac} on a virtual network"
             ),
-            Self::NoAddress { interfaces } => {
+            Self::NoAddress { interfaces, seen } => {
                 let interfaces: Vec<String> = interfaces.iter().map(ToString::to_string).collect();
                 write!(
                     formatter,
                     "none of the interfaces {} has an address yet (interface= says which is meant)",
                     interfaces.join(", ")
-                )
+                )?;
+                match seen {
+                    Some((mac, address)) => {
+                        write!(
+                            formatter,
+                            "; {mac} was seen at {address}, {}",
+                            Pin(*address)
+                        )
+                    }
+                    None => Ok(()),
+                }
             }
             Self::Inactive { network } => write!(
                 formatter,
@@ -76,16 +93,37 @@ impl fmt::Display for Missing {
                 "network '{}' has no {family} subnet",
                 Sanitised(network)
             ),
-            Self::NoDhcp { network, mac } => write!(
-                formatter,
-                "network '{}' gives {mac} no address: it has neither a DHCP range nor a reservation for it",
-                Sanitised(network)
-            ),
-            Self::NoLease { network, mac } => write!(
-                formatter,
-                "network '{}' has neither a DHCP reservation nor a lease for {mac}",
-                Sanitised(network)
-            ),
+            Self::NoDhcp { network, mac, seen } => {
+                write!(
+                    formatter,
+                    "network '{}' gives {mac} no address: it has neither a DHCP range nor a reservation for it",
+                    Sanitised(network)
+                )?;
+                write_seen(formatter, *seen)
+            }
+            Self::NoLease { network, mac, seen } => {
+                write!(
+                    formatter,
+                    "network '{}' has neither a DHCP reservation nor a lease for {mac}",
+                    Sanitised(network)
+                )?;
+                write_seen(formatter, *seen)
+            }
         }
+    }
+}
+
+fn write_seen(formatter: &mut fmt::Formatter<'_>, seen: Option<IpAddr>) -> fmt::Result {
+    seen.map_or(Ok(()), |address| {
+        write!(formatter, "; it was seen at {address}, {}", Pin(address))
+    })
+}
+
+/// What makes a forward lead to an address.
+struct Pin(IpAddr);
+
+impl fmt::Display for Pin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "which guest='{}' of the forward pins", self.0)
     }
 }

@@ -27,6 +27,8 @@ pub struct AddressSources<'a> {
     pub leases: &'a dyn Fn(&InterfaceName) -> Rc<[Lease]>,
     /// Where the domain was found to be since it runs; empty for one that starts.
     pub last: &'a [LastAddress],
+    /// The addresses that an interface was seen to have on a bridge; asked only when nothing else is known of it.
+    pub seen: &'a dyn Fn(&InterfaceName, MacAddress) -> Vec<IpAddr>,
 }
 
 /// What an owner's forwards come to.
@@ -312,14 +314,19 @@ fn find_by_macs<'a>(
         let only = meant.first().unwrap_or(&candidates[0]);
         return find_by_mac(forward, families, only, sources);
     };
+    let mut seen = None;
     for attachment in &meant {
-        let found = find_by_mac(forward, families, attachment, sources)?;
-        if let Found::Targets(_) = found {
-            return Ok(found);
+        match find_by_mac(forward, families, attachment, sources)? {
+            Found::Nothing(
+                Missing::NoLease { seen: one, mac, .. } | Missing::NoDhcp { seen: one, mac, .. },
+            ) => seen = seen.or(one.map(|address| (mac, address))),
+            Found::Nothing(_) => {}
+            found @ Found::Targets(_) => return Ok(found),
         }
     }
     Ok(Found::Nothing(Missing::NoAddress {
         interfaces: meant.iter().map(|attachment| attachment.mac).collect(),
+        seen,
     }))
 }
 
@@ -366,13 +373,20 @@ fn find_by_mac<'a>(
         });
     }
     if targets.is_empty() {
-        return Ok(Found::Nothing(missing(network, attachment.mac, &taken)));
+        let mac = attachment.mac;
+        let seen = || seen_at(network, mac, &taken, (sources.seen)(bridge, mac));
+        return Ok(Found::Nothing(missing(network, mac, &taken, seen)));
     }
     Ok(Found::Targets(targets))
 }
 
 /// What a guest lacks that a network has given no address of these families.
-fn missing(network: &Network, mac: MacAddress, families: &[Family]) -> Missing {
+fn missing(
+    network: &Network,
+    mac: MacAddress,
+    families: &[Family],
+    seen: impl FnOnce() -> Option<IpAddr>,
+) -> Missing {
     let name = network.name.to_string();
     let is_taken = |subnet: &&Subnet| families.contains(&Family::from(subnet.address));
     let mut subnets = network.subnets.iter().filter(is_taken).peekable();
@@ -383,10 +397,32 @@ fn missing(network: &Network, mac: MacAddress, families: &[Family]) -> Missing {
         };
     }
     if subnets.any(|subnet| subnet.has_dhcp_range) {
-        Missing::NoLease { network: name, mac }
+        Missing::NoLease {
+            network: name,
+            mac,
+            seen: seen(),
+        }
     } else {
-        Missing::NoDhcp { network: name, mac }
+        Missing::NoDhcp {
+            network: name,
+            mac,
+            seen: seen(),
+        }
     }
+}
+
+/// The first of the addresses that an interface was seen at which a forward of its guest's may lead to.
+fn seen_at(
+    network: &Network,
+    mac: MacAddress,
+    families: &[Family],
+    seen: Vec<IpAddr>,
+) -> Option<IpAddr> {
+    seen.into_iter().find(|address| {
+        families.contains(&Family::from(*address))
+            && holds(network, *address)
+            && reserved_for(network, *address).is_none_or(|holder| holder == mac)
+    })
 }
 
 fn routed_bridge<'a>(forward: &Forward, network: &'a Network) -> Result<&'a InterfaceName> {

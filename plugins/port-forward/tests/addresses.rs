@@ -34,7 +34,11 @@ fn network(xml: &str) -> Network {
 
 /// What says where the interfaces of a guest are that starts.
 fn starting<'a>(leases: &'a dyn Fn(&InterfaceName) -> Rc<[Lease]>) -> AddressSources<'a> {
-    AddressSources { leases, last: &[] }
+    AddressSources {
+        leases,
+        last: &[],
+        seen: &|_, _| Vec::new(),
+    }
 }
 
 /// Why an address is refused; nothing when it is not.
@@ -314,4 +318,96 @@ fn a_network_that_is_not_known_to_be_active_is_named() {
     let plan = plan_domain(owner(), &forwards, &[attachment], starting(&leases)).expect("a plan");
     let reasons: Vec<&str> = plan.pending.iter().map(|one| one.reason.as_str()).collect();
     assert_eq!(reasons, ["network 'lab\\n' is not known to be active"]);
+}
+
+#[test]
+fn who_has_no_lease_is_told_the_address_that_it_was_seen_at() {
+    let range = "<dhcp><range start='192.168.50.100' end='192.168.50.200'/>";
+    let leasing = network(&NETWORK.replacen("<dhcp>", range, 1));
+    let other = network(
+        &NETWORK
+            .replace("br-lan", "br-other")
+            .replace("lan<", "other<"),
+    );
+    let mac = |last: u8| -> MacAddress {
+        format!("52:54:00:00:50:{last}")
+            .parse()
+            .expect("a MAC address")
+    };
+    let reason = |networks: &[&Network], seen: &[&str]| {
+        let xml = "<domain xmlns='urn:portero:1'><portForward proto='tcp'><range start='8080'/></portForward></domain>";
+        let root = Element::parse(xml.as_bytes()).expect("XML");
+        let forwards =
+            parse(&root, OwnerKind::Domain, &Origin::Metadata(owner())).expect("forwards");
+        let attachments: Vec<Attachment<'_>> = (77..)
+            .zip(networks)
+            .map(|(last, network)| Attachment {
+                mac: mac(last),
+                network_name: network.name.as_str(),
+                network: Some(network),
+            })
+            .collect();
+        let leases = |_: &_| Rc::from([]);
+        let seen = |bridge: &InterfaceName, of: MacAddress| {
+            let is_it = bridge.as_str() == "br-lan" && of == mac(77);
+            let addresses = seen.iter().filter(|_| is_it);
+            addresses
+                .map(|address| address.parse().expect("an address"))
+                .collect()
+        };
+        let sources = AddressSources {
+            leases: &leases,
+            last: &[],
+            seen: &seen,
+        };
+        let plan = plan_domain(owner(), &forwards, &attachments, sources).expect("a plan");
+        plan.pending[0].reason.clone()
+    };
+    let nothing = "network 'lan' has neither a DHCP reservation nor a lease for 52:54:00:00:50:77";
+    let at = |address: &str| {
+        format!("; it was seen at {address}, which guest='{address}' of the forward pins")
+    };
+    assert_eq!(reason(&[&leasing], &[]), nothing);
+    // Those of others, the host's, and what nobody on the network can have.
+    let strange = ["192.168.50.10", "192.168.50.1", "192.168.51.7", "fe80::1"];
+    assert_eq!(reason(&[&leasing], &strange), nothing);
+    let seen = [&strange[..], &["192.168.50.7", "fd00:50::7"]].concat();
+    let said = reason(&[&leasing], &seen);
+    assert_eq!(said, nothing.to_owned() + &at("192.168.50.7"));
+    let lan = network(NETWORK);
+    let said = reason(&[&lan], &["fd00:50::7"]);
+    assert!(
+        said.starts_with("network 'lan' gives 52:54:00:00:50:77 no address: "),
+        "{said}"
+    );
+    assert!(said.ends_with(&at("fd00:50::7")), "{said}");
+    let said = reason(&[&lan, &other], &seen);
+    let expected = "(interface= says which is meant); 52:54:00:00:50:77 was seen at 192.168.50.7, which guest=";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn nobody_looks_for_a_guest_whose_address_is_known() {
+    let lan = network(NETWORK);
+    let attachment = Attachment {
+        mac: "52:54:00:00:50:10".parse().expect("a MAC address"),
+        network_name: "lan",
+        network: Some(&lan),
+    };
+    let xml = "<domain xmlns='urn:portero:1'><portForward proto='tcp'><range start='8080'/></portForward></domain>";
+    let root = Element::parse(xml.as_bytes()).expect("XML");
+    let forwards = parse(&root, OwnerKind::Domain, &Origin::Metadata(owner())).expect("forwards");
+    let leases = |_: &_| Rc::from([]);
+    let asked = std::cell::Cell::new(false);
+    let sources = AddressSources {
+        leases: &leases,
+        last: &[],
+        seen: &|_, _| {
+            asked.set(true);
+            Vec::new()
+        },
+    };
+    let plan = plan_domain(owner(), &forwards, &[attachment], sources).expect("a plan");
+    assert_eq!(plan.pending, []);
+    assert!(!asked.get());
 }

@@ -160,6 +160,27 @@ impl Listing {
         })
     }
 
+    /// Whether a table has this chain.
+    pub(crate) fn has_chain(&self, table: &str, chain: &str) -> bool {
+        let table = self.tables.get(table);
+        table.is_some_and(|table| table.policies.contains_key(chain))
+    }
+
+    /// Whether anybody but libvirt and portero has a rule, or the policy of a chain, that stops packets.
+    pub(crate) fn has_stops_of_others(&self) -> bool {
+        let is_others =
+            |chain: &str| !matches!(self.owner(chain), RuleOwner::Libvirt | RuleOwner::Portero);
+        self.tables.values().any(|table| {
+            let mut chains = table.rules.iter().filter(|(chain, _)| is_others(chain));
+            table.policies.values().any(|policy| policy == "DROP")
+                || chains.any(|(_, rules)| {
+                    rules
+                        .iter()
+                        .any(|words| matches!(target(words), Some((_, "DROP" | "REJECT"))))
+                })
+        })
+    }
+
     fn has(&self, start: &str) -> bool {
         let mut tables = self.tables.values();
         tables.any(|table| table.policies.keys().any(|chain| chain.starts_with(start)))

@@ -35,17 +35,50 @@ pub struct Settings {
 }
 
 impl Rules {
-    /// Takes what `nft -j list ruleset` prints.
+    /// Takes what `nft -j list ruleset` prints, or `nft -j list table` of one table after the other.
     pub fn add_nftables(&mut self, json: &str) {
         match nftables::Listing::read(json) {
-            Ok(listing) => self.nftables = Some(listing),
+            Ok(listing) => self.nftables.get_or_insert_default().append(listing),
             Err(error) => self.unread.push(format!("nft -j list ruleset: {error}")),
         }
+    }
+
+    /// Takes what was read besides.
+    pub fn append(&mut self, others: Self) {
+        if let Some(listing) = others.nftables {
+            self.nftables.get_or_insert_default().append(listing);
+        }
+        self.iptables.extend(others.iptables);
+        self.unread.extend(others.unread);
+    }
+
+    /// Whether what iptables-save has told has this chain of nftables' (`ip`, `filter`, `FORWARD`), with its rules.
+    #[must_use]
+    pub fn tell_chain(&self, family: &str, table: &str, chain: &str) -> bool {
+        self.iptables.iter().any(|listing| {
+            let of = match listing.of.family {
+                Family::Ipv4 => "ip",
+                Family::Ipv6 => "ip6",
+            };
+            of == family && listing.of.is_in_nftables && listing.has_chain(table, chain)
+        })
     }
 
     /// Takes what `iptables-save` prints of all tables.
     pub fn add_iptables(&mut self, of: Iptables, text: &str) {
         self.iptables.push(iptables::Listing::read(of, text));
+    }
+
+    /// Whether anybody but libvirt and portero has what stops packets, whichever.
+    #[must_use]
+    pub fn have_stops_of_others(&self) -> bool {
+        self.iptables
+            .iter()
+            .any(iptables::Listing::has_stops_of_others)
+            || self
+                .nftables
+                .iter()
+                .any(nftables::Listing::has_stops_of_others)
     }
 
     /// What becomes of a packet on its way through the host: the first that stops it, else the first that may.

@@ -7,7 +7,7 @@ use portero_firewall::iptables::{self, Observed, Table};
 use portero_firewall::nftables::Place;
 use portero_firewall::{nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{InterfaceName, Nic};
+use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Counter, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use portero_system::{
@@ -57,6 +57,8 @@ pub struct Machine {
     pub route_lookup: BTreeMap<IpAddr, RouteLookup>,
     /// The first addresses of interfaces, with these.
     pub first_addresses: BTreeMap<IpAddr, String>,
+    /// Where guests were seen.
+    pub seen: BTreeMap<MacAddress, Vec<IpAddr>>,
     /// Whether packets are passed on.
     pub passes_on: bool,
     /// Whether what goes from port to port of a bridge is judged.
@@ -387,6 +389,10 @@ impl System for Machine {
         let is_there = |of: &Option<String>| of.as_ref().is_none_or(|of| of == bridge);
         let taps = taps.filter(|(tap, of)| is_of(tap) && is_there(of));
         Ok(taps.map(|(tap, _)| tap.clone()).collect())
+    }
+
+    fn seen(&self, _: &InterfaceName, mac: MacAddress) -> Result<Vec<IpAddr>, SystemError> {
+        Ok(self.seen.get(&mac).cloned().unwrap_or_default())
     }
 
     fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>, SystemError> {

@@ -4,7 +4,7 @@ use crate::Machine;
 use portero_firewall::docker::DockerChains;
 use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
-use portero_libvirt::{InterfaceName, Nic};
+use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Family, Neighbor, Tap};
 use portero_port_forward::Listener;
 use portero_system::{
@@ -244,6 +244,11 @@ impl System for Mortal<'_> {
 
     fn taps(&mut self, bridge: &str, guests: &[Nic]) -> Result<BTreeSet<Tap>, SystemError> {
         self.call(|machine| machine.taps(bridge, guests))
+    }
+
+    fn seen(&self, bridge: &InterfaceName, mac: MacAddress) -> Result<Vec<IpAddr>, SystemError> {
+        // Nothing is changed: a process that is killed here was killed before.
+        self.machine.seen(bridge, mac)
     }
 
     fn members(&mut self, bridge: &str) -> Result<BTreeSet<String>, SystemError> {

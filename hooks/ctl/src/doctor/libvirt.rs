@@ -4,13 +4,14 @@ use super::hooks::restart_networks;
 use super::leaks::quoted;
 use super::value::{Facts, Finding};
 use crate::stop::{mend_stop, name_stop};
+use crate::stopped::{Certainty, Obstacle, StoppedService};
 use ipnet::IpNet;
 use portero_inventory::{link_of, ActiveNetwork};
 use portero_libvirt::{ForwardMode, Network, Subnet};
 use portero_model::{Family, Protocol, Verdict};
 use portero_routed_policy::{explain, At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_trace::{Flow, Judgement, Leg, Link, RuleOwner, Rules, Scope, Side, Traffic};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 /// libvirt's rules go with `nft flush ruleset`, and so with a restart of nftables.service; libvirt does not hear of it.
 pub(super) fn rules(facts: &Facts) -> Vec<Finding> {
@@ -140,15 +141,18 @@ pub(super) fn services(facts: &Facts) -> Vec<Finding> {
             });
             continue;
         }
-        for (service, flow) in questions(one) {
-            let Judgement::Stopped(stop) = facts.rules.judge(&flow, Leg::There) else {
+        for StoppedService { service, obstacle } in facts.others().stopped_services(one) {
+            let Obstacle {
+                flow, leg, stop, ..
+            } = &obstacle;
+            if obstacle.certainty != Certainty::Sure {
                 continue;
-            };
+            }
             // Who wrote a policy means it.
             if stop.by == RuleOwner::Portero {
                 continue;
             }
-            let mend = mend_stop(&stop, (&flow, Leg::There), &facts.settings, Scope::Port);
+            let mend = mend_stop(stop, (flow, *leg), &facts.settings, Scope::Port);
             if findings.iter().any(|known| known.mend == mend) {
                 continue;
             }
@@ -157,62 +161,13 @@ pub(super) fn services(facts: &Facts) -> Vec<Finding> {
                     "guests of network {} get no {service} from the host: {} by {}",
                     quoted(one),
                     stop.verdict,
-                    name_stop(&stop)
+                    name_stop(stop)
                 ),
                 mend,
             });
         }
     }
     findings
-}
-
-/// Questions of a network's guests to its dnsmasq.
-pub(crate) fn questions(one: &ActiveNetwork) -> Vec<(&'static str, Flow)> {
-    let (Some(bridge), Some(dnsmasq)) = (&one.network.bridge, &one.dnsmasq) else {
-        return Vec::new();
-    };
-    let mut subnets = one.network.subnets.iter();
-    let Some(gateway) = subnets.find(|subnet| subnet.address.is_ipv4()) else {
-        return Vec::new();
-    };
-    let ask = |protocol, port, from, client: Option<IpAddr>, server| Flow {
-        traffic: Traffic::Port {
-            protocol,
-            port,
-            from,
-        },
-        client: Side::Behind(Link::bridge(bridge.to_string())),
-        client_address: client,
-        server: Side::Host,
-        server_address: server,
-        translated: None,
-        is_masqueraded: false,
-        judges_bridged: false,
-    };
-    let nobody = Some(Ipv4Addr::UNSPECIFIED.into());
-    let mut questions = Vec::new();
-    if dnsmasq.has_dhcp {
-        let flow = ask(
-            Protocol::Udp,
-            67,
-            Some(68),
-            nobody,
-            Ipv4Addr::BROADCAST.into(),
-        );
-        questions.push(("addresses (DHCP)", flow));
-    }
-    if dnsmasq.has_dns {
-        // Somebody on the network; the host's own address is in the subnet.
-        let flow = ask(
-            Protocol::Udp,
-            53,
-            None,
-            Some(gateway.address),
-            gateway.address,
-        );
-        questions.push(("names (DNS)", flow));
-    }
-    questions
 }
 
 #[cfg(test)]

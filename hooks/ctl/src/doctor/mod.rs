@@ -13,8 +13,8 @@ mod service;
 mod value;
 
 pub(crate) use hooks::{restart_networks, troubles};
-pub(crate) use libvirt::{missing, questions};
-pub(crate) use others::{forward_flow, misplaced};
+pub(crate) use libvirt::missing;
+pub(crate) use others::misplaced;
 pub(crate) use value::Finding;
 
 use crate::exit::{DONE, FAILED};

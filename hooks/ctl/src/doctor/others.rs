@@ -4,14 +4,10 @@ use super::hooks::RESTART;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use crate::stop::{mend_stop, name_stop};
-use portero_inventory::{link_of, ActiveNetwork, Backends, Denial, HostFacts};
-use portero_model::{Arrives, Dnat, Family, ToHost};
-use portero_trace::{
-    word, Flow, Judgement, Leg, Link, RuleOwner, Scope, Side, Traffic, Translated, LENIENT,
-};
-
-/// Most forwards that are followed through everybody's rules: each meets the same chains.
-const FORWARDS: usize = 32;
+use crate::stopped::{Certainty, Obstacle, FORWARDS};
+use portero_inventory::{Backends, Denial};
+use portero_model::{Arrives, ToHost};
+use portero_trace::{word, Flow, RuleOwner, Scope, Traffic, LENIENT};
 
 /// Where libvirt's rules are, where it is told to have them, and where portero is told to have its.
 pub(super) fn backend(facts: &Facts) -> Vec<Finding> {
@@ -57,33 +53,29 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
             mend: LENIENT.to_owned(),
         });
     }
-    let given = facts.owners.iter().filter(|owner| owner.is_in_firewall);
-    let dnats = given.flat_map(|owner| owner.record.ruleset.dnats());
-    let flows = dnats.filter_map(|dnat| forward_flow(dnat, &facts.networks, &facts.host));
-    let flows = flows.take(FORWARDS);
     let mut stopped: Vec<Stopped> = Vec::new();
-    for mut flow in flows {
-        for outside in &facts.outer {
-            flow.client = Side::Behind(link_of(Some(outside.clone())));
-            for leg in [Leg::There, Leg::Back] {
-                let Judgement::Stopped(stop) = facts.rules.judge(&flow, leg) else {
-                    continue;
-                };
-                if facts.settings.is_firewalld_strict && stop.by == RuleOwner::Firewalld {
-                    continue;
-                }
-                let mend = mend_stop(&stop, (&flow, leg), &facts.settings, Scope::Forwards);
-                match stopped.iter_mut().find(|known| known.mend == mend) {
-                    Some(known) if known.outside.contains(outside) => {}
-                    Some(known) => known.outside.push(outside.clone()),
-                    None => stopped.push(Stopped {
-                        what: what(&flow),
-                        outside: vec![outside.clone()],
-                        by: format!("{} by {}", stop.verdict, name_stop(&stop)),
-                        mend,
-                    }),
-                }
-            }
+    for found in facts.others().stopped_forwards(&facts.owners) {
+        let outside = found.outside;
+        let Obstacle {
+            flow,
+            leg,
+            stop,
+            certainty,
+        } = found.obstacle;
+        let is_told = facts.settings.is_firewalld_strict && stop.by == RuleOwner::Firewalld;
+        if certainty != Certainty::Sure || is_told {
+            continue;
+        }
+        let mend = mend_stop(&stop, (&flow, leg), &facts.settings, Scope::Forwards);
+        match stopped.iter_mut().find(|known| known.mend == mend) {
+            Some(known) if known.outside.contains(&outside) => {}
+            Some(known) => known.outside.push(outside),
+            None => stopped.push(Stopped {
+                what: what(&flow),
+                outside: vec![outside],
+                by: format!("{} by {}", stop.verdict, name_stop(&stop)),
+                mend,
+            }),
         }
     }
     findings.extend(stopped.into_iter().map(Finding::from));
@@ -158,34 +150,6 @@ fn what(flow: &Flow) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// What comes in for a forward, from nobody in particular; nothing where its guest is in none of these networks.
-pub(crate) fn forward_flow(
-    dnat: &Dnat,
-    networks: &[ActiveNetwork],
-    host: &HostFacts,
-) -> Option<Flow> {
-    let mut networks = networks.iter();
-    let active = networks.find(|one| one.subnet_of(dnat.guest).is_some())?;
-    let bridge = active.network.bridge.as_ref()?;
-    Some(Flow {
-        traffic: Traffic::Port {
-            protocol: dnat.protocol,
-            port: dnat.guest_ports.start(),
-            from: None,
-        },
-        client: Side::Behind(Link::named(None)),
-        client_address: None,
-        server: Side::Behind(Link::bridge(bridge.to_string())),
-        server_address: dnat.guest,
-        translated: Some(Translated {
-            address: dnat.address,
-            port: dnat.ports.start(),
-        }),
-        is_masqueraded: false,
-        judges_bridged: host.judges_bridged.contains(&Family::from(dnat.guest)),
-    })
 }
 
 /// What AppArmor has denied libvirt of portero, since its profile was changed last.

@@ -1,23 +1,21 @@
 //! What checks look at, and what they find.
 
+use crate::stopped::{self, Host, RULES};
 use portero_bridge::{open_bridges, OpenBridge};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards, HookLink, HostFacts,
-    ObjectState, OwnerStatus, Snapshot,
+    foreign_rules_during, ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards,
+    HookLink, HostFacts, ObjectState, OwnerStatus, Snapshot,
 };
 use portero_inventory::{Avc, KernelLog, WatchService};
 use portero_model::{Family, Owner};
-use portero_system::{Deadline, Linux, Paths};
+use portero_system::{Deadline, Paths};
 use portero_trace::{Rules, Settings};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use uuid::Uuid;
-
-/// Longest time to read everybody's rules.
-const RULES: Duration = Duration::from_secs(10);
 
 /// What checks look at.
 #[derive(Default)]
@@ -86,13 +84,9 @@ impl Facts {
             let notices = engine.notices(forwards).into_iter();
             vain.extend(notices.map(|notice| (one.owner.clone(), notice)));
         }
-        let bridge = |name: &str| networks.iter().any(|one| one.has_inner_bridge(name));
-        let outer = Linux::interfaces().into_iter().filter(|one| {
-            let mut addresses = one.addresses.iter();
-            addresses.any(|net| !net.addr().is_loopback()) && !bridge(&one.name)
-        });
-        let outer = outer.map(|one| one.name).collect();
-        let log = KernelLog::read(&paths);
+        let outer = stopped::outer(&networks);
+        let deadline = Deadline::after(RULES);
+        let (rules, log) = foreign_rules_during(&Family::ALL, deadline, || KernelLog::read(&paths));
         let denials = log.denials();
         let local = paths.etc.join("apparmor.d/local");
         let profiles = denials.iter().map(Denial::profile_file);
@@ -117,7 +111,7 @@ impl Facts {
             backends,
             daemons: portero_inventory::daemons(),
             hook_links: portero_inventory::hook_links(&paths),
-            rules: portero_inventory::foreign_rules(&Family::ALL, Deadline::after(RULES)),
+            rules,
             settings: portero_inventory::settings(&paths),
             profiles_since: profiles_since.collect(),
             denials,
@@ -128,6 +122,16 @@ impl Facts {
             outer,
             networks,
         })
+    }
+
+    /// The host with everybody's rules.
+    pub(super) fn others(&self) -> Host<'_> {
+        Host {
+            networks: &self.networks,
+            facts: &self.host,
+            outer: &self.outer,
+            rules: &self.rules,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Gathers what is known of a port of the host and of the way behind it. Nothing is changed; the
 //! guest is asked for its address and for its port.
 
+use super::asking::Asking;
 use super::find::{self, Findings};
 use super::published::publisher;
 use super::value::{
@@ -12,23 +13,17 @@ use crate::doctor::{misplaced, troubles};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    advertised_uplinks, ask_tcp, ask_udp, daemons, exit_of, find_dnat, foreign_rules, hook_links,
-    link, link_of, settings, who_has, Answer, DesiredForwards, DnatMatch, Exit, Guest, Journey,
+    advertised_uplinks, daemons, exit_of, find_dnat, foreign_rules, foreign_rules_during,
+    hook_links, link, link_of, settings, DesiredForwards, DnatMatch, Exit, Guest, Journey,
     ObjectState, Snapshot,
 };
 use portero_libvirt::{Driver, ForwardMode};
-use portero_model::{Family, OwnerKind, Protocol, Verdict};
+use portero_model::{Family, OwnerKind, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
 use portero_trace::{Flow, Leg, Link, Rules, Side, Traffic, Translated};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
-
-/// Longest wait for the guest's port; the kernel asks again after one second, and after three.
-const ANSWER: Duration = Duration::from_millis(3500);
-
-/// Longest wait for ICMP after a datagram.
-const REFUSAL: Duration = Duration::from_millis(800);
 
 /// Longest time to read everybody's rules.
 const RULES: Duration = Duration::from_secs(10);
@@ -164,14 +159,6 @@ fn way(
         mac: None,
     };
     let (to_guest, _) = rulings(&packet(host, PacketPath::Direct), &known.networks);
-    let now;
-    let rules = match read {
-        Some(rules) => rules,
-        None => {
-            now = foreign_rules(&[family], Deadline::after(RULES));
-            &now
-        }
-    };
     let inside = match (&network, &route) {
         (Some(network), _) => network.bridge.clone(),
         (None, RouteLookup::Behind { interface, .. }) => interface.clone(),
@@ -199,37 +186,25 @@ fn way(
         is_masqueraded: network.as_ref().is_some_and(|network| network.is_isolated),
         judges_bridged: engine.system.judges_bridged(family),
     };
+    let asking = Asking {
+        asked,
+        to: SocketAddr::new(guest, matched.port),
+        known,
+        network: network.as_ref(),
+        inside: &inside,
+    };
+    let now;
+    let (rules, said) = match read {
+        Some(rules) => (rules, asking.ask()),
+        None => {
+            // The guest takes its time.
+            let deadline = Deadline::after(RULES);
+            let (rules, said) = foreign_rules_during(&[family], deadline, || asking.ask());
+            now = rules;
+            (&now, said)
+        }
+    };
     let judgements = [Leg::There, Leg::Back].map(|leg| (leg, rules.judge(&flow, leg)));
-    let to = SocketAddr::new(guest, matched.port);
-    let ask = || {
-        let network = network.as_ref()?;
-        who_has(guest, network.gateway, &network.bridge)
-    };
-    // The kernel's own neighbour discovery, which IPv6 is left to, comes with the connection.
-    let early = guest.is_ipv4().then(ask);
-    let is_gone = early == Some(Some(Vec::new()));
-    // What the host sends elsewhere is no question to the guest, and its silence no answer.
-    let is_asked_by = |source: IpAddr| {
-        let journey = Journey {
-            to: guest,
-            from: source,
-            arrives: None,
-        };
-        exit_of(journey).is_none_or(|exit| exit.interface == inside)
-    };
-    let is_asked = gateway.is_none_or(is_asked_by);
-    let answer = match asked.protocol {
-        _ if is_gone || !is_asked => Answer::NotAsked,
-        Protocol::Tcp => ask_tcp(None, to, ANSWER),
-        Protocol::Udp => ask_udp(to, REFUSAL),
-        Protocol::Sctp => Answer::NotAsked,
-    };
-    let is_there =
-        asked.protocol == Protocol::Tcp && [Answer::Answered, Answer::Refused].contains(&answer);
-    let beyond = is_there.then(|| source_beyond(asked, matched, known, &is_asked_by));
-    let beyond = beyond.flatten();
-    let answer_beyond = beyond.map(|beyond| (beyond, ask_tcp(Some(beyond), to, ANSWER)));
-    let heard = early.unwrap_or_else(ask);
     let macs = known.guests.iter().flat_map(|guest| {
         let nics = guest.nics.iter();
         nics.map(|nic| (nic.mac.to_string(), guest.shown_name()))
@@ -257,10 +232,10 @@ fn way(
         settings: settings(&Paths::default()),
         unread: rules.unread.clone(),
         domain,
-        heard,
+        heard: said.heard,
         others_macs: macs.collect(),
-        answer,
-        answer_beyond,
+        answer: said.answer,
+        answer_beyond: said.answer_beyond,
         host_is_kept_out: to_guest.verdict != Verdict::Accept,
         back,
         reverse_path_filter,
@@ -352,31 +327,8 @@ fn outside(
     if let RouteLookup::Behind { interface, .. } = engine.route_lookup(anybody(family))? {
         return Ok(Some(interface));
     }
-    let mut outer = outer(known, family);
+    let mut outer = known.outer(family);
     Ok(outer.next().map(|(name, _)| name.clone()))
-}
-
-/// Addresses of the host that are neither its own alone nor towards guests.
-fn outer(known: &HostView, family: Family) -> impl Iterator<Item = &(String, IpAddr)> {
-    known.own.iter().filter(move |(name, address)| {
-        let mut networks = known.networks.iter();
-        let is_bridge = networks.any(|one| one.has_inner_bridge(name));
-        Family::from(*address) == family && !address.is_loopback() && !is_bridge
-    })
-}
-
-/// An address of the host that the guest answers by its router alone, and that the host asks the guest with.
-fn source_beyond(
-    asked: &Asked,
-    matched: &DnatMatch<'_>,
-    known: &HostView,
-    is_asked_by: &dyn Fn(IpAddr) -> bool,
-) -> Option<IpAddr> {
-    let outer = outer(known, Family::from(matched.dnat.guest));
-    let all = outer.map(|(_, address)| *address);
-    let all: Vec<IpAddr> = all.filter(|address| is_asked_by(*address)).collect();
-    let named = asked.address.filter(|address| all.contains(address));
-    named.or(all.first().copied())
 }
 
 fn network(guest: IpAddr, known: &HostView) -> Option<GuestNetwork> {

@@ -1,6 +1,7 @@
 //! `portero explain`: walks a packet's way to a forwarded port and back, or what a guest needs of the host, hop by
 //! hop, and names the first that fails and what mends it.
 
+mod asking;
 mod error;
 mod find;
 mod gather;

@@ -1,6 +1,7 @@
 //! What the host has, whatever is asked.
 
 use portero_inventory::{ActiveNetwork, DesiredForwards, Guest, Object, ObjectState, OwnerStatus};
+use portero_model::Family;
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -26,6 +27,15 @@ impl HostView {
             Object::Domain(_) => None,
         });
         networks.collect()
+    }
+
+    /// Addresses of the host that are neither its own alone nor towards guests.
+    pub(super) fn outer(&self, family: Family) -> impl Iterator<Item = &(String, IpAddr)> {
+        self.own.iter().filter(move |(name, address)| {
+            let mut networks = self.networks.iter();
+            let is_bridge = networks.any(|one| one.has_inner_bridge(name));
+            Family::from(*address) == family && !address.is_loopback() && !is_bridge
+        })
     }
 
     pub(super) fn state_of(&self, uuid: Uuid) -> ObjectState {

@@ -201,6 +201,7 @@ impl OnNetwork {
         let sources = AddressSources {
             leases: &|_| leases.into(),
             last: &[],
+            seen: &|_, _| Vec::new(),
         };
         let plan = plan_domain(owner, forwards, &attachments, sources)?;
         let mut guests = plan.ruleset.dnats().map(|dnat| dnat.guest);

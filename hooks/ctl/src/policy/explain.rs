@@ -2,7 +2,7 @@
 
 use super::forward::{end, follow};
 use super::rules::{flow, set_right, Known};
-use super::ruling::{Explanation, Ruling, NOBODY_SAYS};
+use super::ruling::{answer, Explanation, Ruling, NOBODY_SAYS};
 use super::{words, Error};
 use crate::args::{PacketArgs, ProtocolName};
 use crate::exit::DONE;
@@ -10,10 +10,9 @@ use crate::json::to_json;
 use crate::terminal;
 use crate::who::pair;
 use portero_engine::Engine;
-use portero_inventory::{daemons, foreign_rules, ActiveNetwork, Snapshot};
-use portero_libvirt::Network;
+use portero_inventory::{daemons, foreign_rules, Snapshot};
 use portero_model::{Family, Verdict};
-use portero_routed_policy::{explain, explain_reply, At, Packet, PacketPath, Protocol, Routing};
+use portero_routed_policy::{At, Packet, PacketPath, Protocol, Routing};
 use portero_system::Deadline;
 use portero_trace::Leg;
 use std::net::IpAddr;
@@ -118,24 +117,6 @@ fn protocol(question: &PacketArgs, family: Family) -> Result<Protocol, Error> {
         Some(port) if port > 0 => Ok(Protocol::Port(protocol, port)),
         _ => Err(Error::Port { protocol }),
     }
-}
-
-fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Explanation {
-    let networks = ActiveNetwork::networks(active);
-    let policy_of = |network: &Network| ActiveNetwork::find_policy(active, network);
-    let mut answer = Explanation::new(&explain(packet, &networks, &policy_of), active);
-    if answer.verdict == Verdict::Accept {
-        let reply = explain_reply(packet, &networks, &policy_of);
-        answer.reply = Some(Box::new(Explanation::new(&reply, active)));
-    }
-    answer
-}
-
-/// Who decides about a packet, and about its reply if it arrives.
-pub(crate) fn rulings(packet: &Packet, active: &[ActiveNetwork]) -> (Ruling, Option<Ruling>) {
-    let mut there = answer(packet, active);
-    let back = there.reply.take().map(|reply| reply.into_last());
-    (there.into_last(), back)
 }
 
 fn text(answer: &Explanation) -> String {

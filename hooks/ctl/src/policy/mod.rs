@@ -11,9 +11,8 @@ mod table;
 mod words;
 
 pub(crate) use error::Error;
-pub(crate) use explain::rulings;
 pub(crate) use forward::end;
-pub(crate) use ruling::{Ruling, NOBODY};
+pub(crate) use ruling::{rulings, Ruling, NOBODY};
 
 use crate::args::PolicyCommand;
 use portero_engine::Engine;

@@ -2,9 +2,9 @@
 
 use super::words;
 use portero_inventory::ActiveNetwork;
-use portero_libvirt::ObjectName;
+use portero_libvirt::{Network, ObjectName};
 use portero_model::{RuleName, Verdict};
-use portero_routed_policy::{Decider, Decision, Refusal};
+use portero_routed_policy::{explain, explain_reply, Decider, Decision, Packet, Refusal};
 use serde::Serialize;
 
 /// What `--json` prints.
@@ -173,4 +173,23 @@ fn place(
         Some(_) => policy.written.rule(rule).map(|rule| rule.line),
     };
     Some((policy.origin.to_string(), line))
+}
+
+/// What is said of a packet, and of its reply if it arrives.
+pub(super) fn answer(packet: &Packet, active: &[ActiveNetwork]) -> Explanation {
+    let networks = ActiveNetwork::networks(active);
+    let policy_of = |network: &Network| ActiveNetwork::find_policy(active, network);
+    let mut answer = Explanation::new(&explain(packet, &networks, &policy_of), active);
+    if answer.verdict == Verdict::Accept {
+        let reply = explain_reply(packet, &networks, &policy_of);
+        answer.reply = Some(Box::new(Explanation::new(&reply, active)));
+    }
+    answer
+}
+
+/// Who decides about a packet, and about its reply if it arrives.
+pub(crate) fn rulings(packet: &Packet, active: &[ActiveNetwork]) -> (Ruling, Option<Ruling>) {
+    let mut there = answer(packet, active);
+    let back = there.reply.take().map(|reply| reply.into_last());
+    (there.into_last(), back)
 }

@@ -1,6 +1,7 @@
 //! `portero status`: networks, guests and forwards, once or again and again.
 
 mod form;
+mod obstacles;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod watch;
 
 use crate::exit::DONE;
 use crate::json::to_json;
+use obstacles::Known;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::Snapshot;
 use value::HostStatus;
@@ -41,11 +43,17 @@ fn gather(engine: &mut Engine<'_>) -> Result<HostStatus, ApplyError> {
     let mut snapshot = Snapshot::take(engine)?;
     let owners = snapshot.owners()?;
     let counters = snapshot.forward_counters(&owners)?;
-    let guests = snapshot.guests()?;
-    Ok(HostStatus::new(
-        &snapshot.networks(),
-        &guests,
-        &owners,
-        &counters,
-    ))
+    let (guests, networks) = (snapshot.guests()?, snapshot.networks());
+    let facts = snapshot.host_facts();
+    // Events of libvirt's wait for it.
+    drop(snapshot);
+    let mut status = HostStatus::new(&networks, &guests, &owners, &counters);
+    let known = Known {
+        networks: &networks,
+        guests: &guests,
+        owners: &owners,
+        facts: &facts,
+    };
+    status.obstacles = obstacles::gather(&known, engine)?;
+    Ok(status)
 }

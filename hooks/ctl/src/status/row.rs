@@ -59,15 +59,9 @@ impl ForwardState {
 }
 
 impl Row {
-    /// The host's port in words: `tcp 192.0.2.1:8080`.
+    /// The host's port in words.
     pub(crate) fn port(&self) -> String {
-        let Claim {
-            protocol, ports, ..
-        } = &self.claim;
-        match self.claim.address {
-            Some(address) => format!("{protocol} {}", with_port(address, *ports)),
-            None => format!("{protocol} {ports}"),
-        }
+        port(&self.claim)
     }
 
     /// The same, and by which interface it is reached.
@@ -166,6 +160,17 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// A port of the host in words: `tcp 192.0.2.1:8080`.
+pub(super) fn port(claim: &Claim) -> String {
+    let Claim {
+        protocol, ports, ..
+    } = claim;
+    match claim.address {
+        Some(address) => format!("{protocol} {}", with_port(address, *ports)),
+        None => format!("{protocol} {ports}"),
+    }
 }
 
 fn with_port(address: IpAddr, ports: PortRange) -> String {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+use super::obstacles::{find, Known, Obstacles};
 use super::value::HostStatus;
 use super::watch::{news, redrawn};
 use super::{text, Form};
@@ -9,7 +10,9 @@ use crate::json::to_json;
 use crate::map::fixtures::{small, Scene};
 use crate::snapshot::compare;
 use crate::terminal::Colors;
+use portero_inventory::Dnsmasq;
 use portero_model::{Counter, ForwardCounter};
+use portero_trace::Rules;
 
 /// The host of the map, with its first forward in use and its second not yet.
 fn used() -> HostStatus {
@@ -34,13 +37,67 @@ fn used() -> HostStatus {
     )
 }
 
+/// Rules of others: a blocklist, which concerns nobody else, what stops a port for some, and all of another.
+const OTHERS: &str = r#"{"nftables": [
+    {"chain": {"family": "ip", "table": "wall", "name": "way", "type": "filter", "hook": "forward", "prio": 5,
+        "policy": "accept"}},
+    {"chain": {"family": "inet", "table": "host", "name": "in", "type": "filter", "hook": "input", "prio": 0,
+        "policy": "drop"}},
+    {"rule": {"family": "ip", "table": "wall", "chain": "way", "handle": 2, "expr": [
+        {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.66"}},
+        {"drop": null}]}},
+    {"rule": {"family": "ip", "table": "wall", "chain": "way", "handle": 3, "expr": [
+        {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}},
+        {"match": {"op": "!=", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.1"}},
+        {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth0"}},
+        {"reject": null}]}},
+    {"rule": {"family": "ip", "table": "wall", "chain": "way", "handle": 4, "comment": "no streams", "expr": [
+        {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}},
+                   "right": {"range": [3000, 3020]}}},
+        {"drop": null}]}},
+    {"rule": {"family": "ip", "table": "wall", "chain": "way", "handle": 5, "expr": [
+        {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 443}},
+        {"drop": null}]}}]}"#;
+
+/// The host of the map beside a firewall of somebody's.
+fn stopped() -> HostStatus {
+    let mut sources = small().sources();
+    sources.networks[0].dnsmasq = Some(Dnsmasq {
+        has_dhcp: false,
+        has_dns: true,
+        is_running: true,
+    });
+    let mut status = HostStatus::new(&sources.networks, &sources.guests, &sources.owners, &[]);
+    let mut rules = Rules::default();
+    rules.add_nftables(OTHERS);
+    assert!(rules.have_stops_of_others());
+    let known = Known {
+        networks: &sources.networks,
+        guests: &sources.guests,
+        owners: &sources.owners,
+        facts: &sources.facts,
+    };
+    let outer = ["eth0".to_owned(), "wlan0".to_owned()];
+    status.obstacles = Obstacles {
+        stopped: find(&known, &outer, Some("eth0"), &rules),
+        unread: vec!["cannot run iptables-legacy-save: no".to_owned()],
+    };
+    // The control: nobody stops anything.
+    assert_eq!(find(&known, &outer, Some("eth0"), &Rules::default()), []);
+    status
+}
+
 fn nothing() -> HostStatus {
     HostStatus::new(&[], &[], &[], &[])
 }
 
 #[test]
 fn forms_are_as_they_were() {
-    let hosts = [("small", used()), ("nothing", nothing())];
+    let hosts = [
+        ("small", used()),
+        ("stopped", stopped()),
+        ("nothing", nothing()),
+    ];
     let texts = hosts.iter().flat_map(|(name, status)| {
         [
             ("txt", text::draw(status, Colors::None)),

@@ -1,5 +1,6 @@
 //! A status as tables for people.
 
+use super::obstacles::{Obstacles, Stopped};
 use super::row::ForwardState;
 use super::value::{CountedForward, HostStatus, NetworkStatus, PolicyStatus};
 use crate::table::{draw as table, Cell};
@@ -8,7 +9,6 @@ use crate::text::shown;
 use anstyle::AnsiColor;
 use portero_inventory::Guest;
 use portero_libvirt::Driver;
-use std::fmt::Write as _;
 
 /// Draws a status.
 pub(super) fn draw(status: &HostStatus, colors: Colors) -> String {
@@ -24,7 +24,22 @@ pub(super) fn draw(status: &HostStatus, colors: Colors) -> String {
     } else {
         forwards(&status.forwards, colors)
     });
-    parts.join("\n")
+    let mut text = parts.join("\n");
+    text += &obstacles(&status.obstacles, colors);
+    text
+}
+
+fn obstacles(obstacles: &Obstacles, colors: Colors) -> String {
+    let unread = obstacles.unread.iter();
+    let unread = unread.map(|why| format!("what rules of others stop is not known: {why}"));
+    let lines = obstacles.stopped.iter().map(Stopped::line).chain(unread);
+    lines.map(|line| warning(&line, colors)).collect()
+}
+
+/// A line on what is not as it should be.
+fn warning(what: &str, colors: Colors) -> String {
+    let word = colors.paint(AnsiColor::Yellow.on_default(), "warning:");
+    format!("{word} {}\n", shown(what))
 }
 
 fn networks(networks: &[NetworkStatus], colors: Colors) -> String {
@@ -41,11 +56,7 @@ fn networks(networks: &[NetworkStatus], colors: Colors) -> String {
     });
     let mut text = table(titles, rows.collect(), colors);
     let problems = networks.iter().flat_map(|network| &network.problems);
-    for problem in problems {
-        let word = colors.paint(AnsiColor::Yellow.on_default(), "warning:");
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{word} {}", shown(problem));
-    }
+    problems.for_each(|problem| text += &warning(problem, colors));
     text
 }
 

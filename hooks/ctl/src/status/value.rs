@@ -1,5 +1,6 @@
 //! What there is to say, as a value: made in one place, said by others.
 
+use super::obstacles::Obstacles;
 use super::row::{rows, Row};
 use crate::map::{problems, SegmentKind};
 use portero_inventory::{ActiveNetwork, Guest, OwnerStatus};
@@ -17,6 +18,9 @@ pub(super) struct HostStatus {
     pub(super) guests: Vec<Guest>,
     /// Forwards, each owner's together.
     pub(super) forwards: Vec<CountedForward>,
+    /// What others' rules do to them and to guests.
+    #[serde(flatten)]
+    pub(super) obstacles: Obstacles,
 }
 
 /// An active network.
@@ -73,7 +77,7 @@ pub(super) struct CountedForward {
 }
 
 impl HostStatus {
-    /// Puts together what is known; `counters` has those of each owner's rules.
+    /// Puts together what is known without the rules of others; `counters` has those of each owner's rules.
     pub(super) fn new(
         networks: &[ActiveNetwork],
         guests: &[Guest],
@@ -96,6 +100,7 @@ impl HostStatus {
             networks: networks.iter().map(|one| network(one, guests)).collect(),
             guests: guests.to_vec(),
             forwards: forwards.collect(),
+            obstacles: Obstacles::default(),
         }
     }
 }

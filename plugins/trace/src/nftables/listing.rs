@@ -69,10 +69,20 @@ impl Listing {
                 word(chain, "table").to_owned(),
             ))
         });
-        listing
-            .base_chains
-            .sort_by_key(|chain| chain["prio"].as_i64());
+        listing.sort();
         Ok(listing)
+    }
+
+    fn sort(&mut self) {
+        self.base_chains.sort_by_key(|chain| chain["prio"].as_i64());
+    }
+
+    /// Takes what was listed of other tables.
+    pub(crate) fn append(&mut self, others: Self) {
+        self.base_chains.extend(others.base_chains);
+        self.sort();
+        self.rules.extend(others.rules);
+        self.elements.extend(others.elements);
     }
 
     /// The rule, not portero's, that sends a port of the host to somebody behind it.
@@ -98,6 +108,25 @@ impl Listing {
                 rule["handle"]
             ),
         })
+    }
+
+    /// Whether anybody but libvirt and portero has a rule, or the policy of a chain, that stops packets.
+    pub(crate) fn has_stops_of_others(&self) -> bool {
+        let is_others =
+            |table: &str| !["libvirt_network", "portero", "portero_policy"].contains(&table);
+        // What a map has for a packet may be a verdict of any kind.
+        let stops = |rule: &Value| {
+            let mut expressions = rule["expr"].as_array().into_iter().flatten();
+            expressions.any(|one| {
+                ["drop", "reject", "vmap"]
+                    .iter()
+                    .any(|kind| one.get(kind).is_some())
+            })
+        };
+        let mut base_chains = self.base_chains.iter();
+        let mut rules = self.rules.iter();
+        base_chains.any(|chain| chain["policy"] == "drop" && is_others(word(chain, "table")))
+            || rules.any(|((_, table, _), rules)| is_others(table) && rules.iter().any(stops))
     }
 
     /// Whether libvirt has this rule there (src/network/network_nftables.c).

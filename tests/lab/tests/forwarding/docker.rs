@@ -18,6 +18,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: told,
     },
     Scenario {
+        name: "docker: status says at once who stops what is forwarded and what guests need",
+        run: status,
+    },
+    Scenario {
         name: "docker: guests go their ways where that is asked for",
         run: guests,
     },
@@ -79,6 +83,80 @@ fn told(world: &mut World) {
         .answers(From::Outside, Tcp, HOST_V4, 8095, "web tcp 80");
     remove(world);
     world.stop_web();
+    world.is_untouched();
+}
+
+fn status(world: &mut World) {
+    world.stop_web_if_it_runs();
+    world.start_web(FORWARDS);
+    // The way to everybody.
+    let route = ["route", "add", "default", "via", OUTSIDE_V4];
+    world.lab.must("ip", &route);
+    let warned = |world: &World| -> Vec<String> {
+        let status = world.lab.must("portero", &["status"]);
+        let lines = status.lines().filter(|line| line.starts_with("warning: "));
+        lines.map(str::to_owned).collect()
+    };
+    // The control: nobody else has any rule.
+    world.serves();
+    assert_eq!(warned(world), [""; 0]);
+    let rules = "table inet wall {
+        chain forward { type filter hook forward priority 5; ip saddr 198.51.100.66 drop; iifname \"eth0\" tcp dport 80 drop; }
+        chain input { type filter hook input priority 5; iifname \"br-lan\" udp dport 53 reject; }
+    }";
+    let file = world.lab.file("wall.nft", rules);
+    world.lab.must("nft", &["-f", &file]);
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    let said = warned(world);
+    let expected = [
+        (
+            "warning: what domain 'web' forwards from tcp 8080, and ",
+            " forwards more, is stopped on eth0: drop by nftables table inet wall: chain forward, handle ",
+            "(see 'portero explain 8080')",
+        ),
+        (
+            "warning: guests of network 'lan' get no names (DNS) from the host: reject by nftables table inet wall",
+            ": chain input, handle ",
+            "(see 'portero explain peer')",
+        ),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for (line, (start, part, end)) in said.iter().zip(expected) {
+        let is_it = line.starts_with(start) && line.contains(part) && line.ends_with(end);
+        assert!(is_it, "{line}");
+    }
+    let json = world.lab.must("portero", &["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let first = &json["stopped"][0];
+    assert_eq!(
+        (&first["name"], &first["what"], &first["certainty"]),
+        (&"web".into(), &"tcp 8080".into(), &"sure".into()),
+        "{json:#}"
+    );
+    world.lab.must("nft", &["delete table inet wall"]);
+    world.serves();
+    assert_eq!(warned(world), [""; 0]);
+    // docker has portero accept what is forwarded, and stops what guests send where libvirt's rules are not asked with its own.
+    docker(world, &START);
+    world.lab.must("portero", &["sync"]);
+    world.serves();
+    let said = warned(world);
+    if world.lab.backend() == Backend::Nftables {
+        world.lab.refuses(From::Guest(PEER), Tcp, OUTSIDE_V4, 80);
+        let expected = "connections of guests of network 'lan' to others are stopped: drop by docker's iptables";
+        assert!(said.iter().any(|line| line.contains(expected)), "{said:#?}");
+        let is_way_out =
+            |line: &String| line.contains("' to others are stopped: drop by docker's ");
+        assert!(said.iter().all(is_way_out), "{said:#?}");
+    } else {
+        world
+            .lab
+            .answers(From::Guest(PEER), Tcp, OUTSIDE_V4, 80, "outside tcp 80");
+        assert_eq!(said, [""; 0]);
+    }
+    world.stop_web();
+    end(world);
+    world.lab.must("ip", &["route", "delete", "default"]);
     world.is_untouched();
 }
 

@@ -1,10 +1,11 @@
 //! Gathers what a guest needs of the host: an address, names, and a way out. Nothing is changed, and nobody is asked.
 
 use super::value::{Leaving, LeavingNetwork, LeavingNic, Way};
-use crate::doctor::{questions, restart_networks};
+use crate::doctor::restart_networks;
 use crate::explain::value::Asked;
 use crate::host_port::Destination;
 use crate::policy::{end, rulings};
+use crate::stopped::questions;
 use ipnet::IpNet;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{

@@ -1,0 +1,292 @@
+//! What rules of others stop of what is forwarded and of what guests need: `portero status`, `map`, `doctor` and `forward
+//! add` tell of what is found here, each in its way.
+
+use crate::policy::rulings;
+use portero_inventory::{link_of, ActiveNetwork, HostFacts, OwnerStatus};
+use portero_model::{Dnat, Family, Owner, Protocol, Verdict};
+use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
+use portero_system::Linux;
+use portero_trace::{Flow, Judgement, Leg, Link, Rules, Side, Stop, Traffic, Translated};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+/// Longest time to read everybody's rules.
+pub(crate) const RULES: Duration = Duration::from_secs(10);
+
+/// Most forwards that are followed through everybody's rules: each meets the same chains.
+pub(crate) const FORWARDS: usize = 32;
+
+/// Somebody outside: an address that nobody has (RFC 5737).
+pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The same (RFC 3849).
+const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// A port that a client may have: any of those that kernels choose (`ip_local_port_range`).
+const CLIENT_PORT: u16 = 50_000;
+
+/// A host with everybody's rules.
+pub(crate) struct Host<'a> {
+    pub(crate) networks: &'a [ActiveNetwork],
+    pub(crate) facts: &'a HostFacts,
+    /// Interfaces by which others come.
+    pub(crate) outer: &'a [String],
+    pub(crate) rules: &'a Rules,
+}
+
+/// Whether it is known that a rule stops what is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Certainty {
+    /// It does.
+    Sure,
+    /// It does for some, or what decides cannot be seen from here.
+    Doubtful,
+}
+
+/// A rule that stops something, or may.
+#[derive(Debug)]
+pub(crate) struct Obstacle {
+    pub(crate) flow: Flow,
+    pub(crate) leg: Leg,
+    pub(crate) stop: Stop,
+    pub(crate) certainty: Certainty,
+}
+
+/// What stops a forward, of those who come by one interface.
+#[derive(Debug)]
+pub(crate) struct StoppedForward<'a> {
+    pub(crate) owner: &'a Owner,
+    pub(crate) dnat: &'a Dnat,
+    /// The interface.
+    pub(crate) outside: String,
+    pub(crate) obstacle: Obstacle,
+}
+
+/// What keeps guests of a network from what they ask the host for.
+#[derive(Debug)]
+pub(crate) struct StoppedService {
+    /// `names (DNS)`.
+    pub(crate) service: &'static str,
+    pub(crate) obstacle: Obstacle,
+}
+
+/// Interfaces by which others reach the host: those with addresses that are no network's.
+pub(crate) fn outer(networks: &[ActiveNetwork]) -> Vec<String> {
+    let is_bridge = |name: &str| networks.iter().any(|one| one.has_inner_bridge(name));
+    let outer = Linux::interfaces().into_iter().filter(|one| {
+        let mut addresses = one.addresses.iter();
+        addresses.any(|net| !net.addr().is_loopback()) && !is_bridge(&one.name)
+    });
+    outer.map(|one| one.name).collect()
+}
+
+impl Host<'_> {
+    /// What stops forwards that are in the firewall, on their way to the guest or back.
+    pub(crate) fn stopped_forwards<'o>(
+        &self,
+        owners: &'o [OwnerStatus],
+    ) -> Vec<StoppedForward<'o>> {
+        let given = owners.iter().filter(|owner| owner.is_in_firewall);
+        let dnats = given.flat_map(|owner| {
+            let ruleset = &owner.record.ruleset;
+            ruleset.dnats().map(move |dnat| (&ruleset.owner, dnat))
+        });
+        // What is for loopback comes by no interface.
+        let is_loopback = |dnat: &Dnat| dnat.address.is_some_and(|address| address.is_loopback());
+        let dnats = dnats.filter(|(_, dnat)| !is_loopback(dnat));
+        let flows = dnats.filter_map(|(owner, dnat)| {
+            Some((owner, dnat, forward_flow(dnat, self.networks, self.facts)?))
+        });
+        let mut stopped = Vec::new();
+        for (owner, dnat, flow) in flows.take(FORWARDS) {
+            let is_served = |outside: &&String| dnat.dev.as_ref().is_none_or(|dev| dev == *outside);
+            for outside in self.outer.iter().filter(is_served) {
+                let client = Side::Behind(link_of(Some(outside.clone())));
+                let flow = Flow {
+                    client,
+                    ..flow.clone()
+                };
+                let obstacles = [Leg::There, Leg::Back].into_iter().filter_map(|leg| {
+                    let somebody = dnat.source.map(|source| source.addr());
+                    self.obstacle(&flow, leg, somebody)
+                });
+                stopped.extend(obstacles.map(|obstacle| StoppedForward {
+                    owner,
+                    dnat,
+                    outside: outside.clone(),
+                    obstacle,
+                }));
+            }
+        }
+        stopped
+    }
+
+    /// What keeps a network's guests from their addresses and names.
+    pub(crate) fn stopped_services(&self, one: &ActiveNetwork) -> Vec<StoppedService> {
+        let stopped = questions(one).into_iter().filter_map(|(service, flow)| {
+            let obstacle = self.obstacle(&flow, Leg::There, None)?;
+            Some(StoppedService { service, obstacle })
+        });
+        stopped.collect()
+    }
+
+    /// What stops what a network's guests send out by an interface, where policies and libvirt let it pass.
+    pub(crate) fn stopped_way_out(&self, one: &ActiveNetwork, uplink: &str) -> Option<Obstacle> {
+        let bridge = one.network.bridge.as_ref()?.to_string();
+        let mut subnets = one.network.subnets.iter();
+        let subnet = subnets.find(|subnet| subnet.address.is_ipv4())?;
+        let end = |address, dev: &str| End {
+            address,
+            at: At::Behind(dev.to_owned()),
+            mac: None,
+        };
+        let packet = Packet {
+            from: end(subnet.address, &bridge),
+            to: end(OUTSIDE.into(), uplink),
+            protocol: Service::Port(Protocol::Tcp, 443),
+            path: PacketPath::Direct,
+            routing: match self.facts.passes_on.contains(&Family::Ipv4) {
+                true => Routing::On,
+                false => Routing::Off,
+            },
+        };
+        if rulings(&packet, self.networks).0.verdict != Verdict::Accept {
+            return None;
+        }
+        let flow = Flow {
+            traffic: Traffic::Port {
+                protocol: Protocol::Tcp,
+                port: 443,
+                from: None,
+            },
+            client: Side::Behind(Link::bridge(bridge)),
+            client_address: Some(subnet.address),
+            server: Side::Behind(link_of(Some(uplink.to_owned()))),
+            server_address: OUTSIDE.into(),
+            translated: None,
+            is_masqueraded: true,
+            judges_bridged: self.facts.judges_bridged.contains(&Family::Ipv4),
+        };
+        let legs = [Leg::There, Leg::Back].into_iter();
+        let obstacles = legs.filter_map(|leg| self.obstacle(&flow, leg, None));
+        obstacles.min_by_key(|obstacle| obstacle.certainty)
+    }
+
+    /// What stops a connection on one of its ways. What stops none but those of other addresses than `somebody`, who is
+    /// anybody when absent, or of some client's ports, is nothing to tell of.
+    fn obstacle(&self, flow: &Flow, leg: Leg, somebody: Option<IpAddr>) -> Option<Obstacle> {
+        let obstacle = |stop, certainty| Obstacle {
+            flow: flow.clone(),
+            leg,
+            stop,
+            certainty,
+        };
+        match self.rules.judge(flow, leg) {
+            Judgement::Passes => None,
+            Judgement::Stopped(stop) => Some(obstacle(stop, Certainty::Sure)),
+            Judgement::Doubtful(_) => match self.rules.judge(&named(flow, somebody), leg) {
+                Judgement::Passes => None,
+                Judgement::Stopped(stop) | Judgement::Doubtful(stop) => {
+                    Some(obstacle(stop, Certainty::Doubtful))
+                }
+            },
+        }
+    }
+}
+
+/// A connection like any of its kind, by a client that has an address and a port.
+fn named(flow: &Flow, somebody: Option<IpAddr>) -> Flow {
+    let anybody = match flow.family() {
+        Family::Ipv4 => OUTSIDE.into(),
+        Family::Ipv6 => OUTSIDE_V6.into(),
+    };
+    let traffic = match flow.traffic {
+        Traffic::Port {
+            protocol,
+            port,
+            from: None,
+        } => Traffic::Port {
+            protocol,
+            port,
+            from: Some(CLIENT_PORT),
+        },
+        named => named,
+    };
+    Flow {
+        traffic,
+        client_address: flow.client_address.or(somebody).or(Some(anybody)),
+        ..flow.clone()
+    }
+}
+
+/// What comes in for a forward, from nobody in particular; nothing where its guest is in none of these networks.
+fn forward_flow(dnat: &Dnat, networks: &[ActiveNetwork], host: &HostFacts) -> Option<Flow> {
+    let mut networks = networks.iter();
+    let active = networks.find(|one| one.subnet_of(dnat.guest).is_some())?;
+    let bridge = active.network.bridge.as_ref()?;
+    Some(Flow {
+        traffic: Traffic::Port {
+            protocol: dnat.protocol,
+            port: dnat.guest_ports.start(),
+            from: None,
+        },
+        client: Side::Behind(Link::named(None)),
+        client_address: None,
+        server: Side::Behind(Link::bridge(bridge.to_string())),
+        server_address: dnat.guest,
+        translated: Some(Translated {
+            address: dnat.address,
+            port: dnat.ports.start(),
+        }),
+        is_masqueraded: false,
+        judges_bridged: host.judges_bridged.contains(&Family::from(dnat.guest)),
+    })
+}
+
+/// Questions of a network's guests to its dnsmasq.
+pub(crate) fn questions(one: &ActiveNetwork) -> Vec<(&'static str, Flow)> {
+    let (Some(bridge), Some(dnsmasq)) = (&one.network.bridge, &one.dnsmasq) else {
+        return Vec::new();
+    };
+    let mut subnets = one.network.subnets.iter();
+    let Some(gateway) = subnets.find(|subnet| subnet.address.is_ipv4()) else {
+        return Vec::new();
+    };
+    let ask = |protocol, port, from, client: Option<IpAddr>, server| Flow {
+        traffic: Traffic::Port {
+            protocol,
+            port,
+            from,
+        },
+        client: Side::Behind(Link::bridge(bridge.to_string())),
+        client_address: client,
+        server: Side::Host,
+        server_address: server,
+        translated: None,
+        is_masqueraded: false,
+        judges_bridged: false,
+    };
+    let nobody = Some(Ipv4Addr::UNSPECIFIED.into());
+    let mut questions = Vec::new();
+    if dnsmasq.has_dhcp {
+        let flow = ask(
+            Protocol::Udp,
+            67,
+            Some(68),
+            nobody,
+            Ipv4Addr::BROADCAST.into(),
+        );
+        questions.push(("addresses (DHCP)", flow));
+    }
+    if dnsmasq.has_dns {
+        // Somebody on the network; the host's own address is in the subnet.
+        let flow = ask(
+            Protocol::Udp,
+            53,
+            None,
+            Some(gateway.address),
+            gateway.address,
+        );
+        questions.push(("names (DNS)", flow));
+    }
+    questions
+}
