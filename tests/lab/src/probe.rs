@@ -41,8 +41,8 @@ impl fmt::Display for Proto {
     }
 }
 
-/// How long an answer that is expected may take: guests are emulated.
-const EXPECTED: Duration = Duration::from_secs(20);
+/// How long an answer that is expected may take: guests are emulated, and boot beside other suites.
+const EXPECTED: Duration = Duration::from_secs(60);
 
 /// How long is waited for one attempt, and for an answer that must not come.
 const ATTEMPT: Duration = Duration::from_millis(900);
