@@ -928,7 +928,7 @@ fn several(world: &mut World) {
     for (proto, name, port, to) in [
         (Tcp, "tcp", PORT, 80),
         (Udp, "udp", PORT, 80),
-        (Tcp, "tcp", 3002, 3002),
+        (Tcp, "tcp", 3001, 3001),
         (Tcp, "tcp", 8092, 3001),
     ] {
         let answer = format!("web {name} {to}");
@@ -958,10 +958,10 @@ fn several(world: &mut World) {
     }
     // Whoever removes need not know where it leads.
     must(world, &["rm", "web", "8090", "8092", "3000-3003"]);
-    for (proto, port) in [(Tcp, PORT), (Tcp, 8092), (Tcp, 3002)] {
+    for (proto, port) in [(Tcp, PORT), (Tcp, 8092), (Tcp, 3001)] {
         world.lab.refuses(From::Outside, proto, HOST_V4, port);
     }
-    for (proto, name, port, to) in [(Udp, "udp", PORT, 80), (Tcp, "tcp", 8093, 3002)] {
+    for (proto, name, port, to) in [(Udp, "udp", PORT, 80), (Tcp, "tcp", 8091, 3000)] {
         let answer = format!("web {name} {to}");
         (world.lab).answers(From::Outside, proto, HOST_V4, port, &answer);
     }
