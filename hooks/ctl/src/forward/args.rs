@@ -78,8 +78,8 @@ pub(crate) struct WhichForward {
     /// Name, ID or UUID of the domain
     #[arg(value_name = "DOMAIN")]
     pub(crate) domain: String,
-    /// [ADDRESS:]HOSTPORT[-END][:GUESTPORT[-END]][/PROTOCOL[,PROTOCOL]], an IPv6 address in brackets; without GUESTPORT the same
-    /// port, without PROTOCOL tcp; several times
+    /// [ADDRESS:]PORTS[:GUESTPORTS][/PROTOCOLS], as 443, 8080:80, 8000-8010 or 53/tcp,udp; an IPv6 address stands in brackets.
+    /// Without GUESTPORTS they are the same, without PROTOCOLS it is tcp. Several times
     #[arg(value_name = "FORWARD", required = true)]
     pub(super) specs: Vec<Specs>,
     /// Who may use it: an address or a network, or group:NAME of /etc/portero/groups; with ! before it an exception; several times
