@@ -251,7 +251,7 @@ fn connection(reader: &mut Reader<'_>, packet: &Seen) -> bool {
             packet.connection == Connection::Forwarded
         }
         // The connections of forwards, of which there are none here.
-        "reply" => {
+        "reply" | "original" => {
             while !reader.peek().starts_with('@') {
                 reader.next();
             }
