@@ -1,7 +1,8 @@
 //! From the package's installation under running guests to its purge.
 
-use crate::world::{World, BOX_PORT, WEB, WEB_PORT};
+use crate::world::{World, BOX_PORT, SOON, WEB, WEB_PORT};
 use portero_lab::Scenario;
+use std::time::Duration;
 
 pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
@@ -17,6 +18,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: rebooted,
     },
     Scenario {
+        name: "upgrade: a connection through a forward goes on, and the package is removed, then purged",
+        run: upgraded,
+    },
+    Scenario {
         name: "short: the package is purged under running guests",
         run: purged,
     },
@@ -24,7 +29,7 @@ pub const SCENARIOS: &[Scenario<World>] = &[
 
 /// What the package brings: hooks' links, programs, units, and what portero keeps.
 const BROUGHT: &str = "ls -d /etc/libvirt/hooks/*.d/50-portero /usr/bin/portero* /lib/systemd/system/portero* \
-     /etc/systemd/system/*/portero* /lib/systemd/system/sysinit.target.wants/portero* /run/portero /var/lib/portero \
+     /etc/systemd/system/portero* /etc/systemd/system/*/portero* /lib/systemd/system/sysinit.target.wants/portero* /run/portero /var/lib/portero \
      /etc/portero 2>/dev/null || true";
 
 fn confined(world: &mut World) {
@@ -90,6 +95,54 @@ fn rebooted(world: &mut World) {
     world.vm.must("systemctl start portero-watch");
     world.serves(WEB_PORT);
     world.serves(BOX_PORT);
+}
+
+fn upgraded(world: &mut World) {
+    world.has_portero();
+    world.serves(WEB_PORT);
+    world.begin_calm();
+    let talk = world.talk();
+    let (guests, libvirtd) = (world.guests(), world.process("libvirtd"));
+    let watch = world.process("portero-watch");
+    // What is installed was an older version, as far as dpkg knows.
+    world.vm.must(
+        "sed -i '/^Package: portero$/,/^$/s/^Version: .*/Version: 0.0.1/' /var/lib/dpkg/status",
+    );
+    let said = world.install();
+    assert!(said.contains(" over (0.0.1)"), "{said}");
+    assert!(talk.is_heard(SOON), "the connection is cut");
+    world.serves(WEB_PORT);
+    world.serves(BOX_PORT);
+    assert_eq!(world.guests(), guests, "guests were restarted");
+    assert_eq!(world.process("libvirtd"), libvirtd, "it was restarted");
+    assert_ne!(world.process("portero-watch"), watch, "still the older one");
+    world.is_in_order();
+    // The control of the connection: a rule that stops it is noticed.
+    let rule = "{ type filter hook forward priority 0; policy drop; }";
+    world
+        .vm
+        .must(&format!("nft 'table inet cut {{ chain way {rule}; }}'"));
+    // An answer that was on its way may still be noted.
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!talk.is_heard(Duration::from_secs(3)), "nothing cuts it");
+    world.vm.must("nft delete table inet cut");
+    assert!(talk.is_heard(SOON), "the connection is cut");
+
+    let said = world.dpkg("-r portero");
+    // What keeps it is the kernel: connections that are there need no rule.
+    assert!(talk.is_heard(SOON), "the connection is cut");
+    world.refuses(WEB_PORT);
+    world.refuses(BOX_PORT);
+    world.vm.must("systemctl restart libvirtd && virsh list");
+    world.refuses(WEB_PORT);
+    let left = world.vm.must(BROUGHT);
+    assert!(left.contains("/etc/portero"), "{said}{left}");
+    assert!(!left.contains("bin/") && !left.contains("hooks/"), "{left}");
+    world.dpkg("-P portero");
+    assert_eq!(world.vm.must(BROUGHT), "");
+    assert_eq!(world.rules(), world.untouched);
+    assert_eq!(world.guests(), guests, "guests were restarted");
+    world.is_calm();
 }
 
 fn purged(world: &mut World) {

@@ -1,6 +1,6 @@
 //! The machine that the scenarios share, with its guests.
 
-use portero_lab::{find_package, DomainXml, NetworkXml, Options, Vm, GIVEN, HOST_V4};
+use portero_lab::{find_package, DomainXml, NetworkXml, Options, Talk, Vm, GIVEN, HOST_V4};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,9 +15,10 @@ const BOX_MAC: &str = "52:54:00:00:50:11";
 /// Longest time until something is so that nobody has to wait for: on a processor that is emulated beside others.
 pub const SOON: Duration = Duration::from_secs(300);
 
-/// What both forward from the same port of theirs, each from a port of the host's own.
-const WEB_FORWARDS: &str =
-    "<portero:portForward proto='tcp'><portero:range start='8080' to='80'/></portero:portForward>";
+/// What both forward from the same port of theirs, each from a port of the host's own, and the agent's echo.
+const WEB_FORWARDS: &str = "
+<portero:portForward proto='tcp'><portero:range start='8080' to='80'/><portero:range start='7007'/></portero:portForward>
+";
 const BOX_FORWARDS: &str = "
 <portero:portForward proto='tcp'><portero:range start='8081' to='80'/></portero:portForward>
 <portero:portForward proto='udp'><portero:range start='8081' to='80'/></portero:portForward>
@@ -134,12 +135,22 @@ impl World {
         }
     }
 
+    /// A connection from outside through a forward of the guest that QEMU runs.
+    pub fn talk(&self) -> Talk {
+        Talk::start(&self.vm.outside_agent(), HOST_V4, "/run/lab/talk")
+    }
+
     /// The processes of the guests and their names: there are others after each start.
     pub fn guests(&self) -> String {
         self.vm.must(
             "cat /run/libvirt/qemu/web.pid /run/libvirt/lxc/box.pid; virsh -q list --uuid; \
              virsh -q -c lxc:///system list --uuid",
         )
+    }
+
+    /// The main process of a unit.
+    pub fn process(&self, unit: &str) -> String {
+        self.vm.must(&format!("systemctl show -P MainPID {unit}"))
     }
 
     /// The rules of both firewalls.

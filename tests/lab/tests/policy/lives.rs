@@ -2,7 +2,7 @@
 //! host answers for on a LAN.
 
 use crate::world::{named, network, World};
-use portero_lab::{wait_until, DomainXml, From, Program, Proto, Scenario, OUTSIDE_V4};
+use portero_lab::{wait_until, DomainXml, From, Proto, Scenario, Talk, OUTSIDE_V4};
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -98,17 +98,8 @@ fn refused(world: &mut World) {
     world.is_untouched();
 }
 
-/// How often a connection was heard by now.
-fn heard(file: &str) -> u64 {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    text.parse().unwrap_or(0)
-}
-
-fn goes_on(file: &str) -> bool {
-    let before = heard(file);
-    thread::sleep(Duration::from_millis(1500));
-    heard(file) > before
-}
+/// How long a connection is listened to.
+const A_MOMENT: Duration = Duration::from_millis(1500);
 
 fn changed(world: &mut World) {
     let rules = |ports: &str| {
@@ -124,23 +115,22 @@ fn changed(world: &mut World) {
     );
     let (route, tcp) = (named("route").v4, Proto::Tcp);
     world.give("route", &both);
-    let (agent, file) = (world.lab.agent(), "/run/lab/files/talk");
-    let words = ["netns", "exec", "outside", &agent, "talk", route, file];
-    let talk = Program::start("ip", &words);
-    thread::sleep(Duration::from_secs(1));
-    assert!(goes_on(file), "no connection");
+    let talk = Talk::start(&world.lab.agent(), route, "/run/lab/files/talk");
     world.lab.answers(From::Outside, tcp, route, 80, "route ");
     for _ in 0..5 {
         world.give("route", &one);
         world.lab.refuses(From::Outside, tcp, route, 80);
-        assert!(goes_on(file), "cut by a change that still allows it");
+        assert!(
+            talk.is_heard(A_MOMENT),
+            "cut by a change that still allows it"
+        );
         world.give("route", &both);
         world.lab.answers(From::Outside, tcp, route, 80, "route ");
     }
     world.give("route", &none);
     // An answer that was on its way may still be noted.
     thread::sleep(Duration::from_secs(1));
-    assert!(!goes_on(file), "goes on though it is forbidden");
+    assert!(!talk.is_heard(A_MOMENT), "goes on though it is forbidden");
     world.lab.answers(From::Outside, tcp, route, 80, "route ");
     drop(talk);
     world.take("route");
