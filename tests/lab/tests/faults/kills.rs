@@ -44,7 +44,7 @@ fn killed(world: &mut World) {
         kinds += 1;
     }
     println!("  survived {kills} kills of portero's programs in {kinds} kinds of events");
-    assert!(kills > kinds, "strace did not inject");
+    assert!(kills > 30, "strace did not inject");
     world.is_untouched();
 }
 

@@ -69,11 +69,11 @@ pub fn ran(mut command: Command) -> Ran {
     }
 }
 
-/// All of them with `PORTERO_FAULTS=all`, which takes long; otherwise one in 23, others in each turn.
+/// All of them with `PORTERO_FAULTS=all`, which takes long; otherwise one in 17, others in each turn.
 pub fn chosen<T>(all: impl Iterator<Item = T>, turn: usize) -> impl Iterator<Item = T> {
     let step = match std::env::var("PORTERO_FAULTS").as_deref() {
         Ok("all") => 1,
-        _ => 23,
+        _ => 17,
     };
     all.skip(turn % step).step_by(step)
 }
