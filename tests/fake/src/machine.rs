@@ -55,8 +55,6 @@ pub struct Machine {
     pub proxying: BTreeSet<String>,
     /// Where addresses are.
     pub route_lookup: BTreeMap<IpAddr, RouteLookup>,
-    /// The first addresses of interfaces, with these.
-    pub first_addresses: BTreeMap<IpAddr, String>,
     /// Where guests were seen.
     pub seen: BTreeMap<MacAddress, Vec<IpAddr>>,
     /// Whether packets are passed on.
@@ -354,10 +352,10 @@ impl System for Machine {
 
     fn interface_of_first_address(
         &mut self,
-        address: IpAddr,
+        _: IpAddr,
         _: Deadline,
     ) -> Result<Option<String>, SystemError> {
-        Ok(self.first_addresses.get(&address).cloned())
+        Ok(None)
     }
 
     fn route_lookup(&mut self, address: IpAddr, _: Deadline) -> Result<RouteLookup, SystemError> {

@@ -173,6 +173,16 @@ impl Machine {
         self.virsh(&["net-start", network.name]);
     }
 
+    /// Stops and undefines a network.
+    ///
+    /// # Panics
+    /// When libvirt refuses.
+    pub fn remove_network(&self, name: &str) {
+        for verb in ["net-destroy", "net-undefine"] {
+            self.virsh(&[verb, name]);
+        }
+    }
+
     /// Defines a network.
     ///
     /// # Panics

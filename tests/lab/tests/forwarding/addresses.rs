@@ -2,7 +2,7 @@
 
 use crate::refusals::is_one_line;
 use crate::world::{web, Flush, World, PEER, WEB};
-use portero_lab::{DomainXml, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
+use portero_lab::{DomainXml, From, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4};
 use std::fs;
 use Proto::{Icmp, Tcp, Udp};
 
@@ -20,8 +20,6 @@ pub const SCENARIOS: &[Scenario<World>] = &[
 /// An address that the host has besides its first.
 const SECOND: &str = "203.0.113.5";
 
-const SETTINGS: &str = "/etc/portero/portero.toml";
-
 const PEER_FILE: &str = "/etc/portero/domains/peer.xml";
 const PEER_FORWARDS: &str = "<domain xmlns='urn:portero:1'><portForward proto='tcp'>\
     <range start='80'/></portForward></domain>";
@@ -29,12 +27,9 @@ const PEER_FORWARDS: &str = "<domain xmlns='urn:portero:1'><portForward proto='t
 const ADDRESS: &str = "<portero:address host='203.0.113.5'>\
     <portero:exclude proto='tcp' start='7000' end='7009'/></portero:address>";
 
-/// Permits all addresses of the LAN; gives the settings that were there.
-fn permit() -> String {
-    let before = fs::read_to_string(SETTINGS).expect("settings");
-    let limits = "[limits]\nwhole_addresses = [\"203.0.113.0/24\", \"192.168.50.0/24\"]\n";
-    fs::write(SETTINGS, limits).expect("settings");
-    before
+/// Permits the addresses of the LAN and of the guests' network.
+fn permit() -> Settings {
+    Settings::replace("[limits]\nwhole_addresses = [\"203.0.113.0/24\", \"192.168.50.0/24\"]\n")
 }
 
 fn whole(world: &mut World) {
@@ -96,7 +91,7 @@ fn whole(world: &mut World) {
     world
         .lab
         .ip(&format!("address delete {SECOND}/24 dev eth0"));
-    fs::write(SETTINGS, settings).expect("settings");
+    drop(settings);
     world.is_untouched_after_flushes();
 }
 
@@ -167,6 +162,6 @@ fn refused(world: &mut World) {
     world
         .lab
         .ip(&format!("address delete {SECOND}/24 dev eth0"));
-    fs::write(SETTINGS, settings).expect("settings");
+    drop(settings);
     world.is_untouched();
 }

@@ -2,8 +2,7 @@
 //! stand as it makes them.
 
 use crate::world::{World, FORWARDS, PEER};
-use portero_lab::{Backend, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
-use std::fs;
+use portero_lab::{Backend, From, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4};
 use std::time::Duration;
 use Proto::Tcp;
 
@@ -254,12 +253,9 @@ fn forwards(world: &mut World) {
     world.is_untouched();
 }
 
-const SETTINGS: &str = "/etc/portero/portero.toml";
-
 fn guests(world: &mut World) {
     world.stop_web_if_it_runs();
-    let before = fs::read_to_string(SETTINGS).expect("settings");
-    fs::write(SETTINGS, "[docker]\nguests = true\n").expect("settings");
+    let settings = Settings::replace("[docker]\nguests = true\n");
     docker(world, &START);
     // One forward, so that portero has something to keep.
     world.start_web(FORWARDS);
@@ -269,12 +265,11 @@ fn guests(world: &mut World) {
             .answers(From::Guest(PEER), Tcp, OUTSIDE_V4, 80, "outside tcp 80");
         // Libvirt's own rules go on to judge.
         world.lab.refuses(From::Outside, Tcp, PEER, 80);
-        fs::write(SETTINGS, &before).expect("settings");
+        drop(settings);
         world.lab.must("portero", &["sync"]);
         // The control.
         world.lab.refuses(From::Guest(PEER), Tcp, OUTSIDE_V4, 80);
     }
-    fs::write(SETTINGS, &before).expect("settings");
     world.stop_web();
     end(world);
     world

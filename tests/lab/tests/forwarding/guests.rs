@@ -1,7 +1,7 @@
 //! A forward leads to where its guest is, and is there with all that libvirt has given the guest's port.
 
 use crate::world::{World, FORWARDS, PEER, WEB};
-use portero_lab::{wait_until, DomainXml, From, NetworkXml, Proto, Scenario, HOST_V4};
+use portero_lab::{wait_until, DomainXml, From, NetworkXml, Proto, Scenario, Settings, HOST_V4};
 use std::fs;
 use std::time::Duration;
 use Proto::Tcp;
@@ -183,9 +183,7 @@ fn interfaces(world: &mut World) {
         "{said}"
     );
     world.lab.virsh(&["undefine", "two"]);
-    for verb in ["net-destroy", "net-undefine"] {
-        world.lab.virsh(&[verb, "out"]);
-    }
+    world.lab.remove_network("out");
     world.lab.must("ip", &["link", "delete", "br-out"]);
     world.is_untouched();
 }
@@ -329,9 +327,7 @@ fn seen(world: &mut World) {
         .answers(From::Outside, Tcp, HOST_V4, 8090, "roam tcp 80");
     world.lab.virsh(&["destroy", "roam"]);
     world.lab.virsh(&["undefine", "roam"]);
-    for verb in ["net-destroy", "net-undefine"] {
-        world.lab.virsh(&[verb, "own"]);
-    }
+    world.lab.remove_network("own");
     world.is_untouched();
 }
 
@@ -447,9 +443,7 @@ fn settings(world: &mut World) {
         world.lab.virsh(&["destroy", "roam"]);
     }
     world.lab.virsh(&["undefine", "roam"]);
-    for verb in ["net-destroy", "net-undefine"] {
-        world.lab.virsh(&[verb, "own"]);
-    }
+    world.lab.remove_network("own");
     world.is_untouched();
 }
 
@@ -494,9 +488,7 @@ fn behind(world: &mut World) {
         .answers(From::Outside, Tcp, HOST_V4, 8097, "roam tcp 80");
     world.lab.virsh(&["destroy", "roam"]);
     world.lab.virsh(&["undefine", "roam"]);
-    for verb in ["net-destroy", "net-undefine"] {
-        world.lab.virsh(&[verb, "own"]);
-    }
+    world.lab.remove_network("own");
     world.is_untouched();
 }
 
@@ -531,10 +523,8 @@ fn masquerade(world: &mut World) {
 }
 
 fn defaults(world: &mut World) {
-    const SETTINGS: &str = "/etc/portero/portero.toml";
     world.stop_web_if_it_runs();
-    let before = fs::read_to_string(SETTINGS).expect("settings");
-    fs::write(SETTINGS, "[forwards]\ndev = [\"eth0\", \"eth9\"]\n").expect("settings");
+    let settings = Settings::replace("[forwards]\ndev = [\"eth0\", \"eth9\"]\n");
     world.start_web(FORWARDS);
     world.serves();
     let elsewhere = [From::Host, From::Guest(PEER)];
@@ -556,7 +546,7 @@ fn defaults(world: &mut World) {
     world
         .lab
         .answers(From::Host, Tcp, "127.0.0.1", 8081, "web tcp 80");
-    fs::write(SETTINGS, &before).expect("settings");
+    drop(settings);
     world.lab.must("portero", &["sync"]);
     // The control.
     for from in elsewhere {
@@ -641,8 +631,6 @@ fn vain(world: &mut World) {
         "{said}"
     );
     world.lab.must("ip", &["link", "delete", "slave0"]);
-    for verb in ["net-destroy", "net-undefine"] {
-        world.lab.virsh(&[verb, "own"]);
-    }
+    world.lab.remove_network("own");
     world.is_untouched();
 }
