@@ -6,6 +6,7 @@ mod candidates;
 mod complete;
 mod doctor;
 mod engine;
+mod everybody;
 mod exit;
 mod explain;
 mod forward;

@@ -1,25 +1,18 @@
 //! What rules of others stop of what is forwarded and of what guests need: `portero status`, `map`, `doctor` and `forward
 //! add` tell of what is found here, each in its way.
 
+use crate::everybody::anybody;
 use crate::policy::rulings;
+use portero_engine::{ApplyError, Engine};
 use portero_inventory::{link_of, ActiveNetwork, HostFacts, OwnerStatus};
 use portero_model::{Dnat, Family, Owner, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
-use portero_system::Linux;
+use portero_system::{Linux, RouteLookup};
 use portero_trace::{Flow, Judgement, Leg, Link, Rules, Side, Stop, Traffic, Translated};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
-
-/// Longest time to read everybody's rules.
-pub(crate) const RULES: Duration = Duration::from_secs(10);
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Most forwards that are followed through everybody's rules: each meets the same chains.
 pub(crate) const FORWARDS: usize = 32;
-
-/// Somebody outside: an address that nobody has (RFC 5737).
-pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-/// The same (RFC 3849).
-const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 /// A port that a client may have: any of those that kernels choose (`ip_local_port_range`).
 const CLIENT_PORT: u16 = 50_000;
@@ -77,6 +70,14 @@ pub(crate) fn outer(networks: &[ActiveNetwork]) -> Vec<String> {
         addresses.any(|net| !net.addr().is_loopback()) && !is_bridge(&one.name)
     });
     outer.map(|one| one.name).collect()
+}
+
+/// The interface by which guests' packets leave for others, over IPv4.
+pub(crate) fn uplink(engine: &mut Engine<'_>) -> Result<Option<String>, ApplyError> {
+    Ok(match engine.route_lookup(anybody(Family::Ipv4))? {
+        RouteLookup::Behind { interface, .. } => Some(interface),
+        RouteLookup::Host | RouteLookup::Nowhere => None,
+    })
 }
 
 impl Host<'_> {
@@ -141,7 +142,7 @@ impl Host<'_> {
         };
         let packet = Packet {
             from: end(subnet.address, &bridge),
-            to: end(OUTSIDE.into(), uplink),
+            to: end(anybody(Family::Ipv4), uplink),
             protocol: Service::Port(Protocol::Tcp, 443),
             path: PacketPath::Direct,
             routing: match self.facts.passes_on.contains(&Family::Ipv4) {
@@ -161,7 +162,7 @@ impl Host<'_> {
             client: Side::Behind(Link::bridge(bridge)),
             client_address: Some(subnet.address),
             server: Side::Behind(link_of(Some(uplink.to_owned()))),
-            server_address: OUTSIDE.into(),
+            server_address: anybody(Family::Ipv4),
             translated: None,
             is_masqueraded: true,
             judges_bridged: self.facts.judges_bridged.contains(&Family::Ipv4),
@@ -195,10 +196,6 @@ impl Host<'_> {
 
 /// A connection like any of its kind, by a client that has an address and a port.
 fn named(flow: &Flow, somebody: Option<IpAddr>) -> Flow {
-    let anybody = match flow.family() {
-        Family::Ipv4 => OUTSIDE.into(),
-        Family::Ipv6 => OUTSIDE_V6.into(),
-    };
     let traffic = match flow.traffic {
         Traffic::Port {
             protocol,
@@ -213,7 +210,10 @@ fn named(flow: &Flow, somebody: Option<IpAddr>) -> Flow {
     };
     Flow {
         traffic,
-        client_address: flow.client_address.or(somebody).or(Some(anybody)),
+        client_address: flow
+            .client_address
+            .or(somebody)
+            .or(Some(anybody(flow.family()))),
         ..flow.clone()
     }
 }

@@ -185,21 +185,24 @@ pub(crate) fn check_alone(config: &Config, forwards: &[Forward]) -> Result<(), A
     Ok(check_own(forwards)?)
 }
 
-/// What forwards claim and did not hold before.
 /// The new claims that a program's socket may be in the way of. Sockets of UDP are looked at for half a second, since resolvers
 /// have such for a moment: of all ports of an address there is always one, and it is in nobody's way.
 fn bindable_claims(forwards: &[Forward], held: &HashSet<&Claim>) -> Vec<Claim> {
-    let asked = forwards
-        .iter()
-        .filter(|forward| !forward.is_whole_address || forward.protocol != Protocol::Udp);
-    let claims = asked.flat_map(Forward::claims);
-    claims.filter(|claim| !held.contains(claim)).collect()
+    new_claims(
+        forwards
+            .iter()
+            .filter(|forward| !forward.is_whole_address || forward.protocol != Protocol::Udp),
+        held,
+    )
 }
 
-/// What of the claims is not held yet.
-pub(crate) fn new_claims(forwards: &[Forward], held: &HashSet<&Claim>) -> Vec<Claim> {
+/// What forwards claim and did not hold before.
+pub(crate) fn new_claims<'f>(
+    forwards: impl IntoIterator<Item = &'f Forward>,
+    held: &HashSet<&Claim>,
+) -> Vec<Claim> {
     forwards
-        .iter()
+        .into_iter()
         .flat_map(|forward| forward.claims())
         .filter(|claim| !held.contains(claim))
         .collect()

@@ -5,7 +5,7 @@ use crate::ranges::{all_without, host_range, mappings, Mapping};
 use crate::source::{network, WrittenSource};
 use ipnet::IpNet;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_model::{Claim, Family, Origin, OwnerKind, PortError, PortRange, Protocol};
+use portero_model::{Claim, Family, Origin, OwnerKind, PortRange, Protocol};
 use portero_xml::{check_root, Element, Problem};
 use std::fmt;
 use std::net::IpAddr;
@@ -190,7 +190,7 @@ fn whole_address(
         }
         child.only_attributes(&["proto", "start", "end"])?;
         child.expect_nothing()?;
-        let protocol = child.required("proto", "tcp, udp or sctp", protocol)?;
+        let protocol = child.required("proto", "tcp, udp or sctp", str::parse)?;
         excluded.push((protocol, host_range(child)?));
     }
     let forwards = Protocol::ALL.into_iter().map(|protocol| {
@@ -219,10 +219,6 @@ fn whole_address(
         return Err(element.problem("every port is excluded, expected at least one left"));
     }
     Ok(forwards)
-}
-
-fn protocol(text: &str) -> Result<Protocol, PortError> {
-    text.parse()
 }
 
 fn ipv4_address(text: &str) -> Result<IpAddr, String> {

@@ -3,6 +3,7 @@
 use super::hooks::restart_networks;
 use super::leaks::quoted;
 use super::value::{Facts, Finding};
+use crate::everybody::anybody;
 use crate::stop::{mend_stop, name_stop};
 use crate::stopped::{Certainty, Obstacle, StoppedService};
 use ipnet::IpNet;
@@ -11,7 +12,6 @@ use portero_libvirt::{ForwardMode, Network, Subnet};
 use portero_model::{Family, Protocol, Verdict};
 use portero_routed_policy::{explain, At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_trace::{Flow, Judgement, Leg, Link, RuleOwner, Rules, Scope, Side, Traffic};
-use std::net::Ipv4Addr;
 
 /// libvirt's rules go with `nft flush ruleset`, and so with a restart of nftables.service; libvirt does not hear of it.
 pub(super) fn rules(facts: &Facts) -> Vec<Finding> {
@@ -77,8 +77,7 @@ pub(super) fn past(facts: &Facts) -> Vec<Finding> {
         };
         for outside in &facts.outer {
             let packet = Packet {
-                // Somebody (RFC 5737).
-                from: end(Ipv4Addr::new(198, 51, 100, 1).into(), outside),
+                from: end(anybody(Family::Ipv4), outside),
                 to: end(subnet.address, bridge.as_str()),
                 protocol: Service::Port(Protocol::Tcp, 80),
                 path: PacketPath::Direct,

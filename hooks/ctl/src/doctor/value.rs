@@ -1,6 +1,7 @@
 //! What checks look at, and what they find.
 
-use crate::stopped::{self, Host, RULES};
+use crate::everybody::RULES;
+use crate::stopped::{self, Host};
 use portero_bridge::{open_bridges, OpenBridge};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{

@@ -10,6 +10,7 @@ use super::value::{
 use super::view::HostView;
 use super::whose;
 use crate::doctor::{misplaced, troubles};
+use crate::everybody::{anybody, RULES};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
@@ -22,19 +23,7 @@ use portero_model::{Family, OwnerKind, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
 use portero_trace::{Flow, Leg, Link, Rules, Side, Traffic, Translated};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
-
-/// Longest time to read everybody's rules.
-const RULES: Duration = Duration::from_secs(10);
-
-/// Who any machine outside may be: an address that nobody has (RFC 5737, RFC 3849).
-fn anybody(family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 1).into(),
-        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-    }
-}
+use std::net::{IpAddr, SocketAddr};
 
 /// Gathers everything. Everybody's rules are `read` already, or are then, of one family.
 pub(super) fn facts(

@@ -60,12 +60,12 @@ impl FromStr for Specs {
     type Err = PortTextError;
 
     fn from_str(text: &str) -> Result<Self, PortTextError> {
-        let Some((ports, protocols)) = text.split_once('/') else {
-            return Ok(Self(vec![text.parse()?]));
-        };
-        let protocols = protocols.split(',');
-        let specs = protocols.map(|protocol| format!("{ports}/{protocol}").parse());
-        Ok(Self(specs.collect::<Result<_, _>>()?))
+        let (ports, protocols) = text.split_once('/').unwrap_or((text, "tcp"));
+        let mut specs = Vec::new();
+        for protocol in protocols.split(',') {
+            specs.push(Spec::read(ports, protocol.parse()?)?);
+        }
+        Ok(Self(specs))
     }
 }
 
@@ -74,6 +74,13 @@ impl FromStr for Spec {
 
     fn from_str(text: &str) -> Result<Self, PortTextError> {
         let (text, protocol) = split_protocol(text)?;
+        Self::read(text, protocol)
+    }
+}
+
+impl Spec {
+    /// Reads what stands before a protocol.
+    fn read(text: &str, protocol: Protocol) -> Result<Self, PortTextError> {
         let is_address = |first: &str| first.starts_with('[') || first.contains('.');
         let has_address =
             text.matches(':').count() > 1 || text.split(':').next().is_some_and(is_address);

@@ -3,12 +3,12 @@
 
 use super::reachability::{ConnectionEnd, Connections, Passes};
 use super::sources::MapSources;
+use crate::everybody::anybody;
 use portero_inventory::ActiveNetwork;
 use portero_libvirt::Network;
 use portero_model::{Dnat, Family, Verdict};
 use portero_routed_policy::{explain, At, End, Packet, PacketPath, Protocol, Routing};
 use portero_system::InterfaceKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Says of connections from outside that forwards are among those that pass. Guests of other networks open theirs to the
 /// host, which is told apart.
@@ -90,12 +90,4 @@ fn clients(dnat: &Dnat, sources: &MapSources) -> Vec<End> {
         mac: None,
     };
     interfaces.map(|one| client(&one.name)).collect()
-}
-
-/// An address that nobody has (RFC 5737, RFC 3849).
-fn anybody(family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 1).into(),
-        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-    }
 }

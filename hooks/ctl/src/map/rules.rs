@@ -2,22 +2,20 @@
 
 use super::sources::MapSources;
 use crate::doctor::{missing, restart_networks};
+use crate::everybody::RULES;
 use crate::stop::name_stop;
-use crate::stopped::{Certainty, Host, Obstacle, OUTSIDE, RULES};
+use crate::stopped::{uplink, Certainty, Host, Obstacle};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{daemons, foreign_rules, OwnerStatus};
 use portero_model::Family;
-use portero_system::{Deadline, RouteLookup};
+use portero_system::Deadline;
 use std::collections::BTreeMap;
 
 /// Notes what differs of each network.
 pub(super) fn note(sources: &mut MapSources, engine: &mut Engine<'_>) -> Result<(), ApplyError> {
     let rules = foreign_rules(&Family::ALL, Deadline::after(RULES));
     let restart = restart_networks(&daemons());
-    let uplink = match engine.route_lookup(OUTSIDE.into())? {
-        RouteLookup::Behind { interface, .. } => Some(interface),
-        RouteLookup::Host | RouteLookup::Nowhere => None,
-    };
+    let uplink = uplink(engine)?;
     let outer: Vec<String> = uplink.iter().cloned().collect();
     for one in &sources.networks {
         let name = one.network.name.to_string();

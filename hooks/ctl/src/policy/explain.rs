@@ -5,6 +5,7 @@ use super::rules::{flow, set_right, Known};
 use super::ruling::{answer, Explanation, Ruling, NOBODY_SAYS};
 use super::{words, Error};
 use crate::args::{PacketArgs, ProtocolName};
+use crate::everybody::RULES;
 use crate::exit::DONE;
 use crate::json::to_json;
 use crate::terminal;
@@ -16,10 +17,6 @@ use portero_routed_policy::{At, Packet, PacketPath, Protocol, Routing};
 use portero_system::Deadline;
 use portero_trace::Leg;
 use std::net::IpAddr;
-use std::time::Duration;
-
-/// Longest time to read everybody's rules.
-const RULES: Duration = Duration::from_secs(10);
 
 /// Answers a question.
 pub(super) fn run(question: &PacketArgs, engine: &mut Engine<'_>) -> Result<(String, u8), Error> {

@@ -1,13 +1,13 @@
 //! Who else's rules stop, or may stop, what is forwarded and what guests need.
 
-use super::row::port;
+use super::row::{port, PrintedOwner};
+use crate::everybody::RULES;
 use crate::stop::name_stop;
-use crate::stopped::{outer, Certainty, Host, OUTSIDE, RULES};
+use crate::stopped::{outer, uplink, Certainty, Host};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{foreign_rules, ActiveNetwork, Guest, HostFacts, OwnerStatus};
-use portero_libvirt::Driver;
 use portero_model::{Dnat, Family, Owner, Protocol};
-use portero_system::{Deadline, RouteLookup};
+use portero_system::Deadline;
 use portero_trace::{word, RuleOwner, Rules};
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -100,12 +100,8 @@ impl Stopped {
 /// What `--json` prints of it.
 #[derive(Serialize)]
 struct Printed {
-    /// `domain` or `network`.
-    owner: &'static str,
-    /// `qemu` or `lxc`, of a domain.
-    driver: Option<&'static str>,
-    name: String,
-    uuid: String,
+    #[serde(flatten)]
+    owner: PrintedOwner,
     /// `tcp 8080` of a forward, `names (DNS)`, or `way out`.
     what: String,
     /// Interfaces by which a forward is not reached.
@@ -132,10 +128,7 @@ impl From<Stopped> for Printed {
             What::WayOut => ("way out".to_owned(), Vec::new(), 0),
         };
         Self {
-            owner: stopped.owner.kind.name(),
-            driver: stopped.owner.driver.map(Driver::name),
-            name: stopped.owner.name,
-            uuid: stopped.owner.uuid.to_string(),
+            owner: stopped.owner.into(),
             what,
             outside,
             more,
@@ -161,10 +154,7 @@ pub(super) fn gather(known: &Known<'_>, engine: &mut Engine<'_>) -> Result<Obsta
     let rules = foreign_rules(&Family::ALL, Deadline::after(RULES));
     let mut found = Obstacles::default();
     if rules.have_stops_of_others() {
-        let uplink = match engine.route_lookup(OUTSIDE.into())? {
-            RouteLookup::Behind { interface, .. } => Some(interface),
-            RouteLookup::Host | RouteLookup::Nowhere => None,
-        };
+        let uplink = uplink(engine)?;
         found.stopped = find(known, &outer(known.networks), uplink.as_deref(), &rules);
     }
     found.unread = rules.unread;

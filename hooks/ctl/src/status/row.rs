@@ -78,15 +78,33 @@ impl Row {
     }
 }
 
-/// What `--json` prints of a row.
+/// What `--json` prints of an owner.
 #[derive(Serialize)]
-struct Printed {
+pub(super) struct PrintedOwner {
     /// `domain` or `network`.
     owner: &'static str,
     /// `qemu` or `lxc`, of a domain.
     driver: Option<&'static str>,
     name: String,
     uuid: String,
+}
+
+impl From<Owner> for PrintedOwner {
+    fn from(owner: Owner) -> Self {
+        Self {
+            owner: owner.kind.name(),
+            driver: owner.driver.map(Driver::name),
+            name: owner.name,
+            uuid: owner.uuid.to_string(),
+        }
+    }
+}
+
+/// What `--json` prints of a row.
+#[derive(Serialize)]
+struct Printed {
+    #[serde(flatten)]
+    owner: PrintedOwner,
     /// `tcp`, `udp` or `sctp`.
     protocol: String,
     /// The host's address; any when absent.
@@ -110,10 +128,7 @@ struct Printed {
 impl From<Row> for Printed {
     fn from(row: Row) -> Self {
         Self {
-            owner: row.owner.kind.name(),
-            driver: row.owner.driver.map(Driver::name),
-            name: row.owner.name,
-            uuid: row.owner.uuid.to_string(),
+            owner: row.owner.into(),
             protocol: row.claim.protocol.to_string(),
             address: row.claim.address.map(|address| address.to_string()),
             dev: row.claim.dev,

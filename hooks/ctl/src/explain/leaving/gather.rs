@@ -2,6 +2,7 @@
 
 use super::value::{Leaving, LeavingNetwork, LeavingNic, Way};
 use crate::doctor::restart_networks;
+use crate::everybody::anybody;
 use crate::explain::value::Asked;
 use crate::host_port::Destination;
 use crate::policy::{end, rulings};
@@ -17,7 +18,7 @@ use portero_model::{Family, Protocol};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Paths, RouteLookup};
 use portero_trace::{Flow, Leg, Link, Rules, Side, Traffic};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Most forwards that are explained: the guest is asked for each.
 const FORWARDS: usize = 16;
@@ -223,13 +224,5 @@ impl Known<'_> {
                 Vec::new()
             },
         })
-    }
-}
-
-/// Somebody outside: an address that nobody has (RFC 5737, RFC 3849).
-fn anybody(family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => Ipv4Addr::new(198, 51, 100, 1).into(),
-        Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     }
 }

@@ -8,6 +8,7 @@ mod value;
 use super::error::Error;
 use super::judge::{first_failing, Hop};
 use crate::engine::with_engine;
+use crate::everybody::RULES;
 use crate::exit::{DONE, FAILED};
 use crate::explain::value::Asked;
 use crate::host_port::Destination;
@@ -22,10 +23,6 @@ use portero_trace::Rules;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::panic::resume_unwind;
-use std::time::Duration;
-
-/// Longest time to read everybody's rules.
-const RULES: Duration = Duration::from_secs(10);
 
 /// What `--json` prints.
 #[derive(Serialize)]
