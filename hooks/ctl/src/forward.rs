@@ -26,6 +26,8 @@ use portero_port_forward::Forward;
 use portero_system::clean_environment;
 pub(crate) use set::{set, SetOptions, Wanted};
 pub(crate) use spec::Spec;
+use spec::{Excluded, Target};
+use std::net::Ipv4Addr;
 
 /// Does what a command says; gives what to print and the exit status. Whoever says to which libvirt
 /// to connect later says it better.
@@ -53,43 +55,53 @@ fn list(host: &Host, args: &ListArgs) -> Result<String, Error> {
 }
 
 fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
+    let targets: Vec<Target> = args.forward.targets().map(Target::written).collect();
+    check_options(&args.forward, &args.exclude, &targets)?;
     let guest = changeable(host, &args.forward.domain)?;
-    let specs: Vec<Spec> = args.forward.specs().map(|spec| spec.written()).collect();
     let (mut changes, mut added) = (Vec::new(), Vec::new());
-    for target in args.affected.targets(guest.activity) {
-        let mut change = MetadataChange::read(&guest, target)?;
+    for state in args.affected.targets(guest.activity) {
+        let mut change = MetadataChange::read(&guest, state)?;
         let interface = args.forward.interface_in(&change.domain)?;
         let mut is_changed = false;
-        for spec in &specs {
-            let is_there = |forward: &Forward| args.forward.equals(spec, forward, interface);
-            if change.forwards(&guest)?.iter().any(is_there) {
+        for target in &targets {
+            let before = (change.document.clone(), change.forwards(&guest)?);
+            match *target {
+                Target::Ports(spec) => change.document.add(&args.forward, &spec, interface),
+                Target::Address(address) => {
+                    change
+                        .document
+                        .add_address(address, &args.forward, &args.exclude, interface);
+                }
+            }
+            let new = new_forwards(&before.1, change.forwards(&guest)?, *target);
+            if new
+                .iter()
+                .all(|new| before.1.iter().any(|old| is_same(old, new)))
+            {
+                change.document = before.0;
                 continue;
             }
-            change.document.add(&args.forward, spec, interface);
             is_changed = true;
-            // It stands behind all others.
-            let forwards = change.forwards(&guest)?.into_iter();
-            let forward = forwards.rev().find(|forward| !forward.is_whole_address);
-            if added.iter().all(|(known, _)| known != spec) {
-                added.extend(forward.map(|forward| (*spec, forward)));
+            if added.iter().all(|(known, _)| known != target) {
+                added.push((*target, new));
             }
         }
         changes.extend(is_changed.then_some(change));
     }
-    let is_known = |spec: &&Spec| added.iter().all(|(new, _)| new != *spec);
+    let is_known = |target: &&Target| added.iter().all(|(new, _)| new != *target);
     let mut text = String::new();
-    for spec in specs.iter().filter(is_known) {
-        text += &format!("{guest} forwards {spec} already\n");
+    for target in targets.iter().filter(is_known) {
+        text += &format!("{guest} forwards {target} already\n");
     }
-    let (Some(change), Some((_, forward))) = (changes.first(), added.first()) else {
+    let first = added.first().and_then(|(_, forwards)| forwards.first());
+    let (Some(change), Some(forward)) = (changes.first(), first) else {
         return Ok(text);
     };
     let checked = changes.iter().map(|change| change.check(host, &guest));
     let checked: Vec<Option<ApplyError>> = checked.collect::<Result<_, Error>>()?;
     warn_of_conflicts(&guest, checked.into_iter().flatten());
     let reservation = reserve::decide(host, &guest, &change.domain, forward, args.reserve)?;
-    let claims_of = |forward: &Forward| claims(host, std::slice::from_ref(forward));
-    let gained = added.iter().map(|(_, forward)| claims_of(forward));
+    let gained = added.iter().map(|(_, forwards)| claims(host, forwards));
     let gained: Vec<Vec<Claim>> = gained.collect::<Result<_, _>>()?;
     let expected = ExpectedClaims {
         gained: gained.concat(),
@@ -103,30 +115,69 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
         text += &format!("{made}\n");
     }
     let (mut now, mut at_start) = (String::new(), String::new());
-    for ((spec, _), claims) in added.iter().zip(&gained) {
+    for ((target, _), claims) in added.iter().zip(&gained) {
         now += &match destination(record.as_ref(), claims) {
-            Ok(addresses) => format!("{guest} forwards {spec} to {addresses}\n"),
-            Err(reason) => format!("{guest} does not forward {spec} yet: {reason}\n"),
+            Ok(addresses) => format!("{guest} forwards {target} to {addresses}\n"),
+            Err(reason) => format!("{guest} does not forward {target} yet: {reason}\n"),
         };
-        at_start += &format!("{guest} forwards {spec} from its next start on\n");
+        at_start += &format!("{guest} forwards {target} from its next start on\n");
     }
     Ok(text + &outcome(host, &guest, &changes, &now, &at_start))
 }
 
+/// Refuses options that what is named does not have.
+fn check_options(
+    forward: &WhichForward,
+    excluded: &[Excluded],
+    targets: &[Target],
+) -> Result<(), Error> {
+    let is_address = |target: &Target| matches!(target, Target::Address(_));
+    let (option, with) = match forward.option_of_ports() {
+        Some(option) if targets.iter().any(is_address) => (option, "ports"),
+        _ if !excluded.is_empty() && !targets.iter().all(is_address) => {
+            ("--exclude", "an address alone")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Option { option, with })
+}
+
+/// The forwards of what was added last. Those of addresses stand behind all others.
+fn new_forwards(before: &[Forward], after: Vec<Forward>, target: Target) -> Vec<Forward> {
+    let count = after.len().saturating_sub(before.len());
+    let is_whole_address = matches!(target, Target::Address(_));
+    let of_its_kind = after.into_iter().rev();
+    let of_its_kind = of_its_kind.filter(|one| one.is_whole_address == is_whole_address);
+    of_its_kind.take(count).collect()
+}
+
+/// Whether two forwards say the same, wherever they stand.
+fn is_same(one: &Forward, other: &Forward) -> bool {
+    let line = one.line;
+    *one == Forward {
+        line,
+        ..other.clone()
+    }
+}
+
 fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
+    let targets: Vec<Target> = args.forward.targets().collect();
+    check_options(&args.forward, &[], &targets)?;
     let guest = changeable(host, &args.forward.domain)?;
     let (mut changes, mut expected) = (Vec::new(), ExpectedClaims::default());
-    let targets = args.affected.targets(guest.activity);
-    let mut missing: Vec<Spec> = args.forward.specs().collect();
-    for target in &targets {
-        let mut change = MetadataChange::read(&guest, *target)?;
+    let states = args.affected.targets(guest.activity);
+    let mut missing = targets.clone();
+    for state in &states {
+        let mut change = MetadataChange::read(&guest, *state)?;
         let mut lost = Vec::new();
-        for spec in args.forward.specs() {
-            if let Some(forward) = cut(&guest, &mut change, &args.forward, &spec)? {
-                missing.retain(|one| *one != spec);
-                let ports = spec.host;
-                let claims = claims(host, std::slice::from_ref(&forward))?.into_iter();
-                lost.extend(claims.map(|claim| Claim { ports, ..claim }));
+        for target in &targets {
+            let cut = match *target {
+                Target::Ports(spec) => cut(&guest, &mut change, &args.forward, &spec)?,
+                Target::Address(address) => cut_address(&guest, &mut change, address)?,
+            };
+            if !cut.is_empty() {
+                missing.retain(|one| one != target);
+                lost.extend(claims(host, &cut)?);
             }
         }
         if !lost.is_empty() {
@@ -134,45 +185,57 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
             changes.push(change);
         }
     }
-    if let Some(spec) = missing.first() {
-        let place = match targets.as_slice() {
-            [target] => when(*target),
+    if let Some(target) = missing.first() {
+        let place = match states.as_slice() {
+            [state] => when(*state),
             _ => "now or from its next start on",
         };
         return Err(Error::NotThere {
             domain: guest.name.escape_debug().to_string(),
-            spec: *spec,
+            target: *target,
             place,
         });
     }
     commit(host, &guest, &changes, None, &expected)?;
     let (mut now, mut at_start) = (String::new(), String::new());
-    for spec in args.forward.specs() {
-        now += &format!("{guest} no longer forwards {spec}\n");
-        at_start += &format!("{guest} forwards {spec} from its next start on no more\n");
+    for target in &targets {
+        now += &format!("{guest} no longer forwards {target}\n");
+        at_start += &format!("{guest} forwards {target} from its next start on no more\n");
     }
     Ok(outcome(host, &guest, &changes, &now, &at_start))
 }
 
-/// Takes ports out of the one forward that has them, and gives that as it was; nothing where there is none.
+/// Takes an address out, all of which leads to the guest, and gives what it came to; nothing where it does not.
+fn cut_address(
+    guest: &LibvirtGuest,
+    change: &mut MetadataChange,
+    address: Ipv4Addr,
+) -> Result<Vec<Forward>, Error> {
+    let mut forwards = change.forwards(guest)?;
+    forwards.retain(|one| one.is_whole_address && one.address == Some(address.into()));
+    change.document.remove_address(address);
+    Ok(forwards)
+}
+
+/// Takes ports out of the one forward that has them, and gives it with these ports alone; nothing where there is none.
 fn cut(
     guest: &LibvirtGuest,
     change: &mut MetadataChange,
     which: &WhichForward,
     spec: &Spec,
-) -> Result<Option<Forward>, Error> {
+) -> Result<Vec<Forward>, Error> {
     let forwards = change.forwards(guest)?;
     let interfaces = which.interfaces(&change.domain);
     let found = forwards.iter().enumerate();
     let mut found = found.filter(|(_, forward)| which.holds(spec, forward, interfaces.as_deref()));
     let Some((number, forward)) = found.next() else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let count = 1 + found.count();
     if count > 1 {
         return Err(Error::Several {
             domain: guest.name.escape_debug().to_string(),
-            spec: *spec,
+            target: Target::Ports(*spec),
             count,
         });
     }
@@ -182,7 +245,10 @@ fn cut(
     } else {
         change.document.remove(number);
     }
-    Ok(Some(forward.clone()))
+    Ok(vec![Forward {
+        mappings: vec![spec.mapping()],
+        ..forward.clone()
+    }])
 }
 
 fn warn_of_conflicts(guest: &LibvirtGuest, conflicts: impl IntoIterator<Item = ApplyError>) {
@@ -304,15 +370,5 @@ impl WhichForward {
                 host.end() <= held.host.end()
                     && first.is_some_and(|first| guest.is_none_or(|guest| first == guest.start()))
             })
-    }
-
-    /// Whether a forward is exactly the one that would be added.
-    fn equals(&self, spec: &Spec, forward: &Forward, interface: Option<MacAddress>) -> bool {
-        self.holds(spec, forward, None)
-            && forward.mappings == [spec.mapping()]
-            && self.written_sources() == (forward.source, forward.sources.as_slice())
-            && (self.guest, self.masquerade, interface)
-                == (forward.guest, forward.masquerade, forward.interface)
-            && self.dev == forward.dev
     }
 }

@@ -3,14 +3,15 @@
 use crate::ApplyError;
 use portero_firewall::Firewall;
 use portero_libvirt::{InterfaceName, ObjectName};
-use portero_model::{Origin, OwnerKind};
-use portero_port_forward::{Forward, Limits};
+use portero_model::{Family, Origin, OwnerKind};
+use portero_port_forward::{host_address, ErrorKind, Forward, ForwardError, Limits};
 use portero_routed_policy::Group;
 use portero_system::{files, Paths, Severity};
 use portero_xml::Element;
 use serde::de::{self, Deserializer};
 use serde::Deserialize;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,11 +41,46 @@ pub struct ForwardSettings {
     /// The host's interfaces that packets have to arrive by; any when empty.
     #[serde(deserialize_with = "interfaces")]
     pub dev: Vec<InterfaceName>,
+    /// The host's addresses that packets have to be for; any when empty.
+    #[serde(deserialize_with = "addresses")]
+    pub address: Vec<IpAddr>,
 }
 
 impl ForwardSettings {
-    /// A forward with what is set: one for each interface, where it names none. What is for loopback comes by none.
-    pub(crate) fn complete(&self, forward: Forward) -> Vec<Forward> {
+    /// A forward with what is set: one for each address and interface, where it names none.
+    ///
+    /// # Errors
+    /// [`ForwardError`] when it is for IPv4 alone and every address is IPv6, or the other way round.
+    pub(crate) fn complete(&self, forward: Forward) -> Result<Vec<Forward>, ForwardError> {
+        let completed = self.with_addresses(forward)?.into_iter();
+        Ok(completed
+            .flat_map(|one| self.with_interfaces(one))
+            .collect())
+    }
+
+    /// One for each address, where it names neither an address nor an interface, which may have others.
+    fn with_addresses(&self, forward: Forward) -> Result<Vec<Forward>, ForwardError> {
+        if self.address.is_empty() || forward.address.is_some() || forward.dev.is_some() {
+            return Ok(vec![forward]);
+        }
+        let of_its_family = |address: &&IpAddr| forward.takes(Family::from(**address));
+        let to = |address: &IpAddr| Forward {
+            address: Some(*address),
+            has_defaults: true,
+            ..forward.clone()
+        };
+        let all: Vec<Forward> = self.address.iter().filter(of_its_family).map(to).collect();
+        match all.is_empty() {
+            true => Err(forward.error(
+                ErrorKind::Invalid,
+                "its guest or source is of another family than each address under [forwards] in portero.toml, expected address",
+            )),
+            false => Ok(all),
+        }
+    }
+
+    /// One for each interface, where it names none. What is for loopback comes by none.
+    fn with_interfaces(&self, forward: Forward) -> Vec<Forward> {
         let is_loopback = forward.address.is_some_and(|address| address.is_loopback());
         let is_bound = forward.dev.is_some() || forward.is_whole_address;
         if self.dev.is_empty() || is_bound || is_loopback {
@@ -52,7 +88,7 @@ impl ForwardSettings {
         }
         let by = |dev: &InterfaceName| Forward {
             dev: Some(dev.clone()),
-            has_default_dev: true,
+            has_defaults: true,
             ..forward.clone()
         };
         self.dev.iter().map(by).collect()
@@ -149,6 +185,13 @@ fn interfaces<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Interfac
     let names = Vec::<String>::deserialize(deserializer)?.into_iter();
     names
         .map(|name| name.parse().map_err(de::Error::custom))
+        .collect()
+}
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?.into_iter();
+    texts
+        .map(|text| host_address(&text).map_err(de::Error::custom))
         .collect()
 }
 

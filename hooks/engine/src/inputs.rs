@@ -82,14 +82,16 @@ impl Engine<'_> {
         }
         let settings = self.forward_settings()?;
         let mut forwards = Vec::new();
-        for one in written.into_iter().flat_map(|one| settings.complete(one)) {
-            if forwards.len() > MOST_FORWARDS {
-                let reason = format!(
-                    "its object asks for more than {MOST_FORWARDS} forwards, counting each source"
-                );
-                return Err(one.error(ErrorKind::Invalid, reason).into());
+        for written in written {
+            for one in settings.complete(written)? {
+                if forwards.len() > MOST_FORWARDS {
+                    let reason = format!(
+                        "its object asks for more than {MOST_FORWARDS} forwards, counting each source"
+                    );
+                    return Err(one.error(ErrorKind::Invalid, reason).into());
+                }
+                forwards.extend(one.with_sources(&|name| self.addresses_of_group(name))?);
             }
-            forwards.extend(one.with_sources(&|name| self.addresses_of_group(name))?);
         }
         Ok(forwards)
     }

@@ -19,8 +19,8 @@ pub struct Forward {
     pub address: Option<IpAddr>,
     /// The host's interface.
     pub dev: Option<InterfaceName>,
-    /// Whether that is not written, but what portero.toml says of all that name none.
-    pub has_default_dev: bool,
+    /// Whether the address or the interface is not written, but what portero.toml says of all that name none.
+    pub has_defaults: bool,
     /// Who may use it.
     pub source: Option<IpNet>,
     /// Who else, or who not, as it is written; [`Forward::with_sources`] gives the networks that it comes to.
@@ -200,7 +200,7 @@ fn whole_address(
             protocol,
             address: Some(address),
             dev: None,
-            has_default_dev: false,
+            has_defaults: false,
             source: None,
             sources: Vec::new(),
             guest,
@@ -257,7 +257,7 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         protocol,
         address: element.optional("address", host_address)?,
         dev: element.optional("dev", str::parse)?,
-        has_default_dev: false,
+        has_defaults: false,
         source: element.optional("source", network)?,
         sources: sources(element)?,
         guest: element.optional("guest", guest_address)?,
@@ -296,7 +296,11 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
-fn host_address(text: &str) -> Result<IpAddr, String> {
+/// Reads an address of the host that packets may be for.
+///
+/// # Errors
+/// Why it is not the address of one machine, or cannot be forwarded.
+pub fn host_address(text: &str) -> Result<IpAddr, String> {
     let address = unicast(text)?;
     if address == IpAddr::V6(std::net::Ipv6Addr::LOCALHOST) {
         return Err(

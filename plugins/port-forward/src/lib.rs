@@ -17,7 +17,7 @@ pub use address::{address_of, LastAddress};
 pub use check::{
     check_listeners, check_others, check_own, Listener, ListeningProgram, PortRefusal,
 };
-pub use grammar::{parse, ErrorKind, Forward, ForwardError, Result};
+pub use grammar::{host_address, parse, ErrorKind, Forward, ForwardError, Result};
 pub use lease::{parse_leases, Lease};
 pub use limits::Limits;
 pub use missing::Missing;

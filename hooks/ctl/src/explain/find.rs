@@ -217,7 +217,7 @@ pub(super) fn find_written(asked: &Asked, forwards: &DesiredForwards) -> Option<
 fn is_simple(forward: &Forward, desired: &DesiredForwards) -> bool {
     forward.mappings.len() == 1
         && forward.sources.is_empty()
-        && !forward.has_default_dev
+        && !forward.has_defaults
         && !forward.is_whole_address
         && forward.interface.is_none()
         && matches!(forward.origin, Origin::Metadata(_))

@@ -1,6 +1,6 @@
 //! What can be said to `portero forward`.
 
-use super::spec::{Spec, Specs};
+use super::spec::{Excluded, Target, Targets};
 use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use portero_libvirt::InterfaceName;
@@ -28,7 +28,7 @@ pub(crate) enum ForwardCommand {
     /// Forward ports no more
     #[command(visible_alias = "rm")]
     Remove(RemoveArgs),
-    /// List what is written in a domain's metadata, in the form that 'add' and 'remove' take
+    /// List what is written in a domain's metadata, in the form that 'add' takes
     #[command(visible_alias = "ls")]
     List(ListArgs),
 }
@@ -39,6 +39,9 @@ pub(crate) struct AddArgs {
     pub(crate) forward: WhichForward,
     #[command(flatten)]
     pub(crate) affected: Affected,
+    /// Ports of a whole address that do not lead to the guest, as 22 or 5000-5010/tcp,udp; several times
+    #[arg(long, value_name = "PORTS")]
+    pub(crate) exclude: Vec<Excluded>,
     /// Reserve the address of an interface that has no DHCP reservation; without, it is asked on a
     /// terminal, and not done elsewhere
     #[arg(long, value_name = "WHETHER")]
@@ -79,9 +82,10 @@ pub(crate) struct WhichForward {
     #[arg(value_name = "DOMAIN")]
     pub(crate) domain: String,
     /// [ADDRESS:]PORTS[:GUESTPORTS][/PROTOCOLS], as 443, 8080:80, 8000-8010 or 53/tcp,udp; an IPv6 address stands in brackets.
-    /// Without GUESTPORTS they are the same, without PROTOCOLS it is tcp. Several times
+    /// Without GUESTPORTS they are the same, without PROTOCOLS it is tcp. An IPv4 address alone is all of that address. Several
+    /// times
     #[arg(value_name = "FORWARD", required = true)]
-    pub(super) specs: Vec<Specs>,
+    pub(super) targets: Vec<Targets>,
     /// Who may use it: an address or a network, or group:NAME of /etc/portero/groups; with ! before it an exception; several times
     #[arg(long = "source", value_name = "CIDR", value_parser = source)]
     pub(crate) sources: Vec<WrittenSource>,
@@ -117,8 +121,21 @@ fn source(text: &str) -> Result<WrittenSource, String> {
 
 impl WhichForward {
     /// The forwards that are named, in their order.
-    pub(crate) fn specs(&self) -> impl Iterator<Item = Spec> + '_ {
-        self.specs.iter().flat_map(|specs| specs.0.iter().copied())
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Target> + '_ {
+        self.targets
+            .iter()
+            .flat_map(|targets| targets.0.iter().copied())
+    }
+
+    /// The first option that is given and that a whole address does not have.
+    pub(crate) fn option_of_ports(&self) -> Option<&'static str> {
+        let options = [
+            (!self.sources.is_empty(), "--source"),
+            (self.dev.is_some(), "--dev"),
+            (self.masquerade, "--masquerade"),
+        ];
+        let mut given = options.iter().filter(|(is_given, _)| *is_given);
+        given.next().map(|(_, name)| *name)
     }
 
     /// The one network that the attribute `source` has, and what stands in elements: a single network is written as ever.

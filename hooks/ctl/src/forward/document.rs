@@ -2,17 +2,19 @@
 //! back as it was everywhere else, comments and whatever others have put there included.
 
 use super::args::WhichForward;
-use super::spec::Spec;
+use super::spec::{Excluded, Spec};
 use portero_libvirt::MacAddress;
 use portero_model::PortRange;
 use portero_port_forward::{Mapping, SourceTarget, WrittenSource};
 use portero_xml::{Element, XmlError, NAMESPACE};
 use quick_xml::events::{BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
+use std::net::Ipv4Addr;
 
 /// The elements that are added and removed.
 const FORWARD: &str = "portForward";
 const RANGE: &str = "range";
+const ADDRESS: &str = "address";
 
 /// How libvirt indents one level.
 const INDENT: &str = "  ";
@@ -125,6 +127,41 @@ impl Document {
         self.root.append(element, 1);
     }
 
+    /// Adds an address that leads to the guest as a whole, behind all others, but for excluded ports.
+    pub(crate) fn add_address(
+        &mut self,
+        host: Ipv4Addr,
+        forward: &WhichForward,
+        excluded: &[Excluded],
+        interface: Option<MacAddress>,
+    ) {
+        let mut tag = BytesStart::new(ADDRESS);
+        push_optional(&mut tag, "host", Some(host));
+        push_optional(&mut tag, "guest", forward.guest);
+        push_optional(&mut tag, "interface", interface);
+        let mut element = XmlTree::new(tag);
+        for Excluded { ports, protocols } in excluded {
+            for protocol in protocols {
+                let mut tag = BytesStart::new("exclude");
+                tag.push_attribute(("proto", protocol.name()));
+                push_ports(&mut tag, *ports);
+                element.append(XmlTree::new(tag), 2);
+            }
+        }
+        self.root.append(element, 1);
+    }
+
+    /// Removes what says that an address leads to the guest as a whole.
+    pub(crate) fn remove_address(&mut self, host: Ipv4Addr) {
+        let place = self.root.all(ADDRESS).find(|place| {
+            matches!(self.root.children.get(*place), Some(Child::Element(one))
+                if one.value("host").is_some_and(|text| text.trim().parse() == Ok(host)))
+        });
+        if let Some(place) = place {
+            self.root.remove(place);
+        }
+    }
+
     /// Takes ports from the forward of this number, which has more than these.
     pub(crate) fn cut(&mut self, number: usize, ports: PortRange) {
         let forward = self.root.all(FORWARD).nth(number);
@@ -178,11 +215,15 @@ fn source_element(source: &WrittenSource) -> BytesStart<'static> {
 /// The `<range>` of ports of the host, and of the guest's from `to` on where these are others.
 fn range(ports: PortRange, to: Option<u16>) -> BytesStart<'static> {
     let mut tag = BytesStart::new(RANGE);
-    let end = (!ports.is_single()).then_some(ports.end());
-    push_optional(&mut tag, "start", Some(ports.start()));
-    push_optional(&mut tag, "end", end);
+    push_ports(&mut tag, ports);
     push_optional(&mut tag, "to", to);
     tag
+}
+
+fn push_ports(tag: &mut BytesStart<'_>, ports: PortRange) {
+    let end = (!ports.is_single()).then_some(ports.end());
+    push_optional(tag, "start", Some(ports.start()));
+    push_optional(tag, "end", end);
 }
 
 impl XmlTree {
@@ -202,15 +243,19 @@ impl XmlTree {
         })
     }
 
+    fn value(&self, name: &str) -> Option<String> {
+        let attribute = self.tag.try_get_attribute(name).ok()??;
+        String::from_utf8(attribute.value.into_owned()).ok()
+    }
+
     /// Whether this is a `<range>` of exactly these ports, not an excluded one.
     fn wants(&self, ports: PortRange) -> bool {
-        let value = |name: &str| {
-            let attribute = self.tag.try_get_attribute(name).ok()??;
-            String::from_utf8(attribute.value.into_owned()).ok()
+        let port = |name| {
+            self.value(name)
+                .and_then(|text| PortRange::port(&text).ok())
         };
-        let port = |name| value(name).and_then(|text| PortRange::port(&text).ok());
         let start = port("start");
-        value("exclude").as_deref() != Some("yes")
+        self.value("exclude").as_deref() != Some("yes")
             && start == Some(ports.start())
             && port("end").or(start) == Some(ports.end())
     }
@@ -363,6 +408,24 @@ mod tests {
         );
         document.remove(0);
         assert_eq!(document.text(), None);
+    }
+
+    #[test]
+    fn a_whole_address_is_written_and_removed() {
+        let mut document = Document::parse(WRITTEN).expect("XML");
+        let excluded = ["22", "53/tcp,udp"].map(|text| text.parse().expect("ports"));
+        let host = [203, 0, 113, 5].into();
+        document.add_address(host, &plain(), &excluded, None);
+        let new = "  <address host=\"203.0.113.5\">\n    <exclude proto=\"tcp\" start=\"22\"/>\n    \
+                   <exclude proto=\"tcp\" start=\"53\"/>\n    <exclude proto=\"udp\" start=\"53\"/>\n  \
+                   </address>\n</domain>";
+        assert_eq!(
+            document.text().expect("a text"),
+            WRITTEN.replace("</domain>", new)
+        );
+        document.remove_address([203, 0, 113, 6].into());
+        document.remove_address(host);
+        assert_eq!(document.text().expect("a text"), WRITTEN);
     }
 
     fn source(net: &str) -> WrittenSource {

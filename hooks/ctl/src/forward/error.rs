@@ -1,6 +1,6 @@
 //! Why a forward cannot be added, removed or listed; each is one line.
 
-use super::spec::Spec;
+use super::spec::Target;
 use portero_engine::ApplyError;
 use portero_libvirt::EventError;
 use portero_port_forward::ForwardError;
@@ -49,11 +49,11 @@ pub(crate) enum Error {
         source: EventError,
     },
     /// It is not there.
-    #[error("domain '{domain}' does not forward {spec} {place}, expected one of those that 'portero forward list' shows")]
+    #[error("domain '{domain}' does not forward {target} {place}, expected one of those that 'portero forward list' shows")]
     NotThere {
         domain: String,
         /// What was to be removed.
-        spec: Spec,
+        target: Target,
         /// `now`, or where else it was looked for.
         place: &'static str,
     },
@@ -65,13 +65,20 @@ pub(crate) enum Error {
         place: &'static str,
     },
     /// There is more than one.
-    #[error("domain '{domain}' has {count} forwards {spec}, expected --source, --dev, --guest or --network to say which")]
+    #[error("domain '{domain}' has {count} forwards {target}, expected --source, --dev, --guest or --network to say which")]
     Several {
         domain: String,
         /// What was to be removed.
-        spec: Spec,
+        target: Target,
         /// How many.
         count: usize,
+    },
+    /// Options that do not go together.
+    #[error("{option} is given, expected it with {with} only")]
+    Option {
+        option: &'static str,
+        /// What it goes with.
+        with: &'static str,
     },
     /// There is no interface, or more than one.
     #[error("domain '{domain}' has {count} interfaces on network '{network}', expected one")]

@@ -1,28 +1,31 @@
-//! `portero forward list`: what is written in a domain's metadata, one row for each range of ports.
+//! `portero forward list`: what is written in a domain's metadata, one row for each range of ports and each whole address.
 
 use super::spec::Spec;
 use crate::json::to_json;
 use crate::table::{draw, Cell};
 use crate::terminal::Colors;
 use ipnet::IpNet;
-use portero_model::Protocol;
+use portero_model::{PortRange, Protocol};
 use portero_port_forward::Forward;
 use serde::Serialize;
 use std::net::IpAddr;
 
-/// One range of ports.
+/// One range of ports, or all of an address.
 #[derive(Debug, Serialize)]
 struct Row {
     /// As `add` and `remove` take it.
     forward: String,
-    /// `tcp`, `udp` or `sctp`.
-    protocol: Protocol,
+    /// `tcp`, `udp` or `sctp`; all when absent.
+    protocol: Option<Protocol>,
     /// The host's address; any when absent.
     address: Option<IpAddr>,
-    /// The host's ports, `80` or `2000-2020`.
-    ports: String,
-    /// The guest's ports.
-    guest_ports: String,
+    /// The host's ports, `80` or `2000-2020`; all when absent.
+    ports: Option<String>,
+    /// The guest's ports; the same when absent.
+    guest_ports: Option<String>,
+    /// Those of all an address's ports that do not lead to the guest, as `add` takes them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    excluded: Vec<String>,
     /// The guest's address; by DHCP when absent.
     guest: Option<IpAddr>,
     /// Who may use it; everybody when absent.
@@ -36,22 +39,65 @@ struct Row {
     interface: Option<String>,
 }
 
-fn rows(forwards: &[Forward]) -> Vec<Row> {
-    let rows = forwards.iter().flat_map(|forward| {
-        forward.mappings.iter().map(|mapping| Row {
-            forward: Spec::of(forward, *mapping).to_string(),
-            protocol: forward.protocol,
+impl Row {
+    /// What a forward says but for its ports.
+    fn of(forward: &Forward, written: String) -> Self {
+        Self {
+            forward: written,
+            protocol: None,
             address: forward.address,
-            ports: mapping.host.to_string(),
-            guest_ports: mapping.guest.to_string(),
+            ports: None,
+            guest_ports: None,
+            excluded: Vec::new(),
             guest: forward.guest,
             source: forward.source,
             sources: forward.sources.iter().map(ToString::to_string).collect(),
             dev: forward.dev.as_ref().map(ToString::to_string),
             interface: forward.interface.map(|mac| mac.to_string()),
-        })
-    });
-    rows.collect()
+        }
+    }
+}
+
+fn rows(forwards: &[Forward]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    // An address comes to a forward for each protocol.
+    for of_element in
+        forwards.chunk_by(|one, other| other.is_whole_address && one.line == other.line)
+    {
+        for forward in of_element {
+            if let (true, Some(address)) = (forward.is_whole_address, forward.address) {
+                rows.push(Row {
+                    excluded: excluded(of_element),
+                    ..Row::of(forward, address.to_string())
+                });
+                break;
+            }
+            rows.extend(forward.mappings.iter().map(|mapping| Row {
+                protocol: Some(forward.protocol),
+                ports: Some(mapping.host.to_string()),
+                guest_ports: Some(mapping.guest.to_string()),
+                ..Row::of(forward, Spec::of(forward, *mapping).to_string())
+            }));
+        }
+    }
+    rows
+}
+
+/// The ports that the forwards of an address leave out.
+fn excluded(of_address: &[Forward]) -> Vec<String> {
+    let mut excluded = Vec::new();
+    for protocol in Protocol::ALL {
+        let own = of_address.iter().filter(|one| one.protocol == protocol);
+        let mut left = vec![PortRange::ALL];
+        for mapping in own.flat_map(|one| &one.mappings) {
+            left = left
+                .iter()
+                .flat_map(|ports| ports.without(mapping.host))
+                .collect();
+        }
+        excluded.extend(left.iter().map(|ports| format!("{ports}/{protocol}")));
+    }
+    excluded
 }
 
 /// All sources on one line; nothing where everybody is meant.
@@ -70,8 +116,12 @@ pub(super) fn json(forwards: &[Forward]) -> String {
 pub(super) fn table(forwards: &[Forward]) -> String {
     let titles = ["FORWARD", "GUEST", "SOURCE", "DEV", "INTERFACE"];
     let rows = rows(forwards).into_iter().map(|row| {
+        let excluded = row
+            .excluded
+            .iter()
+            .map(|ports| format!(" --exclude {ports}"));
         [
-            Cell::plain(row.forward),
+            Cell::plain(row.forward + &excluded.collect::<String>()),
             Cell::optional(row.guest),
             Cell::optional(joined(row.source, row.sources)),
             Cell::optional(row.dev),

@@ -1,10 +1,11 @@
-//! A forward as it is written on the command line: `[ADDRESS:]HOSTPORT[-END][:GUESTPORT[-END]][/PROTOCOL]`.
+//! A forward as it is written on the command line: `[ADDRESS:]HOSTPORT[-END][:GUESTPORT[-END]][/PROTOCOL]`, or an IPv4 address
+//! alone, all of which leads to the guest.
 
 use crate::host_port::{split_address, split_protocol, PortTextError};
 use portero_model::{PortRange, Protocol};
 use portero_port_forward::{Forward, Mapping};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 /// Ports of the host and where in the guest they lead.
@@ -52,21 +53,78 @@ impl Spec {
     }
 }
 
-/// The same for one protocol or several: `8080:80/tcp,udp`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Specs(pub(crate) Vec<Spec>);
+/// What leads to a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Ports.
+    Ports(Spec),
+    /// All of an address of the host, but for what is excluded.
+    Address(Ipv4Addr),
+}
 
-impl FromStr for Specs {
+impl Target {
+    /// With the guest's ports, as they are written.
+    pub(crate) fn written(self) -> Self {
+        match self {
+            Self::Ports(spec) => Self::Ports(spec.written()),
+            Self::Address(address) => Self::Address(address),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ports(spec) => spec.fmt(formatter),
+            Self::Address(address) => address.fmt(formatter),
+        }
+    }
+}
+
+/// What one argument names: an address, or ports for one protocol or several, `8080:80/tcp,udp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Targets(pub(crate) Vec<Target>);
+
+impl FromStr for Targets {
     type Err = PortTextError;
 
     fn from_str(text: &str) -> Result<Self, PortTextError> {
-        let (ports, protocols) = text.split_once('/').unwrap_or((text, "tcp"));
-        let mut specs = Vec::new();
-        for protocol in protocols.split(',') {
-            specs.push(Spec::read(ports, protocol.parse()?)?);
+        if let Ok(address) = text.parse() {
+            return Ok(Self(vec![Target::Address(address)]));
         }
-        Ok(Self(specs))
+        let (ports, protocols) = split_protocols(text)?;
+        let specs = protocols
+            .into_iter()
+            .map(|protocol| Spec::read(ports, protocol));
+        let targets = specs.map(|spec| spec.map(Target::Ports));
+        targets.collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// Ports of a whole address that do not lead to the guest: `22` or `5000-5010/tcp,udp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Excluded {
+    /// The host's ports.
+    pub(crate) ports: PortRange,
+    /// tcp when none is written.
+    pub(crate) protocols: Vec<Protocol>,
+}
+
+impl FromStr for Excluded {
+    type Err = PortTextError;
+
+    fn from_str(text: &str) -> Result<Self, PortTextError> {
+        let (ports, protocols) = split_protocols(text)?;
+        let ports = ports.parse()?;
+        Ok(Self { ports, protocols })
+    }
+}
+
+/// What stands before the protocols, and these: tcp when none is written.
+fn split_protocols(text: &str) -> Result<(&str, Vec<Protocol>), PortTextError> {
+    let (ports, protocols) = text.split_once('/').unwrap_or((text, "tcp"));
+    let protocols = protocols.split(',').map(|one| Ok(one.parse()?));
+    Ok((ports, protocols.collect::<Result<_, PortTextError>>()?))
 }
 
 impl FromStr for Spec {
@@ -140,7 +198,7 @@ impl fmt::Display for Spec {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
-    use super::{Spec, Specs};
+    use super::{Excluded, Spec, Target, Targets};
     use portero_model::{PortRange, Protocol};
     use proptest::prelude::*;
     use std::net::IpAddr;
@@ -219,14 +277,32 @@ mod tests {
     #[test]
     fn several_protocols_are_several_forwards() {
         let specs = |text: &str| -> Vec<String> {
-            let specs: Specs = text.parse().expect(text);
-            specs.0.iter().map(ToString::to_string).collect()
+            let targets: Targets = text.parse().expect(text);
+            targets.0.iter().map(ToString::to_string).collect()
         };
         assert_eq!(specs("8080:80/tcp,udp"), ["8080:80/tcp", "8080:80/udp"]);
         assert_eq!(specs("443"), ["443/tcp"]);
         for text in ["53/", "53/tcp,", "53/tcp,icmp", "53/tcp, udp"] {
-            assert!(text.parse::<Specs>().is_err(), "{text}");
+            assert!(text.parse::<Targets>().is_err(), "{text}");
+            assert!(text.parse::<Excluded>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_ipv4_address_alone_is_all_of_it() {
+        let targets: Targets = "203.0.113.5".parse().expect("an address");
+        assert_eq!(targets.0, [Target::Address([203, 0, 113, 5].into())]);
+        for text in [
+            "203.0.113.5/tcp",
+            "2001:db8::1",
+            "203.0.113",
+            "203.0.113.5:",
+        ] {
+            assert!(text.parse::<Targets>().is_err(), "{text}");
+        }
+        let excluded: Excluded = "5000-5010/tcp,udp".parse().expect("ports");
+        assert_eq!(excluded.ports, PortRange::new(5000, 5010).expect("ports"));
+        assert_eq!(excluded.protocols, [Protocol::Tcp, Protocol::Udp]);
     }
 
     fn spec() -> impl Strategy<Value = Spec> {

@@ -12,6 +12,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: whole,
     },
     Scenario {
+        name: "address: given and taken back on the command line",
+        run: on_command_line,
+    },
+    Scenario {
         name: "address: what the host needs itself is refused",
         run: refused,
     },
@@ -93,6 +97,64 @@ fn whole(world: &mut World) {
         .ip(&format!("address delete {SECOND}/24 dev eth0"));
     drop(settings);
     world.is_untouched_after_flushes();
+}
+
+fn on_command_line(world: &mut World) {
+    world.stop_web_if_it_runs();
+    let settings = permit();
+    world.lab.ip(&format!("address add {SECOND}/24 dev eth0"));
+    world.start_web("");
+    let portero = |verb: &str, words: &[&str]| {
+        let words = [&["forward", verb, "web", "--live"], words].concat();
+        world.lab.run("portero", &words)
+    };
+    // The control.
+    world.lab.refuses(From::Outside, Tcp, SECOND, 80);
+    let given = [SECOND, "--exclude", "7000-7009"];
+    let said = portero("add", &given);
+    assert!(said.ok, "{said:?}");
+    let expected = format!("domain 'web' forwards {SECOND} to {WEB}\n");
+    assert_eq!(said.stdout, expected);
+    world
+        .lab
+        .answers(From::Outside, Tcp, SECOND, 80, "web tcp 80");
+    world.lab.refuses(From::Outside, Tcp, SECOND, 7001);
+    let expected = format!("domain 'web' forwards {SECOND} already\n");
+    assert_eq!(portero("add", &given).stdout, expected);
+    let listed = portero("list", &[]).stdout;
+    let expected = format!("{SECOND} --exclude 7000-7009/tcp ");
+    assert!(
+        listed.lines().any(|line| line.starts_with(&expected)),
+        "{listed}"
+    );
+    // Otherwise it is another forward, and the address is taken.
+    for (words, expected) in [
+        (&[SECOND][..], SECOND),
+        (
+            &[SECOND, "--dev", "eth0"],
+            "--dev is given, expected it with ports only",
+        ),
+        (
+            &["8090:80", "--exclude", "22"],
+            "--exclude is given, expected it with an address alone only",
+        ),
+    ] {
+        let said = portero("add", words);
+        assert!(!said.ok && said.stderr.contains(expected), "{said:?}");
+    }
+    assert_eq!(portero("list", &[]).stdout, listed);
+    let said = portero("remove", &[SECOND]);
+    let expected = format!("domain 'web' no longer forwards {SECOND}\n");
+    assert_eq!(said.stdout, expected, "{said:?}");
+    world.lab.refuses(From::Outside, Tcp, SECOND, 80);
+    let said = portero("remove", &[SECOND]);
+    assert!(!said.ok, "{said:?}");
+    world.stop_web();
+    world
+        .lab
+        .ip(&format!("address delete {SECOND}/24 dev eth0"));
+    drop(settings);
+    world.is_untouched();
 }
 
 /// From where the guest's connections come to the machine outside.

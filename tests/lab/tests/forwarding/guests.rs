@@ -40,6 +40,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: defaults,
     },
     Scenario {
+        name: "guest: forwards serve the addresses that portero.toml names",
+        run: default_addresses,
+    },
+    Scenario {
         name: "guest: what nothing can come of is told",
         run: vain,
     },
@@ -495,6 +499,9 @@ fn behind(world: &mut World) {
 /// Two forwards, of which one is masqueraded; and one of them alone.
 const PLAIN: &str =
     "<portero:portForward proto='tcp'><portero:range start='8090' to='80'/></portero:portForward>";
+const PLAIN_AND_BY_ETH0: &str =
+    "<portero:portForward proto='tcp'><portero:range start='8090' to='80'/></portero:portForward>\
+    <portero:portForward proto='tcp' dev='eth0'><portero:range start='8091' to='80'/></portero:portForward>";
 const MASQUERADED: &str = "<portero:portForward proto='tcp' masquerade='yes'>\
     <portero:range start='8090' to='80'/></portero:portForward>";
 
@@ -553,6 +560,45 @@ fn defaults(world: &mut World) {
         world.lab.answers(from, Tcp, HOST_V4, 8080, "web tcp 80");
     }
     world.stop_web();
+    world.is_untouched();
+}
+
+fn default_addresses(world: &mut World) {
+    world.stop_web_if_it_runs();
+    let settings = Settings::replace("[forwards]\naddress = [\"203.0.113.1\"]\n");
+    let other = "192.168.50.1";
+    world.start_web(PLAIN_AND_BY_ETH0);
+    let serves = |port| {
+        world
+            .lab
+            .answers(From::Outside, Tcp, HOST_V4, port, "web tcp 80");
+    };
+    serves(8090);
+    world.lab.refuses(From::Host, Tcp, other, 8090);
+    // What names an interface is for all addresses there.
+    serves(8091);
+    drop(settings);
+    world.lab.must("portero", &["sync"]);
+    // The control.
+    serves(8090);
+    world
+        .lab
+        .answers(From::Host, Tcp, other, 8090, "web tcp 80");
+    world.stop_web();
+    // A forward of a family that none of the addresses has would come to nothing.
+    let settings = Settings::replace("[forwards]\naddress = [\"203.0.113.1\"]\n");
+    let words = [
+        "forward",
+        "add",
+        "web",
+        "8092:80",
+        "--source",
+        "2001:db8::/32",
+    ];
+    let said = world.lab.run("portero", &words);
+    let expected = "another family than each address under [forwards] in portero.toml";
+    assert!(!said.ok && said.stderr.contains(expected), "{said:?}");
+    drop(settings);
     world.is_untouched();
 }
 
