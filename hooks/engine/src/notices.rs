@@ -3,10 +3,12 @@
 
 use crate::engine::Engine;
 use crate::state::Record;
-use portero_libvirt::InterfaceName;
-use portero_model::{Claim, Owner};
+use ipnet::IpNet;
+use portero_libvirt::{InterfaceName, Network, Subnet};
+use portero_model::{Claim, Origin, Owner, OwnerKind};
 use portero_port_forward::Forward;
 use portero_system::{Deadline, InterfaceState, RouteLookup, Severity};
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,8 +23,9 @@ impl Engine<'_> {
         forwards: impl IntoIterator<Item = &'f Forward>,
     ) -> BTreeSet<String> {
         let deadline = Deadline::after(LIMIT);
-        let (mut addresses, mut devs) = (HashSet::new(), HashSet::new());
-        let mut notices = BTreeSet::new();
+        let (mut addresses, mut devs, mut guests) =
+            (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut notices, networks) = (BTreeSet::new(), OnceCell::new());
         for forward in forwards {
             let found = match forward.address {
                 Some(address) if addresses.insert(address) => {
@@ -34,8 +37,15 @@ impl Engine<'_> {
                 Some(dev) if devs.insert(dev) => self.notice_dev(dev),
                 _ => None,
             };
+            let networks = || networks.get_or_init(|| self.state.networks().unwrap_or_default());
+            let to_guest = match administrators_guest(forward) {
+                Some(guest) if guests.insert(guest) => {
+                    self.notice_guest(guest, networks(), deadline)
+                }
+                _ => None,
+            };
             let (element, line) = (forward.element(), forward.line);
-            let found = found.into_iter().chain(by_dev);
+            let found = found.into_iter().chain(by_dev).chain(to_guest);
             notices.extend(found.map(|found| format!("the {element} in line {line}: {found}")));
         }
         notices
@@ -48,6 +58,39 @@ impl Engine<'_> {
             Ok(_) => Some(format!(
                 "{address} is none of this host's addresses now, so nothing comes for it"
             )),
+        }
+    }
+
+    /// An administrator's guest of no subnet that libvirt knows is where the host's own routes say.
+    fn notice_guest(
+        &mut self,
+        guest: IpAddr,
+        networks: &[Network],
+        deadline: Deadline,
+    ) -> Option<String> {
+        let mut subnets = networks.iter().flat_map(|network| &network.subnets);
+        let holds = |subnet: &Subnet| {
+            let net = IpNet::new(subnet.address, subnet.prefix);
+            net.is_ok_and(|net| net.contains(&guest))
+        };
+        if subnets.any(holds) {
+            return None;
+        }
+        match self.system.route_lookup(guest, deadline) {
+            Ok(RouteLookup::Behind { interface, .. }) => {
+                let is_bridge = |network: &Network| network.has_bridge(&interface);
+                (!networks.iter().any(is_bridge)).then(|| {
+                    format!(
+                        "the host reaches {guest} by {interface}, which is no bridge of a network's, so nothing comes \
+                         to a guest there"
+                    )
+                })
+            }
+            Ok(RouteLookup::Nowhere) => Some(format!(
+                "no route of this host leads to {guest} now, so nothing comes there"
+            )),
+            // Its own address is refused where somebody forwards to it.
+            Ok(RouteLookup::Host) | Err(_) => None,
         }
     }
 
@@ -70,7 +113,11 @@ impl Engine<'_> {
         forwards: impl Iterator<Item = &'f Forward> + Clone,
         old: Option<&Record>,
     ) {
-        let told = |forward: &&Forward| forward.address.is_some() || forward.dev.is_some();
+        let told = |forward: &&Forward| {
+            forward.address.is_some()
+                || forward.dev.is_some()
+                || administrators_guest(forward).is_some()
+        };
         let mut told = forwards.filter(told).peekable();
         if told.peek().is_none() {
             return;
@@ -83,4 +130,11 @@ impl Engine<'_> {
         let notices = self.notices(told);
         self.log_each(Severity::Warning, &format!("{owner}:"), notices.iter());
     }
+}
+
+/// The guest's address where the administrator has given it, who may name one that no subnet of libvirt's has.
+fn administrators_guest(forward: &Forward) -> Option<IpAddr> {
+    let is_domains_own =
+        matches!(&forward.origin, Origin::Metadata(owner) if owner.kind == OwnerKind::Domain);
+    forward.guest.filter(|_| !is_domains_own)
 }

@@ -151,9 +151,12 @@ pub(crate) fn holds(network: &Network, guest: IpAddr) -> bool {
         && around.all(|net| !is_everybodys(&net, guest))
 }
 
-/// Whether the host reaches an address by way of a guest on this network.
-pub(crate) fn routes_to(network: &Network, address: IpAddr) -> bool {
+/// Whether an administrator may say that an address is behind a network's bridge, although it is of none of its subnets: a
+/// `<route>` of the network leads there, or the network has no subnet at all, so that the host's own addresses and routes
+/// say where it is.
+pub(crate) fn leads_by_the_host(network: &Network, address: IpAddr) -> bool {
     network.routes.iter().any(|route| route.contains(&address))
+        || network.subnets.is_empty() && network.bridge.is_some()
 }
 
 /// Whether an address of a network is its broadcast address, or its first one, which is any of its

@@ -1,6 +1,6 @@
 //! From forwards to rules: finds each guest's address and says what is still missing.
 
-use crate::address::{address_of, holds, network_of, reserved_for, routes_to, stale_until};
+use crate::address::{address_of, holds, leads_by_the_host, network_of, reserved_for, stale_until};
 use crate::{Forward, LastAddress, Lease, Missing, Result};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
@@ -108,8 +108,8 @@ pub fn plan_network(owner: Owner, forwards: &[Forward], network: &Network) -> Re
         let Some(guest) = forward.guest else {
             return Err(forward.invalid("guest is missing, expected the guest's address"));
         };
-        let bridge = routed_bridge(forward, network)?;
-        if !holds(network, guest) && !routes_to(network, guest) {
+        let bridge = given_bridge(forward, network)?;
+        if !holds(network, guest) && !leads_by_the_host(network, guest) {
             return Err(forward.invalid(outside(guest, &[network])));
         }
         let target = Target {
@@ -252,10 +252,10 @@ fn find_given<'a>(
     // Whoever may write a domain's metadata speaks for that domain alone, not for what is behind it.
     let is_administrators = matches!(forward.origin, Origin::File(_));
     let leads_to = |network: &&&Network| {
-        holds(network, guest) || is_administrators && routes_to(network, guest)
+        holds(network, guest) || is_administrators && leads_by_the_host(network, guest)
     };
     if let Some(network) = known.iter().find(leads_to) {
-        let bridge = routed_bridge(forward, network)?;
+        let bridge = given_bridge(forward, network)?;
         return Ok(Found::Targets(vec![Target {
             guest,
             network,
@@ -423,6 +423,14 @@ fn seen_at(
             && holds(network, *address)
             && reserved_for(network, *address).is_none_or(|holder| holder == mac)
     })
+}
+
+/// The bridge of a network where the administrator has said which address is behind it: one that was made by hand will do.
+fn given_bridge<'a>(forward: &Forward, network: &'a Network) -> Result<&'a InterfaceName> {
+    match (network.mode, &network.bridge) {
+        (ForwardMode::Bridge, Some(bridge)) => Ok(bridge),
+        _ => routed_bridge(forward, network),
+    }
 }
 
 fn routed_bridge<'a>(forward: &Forward, network: &'a Network) -> Result<&'a InterfaceName> {

@@ -112,7 +112,11 @@ fn what_is_behind_a_guest_is_the_administrator_s_and_the_network_s_to_forward() 
         "<ip address='192.168.50.1'",
         "<route address='10.77.0.0' prefix='24' gateway='192.168.50.10'/><ip address='192.168.50.1'",
     ));
-    let leads_to = |guest: &str, kind: OwnerKind, origin: &Origin| {
+    let by_hand = network(
+        "<network><name>hand</name><uuid>5ec0d000-0000-4000-8000-000000000090</uuid>\
+         <forward mode='bridge'/><bridge name='hand0'/></network>",
+    );
+    let leads_to = |lan: &Network, guest: &str, kind: OwnerKind, origin: &Origin| {
         let name = kind.name();
         let xml = format!(
             "<{name} xmlns='urn:portero:1'><portForward proto='tcp' guest='{guest}'><range start='8080'/></portForward></{name}>"
@@ -120,12 +124,12 @@ fn what_is_behind_a_guest_is_the_administrator_s_and_the_network_s_to_forward() 
         let root = Element::parse(xml.as_bytes()).expect("XML");
         let forwards = parse(&root, kind, origin).expect("forwards");
         let plan = match kind {
-            OwnerKind::Network => plan_network(owner(), &forwards, &lan),
+            OwnerKind::Network => plan_network(owner(), &forwards, lan),
             OwnerKind::Domain => {
                 let attachment = Attachment {
                     mac: RESERVED.parse().expect("a MAC address"),
-                    network_name: "lan",
-                    network: Some(&lan),
+                    network_name: lan.name.as_str(),
+                    network: Some(lan),
                 };
                 let leases = |_: &_| Rc::from([]);
                 plan_domain(owner(), &forwards, &[attachment], starting(&leases))
@@ -137,10 +141,15 @@ fn what_is_behind_a_guest_is_the_administrator_s_and_the_network_s_to_forward() 
         Origin::File("web.xml".to_owned()),
         Origin::Metadata(owner()),
     );
-    assert_eq!(leads_to("10.77.0.9", OwnerKind::Network, &metadata), Ok(1));
-    assert_eq!(leads_to("10.77.0.9", OwnerKind::Domain, &file), Ok(1));
-    assert!(leads_to("10.77.0.9", OwnerKind::Domain, &metadata).is_err());
-    assert!(leads_to("10.78.0.9", OwnerKind::Network, &metadata).is_err());
+    for (network, guest) in [(&lan, "10.77.0.9"), (&by_hand, "192.168.90.5")] {
+        assert_eq!(
+            leads_to(network, guest, OwnerKind::Network, &metadata),
+            Ok(1)
+        );
+        assert_eq!(leads_to(network, guest, OwnerKind::Domain, &file), Ok(1));
+        assert!(leads_to(network, guest, OwnerKind::Domain, &metadata).is_err());
+    }
+    assert!(leads_to(&lan, "10.78.0.9", OwnerKind::Network, &metadata).is_err());
 }
 
 #[test]

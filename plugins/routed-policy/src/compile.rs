@@ -422,8 +422,11 @@ impl Compiler<'_> {
         };
         let own = self.network.subnets.iter();
         let own: Vec<IpAddr> = own.map(|subnet| subnet.address).collect();
+        // Where the network has no subnet the host's own routes say what is behind it.
+        let behind = self.nets.iter().chain(&self.network.routes);
+        let is_behind = |address| own.is_empty() || behind.clone().any(|net| net.contains(address));
         for address in addresses {
-            if own.contains(address) || !self.nets.iter().any(|net| net.contains(address)) {
+            if own.contains(address) || !is_behind(address) {
                 return Err(format!("{address} cannot be a guest's of this network"));
             }
         }

@@ -5,6 +5,7 @@
 //! Nothing of the machine is touched, and everything ends with the program.
 
 mod container;
+mod crowd;
 mod daemons;
 mod enter;
 mod guest;

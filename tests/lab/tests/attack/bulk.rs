@@ -1,6 +1,6 @@
 //! So much that whoever reads it might not come to an end.
 
-use crate::world::{forward, hook, qemu, World, MALLORY};
+use crate::world::{forward, hook, qemu, World, MALLORY, MEMORY};
 use portero_lab::Scenario;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -23,9 +23,6 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: xml,
     },
 ];
-
-/// What a hook may have of memory.
-const MEMORY: &str = "--as=536870912";
 
 /// The attributes and the range of the forward with a number.
 type Each = fn(u32) -> (String, String);

@@ -1,6 +1,6 @@
 //! What the owner of a guest writes into its metadata to get what is not his.
 
-use crate::world::{forward, qemu, World, MALLORY, SETTINGS, VICTIM};
+use crate::world::{forward, qemu, World, MALLORY, MEMORY, SETTINGS, VICTIM};
 use portero_lab::{From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
 use std::fs;
 
@@ -20,6 +20,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "metadata: addresses of others as the guest's",
         run: addresses_of_others,
+    },
+    Scenario {
+        name: "metadata: all of an address of the host",
+        run: whole_addresses,
     },
     Scenario {
         name: "metadata: packets to others are not taken",
@@ -150,6 +154,90 @@ fn limited(world: &mut World) {
         ],
     );
     fs::write(SETTINGS, &world.settings).expect("portero.toml");
+}
+
+fn whole_addresses(world: &mut World) {
+    const OWN: &str = "203.0.113.5";
+    const OTHER: &str = "203.0.113.6";
+    const BYSTANDER: &str = "/etc/portero/domains/victim.xml";
+    fs::write(
+        SETTINGS,
+        format!("[limits]\nwhole_addresses = [\"{OWN}\", \"{HOST_V4}\"]\n"),
+    )
+    .expect("portero.toml");
+    for address in [OWN, OTHER] {
+        world.lab.ip(&format!("address add {address}/24 dev eth0"));
+    }
+    let all = |attributes: &str, content: &str| {
+        format!("<portero:address {attributes}>{content}</portero:address>")
+    };
+    let own = |attributes: &str| all(&format!("host='{OWN}' {attributes}"), "");
+    let exclude = |port: u32| format!("<portero:exclude proto='tcp' start='{port}'/>");
+    let holes: String = (1..30_000).step_by(2).map(exclude).collect();
+    let many: String = (0..250)
+        .map(|last| all(&format!("host='10.9.0.{last}'"), ""))
+        .collect();
+    let before = world.rules();
+    for (portero, says) in [
+        (
+            all(&format!("host='{OTHER}'"), ""),
+            "expected one of 'whole_addresses'",
+        ),
+        (many, "expected one of 'whole_addresses'"),
+        (
+            all(&format!("host='{HOST_V4}'"), ""),
+            "is the first address of interface eth0",
+        ),
+        (own(&format!("guest='{VICTIM}'")), "is reserved for"),
+        (own("guest='192.168.50.1'"), "cannot be a guest's here"),
+        (own("guest='203.0.113.9'"), "cannot be a guest's here"),
+        (own("dev='eth0'"), "attribute 'dev' is not known"),
+        (
+            all(&format!("host='{OWN}'"), &holes),
+            "expected at most 10000",
+        ),
+        (own("") + &own(""), "host port 1-65535"),
+    ] {
+        let xml = world.mallory(&portero);
+        qemu(&["prlimit", MEMORY], &xml, "prepare").is_refused(says);
+        assert_eq!(world.rules(), before, "{says}");
+        world.count();
+    }
+    let leads = |world: &World| world.rules().iter().any(|line| line.contains(MALLORY));
+    let control = |world: &World| {
+        let xml = world.mallory(&own(""));
+        for (operation, expected) in [("prepare", false), ("start", true), ("stopped", false)] {
+            qemu(&[], &xml, operation).works();
+            assert_eq!(leads(world), expected, "{operation}");
+        }
+    };
+    control(world);
+    // What another guest has of it cannot be taken, neither all of it nor one port.
+    let of_victim = "<domain xmlns='urn:portero:1'><portForward proto='tcp' address='203.0.113.5'>\
+        <range start='8443' to='80'/></portForward></domain>";
+    fs::write(BYSTANDER, of_victim).expect("a file");
+    world.lab.must("portero", &["sync"]);
+    let taken = world.rules();
+    for portero in [
+        own(""),
+        forward(&format!("proto='tcp' address='{OWN}'"), "start='8443'"),
+    ] {
+        qemu(&[], &world.mallory(&portero), "prepare").is_refused("is held by domain 'victim'");
+        assert_eq!(world.rules(), taken);
+        world.count();
+    }
+    fs::remove_file(BYSTANDER).expect("a file");
+    world.lab.must("portero", &["sync"]);
+    control(world);
+    for address in [OWN, OTHER] {
+        world
+            .lab
+            .ip(&format!("address delete {address}/24 dev eth0"));
+    }
+    fs::write(SETTINGS, &world.settings).expect("portero.toml");
+    assert_eq!(world.rules(), before);
+    world.served();
+    world.is_in_order();
 }
 
 fn ports_of_others(world: &mut World) {

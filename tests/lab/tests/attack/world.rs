@@ -16,6 +16,9 @@ pub const MALLORY_MAC: &str = "52:54:00:00:50:66";
 /// The interface of a guest that is given no address by the network's definition.
 pub const WAITING_MAC: &str = "52:54:00:00:50:77";
 
+/// What a hook may have of memory.
+pub const MEMORY: &str = "--as=536870912";
+
 /// What the victim forwards.
 const FORWARDS: &str = "
 <portero:portForward proto='tcp' guest='192.168.50.10'><portero:range start='8080' to='80'/></portero:portForward>

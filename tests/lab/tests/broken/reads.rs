@@ -46,11 +46,6 @@ pub const SCENARIOS: &[Scenario<World>] = &[
 /// How long a restarted daemon may take for its rules.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long an answer may take beside [`RULES`] rules of others, on a machine that does nothing else.
-const ANSWER: Duration = Duration::from_secs(2);
-/// Half of them in each firewall.
-const RULES: u16 = 10_000;
-
 fn crowded(world: &mut World) {
     world.serves();
     let to = format!("{OUTSIDE_V4}:80");
@@ -62,43 +57,12 @@ fn crowded(world: &mut World) {
         "  portero explain web, without them: {} ms",
         alone.as_millis()
     );
-    let ports = 20_000..20_000 + RULES / 2;
-    let nft: String = ports
-        .clone()
-        .map(|port| format!("        ip saddr 198.51.100.7 tcp dport {port} counter drop\n"))
-        .collect();
-    let table = format!(
-        "table inet crowd {{\n    chain way {{\n        type filter hook forward priority 5; policy accept;\n{nft}    }}\n}}\n"
-    );
-    load(world, "crowd.nft", &table);
-    let rules: String = ports
-        .map(|port| format!("-A CROWD -s 198.51.100.7/32 -p tcp -m tcp --dport {port} -j DROP\n"))
-        .collect();
-    let script = format!("*filter\n:CROWD - [0:0]\n{rules}-A FORWARD -j CROWD\nCOMMIT\n");
-    let file = world.lab.file("crowd", &script);
-    let restore = format!("iptables-restore --noflush <{file}");
-    world.lab.must("sh", &["-c", &restore]);
-    let limit = limit_by_load(ANSWER);
-    let urgent = Urgent::begin();
+    world.lab.begin_crowd();
     let address = format!("{HOST_V4}:8080");
-    for (words, limit) in [
-        (&["explain", &address][..], limit),
-        (&["explain", "web", "--to", &to], alone + limit),
-        (&["doctor"], limit),
-    ] {
-        let begin = Instant::now();
-        let ran = world.lab.run("portero", words);
-        let took = begin.elapsed();
-        println!(
-            "  portero {}: {} ms of {}",
-            words.join(" "),
-            took.as_millis(),
-            limit.as_millis()
-        );
-        assert!(!ran.stdout.is_empty(), "{ran:?}");
-        assert!(took < limit, "{words:?} took {took:?}, limit {limit:?}");
-    }
-    drop(urgent);
+    world.lab.answers_in_time(
+        &[&["explain", &address], &["doctor"]],
+        &[(&["explain", "web", "--to", &to], alone)],
+    );
     // The control: they are read. One of them that concerns the forward is named.
     let said = world.breaks("firewalls", "nft insert rule inet crowd way ", |world| {
         world.lab.must(
@@ -107,11 +71,7 @@ fn crowded(world: &mut World) {
         );
     });
     assert!(said.ends_with(" accept"), "{said}");
-    world.lab.must("nft", &["delete table inet crowd"]);
-    for words in ["-D FORWARD -j CROWD", "-F CROWD", "-X CROWD"] {
-        let words: Vec<&str> = words.split(' ').collect();
-        world.lab.must("iptables", &words);
-    }
+    world.lab.end_crowd();
     world.serves();
 }
 

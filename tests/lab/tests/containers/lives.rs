@@ -35,10 +35,58 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: same_name,
     },
     Scenario {
+        name: "sixty containers beside ten thousand rules of others",
+        run: sixty,
+    },
+    Scenario {
         name: "a policy holds for containers",
         run: policy,
     },
 ];
+
+/// How many.
+const MANY: u16 = 60;
+
+fn sixty(world: &mut World) {
+    let name = |number: u16| format!("many{number}");
+    let port = |number: u16| 9000 + number;
+    for number in 1..=MANY {
+        let portero = format!(
+            "<portero:portForward proto='tcp'><portero:range start='{}' to='80'/></portero:portForward>",
+            port(number)
+        );
+        let identity = (
+            format!("00000000-0000-4000-8000-00000000c1{number:02}"),
+            format!("52:54:00:01:50:{number:02}"),
+        );
+        world.begin(
+            &name(number),
+            (&identity.0, &identity.1),
+            &metadata(&portero),
+        );
+    }
+    for number in 1..=MANY {
+        let answer = format!("{} tcp 80 from ", name(number));
+        (world.lab).answers(From::Outside, Proto::Tcp, HOST_V4, port(number), &answer);
+    }
+    world.lab.begin_crowd();
+    let address = format!("{HOST_V4}:{}", port(MANY / 2));
+    let commands: [&[&str]; 4] = [&["explain", &address], &["doctor"], &["status"], &["map"]];
+    world.lab.answers_in_time(&commands, &[]);
+    // The control: the rules are read.
+    world.lab.must(
+        "nft",
+        &["insert rule inet crowd way tcp dport 80 counter drop"],
+    );
+    (world.lab).refuses(From::Outside, Proto::Tcp, HOST_V4, port(MANY / 2));
+    let said = world.lab.run("portero", &["explain", &address]).stdout;
+    assert!(said.contains("inet crowd way"), "{said}");
+    world.lab.end_crowd();
+    for number in 1..=MANY {
+        world.end(&name(number));
+    }
+    world.is_untouched();
+}
 
 const LINK: &str = "/etc/libvirt/hooks/lxc.d/50-portero";
 

@@ -63,6 +63,12 @@ impl World {
 
     /// Starts a container on the network and waits until its agent answers.
     pub fn start(&self, name: &str, (uuid, mac, address): (&str, &str, &str), inside: &str) {
+        self.begin(name, (uuid, mac), inside);
+        self.lab.wait_guest(address);
+    }
+
+    /// Starts a container on the network.
+    pub fn begin(&self, name: &str, (uuid, mac): (&str, &str), inside: &str) {
         let nic = format!(
             "<interface type='network'><mac address='{mac}'/><source network='lan'/></interface>"
         );
@@ -70,7 +76,6 @@ impl World {
         let path = self.lab.file("container.xml", &xml);
         self.lxc(&["define", &path]);
         self.lxc(&["start", name]);
-        self.lab.wait_guest(address);
     }
 
     /// Starts `box` with these forwards.

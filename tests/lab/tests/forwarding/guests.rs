@@ -32,6 +32,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: behind,
     },
     Scenario {
+        name: "guest: on a bridge that was made by hand, where the host's own routes lead",
+        run: by_hand,
+    },
+    Scenario {
         name: "guest: one whose way out is elsewhere answers with masquerade",
         run: masquerade,
     },
@@ -493,6 +497,87 @@ fn behind(world: &mut World) {
     world.lab.virsh(&["destroy", "roam"]);
     world.lab.virsh(&["undefine", "roam"]);
     world.lab.remove_network("own");
+    world.is_untouched();
+}
+
+fn by_hand(world: &mut World) {
+    const MAC: &str = "52:54:00:00:90:05";
+    const V4: &str = "192.168.90.31";
+    const V6: &str = "fd00:90::31";
+    world.stop_web_if_it_runs();
+    let forward = |port: u16, attributes: &str| {
+        format!(
+            "<portero:portForward proto='tcp' guest='{V4}' {attributes}>\
+             <portero:range start='{port}' to='80'/></portero:portForward>"
+        )
+    };
+    let portero = format!("{}{}", forward(8097, ""), forward(8098, "masquerade='yes'"));
+    // libvirt makes no bridge here, and knows no address.
+    world.lab.ip("link add hand0 type bridge");
+    world.lab.ip("link set hand0 up");
+    let xml = format!(
+        "<network><name>hand</name><metadata><portero:network xmlns:portero='urn:portero:1'>{portero}\
+         </portero:network></metadata><forward mode='bridge'/><bridge name='hand0'/></network>"
+    );
+    let path = world.lab.file("hand.xml", &xml);
+    world.lab.virsh(&["net-define", &path]);
+    let _ = world.lab.log();
+    world.lab.virsh(&["net-start", "hand"]);
+    // The control: the host has no way there yet, and is told.
+    let told = |text: &str| text.contains(&format!("the host reaches {V4} by eth0"));
+    let log = world.lab.log();
+    assert!(log.iter().any(|line| told(line)), "{log:?}");
+    assert!(told(&world.lab.run("portero", &["doctor"]).stdout));
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8097);
+    world.lab.ip("address add 192.168.90.1/24 dev hand0");
+    world.lab.ip("address add fd00:90::1/64 dev hand0 nodad");
+    assert!(!told(&world.lab.run("portero", &["doctor"]).stdout));
+    let own = forward(8099, "");
+    let domain = |portero| DomainXml {
+        name: "roam",
+        nics: &[("hand", MAC)],
+        v6: Some((90, 31)),
+        portero,
+    };
+    // A domain's metadata speaks for the domain alone.
+    world.lab.define(&domain(&own));
+    let said = world.refused("roam");
+    assert!(
+        said.contains(&format!("guest address {V4} cannot be a guest's here")),
+        "{said}"
+    );
+    world.lab.define(&domain(""));
+    world.lab.virsh(&["start", "roam"]);
+    wait_until(BOOT, "the guest answers", || {
+        world.lab.run(&world.lab.agent(), &["ask", V6, "ping"]).ok
+    });
+    let run = |words: &str| {
+        let order = format!("run {words}");
+        world.lab.must(&world.lab.agent(), &["ask", V6, &order]);
+    };
+    run(&format!("ip addr add {V4}/24 dev eth0"));
+    // It has no way out by this host: only what is masqueraded is answered.
+    world.lab.answers(
+        From::Outside,
+        Tcp,
+        HOST_V4,
+        8098,
+        "roam tcp 80 from 192.168.90.1 ",
+    );
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8097);
+    run("ip route add default via 192.168.90.1");
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8097, "roam tcp 80");
+    let explained = world.lab.run("portero", &["explain", "8097"]);
+    assert!(explained.ok, "{explained:?}");
+    assert_eq!(world.lab.must("portero", &["sync"]), "");
+    world.lab.virsh(&["net-destroy", "hand"]);
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8097);
+    world.lab.virsh(&["destroy", "roam"]);
+    world.lab.virsh(&["undefine", "roam"]);
+    world.lab.virsh(&["net-undefine", "hand"]);
+    world.lab.ip("link delete hand0");
     world.is_untouched();
 }
 
