@@ -362,6 +362,7 @@ impl WhichForward {
             && agrees(self.dev.is_some(), self.dev == forward.dev)
             && agrees(self.guest.is_some(), self.guest == forward.guest)
             && agrees(self.masquerade, forward.masquerade)
+            && agrees(self.symmetric, forward.symmetric == Some(true))
             && interfaces
                 .is_none_or(|macs| forward.interface.is_some_and(|mac| macs.contains(&mac)))
             && forward.mappings.iter().any(|held| {

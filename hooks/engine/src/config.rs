@@ -44,6 +44,8 @@ pub struct ForwardSettings {
     /// The host's addresses that packets have to be for; any when empty.
     #[serde(deserialize_with = "addresses")]
     pub address: Vec<IpAddr>,
+    /// Whether guests' answers leave by the uplink that the connection came by.
+    pub symmetric: bool,
 }
 
 impl ForwardSettings {
@@ -51,7 +53,8 @@ impl ForwardSettings {
     ///
     /// # Errors
     /// [`ForwardError`] when it is for IPv4 alone and every address is IPv6, or the other way round.
-    pub(crate) fn complete(&self, forward: Forward) -> Result<Vec<Forward>, ForwardError> {
+    pub(crate) fn complete(&self, mut forward: Forward) -> Result<Vec<Forward>, ForwardError> {
+        forward.symmetric.get_or_insert(self.symmetric);
         let completed = self.with_addresses(forward)?.into_iter();
         Ok(completed
             .flat_map(|one| self.with_interfaces(one))

@@ -193,7 +193,7 @@ impl Engine<'_> {
         self.log_notices(&owner, forwards.iter(), old);
         let networks = self.state.networks()?;
         let plan = self.plan_domain(domain, forwards, &networks, old)?;
-        Ok(self.record_of(plan, old))
+        self.record_of(plan, old)
     }
 
     /// A guest has ended, or never came to run: nothing of it shall stay.
@@ -381,7 +381,7 @@ impl Engine<'_> {
         let networks = self.state.networks()?;
         let old = self.state.record(OwnerKind::Domain, port.owner)?;
         let plan = self.plan_domain(&domain, &forwards, &networks, old.as_ref())?;
-        let record = self.record_of(plan, old.as_ref());
+        let record = self.record_of(plan, old.as_ref())?;
         // A starting daemon tells of every port again before it inserts its rules, and of every
         // guest after: what has not changed is left for then.
         if old.as_ref() == Some(&record) {
@@ -436,17 +436,23 @@ impl Engine<'_> {
     }
 
     /// An active owner's record; what has to wait is logged when it is news.
-    pub(crate) fn record_of(&mut self, plan: Plan, old: Option<&Record>) -> Record {
+    pub(crate) fn record_of(
+        &mut self,
+        mut plan: Plan,
+        old: Option<&Record>,
+    ) -> Result<Record, ApplyError> {
+        let symmetric = self.symmetric_rules(&plan.symmetric)?;
+        plan.ruleset.rules.extend(symmetric);
         let known: HashSet<&Pending> = old.iter().flat_map(|old| &old.pending).collect();
         let news = plan.pending.iter().filter(|one| !known.contains(one));
         let verb = format!("{}:", plan.ruleset.owner);
         self.log_each(Severity::Warning, &verb, news);
-        Record {
+        Ok(Record {
             phase: Phase::Active,
             ruleset: plan.ruleset,
             pending: plan.pending,
             addresses: plan.addresses,
-        }
+        })
     }
 
     /// Puts taps back into the bridge of a network that was stopped and started under its guests.

@@ -260,7 +260,7 @@ impl Engine<'_> {
             plan.ruleset.antispoof = antispoof.transpose()?;
             plan.ruleset.policy = Some(policy);
         }
-        Ok(self.record_of(plan, old))
+        self.record_of(plan, old)
     }
 
     /// Plans one domain's forwards from everything known now. What it was given since it runs, if it does, says where it
@@ -378,7 +378,7 @@ impl Engine<'_> {
                     .iter()
                     .find(|record| same_owner(&record.ruleset.owner, &owner));
                 let plan = self.plan_domain(domain, &forwards, &networks, before)?;
-                Ok(self.record_of(plan, before))
+                self.record_of(plan, before)
             });
             self.add_desired(&owner, planned, old, &mut desired);
         }

@@ -18,6 +18,7 @@ mod reconcile;
 mod refresh;
 mod settings;
 mod state;
+mod symmetric;
 
 pub use config::{file_of, group, libvirt_firewall, parse, Config, FirewallSetting};
 pub use engine::Engine;

@@ -25,6 +25,7 @@ impl Engine<'_> {
         let deadline = Deadline::after(LIMIT);
         let (mut addresses, mut devs, mut guests) =
             (HashSet::new(), HashSet::new(), HashSet::new());
+        let mut is_symmetric_told = false;
         let (mut notices, networks) = (BTreeSet::new(), OnceCell::new());
         for forward in forwards {
             let found = match forward.address {
@@ -44,8 +45,19 @@ impl Engine<'_> {
                 }
                 _ => None,
             };
+            let answers = match forward.symmetric {
+                Some(true) if !is_symmetric_told => {
+                    is_symmetric_told = true;
+                    self.notice_symmetric(deadline)
+                }
+                _ => None,
+            };
             let (element, line) = (forward.element(), forward.line);
-            let found = found.into_iter().chain(by_dev).chain(to_guest);
+            let found = found
+                .into_iter()
+                .chain(by_dev)
+                .chain(to_guest)
+                .chain(answers);
             notices.extend(found.map(|found| format!("the {element} in line {line}: {found}")));
         }
         notices
@@ -94,6 +106,15 @@ impl Engine<'_> {
         }
     }
 
+    fn notice_symmetric(&mut self, deadline: Deadline) -> Option<String> {
+        let uplinks = self.system.uplinks(deadline).ok()?;
+        uplinks.is_empty().then(|| {
+            "no rule of this host's names a routing table for any of its addresses (ip rule add from ADDRESS lookup TABLE), so \
+             symmetric changes nothing"
+                .to_owned()
+        })
+    }
+
     fn notice_dev(&mut self, dev: &InterfaceName) -> Option<String> {
         match self.system.interface_state(dev) {
             InterfaceState::Missing => Some(format!(
@@ -116,6 +137,7 @@ impl Engine<'_> {
         let told = |forward: &&Forward| {
             forward.address.is_some()
                 || forward.dev.is_some()
+                || forward.symmetric == Some(true)
                 || administrators_guest(forward).is_some()
         };
         let mut told = forwards.filter(told).peekable();

@@ -154,7 +154,7 @@ impl Engine<'_> {
         self.commit(&scripts, deadline)
     }
 
-    /// What has to follow a commit: the loopback setting of bridges, and UDP connections that were
+    /// What has to follow a commit: settings of the kernel's, and UDP connections that were
     /// tracked under the rules before.
     pub(crate) fn after_commit(
         &mut self,
@@ -164,6 +164,7 @@ impl Engine<'_> {
     ) -> Result<(), ApplyError> {
         self.set_localnet(old, new)?;
         self.set_neighbors(old, new, deadline)?;
+        self.set_reply_routes(old, new, deadline)?;
         let flows = |rulesets: &[&Ruleset]| -> Vec<Flow> {
             let dnats = rulesets.iter().flat_map(|ruleset| ruleset.dnats());
             dnats.filter_map(Flow::from_dnat).collect()

@@ -1,11 +1,11 @@
-//! Settings of the kernel's that follow the rules: routed loopback addresses, and addresses that the
-//! host answers for. Each is noted before it is changed, so that a killed event's can be taken back.
+//! Settings of the kernel's that follow the rules: routed loopback addresses, addresses that the
+//! host answers for, and marks by which answers are routed. Each is noted before it is changed, so that a killed event's can be taken back.
 
 use crate::engine::Engine;
 use crate::inputs::same_owner;
 use crate::state::Setting;
 use crate::ApplyError;
-use portero_model::{Neighbor, Ruleset};
+use portero_model::{Neighbor, ReplyRoute, Ruleset};
 use portero_system::{Deadline, FileError, Switch};
 use std::collections::BTreeSet;
 
@@ -25,7 +25,9 @@ impl Engine<'_> {
         }
         for bridge in before.difference(&after) {
             if self.state.has_changed(Setting::Localnet, bridge)
-                && !self.others_route_loopback_by(bridge, &concerned)?
+                && !self.others_need(&concerned, |ruleset| {
+                    ruleset.localnet_bridges().any(|known| known == bridge)
+                })?
             {
                 self.reset_localnet(bridge)?;
             }
@@ -74,6 +76,42 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Has answers routed by their marks, and by those of before that nobody needs no more.
+    pub(crate) fn set_reply_routes(
+        &mut self,
+        old: &[&Ruleset],
+        new: &[&Ruleset],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let (before, after) = (reply_routes(old), reply_routes(new));
+        if before.is_empty() && after.is_empty() {
+            return Ok(());
+        }
+        let concerned: Vec<&Ruleset> = old.iter().chain(new).copied().collect();
+        let mut gone = BTreeSet::new();
+        for route in before.difference(&after) {
+            let needs = |ruleset: &Ruleset| ruleset.reply_routes().any(|known| known == *route);
+            if !self.others_need(&concerned, needs)? {
+                gone.insert(*route);
+            }
+        }
+        for route in &after {
+            let note = route.to_string();
+            if !self.state.has_changed(Setting::ReplyRoute, &note) {
+                self.state.note_change(Setting::ReplyRoute, &note)?;
+            }
+        }
+        self.system.set_reply_routes(&after, &gone, deadline)?;
+        Ok(self.forget_reply_routes(&gone)?)
+    }
+
+    fn forget_reply_routes(&self, gone: &BTreeSet<ReplyRoute>) -> Result<(), FileError> {
+        gone.iter().try_for_each(|route| {
+            self.state
+                .forget_change(Setting::ReplyRoute, &route.to_string())
+        })
+    }
+
     fn forget_neighbors(&self, gone: &[Neighbor]) -> Result<(), FileError> {
         gone.iter().try_for_each(|neighbor| {
             self.state
@@ -119,14 +157,23 @@ impl Engine<'_> {
                 self.reset_proxy_ndp(&dev, deadline)?;
             }
         }
+        let wanted = reply_routes(all);
+        let noted = self.state.changes(Setting::ReplyRoute)?;
+        let noted = noted.iter().filter_map(|note| note.parse().ok());
+        let gone: BTreeSet<ReplyRoute> = noted.filter(|one| !wanted.contains(one)).collect();
+        if !gone.is_empty() {
+            self.system
+                .set_reply_routes(&BTreeSet::new(), &gone, deadline)?;
+            self.forget_reply_routes(&gone)?;
+        }
         Ok(())
     }
 
-    /// Whether an owner that is not concerned needs the setting.
-    fn others_route_loopback_by(
+    /// Whether an owner that is not concerned needs a setting.
+    fn others_need(
         &self,
-        bridge: &str,
         concerned: &[&Ruleset],
+        needs: impl Fn(&Ruleset) -> bool,
     ) -> Result<bool, ApplyError> {
         for record in self.state.records()? {
             let ruleset = record?.ruleset;
@@ -136,12 +183,18 @@ impl Engine<'_> {
             let has_input = self
                 .state
                 .has_object(ruleset.owner.kind, ruleset.owner.uuid);
-            if is_other && has_input && ruleset.localnet_bridges().any(|known| known == bridge) {
+            if is_other && has_input && needs(&ruleset) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+/// The marks that answers are routed by.
+fn reply_routes(rulesets: &[&Ruleset]) -> BTreeSet<ReplyRoute> {
+    let routes = rulesets.iter().flat_map(|ruleset| ruleset.reply_routes());
+    routes.collect()
 }
 
 /// Bridges by which loopback addresses have to be routed.

@@ -55,6 +55,8 @@ pub enum Setting {
     ProxyNdp,
     /// An address that the host answers for, by interface and address.
     Neighbor,
+    /// A mark that answers are routed by, as [`portero_model::ReplyRoute`] writes it.
+    ReplyRoute,
 }
 
 impl Setting {
@@ -63,6 +65,7 @@ impl Setting {
             Self::Localnet => "localnet",
             Self::ProxyNdp => "proxy_ndp",
             Self::Neighbor => "neighbors",
+            Self::ReplyRoute => "reply_routes",
         }
     }
 }
@@ -498,6 +501,7 @@ impl State {
             "localnet",
             "proxy_ndp",
             "neighbors",
+            "reply_routes",
         ] {
             let folder = self.root.join(folder);
             for name in files::names(&folder, ".new")? {

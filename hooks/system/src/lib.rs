@@ -21,6 +21,7 @@ mod routes;
 mod system;
 mod tables;
 mod taps;
+mod uplinks;
 
 pub use deadline::Deadline;
 pub use error::{FileError, Result, SystemError};
@@ -33,3 +34,4 @@ pub use paths::Paths;
 pub use programs::clean_environment;
 pub use routes::RouteLookup;
 pub use system::{Detected, Flow, InterfaceState, Switch, System};
+pub use uplinks::Uplink;

@@ -4,8 +4,8 @@ use crate::interfaces::Interface;
 use crate::programs::{find_program, read, run, Started};
 use crate::tables::{has_chain, has_rules, has_table, TableFamily};
 use crate::{
-    conntrack, interfaces, listeners, neighbors, routes, taps, Deadline, Detected, Flow,
-    InterfaceState, Result, RouteLookup, Switch, System, SystemError,
+    conntrack, interfaces, listeners, neighbors, routes, taps, uplinks, Deadline, Detected, Flow,
+    InterfaceState, Result, RouteLookup, Switch, System, SystemError, Uplink,
 };
 use portero_firewall::docker::{self, DockerChains};
 use portero_firewall::iptables::{self, Base, Observed, Table};
@@ -13,7 +13,7 @@ use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
 use portero_firewall::{Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
-use portero_model::{Claim, Family, Neighbor, Tap};
+use portero_model::{Claim, Family, Neighbor, ReplyRoute, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -229,6 +229,23 @@ impl System for Linux {
 
     fn set_localnet(&mut self, bridge: &str, setting: Switch) -> Result<()> {
         set_switch(&localnet_path(bridge), setting)
+    }
+
+    fn uplinks(&mut self, deadline: Deadline) -> Result<Vec<Uplink>> {
+        uplinks::uplinks(deadline)
+    }
+
+    fn reply_routes(&mut self, deadline: Deadline) -> Result<BTreeSet<ReplyRoute>> {
+        uplinks::reply_routes(deadline)
+    }
+
+    fn set_reply_routes(
+        &mut self,
+        wanted: &BTreeSet<ReplyRoute>,
+        gone: &BTreeSet<ReplyRoute>,
+        deadline: Deadline,
+    ) -> Result<()> {
+        uplinks::set_reply_routes(wanted, gone, deadline)
     }
 
     fn check_neighbors(&mut self, neighbors: &[Neighbor], deadline: Deadline) -> Result<()> {

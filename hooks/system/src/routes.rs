@@ -30,16 +30,18 @@ struct Route {
     gateway: Option<String>,
 }
 
+/// An interface with its addresses of a family.
 #[derive(Deserialize)]
-struct Link {
-    ifname: String,
+pub(crate) struct Link {
+    pub(crate) ifname: String,
     /// In the order in which the kernel has them.
-    addr_info: Vec<LinkAddress>,
+    pub(crate) addr_info: Vec<LinkAddress>,
 }
 
+/// One of them.
 #[derive(Deserialize)]
-struct LinkAddress {
-    local: Option<IpAddr>,
+pub(crate) struct LinkAddress {
+    pub(crate) local: Option<IpAddr>,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +50,7 @@ struct Neighbour {
 }
 
 /// Asks ip(8) for a list in JSON.
-fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>> {
+pub(crate) fn ask<T: DeserializeOwned>(words: &[&str], deadline: Deadline) -> Result<Vec<T>> {
     let words: Vec<&str> = ["-j"].iter().chain(words).copied().collect();
     let listing = read("ip", &words, deadline)?;
     // Older ones print nothing for an empty list.

@@ -1,11 +1,11 @@
 //! What the engine asks of the machine it runs on.
 
-use crate::{Deadline, Result, RouteLookup};
+use crate::{Deadline, Result, RouteLookup, Uplink};
 use portero_firewall::docker::DockerChains;
 use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
-use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, Tap};
+use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, ReplyRoute, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -129,6 +129,29 @@ pub trait System {
     /// # Errors
     /// [`crate::SystemError`] when the setting cannot be written.
     fn set_localnet(&mut self, bridge: &str, setting: Switch) -> Result<()>;
+
+    /// The host's addresses whose answers have a routing table of their own.
+    ///
+    /// # Errors
+    /// [`crate::SystemError`] when the rules cannot be read.
+    fn uplinks(&mut self, deadline: Deadline) -> Result<Vec<Uplink>>;
+
+    /// The marks by which portero has answers routed.
+    ///
+    /// # Errors
+    /// [`crate::SystemError`] when the rules cannot be read.
+    fn reply_routes(&mut self, deadline: Deadline) -> Result<BTreeSet<ReplyRoute>>;
+
+    /// Has answers with these marks routed by their tables, and those that are gone no more. What is as it should be stays.
+    ///
+    /// # Errors
+    /// [`crate::SystemError`] when the kernel refuses.
+    fn set_reply_routes(
+        &mut self,
+        wanted: &BTreeSet<ReplyRoute>,
+        gone: &BTreeSet<ReplyRoute>,
+        deadline: Deadline,
+    ) -> Result<()>;
 
     /// Refuses addresses that somebody else answers for already on the interface's LAN.
     ///

@@ -1,5 +1,5 @@
 //! Hears from the kernel of every change to nftables, which iptables writes to as well unless it
-//! is of the legacy variant, and of every change to interfaces.
+//! is of the legacy variant, of every change to interfaces, and to the rules of routing.
 
 use crate::error::WatchError;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
@@ -12,6 +12,9 @@ const NFTABLES_GROUP: u32 = 7;
 
 /// `RTNLGRP_LINK` of linux/rtnetlink.h.
 const LINK_GROUP: u32 = 1;
+
+/// `RTNLGRP_IPV4_RULE` and `RTNLGRP_IPV6_RULE` of linux/rtnetlink.h.
+const RULE_GROUPS: [u32; 2] = [8, 19];
 
 /// Room for one message in bytes; its content is not looked at.
 const BUFFER_SIZE: usize = 8 * 1024;
@@ -27,19 +30,26 @@ impl Announcements {
     /// Every change to rules counts, whoever makes it and wherever: a rule of another table can be
     /// libvirt's that is now above ours.
     pub(crate) fn of_rules() -> Result<Self, WatchError> {
-        Self::listen("nftables", NETLINK_NETFILTER, NFTABLES_GROUP)
+        Self::listen("nftables", NETLINK_NETFILTER, &[NFTABLES_GROUP])
     }
 
     /// An interface that is plugged into a guest joins its bridge after all hooks.
     pub(crate) fn of_interfaces() -> Result<Self, WatchError> {
-        Self::listen("interfaces", NETLINK_ROUTE, LINK_GROUP)
+        Self::listen("interfaces", NETLINK_ROUTE, &[LINK_GROUP])
     }
 
-    fn listen(of: &'static str, protocol: isize, group: u32) -> Result<Self, WatchError> {
+    /// Guests' answers may leave by the tables that rules of routing name.
+    pub(crate) fn of_routing() -> Result<Self, WatchError> {
+        Self::listen("routing", NETLINK_ROUTE, &RULE_GROUPS)
+    }
+
+    fn listen(of: &'static str, protocol: isize, groups: &[u32]) -> Result<Self, WatchError> {
         let open = || {
             let mut socket = Socket::new(protocol)?;
             socket.bind(&SocketAddr::new(0, 0))?;
-            socket.add_membership(group)?;
+            for group in groups {
+                socket.add_membership(*group)?;
+            }
             socket.set_non_blocking(true)?;
             Ok(Self { socket, of })
         };

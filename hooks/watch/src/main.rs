@@ -61,6 +61,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
     let paths = Paths::default();
     let rules = Announcements::of_rules()?;
     let interfaces = Announcements::of_interfaces()?;
+    let routing = Announcements::of_routing()?;
     let mut ears = Ears::open(&paths, Instant::now(), log);
     let mut pace = Pace::default();
     let mut news = News::default();
@@ -71,7 +72,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
         systemd.alive(|| deadline(&paths), now, log);
         match pace.next(now) {
             Step::Wait(limit) => {
-                let mut sources = vec![rules.as_fd(), interfaces.as_fd()];
+                let mut sources = vec![rules.as_fd(), interfaces.as_fd(), routing.as_fd()];
                 sources.extend(ears.descriptors());
                 let limits = [limit, ears.patience(now), systemd.patience()];
                 wait(&sources, limits.into_iter().flatten().min())?;
@@ -91,7 +92,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                     let followed = follow(&paths, *driver, name, &mut news, log);
                     is_news |= followed == Followed::NotYet;
                 }
-                if is_news | rules.drain()? {
+                if is_news | rules.drain()? | routing.drain()? {
                     pace.event(Instant::now());
                 }
             }

@@ -11,6 +11,7 @@ mod owner;
 mod pending;
 mod policy;
 mod port;
+mod reply_route;
 mod rule;
 
 pub use antispoof::{Antispoof, Spoof, Tap};
@@ -25,4 +26,5 @@ pub use policy::{
     RuleName, RuleNameError, RuleSource, Service, TimeUnit, Verdict,
 };
 pub use port::{PortError, PortRange, Protocol};
+pub use reply_route::ReplyRoute;
 pub use rule::{Rule, Ruleset};

@@ -1,6 +1,6 @@
 //! The rules portero can ask for, free of any firewall's syntax.
 
-use crate::{Antispoof, Claim, Dnat, Family, Owner, Policy};
+use crate::{Antispoof, Claim, Dnat, Family, Owner, Policy, ReplyRoute};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -34,6 +34,16 @@ pub enum Rule {
         /// The bridge that the guest is behind: there it keeps its own address.
         bridge: String,
     },
+    /// Let answers of connections that came for an address of the host and lead to a guest leave by the routing table by which
+    /// the host's own answers from that address leave.
+    Symmetric {
+        /// The host's address.
+        address: IpAddr,
+        /// The guest's address, of the same family.
+        guest: IpAddr,
+        /// The mark of such connections, and the table.
+        route: ReplyRoute,
+    },
     /// Let 127.0.0.0/8 be routed by way of this bridge, and let nothing but portero's own
     /// connections use that.
     Localnet {
@@ -48,7 +58,9 @@ impl Rule {
     pub fn family(&self) -> Family {
         match self {
             Self::Dnat(dnat) => dnat.family(),
-            Self::Masquerade { guest, .. } | Self::Address { guest, .. } => Family::from(*guest),
+            Self::Masquerade { guest, .. }
+            | Self::Address { guest, .. }
+            | Self::Symmetric { guest, .. } => Family::from(*guest),
             Self::Localnet { .. } => Family::Ipv4,
         }
     }
@@ -65,6 +77,15 @@ impl fmt::Display for Rule {
             Self::Address { address, guest, .. } => {
                 write!(formatter, "all of {address} to {guest}, and from there")
             }
+            Self::Symmetric {
+                address,
+                guest,
+                route,
+            } => write!(
+                formatter,
+                "answer from {guest} as from {address}, by table {}",
+                route.table
+            ),
             Self::Localnet { bridge } => write!(formatter, "route loopback by {bridge}"),
         }
     }
@@ -131,6 +152,14 @@ impl Ruleset {
     #[must_use]
     pub fn guests(&self) -> BTreeSet<IpAddr> {
         self.dnats().map(|dnat| dnat.guest).collect()
+    }
+
+    /// The marks that answers are routed by.
+    pub fn reply_routes(&self) -> impl Iterator<Item = ReplyRoute> + '_ {
+        self.rules.iter().filter_map(|rule| match rule {
+            Rule::Symmetric { route, .. } => Some(*route),
+            _ => None,
+        })
     }
 
     /// Bridges that loopback connections are routed by.

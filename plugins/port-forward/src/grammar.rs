@@ -30,6 +30,8 @@ pub struct Forward {
     /// Whether the guest sees the host's address in the place of whoever connects: it answers then although its way out is not
     /// by this host.
     pub masquerade: bool,
+    /// Whether the guest's answers leave by the uplink that the connection came by; portero.toml says when absent.
+    pub symmetric: Option<bool>,
     /// Which of the domain's interfaces.
     pub interface: Option<MacAddress>,
     /// Which ports lead where; never empty, no host port twice.
@@ -205,6 +207,7 @@ fn whole_address(
             sources: Vec::new(),
             guest,
             masquerade: false,
+            symmetric: None,
             interface: None,
             mappings: all_without(holes),
             is_whole_address: true,
@@ -242,11 +245,12 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         "source",
         "guest",
         "masquerade",
+        "symmetric",
         "interface",
     ];
     element.only_attributes(match kind {
         OwnerKind::Domain => &known,
-        OwnerKind::Network => &known[..6],
+        OwnerKind::Network => &known[..7],
     })?;
     let protocol = element
         .attribute("proto")
@@ -262,6 +266,7 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         sources: sources(element)?,
         guest: element.optional("guest", guest_address)?,
         masquerade: element.optional("masquerade", yes_or_no)?.unwrap_or(false),
+        symmetric: element.optional("symmetric", yes_or_no)?,
         interface: element.optional("interface", str::parse)?,
         mappings: mappings(element)?,
         is_whole_address: false,

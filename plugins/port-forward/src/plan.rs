@@ -5,7 +5,7 @@ use crate::{Forward, LastAddress, Lease, Missing, Result};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
 use portero_model::{Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -40,6 +40,8 @@ pub struct Plan {
     pub pending: Vec<Pending>,
     /// Where the domain's interfaces were found to be, each once.
     pub addresses: Vec<LastAddress>,
+    /// The guests whose answers leave by the uplink that a connection came by.
+    pub symmetric: BTreeSet<IpAddr>,
     /// Those of the rules that one of is enough.
     once: HashSet<Rule>,
 }
@@ -129,6 +131,7 @@ impl Plan {
             ruleset: Ruleset::empty(owner),
             pending: Vec::new(),
             addresses: Vec::new(),
+            symmetric: BTreeSet::new(),
             once: HashSet::new(),
         }
     }
@@ -163,6 +166,9 @@ impl Plan {
                 guest_ports: mapping.guest,
                 is_whole_address: forward.is_whole_address,
             }));
+        }
+        if forward.symmetric == Some(true) {
+            self.symmetric.insert(target.guest);
         }
         for rule in masquerades(forward, target) {
             self.add_once(rule);

@@ -5,7 +5,11 @@ use portero_model::Counter;
 use std::collections::BTreeMap;
 
 /// Built-in chains of each table.
-const BUILT_IN: [(&str, &[&str]); 2] = [
+const BUILT_IN: [(&str, &[&str]); 3] = [
+    (
+        "mangle",
+        &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
+    ),
     ("filter", &["INPUT", "FORWARD", "OUTPUT"]),
     ("nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]),
 ];

@@ -8,10 +8,10 @@ use portero_firewall::nftables::Place;
 use portero_firewall::{nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
-use portero_model::{Claim, Counter, Family, Neighbor, Tap};
+use portero_model::{Claim, Counter, Family, Neighbor, ReplyRoute, Tap};
 use portero_port_forward::Listener;
 use portero_system::{
-    Deadline, Detected, Flow, InterfaceState, RouteLookup, Switch, System, SystemError,
+    Deadline, Detected, Flow, InterfaceState, RouteLookup, Switch, System, SystemError, Uplink,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -53,6 +53,10 @@ pub struct Machine {
     pub neighbors: BTreeSet<Neighbor>,
     /// Interfaces that answer for IPv6 addresses.
     pub proxying: BTreeSet<String>,
+    /// Addresses of the host whose answers have a routing table.
+    pub uplinks: Vec<Uplink>,
+    /// The marks that answers are routed by.
+    pub reply_routes: BTreeSet<ReplyRoute>,
     /// Where addresses are.
     pub route_lookup: BTreeMap<IpAddr, RouteLookup>,
     /// Where guests were seen.
@@ -304,6 +308,25 @@ impl System for Machine {
     fn set_localnet(&mut self, bridge: &str, setting: Switch) -> Result<(), SystemError> {
         self.bridges
             .insert(bridge.to_owned(), setting == Switch::On);
+        Ok(())
+    }
+
+    fn uplinks(&mut self, _: Deadline) -> Result<Vec<Uplink>, SystemError> {
+        Ok(self.uplinks.clone())
+    }
+
+    fn reply_routes(&mut self, _: Deadline) -> Result<BTreeSet<ReplyRoute>, SystemError> {
+        Ok(self.reply_routes.clone())
+    }
+
+    fn set_reply_routes(
+        &mut self,
+        wanted: &BTreeSet<ReplyRoute>,
+        gone: &BTreeSet<ReplyRoute>,
+        _: Deadline,
+    ) -> Result<(), SystemError> {
+        self.reply_routes.retain(|route| !gone.contains(route));
+        self.reply_routes.extend(wanted);
         Ok(())
     }
 

@@ -5,10 +5,10 @@ use portero_firewall::docker::DockerChains;
 use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
-use portero_model::{Claim, Family, Neighbor, Tap};
+use portero_model::{Claim, Family, Neighbor, ReplyRoute, Tap};
 use portero_port_forward::Listener;
 use portero_system::{
-    Deadline, Detected, Flow, InterfaceState, RouteLookup, Switch, System, SystemError,
+    Deadline, Detected, Flow, InterfaceState, RouteLookup, Switch, System, SystemError, Uplink,
 };
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -187,6 +187,23 @@ impl System for Mortal<'_> {
 
     fn set_localnet(&mut self, bridge: &str, setting: Switch) -> Result<(), SystemError> {
         self.call(|machine| machine.set_localnet(bridge, setting))
+    }
+
+    fn uplinks(&mut self, deadline: Deadline) -> Result<Vec<Uplink>, SystemError> {
+        self.call(|machine| machine.uplinks(deadline))
+    }
+
+    fn reply_routes(&mut self, deadline: Deadline) -> Result<BTreeSet<ReplyRoute>, SystemError> {
+        self.call(|machine| machine.reply_routes(deadline))
+    }
+
+    fn set_reply_routes(
+        &mut self,
+        wanted: &BTreeSet<ReplyRoute>,
+        gone: &BTreeSet<ReplyRoute>,
+        deadline: Deadline,
+    ) -> Result<(), SystemError> {
+        self.call(|machine| machine.set_reply_routes(wanted, gone, deadline))
     }
 
     fn check_neighbors(

@@ -4,8 +4,9 @@ use portero_engine::Engine;
 use portero_fake::Machine;
 use portero_firewall::{Firewall, Script, Tool};
 use portero_libvirt::{DomainOperation, Event, NetworkOperation};
-use portero_model::{Family, Neighbor};
-use portero_system::{Deadline, Log, LogSink, Paths, System};
+use portero_model::{Family, Neighbor, ReplyRoute};
+use portero_system::{Deadline, Log, LogSink, Paths, System, Uplink};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const NETWORK: &str = "<hookData><network><name>lan</name>\
@@ -20,7 +21,7 @@ fn domain(guest: u8) -> String {
     format!(
         "<domain><name>g{guest}</name><uuid>bbbbbbbb-0000-4000-8000-0000000000{guest:02x}</uuid>\
          <metadata><p:domain xmlns:p='urn:portero:1'>\
-         <p:portForward proto='tcp' address='127.0.0.1' guest='10.77.1.{guest}'>\
+         <p:portForward proto='tcp' address='127.0.0.1' guest='10.77.1.{guest}' symmetric='yes'>\
          <p:range start='{}' to='80'/></p:portForward></p:domain></metadata><devices>\
          <interface type='network'><mac address='52:54:00:77:00:{guest:02x}'/>\
          <source network='lan'/></interface></devices></domain>",
@@ -107,6 +108,41 @@ fn loopback_is_routed_as_long_as_any_guest_needs_it() {
         assert!(world.routes_loopback(), "{firewall}: the other needs it");
         world.stop(2);
         assert!(!world.routes_loopback(), "{firewall}: nobody needs it");
+    }
+}
+
+#[test]
+fn answers_are_routed_by_marks_as_long_as_any_guest_needs_them() {
+    for firewall in [Firewall::Iptables, Firewall::Nftables] {
+        let mut world = World::new(firewall);
+        let uplink = |last: u8, table| Uplink {
+            address: [198, 51, 100, last].into(),
+            table,
+        };
+        world.start(1);
+        // The control: no address of the host has a table.
+        assert!(world.machine.reply_routes.is_empty());
+        world.machine.uplinks = vec![uplink(1, 101), uplink(2, 102)];
+        world.sync();
+        let route = |mark, table| ReplyRoute {
+            family: Family::Ipv4,
+            mark,
+            table,
+        };
+        let both = BTreeSet::from([route(1, 101), route(2, 102)]);
+        assert_eq!(world.machine.reply_routes, both, "{firewall}");
+        world.start(2);
+        world.stop(1);
+        assert_eq!(world.machine.reply_routes, both, "the other needs them");
+        // Somebody's flush is put right, and a table keeps its mark when another goes.
+        world.machine.reply_routes.remove(&route(1, 101));
+        world.machine.uplinks.remove(0);
+        world.sync();
+        let second = BTreeSet::from([route(2, 102)]);
+        assert_eq!(world.machine.reply_routes, second, "{firewall}");
+        assert!(world.planned().is_empty(), "{firewall}");
+        world.stop(2);
+        assert!(world.machine.reply_routes.is_empty(), "{firewall}");
     }
 }
 

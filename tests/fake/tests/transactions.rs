@@ -4,7 +4,9 @@
 use portero_fake::{random_networks, Machine};
 use portero_firewall::nftables::PolicyTable;
 use portero_firewall::{iptables, nftables, Firewall, Script, Tool};
-use portero_model::{Dnat, Family, Owner, OwnerKind, Policy, PortRange, Protocol, Rule, Ruleset};
+use portero_model::{
+    Dnat, Family, Owner, OwnerKind, Policy, PortRange, Protocol, ReplyRoute, Rule, Ruleset,
+};
 use portero_system::{Deadline, System};
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -118,6 +120,21 @@ fn forward(number: u8, port: u16, to: u16, is_ipv6: bool, protocol: u8, kind: u8
                 bridge: format!("br-{number}"),
             },
         ];
+    }
+    if kind == 2 {
+        let host = match is_ipv6 {
+            true => format!("2001:db8:51::{number}"),
+            false => format!("198.51.100.{number}"),
+        };
+        rules.push(Rule::Symmetric {
+            address: host.parse().expect("an address"),
+            guest,
+            route: ReplyRoute {
+                family: Family::from(guest),
+                mark: 1 + number % ReplyRoute::MOST,
+                table: 101,
+            },
+        });
     }
     if address.is_some() {
         rules.push(Rule::Localnet {

@@ -95,6 +95,9 @@ pub(crate) struct WhichForward {
     /// Let the guest see the host's address instead of the client's, for a guest whose way out is not by this host
     #[arg(long)]
     pub(crate) masquerade: bool,
+    /// Let the guest's answers leave by the uplink that a connection came by, on hosts with a routing table for each
+    #[arg(long)]
+    pub(crate) symmetric: bool,
     /// Virtual network whose interface of the domain is meant, where it has several
     #[arg(long, value_name = "NETWORK")]
     pub(crate) network: Option<String>,
@@ -133,6 +136,7 @@ impl WhichForward {
             (!self.sources.is_empty(), "--source"),
             (self.dev.is_some(), "--dev"),
             (self.masquerade, "--masquerade"),
+            (self.symmetric, "--symmetric"),
         ];
         let mut given = options.iter().filter(|(is_given, _)| *is_given);
         given.next().map(|(_, name)| *name)

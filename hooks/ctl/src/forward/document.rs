@@ -116,6 +116,7 @@ impl Document {
         push_optional(&mut tag, "source", source);
         push_optional(&mut tag, "guest", forward.guest);
         push_optional(&mut tag, "masquerade", forward.masquerade.then_some("yes"));
+        push_optional(&mut tag, "symmetric", forward.symmetric.then_some("yes"));
         push_optional(&mut tag, "interface", interface);
         let Mapping { host, guest } = spec.mapping();
         let to = (guest != host).then(|| guest.start());

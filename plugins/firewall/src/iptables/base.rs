@@ -12,11 +12,13 @@ pub enum Table {
     Filter,
     /// `nat`.
     Nat,
+    /// `mangle`.
+    Mangle,
 }
 
 impl Table {
-    /// Both, in the order of a transaction: what accepts comes before what sends.
-    pub const ALL: [Self; 2] = [Self::Filter, Self::Nat];
+    /// All, in the order of a transaction: what accepts comes before what sends.
+    pub const ALL: [Self; 3] = [Self::Filter, Self::Nat, Self::Mangle];
 
     /// Its name.
     #[must_use]
@@ -64,6 +66,10 @@ pub enum Base {
     AddressSnat,
     /// Changes the source of connections that guests open, or keeps it (nat).
     Nat,
+    /// Marks connections by the host's address that they came for (mangle).
+    Mark,
+    /// Gives answers the mark of their connection before they are routed (mangle).
+    Answer,
 }
 
 impl Base {
@@ -79,6 +85,7 @@ impl Base {
             Self::AddressDnat | Self::Dnat | Self::Snat | Self::AddressSnat | Self::Nat => {
                 Table::Nat
             }
+            Self::Mark | Self::Answer => Table::Mangle,
             _ => Table::Filter,
         }
     }
@@ -108,6 +115,8 @@ impl Base {
             Self::Snat => "SN",
             Self::AddressSnat => "AS",
             Self::Nat => "NA",
+            Self::Mark => "MA",
+            Self::Answer => "AN",
         };
         format!("{CHAIN_PREFIX}{part}-{}", owner.hash())
     }
@@ -116,7 +125,10 @@ impl Base {
     #[must_use]
     pub fn built_in_chains(self) -> &'static [&'static str] {
         match self {
-            Self::Out | Self::In | Self::Forward | Self::To | Self::From => &["FORWARD"],
+            Self::Out | Self::In | Self::Forward | Self::To | Self::From | Self::Mark => {
+                &["FORWARD"]
+            }
+            Self::Answer => &["PREROUTING"],
             Self::Known => &[],
             Self::Input | Self::Local | Self::ToHost => &["INPUT"],
             Self::FromHost => &["OUTPUT"],
@@ -129,7 +141,8 @@ impl Base {
     #[must_use]
     pub fn built_in_jump(self) -> String {
         let matches = match self {
-            Self::Forward | Self::Local | Self::Snat => "-m conntrack --ctstate DNAT ",
+            Self::Forward | Self::Local | Self::Snat | Self::Mark => "-m conntrack --ctstate DNAT ",
+            Self::Answer => "-m conntrack --ctdir REPLY ",
             Self::AddressDnat | Self::Dnat => "-m addrtype --dst-type LOCAL ",
             _ => "",
         };

@@ -7,7 +7,7 @@ use super::render::chains;
 use portero_model::{Family, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Both tables of one family.
+/// The tables of one family.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
     tables: BTreeMap<Table, ObservedTable>,

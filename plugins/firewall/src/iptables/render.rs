@@ -4,7 +4,7 @@ use super::base::{Base, Chains, LibvirtChains};
 use super::policy;
 use super::words::network;
 use ipnet::IpNet;
-use portero_model::{Dnat, Family, Protocol, Rule, Ruleset};
+use portero_model::{Dnat, Family, Protocol, ReplyRoute, Rule, Ruleset};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -27,7 +27,7 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
             add(Family::from(*guest), Base::Forward, text);
         }
     }
-    let mut guests = BTreeSet::new();
+    let (mut guests, mut answering) = (BTreeSet::new(), BTreeSet::new());
     for rule in &ruleset.rules {
         match rule {
             Rule::Dnat(dnat) => {
@@ -59,6 +59,24 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
                     "-s {from} ! -o {bridge} -m conntrack ! --ctstate DNAT -j SNAT --to-source {address}"
                 );
                 add(family, Base::AddressSnat, leaving);
+            }
+            Rule::Symmetric {
+                address,
+                guest,
+                route,
+            } => {
+                let (bits, mask) = (route.bits(), ReplyRoute::MASK);
+                let guest_only = network((*guest).into());
+                let mark = format!(
+                    "-d {guest_only} -m conntrack --ctorigdst {address} --ctdir ORIGINAL -j CONNMARK --set-xmark {bits:#x}/{mask:#x}"
+                );
+                add(route.family, Base::Mark, mark);
+                if answering.insert(guest) {
+                    let answer = format!(
+                        "-s {guest_only} -m connmark ! --mark 0x0/{mask:#x} -j CONNMARK --restore-mark --nfmask {mask:#x} --ctmask {mask:#x}"
+                    );
+                    add(route.family, Base::Answer, answer);
+                }
             }
             Rule::Localnet { bridge } => {
                 let text =

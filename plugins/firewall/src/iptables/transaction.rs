@@ -147,13 +147,15 @@ pub fn change_owner(
 }
 
 /// The built-in chains that portero has jumps in.
-const BUILT_IN: [(Table, &str); 6] = [
+const BUILT_IN: [(Table, &str); 8] = [
     (Table::Filter, "FORWARD"),
     (Table::Filter, "INPUT"),
     (Table::Filter, "OUTPUT"),
     (Table::Nat, "PREROUTING"),
     (Table::Nat, "OUTPUT"),
     (Table::Nat, "POSTROUTING"),
+    (Table::Mangle, "FORWARD"),
+    (Table::Mangle, "PREROUTING"),
 ];
 
 /// The base chains that a built-in chain jumps to, in their order.

@@ -3,12 +3,12 @@
 
 use super::element::{address_type, ip, Place};
 use super::forward::{
-    masquerade_all_set, masquerade_set, Shape, ADDRESSES_SET, ADDRESS_BRIDGE_SET, ADDRESS_MAP,
-    ADDRESS_PORTS_MAP, ADDRESS_SNAT_MAP, GUESTS_SET, LOCALNET_SET,
+    mark_chain, masquerade_all_set, masquerade_set, symmetric_map, Shape, ADDRESSES_SET,
+    ADDRESS_BRIDGE_SET, ADDRESS_MAP, ADDRESS_PORTS_MAP, ADDRESS_SNAT_MAP, GUESTS_SET, LOCALNET_SET,
 };
 use super::policy::{direction_map, nat_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
-use portero_model::{Direction, Family};
+use portero_model::{Direction, Family, ReplyRoute};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -87,6 +87,8 @@ pub(crate) fn own_sets() -> BTreeMap<String, String> {
         let types = format!("{address} . {address}; flags interval");
         define(&mut sets, "set", &masquerade_set(family), &types);
         define(&mut sets, "set", &masquerade_all_set(family), &address);
+        let types = format!("{address} . {address} : verdict");
+        define(&mut sets, "map", &symmetric_map(family), &types);
     }
     define(&mut sets, "set", LOCALNET_SET, "ifname");
     let ports = "ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval";
@@ -158,7 +160,8 @@ pub(crate) fn own_chains() -> Vec<Chain> {
         "ct status ! dnat ip saddr . oifname != @{ADDRESS_BRIDGE_SET} snat ip to ip saddr map @{ADDRESS_SNAT_MAP}"
     );
     let leaving = vec![(ADDRESS_SNAT_MAP.to_owned(), leaving)];
-    vec![
+    let mut chains = mark_chains();
+    chains.extend([
         Chain::new("to_guests", None, forwards),
         Chain::new("prerouting", Some(("nat", "prerouting", -101)), local()),
         Chain::new("local_out", Some(("nat", "output", -101)), local()),
@@ -167,7 +170,53 @@ pub(crate) fn own_chains() -> Vec<Chain> {
         Chain::new("leaving", Some(("nat", "postrouting", 98)), leaving),
         Chain::new("forwarded", Some(("filter", "forward", -1)), forwarded),
         Chain::new("local_in", Some(("filter", "input", -1)), guards),
-    ]
+    ]);
+    chains
+}
+
+/// What marks connections that came for an address of the host, and their answers before these are routed. Other bits of
+/// both marks stay as they are: a rule for each mark, since older kernels cannot join two marks.
+fn mark_chains() -> Vec<Chain> {
+    let (mask, others) = (ReplyRoute::MASK, !ReplyRoute::MASK);
+    let bits = |mark: u8| u32::from(mark) << mask.trailing_zeros();
+    let set = |what: &str, mark: u8| {
+        format!(
+            "{what} mark set {what} mark & {others:#x} | {:#x}",
+            bits(mark)
+        )
+    };
+    let marks = || 1..=ReplyRoute::MOST;
+    let mut chains: Vec<Chain> = marks()
+        .map(|mark| {
+            let rule = (mark_chain(mark).to_owned(), set("ct", mark));
+            Chain::new(mark_chain(mark), None, vec![rule])
+        })
+        .collect();
+    let new = Family::ALL.map(|family| {
+        let (ip, map) = (ip(family), symmetric_map(family));
+        let key = format!("ct original {ip} daddr . {ip} daddr");
+        let rule = format!("ct state new ct status dnat {key} vmap @{map}");
+        (map, rule)
+    });
+    let answer = marks().map(|mark| {
+        let rule = format!(
+            "ct mark & {mask:#x} == {:#x} {}",
+            bits(mark),
+            set("meta", mark)
+        );
+        (format!("answer {mark}"), rule)
+    });
+    // Most packets are of no such connection.
+    let answers = format!("ct mark & {mask:#x} != 0 ct direction reply jump answer");
+    let answers = vec![("answers".to_owned(), answers)];
+    let (before_others, before_routing) =
+        (("filter", "forward", -2), ("filter", "prerouting", -150));
+    chains.extend([
+        Chain::new("answer", None, answer.collect()),
+        Chain::new("marked", Some(before_others), new.into()),
+        Chain::new("answers", Some(before_routing), answers),
+    ]);
+    chains
 }
 
 /// Names of the sets and maps of the table of policies that all policies share.

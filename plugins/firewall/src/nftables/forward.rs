@@ -2,7 +2,7 @@
 
 use super::element::{network, prefix, quoted, Elements, Place};
 use super::NAME;
-use portero_model::{Dnat, Family, Rule};
+use portero_model::{Dnat, Family, ReplyRoute, Rule};
 
 /// Which of a forward's restrictions are part of a map's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,20 @@ pub(crate) const ADDRESS_SNAT_MAP: &str = "v4_snat";
 
 /// The set of such guests with the bridges that they keep their own addresses on.
 pub(crate) const ADDRESS_BRIDGE_SET: &str = "v4_bridges";
+
+/// The map of addresses of the host and guests whose answers are routed as the host's own from there.
+pub(crate) fn symmetric_map(family: Family) -> String {
+    format!("{}_symmetric", prefix(family))
+}
+
+/// The chain that gives a connection one of the marks that answers are routed by.
+pub(crate) fn mark_chain(mark: u8) -> &'static str {
+    const CHAINS: [&str; ReplyRoute::MOST as usize] = [
+        "mark_1", "mark_2", "mark_3", "mark_4", "mark_5", "mark_6", "mark_7",
+    ];
+    let last = CHAINS.len() - 1;
+    CHAINS[usize::from(mark.saturating_sub(1)).min(last)]
+}
 
 /// Adds the elements of a rule.
 pub(super) fn add(rule: &Rule, elements: &mut Elements) {
@@ -160,6 +174,15 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             elements.insert(key, None);
             let guest = Place::Libvirt(family).key(GUESTS_SET, guest.to_string());
             elements.insert(guest, None);
+        }
+        Rule::Symmetric {
+            address,
+            guest,
+            route,
+        } => {
+            let key = format!("{address} . {guest}");
+            let key = Place::Own.key(&symmetric_map(route.family), key);
+            elements.insert(key, Some(format!("jump {}", mark_chain(route.mark))));
         }
         Rule::Localnet { bridge } => {
             elements.insert(Place::Own.key(LOCALNET_SET, quoted(bridge)), None);

@@ -4,9 +4,12 @@ use super::{words, Word};
 
 /// Options that portero gives iptables, each with one value.
 const OPTIONS: &str =
-    "-m -j -i -o -s -d -p --comment --ctdir --ctorigdstport --ctreplsrc --ctreplsrcport --ctstate \
+    "-m -j -i -o -s -d -p --comment --ctdir --ctmask --ctorigdst --ctorigdstport --ctreplsrc --ctreplsrcport --ctstate \
     --dport --dst-range --dst-type --icmp-type --icmpv6-type --limit --limit-burst --log-prefix \
-    --mac-source --reject-with --src-range --to-destination --to-ports --to-source";
+    --mac-source --mark --nfmask --reject-with --set-xmark --src-range --to-destination --to-ports --to-source";
+
+/// The only one without a value.
+const FLAG: &str = "--restore-mark";
 
 /// The chains that all have.
 const BUILT_IN: [&str; 5] = ["INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"];
@@ -31,7 +34,7 @@ pub(super) fn problem(line: &str) -> Option<String> {
         letters && (BUILT_IN.contains(&name) || (name.starts_with("PORTERO-") && name.len() <= 28))
     };
     match (bare.as_slice(), words.len()) {
-        (["*filter" | "*nat"] | ["COMMIT"], 1) => None,
+        (["*filter" | "*nat" | "*mangle"] | ["COMMIT"], 1) => None,
         ([chain, "-", "[0:0]"], 3) if chain.strip_prefix(':').is_some_and(is_chain) => None,
         (["-F" | "-X", chain], 2) if is_chain(chain) => None,
         (["-A" | "-I" | "-D", chain, ..], _) if is_chain(chain) => of_rule(&words[2..]),
@@ -52,8 +55,11 @@ fn of_rule(words: &[Word]) -> Option<String> {
             Word::Bare(word) => word,
             Word::Quoted(_) => return Some("quotes where an option belongs".to_owned()),
         };
-        if !OPTIONS.split(' ').any(|known| known == option) {
+        if !OPTIONS.split(' ').any(|known| known == option) && option != FLAG {
             return Some(format!("{option} is no option of portero's"));
+        }
+        if option == FLAG {
+            continue;
         }
         let (value, is_quoted) = match words.next() {
             Some(Word::Bare(value)) => (value, false),

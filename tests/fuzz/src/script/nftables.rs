@@ -8,7 +8,7 @@ const WORDS: &str =
     dport drop element established ether ether_addr fib filter flags flush forward goto \
     guest_input guest_output handle hook icmp icmpv6 ifname iif iifname inet inet_proto \
     inet_service input insert interval ip ip6 ipv4 ipv4_addr ipv6 ipv6_addr jump l4proto limit local log map \
-    masquerade meta nat nd-router-advert nfproto oif oifname original output packets policy \
+    mark masquerade meta nat nd-router-advert new nfproto oif oifname original output packets policy \
     postrouting prefix prerouting priority proto-dst proto-src protocol rate reject related \
     reply return rule saddr sctp set snat sport state status table tcp th to type udp verdict \
     vmap";

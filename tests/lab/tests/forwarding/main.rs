@@ -12,6 +12,7 @@ mod refusals;
 mod session;
 mod status;
 mod strangers;
+mod uplinks;
 mod watch;
 mod world;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         docker::SCENARIOS,
         guests::SCENARIOS,
         addresses::SCENARIOS,
+        uplinks::SCENARIOS,
         lifecycle::SCENARIOS,
         daemons::SCENARIOS,
         refusals::SCENARIOS,
