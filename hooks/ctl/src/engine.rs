@@ -6,5 +6,6 @@ use portero_system::{Linux, Log, LogSink, Paths};
 /// Does work with it; what it has to say goes to `sink`.
 pub(crate) fn with_engine<T>(sink: LogSink, work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
     let (mut host, mut log) = (Linux::default(), Log::new(sink));
-    work(&mut Engine::new(Paths::default(), &mut host, &mut log))
+    let mut engine = Engine::new(Paths::default(), &mut host, &mut log);
+    work(&mut engine)
 }

@@ -5,7 +5,7 @@ use crate::config::{Config, ForwardSettings};
 use crate::error::ApplyError;
 use crate::state::State;
 use portero_model::Owner;
-use portero_system::{Deadline, Log, Paths, RouteLookup, Severity, System};
+use portero_system::{files, Deadline, Log, Paths, RouteLookup, Severity, System};
 use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -94,5 +94,38 @@ impl<'a> Engine<'a> {
             self.log.write(Severity::Error, error);
             (Config::default(), Deadline::after(DEFAULT_DEADLINE))
         })
+    }
+}
+
+/// Longest time for tracked connections to be forgotten.
+const FORGETTING: Duration = Duration::from_secs(10);
+
+impl Engine<'_> {
+    /// Forgets the connections that were noted by this process, and by those that were killed before they did. There may be
+    /// hundreds of thousands, so that nobody else is to wait for it: no lock is held any more.
+    fn forget_noted(&mut self) {
+        for (path, process) in self.state.noted_flows() {
+            if process != std::process::id() && self.system.has_process(process) {
+                continue;
+            }
+            let flows = self.state.flows(&path);
+            // The rules are right; a connection that lingers is no reason to take them back.
+            if let Err(error) = self.system.forget(&flows, Deadline::after(FORGETTING)) {
+                let message = format!("cannot forget tracked UDP connections: {error}");
+                self.log.write(Severity::Warning, message);
+            }
+            if let Err(error) = files::remove(&path) {
+                self.log.write(Severity::Warning, error);
+            }
+        }
+    }
+}
+
+impl Drop for Engine<'_> {
+    fn drop(&mut self) {
+        // What unwinds in a test was killed.
+        if !std::thread::panicking() {
+            self.forget_noted();
+        }
     }
 }

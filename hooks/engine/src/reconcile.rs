@@ -154,8 +154,8 @@ impl Engine<'_> {
         self.commit(&scripts, deadline)
     }
 
-    /// What has to follow a commit: settings of the kernel's, and UDP connections that were
-    /// tracked under the rules before.
+    /// What has to follow a commit: settings of the kernel's, and that UDP connections are to be
+    /// forgotten that were tracked under the rules before.
     pub(crate) fn after_commit(
         &mut self,
         old: &[&Ruleset],
@@ -176,8 +176,12 @@ impl Engine<'_> {
         let gone = before.iter().filter(|flow| !wanted.contains(flow));
         let changed: Vec<Flow> = appeared.chain(gone).cloned().collect();
         // The rules are right; a connection that lingers is no reason to take them back.
-        if let Err(error) = self.system.forget(&changed, deadline) {
-            let message = format!("cannot forget tracked UDP connections: {error}");
+        let noted = match changed.is_empty() {
+            true => Ok(()),
+            false => self.state.note_flows(&changed),
+        };
+        if let Err(error) = noted {
+            let message = format!("tracked UDP connections are not forgotten: {error}");
             self.log.write(Severity::Warning, message);
         }
         Ok(())

@@ -18,7 +18,7 @@ use portero_libvirt::{Domain, Network, Status};
 use portero_model::{Claim, Owner, OwnerKind, Pending, Ruleset};
 use portero_port_forward::LastAddress;
 
-use portero_system::{files, Deadline, FileError, Lock, Paths};
+use portero_system::{files, Deadline, FileError, Flow, Lock, Paths};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -28,6 +28,9 @@ use uuid::Uuid;
 
 /// How long one comparison serves all guests that a starting daemon finds running.
 const COMPARED_RECENTLY: Duration = Duration::from_secs(5);
+
+/// Where flows stand that are still to be forgotten.
+const FLOWS: &str = "flows";
 
 /// How long an object may take to start, before it counts as one that failed to.
 const LONGEST_START: Duration = Duration::from_secs(300);
@@ -488,6 +491,38 @@ impl State {
         files::remove(&self.root.join(setting.folder()).join(which))
     }
 
+    /// Notes flows that this process has yet to forget.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub(crate) fn note_flows(&self, flows: &[Flow]) -> Result<(), FileError> {
+        let folder = self.root.join(FLOWS);
+        self.make(&folder)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let nanoseconds = now.map_or(0, |now| now.as_nanos());
+        let name = format!("{}-{nanoseconds}.json", std::process::id());
+        write_json(&folder.join(name), &flows)
+    }
+
+    /// The files with flows that were noted, each with the process that noted it.
+    pub(crate) fn noted_flows(&self) -> Vec<(PathBuf, u32)> {
+        let folder = self.root.join(FLOWS);
+        // Who may not read them forgets nothing either.
+        let names = files::names(&folder, ".json").unwrap_or_default();
+        let noted = names.into_iter().filter_map(|name| {
+            let process = name.split('-').next()?.parse().ok()?;
+            Some((folder.join(name), process))
+        });
+        noted.collect()
+    }
+
+    /// The flows of such a file; none when it is gone or cannot be understood.
+    pub(crate) fn flows(&self, path: &Path) -> Vec<Flow> {
+        let content = files::read_own(path).ok().flatten();
+        let flows = content.and_then(|content| serde_json::from_slice(&content).ok());
+        flows.unwrap_or_default()
+    }
+
     /// Removes temporary files that killed events have left.
     ///
     /// # Errors
@@ -502,6 +537,7 @@ impl State {
             "proxy_ndp",
             "neighbors",
             "reply_routes",
+            FLOWS,
         ] {
             let folder = self.root.join(folder);
             for name in files::names(&folder, ".new")? {

@@ -5,8 +5,8 @@
 //! an old one not end.
 
 use crate::netlink::Netlink;
-use crate::{interfaces, Deadline, Flow, Result, SystemError};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
+use crate::{interfaces, Deadline, Flow, Result};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Tuple,
 };
@@ -15,7 +15,7 @@ use netlink_packet_netfilter::{
 };
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::ifaddrs::getifaddrs;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 /// One direction of a tracked connection.
@@ -38,7 +38,7 @@ pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<()> {
     for family in [NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6] {
         let is_v4 = family == NetfilterProtoFamily::IPv4;
         let is_of_family = |flow: &&Flow| flow.guest.is_ipv4() == is_v4;
-        let flows: Vec<&Flow> = flows.iter().filter(is_of_family).collect();
+        let flows = by_port(flows.iter().filter(is_of_family));
         if flows.is_empty() {
             continue;
         }
@@ -54,25 +54,35 @@ pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<()> {
                 found.push(original);
             }
         })?;
-        for original in found {
+        let deletions = found.into_iter().map(|original| {
             let attributes = vec![ConntrackAttribute::CtaTupleOrig(original)];
-            let delete = NetfilterMessage::new(header(), ConntrackMessage::Delete(attributes));
-            let deleted = netlink.request(delete, NLM_F_REQUEST | NLM_F_ACK, |_| {});
-            match deleted {
-                // It ended by itself meanwhile.
-                Err(SystemError::File { source, .. })
-                    if source.kind() == std::io::ErrorKind::NotFound => {}
-                other => other?,
-            }
-        }
+            NetfilterMessage::new(header(), ConntrackMessage::Delete(attributes))
+        });
+        netlink.send_all(deletions.collect(), |refused| match refused.kind() {
+            // It ended by itself meanwhile.
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(refused),
+        })?;
     }
     Ok(())
+}
+
+/// Flows by the host's ports: there may be as many of them as ports, and many more connections.
+fn by_port<'a>(flows: impl Iterator<Item = &'a Flow>) -> HashMap<u16, Vec<&'a Flow>> {
+    let mut all: HashMap<u16, Vec<&Flow>> = HashMap::new();
+    // Those of several sources are the same.
+    for flow in flows.collect::<HashSet<_>>() {
+        for port in flow.ports.start()..=flow.ports.end() {
+            all.entry(port).or_default().push(flow);
+        }
+    }
+    all
 }
 
 /// The original tuple of a connection, if it is one of the flows.
 fn concerned(
     attributes: &[ConntrackAttribute],
-    flows: &[&Flow],
+    flows: &HashMap<u16, Vec<&Flow>>,
     local: &BTreeSet<IpAddr>,
 ) -> Option<Vec<Tuple>> {
     let (mut original, mut reply) = (None, None);
@@ -86,8 +96,8 @@ fn concerned(
     let tuple = original?;
     let original = ParsedTuple::read(tuple)?;
     let reply = ParsedTuple::read(reply?)?;
+    let mut flows = flows.get(&original.destination_port)?.iter();
     flows
-        .iter()
         .any(|flow| is_of(flow, &original, &reply, local))
         .then(|| tuple.clone())
 }

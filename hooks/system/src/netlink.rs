@@ -17,6 +17,9 @@ use std::os::fd::AsFd;
 /// (`NLMSG_GOODSIZE` in a dump).
 const BUFFER_SIZE: usize = 64 * 1024;
 
+/// How many requests without answers are sent at once.
+const BATCH: usize = 128;
+
 /// A message in the kernel's own bytes, which stay what they are when it is sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raw {
@@ -112,30 +115,89 @@ impl Netlink {
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
         self.socket.send(&bytes, 0).map_err(error)?;
-        let mut buffer = vec![0; BUFFER_SIZE];
-        loop {
-            self.wait()?;
-            let size = self.socket.recv(&mut &mut buffer[..], 0).map_err(error)?;
-            let mut rest = &buffer[..size.min(BUFFER_SIZE)];
-            while !rest.is_empty() {
-                let answer = NetlinkMessage::<M>::deserialize(rest)
-                    .map_err(|reason| error(std::io::Error::other(reason.to_string())))?;
-                // Answers are padded to four bytes, netlink(7).
-                let length = (answer.header.length as usize).next_multiple_of(4);
-                rest = rest.get(length.max(4)..).unwrap_or(&[]);
+        let mut is_done = false;
+        while !is_done {
+            self.receive::<M>(|answer| {
                 match answer.payload {
-                    NetlinkPayload::Done(_) => return Ok(()),
-                    NetlinkPayload::Error(answer) => {
-                        return match answer.code {
-                            None => Ok(()),
-                            Some(_) => Err(error(answer.to_io())),
-                        }
-                    }
+                    NetlinkPayload::Done(_) => is_done = true,
+                    NetlinkPayload::Error(answer) => match answer.code {
+                        None => is_done = true,
+                        Some(_) => return Err(answer.to_io()),
+                    },
                     NetlinkPayload::InnerMessage(inner) => each(inner),
                     _ => {}
                 }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sends requests that have no answers, many at a time. What the kernel says of one that it refuses is given to `refused`,
+    /// whose error ends it.
+    pub fn send_all<M>(
+        &mut self,
+        messages: Vec<M>,
+        mut refused: impl FnMut(std::io::Error) -> std::io::Result<()>,
+    ) -> Result<()>
+    where
+        M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
+    {
+        let mut messages = messages.into_iter().peekable();
+        while messages.peek().is_some() {
+            let mut bytes = Vec::new();
+            let mut batch = messages.by_ref().take(BATCH).peekable();
+            while let Some(message) = batch.next() {
+                self.sequence += 1;
+                let mut request = NetlinkMessage::from(message);
+                // The kernel works on them in their order, so that the last is answered when all are done.
+                request.header.flags = match batch.peek() {
+                    Some(_) => NLM_F_REQUEST,
+                    None => NLM_F_REQUEST | NLM_F_ACK,
+                };
+                request.header.sequence_number = self.sequence;
+                request.finalize();
+                let start = bytes.len();
+                bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
+                request.serialize(&mut bytes[start..]);
+            }
+            self.socket.send(&bytes, 0).map_err(error)?;
+            let mut is_done = false;
+            while !is_done {
+                let sequence = self.sequence;
+                self.receive::<M>(|answer| {
+                    let NetlinkPayload::Error(said) = answer.payload else {
+                        return Ok(());
+                    };
+                    is_done |= answer.header.sequence_number == sequence;
+                    match said.code {
+                        None => Ok(()),
+                        Some(_) => refused(said.to_io()),
+                    }
+                })?;
             }
         }
+        Ok(())
+    }
+
+    /// Waits for messages and gives each to `each`.
+    fn receive<M: NetlinkDeserializable>(
+        &mut self,
+        mut each: impl FnMut(NetlinkMessage<M>) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let mut buffer = vec![0; BUFFER_SIZE];
+        self.wait()?;
+        let size = self.socket.recv(&mut &mut buffer[..], 0).map_err(error)?;
+        let mut rest = &buffer[..size.min(BUFFER_SIZE)];
+        while !rest.is_empty() {
+            let answer = NetlinkMessage::<M>::deserialize(rest)
+                .map_err(|reason| error(std::io::Error::other(reason.to_string())))?;
+            // Answers are padded to four bytes, netlink(7).
+            let length = (answer.header.length as usize).next_multiple_of(4);
+            rest = rest.get(length.max(4)..).unwrap_or(&[]);
+            each(answer).map_err(error)?;
+        }
+        Ok(())
     }
 
     fn wait(&self) -> Result<()> {

@@ -7,6 +7,7 @@ use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, ReplyRoute, Tap};
 use portero_port_forward::Listener;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -261,7 +262,7 @@ pub enum Switch {
 }
 
 /// Connections that a UDP rule makes or made.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flow {
     /// Transport protocol.
     pub protocol: Protocol,

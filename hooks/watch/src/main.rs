@@ -162,11 +162,12 @@ fn follow(
 /// Lets the engine work; gives what it has logged.
 fn run(paths: &Paths, work: impl FnOnce(&mut Engine<'_>) -> Result<(), ApplyError>) -> Log {
     let mut kept = Log::new(LogSink::Memory(Vec::new()));
-    if let Err(error) = work(&mut Engine::new(
+    let worked = work(&mut Engine::new(
         paths.clone(),
         &mut Linux::default(),
         &mut kept,
-    )) {
+    ));
+    if let Err(error) = worked {
         kept.write(Severity::Error, error);
     }
     kept

@@ -67,7 +67,8 @@ impl World {
 
     fn engine<T>(&mut self, work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
         let mut log = Log::new(LogSink::Memory(Vec::new()));
-        work(&mut Engine::new(self.paths(), &mut self.machine, &mut log))
+        let mut engine = Engine::new(self.paths(), &mut self.machine, &mut log);
+        work(&mut engine)
     }
 
     fn network(&mut self, operation: NetworkOperation, port: &str) {

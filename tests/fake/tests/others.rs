@@ -54,7 +54,8 @@ impl World {
     fn engine<T>(&mut self, work: impl FnOnce(&mut Engine<'_>) -> T) -> T {
         let mut log = Log::new(LogSink::Memory(Vec::new()));
         let paths = Paths::below(self.root.path());
-        work(&mut Engine::new(paths, &mut self.machine, &mut log))
+        let mut engine = Engine::new(paths, &mut self.machine, &mut log);
+        work(&mut engine)
     }
 
     fn handle(&mut self, event: &Event, stdin: &str) {

@@ -189,7 +189,8 @@ impl World {
         let mut log = Log::new(LogSink::Memory(Vec::new()));
         let paths = self.paths();
         process(&mut self.machine, &mut self.left, |kernel| {
-            work(&mut Engine::new(paths, kernel, &mut log))
+            let mut engine = Engine::new(paths, kernel, &mut log);
+            work(&mut engine)
         })
     }
 
