@@ -3,7 +3,7 @@
 //! `serve NAME` answers each connection or datagram with one line. `probe PROTO ADDRESS PORT
 //! MILLISECONDS [OWN-PORT]` prints the answer it got. `flood ADDRESS PORT MILLISECONDS` sends
 //! datagrams as fast as it can and prints how many; `count PORT` prints how many have come to a port
-//! so far. `hold PORT MILLISECONDS` has a port of UDP for a while, as a resolver has while it asks. `talk ADDRESS FILE` keeps one connection busy and notes each answer in the file. `run WORDS`
+//! so far. `scatter FROM COUNT ADDRESS PORT` sends one datagram from each of so many ports of an address of its own. `hold PORT MILLISECONDS` has a port of UDP for a while, as a resolver has while it asks. `talk ADDRESS FILE` keeps one connection busy and notes each answer in the file. `run WORDS`
 //! runs a program. `ask GUEST WORDS` has a guest's agent do any of it.
 //! `frame INTERFACE HEX` sends a frame as it is, `hear HEX MILLISECONDS` waits for one with these
 //! bytes in it, `disguise MAC MILLISECONDS` takes another MAC address for a while; whoever is called
@@ -172,6 +172,10 @@ fn obey(words: &[&str]) -> Outcome {
             let address = SocketAddr::new(address.parse()?, port.parse()?);
             flood(address, Duration::from_millis(time.parse()?))
         }
+        ["scatter", from, count, address, port] => {
+            let address = SocketAddr::new(address.parse()?, port.parse()?);
+            scatter(from.parse()?, count.parse()?, address)
+        }
         ["hold", port, time] => {
             let _socket = UdpSocket::bind(("0.0.0.0", port.parse()?))?;
             thread::sleep(Duration::from_millis(time.parse()?));
@@ -246,6 +250,18 @@ fn udp(address: SocketAddr, wait: Duration, from: u16) -> Outcome {
     let mut buffer = [0; 512];
     let length = socket.recv(&mut buffer)?;
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// Makes many connections of UDP.
+fn scatter(from: IpAddr, count: u16, address: SocketAddr) -> Outcome {
+    let mut sent = 0_u32;
+    for port in (1024..=u16::MAX).take(count.into()) {
+        // What somebody else has is passed over.
+        if let Ok(socket) = UdpSocket::bind((from, port)) {
+            sent += u32::from(socket.send_to(b"?", address).is_ok());
+        }
+    }
+    Ok(sent.to_string())
 }
 
 /// Sends datagrams to an address without waiting for anything; refusals that come back are read away.

@@ -1,7 +1,7 @@
 //! So much that whoever reads it might not come to an end.
 
 use crate::world::{forward, hook, qemu, World, MALLORY, MEMORY};
-use portero_lab::Scenario;
+use portero_lab::{limit_by_load, Scenario, Urgent, HOST_V4};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "bulk: ten thousand forwards hold up nobody",
         run: many,
+    },
+    Scenario {
+        name: "bulk: a flood of UDP through a forward holds up nobody when it ends",
+        run: flood,
     },
     Scenario {
         name: "bulk: more than that is refused",
@@ -107,6 +111,81 @@ fn many(world: &mut World) {
         assert_eq!(world.rules(), before, "{what}");
         world.count();
     }
+    world.is_in_order();
+}
+
+/// How many connections each of these machines outside has.
+const CONNECTIONS: u32 = 60_000;
+const CLIENTS: [&str; 3] = ["203.0.113.131", "203.0.113.132", "203.0.113.133"];
+
+/// How many connections are tracked.
+fn tracked() -> u32 {
+    let count = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count");
+    let count = count.expect("a number").trim().parse();
+    count.expect("a number")
+}
+
+fn flood(world: &mut World) {
+    let bystander = other_guest(world);
+    let life = || {
+        let begin = Instant::now();
+        for operation in ["prepare", "start", "stopped"] {
+            let words = ["bystander", operation, "begin", "-"];
+            hook(&[], &words, bystander.as_bytes()).works();
+        }
+        begin.elapsed()
+    };
+    life();
+    let alone = life();
+    let before = world.rules();
+    let xml = world.mallory(&forward("proto='udp'", "start='5353' to='53'"));
+    for operation in ["prepare", "start"] {
+        qemu(&[], &xml, operation).works();
+    }
+    let count = CONNECTIONS.to_string();
+    for client in CLIENTS {
+        world
+            .lab
+            .ip(&format!("-n outside address add {client}/24 dev eth0"));
+        let words = ["scatter", client, &count, HOST_V4, "5353"];
+        let ran = world.lab.outside(&world.lab.agent(), &words);
+        assert!(ran.ok, "{ran:?}");
+    }
+    // The control: they are tracked, and lead to the guest.
+    let flooded = tracked();
+    assert!(flooded > CONNECTIONS * 2, "{flooded} connections");
+    let urgent = Urgent::begin();
+    let (waited, stopped) = std::thread::scope(|scope| {
+        let stopped = scope.spawn(|| {
+            // The file of the event is another's.
+            let path = "/run/lab/files/flood.xml";
+            std::fs::write(path, &xml).expect("an event");
+            let line = "exec /usr/bin/portero-qemu-hook mallory stopped end - <\"$0\"";
+            let mut command = std::process::Command::new("sh");
+            crate::world::run(command.args(["-c", line, path]))
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        (life(), stopped.join().expect("a hook"))
+    });
+    drop(urgent);
+    println!(
+        "  {flooded} connections: stopped {:.2} s; another guest's prepare, start and stopped meanwhile {:.2} s, alone {:.2} s",
+        stopped.took.as_secs_f64(),
+        waited.as_secs_f64(),
+        alone.as_secs_f64()
+    );
+    stopped.works();
+    let limit = limit_by_load(alone * 2 + Duration::from_millis(200));
+    assert!(waited < limit, "{waited:?}, limit {limit:?}");
+    // What went to the guest is forgotten, whoever sent it.
+    assert!(tracked() < CONNECTIONS / 10, "{} connections", tracked());
+    assert_eq!(world.rules(), before);
+    for client in CLIENTS {
+        world
+            .lab
+            .ip(&format!("-n outside address delete {client}/24 dev eth0"));
+    }
+    world.served();
     world.is_in_order();
 }
 
