@@ -104,38 +104,63 @@ pub(crate) fn seen(
     deadline: Deadline,
 ) -> Result<Vec<IpAddr>> {
     let index = interfaces::index(bridge.as_str()).map_err(SystemError::file(bridge))?;
-    let mut addresses = Vec::new();
-    let all = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
     let mut netlink = Netlink::open(NETLINK_ROUTE, deadline)?;
-    netlink.request(all, NLM_F_REQUEST | NLM_F_DUMP, |answer| {
-        if let RouteNetlinkMessage::NewNeighbour(entry) = answer {
-            addresses.extend(address_of(&entry, index, mac));
+    let mut addresses = Vec::new();
+    each(&mut netlink, |entry| {
+        let Some((address, its)) = answered(entry, index) else {
+            return;
+        };
+        if its == mac.octets() {
+            addresses.push(address);
         }
     })?;
     addresses.sort_unstable();
     Ok(addresses)
 }
 
-/// The address of a neighbour, if it is this one and has answered at some time.
-fn address_of(entry: &NeighbourMessage, index: u32, mac: MacAddress) -> Option<IpAddr> {
+/// The MAC address of an address behind an interface, if it was heard of.
+pub(crate) fn mac_of(netlink: &mut Netlink, index: u32, address: IpAddr) -> Result<Option<String>> {
+    let mut mac = None;
+    each(netlink, |entry| {
+        if let Some((_, octets)) = answered(entry, index).filter(|(one, _)| *one == address) {
+            let octets: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+            mac = Some(octets.join(":"));
+        }
+    })?;
+    Ok(mac)
+}
+
+/// Gives each of the kernel's neighbours to `each`.
+fn each(netlink: &mut Netlink, mut each: impl FnMut(&NeighbourMessage)) -> Result<()> {
+    let all = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
+    netlink.request(all, NLM_F_REQUEST | NLM_F_DUMP, |answer| {
+        if let RouteNetlinkMessage::NewNeighbour(entry) = answer {
+            each(&entry);
+        }
+    })
+}
+
+/// The IP and the MAC address of a neighbour behind an interface, if it has answered at some time.
+fn answered(entry: &NeighbourMessage, index: u32) -> Option<(IpAddr, &[u8])> {
     let is_unanswered = matches!(
         entry.header.state,
         NeighbourState::Incomplete | NeighbourState::Failed | NeighbourState::None
     );
-    let mut attributes = entry.attributes.iter();
-    let is_its = attributes.any(|one| {
-        matches!(one, NeighbourAttribute::LinkLayerAddress(bytes) if bytes.as_slice() == mac.octets())
-    });
-    if entry.header.ifindex != index || is_unanswered || !is_its {
+    if entry.header.ifindex != index || is_unanswered {
         return None;
     }
-    entry.attributes.iter().find_map(|one| match one {
+    let mac = entry.attributes.iter().find_map(|one| match one {
+        NeighbourAttribute::LinkLayerAddress(octets) => Some(octets.as_slice()),
+        _ => None,
+    });
+    let address = entry.attributes.iter().find_map(|one| match one {
         NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some((*address).into()),
         NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
             Some((*address).into())
         }
         _ => None,
-    })
+    });
+    Some((address?, mac?))
 }
 
 /// See [`crate::System::set_neighbors`].
@@ -179,13 +204,11 @@ mod tests {
             ];
             entry
         };
-        let found = |entry| address_of(&entry, 7, mac);
         let own = mac.octets();
         let address = IpAddr::from([192, 168, 50, 31]);
-        assert_eq!(found(entry(7, NeighbourState::Stale, own)), Some(address));
-        assert_eq!(found(entry(7, NeighbourState::Failed, own)), None);
-        assert_eq!(found(entry(8, NeighbourState::Stale, own)), None);
-        let other = [0x52, 0x54, 0, 0, 0x50, 0x32];
-        assert_eq!(found(entry(7, NeighbourState::Stale, other)), None);
+        let stale = entry(7, NeighbourState::Stale, own);
+        assert_eq!(answered(&stale, 7), Some((address, &own[..])));
+        assert_eq!(answered(&stale, 8), None);
+        assert_eq!(answered(&entry(7, NeighbourState::Failed, own), 7), None);
     }
 }

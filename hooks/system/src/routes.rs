@@ -1,7 +1,17 @@
-//! Which interface of the host's an address is behind, by the kernel's routes. Read with ip(8).
+//! Which interface of the host's an address is behind, by the kernel's routes.
 
+use crate::netlink::Netlink;
 use crate::programs::read;
-use crate::{Deadline, Result, SystemError};
+use crate::{neighbors, Deadline, Result, SystemError};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::errno::Errno;
+use nix::net::if_::if_indextoname;
+use portero_model::Family;
 use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,14 +32,6 @@ pub enum RouteLookup {
     Nowhere,
 }
 
-#[derive(Deserialize)]
-struct Route {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    dev: Option<String>,
-    gateway: Option<String>,
-}
-
 /// An interface with its addresses of a family.
 #[derive(Deserialize)]
 pub(crate) struct Link {
@@ -42,11 +44,6 @@ pub(crate) struct Link {
 #[derive(Deserialize)]
 pub(crate) struct LinkAddress {
     pub(crate) local: Option<IpAddr>,
-}
-
-#[derive(Deserialize)]
-struct Neighbour {
-    lladdr: Option<String>,
 }
 
 /// Asks ip(8) for a list in JSON.
@@ -83,25 +80,143 @@ pub(crate) fn route_lookup(address: IpAddr, deadline: Deadline) -> Result<RouteL
     if is_to_all || address.is_multicast() {
         return Ok(RouteLookup::Host);
     }
-    let text = address.to_string();
-    let routes: Vec<Route> = match ask(&["route", "get", &text], deadline) {
-        // It fails where there is no way.
-        Err(SystemError::Failed { .. }) => Vec::new(),
-        other => other?,
+    let mut netlink = Netlink::open(NETLINK_ROUTE, deadline)?;
+    let mut found = None;
+    let question = RouteNetlinkMessage::GetRoute(question(address));
+    // One route, whose end nothing but its acknowledgement tells.
+    let flags = NLM_F_REQUEST | NLM_F_ACK;
+    let asked = netlink.request(question, flags, |answer| {
+        if let RouteNetlinkMessage::NewRoute(route) = answer {
+            found = Some(route);
+        }
+    });
+    let route = match (asked, found) {
+        (Ok(()), Some(route)) => route,
+        (Err(SystemError::File { source, .. }), _) if is_no_way(&source) => {
+            return Ok(RouteLookup::Nowhere)
+        }
+        (Err(error), _) => return Err(error),
+        (Ok(()), None) => return Ok(RouteLookup::Nowhere),
     };
-    let Some(route) = routes.into_iter().next() else {
-        return Ok(RouteLookup::Nowhere);
+    let (way, hop) = way(&route, address);
+    let index = match way {
+        Way::Host => return Ok(RouteLookup::Host),
+        Way::Nowhere => return Ok(RouteLookup::Nowhere),
+        Way::Behind(index) => index,
     };
-    match (route.kind.as_deref(), route.dev) {
+    let interface = if_indextoname(index).map_err(|errno| {
+        SystemError::file(format!("interface {index}"))(std::io::Error::from(errno))
+    })?;
+    Ok(RouteLookup::Behind {
+        interface: interface.to_string_lossy().into_owned(),
+        mac: neighbors::mac_of(&mut netlink, index, hop)?,
+    })
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Host,
+    Behind(u32),
+    Nowhere,
+}
+
+fn question(address: IpAddr) -> RouteMessage {
+    let mut question = RouteMessage::default();
+    let family = Family::from(address);
+    question.header.address_family = match family {
+        Family::Ipv4 => AddressFamily::Inet,
+        Family::Ipv6 => AddressFamily::Inet6,
+    };
+    question.header.destination_prefix_length = family.all().max_prefix_len();
+    question.attributes = vec![RouteAttribute::Destination(address.into())];
+    question
+}
+
+/// Whether the kernel says by an error that there is no way, or that the way is closed: of a route that is none, one of
+/// type unreachable, blackhole or prohibit (ip-route(8)).
+fn is_no_way(error: &std::io::Error) -> bool {
+    let closed = [
+        Errno::ENETUNREACH,
+        Errno::EHOSTUNREACH,
+        Errno::EINVAL,
+        Errno::EACCES,
+    ];
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    errno.is_some_and(|errno| closed.contains(&errno))
+}
+
+/// Where a route leads, and the next machine on the way.
+fn way(route: &RouteMessage, address: IpAddr) -> (Way, IpAddr) {
+    let (mut index, mut hop) = (None, address);
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(oif) => index = Some(*oif),
+            RouteAttribute::Gateway(RouteAddress::Inet(gateway))
+            | RouteAttribute::Via(RouteVia::Inet(gateway)) => hop = (*gateway).into(),
+            RouteAttribute::Gateway(RouteAddress::Inet6(gateway))
+            | RouteAttribute::Via(RouteVia::Inet6(gateway)) => hop = (*gateway).into(),
+            _ => {}
+        }
+    }
+    let way = match (route.header.kind, index) {
         // Whoever sends to all on a link sends to the host too, and to nobody beyond.
-        (Some("local" | "broadcast"), _) => Ok(RouteLookup::Host),
-        (Some("unreachable" | "blackhole" | "prohibit"), _) | (_, None) => Ok(RouteLookup::Nowhere),
-        (_, Some(interface)) => {
-            let hop = route.gateway.unwrap_or(text);
-            let words = ["neighbour", "show", "to", &hop, "dev", &interface];
-            let neighbours: Vec<Neighbour> = ask(&words, deadline)?;
-            let mac = neighbours.into_iter().find_map(|one| one.lladdr);
-            Ok(RouteLookup::Behind { interface, mac })
+        (RouteType::Local | RouteType::Broadcast, _) => Way::Host,
+        (RouteType::Unreachable | RouteType::BlackHole | RouteType::Prohibit, _) | (_, None) => {
+            Way::Nowhere
+        }
+        (_, Some(index)) => Way::Behind(index),
+    };
+    (way, hop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(kind: RouteType, attributes: Vec<RouteAttribute>) -> RouteMessage {
+        let mut route = RouteMessage::default();
+        route.header.kind = kind;
+        route.attributes = attributes;
+        route
+    }
+
+    #[test]
+    fn a_route_says_where_an_address_is() {
+        let address = IpAddr::from([192, 0, 2, 9]);
+        let gateway = IpAddr::from([192, 0, 2, 1]);
+        let oif = RouteAttribute::Oif(3);
+        let unicast = |attributes| way(&route(RouteType::Unicast, attributes), address);
+        assert_eq!(unicast(vec![oif.clone()]), (Way::Behind(3), address));
+        let by_gateway = vec![RouteAttribute::Gateway(gateway.into()), oif.clone()];
+        assert_eq!(unicast(by_gateway), (Way::Behind(3), gateway));
+        let link_local = "fe80::1".parse().map(RouteVia::Inet6);
+        let via = vec![
+            oif.clone(),
+            RouteAttribute::Via(link_local.unwrap_or(RouteVia::Inet([0; 4].into()))),
+        ];
+        assert_eq!(
+            unicast(via),
+            (Way::Behind(3), IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 1]))
+        );
+        assert_eq!(unicast(Vec::new()).0, Way::Nowhere);
+        for (kind, expected) in [
+            (RouteType::Local, Way::Host),
+            (RouteType::Broadcast, Way::Host),
+            (RouteType::Unreachable, Way::Nowhere),
+            (RouteType::Prohibit, Way::Nowhere),
+        ] {
+            assert_eq!(way(&route(kind, vec![oif.clone()]), address).0, expected);
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_asked() {
+        let deadline = Deadline::after(std::time::Duration::from_secs(10));
+        for own in ["127.0.0.1", "127.9.9.9", "255.255.255.255", "ff02::1"] {
+            let address = own.parse().unwrap_or(IpAddr::from([0; 4]));
+            let found = route_lookup(address, deadline);
+            assert!(matches!(found, Ok(RouteLookup::Host)), "{own}: {found:?}");
         }
     }
 }
