@@ -62,11 +62,11 @@ impl Limits {
                 continue;
             }
             ranges += forward.mappings.len();
-            if forward.is_whole_address {
-                continue;
+            // An address has all its ports, each range of which is one element.
+            if !forward.is_whole_address {
+                let counts = forward.mappings.iter().map(|mapping| mapping.host.count());
+                ports += counts.sum::<usize>();
             }
-            let counts = forward.mappings.iter().map(|mapping| mapping.host.count());
-            ports += counts.sum::<usize>();
             let too_many = [
                 (ranges, self.most_ranges, "ranges", "most_ranges"),
                 (ports, self.most_ports, "ports", "most_ports"),

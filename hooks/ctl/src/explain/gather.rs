@@ -122,7 +122,7 @@ fn way(
     let route = engine.route_lookup(guest)?;
     let back = asked.from.map(|from| engine.route_lookup(from));
     let back = back.transpose()?;
-    let network = network(guest, known);
+    let network = network(guest, &route, known);
     let ways = Ways::of_client(asked, matched, network.as_ref());
     let outside = outside(asked, matched, known, &ways, back.as_ref(), engine)?;
     let domain = domain(matched, network.as_ref(), known);
@@ -320,17 +320,32 @@ fn outside(
     Ok(outer.next().map(|(name, _)| name.clone()))
 }
 
-fn network(guest: IpAddr, known: &HostView) -> Option<GuestNetwork> {
-    known.networks.iter().find_map(|one| {
-        let (network, subnet) = (&one.network, one.subnet_of(guest)?);
-        let bridge = network.bridge.as_ref()?.to_string();
-        Some(GuestNetwork {
-            name: network.name.to_string(),
-            link: link(&bridge),
-            bridge,
-            gateway: subnet.address,
-            is_isolated: network.mode == ForwardMode::Isolated,
-        })
+/// The network with a subnet of the guest's, or else the one whose bridge the host's route to it leads to.
+fn network(guest: IpAddr, route: &RouteLookup, known: &HostView) -> Option<GuestNetwork> {
+    let mut networks = known.networks.iter();
+    let by_subnet = networks.find_map(|one| Some((&one.network, one.subnet_of(guest)?.address)));
+    let by_route = || match route {
+        RouteLookup::Behind { interface, .. } => {
+            let mut networks = known.networks.iter();
+            let network = &networks
+                .find(|one| one.network.has_bridge(interface))?
+                .network;
+            let family = Family::from(guest);
+            let mut own = known.own.iter();
+            let is_there =
+                |(name, own): &&(String, IpAddr)| name == interface && Family::from(*own) == family;
+            Some((network, own.find(is_there)?.1))
+        }
+        RouteLookup::Host | RouteLookup::Nowhere => None,
+    };
+    let (network, gateway) = by_subnet.or_else(by_route)?;
+    let bridge = network.bridge.as_ref()?.to_string();
+    Some(GuestNetwork {
+        name: network.name.to_string(),
+        link: link(&bridge),
+        bridge,
+        gateway,
+        is_isolated: network.mode == ForwardMode::Isolated,
     })
 }
 

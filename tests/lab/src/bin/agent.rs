@@ -83,6 +83,10 @@ fn serve(name: &str) -> Outcome {
             let mut buffer = [0; 512];
             while let Ok((_, peer)) = udp.recv_from(&mut buffer) {
                 received.fetch_add(1, Ordering::Relaxed);
+                // What comes from such a port would answer the answer, and so on for ever.
+                if PORTS.contains(&peer.port()) {
+                    continue;
+                }
                 let line = format!("{owner} udp {port} from {}\n", plain(peer));
                 let _ = udp.send_to(line.as_bytes(), peer);
             }

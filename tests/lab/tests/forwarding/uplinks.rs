@@ -19,13 +19,13 @@ const BEYOND: From<'_> = From::Namespace("beyond");
 const CLIENT: [&str; 2] = ["10.99.0.1", "fd99::1"];
 
 const PLAIN: &str = "
-<portero:portForward proto='tcp'><portero:range start='8090' to='80'/></portero:portForward>
-<portero:portForward proto='udp'><portero:range start='8090' to='80'/></portero:portForward>
+<portero:portForward proto='tcp' guest='192.168.50.10'><portero:range start='8090' to='80'/></portero:portForward>
+<portero:portForward proto='udp' guest='192.168.50.10'><portero:range start='8090' to='80'/></portero:portForward>
 <portero:portForward proto='tcp' guest='fd00:50::10'><portero:range start='8090' to='80'/></portero:portForward>
 ";
 const SYMMETRIC: &str = "
-<portero:portForward proto='tcp' symmetric='yes'><portero:range start='8090' to='80'/></portero:portForward>
-<portero:portForward proto='udp' symmetric='yes'><portero:range start='8090' to='80'/></portero:portForward>
+<portero:portForward proto='tcp' guest='192.168.50.10' symmetric='yes'><portero:range start='8090' to='80'/></portero:portForward>
+<portero:portForward proto='udp' guest='192.168.50.10' symmetric='yes'><portero:range start='8090' to='80'/></portero:portForward>
 <portero:portForward proto='tcp' guest='fd00:50::10' symmetric='yes'><portero:range start='8090' to='80'/></portero:portForward>
 ";
 
@@ -45,8 +45,8 @@ fn connect(world: &World) {
         "-n beyond address add 2001:db8:51::2/64 dev eth0 nodad",
         "-n beyond address add 10.99.0.1/32 dev lo",
         "-n beyond address add fd99::1/128 dev lo",
-        "-n beyond route add default via 198.51.100.1 src 10.99.0.1",
-        "-n beyond -6 route add default via 2001:db8:51::1 src fd99::1",
+        "-n beyond route add 198.51.100.1/32 dev eth0 src 10.99.0.1",
+        "-n beyond -6 route add 2001:db8:51::1/128 dev eth0 src fd99::1",
     ] {
         world.lab.ip(line);
     }
