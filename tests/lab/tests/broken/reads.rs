@@ -2,10 +2,7 @@
 //! keeps guests from the host's dnsmasq.
 
 use crate::world::{Explained, World, WEB};
-use portero_lab::{
-    limit_by_load, wait_until, Backend, DomainXml, From, Proto, Scenario, Urgent, HOST_V4,
-    OUTSIDE_V4,
-};
+use portero_lab::{wait_until, Backend, DomainXml, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
 use std::time::{Duration, Instant};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
