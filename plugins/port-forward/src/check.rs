@@ -54,10 +54,12 @@ pub enum PortRefusal {
         listener: Listener,
     },
     /// Two forwards of the same object hold it.
-    #[error("{claim} is already forwarded by the portForward in line {line}")]
+    #[error("{claim} is already forwarded by the {element} in line {line}")]
     Twice {
         /// What was asked for.
         claim: Claim,
+        /// Name of the other element.
+        element: &'static str,
         /// Line of the other element.
         line: usize,
     },
@@ -100,8 +102,12 @@ pub fn check_own(forwards: &[Forward]) -> Result<()> {
         let claims: Vec<Claim> = forward.claims().collect();
         for claim in &claims {
             if let Some((other, _)) = earlier.first_in_conflict(claim) {
-                let (claim, line) = (claim.clone(), forwards[other].line);
-                return Err(forward.invalid(PortRefusal::Twice { claim, line }));
+                let other = &forwards[other];
+                return Err(forward.invalid(PortRefusal::Twice {
+                    claim: claim.clone(),
+                    element: other.element(),
+                    line: other.line,
+                }));
             }
         }
         for claim in claims {

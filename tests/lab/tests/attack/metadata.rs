@@ -196,7 +196,10 @@ fn whole_addresses(world: &mut World) {
             all(&format!("host='{OWN}'"), &holes),
             "expected at most 10000",
         ),
-        (own("") + &own(""), "host port 1-65535"),
+        (
+            own("") + &own(""),
+            "is already forwarded by the address in line",
+        ),
     ] {
         let xml = world.mallory(&portero);
         qemu(&["prlimit", MEMORY], &xml, "prepare").is_refused(says);
