@@ -1,7 +1,9 @@
 //! Forwards and policies of containers, from their start to their end.
 
 use crate::world::{metadata, World, BOX, BOX_MAC, BOX_UUID, FORWARDS};
-use portero_lab::{Backend, DomainXml, Driver, From, Proto, Scenario, HOST_V4, OUTSIDE_V4};
+use portero_lab::{
+    Backend, DomainXml, Driver, From, Program, Proto, Scenario, HOST_V4, OUTSIDE_V4,
+};
 use std::fs;
 use std::path::Path;
 
@@ -48,6 +50,8 @@ pub const SCENARIOS: &[Scenario<World>] = &[
 const MANY: u16 = 60;
 
 fn sixty(world: &mut World) {
+    // Nobody has a reservation: the service follows the leases.
+    let watch = Program::start("portero-watch", &[]);
     let name = |number: u16| format!("many{number}");
     let port = |number: u16| 9000 + number;
     for number in 1..=MANY {
@@ -69,6 +73,7 @@ fn sixty(world: &mut World) {
         let answer = format!("{} tcp 80 from ", name(number));
         (world.lab).answers(From::Outside, Proto::Tcp, HOST_V4, port(number), &answer);
     }
+    drop(watch);
     world.lab.begin_crowd();
     let address = format!("{HOST_V4}:{}", port(MANY / 2));
     let commands: [&[&str]; 4] = [&["explain", &address], &["doctor"], &["status"], &["map"]];

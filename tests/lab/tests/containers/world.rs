@@ -130,7 +130,8 @@ impl World {
         println!("{}", self.lab.rules());
         println!("{:#?}", self.lab.log());
         println!("{}", self.logs());
-        for name in ["box", "peer"] {
+        let names = self.try_lxc(&["list", "--all", "--name"]).stdout;
+        for name in names.split_whitespace() {
             let _ = self.try_lxc(&["destroy", name]);
             let _ = self.try_lxc(&["undefine", name]);
         }
