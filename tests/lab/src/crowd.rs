@@ -1,6 +1,6 @@
 //! Many rules of others, and whether what looks at them is fast enough for whoever waits for it.
 
-use crate::{limit_by_load, Machine, Urgent};
+use crate::{limit_by_load, Backend, Machine, Urgent};
 use std::time::{Duration, Instant};
 
 /// How many rules: half of them in nftables, half in iptables.
@@ -49,6 +49,10 @@ impl Machine {
         for words in ["-D FORWARD -j CROWD", "-F CROWD", "-X CROWD"] {
             let words: Vec<&str> = words.split(' ').collect();
             self.must("iptables", &words);
+        }
+        // Nobody else writes to iptables here.
+        if self.backend() == Backend::Nftables {
+            self.must("nft", &["delete", "table", "ip", "filter"]);
         }
     }
 
