@@ -3,6 +3,7 @@
 
 mod firewalls;
 mod life;
+mod power;
 mod world;
 
 use portero_lab::{enter, run_scenarios, Options, Scenario};
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
     enter();
     let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
     let mut world = World::new(&Options::from_environment(agent));
-    let scenarios: Vec<Scenario<World>> = [life::SCENARIOS, firewalls::SCENARIOS].concat();
+    let scenarios: Vec<Scenario<World>> =
+        [life::SCENARIOS, firewalls::SCENARIOS, power::SCENARIOS].concat();
     run_scenarios(&mut world, &scenarios, World::explain)
 }
