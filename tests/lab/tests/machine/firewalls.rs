@@ -13,10 +13,20 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         name: "ufw beside guests",
         run: ufw,
     },
+    Scenario {
+        name: "firewalld on nftables beside guests",
+        run: firewalld,
+    },
 ];
 
 /// What docker's own container is reached by.
 const SHOP: Served = (8090, "shop tcp 80");
+
+/// A program of the machine's own.
+const OWN: Served = (9000, "host tcp 9000");
+
+/// firewalld's settings.
+const FIREWALLD: &str = "/etc/firewalld/firewalld.conf";
 
 /// Where a firewall stops the forward, explain names the command that opens it, and the command does.
 fn is_opened(world: &World, when: &str) {
@@ -78,4 +88,45 @@ fn ufw(world: &mut World) {
     is_opened(world, "libvirt after ufw");
     world.vm.must("ufw --force reset && ufw disable");
     begin_anew(world);
+}
+
+fn firewalld(world: &mut World) {
+    world.has_portero();
+    world.serves(BOX_PORT);
+    world.vm.must(&format!(
+        "systemd-run -q --unit lab-own {GIVEN}/agent listen 0.0.0.0:{}; cp -p {FIREWALLD} {FIREWALLD}.lab",
+        OWN.0
+    ));
+    world.serves(OWN);
+    set(world, "FirewallBackend", "nftables");
+    world.vm.must("systemctl start firewalld");
+    // The control: it stops what nobody has allowed.
+    world.refuses(OWN);
+    is_opened(world, "firewalld after libvirt");
+    world.vm.must("systemctl restart libvirtd && virsh list");
+    is_opened(world, "libvirt after firewalld");
+    world.vm.must("virsh -c lxc:///system destroy box");
+    world.refuses(BOX_PORT);
+    world.vm.must("virsh -c lxc:///system start box");
+    world.vm.wait_guest(BOX);
+    is_opened(world, "the guest after firewalld");
+    world.vm.must("firewall-cmd --reload");
+    is_opened(world, "firewalld reloaded");
+    // Where it is told to stop what others forward.
+    set(world, "StrictForwardPorts", "yes");
+    world.vm.must("firewall-cmd --reload");
+    world.refuses(BOX_PORT);
+    is_opened(world, "firewalld with StrictForwardPorts");
+    world.refuses(OWN);
+    world.vm.must(&format!(
+        "systemctl stop firewalld lab-own && mv {FIREWALLD}.lab {FIREWALLD}"
+    ));
+    begin_anew(world);
+}
+
+/// Changes a setting of firewalld's, which reads it when it starts or is reloaded.
+fn set(world: &World, setting: &str, value: &str) {
+    world.vm.must(&format!(
+        "sed -i 's/^{setting}=.*/{setting}={value}/' {FIREWALLD} && grep -qx {setting}={value} {FIREWALLD}"
+    ));
 }
