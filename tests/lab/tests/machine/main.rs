@@ -4,6 +4,7 @@
 mod firewalls;
 mod life;
 mod power;
+mod shells;
 mod world;
 
 use portero_lab::{enter, run_scenarios, Options, Scenario};
@@ -14,7 +15,12 @@ fn main() -> ExitCode {
     enter();
     let agent = env!("CARGO_BIN_EXE_portero-lab-agent");
     let mut world = World::new(&Options::from_environment(agent));
-    let scenarios: Vec<Scenario<World>> =
-        [life::SCENARIOS, firewalls::SCENARIOS, power::SCENARIOS].concat();
+    let scenarios: Vec<Scenario<World>> = [
+        life::SCENARIOS,
+        firewalls::SCENARIOS,
+        power::SCENARIOS,
+        shells::SCENARIOS,
+    ]
+    .concat();
     run_scenarios(&mut world, &scenarios, World::explain)
 }
