@@ -1,6 +1,7 @@
 //! portero on a machine of its own: booted by systemd, with AppArmor, Debian's libvirt, its managers of networks and its
 //! firewalls, and guests that run on its emulated virtualization. An outside client sits at the other end of its NIC.
 
+mod bridges;
 mod firewalls;
 mod life;
 mod power;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         firewalls::SCENARIOS,
         power::SCENARIOS,
         shells::SCENARIOS,
+        bridges::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)
