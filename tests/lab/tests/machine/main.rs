@@ -6,6 +6,7 @@ mod firewalls;
 mod life;
 mod power;
 mod shells;
+mod units;
 mod world;
 
 use portero_lab::{enter, run_scenarios, Options, Scenario};
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         life::SCENARIOS,
         firewalls::SCENARIOS,
         power::SCENARIOS,
+        units::SCENARIOS,
         shells::SCENARIOS,
         bridges::SCENARIOS,
     ]
