@@ -39,7 +39,7 @@ const CMDLINE: &str =
      apparmor=1 security=apparmor";
 
 /// The machine's files besides its tree: path, mode, content.
-const FILES: [(&str, u32, &str); 13] = [
+const FILES: [(&str, u32, &str); 14] = [
     ("etc/hostname", 0o644, "machine\n"),
     (
         "etc/hosts",
@@ -63,6 +63,13 @@ const FILES: [(&str, u32, &str); 13] = [
         "etc/systemd/system.conf.d/lab.conf",
         0o644,
         "[Manager]\nDefaultTimeoutStartSec=300s\nDefaultDeviceTimeoutSec=300s\n",
+    ),
+    // udev gives a new veth an address of its own, at times after libvirt has given it the container's: such a container
+    // gets no reserved lease.
+    (
+        "usr/lib/systemd/network/73-lab.link",
+        0o644,
+        "[Match]\nDriver=veth\n\n[Link]\nNamePolicy=keep kernel\nMACAddressPolicy=none\n",
     ),
     // Newer than /usr, so that a first boot makes no caches.
     ("etc/.updated", 0o644, ""),
