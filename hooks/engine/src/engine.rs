@@ -5,13 +5,16 @@ use crate::config::{Config, ForwardSettings};
 use crate::error::ApplyError;
 use crate::state::State;
 use portero_model::Owner;
-use portero_system::{files, Deadline, Log, Paths, RouteLookup, Severity, System};
+use portero_system::{files, Deadline, Log, Paths, RouteLookup, Severity, System, Uplink};
 use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long an event may take when portero.toml does not say or cannot be read.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest time for tracked connections to be forgotten.
+const FORGETTING: Duration = Duration::from_secs(10);
 
 /// Handles events on one machine.
 pub struct Engine<'a> {
@@ -26,6 +29,8 @@ pub struct Engine<'a> {
     pub kept: Vec<Owner>,
     /// What portero.toml said of forwards when it was read last: an event completes those of many owners by it.
     forward_settings: OnceCell<ForwardSettings>,
+    /// The host's addresses with a routing table, each with its mark, once they were read: they serve all owners of an event.
+    pub(crate) uplinks: Option<Vec<(Uplink, u8)>>,
     /// Who has to own the files in /etc/portero: root.
     pub trusted_user: u32,
 }
@@ -50,6 +55,7 @@ impl<'a> Engine<'a> {
             log,
             kept: Vec::new(),
             forward_settings: OnceCell::new(),
+            uplinks: None,
             trusted_user: nix::unistd::geteuid().as_raw(),
         }
     }
@@ -69,6 +75,7 @@ impl<'a> Engine<'a> {
     /// [`ApplyError::Config`], or when it cannot be read.
     pub fn configure(&mut self) -> Result<(Config, Deadline), ApplyError> {
         self.forward_settings = OnceCell::new();
+        self.uplinks = None;
         let config = Config::load(&self.paths, self.trusted_user)?;
         self.forward_settings = OnceCell::from(config.forwards.clone());
         self.log.set_level(config.log_level);
@@ -96,9 +103,6 @@ impl<'a> Engine<'a> {
         })
     }
 }
-
-/// Longest time for tracked connections to be forgotten.
-const FORGETTING: Duration = Duration::from_secs(10);
 
 impl Engine<'_> {
     /// Forgets the connections that were noted by this process, and by those that were killed before they did. There may be

@@ -20,29 +20,16 @@ impl Engine<'_> {
         if guests.is_empty() {
             return Ok(Vec::new());
         }
-        let deadline = Deadline::after(LIMIT);
-        let uplinks = self.system.uplinks(deadline)?;
-        let known = self.system.reply_routes(deadline)?;
-        let marks = marks(&known, &uplinks);
         let mut rules = Vec::new();
-        for Uplink { address, table } in uplinks {
-            let family = Family::from(address);
-            let Some(mark) = marks.get(&table).copied() else {
-                let most = ReplyRoute::MOST;
-                let message = format!(
-                    "answers as from {address} leave as if symmetric were not set: there are more than {most} routing tables"
-                );
-                self.log.write(Severity::Warning, message);
-                continue;
-            };
+        for (Uplink { address, table }, mark) in self.marked_uplinks()? {
             let route = ReplyRoute {
-                family,
+                family: Family::from(address),
                 mark,
                 table,
             };
             let of_family = guests
                 .iter()
-                .filter(|guest| Family::from(**guest) == family);
+                .filter(|guest| Family::from(**guest) == route.family);
             rules.extend(of_family.map(|guest| Rule::Symmetric {
                 address,
                 guest: *guest,
@@ -50,6 +37,32 @@ impl Engine<'_> {
             }));
         }
         Ok(rules)
+    }
+
+    /// The host's addresses with a routing table, each with its mark.
+    fn marked_uplinks(&mut self) -> Result<Vec<(Uplink, u8)>, ApplyError> {
+        if let Some(known) = &self.uplinks {
+            return Ok(known.clone());
+        }
+        let deadline = Deadline::after(LIMIT);
+        let uplinks = self.system.uplinks(deadline)?;
+        let known = self.system.reply_routes(deadline)?;
+        let marks = marks(&known, &uplinks);
+        let mut marked = Vec::new();
+        for uplink in uplinks {
+            match marks.get(&uplink.table) {
+                Some(mark) => marked.push((uplink, *mark)),
+                None => {
+                    let (address, most) = (uplink.address, ReplyRoute::MOST);
+                    let message = format!(
+                        "answers as from {address} leave as if symmetric were not set: there are more than {most} routing tables"
+                    );
+                    self.log.write(Severity::Warning, message);
+                }
+            }
+        }
+        self.uplinks = Some(marked.clone());
+        Ok(marked)
     }
 }
 

@@ -26,7 +26,13 @@ impl ReplyRoute {
     /// The mark in its place among all bits.
     #[must_use]
     pub fn bits(self) -> u32 {
-        u32::from(self.mark) << Self::MASK.trailing_zeros()
+        Self::bits_of(self.mark)
+    }
+
+    /// Any of the marks in its place among all bits.
+    #[must_use]
+    pub fn bits_of(mark: u8) -> u32 {
+        u32::from(mark) << Self::MASK.trailing_zeros()
     }
 }
 

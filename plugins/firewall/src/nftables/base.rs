@@ -178,7 +178,7 @@ pub(crate) fn own_chains() -> Vec<Chain> {
 /// both marks stay as they are: a rule for each mark, since older kernels cannot join two marks.
 fn mark_chains() -> Vec<Chain> {
     let (mask, others) = (ReplyRoute::MASK, !ReplyRoute::MASK);
-    let bits = |mark: u8| u32::from(mark) << mask.trailing_zeros();
+    let bits = ReplyRoute::bits_of;
     let set = |what: &str, mark: u8| {
         format!(
             "{what} mark set {what} mark & {others:#x} | {:#x}",
