@@ -1,7 +1,8 @@
-//! Which forward takes a packet that comes to the host.
+//! Which forward takes a packet that comes to the host, and how its answers are routed.
 
 use crate::OwnerStatus;
-use portero_model::{Dnat, Owner, ToHost};
+use portero_model::{Dnat, Owner, ReplyRoute, Rule, ToHost};
+use std::net::IpAddr;
 
 /// Where rules send a packet.
 #[derive(Debug)]
@@ -34,4 +35,23 @@ pub fn find_dnat<'a>(
         })
     });
     matches.min_by_key(|one| one.dnat.is_whole_address != packet.address.is_some())
+}
+
+/// By which mark and table a guest answers connections that came for an address of the host, where a forward to that guest is
+/// symmetric.
+pub fn find_reply_route<'a>(
+    owners: impl IntoIterator<Item = &'a OwnerStatus>,
+    host: IpAddr,
+    of: IpAddr,
+) -> Option<ReplyRoute> {
+    let given = owners.into_iter().filter(|owner| owner.is_in_firewall);
+    let mut rules = given.flat_map(|owner| &owner.record.ruleset.rules);
+    rules.find_map(|rule| match rule {
+        Rule::Symmetric {
+            address,
+            guest,
+            route,
+        } if (*address, *guest) == (host, of) => Some(*route),
+        _ => None,
+    })
 }

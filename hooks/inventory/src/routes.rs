@@ -19,6 +19,8 @@ pub struct Journey<'a> {
     pub from: IpAddr,
     /// The interface that it arrives by; the host itself sends it when absent.
     pub arrives: Option<&'a str>,
+    /// The mark that the host gives it before it looks for a route, if any.
+    pub mark: Option<u32>,
 }
 
 /// How the host sends a packet.
@@ -57,6 +59,8 @@ pub fn exit_of(journey: Journey<'_>) -> Option<Exit> {
     let (to, from) = (journey.to.to_string(), journey.from.to_string());
     let mut words = vec!["-j", "route", "get", &to, "from", &from];
     words.extend(journey.arrives.iter().flat_map(|dev| ["iif", dev]));
+    let mark = journey.mark.map(|mark| mark.to_string());
+    words.extend(mark.iter().flat_map(|mark| ["mark", mark]));
     let route = routes(&words).into_iter().next()?;
     // What is local, or not to be reached, leaves by nothing.
     let kind = route.kind.as_deref();

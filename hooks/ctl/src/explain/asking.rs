@@ -70,6 +70,7 @@ impl Asking<'_> {
             to: self.to.ip(),
             from: source,
             arrives: None,
+            mark: None,
         };
         exit_of(journey).is_none_or(|exit| exit.interface == self.inside)
     }

@@ -14,12 +14,12 @@ use crate::everybody::{anybody, RULES};
 use crate::policy::{end, rulings};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    advertised_uplinks, daemons, exit_of, find_dnat, foreign_rules, foreign_rules_during,
-    hook_links, link, link_of, settings, DesiredForwards, DnatMatch, Exit, Guest, Journey,
-    ObjectState, Snapshot,
+    advertised_uplinks, daemons, exit_of, find_dnat, find_reply_route, foreign_rules,
+    foreign_rules_during, hook_links, link, link_of, settings, DesiredForwards, DnatMatch, Exit,
+    Guest, Journey, ObjectState, Snapshot,
 };
 use portero_libvirt::{Driver, ForwardMode};
-use portero_model::{Family, OwnerKind, Verdict};
+use portero_model::{Family, OwnerKind, ReplyRoute, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
 use portero_trace::{Flow, Leg, Link, Rules, Side, Traffic, Translated};
@@ -123,7 +123,7 @@ fn way(
     let back = asked.from.map(|from| engine.route_lookup(from));
     let back = back.transpose()?;
     let network = network(guest, &route, known);
-    let ways = Ways::of_client(asked, matched, network.as_ref());
+    let ways = Ways::of_client(asked, matched, network.as_ref(), known);
     let outside = outside(asked, matched, known, &ways, back.as_ref(), engine)?;
     let domain = domain(matched, network.as_ref(), known);
     let somebody = matched.dnat.source.map(|source| source.addr());
@@ -215,6 +215,7 @@ fn way(
             _ => Vec::new(),
         },
         crossing: ways.crossing(asked, matched),
+        symmetric: ways.symmetric(),
         rulings: rulings(&packet(from, PacketPath::Forwarded), &known.networks),
         flow,
         judgements,
@@ -245,10 +246,17 @@ struct Ways {
     came: Option<Exit>,
     /// Where the guest's replies leave.
     leaves: Option<Exit>,
+    /// Whether they are routed by what the address came by.
+    is_symmetric: bool,
 }
 
 impl Ways {
-    fn of_client(asked: &Asked, matched: &DnatMatch<'_>, network: Option<&GuestNetwork>) -> Self {
+    fn of_client(
+        asked: &Asked,
+        matched: &DnatMatch<'_>,
+        network: Option<&GuestNetwork>,
+        known: &HostView,
+    ) -> Self {
         let guest = matched.dnat.guest;
         let client = asked.from.unwrap_or(anybody(Family::from(guest)));
         let address = named_address(asked, matched);
@@ -256,16 +264,27 @@ impl Ways {
             to: client,
             from: address,
             arrives: None,
+            mark: None,
         });
+        let reply_route =
+            address.and_then(|address| find_reply_route(&known.owners, address, guest));
         let leaves = network.map(|network| Journey {
             to: client,
             from: guest,
             arrives: Some(&network.bridge),
+            mark: reply_route.map(ReplyRoute::bits),
         });
         Self {
             came: came.and_then(exit_of),
             leaves: leaves.and_then(exit_of),
+            is_symmetric: reply_route.is_some(),
         }
+    }
+
+    /// The interface that replies leave by because their forward is symmetric.
+    fn symmetric(&self) -> Option<String> {
+        let leaves = self.leaves.as_ref().filter(|_| self.is_symmetric)?;
+        Some(leaves.interface.clone())
     }
 
     /// Whether they are two.

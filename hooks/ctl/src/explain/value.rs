@@ -241,6 +241,8 @@ pub(super) struct GuestPath {
     pub(super) back: Option<RouteLookup>,
     /// By which interface the packet comes and its reply leaves, where these are two by the routes of the host's address.
     pub(super) crossing: Option<Crossing>,
+    /// The interface that replies leave by because the forward is symmetric.
+    pub(super) symmetric: Option<String>,
     /// `rp_filter` of the interface that packets come by.
     pub(super) reverse_path_filter: Option<u32>,
 }

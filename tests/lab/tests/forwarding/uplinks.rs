@@ -105,6 +105,21 @@ fn refused(world: &World) {
     }
 }
 
+/// What `portero explain` says of the client beyond the second uplink is what its packets have met.
+fn explained(world: &World, told: &str) {
+    for (address, client) in UPLINK.into_iter().zip(CLIENT) {
+        let asked = match address.contains(':') {
+            true => format!("[{address}]:8090"),
+            false => format!("{address}:8090"),
+        };
+        let explained = world
+            .lab
+            .run("portero", &["explain", &asked, "--from", client]);
+        assert_eq!(explained.ok, !told.contains("fails"), "{explained:?}");
+        assert!(explained.stdout.contains(told), "{explained:?}");
+    }
+}
+
 fn answers(world: &mut World) {
     world.stop_web_if_it_runs();
     connect(world);
@@ -117,9 +132,14 @@ fn answers(world: &mut World) {
         .lab
         .answers(From::Outside, Tcp, HOST_V4, 8090, "web tcp 80");
     refused(world);
+    explained(world, "back fails: the reply leaves by");
     world.stop_web();
     world.start_web(SYMMETRIC);
     served(world);
+    explained(
+        world,
+        "; its answers leave by up1, since the forward is symmetric",
+    );
     assert_eq!(marked(world), 2);
     assert_eq!(world.lab.must("portero", &["sync"]), "");
     world.lab.is_in_order();

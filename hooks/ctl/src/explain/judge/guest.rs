@@ -191,7 +191,9 @@ pub(super) fn service(facts: &Facts, way: &GuestPath) -> Seen {
 
 /// The answer has to come back.
 pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
-    if let (Some(from), Some(RouteLookup::Nowhere)) = (facts.asked.from, &way.back) {
+    if let (Some(from), Some(RouteLookup::Nowhere), None) =
+        (facts.asked.from, &way.back, &way.symmetric)
+    {
         return Seen::fails(
             format!("the host has no route back to {from}"),
             format!("ip route add {from} dev INTERFACE, or via the router that leads there"),
@@ -210,7 +212,7 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
         if interface != outside {
             return Seen::fails(
                 format!(
-                    "the packet comes by {outside}, its answer would leave by {interface}, and \
+                    "the packet comes by {outside}, the host's route back is by {interface}, and \
                      rp_filter of {outside} is 1"
                 ),
                 format!(
@@ -230,13 +232,19 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
     let Some(network) = &way.network else {
         return Seen::Unknown("the guest's way back cannot be seen from here".to_owned());
     };
+    let symmetric = match &way.symmetric {
+        Some(dev) => format!("; its answers leave by {dev}, since the forward is symmetric"),
+        None => String::new(),
+    };
     if network.is_isolated {
-        return Seen::Ok("the guest sees the host's address, and answers that".to_owned());
+        return Seen::Ok(format!(
+            "the guest sees the host's address, and answers that{symmetric}"
+        ));
     }
     let gateway = network.gateway;
     match way.answer_beyond {
         Some((beyond, Answer::Answered | Answer::Refused)) => Seen::Ok(format!(
-            "the guest answers addresses beyond its network, as {beyond}"
+            "the guest answers addresses beyond its network, as {beyond}{symmetric}"
         )),
         Some((beyond, Answer::Silent | Answer::Unreachable)) => Seen::fails(
             format!(

@@ -362,6 +362,15 @@ pub(super) fn ways() -> Vec<Case> {
             broken(|_, way| way.crossing = Some(crossing(Some("100")))),
         ),
         (
+            "symmetric",
+            None,
+            broken(|facts, way| {
+                facts.asked.from = Some([198, 51, 100, 7].into());
+                way.back = Some(RouteLookup::Nowhere);
+                way.symmetric = Some("eth1".to_owned());
+            }),
+        ),
+        (
             "reverse path",
             Some("back"),
             broken(|facts, way| {

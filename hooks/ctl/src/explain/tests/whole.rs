@@ -136,6 +136,7 @@ pub(super) fn whole() -> Facts {
             host_is_kept_out: false,
             back: None,
             crossing: None,
+            symmetric: None,
             reverse_path_filter: Some(0),
         }),
     }
