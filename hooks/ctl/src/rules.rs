@@ -44,7 +44,7 @@ fn status(engine: &Engine<'_>, otherwise: u8) -> u8 {
 }
 
 fn json_of(script: &Script) -> serde_json::Value {
-    serde_json::json!({ "program": script.tool.program(), "input": script.text })
+    serde_json::json!({ "program": script.tool.program(), "input": script.text() })
 }
 
 fn text(scripts: &[Script]) -> String {
@@ -56,7 +56,7 @@ fn text(scripts: &[Script]) -> String {
             text,
             "# {} {arguments}\n{}",
             script.tool.program(),
-            script.text
+            script.text()
         );
     }
     text

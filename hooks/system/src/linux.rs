@@ -152,7 +152,7 @@ impl System for Linux {
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<()> {
         if script.tool == Tool::Nft {
             if let Some(nft) = self.expected.take() {
-                return nft.finish(&script.text, deadline).map(drop);
+                return nft.finish(&script.text(), deadline).map(drop);
             }
         }
         let wait = format!("--wait={}", deadline.left().as_secs().max(1));
@@ -160,7 +160,7 @@ impl System for Linux {
         if let Tool::Restore(_) = script.tool {
             arguments.push(&wait);
         }
-        run(script.tool.program(), &arguments, &script.text, deadline)
+        run(script.tool.program(), &arguments, &script.text(), deadline)
     }
 
     fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>> {

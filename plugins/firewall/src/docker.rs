@@ -115,10 +115,7 @@ pub fn reconcile_docker(family: Family, found: &DockerChains, wanted: &[String])
         }
     }
     line("COMMIT");
-    Some(Script {
-        tool: Tool::Restore(family),
-        text,
-    })
+    Some(Script::of_text(Tool::Restore(family), text))
 }
 
 #[cfg(test)]
@@ -155,7 +152,7 @@ mod tests {
     const JUMP: &str = "-A DOCKER-USER -m comment --comment portero -j PORTERO_DOCKER";
 
     fn script(found: &DockerChains, wanted: &[String]) -> Option<String> {
-        reconcile_docker(Family::Ipv4, found, wanted).map(|script| script.text)
+        reconcile_docker(Family::Ipv4, found, wanted).map(|script| script.text())
     }
 
     #[test]

@@ -15,4 +15,4 @@ mod script;
 pub use change::{change_owner, Change};
 pub use driver::{BaseTables, Driver};
 pub use rule_counters::RuleCounters;
-pub use script::{append, Firewall, Script, Tool};
+pub use script::{append, Command, ElementChange, Firewall, Script, Tool, Verb};

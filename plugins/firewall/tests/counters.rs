@@ -79,7 +79,7 @@ fn nftables_counts_rules_that_share_one_by_their_elements() {
     let ruleset = ruleset();
     let nothing = nftables::Observed::default();
     let script = nftables::reconcile(&nothing, std::slice::from_ref(&ruleset)).unwrap();
-    let chain = chain(&script.text);
+    let chain = chain(&script.text());
     // As nft 1.0.6 prints it, less what is not read.
     let listing = r#"{"nftables": [
       {"metainfo": {"version": "1.0.6"}},
@@ -125,10 +125,10 @@ fn nftables_counts_rules_that_share_one_by_their_elements() {
 fn services_come_before_addresses_that_count() {
     let nothing = nftables::Observed::default();
     let script = nftables::reconcile(&nothing, &[ruleset()]).unwrap();
-    let chain = chain(&script.text);
+    let chain = chain(&script.text());
     for index in 0..2 {
         let rule = format!("udp dport 53 ip saddr @{chain}_{index} counter return");
-        assert!(script.text.contains(&rule), "{}", script.text);
+        assert!(script.text().contains(&rule), "{}", script.text());
     }
 }
 

@@ -40,7 +40,7 @@ fn ruleset(name: &str, number: u8) -> Ruleset {
 fn only(scripts: Vec<Script>) -> String {
     assert_eq!(scripts.len(), 1, "{scripts:?}");
     assert_eq!(scripts[0].tool, Tool::Restore(Family::Ipv4));
-    scripts[0].text.clone()
+    scripts[0].text()
 }
 
 /// What `iptables -S` would print after a script on an empty firewall.
@@ -100,7 +100,7 @@ fn a_comparison_after_a_change_finds_nothing_to_do() {
     );
     let gone = reconcile(Family::Ipv4, &observed, &[])
         .expect("a script")
-        .text;
+        .text();
     assert!(
         gone.contains("-X PORTERO-FORWARD\n") && gone.contains("-D PREROUTING "),
         "{gone}"
@@ -118,7 +118,7 @@ fn a_jump_below_libvirts_or_there_twice_is_mended() {
     let below = after(&script.replace(jump, &format!("-I FORWARD -j LIBVIRT_FWX\n{jump}")));
     let mended = reconcile(Family::Ipv4, &below, std::slice::from_ref(&a))
         .expect("a script")
-        .text;
+        .text();
     assert_eq!(
         mended,
         format!("*filter\n{}{jump}COMMIT\n", jump.replace("-I", "-D"))
@@ -126,7 +126,7 @@ fn a_jump_below_libvirts_or_there_twice_is_mended() {
     let twice = after(&script.replace(jump, &format!("{jump}{jump}")));
     let mended = reconcile(Family::Ipv4, &twice, &[a])
         .expect("a script")
-        .text;
+        .text();
     assert_eq!(mended.matches("-D FORWARD ").count(), 2);
     assert_eq!(mended.matches("-I FORWARD ").count(), 1);
 }
@@ -164,7 +164,7 @@ fn libvirts_jumps_are_below_in_every_chain() {
             let above = format!("-I {built_in} -j {other}\n{jump}\n");
             let below = after(&script.replace(&format!("{jump}\n"), &above));
             let mended = reconcile(Family::Ipv4, &below, std::slice::from_ref(&a));
-            let mended = mended.map(|script| script.text).unwrap_or_default();
+            let mended = mended.map(|script| script.text()).unwrap_or_default();
             assert_eq!(mended.contains(jump), is_mended, "{above}{mended}");
         }
     }

@@ -251,8 +251,8 @@ impl System for Machine {
             return Err(failed("told to fail".to_owned()));
         }
         match script.tool {
-            Tool::Restore(family) => self.tables(family).restore(&script.text),
-            Tool::Nft => self.nftables.commit(&script.text),
+            Tool::Restore(family) => self.tables(family).restore(&script.text()),
+            Tool::Nft => self.nftables.commit(&script.text()),
         }
         .map_err(failed)?;
         self.committed.push(script.clone());

@@ -118,17 +118,15 @@ impl System for Mortal<'_> {
 
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), SystemError> {
         self.point();
+        let text = script.text();
         let tables: Vec<&str> = match script.tool {
-            Tool::Restore(_) => script.text.split_inclusive("COMMIT\n").collect(),
-            Tool::Nft => vec![&script.text],
+            Tool::Restore(_) => text.split_inclusive("COMMIT\n").collect(),
+            Tool::Nft => vec![&text],
         };
         let between = tables.len().saturating_sub(1);
         match self.left {
             Some(left) if *left < between => {
-                let some = Script {
-                    text: tables[..=*left].concat(),
-                    ..script.clone()
-                };
+                let some = Script::of_text(script.tool, tables[..=*left].concat());
                 // Whether it was told to fail makes no difference to the dead.
                 let _ = self.machine.commit(&some, deadline);
                 self.die();

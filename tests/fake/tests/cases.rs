@@ -276,7 +276,7 @@ impl Case {
         let text = self.with_engine(|engine| match command {
             "sync" => engine.sync().map(|()| String::new()),
             "plan" => engine.plan().map(|scripts| {
-                let texts = scripts.iter().map(|script| script.text.as_str());
+                let texts = scripts.iter().map(|script| script.text());
                 texts.collect()
             }),
             other => panic!("{other} is no command"),
@@ -309,7 +309,7 @@ impl Case {
                 self.transcript,
                 "$ {} {arguments}\n{}",
                 tool.program(),
-                script.text
+                script.text()
             );
         }
         for flow in self.machine.forgotten.drain(..) {

@@ -179,13 +179,17 @@ fn an_interface_answers_for_ipv6_addresses_as_long_as_others_have_some_there() {
 
 #[test]
 fn a_rule_that_libvirt_puts_before_ours_is_behind_it_after_a_comparison() {
-    let nftables = |family: &str| Script {
-        tool: Tool::Nft,
-        text: format!("insert rule {family} libvirt_network forward jump guest_output\n"),
+    let nftables = |family: &str| {
+        Script::of_text(
+            Tool::Nft,
+            format!("insert rule {family} libvirt_network forward jump guest_output\n"),
+        )
     };
-    let iptables = |family| Script {
-        tool: Tool::Restore(family),
-        text: "*filter\n-I FORWARD -j LIBVIRT_FWI\nCOMMIT\n".to_owned(),
+    let iptables = |family| {
+        Script::of_text(
+            Tool::Restore(family),
+            "*filter\n-I FORWARD -j LIBVIRT_FWI\nCOMMIT\n".to_owned(),
+        )
     };
     let scripts = [
         (Firewall::Nftables, nftables("ip")),
@@ -200,8 +204,8 @@ fn a_rule_that_libvirt_puts_before_ours_is_behind_it_after_a_comparison() {
         assert_eq!(world.planned(), []);
         let deadline = Deadline::after(Duration::from_secs(5));
         world.machine.commit(&script, deadline).expect("a rule");
-        assert!(!world.planned().is_empty(), "before {}", script.text);
+        assert!(!world.planned().is_empty(), "before {}", script.text());
         world.sync();
-        assert_eq!(world.planned(), [], "after {}", script.text);
+        assert_eq!(world.planned(), [], "after {}", script.text());
     }
 }

@@ -46,11 +46,11 @@ fn show(policies: &Policies) -> String {
         let _ = write!(
             text,
             "= {name}, nftables\n{}",
-            script.expect("a script").text
+            script.expect("a script").text()
         );
         for script in iptables::change_owner(&nothing, &new, [], &Family::ALL) {
             let program = script.tool.program();
-            let _ = write!(text, "= {name}, {program}\n{}", script.text);
+            let _ = write!(text, "= {name}, {program}\n{}", script.text());
         }
     }
     text

@@ -224,7 +224,7 @@ fn holds(machine: &mut Machine, firewall: Firewall, ruleset: &Ruleset) -> bool {
 fn commit(machine: &mut Machine, scripts: &[Script]) {
     for script in scripts {
         let done = machine.commit(script, deadline());
-        done.unwrap_or_else(|error| panic!("{error} in\n{}", script.text));
+        done.unwrap_or_else(|error| panic!("{error} in\n{}", script.text()));
     }
 }
 
@@ -295,10 +295,10 @@ fn of_iptables(line: &str, damage: Damage) -> Option<Script> {
         Damage::Flush(_) => format!("-F {chain}"),
         Damage::Add(_) => format!("-A {chain} {}", rule.replace("10.77.", "10.78.")),
     };
-    Some(Script {
-        tool: Tool::Restore(family),
-        text: format!("*{table}\n{command}\nCOMMIT\n"),
-    })
+    Some(Script::of_text(
+        Tool::Restore(family),
+        format!("*{table}\n{command}\nCOMMIT\n"),
+    ))
 }
 
 /// The script that damages a line as `ip portero SET { KEY : DATA }` or `ip portero CHAIN RULE`.
@@ -321,10 +321,7 @@ fn of_nftables(line: &str, damage: Damage) -> Option<Script> {
         }
         _ => return None,
     };
-    Some(Script {
-        tool: Tool::Nft,
-        text,
-    })
+    Some(Script::of_text(Tool::Nft, text))
 }
 
 proptest! {

@@ -63,7 +63,7 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
             continue;
         };
         // What is taken away has been printed; all else is portero's own.
-        for line in script.text.lines().filter(|line| line.starts_with("-D ")) {
+        for line in script.text().lines().filter(|line| line.starts_with("-D ")) {
             let printed = line.replacen("-D", "-A", 1);
             assert!(
                 output.lines().any(|known| known.trim_end() == printed),

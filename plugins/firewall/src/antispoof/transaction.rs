@@ -3,9 +3,8 @@
 use super::base::{antispoof_table, net_set, tap_set, GUARDED_SET, MAC_SET};
 use crate::nftables::element::{network, quoted, Elements, Place};
 use crate::nftables::observed::{Observed, Table};
-use crate::nftables::write::{
-    has, reconcile_table, script, write_difference, write_elements, PolicyTable,
-};
+use crate::nftables::write::{has, reconcile_table, write_difference, write_elements, PolicyTable};
+use crate::script::{Commands, Verb};
 use crate::Script;
 use portero_model::{Family, Ruleset, Spoof};
 
@@ -41,16 +40,16 @@ fn elements(ruleset: &Ruleset) -> Elements {
 /// missing and stays; see [`crate::nftables::change_owner`].
 #[must_use]
 pub fn change_antispoof(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Option<Script> {
-    let mut text = String::new();
+    let mut commands = Commands::default();
     if table == PolicyTable::Missing && new.antispoof.is_some() {
-        text += &antispoof_table();
+        commands.push_str(&antispoof_table());
     }
     let (old, new) = (elements(old), elements(new));
     let gone = old.iter().filter(|element| !has(&new, element));
     let came = new.iter().filter(|element| !has(&old, element));
-    write_elements("delete", gone, &mut text);
-    write_elements("create", came, &mut text);
-    script(text)
+    write_elements(Verb::Delete, gone, &mut commands);
+    write_elements(Verb::Create, came, &mut commands);
+    commands.finish()
 }
 
 /// The script that turns what was observed of the table into exactly the desired antispoof; none when
@@ -59,16 +58,16 @@ pub fn change_antispoof(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Opt
 pub fn reconcile_antispoof(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
     let is_wanted = desired.iter().any(|ruleset| ruleset.antispoof.is_some());
     let wanted: Elements = desired.iter().flat_map(elements).collect();
-    let mut text = String::new();
+    let mut commands = Commands::default();
     reconcile_table(
         Place::Antispoof,
         observed.antispoof.as_ref(),
         is_wanted.then(|| wanted.iter()),
-        |text| *text += &antispoof_table(),
-        |table, wanted, text| write_difference(&table.elements, wanted, text),
-        &mut text,
+        |commands| commands.push_str(&antispoof_table()),
+        |table, wanted, commands| write_difference(&table.elements, wanted, commands),
+        &mut commands,
     );
-    script(text)
+    commands.finish()
 }
 
 /// Whether two networks guard one interface, as when both were taken from under guests of which two

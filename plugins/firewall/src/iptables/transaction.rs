@@ -68,7 +68,7 @@ impl Builder {
             script.render(*table, &mut text);
         }
         let tool = Tool::Restore(family);
-        (!text.is_empty()).then_some(Script { tool, text })
+        (!text.is_empty()).then(|| Script::of_text(tool, text))
     }
 }
 

@@ -6,9 +6,8 @@ use super::element::{Element, Elements, Key, Place};
 use super::forward;
 use super::observed::{LibvirtTable, Observed, Table};
 use super::policy::{objects, Line, Objects};
-use super::write::{
-    find_in, has, reconcile_table, script, write_difference, write_elements, PolicyTable,
-};
+use super::write::{find_in, has, reconcile_table, write_difference, write_elements, PolicyTable};
+use crate::script::{Commands, Verb};
 use crate::Script;
 use portero_model::{Family, Ruleset};
 use std::fmt::Write as _;
@@ -38,17 +37,17 @@ pub fn change_owner(
 ) -> Option<Script> {
     let (old, old_objects) = parts(old);
     let (new, new_objects) = parts(new);
-    let mut text = String::new();
+    let mut commands = Commands::default();
     if policies == PolicyTable::Missing && !new_objects.chains.is_empty() {
-        make_policy_table(&new_objects, &mut text);
+        make_policy_table(&new_objects, &mut commands);
     }
     let is_known = |name: &str| old_objects.chains.contains_key(name);
-    add_objects(&new_objects, is_known, &mut text);
+    add_objects(&new_objects, is_known, &mut commands);
     let gone = old.iter().filter(|element| !has(&new, element));
     let gone = gone.filter(|(key, _)| !is_own_set(key, &old_objects, &new_objects));
     let came = new.iter().filter(|element| !has(&old, element));
     let is_there = |(key, _): &Element<'_>| is_in(key, libvirt);
-    write_elements("delete", gone.filter(is_there), &mut text);
+    write_elements(Verb::Delete, gone.filter(is_there), &mut commands);
     // Nobody else can have elements in a set that comes now, and nft (seen on 1.0.6) finds those
     // that it is told to create in one with intervals there already.
     let is_new = |key: &Key| {
@@ -56,14 +55,14 @@ pub fn change_owner(
             && (policies == PolicyTable::Missing || new_objects.sets.contains_key(&key.set))
     };
     let (first, others): (Vec<_>, Vec<_>) = came.filter(is_there).partition(|(key, _)| is_new(key));
-    write_elements("add", first.into_iter(), &mut text);
-    write_elements("create", others.into_iter(), &mut text);
+    write_elements(Verb::Add, first.into_iter(), &mut commands);
+    write_elements(Verb::Create, others.into_iter(), &mut commands);
     let stale_chains = old_objects.chains.keys();
     let stale_chains = stale_chains.filter(|name| !new_objects.chains.contains_key(*name));
     let stale_sets = old_objects.sets.keys();
     let stale_sets = stale_sets.filter(|name| !new_objects.sets.contains_key(*name));
-    delete_objects(stale_chains, stale_sets, &mut text);
-    script(text)
+    delete_objects(stale_chains, stale_sets, &mut commands);
+    commands.finish()
 }
 
 /// The script that turns what was observed into exactly the desired rules; none when nothing
@@ -78,34 +77,34 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
         wanted.extend(elements);
         wanted_objects.extend(objects);
     }
-    let mut text = String::new();
+    let mut commands = Commands::default();
     reconcile_table(
         Place::Own,
         observed.own.as_ref(),
         find_in(&wanted, Place::Own),
-        |text| *text += &own_table(),
-        |table, wanted, text| write_difference(&table.elements, wanted, text),
-        &mut text,
+        |commands| commands.push_str(&own_table()),
+        |table, wanted, commands| write_difference(&table.elements, wanted, commands),
+        &mut commands,
     );
     reconcile_table(
         Place::Policy,
         observed.policy.as_ref(),
         find_in(&wanted, Place::Policy),
-        |text| {
-            make_policy_table(&wanted_objects, text);
-            add_objects(&wanted_objects, |_| false, text);
+        |commands| {
+            make_policy_table(&wanted_objects, commands);
+            add_objects(&wanted_objects, |_| false, commands);
         },
-        |table, wanted, text| mend_policies(table, wanted, &wanted_objects, text),
-        &mut text,
+        |table, wanted, commands| mend_policies(table, wanted, &wanted_objects, commands),
+        &mut commands,
     );
     for (family, table) in &observed.libvirt {
         if wanted.is_empty() || !table.has_forward {
-            withdraw(*family, table, &mut text);
+            withdraw(*family, table, &mut commands);
         } else {
-            accept(*family, table, &wanted, &mut text);
+            accept(*family, table, &wanted, &mut commands);
         }
     }
-    script(text)
+    commands.finish()
 }
 
 /// Turns a table of policies that is whole into the one that is wanted.
@@ -113,21 +112,21 @@ fn mend_policies<'a>(
     table: &Table,
     wanted: impl Iterator<Item = Element<'a>>,
     objects: &Objects,
-    text: &mut String,
+    commands: &mut Commands,
 ) {
     let is_right = |name: &str| {
         let (found, wanted) = (table.chains.get(name), objects.chains.get(name));
         found.is_some_and(|found| wanted.is_some_and(|wanted| has_comments(found, wanted)))
     };
-    add_objects(objects, is_right, text);
+    add_objects(objects, is_right, commands);
     let stale = |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
     let mut found = table.elements.clone();
     found.retain(|key, _| !stale(&key.set));
-    write_difference(&found, wanted, text);
+    write_difference(&found, wanted, commands);
     let chains = table.chains.keys();
     let chains = chains.filter(|name| !objects.chains.contains_key(*name));
     let sets = table.sets.iter().filter(|name| stale(name));
-    delete_objects(chains, sets, text);
+    delete_objects(chains, sets, commands);
 }
 
 /// Whether a chain that was found has the rules that are wanted, by their comments.
@@ -137,31 +136,31 @@ fn has_comments(found: &[String], wanted: &[Line]) -> bool {
 
 /// Makes the table of policies. The chains of owners come first: nft (seen on 1.0.6 and 1.1.3) writes
 /// the elements of a map with intervals together with the map, before what leads up to them.
-fn make_policy_table(objects: &Objects, text: &mut String) {
+fn make_policy_table(objects: &Objects, commands: &mut Commands) {
     let place = Place::Policy;
-    let _ = writeln!(text, "add table {place}");
+    let _ = writeln!(commands, "add table {place}");
     for name in objects.chains.keys() {
-        let _ = writeln!(text, "add chain {place} {name}");
+        let _ = writeln!(commands, "add chain {place} {name}");
     }
-    *text += &policy_table();
+    commands.push_str(&policy_table());
 }
 
 /// Makes an owner's own sets and chains with their rules; those chains that are right stay.
-fn add_objects(objects: &Objects, is_right: impl Fn(&str) -> bool, text: &mut String) {
+fn add_objects(objects: &Objects, is_right: impl Fn(&str) -> bool, commands: &mut Commands) {
     let place = Place::Policy;
     let is_right = |chain: &String| is_right(chain);
     let chains = || objects.chains.iter().filter(|(name, _)| !is_right(name));
     for (name, definition) in &objects.sets {
         // A set's name starts with that of its chain.
         if chains().any(|(chain, _)| name.starts_with(chain.as_str())) {
-            let _ = writeln!(text, "add set {place} {name} {definition}");
+            let _ = writeln!(commands, "add set {place} {name} {definition}");
         }
     }
     for (name, lines) in chains() {
-        let _ = writeln!(text, "add chain {place} {name}");
-        let _ = writeln!(text, "flush chain {place} {name}");
+        let _ = writeln!(commands, "add chain {place} {name}");
+        let _ = writeln!(commands, "flush chain {place} {name}");
         for line in lines {
-            let _ = writeln!(text, "add rule {place} {name} {}", line.rule());
+            let _ = writeln!(commands, "add rule {place} {name} {}", line.rule());
         }
     }
 }
@@ -170,15 +169,15 @@ fn add_objects(objects: &Objects, is_right: impl Fn(&str) -> bool, text: &mut St
 fn delete_objects<'a>(
     chains: impl Iterator<Item = &'a String>,
     sets: impl Iterator<Item = &'a String>,
-    text: &mut String,
+    commands: &mut Commands,
 ) {
     let place = Place::Policy;
     for name in chains {
-        let _ = writeln!(text, "flush chain {place} {name}");
-        let _ = writeln!(text, "delete chain {place} {name}");
+        let _ = writeln!(commands, "flush chain {place} {name}");
+        let _ = writeln!(commands, "delete chain {place} {name}");
     }
     for name in sets {
-        let _ = writeln!(text, "delete set {place} {name}");
+        let _ = writeln!(commands, "delete set {place} {name}");
     }
 }
 
@@ -241,48 +240,52 @@ fn is_in(key: &Key, libvirt: &[Family]) -> bool {
 }
 
 /// Puts portero's part of a table of libvirt's right.
-fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, text: &mut String) {
+fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, commands: &mut Commands) {
     let place = Place::Libvirt(family);
     for (name, definition) in libvirt_sets(family) {
         if !table.sets.contains(name) {
-            let _ = writeln!(text, "add set {place} {name} {definition}");
+            let _ = writeln!(commands, "add set {place} {name} {definition}");
         }
     }
     let wanted = wanted.iter().filter(|(key, _)| key.place == place);
-    write_difference(&table.elements, wanted, text);
+    write_difference(&table.elements, wanted, commands);
     if !table.is_whole {
         for chain in libvirt_chains(family) {
             let name = chain.name;
-            let _ = writeln!(text, "add chain {place} {name}");
-            let _ = writeln!(text, "flush chain {place} {name}");
+            let _ = writeln!(commands, "add chain {place} {name}");
+            let _ = writeln!(commands, "flush chain {place} {name}");
             for rule in chain.rules() {
-                let _ = writeln!(text, "add rule {place} {name} {rule}");
+                let _ = writeln!(commands, "add rule {place} {name} {rule}");
             }
         }
     }
     if !(table.jump_is_first && table.jumps.len() == 1) {
-        delete_jumps(family, table, text);
-        let _ = writeln!(text, "insert rule {} {}", jump_chain(family), jump());
+        delete_jumps(family, table, commands);
+        let _ = writeln!(commands, "insert rule {} {}", jump_chain(family), jump());
     }
 }
 
 /// Takes portero's part out of a table of libvirt's.
-fn withdraw(family: Family, table: &LibvirtTable, text: &mut String) {
+fn withdraw(family: Family, table: &LibvirtTable, commands: &mut Commands) {
     let place = Place::Libvirt(family);
-    delete_jumps(family, table, text);
+    delete_jumps(family, table, commands);
     for name in &table.chains {
-        let _ = writeln!(text, "flush chain {place} {name}");
+        let _ = writeln!(commands, "flush chain {place} {name}");
     }
     for name in &table.chains {
-        let _ = writeln!(text, "delete chain {place} {name}");
+        let _ = writeln!(commands, "delete chain {place} {name}");
     }
     for name in &table.sets {
-        let _ = writeln!(text, "delete set {place} {name}");
+        let _ = writeln!(commands, "delete set {place} {name}");
     }
 }
 
-fn delete_jumps(family: Family, table: &LibvirtTable, text: &mut String) {
+fn delete_jumps(family: Family, table: &LibvirtTable, commands: &mut Commands) {
     for handle in &table.jumps {
-        let _ = writeln!(text, "delete rule {} handle {handle}", jump_chain(family));
+        let _ = writeln!(
+            commands,
+            "delete rule {} handle {handle}",
+            jump_chain(family)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use super::element::{Element, Elements, Key, Place};
 use super::observed::Table;
-use crate::{Script, Tool};
+use crate::script::{Commands, ElementChange, Verb};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -15,14 +15,6 @@ pub enum PolicyTable {
     Missing,
 }
 
-/// A script for nft, if it has any command.
-pub(crate) fn script(text: String) -> Option<Script> {
-    (!text.is_empty()).then_some(Script {
-        tool: Tool::Nft,
-        text,
-    })
-}
-
 /// Whether these are among the elements, with the same data.
 pub(crate) fn has(elements: &Elements, (key, data): &Element<'_>) -> bool {
     elements.get(*key) == Some(*data)
@@ -30,29 +22,30 @@ pub(crate) fn has(elements: &Elements, (key, data): &Element<'_>) -> bool {
 
 /// One command for each set; elements come in the order of their sets.
 pub(crate) fn write_elements<'a>(
-    verb: &str,
+    verb: Verb,
     elements: impl Iterator<Item = Element<'a>>,
-    text: &mut String,
+    commands: &mut Commands,
 ) {
-    let mut open = None;
+    let mut change: Option<ElementChange> = None;
     for (Key { place, set, key }, data) in elements {
-        if open == Some((place, set)) {
-            *text += ", ";
-        } else {
-            if open.is_some() {
-                *text += " }\n";
+        let element = (key.clone(), data.clone());
+        match &mut change {
+            Some(open) if open.place == *place && open.set == *set => open.elements.push(element),
+            _ => {
+                let next = ElementChange {
+                    verb,
+                    place: *place,
+                    set: set.clone(),
+                    elements: vec![element],
+                };
+                if let Some(whole) = change.replace(next) {
+                    commands.push(whole);
+                }
             }
-            let _ = write!(text, "{verb} element {place} {set} {{ ");
-            open = Some((place, set));
-        }
-        *text += key;
-        if let Some(data) = data {
-            *text += " : ";
-            *text += data;
         }
     }
-    if open.is_some() {
-        *text += " }\n";
+    if let Some(whole) = change {
+        commands.push(whole);
     }
 }
 
@@ -74,19 +67,19 @@ pub(crate) fn reconcile_table<'a, Wanted: Iterator<Item = Element<'a>>>(
     place: Place,
     observed: Option<&Table>,
     wanted: Option<Wanted>,
-    make: impl FnOnce(&mut String),
-    mend: impl FnOnce(&Table, Wanted, &mut String),
-    text: &mut String,
+    make: impl FnOnce(&mut Commands),
+    mend: impl FnOnce(&Table, Wanted, &mut Commands),
+    commands: &mut Commands,
 ) {
     match (observed, wanted) {
-        (Some(table), Some(wanted)) if table.is_whole => mend(table, wanted, text),
+        (Some(table), Some(wanted)) if table.is_whole => mend(table, wanted, commands),
         (observed, wanted) => {
             if observed.is_some() {
-                let _ = writeln!(text, "delete table {place}");
+                let _ = writeln!(commands, "delete table {place}");
             }
             if let Some(wanted) = wanted {
-                make(text);
-                write_elements("add", wanted, text);
+                make(commands);
+                write_elements(Verb::Add, wanted, commands);
             }
         }
     }
@@ -96,13 +89,14 @@ pub(crate) fn reconcile_table<'a, Wanted: Iterator<Item = Element<'a>>>(
 pub(crate) fn write_difference<'a>(
     found: &Elements,
     wanted: impl Iterator<Item = Element<'a>>,
-    text: &mut String,
+    commands: &mut Commands,
 ) {
     let wanted: BTreeMap<&Key, &Option<String>> = wanted.collect();
     let strange = found
         .iter()
         .filter(|(key, data)| wanted.get(key) != Some(data));
     let missing = wanted.iter().map(|(key, data)| (*key, *data));
-    write_elements("delete", strange, text);
-    write_elements("add", missing.filter(|element| !has(found, element)), text);
+    write_elements(Verb::Delete, strange, commands);
+    let missing = missing.filter(|element| !has(found, element));
+    write_elements(Verb::Add, missing, commands);
 }

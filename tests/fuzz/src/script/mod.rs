@@ -8,8 +8,8 @@ use portero_firewall::{Script, Tool};
 
 /// Checks every line.
 pub(crate) fn check(script: &Script) {
-    assert!(script.text.ends_with('\n'), "{:?}", script.text);
-    for line in script.text.lines() {
+    assert!(script.text().ends_with('\n'), "{:?}", script.text());
+    for line in script.text().lines() {
         let problem = match script.tool {
             Tool::Restore(_) => iptables::problem(line),
             Tool::Nft => nftables::problem(line),

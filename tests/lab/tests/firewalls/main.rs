@@ -81,7 +81,7 @@ fn deadline() -> Deadline {
 
 fn commit(script: &Script) {
     if let Err(error) = Linux::default().commit(script, deadline()) {
-        panic!("{error}\n{}", script.text);
+        panic!("{error}\n{}", script.text());
     }
 }
 
@@ -107,7 +107,7 @@ fn nft_likes(text: &str) -> Result<(), String> {
 
 fn restore_likes(script: &Script) -> Result<(), String> {
     let program = script.tool.program();
-    likes(program, &["--test", "--noflush"], &script.text)
+    likes(program, &["--test", "--noflush"], &script.text())
 }
 
 /// An example's rulesets, the network that is in all examples first.
@@ -129,27 +129,22 @@ fn nft_refuses(_: &mut Examples) {
 fn iptables_refuses(_: &mut Examples) {
     for family in Family::ALL {
         let tool = Tool::Restore(family);
-        let with = |rule: &str| Script {
-            tool,
-            text: format!("*filter\n:X - [0:0]\n{rule}COMMIT\n"),
-        };
+        let with =
+            |rule: &str| Script::of_text(tool, format!("*filter\n:X - [0:0]\n{rule}COMMIT\n"));
         restore_likes(&with("-A X -j DROP\n")).expect("iptables works");
         restore_likes(&with("-A X -p tcp --dport 70000 -j DROP\n")).expect_err("no such port");
     }
 }
 
 fn make_libvirt_tables() {
-    commit(&Script {
-        tool: Tool::Nft,
-        text: LIBVIRT_TABLES.to_owned(),
-    });
+    commit(&Script::of_text(Tool::Nft, LIBVIRT_TABLES.to_owned()));
 }
 
 fn make_libvirt_chains(family: Family) {
-    commit(&Script {
-        tool: Tool::Restore(family),
-        text: LIBVIRT_CHAINS.to_owned(),
-    });
+    commit(&Script::of_text(
+        Tool::Restore(family),
+        LIBVIRT_CHAINS.to_owned(),
+    ));
 }
 
 fn nftables_holds(examples: &mut Examples) {
@@ -173,18 +168,18 @@ fn nftables_holds(examples: &mut Examples) {
         // The first policy brings the table.
         change(&none, one, &[], PolicyTable::Missing);
         let rest = nftables::reconcile(&observed(), std::slice::from_ref(one)).expect("libvirt's");
-        assert!(!rest.text.contains("inet "), "{place}:\n{}", rest.text);
+        assert!(!rest.text().contains("inet "), "{place}:\n{}", rest.text());
         commit(&nftables::reconcile(&observed(), &[]).expect("a script"));
         assert_eq!(observed(), empty, "{place}");
         // All at once, into nothing and into a table that is broken.
         let script = nftables::reconcile(&empty, &rulesets).expect("a script");
-        nft_likes(&script.text).unwrap_or_else(|error| panic!("{place}: {error}"));
+        nft_likes(&script.text()).unwrap_or_else(|error| panic!("{place}: {error}"));
         commit(&script);
         nft_is_right(&observed(), &rulesets, &place);
-        commit(&Script {
-            tool: Tool::Nft,
-            text: "flush chain inet portero_policy forward\n".to_owned(),
-        });
+        commit(&Script::of_text(
+            Tool::Nft,
+            "flush chain inet portero_policy forward\n".to_owned(),
+        ));
         commit(&nftables::reconcile(&observed(), &rulesets).expect("a script"));
         nft_is_right(&observed(), &rulesets, &place);
         // One goes, comes, and takes the place of another.
@@ -226,7 +221,7 @@ fn nftables_holds_random_ones(_: &mut Examples) {
 
 fn nft_is_right(observed: &nftables::Observed, rulesets: &[Ruleset], place: &str) {
     if let Some(script) = nftables::reconcile(observed, rulesets) {
-        panic!("{place}: not as it was written:\n{}", script.text);
+        panic!("{place}: not as it was written:\n{}", script.text());
     }
     for ruleset in rulesets {
         assert!(
@@ -329,7 +324,7 @@ fn iptables_is_right(
         let chains = &observed.table(iptables::Table::Filter).chains;
         panic!(
             "{place}: not as it was written:\n{}\n{chains:#?}",
-            script.text
+            script.text()
         );
     }
     for ruleset in rulesets {
