@@ -94,6 +94,14 @@ pub enum SystemError {
         /// The whole time the event had, in seconds.
         seconds: u64,
     },
+    /// The kernel refuses a change of its own objects.
+    #[error("the kernel refuses '{what}': {source}")]
+    Refused {
+        /// The change, in the words of the program that would do it.
+        what: String,
+        /// Its reason.
+        source: io::Error,
+    },
     /// Somebody else has an address.
     #[error("{address} is in use on {dev} already, by {mac}")]
     Taken {

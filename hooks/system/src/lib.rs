@@ -15,6 +15,8 @@ mod log;
 mod names;
 mod neighbors;
 pub mod netlink;
+mod nfnetlink;
+mod nftables;
 mod paths;
 pub mod programs;
 mod routes;

@@ -1,8 +1,10 @@
 //! The machine portero runs on, as a [`System`].
 
 use crate::interfaces::Interface;
+use crate::nfnetlink::TableFamily;
+use crate::nftables::{commit, read as read_table, Committed};
 use crate::programs::{find_program, read, run, Started};
-use crate::tables::{has_chain, has_rules, has_table, TableFamily};
+use crate::tables::{has_chain, has_rules, has_table};
 use crate::{
     conntrack, interfaces, listeners, neighbors, routes, taps, uplinks, Deadline, Detected, Flow,
     InterfaceState, Result, RouteLookup, Switch, System, SystemError, Uplink,
@@ -151,6 +153,11 @@ impl System for Linux {
 
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<()> {
         if script.tool == Tool::Nft {
+            if let Some(changes) = script.element_changes() {
+                if commit(&changes, deadline)? == Committed::Done {
+                    return Ok(());
+                }
+            }
             if let Some(nft) = self.expected.take() {
                 return nft.finish(&script.text(), deadline).map(drop);
             }
@@ -192,7 +199,7 @@ impl System for Linux {
             let listing = read(program_of(family), &["--wait", "-S", chain], deadline)?;
             Ok(DockerChains::rules(&String::from_utf8_lossy(&listing)))
         };
-        let has_own = has_chain(table_family(family), "filter", docker::CHAIN, deadline)?;
+        let has_own = has_chain(TableFamily::from(family), "filter", docker::CHAIN, deadline)?;
         Ok(Some(DockerChains {
             user: list(docker::DOCKER_USER)?,
             own: has_own.then(|| list(docker::CHAIN)).transpose()?,
@@ -338,24 +345,12 @@ fn unexpected_output(source: nftables::ReadError) -> SystemError {
 
 /// Whether nftables has a table.
 fn has_place(place: Place, deadline: Deadline) -> Result<bool> {
-    let family = match place {
-        Place::Own | Place::Policy => TableFamily::Inet,
-        Place::Antispoof => TableFamily::Bridge,
-        Place::Libvirt(family) => table_family(family),
-    };
-    has_table(family, place.name(), deadline)
-}
-
-fn table_family(family: Family) -> TableFamily {
-    match family {
-        Family::Ipv4 => TableFamily::Ipv4,
-        Family::Ipv6 => TableFamily::Ipv6,
-    }
+    has_table(TableFamily::from(place), place.name(), deadline)
 }
 
 fn has_docker_user(family: Family, deadline: Deadline) -> Result<bool> {
     has_chain(
-        table_family(family),
+        TableFamily::from(family),
         "filter",
         docker::DOCKER_USER,
         deadline,
@@ -366,9 +361,8 @@ fn has_docker_user(family: Family, deadline: Deadline) -> Result<bool> {
 fn observe_tables(places: &[Place], deadline: Deadline) -> Result<nftables::Observed> {
     let mut observed = nftables::Observed::default();
     for place in places {
-        if has_place(*place, deadline)? {
-            let listing = list_table(*place, deadline)?;
-            observed.add(*place, &listing).map_err(unexpected_output)?;
+        if let Some(content) = read_table(*place, deadline)? {
+            observed.add_content(*place, content);
         }
     }
     Ok(observed)

@@ -1,15 +1,17 @@
 //! One request to the kernel over netlink(7), and its answers.
 
+use crate::nfnetlink::SUBSYSTEM;
 use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{
     NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
-    NLM_F_ACK, NLM_F_REQUEST,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
 };
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::poll::{poll, PollFd, PollFlags};
+use nix::sys::socket::{setsockopt, sockopt::SndBufForce};
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 
@@ -19,6 +21,14 @@ const BUFFER_SIZE: usize = 64 * 1024;
 
 /// How many requests without answers are sent at once.
 const BATCH: usize = 128;
+
+/// How often everything of a kind is asked for until nobody has changed it meanwhile.
+const DUMPS: usize = 20;
+
+/// `NFNL_MSG_BATCH_BEGIN` of linux/netfilter/nfnetlink.h.
+const BATCH_BEGIN: u16 = 0x10;
+/// `NFNL_MSG_BATCH_END`.
+const BATCH_END: u16 = 0x11;
 
 /// A message in the kernel's own bytes, which stay what they are when it is sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +92,8 @@ pub struct Netlink {
     socket: Socket,
     deadline: Deadline,
     sequence: u32,
+    /// Whether an answer of the last dump said that somebody changed what was told.
+    is_interrupted: bool,
 }
 
 fn error(source: std::io::Error) -> SystemError {
@@ -98,6 +110,7 @@ impl Netlink {
             socket,
             deadline,
             sequence: 0,
+            is_interrupted: false,
         })
     }
 
@@ -131,6 +144,78 @@ impl Netlink {
             })?;
         }
         Ok(())
+    }
+
+    /// Asks for everything there is of a kind. What somebody changes meanwhile may be told twice or not at all, which the kernel
+    /// says; then it is asked again.
+    ///
+    /// # Errors
+    /// [`SystemError`] when the kernel refuses, when it does not answer until the deadline, or no answer was whole.
+    pub fn dump(&mut self, message: &Raw) -> Result<Vec<Raw>> {
+        for _ in 0..DUMPS {
+            let mut found = Vec::new();
+            self.is_interrupted = false;
+            let flags = NLM_F_REQUEST | NLM_F_DUMP;
+            self.request(message.clone(), flags, |answer| found.push(answer))?;
+            if !self.is_interrupted {
+                return Ok(found);
+            }
+        }
+        Err(error(std::io::ErrorKind::Interrupted.into()))
+    }
+
+    /// Sends messages of nf_tables that the kernel does all of or none of. The index and the reason of one that it refuses are
+    /// returned.
+    ///
+    /// # Errors
+    /// [`SystemError`] when the kernel cannot be asked, or does not answer until the deadline.
+    pub fn transact<'m>(
+        &mut self,
+        messages: impl ExactSizeIterator<Item = (&'m Raw, u16)>,
+    ) -> Result<Option<(usize, std::io::Error)>> {
+        let first = self.sequence + 2;
+        let last = self.sequence + 1 + u32::try_from(messages.len()).unwrap_or(u32::MAX - 1);
+        let limit = |kind| Raw {
+            kind,
+            payload: vec![0, 0, 0, SUBSYSTEM],
+        };
+        let mut bytes = Vec::new();
+        let mut write = |message: &Raw, flags: u16| {
+            self.sequence += 1;
+            let mut request = NetlinkMessage::from(message.clone());
+            request.header.sequence_number = self.sequence;
+            request.header.flags = NLM_F_REQUEST | flags;
+            if self.sequence == last {
+                request.header.flags |= NLM_F_ACK;
+            }
+            request.finalize();
+            let start = bytes.len();
+            bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
+            request.serialize(&mut bytes[start..]);
+        };
+        write(&limit(BATCH_BEGIN), 0);
+        messages.for_each(|(message, flags)| write(message, flags));
+        write(&limit(BATCH_END), 0);
+        // The kernel takes no more at once than there is room for, twice what it is told.
+        setsockopt(&self.socket, SndBufForce, &bytes.len()).map_err(|errno| error(errno.into()))?;
+        self.socket.send(&bytes, 0).map_err(error)?;
+        let (mut is_done, mut refused) = (false, None);
+        while !is_done {
+            self.receive::<Raw>(|answer| {
+                if let NetlinkPayload::Error(said) = answer.payload {
+                    let sequence = answer.header.sequence_number;
+                    is_done |= sequence == last;
+                    if said.code.is_some() {
+                        // The rest of the answers is of no use.
+                        is_done = true;
+                        let index = sequence.saturating_sub(first) as usize;
+                        refused.get_or_insert((index, said.to_io()));
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(refused)
     }
 
     /// Sends requests that have no answers, many at a time. What the kernel says of one that it refuses is given to `refused`,
@@ -195,6 +280,7 @@ impl Netlink {
             // Answers are padded to four bytes, netlink(7).
             let length = (answer.header.length as usize).next_multiple_of(4);
             rest = rest.get(length.max(4)..).unwrap_or(&[]);
+            self.is_interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
             each(answer).map_err(error)?;
         }
         Ok(())

@@ -11,17 +11,23 @@
 //! Table `bridge portero_policy` has what guests may not pretend; iptables has nothing like it.
 
 pub(crate) mod base;
+mod content;
 mod driver;
 pub(crate) mod element;
 mod forward;
+pub(crate) mod listing;
 pub(crate) mod observed;
 pub(crate) mod policy;
 mod transaction;
+mod wire;
 pub(crate) mod write;
 
+pub use content::{RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent};
 pub use element::Place;
-pub use observed::{Observed, ReadError};
+pub use listing::ReadError;
+pub use observed::Observed;
 pub use transaction::{change_owner, reconcile, shares_elements};
+pub use wire::{DataTypes, SetTypes, Types};
 pub use write::PolicyTable;
 
 /// The name of portero's table, of its chain and of its set in libvirt's tables.

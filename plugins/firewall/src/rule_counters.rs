@@ -1,7 +1,7 @@
 //! What the counters of both firewalls say of the compiled rules of a policy.
 
 use crate::iptables::policy::base;
-use crate::nftables::observed::{items, ReadError};
+use crate::nftables::listing::{items, ReadError};
 use crate::nftables::policy::named_chain;
 use crate::nftables::Place;
 use portero_model::{Counter, Counters, Ruleset};

@@ -2,6 +2,7 @@
 //! what its programs print of them is what portero expects to see, so that a comparison finds
 //! nothing to mend.
 
+mod elements;
 mod walk;
 
 use nix::mount::{mount, MsFlags};
@@ -38,6 +39,10 @@ const SCENARIOS: &[Scenario<Examples>] = &[
     Scenario {
         name: "nftables shows random policies as they were written",
         run: nftables_holds_random_ones,
+    },
+    Scenario {
+        name: "elements come and go without nft, and the kernel tells of tables what nft lists",
+        run: elements::come_and_go,
     },
     Scenario {
         name:
@@ -149,11 +154,7 @@ fn make_libvirt_chains(family: Family) {
 
 fn nftables_holds(examples: &mut Examples) {
     make_libvirt_tables();
-    let observed = || {
-        Linux::default()
-            .observe_nftables(deadline())
-            .expect("tables")
-    };
+    let observed = elements::told;
     let empty = observed();
     let change = |old: &Ruleset, new: &Ruleset, libvirt: &[Family], table| {
         let script = nftables::change_owner(old, new, libvirt, table);
@@ -205,11 +206,7 @@ fn nftables_holds(examples: &mut Examples) {
 
 fn nftables_holds_random_ones(_: &mut Examples) {
     make_libvirt_tables();
-    let observed = || {
-        Linux::default()
-            .observe_nftables(deadline())
-            .expect("tables")
-    };
+    let observed = elements::told;
     for all in sample_networks(RANDOM) {
         let rulesets = all.with_policy();
         if let Some(script) = nftables::reconcile(&observed(), &rulesets) {

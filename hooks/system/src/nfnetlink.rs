@@ -1,0 +1,195 @@
+//! Messages of nf_tables (linux/netfilter/nfnetlink.h and nf_tables.h): their types, and attributes within attributes.
+
+use crate::netlink::Raw;
+use portero_firewall::nftables::Place;
+use portero_model::Family;
+
+/// `NFNL_SUBSYS_NFTABLES` of linux/netfilter/nfnetlink.h.
+pub(crate) const SUBSYSTEM: u8 = 10;
+
+/// A type of nf_tables' messages, with the subsystem in its upper byte.
+const fn kind(number: u8) -> u16 {
+    u16::from_be_bytes([SUBSYSTEM, number])
+}
+
+/// `NFT_MSG_GETTABLE`.
+pub(crate) const GET_TABLE: u16 = kind(1);
+/// `NFT_MSG_GETCHAIN`.
+pub(crate) const GET_CHAIN: u16 = kind(4);
+/// `NFT_MSG_GETRULE`.
+pub(crate) const GET_RULE: u16 = kind(7);
+/// `NFT_MSG_GETSET`.
+pub(crate) const GET_SET: u16 = kind(10);
+/// `NFT_MSG_NEWSETELEM`.
+pub(crate) const NEW_ELEMENTS: u16 = kind(12);
+/// `NFT_MSG_GETSETELEM`.
+pub(crate) const GET_ELEMENTS: u16 = kind(13);
+/// `NFT_MSG_DELSETELEM`.
+pub(crate) const DELETE_ELEMENTS: u16 = kind(14);
+
+/// Length of an attribute's own header in bytes, netlink(7).
+const ATTRIBUTE_HEADER: usize = 4;
+/// `NLA_F_NESTED` of linux/netlink.h: what is in it are attributes.
+const NESTED: u16 = 1 << 15;
+/// `NLA_TYPE_MASK`.
+const TYPE_MASK: u16 = 0x3fff;
+
+/// A family of tables, `NFPROTO_...` of linux/netfilter.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TableFamily {
+    /// Both IPv4 and IPv6.
+    Inet = 1,
+    /// IPv4.
+    Ipv4 = 2,
+    /// Frames that pass a bridge.
+    Bridge = 7,
+    /// IPv6.
+    Ipv6 = 10,
+}
+
+impl From<Family> for TableFamily {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Self::Ipv4,
+            Family::Ipv6 => Self::Ipv6,
+        }
+    }
+}
+
+impl From<Place> for TableFamily {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Own | Place::Policy => Self::Inet,
+            Place::Antispoof => Self::Bridge,
+            Place::Libvirt(family) => family.into(),
+        }
+    }
+}
+
+/// Attributes that are being put together.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes(Vec<u8>);
+
+impl Attributes {
+    pub(crate) fn put(&mut self, attribute: u16, value: &[u8]) {
+        self.extend(attribute, |bytes| bytes.extend(value));
+    }
+
+    /// A text, which the kernel wants to end in a zero.
+    pub(crate) fn put_text(&mut self, attribute: u16, text: &str) {
+        self.extend(attribute, |bytes| {
+            bytes.extend(text.as_bytes());
+            bytes.push(0);
+        });
+    }
+
+    /// Attributes within one.
+    pub(crate) fn nest(&mut self, attribute: u16, fill: impl FnOnce(&mut Self)) {
+        self.extend(attribute | NESTED, |bytes| {
+            let mut inner = Self(std::mem::take(bytes));
+            fill(&mut inner);
+            *bytes = inner.0;
+        });
+    }
+
+    /// How many bytes they are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// An attribute with what is added to the bytes; both ends are at multiples of four bytes.
+    fn extend(&mut self, attribute: u16, add: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.0.len();
+        self.0.extend([0; ATTRIBUTE_HEADER]);
+        add(&mut self.0);
+        // Nobody puts more into one than fits: see `MOST_BYTES` in nftables.rs.
+        let length = u16::try_from(self.0.len() - start).unwrap_or(u16::MAX);
+        self.0[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        self.0[start + 2..start + ATTRIBUTE_HEADER].copy_from_slice(&attribute.to_ne_bytes());
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+}
+
+/// Attributes that are texts.
+pub(crate) fn names(all: &[(u16, &str)]) -> Attributes {
+    let mut attributes = Attributes::default();
+    for (attribute, text) in all {
+        attributes.put_text(*attribute, text);
+    }
+    attributes
+}
+
+/// A message with a `struct nfgenmsg` (family, version, resource).
+pub(crate) fn message(kind: u16, family: TableFamily, attributes: &Attributes) -> Raw {
+    let mut payload = vec![family as u8, 0, 0, 0];
+    payload.extend(&attributes.0);
+    Raw { kind, payload }
+}
+
+/// The attributes of a message, behind its `struct nfgenmsg`.
+pub(crate) fn attributes_of(message: &Raw) -> impl Iterator<Item = (u16, &[u8])> {
+    attributes(message.payload.get(4..).unwrap_or(&[]))
+}
+
+/// Attributes with their types, as they come.
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (header, _) = rest.split_at_checked(ATTRIBUTE_HEADER)?;
+        let number = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
+        let (length, attribute) = (usize::from(number(0)), number(2) & TYPE_MASK);
+        let value = rest.get(ATTRIBUTE_HEADER..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+        Some((attribute, value))
+    })
+}
+
+/// The first attribute of a type.
+pub(crate) fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut all = attributes(bytes);
+    all.find_map(|(attribute, value)| (attribute == wanted).then_some(value))
+}
+
+/// A text that ends in a zero.
+pub(crate) fn text(value: &[u8]) -> String {
+    let end = value.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
+}
+
+/// A number in network byte order.
+pub(crate) fn number(value: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(value.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_together_is_read_again() {
+        let mut all = Attributes::default();
+        all.put_text(1, "portero");
+        all.nest(2, |inner| {
+            inner.put(3, &[1, 2, 3]);
+            inner.put(4, &7_u32.to_be_bytes());
+        });
+        assert_eq!(all.len() % 4, 0);
+        let found: Vec<_> = attributes(&all.0).collect();
+        assert_eq!(found[0], (1, &b"portero\0"[..]));
+        let inner: Vec<_> = attributes(found[1].1).collect();
+        assert_eq!(inner, [(3, &[1, 2, 3][..]), (4, &[0, 0, 0, 7][..])]);
+        assert_eq!(find(found[1].1, 4).and_then(number), Some(7));
+        assert_eq!(text(found[0].1), "portero");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_attribute() {
+        let mut all = Attributes::default();
+        all.put(1, &[1; 8]);
+        for end in 0..all.0.len() {
+            assert_eq!(attributes(&all.0[..end]).count(), 0, "{end}");
+        }
+        // A length of nothing does not go on for ever.
+        assert_eq!(attributes(&[0; 16]).count(), 0);
+    }
+}

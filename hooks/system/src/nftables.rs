@@ -1,0 +1,387 @@
+//! nf_tables without its program: elements are given to the kernel as one transaction, and a table is read as it stands.
+
+use crate::netlink::{Netlink, Raw};
+use crate::nfnetlink::{
+    attributes, attributes_of, find, message, names, number, text, Attributes, TableFamily,
+    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS,
+};
+use crate::tables::has_table;
+use crate::{Deadline, Result, SystemError};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use portero_firewall::nftables::{
+    DataTypes, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
+    TableContent, Types,
+};
+use portero_firewall::{ElementChange, Verb};
+use std::collections::BTreeMap;
+
+/// `NFTA_SET_ELEM_LIST_...`: the table, the set, and its elements.
+mod list {
+    pub(super) const TABLE: u16 = 1;
+    pub(super) const SET: u16 = 2;
+    pub(super) const ELEMENTS: u16 = 3;
+}
+
+/// `NFTA_SET_ELEM_...`.
+mod element {
+    pub(super) const KEY: u16 = 1;
+    pub(super) const DATA: u16 = 2;
+    pub(super) const FLAGS: u16 = 3;
+    pub(super) const KEY_END: u16 = 10;
+    /// `NFT_SET_ELEM_INTERVAL_END`.
+    pub(super) const IS_INTERVAL_END: u32 = 1;
+}
+
+/// `NFTA_DATA_...` and `NFTA_VERDICT_...`.
+mod data {
+    pub(super) const VALUE: u16 = 1;
+    pub(super) const VERDICT: u16 = 2;
+    pub(super) const CODE: u16 = 1;
+    pub(super) const CHAIN: u16 = 2;
+    /// `NFT_JUMP`, -3.
+    pub(super) const JUMP: u32 = u32::MAX - 2;
+}
+
+/// `NFTA_SET_...`.
+mod set {
+    pub(super) const TABLE: u16 = 1;
+    pub(super) const NAME: u16 = 2;
+    pub(super) const FLAGS: u16 = 3;
+    pub(super) const KEY_TYPE: u16 = 4;
+    pub(super) const DATA_TYPE: u16 = 6;
+    /// `NFT_SET_ANONYMOUS`: part of a rule.
+    pub(super) const IS_ANONYMOUS: u32 = 1;
+    /// `NFT_SET_INTERVAL`.
+    pub(super) const HAS_INTERVALS: u32 = 4;
+}
+
+/// `NFTA_CHAIN_...` and `NFTA_RULE_...`.
+mod rule {
+    pub(super) const TABLE: u16 = 1;
+    pub(super) const CHAIN_NAME: u16 = 3;
+    pub(super) const CHAIN: u16 = 2;
+    pub(super) const HANDLE: u16 = 3;
+    pub(super) const EXPRESSIONS: u16 = 4;
+    pub(super) const USERDATA: u16 = 7;
+    /// `NFTNL_UDATA_RULE_COMMENT` of libnftnl/udata.h.
+    pub(super) const COMMENT: u8 = 0;
+    /// `NFTA_EXPR_NAME` and `NFTA_EXPR_DATA`.
+    pub(super) const NAME: u16 = 1;
+    pub(super) const DATA: u16 = 2;
+    /// `NFTA_IMMEDIATE_DATA`.
+    pub(super) const IMMEDIATE_DATA: u16 = 2;
+}
+
+/// `NFTA_LIST_ELEM`.
+const LIST_ELEMENT: u16 = 1;
+
+/// How many bytes of elements are put into one message: the length of their attribute has sixteen bits.
+const MOST_BYTES: usize = 32 * 1024;
+
+/// A message for the kernel, its flags, and what it does in words.
+type Step<'a> = (Raw, u16, &'a ElementChange);
+
+/// Gives the kernel changes of elements, all or none of them. Says that it cannot, and does nothing, where one is not
+/// in such words that its bytes are known.
+///
+/// # Errors
+/// [`SystemError::Refused`] when the kernel refuses one, [`SystemError`] when it cannot be asked.
+pub(crate) fn commit(changes: &[&ElementChange], deadline: Deadline) -> Result<Committed> {
+    let mut types: BTreeMap<Place, BTreeMap<String, SetTypes>> = BTreeMap::new();
+    let mut steps: Vec<Step<'_>> = Vec::new();
+    for change in changes {
+        let table = types
+            .entry(change.place)
+            .or_insert_with(|| SetTypes::of_table(change.place));
+        let Some(messages) = table
+            .get(&change.set)
+            .and_then(|types| messages(change, types))
+        else {
+            return Ok(Committed::Unknown);
+        };
+        let flags = match change.verb {
+            Verb::Add => NLM_F_CREATE,
+            Verb::Create => NLM_F_CREATE | NLM_F_EXCL,
+            Verb::Delete => 0,
+        };
+        steps.extend(
+            messages
+                .into_iter()
+                .map(|message| (message, flags, *change)),
+        );
+    }
+    let messages = steps.iter().map(|(message, flags, _)| (message, *flags));
+    let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(messages)?;
+    match refused {
+        None => Ok(Committed::Done),
+        Some((step, source)) => Err(SystemError::Refused {
+            what: match steps.get(step) {
+                Some((.., change)) => {
+                    let (verb, place, set) = (change.verb, change.place, &change.set);
+                    format!("{verb} element {place} {set}")
+                }
+                None => "a change of elements".to_owned(),
+            },
+            source,
+        }),
+    }
+}
+
+/// What has come of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// All are in the kernel.
+    Done,
+    /// They have to be given to nft.
+    Unknown,
+}
+
+/// The messages of a change, none of them too long; nothing when its words cannot be understood.
+fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
+    let mut elements = change.elements.iter().peekable();
+    let mut messages = Vec::new();
+    while elements.peek().is_some() {
+        let mut all_known = true;
+        let mut whole = names(&[(list::TABLE, change.place.name()), (list::SET, &change.set)]);
+        whole.nest(list::ELEMENTS, |list| {
+            let start = list.len();
+            while list.len() - start < MOST_BYTES {
+                let Some((key, data)) = elements.next() else {
+                    break;
+                };
+                all_known &= put_element(list, types, key, data.as_deref()).is_some();
+            }
+        });
+        if !all_known {
+            return None;
+        }
+        let kind = match change.verb {
+            Verb::Add | Verb::Create => NEW_ELEMENTS,
+            Verb::Delete => DELETE_ELEMENTS,
+        };
+        messages.push(message(kind, TableFamily::from(change.place), &whole));
+    }
+    Some(messages)
+}
+
+fn put_element(
+    list: &mut Attributes,
+    types: &SetTypes,
+    key: &str,
+    words: Option<&str>,
+) -> Option<()> {
+    let [first, last] = types.key.encode(key)?;
+    let data = match (&types.data, words) {
+        (None, None) => None,
+        (Some(DataTypes::Verdict), Some(words)) => {
+            Some(RawData::Jump(words.strip_prefix("jump ")?.to_owned()))
+        }
+        (Some(DataTypes::Values(types)), Some(words)) => {
+            Some(RawData::Value(encode_one(types, words)?))
+        }
+        _ => return None,
+    };
+    if !types.has_ranges && first != last {
+        return None;
+    }
+    list.nest(LIST_ELEMENT, |one| {
+        one.nest(element::KEY, |key| key.put(data::VALUE, &first));
+        if types.has_ranges {
+            one.nest(element::KEY_END, |key| key.put(data::VALUE, &last));
+        }
+        match &data {
+            Some(RawData::Value(value)) => {
+                one.nest(element::DATA, |data| data.put(data::VALUE, value));
+            }
+            Some(RawData::Jump(chain)) => one.nest(element::DATA, |data| {
+                data.nest(data::VERDICT, |verdict| {
+                    verdict.put(data::CODE, &data::JUMP.to_be_bytes());
+                    verdict.put_text(data::CHAIN, chain);
+                });
+            }),
+            Some(RawData::Verdict) | None => {}
+        }
+    });
+    Some(())
+}
+
+fn encode_one(types: &Types, words: &str) -> Option<Vec<u8>> {
+    let [first, last] = types.encode(words)?;
+    (first == last).then_some(first)
+}
+
+/// What is in a table, if it is there; of libvirt's tables portero's own sets and the rules.
+///
+/// # Errors
+/// [`SystemError`] when the kernel cannot be asked, or somebody else changes so much that no answer is whole.
+pub(crate) fn read(place: Place, deadline: Deadline) -> Result<Option<TableContent>> {
+    let family = TableFamily::from(place);
+    if !has_table(family, place.name(), deadline)? {
+        return Ok(None);
+    }
+    let mut netlink = Netlink::open(NETLINK_NETFILTER, deadline)?;
+    let mut dump = |kind, asked: &[(u16, &str)]| {
+        let wanted = message(kind, family, &names(asked));
+        netlink.dump(&wanted)
+    };
+    let table = place.name();
+    let is_in_table = |found: &&Raw| {
+        let name = attributes_of(found).find(|(attribute, _)| *attribute == rule::TABLE);
+        name.is_some_and(|(_, name)| text(name) == table)
+    };
+    let mut content = TableContent::default();
+    // The kernel tells the chains of all tables of the family.
+    let chains = dump(GET_CHAIN, &[])?;
+    content.chains = chains
+        .iter()
+        .filter(is_in_table)
+        .filter_map(|found| value(found, rule::CHAIN_NAME).map(text))
+        .collect();
+    let rules = dump(GET_RULE, &[(rule::TABLE, table)])?;
+    let rules = rules.iter().filter(is_in_table);
+    content.rules = rules.filter_map(rule_of).collect();
+    let sets = dump(GET_SET, &[(set::TABLE, table)])?;
+    for (name, types) in sets.iter().filter(is_in_table).filter_map(set_of) {
+        if let (Place::Libvirt(_), false) =
+            (place, name.starts_with(portero_firewall::nftables::NAME))
+        {
+            continue;
+        }
+        let lists = dump(GET_ELEMENTS, &[(list::TABLE, table), (list::SET, &name)])?;
+        let lists = lists
+            .iter()
+            .filter_map(|found| value(found, list::ELEMENTS));
+        let elements = lists.flat_map(attributes).map(|(_, one)| element_of(one));
+        let elements = elements.collect();
+        content
+            .sets
+            .push(SetContent::of_kernel(name, types, elements));
+    }
+    Ok(Some(content))
+}
+
+/// The first attribute of a type in a message.
+fn value(found: &Raw, wanted: u16) -> Option<&[u8]> {
+    find(found.payload.get(4..)?, wanted)
+}
+
+/// A set's name and types; nothing for one that is part of a rule.
+fn set_of(found: &Raw) -> Option<(String, RawTypes)> {
+    let numbered = |attribute| value(found, attribute).and_then(number);
+    let flags = numbered(set::FLAGS).unwrap_or(0);
+    let types = RawTypes {
+        key: numbered(set::KEY_TYPE)?,
+        data: numbered(set::DATA_TYPE),
+        has_intervals: flags & set::HAS_INTERVALS != 0,
+    };
+    let is_named = flags & set::IS_ANONYMOUS == 0;
+    is_named.then_some((text(value(found, set::NAME)?), types))
+}
+
+fn element_of(bytes: &[u8]) -> RawElement {
+    let key = |attribute| Some(find(find(bytes, attribute)?, data::VALUE)?.to_vec());
+    let flags = find(bytes, element::FLAGS).and_then(number).unwrap_or(0);
+    RawElement {
+        key: key(element::KEY).unwrap_or_default(),
+        key_end: key(element::KEY_END),
+        is_interval_end: flags & element::IS_INTERVAL_END != 0,
+        data: find(bytes, element::DATA).map(data_of),
+    }
+}
+
+fn data_of(bytes: &[u8]) -> RawData {
+    match (find(bytes, data::VALUE), find(bytes, data::VERDICT)) {
+        (Some(value), _) => RawData::Value(value.to_vec()),
+        (None, Some(verdict)) => match jump_of(verdict) {
+            Some(chain) => RawData::Jump(chain),
+            None => RawData::Verdict,
+        },
+        (None, None) => RawData::Verdict,
+    }
+}
+
+/// The chain that a verdict jumps to.
+fn jump_of(verdict: &[u8]) -> Option<String> {
+    let is_jump = find(verdict, data::CODE).and_then(number) == Some(data::JUMP);
+    let chain = find(verdict, data::CHAIN).filter(|_| is_jump)?;
+    Some(text(chain))
+}
+
+fn rule_of(found: &Raw) -> Option<RuleContent> {
+    let handle = value(found, rule::HANDLE)?.try_into().ok()?;
+    let expressions = value(found, rule::EXPRESSIONS).unwrap_or(&[]);
+    let jump = attributes(expressions).find_map(|(_, expression)| {
+        let name = find(expression, rule::NAME).map(text);
+        let immediate =
+            find(expression, rule::DATA).filter(|_| name.as_deref() == Some("immediate"))?;
+        jump_of(find(find(immediate, rule::IMMEDIATE_DATA)?, data::VERDICT)?)
+    });
+    Some(RuleContent {
+        chain: text(value(found, rule::CHAIN)?),
+        handle: u64::from_be_bytes(handle),
+        comment: value(found, rule::USERDATA)
+            .and_then(comment)
+            .unwrap_or_default(),
+        jump,
+    })
+}
+
+/// The comment among what nft notes of a rule: types and lengths of one byte each, with what is so long.
+fn comment(userdata: &[u8]) -> Option<String> {
+    let mut rest = userdata;
+    while let [kind, length, more @ ..] = rest {
+        let value = more.get(..usize::from(*length))?;
+        if *kind == rule::COMMENT {
+            return Some(text(value));
+        }
+        rest = &more[value.len()..];
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_found_among_what_nft_notes() {
+        assert_eq!(
+            comment(&[9, 1, 0, 0, 3, b'h', b'i', 0]),
+            Some("hi".to_owned())
+        );
+        assert_eq!(comment(&[0, 9, b'h']), None);
+        assert_eq!(comment(&[]), None);
+    }
+
+    #[test]
+    fn many_elements_are_many_messages() {
+        let elements =
+            (1..=10_000).map(|port| (format!("6 . {port}"), Some(format!("10.0.0.1 . {port}"))));
+        let change = ElementChange {
+            verb: Verb::Create,
+            place: Place::Own,
+            set: "v4".to_owned(),
+            elements: elements.collect(),
+        };
+        let types = SetTypes::of_table(Place::Own);
+        let messages = messages(&change, &types["v4"]).unwrap_or_default();
+        assert!(messages.len() > 10, "{}", messages.len());
+        let longest = messages.iter().map(|message| message.payload.len()).max();
+        assert!(longest < Some(usize::from(u16::MAX)), "{longest:?}");
+        let found = messages
+            .iter()
+            .filter_map(|message| value(message, list::ELEMENTS));
+        let found: Vec<_> = found
+            .flat_map(attributes)
+            .map(|(_, one)| element_of(one))
+            .collect();
+        let types = RawTypes {
+            key: (12 << 6) | 13,
+            data: Some((7 << 6) | 13),
+            has_intervals: false,
+        };
+        let read = SetContent::of_kernel("v4".to_owned(), types, found);
+        assert_eq!(read.elements, Some(change.elements));
+    }
+}

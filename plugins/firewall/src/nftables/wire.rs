@@ -1,0 +1,368 @@
+//! Keys and data of elements in the kernel's own bytes (linux/netfilter/nf_tables.h), beside the words of nft(8) for them.
+//! Numbers are in network byte order; the parts of a concatenation are each padded to four bytes.
+
+use super::base::{libvirt_sets, own_sets};
+use super::element::{network, quoted, Place};
+use crate::antispoof::antispoof_sets;
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// How many bits of a set's type each part of a concatenation has (`TYPE_BITS` of nft's include/datatype.h).
+const TYPE_BITS: u32 = 6;
+
+/// Room for an interface's name (`IFNAMSIZ` of linux/if.h).
+const NAME_SIZE: usize = 16;
+
+/// A type of nft's (`enum datatypes` of its include/datatype.h), by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DataType {
+    Ipv4Address = 7,
+    Ipv6Address = 8,
+    EtherAddress = 9,
+    InetProtocol = 12,
+    InetService = 13,
+    InterfaceName = 41,
+}
+
+impl DataType {
+    const ALL: [Self; 6] = [
+        Self::Ipv4Address,
+        Self::Ipv6Address,
+        Self::EtherAddress,
+        Self::InetProtocol,
+        Self::InetService,
+        Self::InterfaceName,
+    ];
+
+    fn of_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u32 == number)
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ipv4Address => "ipv4_addr",
+            Self::Ipv6Address => "ipv6_addr",
+            Self::EtherAddress => "ether_addr",
+            Self::InetProtocol => "inet_proto",
+            Self::InetService => "inet_service",
+            Self::InterfaceName => "ifname",
+        }
+    }
+
+    /// In bytes.
+    fn size(self) -> usize {
+        match self {
+            Self::Ipv4Address => 4,
+            Self::Ipv6Address => 16,
+            Self::EtherAddress => 6,
+            Self::InetProtocol => 1,
+            Self::InetService => 2,
+            Self::InterfaceName => NAME_SIZE,
+        }
+    }
+
+    /// The first and the last value that a word stands for.
+    fn encode(self, word: &str) -> Option<[Vec<u8>; 2]> {
+        let one = |bytes: Vec<u8>| Some([bytes.clone(), bytes]);
+        match self {
+            Self::Ipv4Address | Self::Ipv6Address => {
+                let net: IpNet = match word.contains('/') {
+                    true => word.parse().ok()?,
+                    false => IpNet::from(word.parse::<IpAddr>().ok()?),
+                };
+                let bytes = |address: IpAddr| match address {
+                    IpAddr::V4(address) => address.octets().to_vec(),
+                    IpAddr::V6(address) => address.octets().to_vec(),
+                };
+                let both = [bytes(net.network()), bytes(net.broadcast())];
+                (both[0].len() == self.size()).then_some(both)
+            }
+            Self::EtherAddress => {
+                let bytes = word.split(':').map(|byte| u8::from_str_radix(byte, 16));
+                one(bytes.collect::<Result<_, _>>().ok()?).filter(|both| both[0].len() == 6)
+            }
+            Self::InetProtocol => one(vec![word.parse().ok()?]),
+            Self::InetService => {
+                let (first, last) = word.split_once('-').unwrap_or((word, word));
+                let bytes = |port: &str| Some(port.parse::<u16>().ok()?.to_be_bytes().to_vec());
+                Some([bytes(first)?, bytes(last)?])
+            }
+            Self::InterfaceName => {
+                let name = word.strip_prefix('"')?.strip_suffix('"')?;
+                let mut bytes = name.as_bytes().to_vec();
+                bytes.resize(NAME_SIZE, 0);
+                one(bytes).filter(|_| name.len() < NAME_SIZE)
+            }
+        }
+    }
+
+    /// The word for all values from the first to the last.
+    fn decode(self, first: &[u8], last: &[u8]) -> Option<String> {
+        let one = |word: String| (first == last).then_some(word);
+        match self {
+            Self::Ipv4Address => {
+                let address = |bytes: &[u8]| Some(<[u8; 4]>::try_from(bytes).ok()?.into());
+                Some(network(network_of(address(first)?, address(last)?)?))
+            }
+            Self::Ipv6Address => {
+                let address = |bytes: &[u8]| Some(<[u8; 16]>::try_from(bytes).ok()?.into());
+                Some(network(network_of(address(first)?, address(last)?)?))
+            }
+            Self::EtherAddress => {
+                let bytes: Vec<String> = first.iter().map(|byte| format!("{byte:02x}")).collect();
+                one(bytes.join(":"))
+            }
+            Self::InetProtocol => one(first.first()?.to_string()),
+            Self::InetService => {
+                let port = |bytes: &[u8]| Some(u16::from_be_bytes(bytes.try_into().ok()?));
+                let (first, last) = (port(first)?, port(last)?);
+                Some(match first == last {
+                    true => first.to_string(),
+                    false => format!("{first}-{last}"),
+                })
+            }
+            Self::InterfaceName => {
+                let end = first.iter().position(|byte| *byte == 0)?;
+                one(quoted(std::str::from_utf8(&first[..end]).ok()?))
+            }
+        }
+    }
+}
+
+/// The types of a key's parts, or of those of what a map gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Types(Vec<DataType>);
+
+impl Types {
+    /// From the kernel's number of a set's type; nothing when portero gives no set such a part.
+    #[must_use]
+    pub fn of_number(number: u32) -> Option<Self> {
+        let mut types = Vec::new();
+        let mut rest = number;
+        while rest != 0 {
+            types.insert(0, DataType::of_number(rest & ((1 << TYPE_BITS) - 1))?);
+            rest >>= TYPE_BITS;
+        }
+        (!types.is_empty()).then_some(Self(types))
+    }
+
+    fn of_words(words: &str) -> Option<Self> {
+        let types = words.split(" . ").map(DataType::of_word);
+        types.collect::<Option<_>>().map(Self)
+    }
+
+    /// Whether it is no concatenation.
+    pub(crate) fn is_one(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The size of a part that stands at an index, with what it is padded with, in bytes.
+    fn padded(&self, kind: DataType) -> usize {
+        match self.0.len() {
+            1 => kind.size(),
+            _ => kind.size().next_multiple_of(4),
+        }
+    }
+
+    /// The first and the last key that words stand for; nothing when they are not of these types.
+    #[must_use]
+    pub fn encode(&self, words: &str) -> Option<[Vec<u8>; 2]> {
+        let mut both = [Vec::new(), Vec::new()];
+        let mut words = words.split(" . ");
+        for kind in &self.0 {
+            let part = kind.encode(words.next()?)?;
+            for (bytes, part) in both.iter_mut().zip(part) {
+                let end = bytes.len() + self.padded(*kind);
+                bytes.extend(part);
+                bytes.resize(end, 0);
+            }
+        }
+        words.next().is_none().then_some(both)
+    }
+
+    /// The words for all keys from the first to the last, in each part; nothing when portero never writes such.
+    #[must_use]
+    pub fn decode(&self, first: &[u8], last: &[u8]) -> Option<String> {
+        let mut words = String::new();
+        let mut start = 0;
+        for kind in &self.0 {
+            let (part, end) = (start..start + kind.size(), start + self.padded(*kind));
+            if !words.is_empty() {
+                words += " . ";
+            }
+            words += &kind.decode(first.get(part.clone())?, last.get(part)?)?;
+            start = end;
+        }
+        (start == first.len() && start == last.len()).then_some(words)
+    }
+}
+
+/// What a map gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataTypes {
+    /// Values of these types.
+    Values(Types),
+    /// A chain to jump to.
+    Verdict,
+}
+
+impl DataTypes {
+    /// From the kernel's number of what a map gives (`NFT_DATA_VERDICT` of linux/netfilter/nf_tables.h).
+    #[must_use]
+    pub fn of_number(number: u32) -> Option<Self> {
+        const VERDICT: u32 = 0xffff_ff00;
+        match number {
+            VERDICT => Some(Self::Verdict),
+            number => Types::of_number(number).map(Self::Values),
+        }
+    }
+}
+
+/// What the elements of a set or map are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetTypes {
+    /// The parts of the key.
+    pub key: Types,
+    /// What a map gives.
+    pub data: Option<DataTypes>,
+    /// Whether a key may be a range in each of its parts.
+    pub has_ranges: bool,
+}
+
+impl SetTypes {
+    /// From what follows `type` in the definition of a set; nothing where an interval is more than one element.
+    fn of_definition(definition: &str) -> Option<Self> {
+        let types = definition.split_once("type ")?.1.split_once(';')?.0;
+        let (key, data) = match types.split_once(" : ") {
+            Some((key, data)) => (key, Some(data)),
+            None => (types, None),
+        };
+        let data = match data {
+            Some("verdict") => Some(DataTypes::Verdict),
+            Some(words) => Some(DataTypes::Values(Types::of_words(words)?)),
+            None => None,
+        };
+        let (key, has_ranges) = (Types::of_words(key)?, definition.contains("interval"));
+        let is_one = !has_ranges || key.0.len() > 1;
+        is_one.then_some(Self {
+            key,
+            data,
+            has_ranges,
+        })
+    }
+
+    /// Those of all sets of a table whose elements can be given to the kernel one by one.
+    #[must_use]
+    pub fn of_table(place: Place) -> BTreeMap<String, Self> {
+        let definitions = match place {
+            Place::Own => own_sets(),
+            Place::Antispoof => antispoof_sets(),
+            Place::Libvirt(family) => {
+                let sets = libvirt_sets(family).into_iter();
+                sets.map(|(name, set)| (name.to_owned(), set)).collect()
+            }
+            // Its maps have intervals with one part, which nft makes two elements each of.
+            Place::Policy => BTreeMap::new(),
+        };
+        let known = definitions
+            .into_iter()
+            .filter_map(|(name, definition)| Some((name, Self::of_definition(&definition)?)));
+        known.collect()
+    }
+}
+
+/// The network that is exactly a range of addresses.
+pub(crate) fn network_of(first: IpAddr, last: IpAddr) -> Option<IpNet> {
+    let mut networks: Box<dyn Iterator<Item = IpNet>> = match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            Box::new(Ipv4Subnets::new(first, last, 0).map(IpNet::V4))
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            Box::new(Ipv6Subnets::new(first, last, 0).map(IpNet::V6))
+        }
+        _ => return None,
+    };
+    let one = networks.next()?;
+    networks.next().is_none().then_some(one)
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+
+    fn types(words: &str) -> Types {
+        Types::of_words(words).expect("types")
+    }
+
+    #[test]
+    fn words_are_bytes_and_bytes_are_words() {
+        let all = [
+            ("inet_proto . inet_service", "6 . 8080"),
+            (
+                "ifname . ipv4_addr . ipv4_addr . inet_proto . inet_service",
+                "\"eth0\" . 10.0.0.0/8 . 192.0.2.1 . 17 . 53",
+            ),
+            ("ipv6_addr . ipv6_addr", "2001:db8::/32 . fd00::1"),
+            (
+                "ipv4_addr . inet_proto . inet_service",
+                "192.0.2.1 . 6 . 1-21",
+            ),
+            ("ifname . ether_addr", "\"vnet0\" . 52:54:00:00:00:01"),
+            ("ifname", "\"virbr0\""),
+            ("ipv4_addr", "192.0.2.1"),
+        ];
+        for (kinds, words) in all {
+            let types = types(kinds);
+            let [first, last] = types.encode(words).expect("bytes");
+            assert_eq!(types.decode(&first, &last).as_deref(), Some(words));
+        }
+    }
+
+    #[test]
+    fn parts_of_a_concatenation_are_padded() {
+        let [first, last] = types("inet_proto . inet_service")
+            .encode("6 . 8080")
+            .expect("bytes");
+        assert_eq!(first, [6, 0, 0, 0, 0x1f, 0x90, 0, 0]);
+        assert_eq!(first, last);
+        assert_eq!(types("inet_proto").encode("6"), Some([vec![6], vec![6]]));
+    }
+
+    #[test]
+    fn what_is_of_another_type_is_not_encoded() {
+        for (kinds, words) in [
+            ("inet_service", "65536"),
+            ("ipv4_addr", "fd00::1"),
+            ("ifname", "eth0"),
+            ("ifname", "\"a name that is too long\""),
+            ("ipv4_addr . inet_service", "192.0.2.1"),
+            ("ipv4_addr", "192.0.2.1 . 80"),
+        ] {
+            assert_eq!(types(kinds).encode(words), None, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_set_s_number_is_that_of_its_parts() {
+        let number = (7 << TYPE_BITS) | 13;
+        assert_eq!(
+            Types::of_number(number),
+            Some(types("ipv4_addr . inet_service"))
+        );
+        assert_eq!(Types::of_number(5), None);
+        assert_eq!(DataTypes::of_number(0xffff_ff00), Some(DataTypes::Verdict));
+    }
+
+    #[test]
+    fn all_sets_of_forwards_can_be_given_to_the_kernel() {
+        assert_eq!(SetTypes::of_table(Place::Own).len(), own_sets().len());
+        let antispoof = SetTypes::of_table(Place::Antispoof);
+        assert_eq!(antispoof.len(), antispoof_sets().len());
+    }
+}
