@@ -6,7 +6,7 @@ use crate::{ApplyError, Record};
 use portero_firewall::{antispoof, append, BaseTables, Firewall, Script};
 use portero_libvirt::{Driver, Nic, NicKind};
 use portero_model::{Antispoof, Owner, OwnerKind, Ruleset};
-use portero_system::{Deadline, Severity};
+use portero_system::{ChangedLink, Deadline, Severity};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -91,15 +91,38 @@ impl Engine<'_> {
         Ok(ports.iter().map(|port| port.network).collect())
     }
 
-    /// Lets antispoof know the interfaces that guests have now, and compares nothing.
+    /// Lets antispoof know the interfaces that guests have now, where any of those that changed may be one of them; of all where
+    /// these are not known. Nothing is compared.
     ///
     /// # Errors
     /// [`ApplyError`].
-    pub fn check_taps(&mut self) -> Result<(), ApplyError> {
+    pub fn check_taps(&mut self, changed: Option<&[ChangedLink]>) -> Result<(), ApplyError> {
         if !self.state.base()?.is_some_and(|base| base.antispoof) {
             return Ok(());
         }
-        let networks = self.state.recorded_networks()?;
+        let mut networks = BTreeSet::new();
+        for network in self.state.recorded_networks()? {
+            let Some(record) = self.state.record(OwnerKind::Network, network)? else {
+                continue;
+            };
+            let (Some(policy), Some(antispoof)) =
+                (&record.ruleset.policy, &record.ruleset.antispoof)
+            else {
+                continue;
+            };
+            let bridge = self.system.index(&policy.bridge);
+            // It may be told before it is in the bridge.
+            let is_here = |link: &ChangedLink| match link.controller {
+                Some(controller) => Some(controller) == bridge,
+                None => {
+                    antispoof::is_tap_name(&link.name)
+                        || antispoof.taps.iter().any(|tap| tap.name == link.name)
+                }
+            };
+            if changed.is_none_or(|links| links.iter().any(is_here)) {
+                networks.insert(network);
+            }
+        }
         self.follow_taps(&networks, LibvirtRules::Standing)
     }
 

@@ -31,6 +31,9 @@ pub struct Engine<'a> {
     forward_settings: OnceCell<ForwardSettings>,
     /// The host's addresses with a routing table, each with its mark, once they were read: they serve all owners of an event.
     pub(crate) uplinks: Option<Vec<(Uplink, u8)>>,
+    /// Longest time for the firewall to be read by a comparison: whoever compares for nobody who waits gives up sooner than
+    /// who waits for the lock.
+    pub reading_limit: Duration,
     /// Who has to own the files in /etc/portero: root.
     pub trusted_user: u32,
 }
@@ -56,6 +59,7 @@ impl<'a> Engine<'a> {
             kept: Vec::new(),
             forward_settings: OnceCell::new(),
             uplinks: None,
+            reading_limit: Duration::MAX,
             trusted_user: nix::unistd::geteuid().as_raw(),
         }
     }

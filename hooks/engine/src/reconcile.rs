@@ -6,14 +6,24 @@ use crate::engine::{Engine, LibvirtRules};
 use crate::firewall::Choice;
 use crate::inputs::same_owner;
 use crate::{ApplyError, Config, Record};
-use portero_firewall::{BaseTables, Firewall};
-use portero_model::{Dnat, Ruleset, Tap};
+use portero_firewall::{BaseTables, Firewall, Script};
+use portero_model::{Dnat, OwnerKind, Ruleset, Tap};
 use portero_system::{Deadline, FileError, Flow, Severity};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use uuid::Uuid;
 
 /// How many forwards or interfaces of one owner are named in the log when they come or go together.
 const LOGGED_CHANGES: usize = 20;
+
+/// Records by whose they are.
+fn by_owner(records: &[Record]) -> BTreeMap<(OwnerKind, Uuid), &Record> {
+    let owners = records.iter().map(|record| {
+        let owner = &record.ruleset.owner;
+        ((owner.kind, owner.uuid), record)
+    });
+    owners.collect()
+}
 
 impl Engine<'_> {
     /// All records.
@@ -31,10 +41,19 @@ impl Engine<'_> {
     ) -> Result<(), ApplyError> {
         let old = self.all_records()?;
         let desired = self.desired(config, known, &old)?;
-        self.state.mark_dirty()?;
+        // What is asked for is not what there is, whether or not the firewall can be read.
+        if libvirt == LibvirtRules::Coming || by_owner(&old) != by_owner(&desired) {
+            self.state.mark_dirty()?;
+        }
         self.state.sweep()?;
         let choice = self.choose(config, deadline)?;
-        let base = match self.reconcile_firewall(choice.firewall, &old, &desired, deadline) {
+        // What cannot be read is no reason to distrust anything, or to change it.
+        let reading = deadline.within(self.reading_limit);
+        let found = self.scripts_with_antispoof(choice.firewall, &old, &desired, reading)?;
+        if choice.withdraw || !found.0.is_empty() {
+            self.state.mark_dirty()?;
+        }
+        let base = match self.commit_comparison(found, &old, &desired, deadline) {
             Ok(base) => base,
             Err(error) => {
                 if !deadline.left().is_zero() {
@@ -122,7 +141,18 @@ impl Engine<'_> {
         new: &[Record],
         deadline: Deadline,
     ) -> Result<BaseTables, ApplyError> {
-        let (scripts, base) = self.scripts_with_antispoof(firewall, old, new, deadline)?;
+        let found = self.scripts_with_antispoof(firewall, old, new, deadline)?;
+        self.commit_comparison(found, old, new, deadline)
+    }
+
+    /// Commits what a comparison has found.
+    fn commit_comparison(
+        &mut self,
+        (scripts, base): (Vec<Script>, BaseTables),
+        old: &[Record],
+        new: &[Record],
+        deadline: Deadline,
+    ) -> Result<BaseTables, ApplyError> {
         self.commit(&scripts, deadline)?;
         let before: Vec<&Ruleset> = old.iter().map(|record| &record.ruleset).collect();
         let after: Vec<&Ruleset> = new.iter().map(|record| &record.ruleset).collect();

@@ -19,6 +19,15 @@ impl Deadline {
         }
     }
 
+    /// The same, or one that is so far from now where that is sooner.
+    #[must_use]
+    pub fn within(self, length: Duration) -> Self {
+        match self.left() <= length {
+            true => self,
+            false => Self::after(length),
+        }
+    }
+
     /// What is left; zero once it has passed.
     #[must_use]
     pub fn left(&self) -> Duration {

@@ -3,6 +3,7 @@
 //!
 //! Whatever is called here has a deadline, or cannot wait: a hook that hangs hangs libvirt.
 
+mod announcements;
 mod conntrack;
 mod deadline;
 mod error;
@@ -25,6 +26,7 @@ mod tables;
 mod taps;
 mod uplinks;
 
+pub use announcements::{changed_links, rules_concern, ChangedLink};
 pub use deadline::Deadline;
 pub use error::{FileError, Result, SystemError};
 pub use interfaces::{Interface, InterfaceKind};

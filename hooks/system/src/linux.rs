@@ -216,6 +216,10 @@ impl System for Linux {
         bridge.map_or(InterfaceState::OnItsOwn, InterfaceState::InBridge)
     }
 
+    fn index(&mut self, name: &str) -> Option<u32> {
+        interfaces::index(name).ok()
+    }
+
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
         interfaces::folder(bridge.as_str()).join("bridge").exists()
     }

@@ -101,6 +101,9 @@ pub trait System {
     /// What an interface of this name is for what arrives by it.
     fn interface_state(&mut self, name: &InterfaceName) -> InterfaceState;
 
+    /// An interface's index; nothing when there is none.
+    fn index(&mut self, name: &str) -> Option<u32>;
+
     /// Whether the host has a bridge of this name.
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool;
 

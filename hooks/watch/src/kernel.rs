@@ -1,9 +1,10 @@
-//! Hears from the kernel of every change to nftables, which iptables writes to as well unless it
-//! is of the legacy variant, of every change to interfaces, and to the rules of routing.
+//! Hears from the kernel of changes to nftables, which iptables writes to as well unless it
+//! is of the legacy variant, to interfaces, and to the rules of routing.
 
 use crate::error::WatchError;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
+use portero_system::{changed_links, ChangedLink};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -16,8 +17,8 @@ const LINK_GROUP: u32 = 1;
 /// `RTNLGRP_IPV4_RULE` and `RTNLGRP_IPV6_RULE` of linux/rtnetlink.h.
 const RULE_GROUPS: [u32; 2] = [8, 19];
 
-/// Room for one message in bytes; its content is not looked at.
-const BUFFER_SIZE: usize = 8 * 1024;
+/// Room for what is announced at once, in bytes; the kernel says at most 32 KiB (`NLMSG_GOODSIZE`).
+const BUFFER_SIZE: usize = 64 * 1024;
 
 /// The kernel's announcements of one kind. A comparison that finds nothing to do makes no change, so
 /// the changes of portero itself are answered by one comparison more and no further.
@@ -27,8 +28,7 @@ pub(crate) struct Announcements {
 }
 
 impl Announcements {
-    /// Every change to rules counts, whoever makes it and wherever: a rule of another table can be
-    /// libvirt's that is now above ours.
+    /// Changes in portero's and libvirt's tables, and in those chains of iptables that these stand in.
     pub(crate) fn of_rules() -> Result<Self, WatchError> {
         Self::listen("nftables", NETLINK_NETFILTER, &[NFTABLES_GROUP])
     }
@@ -56,26 +56,58 @@ impl Announcements {
         open().map_err(|source| WatchError::Netlink { of, source })
     }
 
-    /// Reads all that is there; says whether it was anything.
-    pub(crate) fn drain(&self) -> Result<bool, WatchError> {
-        let of = self.of;
+    /// Reads all that is there; says whether it was anything of which `concerns` says so.
+    pub(crate) fn drain(&self, concerns: fn(&[u8]) -> bool) -> Result<bool, WatchError> {
         let mut is_news = false;
+        self.each(|announced| is_news |= announced.is_none_or(concerns))?;
+        Ok(is_news)
+    }
+
+    /// Reads all that is there; gives the interfaces that it was about, or says that it may be any.
+    pub(crate) fn drain_links(&self) -> Result<Links, WatchError> {
+        let mut links = Links::These(Vec::new());
+        self.each(|announced| {
+            let changed = announced.and_then(changed_links);
+            match (&mut links, changed) {
+                (Links::These(known), Some(changed)) => known.extend(changed),
+                _ => links = Links::Any,
+            }
+        })?;
+        Ok(links)
+    }
+
+    /// Reads all that is there; gives nothing in place of what was lost.
+    fn each(&self, mut hear: impl FnMut(Option<&[u8]>)) -> Result<(), WatchError> {
+        let of = self.of;
         let mut buffer = vec![0; BUFFER_SIZE];
         loop {
             let received = self.socket.recv(&mut &mut buffer[..], 0);
             match heard(received).map_err(|source| WatchError::Netlink { of, source })? {
-                Heard::Change => is_news = true,
+                Heard::Change(size) => hear(buffer.get(..size).filter(|_| size < BUFFER_SIZE)),
+                Heard::Lost => hear(None),
                 Heard::Nothing => {}
-                Heard::End => return Ok(is_news),
+                Heard::End => return Ok(()),
             }
         }
     }
 }
 
+/// Interfaces that came, changed or went.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// These, or none.
+    These(Vec<ChangedLink>),
+    /// Nobody knows which.
+    Any,
+}
+
 /// What was heard at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
-    Change,
+    /// So many bytes.
+    Change(usize),
+    /// More was said than could be heard.
+    Lost,
     /// A signal came instead.
     Nothing,
     /// All has been heard.
@@ -84,11 +116,10 @@ enum Heard {
 
 fn heard(received: std::io::Result<usize>) -> std::io::Result<Heard> {
     match received {
-        Ok(_) => Ok(Heard::Change),
+        Ok(size) => Ok(Heard::Change(size)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Heard::End),
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Heard::Nothing),
-        // More was said than we could hear: something has changed.
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => Ok(Heard::Change),
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => Ok(Heard::Lost),
         Err(error) => Err(error),
     }
 }
@@ -102,7 +133,7 @@ impl AsFd for Announcements {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
-    use super::{heard, Announcements, Heard};
+    use super::{heard, Announcements, Heard, Links};
     use netlink_sys::SocketAddr;
     use nix::errno::Errno;
     use nix::libc::{NLMSG_NOOP, NLM_F_ACK, NLM_F_REQUEST};
@@ -130,8 +161,9 @@ mod tests {
         let lost = overflown().socket.recv(&mut &mut [0; 64][..], 0);
         let lost = lost.expect_err("an overflow");
         assert_eq!(lost.raw_os_error(), Some(nix::libc::ENOBUFS));
-        assert_eq!(heard(Err(lost)).expect("no failure"), Heard::Change);
-        assert!(overflown().drain().expect("no failure"));
+        assert_eq!(heard(Err(lost)).expect("no failure"), Heard::Lost);
+        assert!(overflown().drain(|_| false).expect("no failure"));
+        assert_eq!(overflown().drain_links().expect("no failure"), Links::Any);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use args::Args;
 use clap::Parser;
 use ears::Ears;
 use error::WatchError;
-use kernel::Announcements;
+use kernel::{Announcements, Links};
 use news::News;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::statvfs::{statvfs, FsFlags};
@@ -28,12 +28,15 @@ use notify::Systemd;
 use pace::{Pace, Step};
 use portero_engine::{ApplyError, Engine};
 use portero_libvirt::{Driver, ObjectName};
-use portero_system::{clean_environment, Linux, Log, LogSink, Paths, Severity};
+use portero_system::{clean_environment, rules_concern, Linux, Log, LogSink, Paths, Severity};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+/// Longest time for the firewall to be read: a guest that starts waits for the lock meanwhile, and has more time than that.
+const READING: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let Args {} = Args::parse();
@@ -80,10 +83,14 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                 // Of a container's interface that is plugged in only libvirt's state says whose it is.
                 let saved = &heard.saved.names;
                 let has_container = saved.iter().any(|(driver, _)| *driver == Driver::Lxc);
-                if interfaces.drain()? || has_container {
+                let links = match interfaces.drain_links()? {
+                    Links::These(links) if !has_container => Some(links),
+                    _ => None,
+                };
+                if links.as_ref().is_none_or(|links| !links.is_empty()) {
                     // A guest can send as soon as it finds its interface.
                     systemd.alive(|| deadline(&paths), Instant::now(), log);
-                    let guarded = run(&paths, |engine| engine.check_taps());
+                    let guarded = run(&paths, |engine| engine.check_taps(links.as_deref()));
                     news_of_interfaces.pass_on(guarded.messages(), log);
                 }
                 let mut is_news = heard.is_any;
@@ -92,14 +99,21 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                     let followed = follow(&paths, *driver, name, &mut news, log);
                     is_news |= followed == Followed::NotYet;
                 }
-                if is_news | rules.drain()? | routing.drain()? {
+                if is_news | rules.drain(rules_concern)? | routing.drain(|_| true)? {
                     pace.event(Instant::now());
                 }
             }
             Step::Sync => {
-                let compared = run(&paths, |engine| engine.sync());
+                let mut has_failed = false;
+                let compared = run(&paths, |engine| {
+                    engine.reading_limit = READING;
+                    engine.sync().inspect_err(|_| has_failed = true)
+                });
                 news.pass_on(compared.messages(), log);
-                pace.synced(now, Instant::now());
+                match has_failed {
+                    true => pace.failed(now, Instant::now()),
+                    false => pace.synced(now, Instant::now()),
+                }
                 check_writable(&paths.state)?;
                 systemd.up(log);
             }

@@ -15,6 +15,9 @@ const REST: u32 = 4;
 /// Longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
+/// How long until one that failed is made again: what it would have found may be there still.
+const RETRY: Duration = Duration::from_secs(10);
+
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -47,6 +50,12 @@ impl Pace {
             last: None,
             rested: Some(end + rest),
         };
+    }
+
+    /// A comparison has failed; it is made again, also when nothing happens.
+    pub(crate) fn failed(&mut self, begin: Instant, end: Instant) {
+        self.synced(begin, end);
+        self.event(end + RETRY);
     }
 
     /// What to do at this moment.
@@ -99,6 +108,19 @@ mod tests {
         }
         assert_eq!(pace.next(start + ms(299)), Step::Wait(Some(ms(1))));
         assert_eq!(pace.next(start + ms(300)), Step::Sync);
+    }
+
+    #[test]
+    fn one_that_failed_is_made_again_and_sooner_when_something_happens() {
+        let start = Instant::now();
+        let mut pace = Pace::default();
+        pace.event(start);
+        pace.failed(start, start);
+        let quiet = Step::Wait(Some(ms(10_050)));
+        assert_eq!(pace.next(start), quiet);
+        assert_eq!(pace.next(start + ms(10_050)), Step::Sync);
+        pace.event(start + ms(100));
+        assert_eq!(pace.next(start + ms(150)), Step::Sync);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod words;
 pub(crate) use words::address;
 
 pub use base::{Base, LibvirtChains, Table};
+pub(crate) use base::{CHAIN_PREFIX, LIBVIRT_CHAIN_PREFIX};
 pub use driver::Families;
 pub use forward_counters::ForwardCounters;
 pub use observed::{Observed, ObservedTable};

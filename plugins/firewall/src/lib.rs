@@ -3,6 +3,7 @@
 
 pub mod antispoof;
 mod change;
+mod concern;
 pub mod docker;
 mod driver;
 pub mod iptables;
@@ -13,6 +14,7 @@ mod rule_counters;
 mod script;
 
 pub use change::{change_owner, Change};
+pub use concern::concerns;
 pub use driver::{BaseTables, Driver};
 pub use rule_counters::RuleCounters;
 pub use script::{append, Command, ElementChange, Firewall, Script, Tool, Verb};

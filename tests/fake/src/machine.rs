@@ -45,6 +45,8 @@ pub struct Machine {
     pub taps: BTreeMap<Tap, Option<String>>,
     /// Those of them that are ends of containers' pairs, which their names tell alone.
     pub pairs: BTreeSet<String>,
+    /// Whether no firewall can be read, as while somebody else changes them all the time.
+    pub is_unreadable: bool,
     /// Whether the program `nft` is missing.
     pub lacks_nft: bool,
     /// Addresses that somebody on a LAN has.
@@ -138,6 +140,7 @@ impl Machine {
     }
 
     fn observe_tables(&self, places: &[Place]) -> Result<nftables::Observed, SystemError> {
+        self.check_readable()?;
         let mut observed = nftables::Observed::default();
         for (place, json) in self.nftables.list(places) {
             let added = observed.add(place, json.to_string().as_bytes());
@@ -147,6 +150,16 @@ impl Machine {
             })?;
         }
         Ok(observed)
+    }
+
+    fn check_readable(&self) -> Result<(), SystemError> {
+        match self.is_unreadable {
+            true => Err(SystemError::Hung {
+                program: "iptables".to_owned(),
+                seconds: 3,
+            }),
+            false => Ok(()),
+        }
     }
 
     fn tables(&mut self, family: Family) -> &mut Iptables {
@@ -175,6 +188,7 @@ impl System for Machine {
     }
 
     fn observe_iptables(&mut self, family: Family, _: Deadline) -> Result<Observed, SystemError> {
+        self.check_readable()?;
         let mut observed = Observed::default();
         for table in Table::ALL {
             let lines = self.tables(family).list(table.name());
@@ -286,6 +300,11 @@ impl System for Machine {
 
     fn interface_state(&mut self, _: &InterfaceName) -> InterfaceState {
         InterfaceState::OnItsOwn
+    }
+
+    fn index(&mut self, name: &str) -> Option<u32> {
+        let index = self.bridges.keys().position(|bridge| bridge == name)?;
+        u32::try_from(index).ok()
     }
 
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {

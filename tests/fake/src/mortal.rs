@@ -167,6 +167,10 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.interface_state(name))
     }
 
+    fn index(&mut self, name: &str) -> Option<u32> {
+        self.call(|machine| machine.index(name))
+    }
+
     fn has_bridge(&mut self, bridge: &InterfaceName) -> bool {
         self.call(|machine| machine.has_bridge(bridge))
     }

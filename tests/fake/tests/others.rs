@@ -69,10 +69,13 @@ impl World {
     }
 
     fn qemu(&mut self, guest: u8, operations: &[DomainOperation]) {
-        let stdin = domain(guest);
+        self.tell(&domain(guest), operations);
+    }
+
+    fn tell(&mut self, stdin: &str, operations: &[DomainOperation]) {
         for operation in operations {
             let event = Event::domain(operation.clone(), stdin.as_bytes()).expect("an event");
-            self.handle(&event, &stdin);
+            self.handle(&event, stdin);
         }
     }
 
@@ -207,5 +210,41 @@ fn a_rule_that_libvirt_puts_before_ours_is_behind_it_after_a_comparison() {
         assert!(!world.planned().is_empty(), "before {}", script.text());
         world.sync();
         assert_eq!(world.planned(), [], "after {}", script.text());
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_not_distrusted_and_keeps_nobody_waiting() {
+    use DomainOperation::{Prepare, Release, Start, Started, Stopped};
+    // Nothing that two of them have in common.
+    let guest = |number| domain(number).replace("address='127.0.0.1' ", "");
+    let [one, other] = [1, 2].map(guest);
+    let (begin, end) = ([Prepare, Start, Started], [Stopped, Release]);
+    for firewall in [Firewall::Nftables, Firewall::Iptables] {
+        let mut world = World::new(firewall);
+        world.tell(&one, &begin);
+        world.sync();
+        let before = world.machine.rules();
+        world.machine.is_unreadable = true;
+        let synced = world.engine(|engine| engine.sync());
+        let error = synced.expect_err("nothing can be read").to_string();
+        assert!(error.contains("did not end within"), "{error}");
+        assert!(world.engine(|engine| engine.state.is_clean()), "{firewall}");
+        assert_eq!(world.machine.rules(), before);
+        // A guest that starts, and one that ends beside it, need nothing of what is there.
+        world.tell(&other, &begin);
+        let both = world.machine.rules();
+        assert_ne!(both, before);
+        world.tell(&other, &end);
+        assert_eq!(world.machine.rules(), before);
+        world.tell(&other, &begin);
+        assert_eq!(world.machine.rules(), both);
+        world.machine.is_unreadable = false;
+        assert_eq!(world.planned(), []);
+        // The control: what somebody has thrown away is found and mended as soon as it can be read.
+        world.machine.flush();
+        assert_ne!(world.machine.rules(), both);
+        world.sync();
+        assert_eq!(world.machine.rules(), both);
     }
 }

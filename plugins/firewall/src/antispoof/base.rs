@@ -15,12 +15,18 @@ pub(super) const GUARDED_SET: &str = "guarded";
 /// (`VIR_NET_GENERATED_VNET_PREFIX` in src/util/virnetdev.h).
 pub(super) const TAP_NAMES: &str = "vnet*";
 
+/// Whether libvirt may have given this name to a tap.
+#[must_use]
+pub fn is_tap_name(name: &str) -> bool {
+    name.starts_with(TAP_NAMES.trim_end_matches('*'))
+}
+
 /// What is to be told of an interface that is in a guarded network's bridge and is no guest's on it.
 #[must_use]
 pub fn unguarded(name: &str, bridge: &str) -> String {
-    let may = match name.strip_prefix(TAP_NAMES.trim_end_matches('*')) {
-        Some(_) => "it reaches no guarded guest",
-        None => "what it sends is not looked at",
+    let may = match is_tap_name(name) {
+        true => "it reaches no guarded guest",
+        false => "what it sends is not looked at",
     };
     format!(
         "{} is in {bridge} and is no guest's interface on the network: it cannot be guarded, and {may}",

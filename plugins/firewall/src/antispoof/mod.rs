@@ -5,6 +5,6 @@
 mod base;
 mod transaction;
 
-pub use base::unguarded;
 pub(crate) use base::{antispoof_chains, antispoof_sets};
+pub use base::{is_tap_name, unguarded};
 pub use transaction::{change_antispoof, reconcile_antispoof, shares_antispoof};

@@ -30,6 +30,11 @@ impl Table {
 /// What the names of all chains of portero start with.
 pub(crate) const CHAIN_PREFIX: &str = "PORTERO-";
 
+/// What the names of libvirt's own chains start with (src/network/network_iptables.c). Those of FORWARD
+/// end in REJECT, those of INPUT and OUTPUT accept DNS and DHCP, that of POSTROUTING masquerades: where
+/// a missing jump to them is made anew, libvirt puts it first.
+pub(crate) const LIBVIRT_CHAIN_PREFIX: &str = "LIBVIRT_";
+
 /// A chain that is there once, to which built-in chains jump and which jumps to every owner's.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::IntoStaticStr,

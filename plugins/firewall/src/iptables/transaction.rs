@@ -4,17 +4,12 @@
 //! touches only one owner's chains: its cost does not depend on the other owners. [`reconcile`]
 //! compares with what was observed and mends whatever differs.
 
-use super::base::{Base, Chains, LibvirtChains, Table, CHAIN_PREFIX};
+use super::base::{Base, Chains, LibvirtChains, Table, CHAIN_PREFIX, LIBVIRT_CHAIN_PREFIX};
 use super::render::chains;
 use super::{Observed, ObservedTable};
 use crate::{Script, Tool};
 use portero_model::{Family, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What the names of libvirt's own chains start with (src/network/network_iptables.c). Those of FORWARD
-/// end in REJECT, those of INPUT and OUTPUT accept DNS and DHCP, that of POSTROUTING masquerades: where
-/// a missing jump to them is made anew, libvirt puts it first.
-const LIBVIRT_CHAIN_PREFIX: &str = "LIBVIRT_";
 
 /// The commands for one table, in the order in which they must stand.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,166 @@
+//! What the kernel announces of its own accord: whose rules have changed, and which interfaces.
+
+use crate::netlink::Raw;
+use crate::nfnetlink::{attributes_of, text, SUBSYSTEM};
+use netlink_packet_core::{NetlinkDeserializable, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::link::LinkAttribute;
+use netlink_packet_route::RouteNetlinkMessage;
+
+/// `NFT_MSG_NEWGEN` of linux/netfilter/nf_tables.h: somebody has changed something, which is told before.
+const NEW_GENERATION: u8 = 15;
+/// `NFT_MSG_NEWCHAIN` and `NFT_MSG_DELCHAIN`: the name of what has changed is another attribute there.
+const CHAINS: [u8; 2] = [3, 5];
+/// `NFT_MSG_NEWTABLE` and `NFT_MSG_DELTABLE`.
+const TABLES: [u8; 2] = [0, 2];
+
+/// `NFTA_..._TABLE`, which is the first attribute of everything that is in a table, and `NFTA_TABLE_NAME`.
+const TABLE: u16 = 1;
+/// `NFTA_CHAIN_NAME`.
+const CHAIN_NAME: u16 = 3;
+/// `NFTA_RULE_CHAIN`, `NFTA_SET_NAME`, `NFTA_SET_ELEM_LIST_SET`, ...
+const WITHIN: u16 = 2;
+
+/// Whether any of what the kernel announces of nftables at once may concern portero's rules
+/// ([`portero_firewall::concerns`]). What cannot be understood does.
+#[must_use]
+pub fn rules_concern(datagram: &[u8]) -> bool {
+    let mut messages = messages::<Raw>(datagram);
+    messages.any(|message| {
+        let Some(NetlinkPayload::InnerMessage(message)) = message.map(|message| message.payload)
+        else {
+            return true;
+        };
+        let [subsystem, kind] = message.kind.to_be_bytes();
+        if subsystem != SUBSYSTEM || kind == NEW_GENERATION {
+            return false;
+        }
+        let value = |wanted| {
+            let mut all = attributes_of(&message);
+            all.find_map(|(attribute, value)| (attribute == wanted).then(|| text(value)))
+        };
+        let name = match kind {
+            kind if TABLES.contains(&kind) => None,
+            kind if CHAINS.contains(&kind) => value(CHAIN_NAME),
+            _ => value(WITHIN),
+        };
+        let table = value(TABLE);
+        table.is_none_or(|table| portero_firewall::concerns(&table, name.as_deref()))
+    })
+}
+
+/// An interface that came, changed or went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangedLink {
+    /// Its name.
+    pub name: String,
+    /// The index of the bridge that it is in, or has just left.
+    pub controller: Option<u32>,
+}
+
+/// The interfaces that the kernel announces at once; nothing when that cannot be understood.
+#[must_use]
+pub fn changed_links(datagram: &[u8]) -> Option<Vec<ChangedLink>> {
+    let mut changed = Vec::new();
+    for message in messages::<RouteNetlinkMessage>(datagram) {
+        let link = match message?.payload {
+            NetlinkPayload::InnerMessage(
+                RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
+            ) => link,
+            _ => continue,
+        };
+        let mut one = ChangedLink::default();
+        for attribute in link.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => one.name = name,
+                LinkAttribute::Controller(index) => one.controller = Some(index),
+                _ => {}
+            }
+        }
+        changed.push(one);
+    }
+    Some(changed)
+}
+
+/// The messages of a datagram; nothing in place of one that is not whole.
+fn messages<M: NetlinkDeserializable>(
+    datagram: &[u8],
+) -> impl Iterator<Item = Option<NetlinkMessage<M>>> + '_ {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let message = NetlinkMessage::<M>::deserialize(rest).ok();
+        let length = message.as_ref().map_or(usize::MAX, |message| {
+            (message.header.length as usize).max(4)
+        });
+        // They are padded to four bytes, netlink(7).
+        let next = length.checked_next_multiple_of(4);
+        rest = next.and_then(|next| rest.get(next..)).unwrap_or(&[]);
+        Some(message)
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+    use crate::nfnetlink::{message, names, TableFamily};
+    use netlink_packet_route::link::LinkMessage;
+
+    /// A datagram with a message of nf_tables.
+    fn datagram(kind: u8, attributes: &[(u16, &str)]) -> Vec<u8> {
+        let kind = u16::from_be_bytes([SUBSYSTEM, kind]);
+        bytes(message(kind, TableFamily::Inet, &names(attributes)))
+    }
+
+    fn bytes<M>(message: M) -> Vec<u8>
+    where
+        M: netlink_packet_core::NetlinkSerializable + Into<NetlinkPayload<M>>,
+    {
+        let mut message = NetlinkMessage::from(message);
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn a_change_is_told_by_its_table_and_chain() {
+        const NEW_RULE: u8 = 6;
+        const NEW_ELEMENTS: u8 = 12;
+        let foreign = datagram(NEW_ELEMENTS, &[(TABLE, "f2b"), (WITHIN, "banned")]);
+        let generation = datagram(NEW_GENERATION, &[]);
+        assert!(!rules_concern(&foreign) && !rules_concern(&generation));
+        let own = datagram(NEW_ELEMENTS, &[(TABLE, "portero"), (WITHIN, "v4")]);
+        assert!(rules_concern(&own));
+        assert!(rules_concern(&[foreign.clone(), own, generation].concat()));
+        let chain = |name| datagram(CHAINS[0], &[(TABLE, "filter"), (CHAIN_NAME, name)]);
+        assert!(rules_concern(&chain("LIBVIRT_FWI")) && !rules_concern(&chain("DOCKER")));
+        let rule = |name| datagram(NEW_RULE, &[(TABLE, "filter"), (WITHIN, name)]);
+        assert!(rules_concern(&rule("FORWARD")) && !rules_concern(&rule("DOCKER")));
+        assert!(rules_concern(&datagram(TABLES[1], &[(TABLE, "nat")])));
+        // What is cut off may be anything.
+        assert!(rules_concern(&foreign[..foreign.len() - 8]));
+        assert!(!rules_concern(&[]));
+    }
+
+    #[test]
+    fn a_link_is_told_by_its_name_and_bridge() {
+        let mut link = LinkMessage::default();
+        link.attributes = vec![
+            LinkAttribute::IfName("vnet3".to_owned()),
+            LinkAttribute::Controller(7),
+        ];
+        let new = bytes(RouteNetlinkMessage::NewLink(link.clone()));
+        let gone = bytes(RouteNetlinkMessage::DelLink(link));
+        let expected = ChangedLink {
+            name: "vnet3".to_owned(),
+            controller: Some(7),
+        };
+        let found = changed_links(&[new.clone(), gone].concat()).expect("links");
+        assert_eq!(found, [expected.clone(), expected]);
+        assert_eq!(changed_links(&new[..new.len() - 8]), None);
+    }
+}
