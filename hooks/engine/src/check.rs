@@ -79,9 +79,7 @@ impl Engine<'_> {
         if new.is_empty() {
             return Ok(());
         }
-        for other in self.state.claims()? {
-            check_others(owner, forwards, [&other?])?;
-        }
+        check_others(owner, forwards, &self.state.claims_near(&new)?)?;
         self.check_host(&config.limits, forwards, &held)
     }
 

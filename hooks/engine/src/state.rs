@@ -7,6 +7,7 @@
 //! commit and comes back after, so an event that was killed, or a daemon that may have changed the
 //! order of rules, leaves the next one to compare and mend.
 
+mod claims;
 mod ports;
 
 pub use ports::{PortState, RecordedPort};
@@ -251,24 +252,6 @@ impl State {
         Ok(names
             .into_iter()
             .filter_map(move |name| self.read_record(&folder.join(name)).transpose()))
-    }
-
-    /// All owners with the ports they hold, without their rules: a fraction of the work of
-    /// [`State::records`].
-    ///
-    /// # Errors
-    /// [`FileError`].
-    pub fn claims(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<Ruleset, FileError>> + '_, FileError> {
-        let records = self.read_records::<ClaimsOfRecord>()?;
-        Ok(records.map(|record| {
-            let ClaimsOfRuleset { owner, claims } = record?.ruleset;
-            Ok(Ruleset {
-                claims,
-                ..Ruleset::empty(owner)
-            })
-        }))
     }
 
     /// All records, in the order of their names, read one by one as they are asked for.

@@ -147,10 +147,10 @@ fn no_guest_tells(world: &mut World) {
     world.is_untouched_after_flushes();
 }
 
-/// A daemon hook that does something to what waits for its daemon.
+/// A daemon hook that does something to what waits for its daemon, once that has become what it is.
 fn meddle(signal: &str) {
     let script = format!(
-        "#!/bin/sh\n{PROGRAM} \"$@\"\ncode=$?\nfor one in /proc/[0-9]*; do\n\
+        "#!/bin/sh\n{PROGRAM} \"$@\"\ncode=$?\nsleep 0.3\nfor one in /proc/[0-9]*; do\n\
          ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-re[a-z]* [0-9]' || kill -s {signal} ${{one#/proc/}}\n\
          done\nexit $code\n"
     );

@@ -2,12 +2,14 @@
 
 use crate::world::{web, World, FORWARDS, WEB};
 use portero_lab::{
-    limit_by_load, DomainXml, From, NetworkXml, Program, Proto, Ran, Scenario, Urgent, HOST_V4,
-    HOST_V6,
+    limit_by_load, wait_until, Backend, DomainXml, From, NetworkXml, Program, Proto, Ran, Scenario,
+    Urgent, HOST_V4, HOST_V6,
 };
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use Proto::{Tcp, Udp};
 
@@ -467,6 +469,56 @@ const ANNOTATED: &str = "<metadata><app:note xmlns:app='urn:app'>theirs</app:not
 <p:domain xmlns:p='urn:portero:1'><!-- of the shop --><p:portForward proto='tcp'>\
 <p:range start='8095' end='8099' to='80'/></p:portForward></p:domain></metadata>";
 
+/// What writes to iptables.
+const RESTORE: [&str; 2] = ["iptables-restore", "ip6tables-restore"];
+
+fn break_restore() {
+    for name in RESTORE {
+        let path = Path::new("/usr/sbin").join(name);
+        fs::rename(&path, path.with_extension("away")).expect("the firewall's program");
+        let script = "#!/bin/sh\necho 'it is broken' >&2\nexit 1\n";
+        fs::write(&path, script).expect("a program");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+}
+
+fn mend_restore() {
+    for name in RESTORE {
+        let path = Path::new("/usr/sbin").join(name);
+        fs::rename(path.with_extension("away"), &path).expect("the firewall's program");
+    }
+}
+
+/// A process to which portero's table belongs, as long as it lives: the kernel lets nobody else change it.
+struct TableOwner(Child);
+
+impl Drop for TableOwner {
+    fn drop(&mut self) {
+        // The end of its input is its own.
+        drop(self.0.stdin.take());
+        self.0.wait().expect("the end of nft");
+    }
+}
+
+fn own_table() -> TableOwner {
+    let mut nft = Command::new("nft")
+        .arg("-i")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("nft");
+    let mut stdin = nft.stdin.take().expect("its input");
+    let table = "delete table inet portero\nadd table inet portero { flags owner; }\n";
+    stdin.write_all(table.as_bytes()).expect("commands");
+    nft.stdin = Some(stdin);
+    let is_owned = || {
+        let listed = Command::new("nft").args(["list", "ruleset"]).output();
+        String::from_utf8_lossy(&listed.expect("nft").stdout).contains("flags owner")
+    };
+    wait_until(Duration::from_secs(10), "nobody owns the table", is_owned);
+    TableOwner(nft)
+}
+
 fn refused(world: &mut World) {
     let xml = world.lab.domain_xml(&web(""));
     let path = world.lab.file(
@@ -526,21 +578,19 @@ fn refused(world: &mut World) {
     );
     is_same(world);
     // The firewall refuses once the metadata is written.
-    for name in ["iptables-restore", "ip6tables-restore", "nft"] {
-        let path = Path::new("/usr/sbin").join(name);
-        fs::rename(&path, path.with_extension("away")).expect("the firewall's program");
-        let script = "#!/bin/sh\necho 'it is broken' >&2\nexit 1\n";
-        fs::write(&path, script).expect("a program");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
-    }
-    fails(
-        world,
-        &["add", "web", "8090:80", "--persistent"],
-        "it is broken",
-    );
-    for name in ["iptables-restore", "ip6tables-restore", "nft"] {
-        let path = Path::new("/usr/sbin").join(name);
-        fs::rename(path.with_extension("away"), &path).expect("the firewall's program");
+    let words = ["add", "web", "8090:80", "--persistent"];
+    match world.lab.backend() {
+        Backend::Iptables => {
+            break_restore();
+            fails(world, &words, "it is broken");
+            mend_restore();
+        }
+        Backend::Nftables => {
+            let owner = own_table();
+            fails(world, &words, "Operation not permitted");
+            drop(owner);
+            world.lab.must("portero", &["sync"]);
+        }
     }
     is_same(world);
     world.lab.is_in_order();
