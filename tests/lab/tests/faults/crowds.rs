@@ -94,39 +94,12 @@ fn hung(world: &mut World) {
     let settings = "/etc/portero/portero.toml";
     let shipped = fs::read(settings).expect("the installed portero.toml");
     fs::write(settings, format!("deadline = {DEADLINE}\n")).expect("portero.toml");
-    let hang = "#!/bin/sh\nexec sleep 60\n";
     assert!(network_port(1, "port-created").run());
     assert!(qemu(1, "prepare").run());
-    let (writer, reader) = world.firewall_programs();
-    replaced(writer, hang, || {
-        hangs("a writer that hangs, start", || {
-            assert!(!qemu(1, "start").run())
-        });
-        hangs("a writer that hangs, started", || {
-            assert!(qemu(1, "started").run())
-        });
-    });
-    assert!(qemu(1, "started").run());
-    replaced(writer, hang, || {
-        hangs("a writer that hangs, stopped", || {
-            assert!(qemu(1, "stopped").run())
-        });
-    });
-    assert!(qemu(1, "prepare").run() && qemu(1, "start").run());
-    fs::remove_file("/run/portero/clean").expect("the state was trusted");
-    replaced(reader, hang, || {
-        hangs("a reader that hangs, reconnect", || {
-            assert!(qemu(1, "reconnect").run())
-        });
-        hangs("a reader that hangs, release", || {
-            assert!(qemu(1, "release").run())
-        });
-    });
-    // What the hung release left is taken by the next event.
-    let rule = world.port_80_of("10.77.1.1");
-    assert!(world.lab.rules().contains(&rule));
-    assert!(qemu(1, "release").run());
-    assert!(!world.lab.rules().contains(&rule));
+    match world.lab.backend() {
+        Backend::Iptables => restore_hangs(world),
+        Backend::Nftables => nft_hangs(world),
+    }
     assert!(qemu(1, "prepare").run());
     let holder = hold("/run/portero/lock");
     hangs("portero's lock held, start", || {
@@ -143,6 +116,80 @@ fn hung(world: &mut World) {
     assert!(qemu(1, "stopped").run());
     assert!(forget_network().run());
     world.is_untouched();
+}
+
+/// A program that hangs.
+const HANG: &str = "#!/bin/sh\nexec sleep 60\n";
+
+fn restore_hangs(world: &World) {
+    let (writer, reader) = ("/usr/sbin/iptables-restore", "/usr/sbin/iptables");
+    replaced(writer, HANG, || {
+        hangs("a writer that hangs, start", || {
+            assert!(!qemu(1, "start").run())
+        });
+        hangs("a writer that hangs, started", || {
+            assert!(qemu(1, "started").run())
+        });
+    });
+    assert!(qemu(1, "started").run());
+    replaced(writer, HANG, || {
+        hangs("a writer that hangs, stopped", || {
+            assert!(qemu(1, "stopped").run())
+        });
+    });
+    assert!(qemu(1, "prepare").run() && qemu(1, "start").run());
+    fs::remove_file("/run/portero/clean").expect("the state was trusted");
+    replaced(reader, HANG, || {
+        hangs("a reader that hangs, reconnect", || {
+            assert!(qemu(1, "reconnect").run())
+        });
+        hangs("a reader that hangs, release", || {
+            assert!(qemu(1, "release").run())
+        });
+    });
+    // What the hung release left is taken by the next event.
+    let rule = world.port_80_of("10.77.1.1");
+    assert!(world.lab.rules().contains(&rule));
+    assert!(qemu(1, "release").run());
+    assert!(!world.lab.rules().contains(&rule));
+}
+
+/// nft makes tables and chains; elements are given to the kernel, and tables read, without it.
+fn nft_hangs(world: &World) {
+    let rule = world.port_80_of("10.77.1.1");
+    let nft = "/usr/sbin/nft";
+    // The lab asks nft too.
+    let is_there = |expected: bool| assert_eq!(world.lab.rules().contains(&rule), expected);
+    replaced(nft, HANG, || {
+        let begin = Instant::now();
+        assert!(qemu(1, "start").run() && qemu(1, "started").run());
+        assert!(begin.elapsed() < Duration::from_millis(1500), "nft was met");
+    });
+    is_there(true);
+    replaced(nft, HANG, || {
+        // Everything is compared, and nothing differs.
+        fs::remove_file("/run/portero/clean").expect("the state was trusted");
+        let begin = Instant::now();
+        assert!(qemu(1, "reconnect").run() && qemu(1, "stopped").run());
+        assert!(begin.elapsed() < Duration::from_millis(1500), "nft was met");
+    });
+    is_there(false);
+    assert!(qemu(1, "release").run());
+    // Somebody has thrown the table away, which nft makes anew.
+    assert!(qemu(1, "prepare").run());
+    world.lab.must(nft, &["delete table inet portero"]);
+    fs::remove_file("/run/portero/clean").expect("the state was trusted");
+    replaced(nft, HANG, || {
+        hangs("nft hangs, start", || assert!(!qemu(1, "start").run()));
+        hangs("nft hangs, started", || assert!(qemu(1, "started").run()));
+        hangs("nft hangs, reconnect", || {
+            assert!(qemu(1, "reconnect").run())
+        });
+    });
+    assert!(qemu(1, "started").run());
+    is_there(true);
+    assert!(qemu(1, "stopped").run() && qemu(1, "release").run());
+    is_there(false);
 }
 
 fn xtables_lock() {

@@ -97,14 +97,6 @@ impl World {
         }
     }
 
-    /// The programs that write and read the firewall.
-    pub fn firewall_programs(&self) -> (&'static str, &'static str) {
-        match self.lab.backend() {
-            Backend::Iptables => ("/usr/sbin/iptables-restore", "/usr/sbin/iptables"),
-            Backend::Nftables => ("/usr/sbin/nft", "/usr/sbin/nft"),
-        }
-    }
-
     /// Throws away the rules that lead to portero's.
     pub fn flush(&self) {
         match self.lab.backend() {
