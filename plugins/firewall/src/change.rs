@@ -84,7 +84,11 @@ fn of_nftables(
         (false, _) if !has_others => {
             let nothing = nftables::Observed::without_rules(&base.libvirt);
             let script = nftables::reconcile(&nothing, std::slice::from_ref(new));
-            Change::Scripts(script.into_iter().collect())
+            Change::Scripts(match (script, &new.policy) {
+                // Tables without elements change nothing for anybody, and elements need no program.
+                (Some(script), None) => script.tables_and_elements(),
+                (script, _) => script.into_iter().collect(),
+            })
         }
         // Others have nothing but policies: the table of forwards has to come.
         _ if !others_forward && !forwarded && forwards => Change::Comparison,

@@ -125,6 +125,17 @@ impl Script {
         text
     }
 
+    /// The same as two, of which the second is of nothing but elements: where all that it makes is new, no other command needs
+    /// them.
+    pub(crate) fn tables_and_elements(self) -> Vec<Self> {
+        let (tool, commands) = (self.tool, self.commands.into_iter());
+        let (tables, elements): (Vec<_>, Vec<_>) =
+            commands.partition(|command| matches!(command, Command::Text(_)));
+        let both = [tables, elements].into_iter();
+        let both = both.filter(|commands| !commands.is_empty());
+        both.map(|commands| Self { tool, commands }).collect()
+    }
+
     /// Its changes, where it is of nothing but elements.
     #[must_use]
     pub fn element_changes(&self) -> Option<Vec<&ElementChange>> {

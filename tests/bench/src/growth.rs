@@ -8,7 +8,7 @@ use crate::median::{medians, Side};
 use crate::process::Process;
 use crate::recorded::Guest;
 use crate::table::{Limit, Row};
-use crate::worker::{answer, answer_each_request, Role, Worker};
+use crate::worker::{answer, answer_each_request, Firewall, Role, Worker};
 use crate::world;
 use std::io;
 use std::path::Path;
@@ -26,11 +26,22 @@ const LIMIT: Limit = Limit {
 ///
 /// # Errors
 /// Those of the workers and their processes.
-pub fn measure(programs: &Path, others: &[u32], runs: u32) -> io::Result<Vec<Row>> {
+pub fn measure(
+    programs: &Path,
+    firewall: Firewall,
+    others: &[u32],
+    runs: u32,
+) -> io::Result<Vec<Row>> {
     let mut workers: Vec<Worker> = others
         .iter()
         .map(|others| {
-            let worker = Worker::spawn(programs, Role::Others { number: *others })?;
+            let worker = Worker::spawn(
+                programs,
+                Role::Others {
+                    firewall,
+                    number: *others,
+                },
+            )?;
             eprintln!("{others} other guests installed in {:.1?}", worker.took());
             Ok(worker)
         })
@@ -51,7 +62,10 @@ pub fn measure(programs: &Path, others: &[u32], runs: u32) -> io::Result<Vec<Row
             } else {
                 Limit::default()
             };
-            let what = format!("start + stop beside {number} guests / beside {}", others[0]);
+            let what = format!(
+                "{firewall}: start + stop beside {number} guests / beside {}",
+                others[0]
+            );
             Row::times(what, *time, times[0], limit)
         })
         .collect())
@@ -62,8 +76,11 @@ pub fn measure(programs: &Path, others: &[u32], runs: u32) -> io::Result<Vec<Row
 ///
 /// # Errors
 /// Those of the processes.
-pub fn work(hooks: &Hooks, others: u32) -> io::Result<()> {
+pub fn work(hooks: &Hooks, firewall: Firewall, others: u32) -> io::Result<()> {
     world::set_up()?;
+    if firewall == Firewall::Nftables {
+        world::make_libvirt_nftables()?;
+    }
     let guests: Vec<Guest> = (0..=others).map(numbered).collect();
     hooks.network_started(&guests)?.run()?;
     let begin = std::time::Instant::now();
@@ -76,7 +93,7 @@ pub fn work(hooks: &Hooks, others: u32) -> io::Result<()> {
     answer(begin.elapsed())?;
     let life = hooks.life(&guests[0], &guests)?;
     life.gain_trust()?;
-    check_installed(others + 1, &life)?;
+    check_installed(firewall, others + 1, &life)?;
     answer_each_request(|| Ok(life.begin()? + life.end()?))
 }
 
@@ -89,11 +106,19 @@ fn numbered(number: u32) -> Guest {
 }
 
 /// The measurement means something only when all the others' rules are there.
-fn check_installed(guests: u32, life: &Life) -> io::Result<()> {
+fn check_installed(firewall: Firewall, guests: u32, life: &Life) -> io::Result<()> {
     life.begin()?;
-    let saved = Process::new("iptables-save", ["-t", "nat"]).output()?;
+    let found = match firewall {
+        Firewall::Iptables => {
+            let saved = Process::new("iptables-save", ["-t", "nat"]).output()?;
+            saved.matches("-j DNAT").count()
+        }
+        Firewall::Nftables => {
+            let listed = Process::new("nft", ["list", "map", "inet", "portero", "v4"]).output()?;
+            listed.matches(" : ").count().saturating_sub(1)
+        }
+    };
     life.end()?;
-    let found = saved.matches("-j DNAT").count();
     if found == (guests * FORWARDS) as usize {
         return Ok(());
     }

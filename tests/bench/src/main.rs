@@ -22,11 +22,12 @@ mod world;
 
 use clap::Parser;
 use hooks::Hooks;
+use start_nftables::Others;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::Row;
-use worker::Role;
+use worker::{Firewall, Role};
 
 /// Times portero's hooks on recorded events and prints one table.
 #[derive(Debug, Parser)]
@@ -69,7 +70,7 @@ fn run(args: &Args) -> io::Result<()> {
     };
     let hooks = Hooks::in_folder(&programs)?;
     match args.worker {
-        Some(Role::Others { number }) => return growth::work(&hooks, number),
+        Some(Role::Others { firewall, number }) => return growth::work(&hooks, firewall, number),
         Some(Role::Connections { firewall, forwards }) => {
             return connections::work(&hooks, firewall, forwards)
         }
@@ -90,12 +91,16 @@ fn measure(args: &Args, programs: &Path, hooks: &Hooks) -> io::Result<Vec<Row>> 
     let mut rows = idle::measure(hooks, programs, runs)?;
     rows.push(start::measure(hooks, 1, runs)?);
     rows.push(start::measure(hooks, 1000, runs)?);
-    for forwards in [1, 1000, 10_000] {
-        rows.push(start_nftables::measure(hooks, forwards, runs)?);
+    for others in [Others::Nobody, Others::OneGuest] {
+        for forwards in [1, 1000, 10_000] {
+            rows.push(start_nftables::measure(hooks, forwards, others, runs)?);
+        }
     }
     rows.extend(policy::measure(hooks, programs, runs)?);
     rows.extend(connections::measure(programs, runs)?);
-    rows.extend(growth::measure(programs, &args.others, runs)?);
+    for firewall in [Firewall::Iptables, Firewall::Nftables] {
+        rows.extend(growth::measure(programs, firewall, &args.others, runs)?);
+    }
     rows.push(one_by_one::measure(hooks, 1, runs, other)?);
     rows.push(one_by_one::measure(hooks, 1000, 1, other)?);
     rows.extend(size::measure(hooks)?);

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub enum Role {
     /// Starts and stops a guest beside others.
     Others {
+        /// Whose rules they have.
+        firewall: Firewall,
         /// How many.
         number: u32,
     },
@@ -52,7 +54,7 @@ impl fmt::Display for Firewall {
 impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Others { number } => write!(formatter, "others:{number}"),
+            Self::Others { firewall, number } => write!(formatter, "others-{firewall}:{number}"),
             Self::Connections { firewall, forwards } => write!(formatter, "{firewall}:{forwards}"),
             Self::Packets { firewall, rules } => write!(formatter, "policy-{firewall}:{rules}"),
         }
@@ -70,6 +72,7 @@ impl FromStr for Role {
             firewall,
             forwards: number,
         };
+        let others = |firewall| Self::Others { firewall, number };
         let packets = |firewall| Self::Packets {
             firewall,
             rules: number,
@@ -77,7 +80,8 @@ impl FromStr for Role {
         match kind {
             "policy-iptables" => Ok(packets(Firewall::Iptables)),
             "policy-nftables" => Ok(packets(Firewall::Nftables)),
-            "others" => Ok(Self::Others { number }),
+            "others-iptables" => Ok(others(Firewall::Iptables)),
+            "others-nftables" => Ok(others(Firewall::Nftables)),
             "iptables" => Ok(connections(Firewall::Iptables)),
             "nftables" => Ok(connections(Firewall::Nftables)),
             _ => Err(wrong()),
