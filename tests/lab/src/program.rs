@@ -44,6 +44,21 @@ impl Program {
         self.child.id()
     }
 
+    /// What it has had of a processor until now.
+    ///
+    /// # Panics
+    /// When the kernel does not tell.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()));
+        let stat = stat.expect("a process");
+        // Behind its name, which may have spaces, stand the state and more; proc_pid_stat(5).
+        let (_, rest) = stat.rsplit_once(") ").expect("a state");
+        let words: Vec<&str> = rest.split(' ').collect();
+        let ticks = |index: usize| -> u64 { words[index].parse().expect("a number") };
+        Duration::from_millis(10 * (ticks(11) + ticks(12)))
+    }
+
     /// The same, which listens at a socket that goes with it.
     pub(crate) fn with_socket(mut self, path: &str) -> Self {
         self.socket = Some(path.into());

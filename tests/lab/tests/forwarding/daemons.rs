@@ -175,6 +175,10 @@ fn waiting_is_killed(world: &mut World) {
     world.flush(Flush::Everything);
     world.lab.restart_daemon(networks, "TERM");
     assert_eq!(waiting(world), Vec::<String>::new());
+    // Before libvirt has its rules nobody rejects anything.
+    wait_until(Duration::from_secs(20), "libvirt has no rules", || {
+        world.lab.rules().contains("br-own")
+    });
     own_is_refused(world);
     let plan = world.lab.run("portero", &["plan"]);
     assert!(!plan.ok && !plan.stdout.is_empty(), "{plan:?}");
@@ -293,6 +297,9 @@ fn networks_alone(world: &mut World) {
     meddle("KILL");
     world.flush(Flush::Everything);
     world.lab.restart_daemon("virtnetworkd", "TERM");
+    wait_until(Duration::from_secs(20), "libvirt has no rules", || {
+        world.lab.rules().contains("br-lan")
+    });
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
     meddle_no_more();
     // The other daemon tells of a guest that runs.

@@ -24,6 +24,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: unheard,
     },
     Scenario {
+        name: "watch: what others do in their own tables and chains is no reason to compare",
+        run: others,
+    },
+    Scenario {
         name: "watch: it comes to rest",
         run: rest,
     },
@@ -127,6 +131,51 @@ fn all_of_them(world: &mut World) {
     world.lab.restart_libvirtd();
     // libvirt takes up its guests while virsh is answered already; to destroy one then would race.
     world.serves();
+    world.stop_web();
+    world.is_untouched_after_flushes();
+}
+
+fn others(world: &mut World) {
+    world.running_web();
+    let lab = &world.lab;
+    let has_iptables = lab.backend() == Backend::Iptables;
+    if has_iptables {
+        lab.must("iptables", &["-N", "OTHERS"]);
+    }
+    lab.must("nft", &["add table inet others"]);
+    lab.must("nft", &["add set inet others banned { type ipv4_addr; }"]);
+    let watch = start_watch(world);
+    // It looks once more at what it has done itself.
+    std::thread::sleep(Duration::from_secs(2));
+    let before = (compared(), watch.cpu());
+    for number in 1..=100 {
+        let element = format!("element inet others banned {{ 198.51.100.{number} }}");
+        lab.must("nft", &[&format!("add {element}")]);
+        lab.must("nft", &[&format!("delete {element}")]);
+    }
+    for verb in ["-A", "-D"].repeat(20) {
+        if has_iptables {
+            let rule = [verb, "OTHERS", "-s", "198.51.100.1", "-j", "DROP"];
+            lab.must("iptables", &rule);
+        }
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(compared(), before.0, "it compares for others");
+    let cpu = watch.cpu() - before.1;
+    println!("  {} ms of a processor", cpu.as_millis());
+    assert!(cpu < Duration::from_millis(100), "{cpu:?}");
+    // The control: portero's own rules, and where they stand.
+    match lab.backend() {
+        Backend::Nftables => lab.must("nft", &["flush chain inet portero to_guests"]),
+        Backend::Iptables => lab.must("iptables", &["-t", "nat", "-F", "PORTERO-DNAT"]),
+    };
+    until_served(world);
+    assert!(compared() > before.0);
+    drop(watch);
+    lab.must("nft", &["delete table inet others"]);
+    if has_iptables {
+        lab.must("iptables", &["-X", "OTHERS"]);
+    }
     world.stop_web();
     world.is_untouched_after_flushes();
 }

@@ -29,6 +29,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: plugged,
     },
     Scenario {
+        name: "guard: many interfaces of others that come and go",
+        run: many,
+    },
+    Scenario {
         name: "guard: where nft is not installed",
         run: without_nft,
     },
@@ -634,6 +638,47 @@ fn plugged(world: &mut World) {
     drop(watch);
     end(lab, &["rogue", "victim"]);
     lab.must("nft", &["delete", "table", "bridge", "spy"]);
+}
+
+fn many(world: &mut World) {
+    const LINKS: u32 = 1000;
+    let lab = &world.lab;
+    start(lab, "victim", VICTIM_MAC, VICTIM);
+    guard(lab, "mac='yes'");
+    let all = |verb: &str, rest: &str| {
+        let lines = (0..LINKS / 2).map(|number| {
+            let rest = rest.replace("PEER", &format!("more{number}"));
+            format!("link {verb} many{number}{rest}\n")
+        });
+        let file = lab.file("links", &lines.collect::<String>());
+        lab.must("ip", &["-batch", &file]);
+    };
+    all("add", " type veth peer name PEER");
+    let watch = Program::start("portero-watch", &[]);
+    thread::sleep(Duration::from_secs(2));
+    let before = watch.cpu();
+    for _ in 0..40 {
+        lab.ip("link add one type veth peer name other");
+        lab.ip("link set one up");
+        lab.ip("link delete one");
+    }
+    thread::sleep(Duration::from_secs(1));
+    let cpu = watch.cpu() - before;
+    println!("   {} ms of a processor for 40 pairs", cpu.as_millis());
+    assert!(cpu < Duration::from_millis(400), "{cpu:?}");
+    // The control: one that joins the guarded bridge is seen at once.
+    lab.ip("link add vnet99 type veth peer name other");
+    lab.ip(&format!("link set vnet99 up master {BRIDGE}"));
+    let is_told = || {
+        let log = lab.log();
+        log.iter()
+            .any(|line| line.contains("vnet99 is in br-pen and is no guest's"))
+    };
+    wait_for("it is told", is_told);
+    lab.ip("link delete vnet99");
+    drop(watch);
+    all("delete", "");
+    end(lab, &["victim"]);
 }
 
 fn without_nft(world: &mut World) {
