@@ -83,6 +83,7 @@ print("ok every daemon of libvirt runs the hooks in their domain, systemd the se
 NEEDED = """
 self capability net_admin
 self netlink_netfilter_socket create
+self netlink_netfilter_socket setopt
 self netlink_route_socket nlmsg_write
 self netlink_route_socket nlmsg_read
 self tcp_socket bind

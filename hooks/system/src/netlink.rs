@@ -196,8 +196,9 @@ impl Netlink {
         write(&limit(BATCH_BEGIN), 0);
         messages.for_each(|(message, flags)| write(message, flags));
         write(&limit(BATCH_END), 0);
-        // The kernel takes no more at once than there is room for, twice what it is told.
-        setsockopt(&self.socket, SndBufForce, &bytes.len()).map_err(|errno| error(errno.into()))?;
+        // The kernel takes no more at once than there is room for. Where it does not let us have more, as in some containers,
+        // what is too long for it is refused.
+        let _ = setsockopt(&self.socket, SndBufForce, &bytes.len());
         self.socket.send(&bytes, 0).map_err(error)?;
         let (mut is_done, mut refused) = (false, None);
         while !is_done {
