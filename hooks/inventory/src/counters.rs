@@ -2,12 +2,11 @@
 
 use crate::{OwnerStatus, Snapshot};
 use portero_engine::ApplyError;
-use portero_firewall::Firewall;
 use portero_model::{Counters, ForwardCounter, Ruleset};
 
 impl Snapshot<'_, '_> {
     /// What was counted of each forward of these owners that leads to a guest, in the order of their
-    /// rules; nftables does not count forwards.
+    /// rules.
     ///
     /// # Errors
     /// [`ApplyError`] when the firewall cannot be read.
@@ -16,10 +15,13 @@ impl Snapshot<'_, '_> {
         owners: &[OwnerStatus],
     ) -> Result<Vec<Vec<ForwardCounter>>, ApplyError> {
         let has_rules = |owner: &OwnerStatus| !owner.record.ruleset.rules.is_empty();
-        if self.choice.firewall == Firewall::Nftables || !owners.iter().any(has_rules) {
+        if !owners.iter().any(has_rules) {
             return Ok(vec![Vec::new(); owners.len()]);
         }
-        let counts = self.engine.system.count_forwards(self.deadline)?;
+        let counts = self
+            .engine
+            .system
+            .count_forwards(self.choice.firewall, self.deadline)?;
         let owners = owners.iter().map(|owner| &owner.record.ruleset);
         Ok(owners.map(|ruleset| counts.of_forwards(ruleset)).collect())
     }

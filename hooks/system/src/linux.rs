@@ -2,7 +2,7 @@
 
 use crate::interfaces::Interface;
 use crate::nfnetlink::TableFamily;
-use crate::nftables::{commit, read as read_table, Committed};
+use crate::nftables::{commit, count, read as read_table, Committed};
 use crate::programs::{find_program, read, run, Started};
 use crate::tables::{has_chain, has_rules, has_table};
 use crate::{
@@ -10,9 +10,9 @@ use crate::{
     InterfaceState, Result, RouteLookup, Switch, System, SystemError, Uplink,
 };
 use portero_firewall::docker::{self, DockerChains};
-use portero_firewall::iptables::{self, Base, Observed, Table};
+use portero_firewall::iptables::{Base, Observed, Table};
 use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
-use portero_firewall::{Firewall, RuleCounters, Script, Tool};
+use portero_firewall::{Firewall, ForwardCounters, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Family, Neighbor, ReplyRoute, Tap};
@@ -119,13 +119,22 @@ impl System for Linux {
         Ok(counted)
     }
 
-    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::ForwardCounters> {
-        let mut counts = iptables::ForwardCounters::default();
+    fn count_forwards(
+        &mut self,
+        firewall: Firewall,
+        deadline: Deadline,
+    ) -> Result<ForwardCounters> {
+        let mut counts = ForwardCounters::default();
         for family in Family::ALL {
+            if firewall == Firewall::Nftables {
+                let (place, set) = ForwardCounters::set(family);
+                counts.add_nftables(family, count(place, set, deadline)?);
+                continue;
+            }
             for table in Table::ALL {
                 let words = ["--wait", "-t", table.name(), "-v", "-S"];
                 let listing = read(program_of(family), &words, deadline)?;
-                counts.add(family, String::from_utf8_lossy(&listing).lines());
+                counts.add_iptables(family, String::from_utf8_lossy(&listing).lines());
             }
         }
         Ok(counts)

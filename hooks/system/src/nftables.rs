@@ -10,10 +10,11 @@ use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use portero_firewall::nftables::{
-    DataTypes, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
+    counted, DataTypes, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
     TableContent, Types,
 };
 use portero_firewall::{ElementChange, Verb};
+use portero_model::Counter;
 use std::collections::BTreeMap;
 
 /// `NFTA_SET_ELEM_LIST_...`: the table, the set, and its elements.
@@ -28,7 +29,9 @@ mod element {
     pub(super) const KEY: u16 = 1;
     pub(super) const DATA: u16 = 2;
     pub(super) const FLAGS: u16 = 3;
+    pub(super) const EXPRESSION: u16 = 7;
     pub(super) const KEY_END: u16 = 10;
+    pub(super) const EXPRESSIONS: u16 = 11;
     /// `NFT_SET_ELEM_INTERVAL_END`.
     pub(super) const IS_INTERVAL_END: u32 = 1;
 }
@@ -41,6 +44,14 @@ mod data {
     pub(super) const CHAIN: u16 = 2;
     /// `NFT_JUMP`, -3.
     pub(super) const JUMP: u32 = u32::MAX - 2;
+}
+
+/// `NFTA_EXPR_...`, and `NFTA_COUNTER_...`.
+mod expression {
+    pub(super) const NAME: u16 = 1;
+    pub(super) const DATA: u16 = 2;
+    pub(super) const BYTES: u16 = 1;
+    pub(super) const PACKETS: u16 = 2;
 }
 
 /// `NFTA_SET_...`.
@@ -66,9 +77,6 @@ mod rule {
     pub(super) const USERDATA: u16 = 7;
     /// `NFTNL_UDATA_RULE_COMMENT` of libnftnl/udata.h.
     pub(super) const COMMENT: u8 = 0;
-    /// `NFTA_EXPR_NAME` and `NFTA_EXPR_DATA`.
-    pub(super) const NAME: u16 = 1;
-    pub(super) const DATA: u16 = 2;
     /// `NFTA_IMMEDIATE_DATA`.
     pub(super) const IMMEDIATE_DATA: u16 = 2;
 }
@@ -261,6 +269,36 @@ pub(crate) fn read(place: Place, deadline: Deadline) -> Result<Option<TableConte
     Ok(Some(content))
 }
 
+/// What the elements of a set have counted, by their keys; nothing where there is none.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn count(place: Place, set: &str, deadline: Deadline) -> Result<Vec<(String, Counter)>> {
+    let family = TableFamily::from(place);
+    if !has_table(family, place.name(), deadline)? {
+        return Ok(Vec::new());
+    }
+    let mut netlink = Netlink::open(NETLINK_NETFILTER, deadline)?;
+    let asked = names(&[(set::TABLE, place.name())]);
+    let sets = netlink.dump(&message(GET_SET, family, &asked))?;
+    let mut sets = sets.iter().filter_map(set_of);
+    let Some((_, types)) = sets.find(|(name, _)| name == set) else {
+        return Ok(Vec::new());
+    };
+    let asked = names(&[(list::TABLE, place.name()), (list::SET, set)]);
+    let lists = netlink.dump(&message(GET_ELEMENTS, family, &asked))?;
+    Ok(counted(types, &elements_of(&lists)))
+}
+
+/// The elements in the messages that tell of them.
+fn elements_of(lists: &[Raw]) -> Vec<RawElement> {
+    let lists = lists
+        .iter()
+        .filter_map(|found| value(found, list::ELEMENTS));
+    let elements = lists.flat_map(attributes).map(|(_, one)| element_of(one));
+    elements.collect()
+}
+
 /// The first attribute of a type in a message.
 fn value(found: &Raw, wanted: u16) -> Option<&[u8]> {
     find(found.payload.get(4..)?, wanted)
@@ -287,7 +325,26 @@ fn element_of(bytes: &[u8]) -> RawElement {
         key_end: key(element::KEY_END),
         is_interval_end: flags & element::IS_INTERVAL_END != 0,
         data: find(bytes, element::DATA).map(data_of),
+        counter: counter_of(bytes),
     }
+}
+
+/// The counter of an element, which is alone or, in newer kernels, one of several.
+fn counter_of(bytes: &[u8]) -> Option<Counter> {
+    let several = find(bytes, element::EXPRESSIONS)
+        .into_iter()
+        .flat_map(attributes);
+    let one = find(bytes, element::EXPRESSION).into_iter();
+    let mut all = one.chain(several.map(|(_, one)| one));
+    all.find_map(|bytes| {
+        let name = find(bytes, expression::NAME).map(text)?;
+        let data = find(bytes, expression::DATA).filter(|_| name == "counter")?;
+        let number = |wanted| Some(u64::from_be_bytes(find(data, wanted)?.try_into().ok()?));
+        Some(Counter {
+            packets: number(expression::PACKETS)?,
+            bytes: number(expression::BYTES)?,
+        })
+    })
 }
 
 fn data_of(bytes: &[u8]) -> RawData {
@@ -312,9 +369,9 @@ fn rule_of(found: &Raw) -> Option<RuleContent> {
     let handle = value(found, rule::HANDLE)?.try_into().ok()?;
     let expressions = value(found, rule::EXPRESSIONS).unwrap_or(&[]);
     let jump = attributes(expressions).find_map(|(_, expression)| {
-        let name = find(expression, rule::NAME).map(text);
+        let name = find(expression, expression::NAME).map(text);
         let immediate =
-            find(expression, rule::DATA).filter(|_| name.as_deref() == Some("immediate"))?;
+            find(expression, expression::DATA).filter(|_| name.as_deref() == Some("immediate"))?;
         jump_of(find(find(immediate, rule::IMMEDIATE_DATA)?, data::VERDICT)?)
     });
     Some(RuleContent {

@@ -2,7 +2,7 @@
 
 use crate::{Deadline, Result, RouteLookup, Uplink};
 use portero_firewall::docker::DockerChains;
-use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
+use portero_firewall::{iptables, nftables, Firewall, ForwardCounters, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, ReplyRoute, Tap};
@@ -41,11 +41,12 @@ pub trait System {
     /// [`crate::SystemError`] when the firewall cannot be read in time.
     fn count_rules(&mut self, firewall: Firewall, deadline: Deadline) -> Result<RuleCounters>;
 
-    /// Reads what the rules of forwards have counted in iptables.
+    /// Reads what the rules or elements of forwards have counted in a firewall.
     ///
     /// # Errors
     /// [`crate::SystemError`] when the firewall cannot be read in time.
-    fn count_forwards(&mut self, deadline: Deadline) -> Result<iptables::ForwardCounters>;
+    fn count_forwards(&mut self, firewall: Firewall, deadline: Deadline)
+        -> Result<ForwardCounters>;
 
     /// Reads the table of what guests may not pretend.
     ///

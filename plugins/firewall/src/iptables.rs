@@ -3,18 +3,17 @@
 
 mod base;
 mod driver;
-mod forward_counters;
 mod observed;
 pub(crate) mod policy;
 mod render;
 mod transaction;
 mod words;
 
+pub(crate) use render::{accept, send, sender};
 pub(crate) use words::address;
 
 pub use base::{Base, LibvirtChains, Table};
 pub(crate) use base::{CHAIN_PREFIX, LIBVIRT_CHAIN_PREFIX};
 pub use driver::Families;
-pub use forward_counters::ForwardCounters;
 pub use observed::{Observed, ObservedTable};
 pub use transaction::{change_owner, reconcile};

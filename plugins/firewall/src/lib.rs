@@ -6,6 +6,7 @@ mod change;
 mod concern;
 pub mod docker;
 mod driver;
+mod forward_counters;
 pub mod iptables;
 pub mod nftables;
 #[cfg(test)]
@@ -16,5 +17,6 @@ mod script;
 pub use change::{change_owner, Change};
 pub use concern::concerns;
 pub use driver::{BaseTables, Driver};
+pub use forward_counters::ForwardCounters;
 pub use rule_counters::RuleCounters;
 pub use script::{append, Command, ElementChange, Firewall, Script, Tool, Verb};

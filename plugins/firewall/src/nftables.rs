@@ -22,7 +22,9 @@ mod transaction;
 mod wire;
 pub(crate) mod write;
 
-pub use content::{RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent};
+pub(crate) use forward::accepted;
+
+pub use content::{counted, RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent};
 pub use element::Place;
 pub use listing::ReadError;
 pub use observed::Observed;

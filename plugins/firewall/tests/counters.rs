@@ -6,7 +6,7 @@
     reason = "a test fails by a panic"
 )]
 
-use portero_firewall::{iptables, nftables, RuleCounters};
+use portero_firewall::{iptables, nftables, ForwardCounters, RuleCounters};
 use portero_model::{
     CompiledRule, Counter, Direction, Dnat, Family, ForwardCounter, Nets, Owner, OwnerKind, Peer,
     Policy, PortRange, Protocol, Rule, Ruleset, Service, Verdict,
@@ -205,9 +205,9 @@ fn iptables_counts_connections_and_what_goes_by_them() {
         "-A {accept} -p tcp -m conntrack {from} 8080 --ctreplsrcport 80 -c 20 1500 -j ACCEPT\n\
          -A {accept} -p tcp -m conntrack {from} 8081 --ctreplsrcport 80 -c 30 2500 -j ACCEPT\n"
     );
-    let mut counts = iptables::ForwardCounters::default();
-    counts.add(Family::Ipv4, nat.lines());
-    counts.add(Family::Ipv4, filter.lines());
+    let mut counts = ForwardCounters::default();
+    counts.add_iptables(Family::Ipv4, nat.lines());
+    counts.add_iptables(Family::Ipv4, filter.lines());
     let traffic = Counter {
         packets: 20,
         bytes: 1500,
@@ -227,4 +227,51 @@ fn iptables_counts_connections_and_what_goes_by_them() {
             counters(None, None),
         ]
     );
+}
+
+#[test]
+fn nftables_counts_what_goes_by_forwards() {
+    let own = ruleset();
+    let two = match forward(8082, 80, None) {
+        Rule::Dnat(dnat) => Rule::Dnat(Dnat {
+            ports: PortRange::new(8082, 8083).unwrap(),
+            guest_ports: PortRange::new(90, 91).unwrap(),
+            ..dnat
+        }),
+        other => other,
+    };
+    let ruleset = Ruleset {
+        rules: vec![
+            forward(8080, 80, None),
+            forward(8081, 80, Some("203.0.113.0/24")),
+            forward(8081, 80, Some("198.51.100.0/24")),
+            two,
+            forward(8084, 80, None),
+        ],
+        ..Ruleset::empty(own.owner.clone())
+    };
+    let counter = |packets, bytes| Counter { packets, bytes };
+    let mut counts = ForwardCounters::default();
+    let elements = [
+        ("192.168.50.10 . 6 . 80 . 8080", counter(20, 1500)),
+        ("192.168.50.10 . 6 . 80 . 8081", counter(30, 2500)),
+        ("192.168.50.10 . 6 . 90 . 8082", counter(1, 60)),
+        ("192.168.50.10 . 6 . 91 . 8083", counter(2, 90)),
+    ];
+    let elements = elements.map(|(key, counter)| (key.to_owned(), counter));
+    counts.add_nftables(Family::Ipv4, elements);
+    let expected = [
+        Some(counter(20, 1500)),
+        // The two share an element.
+        None,
+        None,
+        Some(counter(3, 150)),
+        // It is not in the firewall.
+        None,
+    ];
+    let expected = expected.map(|traffic| ForwardCounter {
+        connections: None,
+        traffic,
+    });
+    assert_eq!(counts.of_forwards(&ruleset), expected);
 }

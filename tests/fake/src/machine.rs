@@ -3,9 +3,9 @@
 use crate::iptables::Iptables;
 use crate::nftables::Nftables;
 use portero_firewall::docker::DockerChains;
-use portero_firewall::iptables::{self, Observed, Table};
+use portero_firewall::iptables::{Observed, Table};
 use portero_firewall::nftables::Place;
-use portero_firewall::{nftables, Firewall, RuleCounters, Script, Tool};
+use portero_firewall::{nftables, Firewall, ForwardCounters, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Counter, Family, Neighbor, ReplyRoute, Tap};
@@ -238,8 +238,8 @@ impl System for Machine {
         Ok(counted)
     }
 
-    fn count_forwards(&mut self, _: Deadline) -> Result<iptables::ForwardCounters, SystemError> {
-        let mut counts = iptables::ForwardCounters::default();
+    fn count_forwards(&mut self, _: Firewall, _: Deadline) -> Result<ForwardCounters, SystemError> {
+        let mut counts = ForwardCounters::default();
         for family in Family::ALL {
             for table in Table::ALL {
                 let lines = self.tables(family).list(table.name());
@@ -247,7 +247,7 @@ impl System for Machine {
                     .iter()
                     .map(|line| line.replace(" -j ", " -c 0 0 -j "))
                     .collect();
-                counts.add(family, lines.iter().map(String::as_str));
+                counts.add_iptables(family, lines.iter().map(String::as_str));
             }
         }
         Ok(counts)

@@ -2,7 +2,7 @@
 
 use crate::Machine;
 use portero_firewall::docker::DockerChains;
-use portero_firewall::{iptables, nftables, Firewall, RuleCounters, Script, Tool};
+use portero_firewall::{iptables, nftables, Firewall, ForwardCounters, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::{Claim, Family, Neighbor, ReplyRoute, Tap};
@@ -99,9 +99,10 @@ impl System for Mortal<'_> {
 
     fn count_forwards(
         &mut self,
+        firewall: Firewall,
         deadline: Deadline,
-    ) -> Result<iptables::ForwardCounters, SystemError> {
-        self.call(|machine| machine.count_forwards(deadline))
+    ) -> Result<ForwardCounters, SystemError> {
+        self.call(|machine| machine.count_forwards(firewall, deadline))
     }
 
     fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed, SystemError> {

@@ -3,8 +3,9 @@
 use crate::one_line::one_line;
 use crate::Reached;
 use portero_fake::example_policies;
-use portero_firewall::iptables::{self, ForwardCounters, Table};
+use portero_firewall::iptables::{self, Table};
 use portero_firewall::nftables::{self, Place};
+use portero_firewall::ForwardCounters;
 use portero_firewall::RuleCounters;
 use portero_model::{Dnat, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
 use std::sync::OnceLock;
@@ -45,7 +46,7 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
         observed.add(table, output.lines());
     }
     let mut counts = ForwardCounters::default();
-    counts.add(family, output.lines());
+    counts.add_iptables(family, output.lines());
     let mut counted = RuleCounters::default();
     counted.add_iptables(output.lines());
     let mut is_there = false;

@@ -108,7 +108,7 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
 }
 
 /// The chain that a forward's [`send`] is in.
-pub(super) fn sender(dnat: &Dnat) -> Base {
+pub(crate) fn sender(dnat: &Dnat) -> Base {
     match dnat.is_whole_address {
         true => Base::AddressDnat,
         false => Base::Dnat,
@@ -116,7 +116,7 @@ pub(super) fn sender(dnat: &Dnat) -> Base {
 }
 
 /// The rule that sends what comes for ports of the host to a guest.
-pub(super) fn send(dnat: &Dnat) -> String {
+pub(crate) fn send(dnat: &Dnat) -> String {
     let mut text = source_match(dnat.source);
     match dnat.address {
         Some(address) => text += &format!("-d {} ", network(address.into())),
@@ -142,7 +142,7 @@ pub(super) fn send(dnat: &Dnat) -> String {
 }
 
 /// The rule that lets such connections pass, and their answers.
-pub(super) fn accept(dnat: &Dnat) -> String {
+pub(crate) fn accept(dnat: &Dnat) -> String {
     format!(
         "-p {} -m conntrack --ctstate DNAT --ctreplsrc {} --ctorigdstport {} --ctreplsrcport {} \
          -j ACCEPT",

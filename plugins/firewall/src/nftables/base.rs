@@ -306,7 +306,8 @@ pub(crate) fn policy_table() -> String {
 /// policy.
 pub(crate) fn libvirt_sets(family: Family) -> [(&'static str, String); 5] {
     let address = address_type(family);
-    let accepted = format!("{{ type {address} . inet_proto . inet_service . inet_service; }}");
+    let accepted =
+        format!("{{ type {address} . inet_proto . inet_service . inet_service; counter; }}");
     [
         (NAME, accepted),
         (GUESTS_SET, format!("{{ type {address}; }}")),

@@ -1,6 +1,7 @@
 //! What is in a table, whoever has read it.
 
 use super::wire::{DataTypes, Types};
+use portero_model::Counter;
 
 /// A table's sets, chains and rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct RawElement {
     pub is_interval_end: bool,
     /// What a map gives.
     pub data: Option<RawData>,
+    /// What it has counted, if it counts.
+    pub counter: Option<Counter>,
 }
 
 /// What a map gives, in the kernel's own bytes.
@@ -80,6 +83,20 @@ impl SetContent {
             elements: words_of_all(types, elements),
         }
     }
+}
+
+/// The keys of those elements that count, with what they have counted; those in a form that portero never gives them are left
+/// out.
+#[must_use]
+pub fn counted(types: RawTypes, elements: &[RawElement]) -> Vec<(String, Counter)> {
+    let Some(key) = Types::of_number(types.key) else {
+        return Vec::new();
+    };
+    let counted = elements.iter().filter_map(|element| {
+        let last = element.key_end.as_ref().unwrap_or(&element.key);
+        Some((key.decode(&element.key, last)?, element.counter?))
+    });
+    counted.collect()
 }
 
 fn words_of_all(

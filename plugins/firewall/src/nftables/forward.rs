@@ -93,6 +93,16 @@ pub(crate) fn mark_chain(mark: u8) -> &'static str {
     CHAINS[usize::from(mark.saturating_sub(1)).min(last)]
 }
 
+/// The keys of the connections that a forward has accepted in libvirt's table: one for each port, which counts; nothing for
+/// what is part of a whole address.
+pub(crate) fn accepted(dnat: &Dnat) -> Option<impl Iterator<Item = String> + '_> {
+    let number = dnat.protocol.number();
+    let ports = dnat.ports.zip(dnat.guest_ports);
+    let keys =
+        ports.map(move |(port, guest)| format!("{} . {number} . {guest} . {port}", dnat.guest));
+    (!dnat.is_whole_address).then_some(keys)
+}
+
 /// Adds the elements of a rule.
 pub(super) fn add(rule: &Rule, elements: &mut Elements) {
     match rule {
@@ -125,16 +135,17 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
                 (libvirt.key(ADDRESSES_SET, passes), None),
             ]);
         }
-        Rule::Dnat(Dnat {
-            protocol,
-            address,
-            dev,
-            source,
-            ports,
-            guest,
-            guest_ports,
-            ..
-        }) => {
+        Rule::Dnat(dnat) => {
+            let Dnat {
+                protocol,
+                address,
+                dev,
+                source,
+                ports,
+                guest,
+                guest_ports,
+                ..
+            } = dnat;
             let shape = Shape {
                 dev: dev.is_some(),
                 source: source.is_some(),
@@ -158,8 +169,9 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
                 let key = format!("{restrictions}{number} . {port}");
                 let to = format!("{guest} . {guest_port}");
                 elements.insert(Place::Own.key(&map, key), Some(to));
-                let accepted = format!("{guest} . {number} . {guest_port} . {port}");
-                elements.insert(libvirt.key(NAME, accepted), None);
+            }
+            for key in accepted(dnat).into_iter().flatten() {
+                elements.insert(libvirt.key(NAME, key), None);
             }
         }
         Rule::Masquerade { source, guest, .. } => {

@@ -1,23 +1,42 @@
-//! What the counters of iptables say of forwards.
+//! What the counters of both firewalls say of forwards.
 
-use super::base::Base;
-use super::render::{accept, send, sender};
+use crate::iptables::{accept, send, sender, Base};
+use crate::nftables::{accepted, Place};
 use portero_model::{Counter, Dnat, Family, ForwardCounter, Ruleset};
 use std::collections::{HashMap, HashSet};
 
-/// The counters of portero's rules in the tables of both families.
+/// The counters of portero's rules in iptables, and of its elements in nftables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ForwardCounters {
     /// By family, and chain and rule as they were written.
     rules: HashMap<(Family, String), Counter>,
+    /// Of accepted connections, by family and key.
+    elements: HashMap<(Family, String), Counter>,
 }
 
 impl ForwardCounters {
+    /// The set of nftables whose elements count, in a family's table.
+    #[must_use]
+    pub fn set(family: Family) -> (Place, &'static str) {
+        (Place::Libvirt(family), crate::nftables::NAME)
+    }
+
     /// Adds a table of a family from the lines of `iptables -t TABLE -v -S`.
-    pub fn add<'a>(&mut self, family: Family, lines: impl IntoIterator<Item = &'a str>) {
+    pub fn add_iptables<'a>(&mut self, family: Family, lines: impl IntoIterator<Item = &'a str>) {
         let counted = lines.into_iter().filter_map(rule);
         let counted = counted.map(|(rule, counter)| ((family, rule), counter));
         self.rules.extend(counted);
+    }
+
+    /// Adds the elements of [`ForwardCounters::set`], by their keys.
+    pub fn add_nftables(
+        &mut self,
+        family: Family,
+        elements: impl IntoIterator<Item = (String, Counter)>,
+    ) {
+        let elements = elements.into_iter();
+        let counted = elements.map(|(key, counter)| ((family, key), counter));
+        self.elements.extend(counted);
     }
 
     /// What has been counted of each of an owner's forwards, in their order.
@@ -36,14 +55,23 @@ impl ForwardCounters {
         let forwards = accepts.iter().zip(ruleset.dnats()).map(|(accept, dnat)| {
             let opened = counter(sender(dnat), dnat, &send(dnat));
             let is_alone = senders[accept.as_str()].len() == 1;
+            let traffic =
+                || counter(Base::Forward, dnat, accept).or_else(|| self.of_elements(dnat));
             ForwardCounter {
                 connections: opened.map(|counter| counter.packets),
-                traffic: is_alone
-                    .then(|| counter(Base::Forward, dnat, accept))
-                    .flatten(),
+                traffic: is_alone.then(traffic).flatten(),
             }
         });
         forwards.collect()
+    }
+
+    /// What the elements of a forward have counted, each port by itself; nothing unless all are there.
+    fn of_elements(&self, dnat: &Dnat) -> Option<Counter> {
+        let mut all = Counter::default();
+        for key in accepted(dnat)? {
+            all += *self.elements.get(&(dnat.family(), key))?;
+        }
+        Some(all)
     }
 }
 
