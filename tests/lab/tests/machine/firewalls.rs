@@ -21,10 +21,21 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         name: "firewalld on iptables beside guests",
         run: |world| firewalld(world, "iptables"),
     },
+    Scenario {
+        name: "docker beside guests whose libvirt is on iptables",
+        run: |world| on_iptables(world, docker),
+    },
+    Scenario {
+        name: "ufw beside guests whose libvirt is on iptables",
+        run: |world| on_iptables(world, ufw),
+    },
 ];
 
 /// What docker's own container is reached by.
 const SHOP: Served = (8090, "shop tcp 80");
+
+/// What neither libvirt nor portero knows of, and others lead to: a firewall stops it unless somebody allows it.
+const POD: Served = (8099, "pod tcp 80");
 
 /// A program of the machine's own.
 const OWN: Served = (9000, "host tcp 9000");
@@ -60,11 +71,36 @@ fn begin_anew(world: &World) {
     world.serves(BOX_PORT);
 }
 
+/// The control: a port of the host's that is led to a machine on a bridge of its own.
+fn begin_pod(world: &World) {
+    world.vm.must(&format!(
+        "ip netns add pod && ip link add pod0 type veth peer name eth0 netns pod && ip link set pod0 up && \
+         ip address add 192.168.77.1/24 dev pod0 && ip -n pod link set lo up && \
+         ip -n pod address add 192.168.77.2/24 dev eth0 && ip -n pod link set eth0 up && \
+         ip -n pod route add default via 192.168.77.1 && \
+         systemd-run -q --unit lab-pod ip netns exec pod {GIVEN}/agent serve pod && \
+         iptables -t nat -A PREROUTING -p tcp --dport {} -j DNAT --to-destination 192.168.77.2:80",
+        POD.0
+    ));
+    world.serves(POD);
+}
+
+fn end_pod(world: &World) {
+    world
+        .vm
+        .must("systemctl stop lab-pod && ip netns delete pod");
+}
+
 fn docker(world: &mut World) {
     world.has_portero();
     world.serves(BOX_PORT);
     world.refuses(SHOP);
-    world.vm.must("systemctl start docker");
+    begin_pod(world);
+    // Docker has FORWARD drop where it is docker that lets the machine forward, as when it starts first.
+    world
+        .vm
+        .must("sysctl -q -w net.ipv4.ip_forward=0 && systemctl start docker");
+    world.refuses(POD);
     world.vm.must(&format!(
         "tar -C {GIVEN}/containers/box -c . | docker import - lab && \
          docker run -d --name shop -p 8090:80 lab /agent serve shop"
@@ -82,6 +118,8 @@ fn docker(world: &mut World) {
     world.vm.wait_guest(BOX);
     is_opened(world, "the guest after docker");
     world.serves(SHOP);
+    world.refuses(POD);
+    end_pod(world);
     world.vm.must(
         "docker rm -f shop && systemctl stop docker docker.socket containerd && ip link delete docker0",
     );
@@ -91,10 +129,14 @@ fn docker(world: &mut World) {
 fn ufw(world: &mut World) {
     world.has_portero();
     world.serves(BOX_PORT);
+    begin_pod(world);
     world.vm.must("ufw allow 22/tcp && ufw --force enable");
+    world.refuses(POD);
     is_opened(world, "ufw after libvirt");
     world.vm.must("systemctl restart libvirtd && virsh list");
     is_opened(world, "libvirt after ufw");
+    world.refuses(POD);
+    end_pod(world);
     world.vm.must("ufw --force reset && ufw disable");
     begin_anew(world);
 }
@@ -138,4 +180,34 @@ fn set(world: &World, setting: &str, value: &str) {
     world.vm.must(&format!(
         "sed -i 's/^{setting}=.*/{setting}={value}/' {FIREWALLD} && grep -qx {setting}={value} {FIREWALLD}"
     ));
+}
+
+/// A scenario with a libvirt, and a portero, whose rules are in iptables.
+fn on_iptables(world: &mut World, scenario: fn(&mut World)) {
+    world.has_portero();
+    has_backend(world, "iptables");
+    scenario(world);
+    has_backend(world, "nftables");
+}
+
+/// Has libvirt take another firewall, and portero follow.
+fn has_backend(world: &World, backend: &str) {
+    world.vm.must(&format!(
+        "sed -i 's/^firewall_backend = .*/firewall_backend = \"{backend}\"/' /etc/libvirt/network.conf && \
+         grep -q {backend} /etc/libvirt/network.conf"
+    ));
+    begin_anew(world);
+    let is_in_nftables = |world: &World, table: &str| {
+        world
+            .vm
+            .run(&format!("nft list tables | grep -qx 'table {table}'"))
+            .ok
+    };
+    for table in ["ip libvirt_network", "inet portero"] {
+        assert_eq!(
+            is_in_nftables(world, table),
+            backend == "nftables",
+            "{table}"
+        );
+    }
 }
