@@ -14,6 +14,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         name: "bridge over ssh, systemd-networkd: kept over a boot, taken back without a word and without power",
         run: |world| lives(world, &NETWORKD),
     },
+    Scenario {
+        name: "bridge over ssh, NetworkManager: kept over a boot, taken back without a word and without power",
+        run: |world| lives(world, &NETWORK_MANAGER),
+    },
 ];
 
 /// What configures the NIC.
@@ -37,6 +41,18 @@ const NETWORKD: Manager = Manager {
          Address=2001:db8:113::1/64\nGateway=2001:db8:113::2\nIPv6AcceptRA=no\nIPv6DuplicateAddressDetection=0\n",
     ),
     unit: Some("systemd-networkd"),
+};
+
+const NETWORK_MANAGER: Manager = Manager {
+    file: (
+        "/etc/NetworkManager/system-connections/lan.nmconnection",
+        "600",
+        "[connection]\nid=lan\nuuid=6b1c5a0e-7b43-4d5c-9a53-0c5b6f9a2f10\ntype=ethernet\ninterface-name=eth0\n\n\
+         [ethernet]\n\n# the office\n[ipv4]\naddress1=203.0.113.1/24,203.0.113.2\nmethod=manual\n\n\
+         [ipv6]\naddr-gen-mode=stable-privacy\naddress1=2001:db8:113::1/64,2001:db8:113::2\nip6-privacy=0\n\
+         method=manual\n",
+    ),
+    unit: Some("NetworkManager"),
 };
 
 const INTERFACES_FILE: &str = "/etc/network/interfaces";
@@ -248,9 +264,11 @@ fn end(world: &World, manager: &Manager) {
         return;
     };
     world.vm.write(INTERFACES_FILE, INTERFACES);
+    // NetworkManager leaves routes when it stops, and has the kernel give no address of the link's own.
     world.vm.must(&format!(
         "systemctl -q disable {unit}; systemctl stop '{unit}*' && rm {} && mv {RESOLVER}.lab {RESOLVER}; \
-         ip address flush dev eth0; ifup --force eth0",
+         ip address flush dev eth0; ip -6 route flush dev eth0; ip link set eth0 down; \
+         echo 0 >/proc/sys/net/ipv6/conf/eth0/addr_gen_mode; ifup --force eth0",
         manager.file.0
     ));
     is_configured(world);
