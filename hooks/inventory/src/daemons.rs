@@ -67,27 +67,31 @@ pub fn daemons() -> Vec<Daemon> {
 #[must_use]
 pub fn absent_daemons(paths: &Paths) -> Vec<&'static str> {
     let running = daemons();
+    let runs = |name: &str| running.iter().any(|daemon| daemon.name == name);
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let is_there = |name: &str| {
+    let is_heard = |name: &str| {
         let socket = match name {
             "libvirtd" => "libvirt-sock".to_owned(),
             name => format!("{name}-sock"),
         };
-        let socket = paths.libvirt_state.join(socket);
-        running.iter().any(|daemon| daemon.name == name) || listens(&sockets, &socket)
+        listens(&sockets, &paths.libvirt_state.join(socket))
     };
     let is_installed = |name: &str| find_program(name).is_ok();
-    absent(is_there, is_installed)
+    absent(runs, is_heard, is_installed)
 }
 
 fn absent(
-    is_there: impl Fn(&str) -> bool,
+    runs: impl Fn(&str) -> bool,
+    is_heard: impl Fn(&str) -> bool,
     is_installed: impl Fn(&str) -> bool,
 ) -> Vec<&'static str> {
-    if is_there("libvirtd") {
+    if runs("libvirtd") {
         return Vec::new();
     }
-    let is_divided = NAMES.iter().any(|name| is_there(name)) || !is_installed("libvirtd");
+    let is_there = |name: &str| runs(name) || is_heard(name);
+    // Where libvirt is divided, virtproxyd listens at libvirtd's socket.
+    let mut drivers = NAMES.iter().filter(|name| **name != "libvirtd");
+    let is_divided = drivers.any(|name| is_there(name)) || !is_installed("libvirtd");
     let mut absent = match is_divided {
         true => vec!["virtnetworkd", "virtqemud"],
         false => vec!["libvirtd"],
@@ -187,19 +191,29 @@ mod tests {
 
     #[test]
     fn a_daemon_is_absent_when_it_neither_runs_nor_is_waited_for() {
-        let absent = |there: &[&str], installed: &[&str]| {
+        let absent = |running: &[&str], heard: &[&str], installed: &[&str]| {
             absent(
-                |name| there.contains(&name),
+                |name| running.contains(&name),
+                |name| heard.contains(&name),
                 |name| installed.contains(&name),
             )
         };
+        let one = ["libvirtd"];
         let divided = ["virtqemud", "virtnetworkd"];
-        assert_eq!(absent(&["libvirtd"], &["libvirtd"]), [""; 0]);
-        assert_eq!(absent(&[], &["libvirtd", "virtqemud"]), ["libvirtd"]);
-        assert_eq!(absent(&divided, &divided), [""; 0]);
-        assert_eq!(absent(&["virtqemud"], &divided), ["virtnetworkd"]);
-        assert_eq!(absent(&[], &divided), ["virtnetworkd", "virtqemud"]);
-        assert_eq!(absent(&[], &[]), [""; 0]);
+        let both = ["libvirtd", "virtqemud", "virtnetworkd"];
+        assert_eq!(absent(&one, &one, &one), [""; 0]);
+        assert_eq!(absent(&one, &[], &both), [""; 0]);
+        assert_eq!(absent(&[], &one, &one), [""; 0]);
+        assert_eq!(absent(&[], &one, &both), [""; 0]);
+        assert_eq!(absent(&[], &[], &both), ["libvirtd"]);
+        assert_eq!(absent(&divided, &divided, &divided), [""; 0]);
+        assert_eq!(absent(&[], &divided, &divided), [""; 0]);
+        assert_eq!(absent(&divided[..1], &[], &divided), ["virtnetworkd"]);
+        assert_eq!(absent(&[], &[], &divided), ["virtnetworkd", "virtqemud"]);
+        // virtproxyd is heard where libvirtd would be.
+        assert_eq!(absent(&[], &one, &divided), ["virtnetworkd", "virtqemud"]);
+        assert_eq!(absent(&divided[..1], &both[..2], &both), ["virtnetworkd"]);
+        assert_eq!(absent(&[], &[], &[]), [""; 0]);
         let sockets = "Num       RefCount Protocol Flags    Type St Inode Path\n\
             0000000000000000: 00000002 00000000 00010000 0001 01 17 /run/libvirt/libvirt-sock\n\
             0000000000000000: 00000003 00000000 00000000 0001 03 18 /run/libvirt/virtqemud-sock\n";
