@@ -193,7 +193,8 @@ impl State {
     /// Whether there is any record.
     #[must_use]
     pub fn has_records(&self) -> bool {
-        files::names(&self.root.join("records"), ".json").is_ok_and(|names| !names.is_empty())
+        let records = std::fs::read_dir(self.root.join("records"));
+        records.is_ok_and(|mut records| records.next().is_some())
     }
 
     /// Whether the XML of any domain with forwards is kept.
@@ -295,7 +296,11 @@ impl State {
     /// # Errors
     /// [`FileError`].
     pub fn remove_record(&self, kind: OwnerKind, uuid: Uuid) -> Result<(), FileError> {
-        files::remove(&self.record_path(kind, uuid))
+        files::remove(&self.record_path(kind, uuid))?;
+        match self.has_records() {
+            true => Ok(()),
+            false => self.forget_claims(),
+        }
     }
 
     fn objects_path(&self, kind: OwnerKind) -> PathBuf {

@@ -1,6 +1,5 @@
 //! One request to the kernel over netlink(7), and its answers.
 
-use crate::nfnetlink::SUBSYSTEM;
 use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{
     NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
@@ -164,20 +163,21 @@ impl Netlink {
         Err(error(std::io::ErrorKind::Interrupted.into()))
     }
 
-    /// Sends messages of nf_tables that the kernel does all of or none of. The index and the reason of one that it refuses are
+    /// Sends messages of one of netfilter's subsystems that the kernel does all of or none of, each with its flags. The index and the reason of one that it refuses are
     /// returned.
     ///
     /// # Errors
     /// [`SystemError`] when the kernel cannot be asked, or does not answer until the deadline.
     pub fn transact<'m>(
         &mut self,
+        subsystem: u8,
         messages: impl ExactSizeIterator<Item = (&'m Raw, u16)>,
     ) -> Result<Option<(usize, std::io::Error)>> {
         let first = self.sequence + 2;
         let last = self.sequence + 1 + u32::try_from(messages.len()).unwrap_or(u32::MAX - 1);
         let limit = |kind| Raw {
             kind,
-            payload: vec![0, 0, 0, SUBSYSTEM],
+            payload: vec![0, 0, 0, subsystem],
         };
         let mut bytes = Vec::new();
         let mut write = |message: &Raw, flags: u16| {

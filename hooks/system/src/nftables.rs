@@ -3,7 +3,7 @@
 use crate::netlink::{Netlink, Raw};
 use crate::nfnetlink::{
     attributes, attributes_of, find, message, names, number, text, Attributes, TableFamily,
-    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS,
+    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS, SUBSYSTEM,
 };
 use crate::tables::has_table;
 use crate::{Deadline, Result, SystemError};
@@ -120,7 +120,7 @@ pub(crate) fn commit(changes: &[&ElementChange], deadline: Deadline) -> Result<C
         );
     }
     let messages = steps.iter().map(|(message, flags, _)| (message, *flags));
-    let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(messages)?;
+    let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(SUBSYSTEM, messages)?;
     match refused {
         None => Ok(Committed::Done),
         Some((step, source)) => Err(SystemError::Refused {

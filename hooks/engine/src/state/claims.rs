@@ -93,6 +93,11 @@ impl State {
         }
         Ok(near)
     }
+
+    /// Nobody has a record any more.
+    pub(super) fn forget_claims(&self) -> Result<(), FileError> {
+        files::remove(&self.root.join(INDEX))
+    }
 }
 
 impl Entry {
