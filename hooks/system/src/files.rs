@@ -161,7 +161,10 @@ fn check_safe(path: &Path, metadata: &fs::Metadata, owner: u32) -> Result<(), Fi
 }
 
 fn read_open(file: &File, path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut content = Vec::new();
+    // With room for one byte more it is read at once, and its end is seen.
+    let size = file.metadata().map_or(0, |metadata| metadata.len());
+    let room = usize::try_from(size.min(FILE_LIMIT) + 1).unwrap_or(0);
+    let mut content = Vec::with_capacity(room);
     file.take(FILE_LIMIT + 1)
         .read_to_end(&mut content)
         .map_err(FileError::io("read", path))?;

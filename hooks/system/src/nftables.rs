@@ -257,11 +257,7 @@ pub(crate) fn read(place: Place, deadline: Deadline) -> Result<Option<TableConte
             continue;
         }
         let lists = dump(GET_ELEMENTS, &[(list::TABLE, table), (list::SET, &name)])?;
-        let lists = lists
-            .iter()
-            .filter_map(|found| value(found, list::ELEMENTS));
-        let elements = lists.flat_map(attributes).map(|(_, one)| element_of(one));
-        let elements = elements.collect();
+        let elements = elements_of(&lists);
         content
             .sets
             .push(SetContent::of_kernel(name, types, elements));
