@@ -213,7 +213,8 @@ pub(crate) enum RulesCommand {
     Sync,
     /// Take all rules out of the firewall, as before portero is removed
     ///
-    /// Guests and networks go on. The next start of one, or 'sync', brings the rules back.
+    /// Guests and networks go on. The next start of one, or 'sync', brings the rules back. While portero-watch runs, which would
+    /// do so at once, it is refused.
     Withdraw,
     /// Print what 'sync' would commit, in the form iptables-restore or nft takes
     #[command(after_help = PLAN_STATUS)]

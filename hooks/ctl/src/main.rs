@@ -73,7 +73,10 @@ fn main() -> ExitCode {
         return ExitCode::from(FAILED);
     }
     match &args.command {
-        Command::Rules(command) => finish(with_engine(|engine| rules::run(command, engine))),
+        Command::Rules(command) => match rules::refusal(command) {
+            Some(reason) => finish(Err(reason)),
+            None => finish(with_engine(|engine| rules::run(command, engine))),
+        },
         Command::Status { json, watch } => {
             let form = if *json {
                 status::Form::Json

@@ -5,7 +5,17 @@ use crate::exit::{DONE, FAILED, WOULD_CHANGE};
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_firewall::Script;
+use portero_inventory::runs_watch;
 use std::fmt::Write as _;
+
+/// Why a command is refused before anything is done.
+pub(crate) fn refusal(command: &RulesCommand) -> Option<&'static str> {
+    let is_vain = matches!(command, RulesCommand::Withdraw) && runs_watch();
+    is_vain.then_some(
+        "portero-watch runs and would restore all rules at once, expected to be stopped: \
+         'systemctl disable --now portero-watch', then: portero withdraw",
+    )
+}
 
 /// Does what a command says; gives what to print and the exit status.
 pub(crate) fn run(

@@ -33,5 +33,5 @@ pub use neighbor::who_has;
 pub use networks::{read_policy_file, ActiveNetwork, Checked};
 pub use probe::{ask_tcp, ask_udp, Answer};
 pub use routes::{advertised_uplinks, exit_of, Exit, Journey};
-pub use service::{runs_docker, watch_service, WatchService};
+pub use service::{runs_docker, runs_watch, watch_service, WatchService};
 pub use snapshot::{OwnerStatus, Snapshot};

@@ -64,6 +64,12 @@ fn is_wanted(folder: &Path) -> bool {
     })
 }
 
+/// Whether portero-watch runs on this host, whoever has started it.
+#[must_use]
+pub fn runs_watch() -> bool {
+    is_running(PROGRAM)
+}
+
 /// Whether docker's daemon runs on this host.
 #[must_use]
 pub fn runs_docker() -> bool {

@@ -28,6 +28,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: others,
     },
     Scenario {
+        name: "watch: what it would undo is refused",
+        run: withdraw,
+    },
+    Scenario {
         name: "watch: it comes to rest",
         run: rest,
     },
@@ -178,6 +182,26 @@ fn others(world: &mut World) {
     }
     world.stop_web();
     world.is_untouched_after_flushes();
+}
+
+fn withdraw(world: &mut World) {
+    world.running_web();
+    let watch = start_watch(world);
+    let refused = world.lab.run("portero", &["withdraw"]);
+    assert!(!refused.ok && refused.stdout.is_empty(), "{refused:?}");
+    let expected =
+        "error: portero-watch runs and would restore all rules at once, expected to be stopped: \
+                    'systemctl disable --now portero-watch', then: portero withdraw\n";
+    assert_eq!(refused.stderr, expected);
+    world.serves();
+    drop(watch);
+    // The control: nobody undoes it.
+    world.lab.must("portero", &["withdraw"]);
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    world.lab.must("portero", &["sync"]);
+    world.serves();
+    world.stop_web();
+    world.is_untouched();
 }
 
 fn firewalld(world: &mut World) {
