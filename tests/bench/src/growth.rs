@@ -12,6 +12,7 @@ use crate::worker::{answer, answer_each_request, Firewall, Role, Worker};
 use crate::world;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// How many forwards each guest has.
 const FORWARDS: u32 = 10;
@@ -82,19 +83,68 @@ pub fn work(hooks: &Hooks, firewall: Firewall, others: u32) -> io::Result<()> {
         world::make_libvirt_nftables()?;
     }
     let guests: Vec<Guest> = (0..=others).map(numbered).collect();
-    hooks.network_started(&guests)?.run()?;
     let begin = std::time::Instant::now();
-    for guest in &guests[1..] {
-        // Their port-created tells nothing that the network's own event has not.
-        let life = hooks.life(guest, &[])?;
-        life.prepare.run()?;
-        life.start.run()?;
-    }
+    install(hooks, &guests, &guests[1..])?;
     answer(begin.elapsed())?;
     let life = hooks.life(&guests[0], &guests)?;
     life.gain_trust()?;
     check_installed(firewall, others + 1, &life)?;
     answer_each_request(|| Ok(life.begin()? + life.end()?))
+}
+
+/// Starts guests on a network with reservations for all.
+fn install(hooks: &Hooks, reserved: &[Guest], guests: &[Guest]) -> io::Result<()> {
+    hooks.network_started(reserved)?.run()?;
+    for guest in guests {
+        // Their port-created tells nothing that the network's own event has not.
+        let life = hooks.life(guest, &[])?;
+        life.prepare.run()?;
+        life.start.run()?;
+    }
+    Ok(())
+}
+
+/// How many guests run while everything is compared.
+const COMPARED: u32 = 1000;
+
+/// Measures a comparison that finds nothing to do.
+///
+/// # Errors
+/// Those of the workers and their processes.
+pub fn measure_sync(programs: &Path, runs: u32) -> io::Result<Row> {
+    let worker = |guests| Worker::spawn(programs, Role::Sync { guests });
+    let mut workers = [worker(1)?, worker(COMPARED)?];
+    let sides: Vec<Side<'_>> = workers
+        .iter_mut()
+        .map(|worker| Box::new(|| worker.turn()) as Side<'_>)
+        .collect();
+    let times = medians(runs, sides)?;
+    for worker in workers {
+        worker.end()?;
+    }
+    let what =
+        format!("nftables: portero sync, nothing to mend, {COMPARED} guests x {FORWARDS} / 1");
+    let limit = Limit {
+        ratio: None,
+        time: Some(Duration::from_millis(150)),
+    };
+    Ok(Row::times(what, times[1], times[0], limit))
+}
+
+/// The worker of that.
+///
+/// # Errors
+/// Those of the processes.
+pub fn sync(hooks: &Hooks, guests: u32) -> io::Result<()> {
+    world::set_up()?;
+    world::make_libvirt_nftables()?;
+    let guests: Vec<Guest> = (0..guests).map(numbered).collect();
+    let begin = std::time::Instant::now();
+    install(hooks, &guests, &guests)?;
+    answer(begin.elapsed())?;
+    let sync = Process::new(hooks.operator_command(), ["sync"]);
+    sync.run()?;
+    answer_each_request(|| sync.run())
 }
 
 fn numbered(number: u32) -> Guest {

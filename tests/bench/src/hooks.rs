@@ -65,6 +65,12 @@ impl Hooks {
         self.folder.join("portero")
     }
 
+    /// The path of the service.
+    #[must_use]
+    pub fn watch(&self) -> PathBuf {
+        self.folder.join("portero-watch")
+    }
+
     /// daemon `start`.
     #[must_use]
     pub fn daemon_start(&self) -> Process {

@@ -3,6 +3,7 @@
 //! Runs as root in namespaces of its own, where it has the firewall and /run for itself. Exits with
 //! 0 whatever the ratios are, with 1 when a command failed.
 
+mod changes;
 mod connections;
 mod growth;
 mod hooks;
@@ -71,6 +72,8 @@ fn run(args: &Args) -> io::Result<()> {
     let hooks = Hooks::in_folder(&programs)?;
     match args.worker {
         Some(Role::Others { firewall, number }) => return growth::work(&hooks, firewall, number),
+        Some(Role::Sync { guests }) => return growth::sync(&hooks, guests),
+        Some(Role::Changes { others }) => return changes::work(&hooks, others),
         Some(Role::Connections { firewall, forwards }) => {
             return connections::work(&hooks, firewall, forwards)
         }
@@ -98,6 +101,8 @@ fn measure(args: &Args, programs: &Path, hooks: &Hooks) -> io::Result<Vec<Row>> 
     }
     rows.extend(policy::measure(hooks, programs, runs)?);
     rows.extend(connections::measure(programs, runs)?);
+    rows.push(growth::measure_sync(programs, runs)?);
+    rows.push(changes::measure(programs, runs)?);
     for firewall in [Firewall::Iptables, Firewall::Nftables] {
         rows.extend(growth::measure(programs, firewall, &args.others, runs)?);
     }

@@ -17,6 +17,16 @@ pub enum Role {
         /// How many.
         number: u32,
     },
+    /// Compares everything where so many guests run, and finds nothing to do.
+    Sync {
+        /// How many.
+        guests: u32,
+    },
+    /// Starts a guest beside what others do to nftables.
+    Changes {
+        /// What they do.
+        others: Others,
+    },
     /// Connects through forwards.
     Connections {
         /// Whose rules they are.
@@ -31,6 +41,15 @@ pub enum Role {
         /// How many there are.
         rules: u32,
     },
+}
+
+/// What others do to a firewall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing.
+    Quiet,
+    /// They have much in it, and change it all the time.
+    Busy,
 }
 
 /// A firewall.
@@ -55,6 +74,8 @@ impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Others { firewall, number } => write!(formatter, "others-{firewall}:{number}"),
+            Self::Sync { guests } => write!(formatter, "sync:{guests}"),
+            Self::Changes { others } => write!(formatter, "changes:{}", *others as u32),
             Self::Connections { firewall, forwards } => write!(formatter, "{firewall}:{forwards}"),
             Self::Packets { firewall, rules } => write!(formatter, "policy-{firewall}:{rules}"),
         }
@@ -80,6 +101,13 @@ impl FromStr for Role {
         match kind {
             "policy-iptables" => Ok(packets(Firewall::Iptables)),
             "policy-nftables" => Ok(packets(Firewall::Nftables)),
+            "sync" => Ok(Self::Sync { guests: number }),
+            "changes" if number == 0 => Ok(Self::Changes {
+                others: Others::Quiet,
+            }),
+            "changes" => Ok(Self::Changes {
+                others: Others::Busy,
+            }),
             "others-iptables" => Ok(others(Firewall::Iptables)),
             "others-nftables" => Ok(others(Firewall::Nftables)),
             "iptables" => Ok(connections(Firewall::Iptables)),
