@@ -110,7 +110,8 @@ impl Graph {
             ForwardState::Active => "color=darkgreen",
             _ => "color=red, style=dashed",
         };
-        let words = [row.guest(), row.state.reason().map(str::to_owned)];
+        let reason = row.state.reason().map(str::to_owned);
+        let words = [row.guest(), row.options(), reason];
         let words: Vec<String> = words.into_iter().flatten().collect();
         self.edge(&id, to, &words.join("\n"), style);
     }

@@ -220,6 +220,16 @@ impl Scene {
         });
     }
 
+    /// Gives all connections to a guest of the last owner's the host's address.
+    fn masquerade(&mut self, guest: &str) {
+        let owner = self.sources.owners.last_mut().unwrap();
+        owner.record.ruleset.rules.push(Rule::Masquerade {
+            source: None,
+            guest: guest.parse().unwrap(),
+            bridge: None,
+        });
+    }
+
     /// Names of networks whose rules are not in the firewall.
     pub(super) fn lose(&mut self, name: &str) {
         for active in &mut self.sources.networks {
@@ -332,6 +342,7 @@ pub(crate) fn small() -> Scene {
             "tcp 8080 fd00:50::10 80",
         ],
     );
+    scene.masquerade("fd00:50::10");
     scene.forwards("new", true, &["udp 53 - -"]);
     scene.forwards("lan", true, &["udp 514 192.168.50.77 514"]);
     scene.forwards("mail", false, &["tcp 25 198.51.100.130 25"]);

@@ -276,6 +276,9 @@ fn forward(row: &Row, charset: Charset) -> Branch {
     if let Some(guest) = row.guest() {
         text += &format!(" {} {guest}", charset.arrow());
     }
+    if let Some(options) = row.options() {
+        text += &format!(" ({options})");
+    }
     if let Some(reason) = row.state.reason() {
         text += &format!(" ({}: {reason})", row.state.name());
     }

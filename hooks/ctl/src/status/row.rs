@@ -3,7 +3,7 @@
 use portero_engine::Phase;
 use portero_inventory::OwnerStatus;
 use portero_libvirt::Driver;
-use portero_model::{Claim, Owner, PortRange};
+use portero_model::{Claim, Owner, PortRange, Rule, Ruleset};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -17,6 +17,8 @@ pub(crate) struct Row {
     pub(crate) claim: Claim,
     /// The guest's address and ports, once the address is known.
     pub(crate) guest: Option<(IpAddr, PortRange)>,
+    /// What else is done with its connections, by the attributes of a portForward: `masquerade`, `symmetric`.
+    pub(crate) options: Vec<&'static str>,
     /// What has come of it.
     pub(crate) state: ForwardState,
 }
@@ -72,6 +74,11 @@ impl Row {
         }
     }
 
+    /// Its options in words, if it has any.
+    pub(crate) fn options(&self) -> Option<String> {
+        (!self.options.is_empty()).then(|| self.options.join(", "))
+    }
+
     /// The guest's side in words, once its address is known.
     pub(crate) fn guest(&self) -> Option<String> {
         self.guest.map(|(guest, ports)| with_port(guest, ports))
@@ -119,6 +126,8 @@ struct Printed {
     guest: Option<String>,
     /// The guest's ports, once the address is known.
     guest_ports: Option<String>,
+    /// What else is done with its connections: `masquerade`, `symmetric`.
+    options: Vec<&'static str>,
     /// `active`, `missing`, `pending` or `claimed`.
     state: &'static str,
     /// Why it is not active.
@@ -136,6 +145,7 @@ impl From<Row> for Printed {
             ports: row.claim.ports.to_string(),
             guest: row.guest.map(|(guest, _)| guest.to_string()),
             guest_ports: row.guest.map(|(_, ports)| ports.to_string()),
+            options: row.options,
             state: row.state.name(),
             reason: row.state.reason().map(str::to_owned),
         }
@@ -148,8 +158,9 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
     let mut rows = Vec::new();
     for owner in owners {
         let (record, ruleset) = (&owner.record, &owner.record.ruleset);
-        let row = |claim: Claim, guest, state| Row {
+        let row = |claim: Claim, guest: Option<(IpAddr, PortRange)>, state| Row {
             owner: ruleset.owner.clone(),
+            options: options(ruleset, guest),
             claim,
             guest,
             state,
@@ -175,6 +186,21 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// What rules do with all connections that are sent to a guest.
+fn options(ruleset: &Ruleset, guest: Option<(IpAddr, PortRange)>) -> Vec<&'static str> {
+    let has = |is_it: &dyn Fn(&Rule, IpAddr) -> bool| {
+        guest.is_some_and(|(guest, _)| ruleset.rules.iter().any(|rule| is_it(rule, guest)))
+    };
+    let is_masqueraded = has(
+        &|rule, to| matches!(rule, Rule::Masquerade { source: None, guest, .. } if *guest == to),
+    );
+    let is_symmetric =
+        has(&|rule, to| matches!(rule, Rule::Symmetric { guest, .. } if *guest == to));
+    let both = [(is_masqueraded, "masquerade"), (is_symmetric, "symmetric")];
+    let given = both.into_iter().filter(|(is_given, _)| *is_given);
+    given.map(|(_, name)| name).collect()
 }
 
 /// A port of the host in words: `tcp 192.0.2.1:8080`.

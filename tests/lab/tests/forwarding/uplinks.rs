@@ -120,6 +120,12 @@ fn explained(world: &World, told: &str) {
     }
 }
 
+/// Whether the map says so of the forward.
+fn is_mapped(world: &World) -> bool {
+    let map = world.lab.must("portero", &["map"]);
+    map.contains("192.168.50.10:80 (symmetric)")
+}
+
 fn answers(world: &mut World) {
     world.stop_web_if_it_runs();
     connect(world);
@@ -133,6 +139,7 @@ fn answers(world: &mut World) {
         .answers(From::Outside, Tcp, HOST_V4, 8090, "web tcp 80");
     refused(world);
     explained(world, "back fails: the reply leaves by");
+    assert!(!is_mapped(world));
     world.stop_web();
     world.start_web(SYMMETRIC);
     served(world);
@@ -140,6 +147,7 @@ fn answers(world: &mut World) {
         world,
         "; its answers leave by up1, since the forward is symmetric",
     );
+    assert!(is_mapped(world));
     assert_eq!(marked(world), 2);
     assert_eq!(world.lab.must("portero", &["sync"]), "");
     world.lab.is_in_order();

@@ -170,7 +170,7 @@ fn forward(drawing: &mut Drawing, x: i32, y: i32, name: &str, row: &Row) {
     let port = row.port();
     let on = row.claim.dev.iter().map(|dev| format!("on {dev}"));
     let from = row.claim.source.iter().map(|net| format!("from {net}"));
-    let conditions: Vec<String> = on.chain(from).collect();
+    let conditions: Vec<String> = on.chain(from).chain(row.options()).collect();
     let conditions = conditions.join(" ");
     let host = format!("{port} {conditions}");
     let host = host.trim();
