@@ -1,6 +1,5 @@
 //! Why the machine did not do what it was asked; each is one line.
 
-use portero_firewall::nftables;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -111,14 +110,6 @@ pub enum SystemError {
         dev: String,
         /// Who answers.
         mac: String,
-    },
-    /// A program wrote what it never should.
-    #[error("{program}: {source}")]
-    UnexpectedOutput {
-        /// Its name.
-        program: String,
-        /// What cannot be understood.
-        source: nftables::ReadError,
     },
     /// A file of the kernel's could not be read or written.
     #[error("{path}: {source}")]

@@ -110,9 +110,8 @@ impl System for Linux {
                 }
             }
             Firewall::Nftables => {
-                if has_place(Place::Policy, deadline)? {
-                    let listing = list_table(Place::Policy, deadline)?;
-                    counted.add_nftables(&listing).map_err(unexpected_output)?;
+                if let Some(content) = read_table(Place::Policy, deadline)? {
+                    counted.add_nftables(content);
                 }
             }
         }
@@ -338,21 +337,6 @@ impl System for Linux {
 
     fn reattach(&mut self, bridge: &InterfaceName, guests: &[Nic]) -> Result<Vec<String>> {
         taps::reattach(bridge, guests, Deadline::after(REATTACH_LIMIT))
-    }
-}
-
-/// What nft says of a table that is there.
-fn list_table(place: Place, deadline: Deadline) -> Result<Vec<u8>> {
-    let words = place.to_string();
-    let arguments = ["-j", "-a", "list", "table"];
-    let arguments: Vec<&str> = arguments.into_iter().chain(words.split(' ')).collect();
-    read(Tool::Nft.program(), &arguments, deadline)
-}
-
-fn unexpected_output(source: nftables::ReadError) -> SystemError {
-    SystemError::UnexpectedOutput {
-        program: Tool::Nft.program().to_owned(),
-        source,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use portero_firewall::nftables::{
-    counted, DataTypes, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
+    DataTypes, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
     TableContent, Types,
 };
 use portero_firewall::{ElementChange, Verb};
@@ -278,12 +278,13 @@ pub(crate) fn count(place: Place, set: &str, deadline: Deadline) -> Result<Vec<(
     let asked = names(&[(set::TABLE, place.name())]);
     let sets = netlink.dump(&message(GET_SET, family, &asked))?;
     let mut sets = sets.iter().filter_map(set_of);
-    let Some((_, types)) = sets.find(|(name, _)| name == set) else {
+    let Some((name, types)) = sets.find(|(name, _)| name == set) else {
         return Ok(Vec::new());
     };
     let asked = names(&[(list::TABLE, place.name()), (list::SET, set)]);
     let lists = netlink.dump(&message(GET_ELEMENTS, family, &asked))?;
-    Ok(counted(types, &elements_of(&lists)))
+    let content = SetContent::of_kernel(name, types, elements_of(&lists));
+    Ok(content.counters)
 }
 
 /// The elements in the messages that tell of them.
@@ -327,19 +328,24 @@ fn element_of(bytes: &[u8]) -> RawElement {
 
 /// The counter of an element, which is alone or, in newer kernels, one of several.
 fn counter_of(bytes: &[u8]) -> Option<Counter> {
-    let several = find(bytes, element::EXPRESSIONS)
-        .into_iter()
-        .flat_map(attributes);
-    let one = find(bytes, element::EXPRESSION).into_iter();
-    let mut all = one.chain(several.map(|(_, one)| one));
-    all.find_map(|bytes| {
-        let name = find(bytes, expression::NAME).map(text)?;
-        let data = find(bytes, expression::DATA).filter(|_| name == "counter")?;
-        let number = |wanted| Some(u64::from_be_bytes(find(data, wanted)?.try_into().ok()?));
-        Some(Counter {
-            packets: number(expression::PACKETS)?,
-            bytes: number(expression::BYTES)?,
-        })
+    let several = find(bytes, element::EXPRESSIONS).map(counter_among);
+    let one = find(bytes, element::EXPRESSION).map(counter_in);
+    one.or(several).flatten()
+}
+
+/// The first counter of a list of expressions.
+fn counter_among(expressions: &[u8]) -> Option<Counter> {
+    attributes(expressions).find_map(|(_, one)| counter_in(one))
+}
+
+/// What an expression has counted, if it is a counter.
+fn counter_in(bytes: &[u8]) -> Option<Counter> {
+    let name = find(bytes, expression::NAME).map(text)?;
+    let data = find(bytes, expression::DATA).filter(|_| name == "counter")?;
+    let number = |wanted| Some(u64::from_be_bytes(find(data, wanted)?.try_into().ok()?));
+    Some(Counter {
+        packets: number(expression::PACKETS)?,
+        bytes: number(expression::BYTES)?,
     })
 }
 
@@ -377,6 +383,7 @@ fn rule_of(found: &Raw) -> Option<RuleContent> {
             .and_then(comment)
             .unwrap_or_default(),
         jump,
+        counter: counter_among(expressions),
     })
 }
 

@@ -15,7 +15,7 @@ mod content;
 mod driver;
 pub(crate) mod element;
 mod forward;
-pub(crate) mod listing;
+mod listing;
 pub(crate) mod observed;
 pub(crate) mod policy;
 mod transaction;
@@ -24,7 +24,7 @@ pub(crate) mod write;
 
 pub(crate) use forward::accepted;
 
-pub use content::{counted, RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent};
+pub use content::{RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent};
 pub use element::Place;
 pub use listing::ReadError;
 pub use observed::Observed;

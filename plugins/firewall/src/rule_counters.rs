@@ -1,9 +1,8 @@
 //! What the counters of both firewalls say of the compiled rules of a policy.
 
 use crate::iptables::policy::base;
-use crate::nftables::listing::{items, ReadError};
 use crate::nftables::policy::named_chain;
-use crate::nftables::Place;
+use crate::nftables::{SetContent, TableContent};
 use portero_model::{Counter, Counters, Ruleset};
 use std::collections::BTreeMap;
 
@@ -23,24 +22,18 @@ impl RuleCounters {
         self.rules.extend(lines.into_iter().filter_map(rule));
     }
 
-    /// Adds the output of `nft -j list table` of [`Place::Policy`].
+    /// Adds what is in [`Place::Policy`]'s table.
     ///
-    /// # Errors
-    /// [`ReadError`] when it is not what nft writes.
-    pub fn add_nftables(&mut self, json: &[u8]) -> Result<(), ReadError> {
-        for item in items(Place::Policy, json)? {
-            if let Some(set) = item.set {
-                let counters = set.counters();
-                let named = counters.map(|(key, counter)| ((set.name.clone(), key), counter));
-                self.elements.extend(named);
-            }
-            if let Some(rule) = item.rule {
-                if let Some(counter) = rule.counter() {
-                    self.rules.push((rule.chain, rule.comment, counter));
-                }
-            }
+    /// [`Place::Policy`]: crate::nftables::Place::Policy
+    pub fn add_nftables(&mut self, content: TableContent) {
+        for SetContent { name, counters, .. } in content.sets {
+            let counters = counters.into_iter();
+            let named = counters.map(|(key, counter)| ((name.clone(), key), counter));
+            self.elements.extend(named);
         }
-        Ok(())
+        let rules = content.rules.into_iter();
+        let counted = rules.filter_map(|rule| Some((rule.chain, rule.comment, rule.counter?)));
+        self.rules.extend(counted);
     }
 
     /// The counters of an owner's compiled rules, of both families together. Of those that share a rule

@@ -4,7 +4,7 @@ use crate::iptables::Iptables;
 use crate::nftables::Nftables;
 use portero_firewall::docker::DockerChains;
 use portero_firewall::iptables::{Observed, Table};
-use portero_firewall::nftables::Place;
+use portero_firewall::nftables::{Place, TableContent};
 use portero_firewall::{nftables, Firewall, ForwardCounters, RuleCounters, Script, Tool};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
@@ -13,6 +13,7 @@ use portero_port_forward::Listener;
 use portero_system::{
     Deadline, Detected, Flow, InterfaceState, RouteLookup, Switch, System, SystemError, Uplink,
 };
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -143,11 +144,7 @@ impl Machine {
         self.check_readable()?;
         let mut observed = nftables::Observed::default();
         for (place, json) in self.nftables.list(places) {
-            let added = observed.add(place, json.to_string().as_bytes());
-            added.map_err(|source| SystemError::UnexpectedOutput {
-                program: "nft".to_owned(),
-                source,
-            })?;
+            observed.add_content(place, content(place, &json));
         }
         Ok(observed)
     }
@@ -170,11 +167,10 @@ impl Machine {
     }
 }
 
-fn unexpected_output(source: nftables::ReadError) -> SystemError {
-    SystemError::UnexpectedOutput {
-        program: "nft".to_owned(),
-        source,
-    }
+/// A table as nft lists it.
+fn content(place: Place, json: &Value) -> TableContent {
+    let content = TableContent::from_json(place, json.to_string().as_bytes());
+    content.expect("what nft writes")
 }
 
 impl System for Machine {
@@ -230,8 +226,7 @@ impl System for Machine {
             }
             Firewall::Nftables => {
                 if let Some(json) = self.nftables.list_counted(&self.counters) {
-                    let added = counted.add_nftables(json.to_string().as_bytes());
-                    added.map_err(unexpected_output)?;
+                    counted.add_nftables(content(Place::Policy, &json));
                 }
             }
         }

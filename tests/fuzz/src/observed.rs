@@ -4,7 +4,7 @@ use crate::one_line::one_line;
 use crate::Reached;
 use portero_fake::example_policies;
 use portero_firewall::iptables::{self, Table};
-use portero_firewall::nftables::{self, Place};
+use portero_firewall::nftables::{self, Place, TableContent};
 use portero_firewall::ForwardCounters;
 use portero_firewall::RuleCounters;
 use portero_model::{Dnat, Family, Owner, OwnerKind, PortRange, Protocol, Rule, Ruleset};
@@ -82,13 +82,15 @@ fn of_iptables(family: Family, output: &str, wanted: &[Ruleset]) -> Reached {
 fn of_nftables(place: Place, output: &[u8], wanted: &[Ruleset]) -> Reached {
     let mut observed = nftables::Observed::default();
     let mut counted = RuleCounters::default();
-    let is_counted = counted.add_nftables(output).is_ok();
-    if let Err(error) = observed.add(place, output) {
-        one_line(&error);
-        assert!(!is_counted);
-        return Reached::Refused;
-    }
-    assert!(is_counted, "the same listing");
+    let content = match TableContent::from_json(place, output) {
+        Ok(content) => content,
+        Err(error) => {
+            one_line(&error);
+            return Reached::Refused;
+        }
+    };
+    counted.add_nftables(content.clone());
+    observed.add_content(place, content);
     for ruleset in wanted {
         let _ = observed.holds_antispoof(ruleset);
         let _ = observed.holds(ruleset);

@@ -22,6 +22,8 @@ pub struct SetContent {
     /// Its keys, and what a map gives for each, in the words in which portero writes them; nothing when one is in a form that
     /// portero never gives it.
     pub elements: Option<Vec<(String, Option<String>)>>,
+    /// The keys of those elements that count, with what they have counted.
+    pub counters: Vec<(String, Counter)>,
 }
 
 /// A rule.
@@ -35,6 +37,8 @@ pub struct RuleContent {
     pub comment: String,
     /// The chain that it jumps to.
     pub jump: Option<String>,
+    /// What it has counted, if it counts.
+    pub counter: Option<Counter>,
 }
 
 /// An element in the kernel's own bytes.
@@ -80,15 +84,14 @@ impl SetContent {
     pub fn of_kernel(name: String, types: RawTypes, elements: Vec<RawElement>) -> Self {
         Self {
             name,
+            counters: counted(types, &elements),
             elements: words_of_all(types, elements),
         }
     }
 }
 
-/// The keys of those elements that count, with what they have counted; those in a form that portero never gives them are left
-/// out.
-#[must_use]
-pub fn counted(types: RawTypes, elements: &[RawElement]) -> Vec<(String, Counter)> {
+/// Those in a form that portero never gives them are left out.
+fn counted(types: RawTypes, elements: &[RawElement]) -> Vec<(String, Counter)> {
     let Some(key) = Types::of_number(types.key) else {
         return Vec::new();
     };

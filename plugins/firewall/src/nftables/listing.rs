@@ -27,11 +27,11 @@ struct Listing {
 /// What a table's listing holds, each in one of its fields.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(crate) struct Item {
-    pub(crate) set: Option<Set>,
+struct Item {
+    set: Option<Set>,
     map: Option<Set>,
     chain: Option<Named>,
-    pub(crate) rule: Option<Rule>,
+    rule: Option<Rule>,
 }
 
 #[derive(Deserialize)]
@@ -40,50 +40,53 @@ struct Named {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Set {
-    pub(crate) name: String,
+struct Set {
+    name: String,
     r#type: Value,
     #[serde(default)]
     elem: Vec<Value>,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Rule {
-    pub(crate) chain: String,
+struct Rule {
+    chain: String,
     handle: u64,
     #[serde(default)]
-    pub(crate) comment: String,
+    comment: String,
     #[serde(default)]
     expr: Vec<Value>,
 }
 
-pub(crate) fn items(place: Place, json: &[u8]) -> Result<Vec<Item>, ReadError> {
-    let listing: Listing = serde_json::from_slice(json).map_err(|source| ReadError {
-        table: place.to_string(),
-        source,
-    })?;
-    Ok(listing.nftables)
-}
-
-/// What is in a table.
-pub(crate) fn content(place: Place, json: &[u8]) -> Result<TableContent, ReadError> {
-    let mut content = TableContent::default();
-    for item in items(place, json)? {
-        if let Some(set) = item.set.or(item.map) {
-            content.sets.push(SetContent {
-                elements: elements(&set),
-                name: set.name,
-            });
+impl TableContent {
+    /// From the output of `nft -j list table`.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it is not what nft writes.
+    pub fn from_json(place: Place, json: &[u8]) -> Result<Self, ReadError> {
+        let listing: Listing = serde_json::from_slice(json).map_err(|source| ReadError {
+            table: place.to_string(),
+            source,
+        })?;
+        let mut content = Self::default();
+        for item in listing.nftables {
+            if let Some(set) = item.set.or(item.map) {
+                content.sets.push(SetContent {
+                    elements: elements(&set),
+                    counters: set.counters().collect(),
+                    name: set.name,
+                });
+            }
+            content.chains.extend(item.chain.map(|chain| chain.name));
+            content.rules.extend(item.rule.map(|rule| RuleContent {
+                jump: rule.jump(),
+                counter: rule.counter(),
+                chain: rule.chain,
+                handle: rule.handle,
+                comment: rule.comment,
+            }));
         }
-        content.chains.extend(item.chain.map(|chain| chain.name));
-        content.rules.extend(item.rule.map(|rule| RuleContent {
-            jump: rule.jump(),
-            chain: rule.chain,
-            handle: rule.handle,
-            comment: rule.comment,
-        }));
+        Ok(content)
     }
-    Ok(content)
 }
 
 impl Set {
@@ -97,7 +100,7 @@ impl Set {
     }
 
     /// The keys of its elements that have a counter, with that.
-    pub(crate) fn counters(&self) -> impl Iterator<Item = (String, Counter)> + '_ {
+    fn counters(&self) -> impl Iterator<Item = (String, Counter)> + '_ {
         let types = self.types();
         let counted = self.elem.iter().filter_map(|element| element.get("elem"));
         counted.filter_map(move |element| {
@@ -109,7 +112,7 @@ impl Set {
 
 impl Rule {
     /// What its counter says, if it has one.
-    pub(crate) fn counter(&self) -> Option<Counter> {
+    fn counter(&self) -> Option<Counter> {
         let mut counters = self.expr.iter().filter_map(|word| word.get("counter"));
         counters.find_map(Counter::from_json)
     }

@@ -6,7 +6,7 @@ use super::base::{
 };
 use super::content::{RuleContent, SetContent, TableContent};
 use super::element::{Elements, Place};
-use super::listing::{content, ReadError};
+use super::listing::ReadError;
 use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
 use crate::antispoof::{antispoof_chains, antispoof_sets};
 use portero_model::Family;
@@ -72,7 +72,7 @@ impl Observed {
     /// # Errors
     /// [`ReadError`] when it is not what nft writes.
     pub fn add(&mut self, place: Place, json: &[u8]) -> Result<(), ReadError> {
-        self.add_content(place, content(place, json)?);
+        self.add_content(place, TableContent::from_json(place, json)?);
         Ok(())
     }
 
@@ -178,6 +178,7 @@ impl LibvirtTable {
             handle,
             comment,
             jump,
+            ..
         } in content.rules
         {
             if chain == LIBVIRT_CHAIN {

@@ -2,8 +2,8 @@
 
 use crate::{commit, deadline, make_libvirt_tables, Examples};
 use portero_firewall::antispoof::{change_antispoof, reconcile_antispoof};
-use portero_firewall::nftables::{self, Observed, Place, PolicyTable};
-use portero_firewall::{Script, Tool};
+use portero_firewall::nftables::{self, Observed, Place, PolicyTable, TableContent};
+use portero_firewall::{Firewall, RuleCounters, Script, Tool};
 use portero_model::{
     Antispoof, Dnat, Family, Owner, OwnerKind, PortRange, Protocol, ReplyRoute, Rule, Ruleset,
     Spoof, Tap,
@@ -11,19 +11,23 @@ use portero_model::{
 use portero_system::{Linux, System, SystemError};
 use std::process::Command;
 
-/// What nft lists of portero's tables and of libvirt's.
-fn listed() -> Observed {
+/// What nft lists of portero's tables and of libvirt's, and what it says that policies have counted.
+fn listed() -> (Observed, RuleCounters) {
     let [ipv4, ipv6] = Family::ALL.map(Place::Libvirt);
-    let mut observed = Observed::default();
+    let (mut observed, mut counted) = (Observed::default(), RuleCounters::default());
     for place in [Place::Own, Place::Policy, Place::Antispoof, ipv4, ipv6] {
         let words = format!("-j -a list table {place}");
         let output = Command::new("nft").args(words.split(' ')).output();
         let output = output.expect("nft");
         if output.status.success() {
-            observed.add(place, &output.stdout).expect("a listing");
+            let content = TableContent::from_json(place, &output.stdout).expect("a listing");
+            if place == Place::Policy {
+                counted.add_nftables(content.clone());
+            }
+            observed.add_content(place, content);
         }
     }
-    observed
+    (observed, counted)
 }
 
 /// What the kernel tells of the same, which has to be the same.
@@ -33,9 +37,20 @@ pub(crate) fn told() -> Observed {
         .expect("tables");
     let antispoof = Linux::default().observe_antispoof(deadline());
     told.add_antispoof(antispoof.expect("a table"));
-    let listed = listed();
+    let (listed, _) = listed();
     assert!(told == listed, "{told:#?}\nbut nft lists\n{listed:#?}");
     told
+}
+
+/// What the kernel tells that policies have counted, and what nft lists of that, is the same.
+pub(crate) fn counts(rulesets: &[Ruleset]) {
+    let told = Linux::default().count_rules(Firewall::Nftables, deadline());
+    let (told, (_, listed)) = (told.expect("counters"), listed());
+    for ruleset in rulesets {
+        let counters = told.counters(ruleset);
+        assert_eq!(counters.is_empty(), ruleset.policy.is_none());
+        assert_eq!(counters, listed.counters(ruleset));
+    }
 }
 
 fn owner(number: u8) -> Owner {

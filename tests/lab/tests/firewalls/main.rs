@@ -220,6 +220,7 @@ fn nft_is_right(observed: &nftables::Observed, rulesets: &[Ruleset], place: &str
     if let Some(script) = nftables::reconcile(observed, rulesets) {
         panic!("{place}: not as it was written:\n{}", script.text());
     }
+    elements::counts(rulesets);
     for ruleset in rulesets {
         assert!(
             observed.holds(ruleset),
