@@ -155,10 +155,16 @@ fn check(plan: &BridgePlan, bridge: &Bridge, before: &HostFiles, nics: &[HostNic
             after.insert(path.as_str(), text.as_str());
         }
     }
-    // Whoever reads them again, for another bridge, finds each NIC in this one.
+    // Whoever reads them again, for another bridge of which they say nothing, finds each NIC in this one.
+    let is_new = |name: &String| {
+        let mut files = after.iter();
+        files.all(|(path, text)| !path.contains(name.as_str()) && !text.contains(name.as_str()))
+    };
+    let mut names = (0..).map(|number| format!("br-o{number}"));
+    let other = names.find(is_new).expect("a name");
     for nic in &bridge.nics {
         let other = Bridge {
-            name: name("br-other"),
+            name: name(&other),
             nics: vec![nic.clone()],
             stp: Stp::Off,
         };
