@@ -1,8 +1,8 @@
 //! What the kernel announces of its own accord: whose rules have changed, and which interfaces.
 
-use crate::netlink::Raw;
-use crate::nfnetlink::{attributes_of, text, SUBSYSTEM};
-use netlink_packet_core::{NetlinkDeserializable, NetlinkMessage, NetlinkPayload};
+use crate::netlink::{messages, Raw};
+use crate::nfnetlink::{text, value, CHAIN_NAME, SUBSYSTEM, TABLE, WITHIN};
+use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::link::LinkAttribute;
 use netlink_packet_route::RouteNetlinkMessage;
 
@@ -13,20 +13,13 @@ const CHAINS: [u8; 2] = [3, 5];
 /// `NFT_MSG_NEWTABLE` and `NFT_MSG_DELTABLE`.
 const TABLES: [u8; 2] = [0, 2];
 
-/// `NFTA_..._TABLE`, which is the first attribute of everything that is in a table, and `NFTA_TABLE_NAME`.
-const TABLE: u16 = 1;
-/// `NFTA_CHAIN_NAME`.
-const CHAIN_NAME: u16 = 3;
-/// `NFTA_RULE_CHAIN`, `NFTA_SET_NAME`, `NFTA_SET_ELEM_LIST_SET`, ...
-const WITHIN: u16 = 2;
-
 /// Whether any of what the kernel announces of nftables at once may concern portero's rules
 /// ([`portero_firewall::concerns`]). What cannot be understood does.
 #[must_use]
 pub fn rules_concern(datagram: &[u8]) -> bool {
     let mut messages = messages::<Raw>(datagram);
     messages.any(|message| {
-        let Some(NetlinkPayload::InnerMessage(message)) = message.map(|message| message.payload)
+        let Ok(NetlinkPayload::InnerMessage(message)) = message.map(|message| message.payload)
         else {
             return true;
         };
@@ -34,10 +27,7 @@ pub fn rules_concern(datagram: &[u8]) -> bool {
         if subsystem != SUBSYSTEM || kind == NEW_GENERATION {
             return false;
         }
-        let value = |wanted| {
-            let mut all = attributes_of(&message);
-            all.find_map(|(attribute, value)| (attribute == wanted).then(|| text(value)))
-        };
+        let value = |wanted| value(&message, wanted).map(text);
         let name = match kind {
             kind if TABLES.contains(&kind) => None,
             kind if CHAINS.contains(&kind) => value(CHAIN_NAME),
@@ -62,7 +52,7 @@ pub struct ChangedLink {
 pub fn changed_links(datagram: &[u8]) -> Option<Vec<ChangedLink>> {
     let mut changed = Vec::new();
     for message in messages::<RouteNetlinkMessage>(datagram) {
-        let link = match message?.payload {
+        let link = match message.ok()?.payload {
             NetlinkPayload::InnerMessage(
                 RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
             ) => link,
@@ -81,31 +71,12 @@ pub fn changed_links(datagram: &[u8]) -> Option<Vec<ChangedLink>> {
     Some(changed)
 }
 
-/// The messages of a datagram; nothing in place of one that is not whole.
-fn messages<M: NetlinkDeserializable>(
-    datagram: &[u8],
-) -> impl Iterator<Item = Option<NetlinkMessage<M>>> + '_ {
-    let mut rest = datagram;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let message = NetlinkMessage::<M>::deserialize(rest).ok();
-        let length = message.as_ref().map_or(usize::MAX, |message| {
-            (message.header.length as usize).max(4)
-        });
-        // They are padded to four bytes, netlink(7).
-        let next = length.checked_next_multiple_of(4);
-        rest = next.and_then(|next| rest.get(next..)).unwrap_or(&[]);
-        Some(message)
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
     use crate::nfnetlink::{message, names, TableFamily};
+    use netlink_packet_core::NetlinkMessage;
     use netlink_packet_route::link::LinkMessage;
 
     /// A datagram with a message of nf_tables.

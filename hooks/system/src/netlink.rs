@@ -2,8 +2,8 @@
 
 use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{
-    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
 };
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::RouteNetlinkMessage;
@@ -119,13 +119,8 @@ impl Netlink {
     where
         M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
     {
-        self.sequence += 1;
-        let mut request = NetlinkMessage::from(message);
-        request.header.flags = flags;
-        request.header.sequence_number = self.sequence;
-        request.finalize();
-        let mut bytes = vec![0; request.buffer_len()];
-        request.serialize(&mut bytes);
+        let mut bytes = Vec::new();
+        self.put(message, flags, &mut bytes);
         self.socket.send(&bytes, 0).map_err(error)?;
         let mut is_done = false;
         while !is_done {
@@ -143,6 +138,23 @@ impl Netlink {
             })?;
         }
         Ok(())
+    }
+
+    /// Puts the next message behind others that are sent with it.
+    fn put<M: NetlinkSerializable + Into<NetlinkPayload<M>>>(
+        &mut self,
+        message: M,
+        flags: u16,
+        bytes: &mut Vec<u8>,
+    ) {
+        self.sequence += 1;
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = flags;
+        request.header.sequence_number = self.sequence;
+        request.finalize();
+        let start = bytes.len();
+        bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
+        request.serialize(&mut bytes[start..]);
     }
 
     /// Asks for everything there is of a kind. What somebody changes meanwhile may be told twice or not at all, which the kernel
@@ -163,39 +175,37 @@ impl Netlink {
         Err(error(std::io::ErrorKind::Interrupted.into()))
     }
 
-    /// Sends messages of one of netfilter's subsystems that the kernel does all of or none of, each with its flags. The index and the reason of one that it refuses are
-    /// returned.
+    /// Sends messages of one of netfilter's subsystems, each with its flags, that the kernel does all of or none of. The index
+    /// and the reason of one that it refuses are returned.
     ///
     /// # Errors
     /// [`SystemError`] when the kernel cannot be asked, or does not answer until the deadline.
-    pub fn transact<'m>(
+    pub fn transact(
         &mut self,
         subsystem: u8,
-        messages: impl ExactSizeIterator<Item = (&'m Raw, u16)>,
+        messages: Vec<(Raw, u16)>,
     ) -> Result<Option<(usize, std::io::Error)>> {
-        let first = self.sequence + 2;
-        let last = self.sequence + 1 + u32::try_from(messages.len()).unwrap_or(u32::MAX - 1);
+        if messages.is_empty() {
+            return Ok(None);
+        }
         let limit = |kind| Raw {
             kind,
             payload: vec![0, 0, 0, subsystem],
         };
         let mut bytes = Vec::new();
-        let mut write = |message: &Raw, flags: u16| {
-            self.sequence += 1;
-            let mut request = NetlinkMessage::from(message.clone());
-            request.header.sequence_number = self.sequence;
-            request.header.flags = NLM_F_REQUEST | flags;
-            if self.sequence == last {
-                request.header.flags |= NLM_F_ACK;
-            }
-            request.finalize();
-            let start = bytes.len();
-            bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
-            request.serialize(&mut bytes[start..]);
-        };
-        write(&limit(BATCH_BEGIN), 0);
-        messages.for_each(|(message, flags)| write(message, flags));
-        write(&limit(BATCH_END), 0);
+        self.put(limit(BATCH_BEGIN), NLM_F_REQUEST, &mut bytes);
+        let first = self.sequence + 1;
+        let mut messages = messages.into_iter().peekable();
+        while let Some((message, flags)) = messages.next() {
+            // The last is answered when all are done.
+            let acknowledged = match messages.peek() {
+                Some(_) => 0,
+                None => NLM_F_ACK,
+            };
+            self.put(message, NLM_F_REQUEST | flags | acknowledged, &mut bytes);
+        }
+        let last = self.sequence;
+        self.put(limit(BATCH_END), NLM_F_REQUEST, &mut bytes);
         // The kernel takes no more at once than there is room for. Where it does not let us have more, as in some containers,
         // what is too long for it is refused.
         let _ = setsockopt(&self.socket, SndBufForce, &bytes.len());
@@ -234,18 +244,12 @@ impl Netlink {
             let mut bytes = Vec::new();
             let mut batch = messages.by_ref().take(BATCH).peekable();
             while let Some(message) = batch.next() {
-                self.sequence += 1;
-                let mut request = NetlinkMessage::from(message);
                 // The kernel works on them in their order, so that the last is answered when all are done.
-                request.header.flags = match batch.peek() {
+                let flags = match batch.peek() {
                     Some(_) => NLM_F_REQUEST,
                     None => NLM_F_REQUEST | NLM_F_ACK,
                 };
-                request.header.sequence_number = self.sequence;
-                request.finalize();
-                let start = bytes.len();
-                bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
-                request.serialize(&mut bytes[start..]);
+                self.put(message, flags, &mut bytes);
             }
             self.socket.send(&bytes, 0).map_err(error)?;
             let mut is_done = false;
@@ -274,13 +278,9 @@ impl Netlink {
         let mut buffer = vec![0; BUFFER_SIZE];
         self.wait()?;
         let size = self.socket.recv(&mut &mut buffer[..], 0).map_err(error)?;
-        let mut rest = &buffer[..size.min(BUFFER_SIZE)];
-        while !rest.is_empty() {
-            let answer = NetlinkMessage::<M>::deserialize(rest)
-                .map_err(|reason| error(std::io::Error::other(reason.to_string())))?;
-            // Answers are padded to four bytes, netlink(7).
-            let length = (answer.header.length as usize).next_multiple_of(4);
-            rest = rest.get(length.max(4)..).unwrap_or(&[]);
+        for answer in messages::<M>(&buffer[..size.min(BUFFER_SIZE)]) {
+            let answer =
+                answer.map_err(|reason| error(std::io::Error::other(reason.to_string())))?;
             self.is_interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
             each(answer).map_err(error)?;
         }
@@ -298,4 +298,26 @@ impl Netlink {
             }
         }
     }
+}
+
+/// The messages of a datagram, up to the first that is not whole.
+pub(crate) fn messages<M: NetlinkDeserializable>(
+    datagram: &[u8],
+) -> impl Iterator<Item = Result<NetlinkMessage<M>, DecodeError>> + '_ {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let message = NetlinkMessage::<M>::deserialize(rest);
+        rest = match &message {
+            // They are padded to four bytes, netlink(7).
+            Ok(message) => {
+                let length = (message.header.length as usize).next_multiple_of(4);
+                rest.get(length.max(4)..).unwrap_or(&[])
+            }
+            Err(_) => &[],
+        };
+        Some(message)
+    })
 }

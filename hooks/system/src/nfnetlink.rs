@@ -27,6 +27,13 @@ pub(crate) const GET_ELEMENTS: u16 = kind(13);
 /// `NFT_MSG_DELSETELEM`.
 pub(crate) const DELETE_ELEMENTS: u16 = kind(14);
 
+/// `NFTA_TABLE_NAME`, and the table of whatever is in one: `NFTA_CHAIN_TABLE`, `NFTA_SET_ELEM_LIST_TABLE`, ...
+pub(crate) const TABLE: u16 = 1;
+/// What something is in, or its name, of all but chains: `NFTA_RULE_CHAIN`, `NFTA_SET_NAME`, `NFTA_SET_ELEM_LIST_SET`, ...
+pub(crate) const WITHIN: u16 = 2;
+/// `NFTA_CHAIN_NAME`.
+pub(crate) const CHAIN_NAME: u16 = 3;
+
 /// Length of an attribute's own header in bytes, netlink(7).
 const ATTRIBUTE_HEADER: usize = 4;
 /// `NLA_F_NESTED` of linux/netlink.h: what is in it are attributes.
@@ -126,9 +133,9 @@ pub(crate) fn message(kind: u16, family: TableFamily, attributes: &Attributes) -
     Raw { kind, payload }
 }
 
-/// The attributes of a message, behind its `struct nfgenmsg`.
-pub(crate) fn attributes_of(message: &Raw) -> impl Iterator<Item = (u16, &[u8])> {
-    attributes(message.payload.get(4..).unwrap_or(&[]))
+/// The first attribute of a type in a message, behind its `struct nfgenmsg`.
+pub(crate) fn value(message: &Raw, wanted: u16) -> Option<&[u8]> {
+    find(message.payload.get(4..)?, wanted)
 }
 
 /// Attributes with their types, as they come.

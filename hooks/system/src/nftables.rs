@@ -2,8 +2,9 @@
 
 use crate::netlink::{Netlink, Raw};
 use crate::nfnetlink::{
-    attributes, attributes_of, find, message, names, number, text, Attributes, TableFamily,
-    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS, SUBSYSTEM,
+    attributes, find, message, names, number, text, value, Attributes, TableFamily, CHAIN_NAME,
+    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS, SUBSYSTEM, TABLE,
+    WITHIN,
 };
 use crate::tables::has_table;
 use crate::{Deadline, Result, SystemError};
@@ -11,18 +12,14 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use portero_firewall::nftables::{
     DataTypes, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
-    TableContent, Types,
+    TableContent, Types, NAME,
 };
 use portero_firewall::{ElementChange, Verb};
 use portero_model::Counter;
 use std::collections::BTreeMap;
 
-/// `NFTA_SET_ELEM_LIST_...`: the table, the set, and its elements.
-mod list {
-    pub(super) const TABLE: u16 = 1;
-    pub(super) const SET: u16 = 2;
-    pub(super) const ELEMENTS: u16 = 3;
-}
+/// `NFTA_SET_ELEM_LIST_ELEMENTS`.
+const ELEMENTS: u16 = 3;
 
 /// `NFTA_SET_ELEM_...`.
 mod element {
@@ -56,8 +53,6 @@ mod expression {
 
 /// `NFTA_SET_...`.
 mod set {
-    pub(super) const TABLE: u16 = 1;
-    pub(super) const NAME: u16 = 2;
     pub(super) const FLAGS: u16 = 3;
     pub(super) const KEY_TYPE: u16 = 4;
     pub(super) const DATA_TYPE: u16 = 6;
@@ -67,11 +62,8 @@ mod set {
     pub(super) const HAS_INTERVALS: u32 = 4;
 }
 
-/// `NFTA_CHAIN_...` and `NFTA_RULE_...`.
+/// `NFTA_RULE_...`.
 mod rule {
-    pub(super) const TABLE: u16 = 1;
-    pub(super) const CHAIN_NAME: u16 = 3;
-    pub(super) const CHAIN: u16 = 2;
     pub(super) const HANDLE: u16 = 3;
     pub(super) const EXPRESSIONS: u16 = 4;
     pub(super) const USERDATA: u16 = 7;
@@ -87,9 +79,6 @@ const LIST_ELEMENT: u16 = 1;
 /// How many bytes of elements are put into one message: the length of their attribute has sixteen bits.
 const MOST_BYTES: usize = 32 * 1024;
 
-/// A message for the kernel, its flags, and what it does in words.
-type Step<'a> = (Raw, u16, &'a ElementChange);
-
 /// Gives the kernel changes of elements, all or none of them. Says that it cannot, and does nothing, where one is not
 /// in such words that its bytes are known.
 ///
@@ -97,7 +86,8 @@ type Step<'a> = (Raw, u16, &'a ElementChange);
 /// [`SystemError::Refused`] when the kernel refuses one, [`SystemError`] when it cannot be asked.
 pub(crate) fn commit(changes: &[&ElementChange], deadline: Deadline) -> Result<Committed> {
     let mut types: BTreeMap<Place, BTreeMap<String, SetTypes>> = BTreeMap::new();
-    let mut steps: Vec<Step<'_>> = Vec::new();
+    // The messages, and the change that each is part of.
+    let (mut steps, mut parts) = (Vec::new(), Vec::new());
     for change in changes {
         let table = types
             .entry(change.place)
@@ -113,19 +103,15 @@ pub(crate) fn commit(changes: &[&ElementChange], deadline: Deadline) -> Result<C
             Verb::Create => NLM_F_CREATE | NLM_F_EXCL,
             Verb::Delete => 0,
         };
-        steps.extend(
-            messages
-                .into_iter()
-                .map(|message| (message, flags, *change)),
-        );
+        parts.extend(messages.iter().map(|_| *change));
+        steps.extend(messages.into_iter().map(|message| (message, flags)));
     }
-    let messages = steps.iter().map(|(message, flags, _)| (message, *flags));
-    let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(SUBSYSTEM, messages)?;
+    let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(SUBSYSTEM, steps)?;
     match refused {
         None => Ok(Committed::Done),
         Some((step, source)) => Err(SystemError::Refused {
-            what: match steps.get(step) {
-                Some((.., change)) => {
+            what: match parts.get(step) {
+                Some(change) => {
                     let (verb, place, set) = (change.verb, change.place, &change.set);
                     format!("{verb} element {place} {set}")
                 }
@@ -151,8 +137,8 @@ fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
     let mut messages = Vec::new();
     while elements.peek().is_some() {
         let mut all_known = true;
-        let mut whole = names(&[(list::TABLE, change.place.name()), (list::SET, &change.set)]);
-        whole.nest(list::ELEMENTS, |list| {
+        let mut whole = names(&[(TABLE, change.place.name()), (WITHIN, &change.set)]);
+        whole.nest(ELEMENTS, |list| {
             let start = list.len();
             while list.len() - start < MOST_BYTES {
                 let Some((key, data)) = elements.next() else {
@@ -224,43 +210,24 @@ fn encode_one(types: &Types, words: &str) -> Option<Vec<u8>> {
 /// # Errors
 /// [`SystemError`] when the kernel cannot be asked, or somebody else changes so much that no answer is whole.
 pub(crate) fn read(place: Place, deadline: Deadline) -> Result<Option<TableContent>> {
-    let family = TableFamily::from(place);
-    if !has_table(family, place.name(), deadline)? {
+    let Some(mut table) = Table::open(place, deadline)? else {
         return Ok(None);
-    }
-    let mut netlink = Netlink::open(NETLINK_NETFILTER, deadline)?;
-    let mut dump = |kind, asked: &[(u16, &str)]| {
-        let wanted = message(kind, family, &names(asked));
-        netlink.dump(&wanted)
     };
-    let table = place.name();
-    let is_in_table = |found: &&Raw| {
-        let name = attributes_of(found).find(|(attribute, _)| *attribute == rule::TABLE);
-        name.is_some_and(|(_, name)| text(name) == table)
+    let is_own = |name: &str| match place {
+        Place::Own | Place::Policy | Place::Antispoof => true,
+        Place::Libvirt(_) => name.starts_with(NAME),
     };
     let mut content = TableContent::default();
     // The kernel tells the chains of all tables of the family.
-    let chains = dump(GET_CHAIN, &[])?;
-    content.chains = chains
-        .iter()
-        .filter(is_in_table)
-        .filter_map(|found| value(found, rule::CHAIN_NAME).map(text))
-        .collect();
-    let rules = dump(GET_RULE, &[(rule::TABLE, table)])?;
-    let rules = rules.iter().filter(is_in_table);
-    content.rules = rules.filter_map(rule_of).collect();
-    let sets = dump(GET_SET, &[(set::TABLE, table)])?;
-    for (name, types) in sets.iter().filter(is_in_table).filter_map(set_of) {
-        if let (Place::Libvirt(_), false) =
-            (place, name.starts_with(portero_firewall::nftables::NAME))
-        {
-            continue;
+    let chains = table.dump(GET_CHAIN, &[])?;
+    let names = chains.iter().filter_map(|chain| value(chain, CHAIN_NAME));
+    content.chains = names.map(text).collect();
+    let rules = table.dump(GET_RULE, &[(TABLE, place.name())])?;
+    content.rules = rules.iter().filter_map(rule_of).collect();
+    for (name, types) in table.sets()? {
+        if is_own(&name) {
+            content.sets.push(table.set(name, types)?);
         }
-        let lists = dump(GET_ELEMENTS, &[(list::TABLE, table), (list::SET, &name)])?;
-        let elements = elements_of(&lists);
-        content
-            .sets
-            .push(SetContent::of_kernel(name, types, elements));
     }
     Ok(Some(content))
 }
@@ -270,35 +237,59 @@ pub(crate) fn read(place: Place, deadline: Deadline) -> Result<Option<TableConte
 /// # Errors
 /// As [`read`].
 pub(crate) fn count(place: Place, set: &str, deadline: Deadline) -> Result<Vec<(String, Counter)>> {
-    let family = TableFamily::from(place);
-    if !has_table(family, place.name(), deadline)? {
+    let Some(mut table) = Table::open(place, deadline)? else {
         return Ok(Vec::new());
-    }
-    let mut netlink = Netlink::open(NETLINK_NETFILTER, deadline)?;
-    let asked = names(&[(set::TABLE, place.name())]);
-    let sets = netlink.dump(&message(GET_SET, family, &asked))?;
-    let mut sets = sets.iter().filter_map(set_of);
+    };
+    let mut sets = table.sets()?.into_iter();
     let Some((name, types)) = sets.find(|(name, _)| name == set) else {
         return Ok(Vec::new());
     };
-    let asked = names(&[(list::TABLE, place.name()), (list::SET, set)]);
-    let lists = netlink.dump(&message(GET_ELEMENTS, family, &asked))?;
-    let content = SetContent::of_kernel(name, types, elements_of(&lists));
-    Ok(content.counters)
+    let elements = table.set(name, types)?.elements.into_iter();
+    let counted = elements.filter_map(|element| Some((element.key, element.counter?)));
+    Ok(counted.collect())
+}
+
+/// A table that is there, to be read.
+struct Table {
+    place: Place,
+    netlink: Netlink,
+}
+
+impl Table {
+    fn open(place: Place, deadline: Deadline) -> Result<Option<Self>> {
+        if !has_table(TableFamily::from(place), place.name(), deadline)? {
+            return Ok(None);
+        }
+        let netlink = Netlink::open(NETLINK_NETFILTER, deadline)?;
+        Ok(Some(Self { place, netlink }))
+    }
+
+    /// All that the table has of a kind.
+    fn dump(&mut self, kind: u16, asked: &[(u16, &str)]) -> Result<Vec<Raw>> {
+        let family = TableFamily::from(self.place);
+        let mut found = self.netlink.dump(&message(kind, family, &names(asked)))?;
+        let name = self.place.name();
+        found.retain(|one| value(one, TABLE).is_some_and(|table| text(table) == name));
+        Ok(found)
+    }
+
+    fn sets(&mut self) -> Result<Vec<(String, RawTypes)>> {
+        let found = self.dump(GET_SET, &[(TABLE, self.place.name())])?;
+        Ok(found.iter().filter_map(set_of).collect())
+    }
+
+    fn set(&mut self, name: String, types: RawTypes) -> Result<SetContent> {
+        let asked = [(TABLE, self.place.name()), (WITHIN, name.as_str())];
+        let elements = elements_of(&self.dump(GET_ELEMENTS, &asked)?);
+        Ok(SetContent::of_kernel(name, types, elements))
+    }
 }
 
 /// The elements in the messages that tell of them.
 fn elements_of(lists: &[Raw]) -> Vec<RawElement> {
-    let lists = lists
-        .iter()
-        .filter_map(|found| value(found, list::ELEMENTS));
+    let lists = lists.iter().filter_map(|found| value(found, ELEMENTS));
     let elements = lists.flat_map(attributes).map(|(_, one)| element_of(one));
     elements.collect()
-}
-
-/// The first attribute of a type in a message.
-fn value(found: &Raw, wanted: u16) -> Option<&[u8]> {
-    find(found.payload.get(4..)?, wanted)
 }
 
 /// A set's name and types; nothing for one that is part of a rule.
@@ -311,7 +302,7 @@ fn set_of(found: &Raw) -> Option<(String, RawTypes)> {
         has_intervals: flags & set::HAS_INTERVALS != 0,
     };
     let is_named = flags & set::IS_ANONYMOUS == 0;
-    is_named.then_some((text(value(found, set::NAME)?), types))
+    is_named.then_some((text(value(found, WITHIN)?), types))
 }
 
 fn element_of(bytes: &[u8]) -> RawElement {
@@ -377,7 +368,7 @@ fn rule_of(found: &Raw) -> Option<RuleContent> {
         jump_of(find(find(immediate, rule::IMMEDIATE_DATA)?, data::VERDICT)?)
     });
     Some(RuleContent {
-        chain: text(value(found, rule::CHAIN)?),
+        chain: text(value(found, WITHIN)?),
         handle: u64::from_be_bytes(handle),
         comment: value(found, rule::USERDATA)
             .and_then(comment)
@@ -431,7 +422,7 @@ mod tests {
         assert!(longest < Some(usize::from(u16::MAX)), "{longest:?}");
         let found = messages
             .iter()
-            .filter_map(|message| value(message, list::ELEMENTS));
+            .filter_map(|message| value(message, ELEMENTS));
         let found: Vec<_> = found
             .flat_map(attributes)
             .map(|(_, one)| element_of(one))
@@ -442,6 +433,9 @@ mod tests {
             has_intervals: false,
         };
         let read = SetContent::of_kernel("v4".to_owned(), types, found);
-        assert_eq!(read.elements, Some(change.elements));
+        let elements = read.elements.into_iter();
+        let elements: Vec<_> = elements.map(|one| (one.key, one.data)).collect();
+        assert!(read.is_known);
+        assert_eq!(elements, change.elements);
     }
 }

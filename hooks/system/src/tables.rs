@@ -2,18 +2,13 @@
 //! program has to be started for that.
 
 use crate::netlink::{Netlink, Raw};
-use crate::nfnetlink::{message, names, TableFamily, GET_CHAIN, GET_RULE, GET_TABLE};
+use crate::nfnetlink::{
+    message, names, TableFamily, CHAIN_NAME, GET_CHAIN, GET_RULE, GET_TABLE, TABLE, WITHIN,
+};
 use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
-
-/// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE` and `NFTA_RULE_TABLE`.
-const TABLE: u16 = 1;
-/// `NFTA_CHAIN_NAME`.
-const CHAIN_NAME: u16 = 3;
-/// `NFTA_RULE_CHAIN`.
-const CHAIN: u16 = 2;
 
 /// Whether a table is there; where the kernel has no nftables there is none.
 ///
@@ -52,7 +47,7 @@ pub(crate) fn has_rules(
     chain: &str,
     deadline: Deadline,
 ) -> Result<bool> {
-    let message = message(GET_RULE, family, &names(&[(TABLE, table), (CHAIN, chain)]));
+    let message = message(GET_RULE, family, &names(&[(TABLE, table), (WITHIN, chain)]));
     Ok(ask(message, NLM_F_REQUEST | NLM_F_DUMP, deadline)? > 0)
 }
 

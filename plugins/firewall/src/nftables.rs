@@ -24,7 +24,9 @@ pub(crate) mod write;
 
 pub(crate) use forward::accepted;
 
-pub use content::{RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent};
+pub use content::{
+    ElementContent, RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent,
+};
 pub use element::Place;
 pub use listing::ReadError;
 pub use observed::Observed;

@@ -26,10 +26,10 @@ impl RuleCounters {
     ///
     /// [`Place::Policy`]: crate::nftables::Place::Policy
     pub fn add_nftables(&mut self, content: TableContent) {
-        for SetContent { name, counters, .. } in content.sets {
-            let counters = counters.into_iter();
-            let named = counters.map(|(key, counter)| ((name.clone(), key), counter));
-            self.elements.extend(named);
+        for SetContent { name, elements, .. } in content.sets {
+            let elements = elements.into_iter();
+            let counted = elements.filter_map(|one| Some(((name.clone(), one.key), one.counter?)));
+            self.elements.extend(counted);
         }
         let rules = content.rules.into_iter();
         let counted = rules.filter_map(|rule| Some((rule.chain, rule.comment, rule.counter?)));

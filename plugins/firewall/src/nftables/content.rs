@@ -19,11 +19,21 @@ pub struct TableContent {
 pub struct SetContent {
     /// Its name.
     pub name: String,
-    /// Its keys, and what a map gives for each, in the words in which portero writes them; nothing when one is in a form that
-    /// portero never gives it.
-    pub elements: Option<Vec<(String, Option<String>)>>,
-    /// The keys of those elements that count, with what they have counted.
-    pub counters: Vec<(String, Counter)>,
+    /// Whether all that is in it is in a form that portero gives it.
+    pub is_known: bool,
+    /// Its elements, but those in another form.
+    pub elements: Vec<ElementContent>,
+}
+
+/// An element, in the words in which portero writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElementContent {
+    /// By which it is found.
+    pub key: String,
+    /// What a map gives for it.
+    pub data: Option<String>,
+    /// What it has counted, if it counts.
+    pub counter: Option<Counter>,
 }
 
 /// A rule.
@@ -79,49 +89,41 @@ pub struct RawTypes {
 }
 
 impl SetContent {
+    /// A set with those elements that are known.
+    pub(crate) fn new(name: String, elements: Vec<Option<ElementContent>>) -> Self {
+        Self {
+            name,
+            is_known: elements.iter().all(Option::is_some),
+            elements: elements.into_iter().flatten().collect(),
+        }
+    }
+
     /// From what the kernel says of a set.
     #[must_use]
     pub fn of_kernel(name: String, types: RawTypes, elements: Vec<RawElement>) -> Self {
-        Self {
-            name,
-            counters: counted(types, &elements),
-            elements: words_of_all(types, elements),
-        }
-    }
-}
-
-/// Those in a form that portero never gives them are left out.
-fn counted(types: RawTypes, elements: &[RawElement]) -> Vec<(String, Counter)> {
-    let Some(key) = Types::of_number(types.key) else {
-        return Vec::new();
-    };
-    let counted = elements.iter().filter_map(|element| {
-        let last = element.key_end.as_ref().unwrap_or(&element.key);
-        Some((key.decode(&element.key, last)?, element.counter?))
-    });
-    counted.collect()
-}
-
-fn words_of_all(
-    types: RawTypes,
-    elements: Vec<RawElement>,
-) -> Option<Vec<(String, Option<String>)>> {
-    let key = Types::of_number(types.key)?;
-    let data = types.data.map(DataTypes::of_number);
-    let elements = match types.has_intervals && key.is_one() {
-        true => intervals(elements),
-        false => elements,
-    };
-    let words = elements.iter().map(|element| {
-        let last = element.key_end.as_ref().unwrap_or(&element.key);
-        let data = match (&data, &element.data) {
-            (None, None) => None,
-            (Some(types), Some(data)) => Some(words_of_data(types.as_ref()?, data)?),
-            _ => return None,
+        let Some(key) = Types::of_number(types.key) else {
+            return Self::new(name, vec![None]);
         };
-        Some((key.decode(&element.key, last)?, data))
-    });
-    words.collect()
+        let data = types.data.map(DataTypes::of_number);
+        let elements = match types.has_intervals && key.is_one() {
+            true => intervals(elements),
+            false => elements,
+        };
+        let words = elements.iter().map(|element| {
+            let last = element.key_end.as_ref().unwrap_or(&element.key);
+            let data = match (&data, &element.data) {
+                (None, None) => None,
+                (Some(types), Some(data)) => Some(words_of_data(types.as_ref()?, data)?),
+                _ => return None,
+            };
+            Some(ElementContent {
+                key: key.decode(&element.key, last)?,
+                data,
+                counter: element.counter,
+            })
+        });
+        Self::new(name, words.collect())
+    }
 }
 
 fn words_of_data(types: &DataTypes, data: &RawData) -> Option<String> {
@@ -193,8 +195,8 @@ mod tests {
 
     fn keys(elements: Vec<RawElement>) -> Option<Vec<String>> {
         let set = SetContent::of_kernel("set".to_owned(), ADDRESSES, elements);
-        let keys = set.elements?.into_iter().map(|(key, _)| key);
-        Some(keys.collect())
+        let keys = set.elements.into_iter().map(|element| element.key);
+        set.is_known.then(|| keys.collect())
     }
 
     #[test]
@@ -213,6 +215,26 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_has_counted_what_its_first_element_has() {
+        let counter = Counter {
+            packets: 3,
+            bytes: 180,
+        };
+        let first = RawElement {
+            counter: Some(counter),
+            ..element([10, 0, 0, 0], false)
+        };
+        let elements = vec![element([10, 1, 0, 0], true), first];
+        let set = SetContent::of_kernel("set".to_owned(), ADDRESSES, elements);
+        let expected = ElementContent {
+            key: "10.0.0.0/16".to_owned(),
+            data: None,
+            counter: Some(counter),
+        };
+        assert_eq!(set.elements, [expected]);
+    }
+
+    #[test]
     fn what_is_no_network_is_not_portero_s() {
         let elements = vec![element([10, 0, 0, 1], false), element([10, 0, 0, 3], true)];
         assert_eq!(keys(elements), None);
@@ -221,6 +243,6 @@ mod tests {
             ..ADDRESSES
         };
         let set = SetContent::of_kernel("set".to_owned(), unknown, Vec::new());
-        assert_eq!(set.elements, None);
+        assert!(!set.is_known && set.elements.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! What `nft -j list table` says is in a table.
 
-use super::content::{RuleContent, SetContent, TableContent};
+use super::content::{ElementContent, RuleContent, SetContent, TableContent};
 use super::element::{network, quoted, Place};
 use super::wire::network_of;
 use ipnet::IpNet;
@@ -70,11 +70,8 @@ impl TableContent {
         let mut content = Self::default();
         for item in listing.nftables {
             if let Some(set) = item.set.or(item.map) {
-                content.sets.push(SetContent {
-                    elements: elements(&set),
-                    counters: set.counters().collect(),
-                    name: set.name,
-                });
+                let elements = set.elements();
+                content.sets.push(SetContent::new(set.name, elements));
             }
             content.chains.extend(item.chain.map(|chain| chain.name));
             content.rules.extend(item.rule.map(|rule| RuleContent {
@@ -99,14 +96,11 @@ impl Set {
         }
     }
 
-    /// The keys of its elements that have a counter, with that.
-    fn counters(&self) -> impl Iterator<Item = (String, Counter)> + '_ {
+    /// Its elements; nothing in place of one in a form that portero never gives it.
+    fn elements(&self) -> Vec<Option<ElementContent>> {
         let types = self.types();
-        let counted = self.elem.iter().filter_map(|element| element.get("elem"));
-        counted.filter_map(move |element| {
-            let key = joined(element.get("val")?, &types)?;
-            Some((key, Counter::from_json(element.get("counter")?)?))
-        })
+        let elements = self.elem.iter();
+        elements.map(|one| element(one, &types)).collect()
     }
 }
 
@@ -125,23 +119,23 @@ impl Rule {
     }
 }
 
-/// A set's elements; nothing when one is in a form that portero never gives it.
-fn elements(set: &Set) -> Option<Vec<(String, Option<String>)>> {
-    let types = set.types();
-    let elements = set.elem.iter().map(|element| {
-        // Those with a counter of their own.
-        let element = element.pointer("/elem/val").unwrap_or(element);
-        let (key, data) = match element {
-            Value::Array(pair) => (pair.first()?, pair.get(1)),
-            key => (key, None),
-        };
-        let data = match data {
-            None => None,
-            Some(data) => Some(words_of_data(data)?),
-        };
-        Some((joined(key, &types)?, data))
-    });
-    elements.collect()
+fn element(element: &Value, types: &[&str]) -> Option<ElementContent> {
+    // One with a counter of its own.
+    let counter = element.pointer("/elem/counter");
+    let element = element.pointer("/elem/val").unwrap_or(element);
+    let (key, data) = match element {
+        Value::Array(pair) => (pair.first()?, pair.get(1)),
+        key => (key, None),
+    };
+    let data = match data {
+        None => None,
+        Some(data) => Some(words_of_data(data)?),
+    };
+    Some(ElementContent {
+        key: joined(key, types)?,
+        data,
+        counter: counter.and_then(Counter::from_json),
+    })
 }
 
 /// What a map gives.

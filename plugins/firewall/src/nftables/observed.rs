@@ -134,8 +134,8 @@ impl Table {
         let mut table = Self::default();
         let mut is_strange = false;
         for set in content.sets {
-            is_strange |= !add_elements(place, &set, &mut table.elements);
-            table.sets.insert(set.name);
+            table.sets.insert(set.name.clone());
+            is_strange |= !add_elements(place, set, &mut table.elements);
         }
         let chains = content.chains.into_iter();
         table.chains.extend(chains.map(|name| (name, Vec::new())));
@@ -162,8 +162,8 @@ impl LibvirtTable {
         let (mut is_strange, mut is_first) = (false, true);
         for set in content.sets {
             if wanted_sets.contains(&set.name.as_str()) {
-                is_strange |= !add_elements(Place::Libvirt(family), &set, &mut table.elements);
-                table.sets.insert(set.name);
+                table.sets.insert(set.name.clone());
+                is_strange |= !add_elements(Place::Libvirt(family), set, &mut table.elements);
             }
         }
         for chain in content.chains {
@@ -202,11 +202,15 @@ impl LibvirtTable {
 }
 
 /// Adds a set's elements; false when one is in a form that portero never gives it.
-fn add_elements(place: Place, set: &SetContent, elements: &mut Elements) -> bool {
-    let Some(found) = &set.elements else {
-        return false;
-    };
-    let found = found.iter().cloned();
-    elements.extend(found.map(|(key, data)| (place.key(&set.name, key), data)));
-    true
+fn add_elements(place: Place, set: SetContent, elements: &mut Elements) -> bool {
+    let SetContent {
+        name,
+        is_known,
+        elements: found,
+    } = set;
+    if is_known {
+        let found = found.into_iter();
+        elements.extend(found.map(|element| (place.key(&name, element.key), element.data)));
+    }
+    is_known
 }
