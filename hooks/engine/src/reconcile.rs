@@ -4,7 +4,6 @@
 use crate::config::DockerSettings;
 use crate::engine::{Engine, LibvirtRules};
 use crate::firewall::Choice;
-use crate::inputs::same_owner;
 use crate::{ApplyError, Config, Record};
 use portero_firewall::{BaseTables, Firewall, Script};
 use portero_model::{Dnat, OwnerKind, Ruleset, Tap};
@@ -79,24 +78,21 @@ impl Engine<'_> {
 
     /// Writes what everybody has now, and tells of what has changed.
     fn note_all(&mut self, old: &[Record], desired: &[Record]) -> Result<(), FileError> {
+        let (before, after) = (by_owner(old), by_owner(desired));
         let mut noted = Ok(());
         for record in old {
             let owner = &record.ruleset.owner;
-            let is_gone = !desired
-                .iter()
-                .any(|desired| same_owner(&desired.ruleset.owner, owner));
-            if is_gone {
+            if !after.contains_key(&(owner.kind, owner.uuid)) {
                 noted = noted.and(self.state.remove_record(owner.kind, owner.uuid));
                 self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
             }
         }
         for record in desired {
-            let before = old
-                .iter()
-                .find(|old| same_owner(&old.ruleset.owner, &record.ruleset.owner));
+            let owner = &record.ruleset.owner;
+            let before = before.get(&(owner.kind, owner.uuid)).copied();
             if before != Some(record) {
                 noted = noted.and(self.state.put_record(record));
-                let nothing = Ruleset::empty(record.ruleset.owner.clone());
+                let nothing = Ruleset::empty(owner.clone());
                 self.log_change(before.map_or(&nothing, |old| &old.ruleset), &record.ruleset);
             }
         }

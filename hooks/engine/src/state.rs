@@ -194,7 +194,8 @@ impl State {
     #[must_use]
     pub fn has_records(&self) -> bool {
         let records = std::fs::read_dir(self.root.join("records"));
-        records.is_ok_and(|mut records| records.next().is_some())
+        let mut records = records.into_iter().flatten().flatten();
+        records.any(|record| record.file_name().as_encoded_bytes().ends_with(b".json"))
     }
 
     /// Whether the XML of any domain with forwards is kept.
