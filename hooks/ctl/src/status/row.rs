@@ -5,6 +5,7 @@ use portero_inventory::OwnerStatus;
 use portero_libvirt::Driver;
 use portero_model::{Claim, Owner, PortRange, Rule, Ruleset};
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// One range of ports of one owner.
@@ -18,7 +19,7 @@ pub(crate) struct Row {
     /// The guest's address and ports, once the address is known.
     pub(crate) guest: Option<(IpAddr, PortRange)>,
     /// What else is done with its connections, by the attributes of a portForward: `masquerade`, `symmetric`.
-    pub(crate) options: Vec<&'static str>,
+    pub(crate) options: BTreeSet<&'static str>,
     /// What has come of it.
     pub(crate) state: ForwardState,
 }
@@ -76,7 +77,8 @@ impl Row {
 
     /// Its options in words, if it has any.
     pub(crate) fn options(&self) -> Option<String> {
-        (!self.options.is_empty()).then(|| self.options.join(", "))
+        let options: Vec<&str> = self.options.iter().copied().collect();
+        (!options.is_empty()).then(|| options.join(", "))
     }
 
     /// The guest's side in words, once its address is known.
@@ -127,7 +129,7 @@ struct Printed {
     /// The guest's ports, once the address is known.
     guest_ports: Option<String>,
     /// What else is done with its connections: `masquerade`, `symmetric`.
-    options: Vec<&'static str>,
+    options: BTreeSet<&'static str>,
     /// `active`, `missing`, `pending` or `claimed`.
     state: &'static str,
     /// Why it is not active.
@@ -158,9 +160,12 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
     let mut rows = Vec::new();
     for owner in owners {
         let (record, ruleset) = (&owner.record, &owner.record.ruleset);
+        let options = options(ruleset);
         let row = |claim: Claim, guest: Option<(IpAddr, PortRange)>, state| Row {
             owner: ruleset.owner.clone(),
-            options: options(ruleset, guest),
+            options: guest
+                .and_then(|(guest, _)| options.get(&guest).cloned())
+                .unwrap_or_default(),
             claim,
             guest,
             state,
@@ -188,19 +193,22 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
     rows
 }
 
-/// What rules do with all connections that are sent to a guest.
-fn options(ruleset: &Ruleset, guest: Option<(IpAddr, PortRange)>) -> Vec<&'static str> {
-    let has = |is_it: &dyn Fn(&Rule, IpAddr) -> bool| {
-        guest.is_some_and(|(guest, _)| ruleset.rules.iter().any(|rule| is_it(rule, guest)))
-    };
-    let is_masqueraded = has(
-        &|rule, to| matches!(rule, Rule::Masquerade { source: None, guest, .. } if *guest == to),
-    );
-    let is_symmetric =
-        has(&|rule, to| matches!(rule, Rule::Symmetric { guest, .. } if *guest == to));
-    let both = [(is_masqueraded, "masquerade"), (is_symmetric, "symmetric")];
-    let given = both.into_iter().filter(|(is_given, _)| *is_given);
-    given.map(|(_, name)| name).collect()
+/// What an owner's rules do with all connections that are sent to a guest.
+fn options(ruleset: &Ruleset) -> BTreeMap<IpAddr, BTreeSet<&'static str>> {
+    let mut options: BTreeMap<IpAddr, BTreeSet<&'static str>> = BTreeMap::new();
+    for rule in &ruleset.rules {
+        let (guest, option) = match rule {
+            Rule::Masquerade {
+                source: None,
+                guest,
+                ..
+            } => (guest, "masquerade"),
+            Rule::Symmetric { guest, .. } => (guest, "symmetric"),
+            _ => continue,
+        };
+        options.entry(*guest).or_default().insert(option);
+    }
+    options
 }
 
 /// A port of the host in words: `tcp 192.0.2.1:8080`.
