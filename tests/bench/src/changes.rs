@@ -1,11 +1,10 @@
 //! The start of a guest while somebody else changes nftables all the time, beside the same without.
 
 use crate::hooks::{Hooks, Life};
-use crate::median::{medians, Side};
 use crate::process::Process;
 use crate::recorded::Guest;
 use crate::table::{Limit, Row};
-use crate::worker::{answer, answer_each_request, Others, Role, Worker};
+use crate::worker::{answer, answer_each_request, medians_of, Activity, Role, Worker};
 use crate::world::{self, FOLDER};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -26,16 +25,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// # Errors
 /// Those of the workers and their processes.
 pub fn measure(programs: &Path, runs: u32) -> io::Result<Row> {
-    let worker = |others| Worker::spawn(programs, Role::Changes { others });
-    let mut workers = [worker(Others::Quiet)?, worker(Others::Busy)?];
-    let sides: Vec<Side<'_>> = workers
-        .iter_mut()
-        .map(|worker| Box::new(|| worker.turn()) as Side<'_>)
-        .collect();
-    let times = medians(runs, sides)?;
-    for worker in workers {
-        worker.end()?;
-    }
+    let worker = |activity| Worker::spawn(programs, Role::Changes { activity });
+    let workers = vec![worker(Activity::Quiet)?, worker(Activity::Busy)?];
+    let times = medians_of(runs, workers)?;
     let what = format!(
         "nftables: start, {FOREIGN} elements and {} changes/s of others / neither",
         1000 / PAUSE.as_millis()
@@ -51,7 +43,7 @@ pub fn measure(programs: &Path, runs: u32) -> io::Result<Row> {
 ///
 /// # Errors
 /// Those of the processes.
-pub fn work(hooks: &Hooks, others: Others) -> io::Result<()> {
+pub fn work(hooks: &Hooks, activity: Activity) -> io::Result<()> {
     world::set_up()?;
     world::make_libvirt_nftables()?;
     hooks.daemon_start().run()?;
@@ -72,12 +64,12 @@ pub fn work(hooks: &Hooks, others: Others) -> io::Result<()> {
     let changes = AtomicU32::new(0);
     let (acts, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let begin = Instant::now();
-    if others == Others::Busy {
+    if activity == Activity::Busy {
         make_foreign()?;
     }
     thread::scope(|scope| {
         let changer =
-            (others == Others::Busy).then(|| scope.spawn(|| change(&acts, &is_over, &changes)));
+            (activity == Activity::Busy).then(|| scope.spawn(|| change(&acts, &is_over, &changes)));
         answer(begin.elapsed())?;
         let measured = answer_each_request(|| {
             acts.store(true, Ordering::Relaxed);
@@ -86,7 +78,7 @@ pub fn work(hooks: &Hooks, others: Others) -> io::Result<()> {
             let before = changes.load(Ordering::Relaxed);
             let time = lives[0].begin()?;
             acts.store(false, Ordering::Relaxed);
-            if others == Others::Busy
+            if activity == Activity::Busy
                 && changes.load(Ordering::Relaxed) == before
                 && time > PAUSE * 3
             {

@@ -3,11 +3,10 @@
 //! The forward that is used is the last of all, which a list of rules is slowest to find.
 
 use crate::hooks::Hooks;
-use crate::median::{medians, Side};
 use crate::process::Process;
 use crate::recorded::{Guest, BRIDGE, BRIDGE_ADDRESS, PREFIX};
 use crate::table::{Limit, Row};
-use crate::worker::{answer, answer_each_request, Firewall, Role, Worker};
+use crate::worker::{answer, answer_each_request, medians_of, Firewall, Role, Worker};
 use crate::world;
 use nix::sched::{setns, CloneFlags};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -48,14 +47,7 @@ pub fn measure(programs: &Path, runs: u32) -> io::Result<Vec<Row>> {
             workers.push(worker);
         }
     }
-    let sides: Vec<Side<'_>> = workers
-        .iter_mut()
-        .map(|worker| Box::new(|| worker.turn()) as Side<'_>)
-        .collect();
-    let times = medians(runs, sides)?;
-    for worker in workers {
-        worker.end()?;
-    }
+    let times = medians_of(runs, workers)?;
     let mut rows = Vec::new();
     for (firewall, times) in firewalls.into_iter().zip(times.chunks(2)) {
         let rate = |time: Duration| f64::from(CONNECTIONS) / time.as_secs_f64();

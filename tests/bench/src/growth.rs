@@ -4,11 +4,10 @@
 //! all of them stand at once and take turns.
 
 use crate::hooks::{Hooks, Life};
-use crate::median::{medians, Side};
 use crate::process::Process;
 use crate::recorded::Guest;
 use crate::table::{Limit, Row};
-use crate::worker::{answer, answer_each_request, Firewall, Role, Worker};
+use crate::worker::{answer, answer_each_request, medians_of, Firewall, Role, Worker};
 use crate::world;
 use std::io;
 use std::path::Path;
@@ -33,7 +32,7 @@ pub fn measure(
     others: &[u32],
     runs: u32,
 ) -> io::Result<Vec<Row>> {
-    let mut workers: Vec<Worker> = others
+    let workers: Vec<Worker> = others
         .iter()
         .map(|others| {
             let worker = Worker::spawn(
@@ -47,14 +46,7 @@ pub fn measure(
             Ok(worker)
         })
         .collect::<io::Result<_>>()?;
-    let sides: Vec<Side<'_>> = workers
-        .iter_mut()
-        .map(|worker| Box::new(|| worker.turn()) as Side<'_>)
-        .collect();
-    let times = medians(runs, sides)?;
-    for worker in workers {
-        worker.end()?;
-    }
+    let times = medians_of(runs, workers)?;
     let rows = others.iter().zip(&times).enumerate();
     Ok(rows
         .map(|(index, (number, time))| {
@@ -113,15 +105,8 @@ const COMPARED: u32 = 1000;
 /// Those of the workers and their processes.
 pub fn measure_sync(programs: &Path, runs: u32) -> io::Result<Row> {
     let worker = |guests| Worker::spawn(programs, Role::Sync { guests });
-    let mut workers = [worker(1)?, worker(COMPARED)?];
-    let sides: Vec<Side<'_>> = workers
-        .iter_mut()
-        .map(|worker| Box::new(|| worker.turn()) as Side<'_>)
-        .collect();
-    let times = medians(runs, sides)?;
-    for worker in workers {
-        worker.end()?;
-    }
+    let workers = vec![worker(1)?, worker(COMPARED)?];
+    let times = medians_of(runs, workers)?;
     let what =
         format!("nftables: portero sync, nothing to mend, {COMPARED} guests x {FORWARDS} / 1");
     let limit = Limit {

@@ -73,7 +73,7 @@ fn run(args: &Args) -> io::Result<()> {
     match args.worker {
         Some(Role::Others { firewall, number }) => return growth::work(&hooks, firewall, number),
         Some(Role::Sync { guests }) => return growth::sync(&hooks, guests),
-        Some(Role::Changes { others }) => return changes::work(&hooks, others),
+        Some(Role::Changes { activity }) => return changes::work(&hooks, activity),
         Some(Role::Connections { firewall, forwards }) => {
             return connections::work(&hooks, firewall, forwards)
         }

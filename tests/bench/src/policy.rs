@@ -3,11 +3,11 @@
 
 use crate::connections::{enter, make_neighbours, Client};
 use crate::hooks::Hooks;
-use crate::median::{medians, Side};
+use crate::median::medians;
 use crate::process::Process;
 use crate::recorded::{policy_network_data, Guest, NETWORK};
 use crate::table::{Limit, Row};
-use crate::worker::{answer, answer_each_request, Firewall, Role, Worker};
+use crate::worker::{answer, answer_each_request, medians_of, Firewall, Role, Worker};
 use crate::world::{self, libvirt_nftables, make_libvirt_nftables, FOLDER};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -126,18 +126,11 @@ fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
 }
 
 fn packets(programs: &Path, firewall: Firewall, runs: u32) -> io::Result<Row> {
-    let mut workers = [FEW, MANY]
+    let workers = [FEW, MANY]
         .map(|rules| Worker::spawn(programs, Role::Packets { firewall, rules }))
         .into_iter()
         .collect::<io::Result<Vec<Worker>>>()?;
-    let sides: Vec<Side<'_>> = workers
-        .iter_mut()
-        .map(|worker| Box::new(|| worker.turn()) as Side<'_>)
-        .collect();
-    let times = medians(runs, sides)?;
-    for worker in workers {
-        worker.end()?;
-    }
+    let times = medians_of(runs, workers)?;
     let limit = match firewall {
         Firewall::Nftables => PACKET,
         Firewall::Iptables => Limit::default(),

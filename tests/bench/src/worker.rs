@@ -1,5 +1,6 @@
 //! A world of its own in another process, which measures whenever it is asked.
 
+use crate::median::{medians, Side};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -25,7 +26,7 @@ pub enum Role {
     /// Starts a guest beside what others do to nftables.
     Changes {
         /// What they do.
-        others: Others,
+        activity: Activity,
     },
     /// Connects through forwards.
     Connections {
@@ -45,7 +46,7 @@ pub enum Role {
 
 /// What others do to a firewall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Others {
+pub enum Activity {
     /// Nothing.
     Quiet,
     /// They have much in it, and change it all the time.
@@ -75,7 +76,7 @@ impl fmt::Display for Role {
         match self {
             Self::Others { firewall, number } => write!(formatter, "others-{firewall}:{number}"),
             Self::Sync { guests } => write!(formatter, "sync:{guests}"),
-            Self::Changes { others } => write!(formatter, "changes:{}", *others as u32),
+            Self::Changes { activity } => write!(formatter, "changes:{}", *activity as u32),
             Self::Connections { firewall, forwards } => write!(formatter, "{firewall}:{forwards}"),
             Self::Packets { firewall, rules } => write!(formatter, "policy-{firewall}:{rules}"),
         }
@@ -103,10 +104,10 @@ impl FromStr for Role {
             "policy-nftables" => Ok(packets(Firewall::Nftables)),
             "sync" => Ok(Self::Sync { guests: number }),
             "changes" if number == 0 => Ok(Self::Changes {
-                others: Others::Quiet,
+                activity: Activity::Quiet,
             }),
             "changes" => Ok(Self::Changes {
-                others: Others::Busy,
+                activity: Activity::Busy,
             }),
             "others-iptables" => Ok(others(Firewall::Iptables)),
             "others-nftables" => Ok(others(Firewall::Nftables)),
@@ -190,6 +191,18 @@ impl Worker {
         drop(requests);
         child.wait().map(drop)
     }
+}
+
+/// Lets workers take turns ([`medians`]), and ends them; gives the median of each.
+///
+/// # Errors
+/// When one fails.
+pub fn medians_of(runs: u32, mut workers: Vec<Worker>) -> io::Result<Vec<Duration>> {
+    let sides = workers.iter_mut();
+    let sides = sides.map(|worker| Box::new(|| worker.turn()) as Side<'_>);
+    let times = medians(runs, sides.collect())?;
+    workers.into_iter().try_for_each(Worker::end)?;
+    Ok(times)
 }
 
 /// In the worker: measures once for each line it reads.
