@@ -147,12 +147,14 @@ fn no_guest_tells(world: &mut World) {
     world.is_untouched_after_flushes();
 }
 
-/// A daemon hook that does something to what waits for its daemon, once that has become what it is.
+/// A daemon hook that does something to what waits for its daemon, once that has become what it is: on a busy machine
+/// that takes a while, and a daemon that stops leaves nobody who waits.
 fn meddle(signal: &str) {
     let script = format!(
-        "#!/bin/sh\n{PROGRAM} \"$@\"\ncode=$?\nsleep 0.3\nfor one in /proc/[0-9]*; do\n\
-         ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-re[a-z]* [0-9]' || kill -s {signal} ${{one#/proc/}}\n\
-         done\nexit $code\n"
+        "#!/bin/sh\n{PROGRAM} \"$@\"\ncode=$?\ntest \"$2\" = start || exit $code\n\
+         for try in $(seq 100); do\nfor one in /proc/[0-9]*; do\n\
+         ! tr '\\0' ' ' 2>/dev/null <$one/cmdline | grep -q -- '--when-re[a-z]* [0-9]' || {{\n\
+         kill -s {signal} ${{one#/proc/}}\nexit $code\n}}\ndone\nsleep 0.05\ndone\nexit $code\n"
     );
     fs::remove_file(LINK).expect("the hook");
     fs::write(LINK, script).expect("a hook");
@@ -162,6 +164,19 @@ fn meddle(signal: &str) {
 fn meddle_no_more() {
     fs::remove_file(LINK).expect("the hook");
     std::os::unix::fs::symlink(PROGRAM, LINK).expect("the hook");
+}
+
+/// Waits until libvirt rejects what others send to guests of a bridge: it makes its rules one by one, and portero names the
+/// bridge too.
+fn wait_for_rejects(world: &World, bridge: &str) {
+    let rejects = [
+        format!("oif \"{bridge}\" counter reject"),
+        format!("-o {bridge} -j REJECT"),
+    ];
+    wait_until(Duration::from_secs(20), "libvirt has no rules", || {
+        let rules = world.lab.rules();
+        rejects.iter().any(|rule| rules.contains(rule))
+    });
 }
 
 fn waiting_is_killed(world: &mut World) {
@@ -175,10 +190,7 @@ fn waiting_is_killed(world: &mut World) {
     world.flush(Flush::Everything);
     world.lab.restart_daemon(networks, "TERM");
     assert_eq!(waiting(world), Vec::<String>::new());
-    // Before libvirt has its rules nobody rejects anything.
-    wait_until(Duration::from_secs(20), "libvirt has no rules", || {
-        world.lab.rules().contains("br-own")
-    });
+    wait_for_rejects(world, "br-own");
     own_is_refused(world);
     let plan = world.lab.run("portero", &["plan"]);
     assert!(!plan.ok && !plan.stdout.is_empty(), "{plan:?}");
@@ -297,12 +309,7 @@ fn networks_alone(world: &mut World) {
     meddle("KILL");
     world.flush(Flush::Everything);
     world.lab.restart_daemon("virtnetworkd", "TERM");
-    // portero names the bridge too, but not where it is rejected.
-    wait_until(Duration::from_secs(20), "libvirt has no rules", || {
-        let rules = world.lab.rules();
-        let rejects = ["oif \"br-lan\" counter reject", "-o br-lan -j REJECT"];
-        rejects.iter().any(|rule| rules.contains(rule))
-    });
+    wait_for_rejects(world, "br-lan");
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
     meddle_no_more();
     // The other daemon tells of a guest that runs.
