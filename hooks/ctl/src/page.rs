@@ -1,16 +1,18 @@
 //! The manual pages of `portero` and its subcommands, portero(1), portero-bridge(1) and so on: written
 //! by what the command itself understands, when it is built.
 
+mod examples;
+
 use crate::args::Args;
 use clap::{Command, CommandFactory};
 use clap_mangen::roff::{bold, roman, Roff};
 use clap_mangen::Man;
 use std::io::{self, Write};
 
-/// What every help that speaks of exit statuses says first.
+/// How each help with exit statuses begins them.
 const EXIT_STATUS: &str = "Exit status: ";
 
-/// What is so of commands that do not say it.
+/// The exit statuses of commands whose help has none.
 const USUAL_STATUS: &str = "0 done; 1 failed; 2 usage.";
 
 /// Files, and what is in them.
@@ -21,30 +23,30 @@ const FILES: [(&str, &str); 6] = [
     ),
     (
         "/etc/portero/domains/NAME.xml, /etc/portero/networks/NAME.xml",
-        "The same elements as in the metadata of a domain or network, see portero-hooks(7).",
+        "The same elements as in the metadata of a domain or network, see portero-xml(5).",
     ),
     (
         "/etc/portero/groups/NAME.xml",
-        "Peers that rules of policies name together.",
+        "Groups of peers, for rules of policies and for forwards.",
     ),
     (
         "/run/portero",
-        "What the hooks were told and what they did; gone at the next boot.",
+        "What the hooks know and what they did; the next boot empties it.",
     ),
     (
         "/var/lib/portero/bridges",
-        "Bridges that were made, with the files that were there before.",
+        "Bridges that portero made, with the files from before.",
     ),
     ("/etc/libvirt/hooks/*.d/50-portero", "The hooks."),
 ];
 
-/// What the command takes from its environment; nothing else reaches what it does.
+/// What the command reads of its environment; nothing else has an effect.
 const ENVIRONMENT: [(&str, &str); 2] = [
-    ("NO_COLOR", "When it is not empty there are no colours; nor are there any where stderr is no terminal."),
+    ("NO_COLOR", "If it is not empty, portero prints no colours. It never prints any if stderr is no terminal."),
     (
         "PORTERO_COMPLETE",
-        "The shell (bash, zsh, fish) whose question portero answers instead of anything else. A script for \
-         the shell is printed without a question.",
+        "The shell (bash, zsh, fish) for which portero completes a command line, and does nothing else. Without a \
+         command line it prints the script for the shell.",
     ),
 ];
 
@@ -126,6 +128,10 @@ fn write(command: &Command, all: &[Command], page: &mut dyn Write) -> io::Result
             }
         }
     }
+    rest.control("SH", ["EXAMPLES"]);
+    for (example, purpose) in examples::of(name(command)) {
+        entry(&mut rest, example, purpose);
+    }
     rest.control("SH", ["SEE ALSO"]);
     rest.text([roman(see_also(command, all))]);
     rest.to_writer(page)
@@ -147,5 +153,5 @@ fn see_also(command: &Command, all: &[Command]) -> String {
     };
     let pages = all.iter().map(name).filter(is_near);
     let pages: String = pages.map(|page| format!("{page}(1), ")).collect();
-    pages + "portero.toml(5), portero-hooks(7), portero-watch(8), virsh(1)"
+    pages + "portero-xml(5), portero.toml(5), portero-hooks(7), portero-watch(8), virsh(1)"
 }

@@ -50,7 +50,15 @@ fn each_subcommand_has_a_page() {
     );
     for name in pages {
         let text = formatted(name, &portero(&["page", name]));
-        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"] {
+        let sections = [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "EXIT STATUS",
+            "EXAMPLES",
+            "SEE ALSO",
+        ];
+        for section in sections {
             let heading = |line: &str| line.trim_end() == section;
             assert!(text.lines().any(heading), "{section} in {name}:\n{text}");
         }
@@ -70,7 +78,49 @@ fn pages_written_by_hand_are_in_order() {
         assert!(!formatted(&path.display().to_string(), &text).is_empty());
         count += 1;
     }
-    assert!(count >= 2, "pages are missing");
+    assert!(count >= 4, "pages are missing");
+}
+
+#[test]
+fn pages_written_by_hand_have_examples() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/man");
+    for page in fs::read_dir(folder).expect("packaging/man") {
+        let path = page.expect("a file").path();
+        let text = fs::read_to_string(&path).expect("a page");
+        assert!(text.contains("\n.SH EXAMPLES\n"), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_grammar_is_in_its_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let schema = fs::read_to_string(root.join("docs/schema/portero.rng")).expect("the schema");
+    let page = fs::read_to_string(root.join("packaging/man/portero-xml.5")).expect("its page");
+    let (page, _) = page.split_once(".SH EXAMPLES").expect("examples");
+    let page = formatted("portero-xml", page);
+    let is_part = |letter: char| letter.is_alphanumeric();
+    let words: Vec<&str> = page.split(|letter| !is_part(letter)).collect();
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for start in [
+        "<attribute name=\"",
+        "<element name=\"",
+        "<value type=\"string\">",
+    ] {
+        for after in schema.split(start).skip(1) {
+            let name = after.split(['"', '<']).next().unwrap_or_default();
+            // The elements of libvirt's, the spellings of yes and no, and no addresses.
+            let is_known = ["name", "metadata", "true", "1"].contains(&name);
+            if !is_known && name.chars().all(is_part) {
+                count += 1;
+                if !words.contains(&name) {
+                    missing.push(name);
+                }
+            }
+        }
+    }
+    assert!(count > 60, "only {count} names were found");
+    assert!(missing.is_empty(), "not in portero-xml(5): {missing:?}");
 }
 
 #[test]

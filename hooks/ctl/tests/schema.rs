@@ -83,6 +83,43 @@ fn schema_and_planners_judge_alike() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The files of docs/examples, but for its page.
+fn examples() -> Vec<PathBuf> {
+    let mut folders = vec![root().join("docs/examples")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of examples") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.ends_with("README.md") => {}
+                false => files.push(path),
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn examples_are_valid_and_on_their_page() {
+    let files = examples();
+    assert!(files.len() > 10, "examples are missing: {files:?}");
+    let page = fs::read_to_string(root().join("docs/examples/README.md")).expect("its page");
+    for path in files {
+        let name = path.display().to_string();
+        let output = validate(std::slice::from_ref(&name));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said == format!("{name}: valid\n"), "{said}{output:?}");
+        if path.extension().is_some_and(|end| end == "xml") {
+            let output = xmllint(&name);
+            assert!(is_accepted(&output), "{name}: {output:?}");
+        }
+        let link = path.strip_prefix(root().join("docs/examples"));
+        let link = format!("]({})", link.expect("an example").display());
+        assert!(page.contains(&link), "{link} is not in the page");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_said_in_one_line() {
     let path = root().join("tests/schema/expected");

@@ -17,7 +17,7 @@ mod page;
 mod session;
 
 pub use block::{Block, Object, Place, Problem, Task};
-pub use page::{pages, read, slug, Link, Page};
+pub use page::{pages, project, read, slug, Link, Page};
 pub use session::{Machine, Step};
 
 /// Its Rust is compiled as a test.

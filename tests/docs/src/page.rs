@@ -28,7 +28,11 @@ pub struct Link {
 }
 
 /// The project's folder.
-fn project() -> PathBuf {
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn project() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     folder.canonicalize().expect("the project's folder")
 }

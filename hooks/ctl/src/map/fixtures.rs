@@ -350,6 +350,36 @@ pub(crate) fn small() -> Scene {
     scene
 }
 
+/// The host of README.md and docs, with the policy of a guide.
+pub(super) fn documented() -> Map {
+    let mut scene = Scene::new("host");
+    scene.interface("eth0", InterfaceKind::Wired, None, &["192.0.2.10/24"]);
+    scene.network(
+        "default",
+        "<forward mode='nat'/>",
+        &["192.168.122.1/24"],
+        "",
+    );
+    scene.network(
+        "lab",
+        "<forward mode='route'/>",
+        &["192.168.50.1/24"],
+        "<p:policy><p:default in='reject'/><p:rule action='accept' direction='in'>\
+         <p:peer address='198.51.100.0' prefix='24'/><p:tcp dstportstart='80'/></p:rule></p:policy>",
+    );
+    scene.guest("web", &[("default", Some("192.168.122.10"))]);
+    scene.guest("db", &[("lab", Some("192.168.50.10"))]);
+    scene.forwards(
+        "web",
+        true,
+        &[
+            "tcp 8080 192.168.122.10 80",
+            "tcp 2222 192.168.122.10 22 - - 198.51.100.0/24",
+        ],
+    );
+    scene.map()
+}
+
 /// A host with 50 guests.
 pub(super) fn fifty() -> Map {
     let mut scene = Scene::new("hypervisor-07.dc2.example.net");

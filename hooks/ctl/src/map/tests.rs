@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use super::fixtures::{fifty, hostile, small, HOSTILE};
+use super::fixtures::{documented, fifty, hostile, small, HOSTILE};
 use super::tree::{Charset, Terminal};
 use super::value::Map;
 use super::{dot, svg, tree};
@@ -37,6 +37,12 @@ fn forms_are_as_they_were() {
         .iter()
         .flat_map(|(name, map)| forms(map).map(|(end, text)| (format!("{name}.{end}"), text)));
     compare("map", texts);
+}
+
+#[test]
+fn the_picture_of_the_documentation_is_what_is_drawn() {
+    let picture = ("map.svg".to_owned(), svg::draw(&documented()));
+    compare("../docs", [picture]);
 }
 
 #[test]

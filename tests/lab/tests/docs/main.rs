@@ -1,6 +1,7 @@
 //! What the documentation shows is true: each block of README.md and docs is run on a host, page by
-//! page, and compared with what the page says.
+//! page, and compared with what the page says; each example of docs/examples is applied.
 
+mod examples;
 mod run;
 mod spans;
 mod world;
@@ -13,15 +14,20 @@ use std::process::ExitCode;
 use std::time::Instant;
 use world::World;
 
-/// The pages that are run, README.md first; only those whose path contains the program's argument.
-fn wanted() -> Vec<String> {
+/// Whether the program's argument, if there is one, is a part of a path.
+fn is_asked_for(path: &str) -> bool {
     let filter = std::env::args()
         .nth(1)
         .filter(|word| !word.starts_with('-'));
+    path.contains(filter.as_deref().unwrap_or_default())
+}
+
+/// The pages that are run, README.md first.
+fn wanted() -> Vec<String> {
     let is_wanted = |path: &String| {
         let is_run =
             path == "README.md" || path.starts_with("docs/") && !path.starts_with("docs/adr/");
-        is_run && path.contains(filter.as_deref().unwrap_or_default())
+        is_run && is_asked_for(path)
     };
     pages().into_iter().filter(is_wanted).collect()
 }
@@ -57,6 +63,29 @@ fn main() -> ExitCode {
                 for failure in result.map(|report| report.failures).unwrap_or_default() {
                     println!("{failure}\n");
                 }
+                world.explain();
+            }
+        }
+    }
+    for example in examples::examples() {
+        let path = example.display().to_string();
+        if !is_asked_for(&path) {
+            continue;
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            world.reset();
+            let mut failures = Vec::new();
+            examples::check(&world, &example, &mut failures);
+            failures
+        }));
+        match result {
+            Ok(failures) if failures.is_empty() => {
+                passed += 1;
+                println!("ok {path}");
+            }
+            result => {
+                failed += 1;
+                println!("FAILED {path}\n{}", result.unwrap_or_default().join("\n"));
                 world.explain();
             }
         }
