@@ -5,10 +5,14 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 const STYLE: &str = "docs/style.md";
 
+/// The settings as they are shipped, explained by comments.
+const SETTINGS: &str = "packaging/portero.toml";
+
 /// The manual pages that are written by hand.
-const MANUAL: [&str; 3] = [
+const MANUAL: [&str; 4] = [
     "packaging/man/portero-hooks.7",
     "packaging/man/portero-watch.8",
+    "packaging/man/portero-xml.5",
     "packaging/man/portero.toml.5",
 ];
 
@@ -50,6 +54,12 @@ fn words_of_roff(text: &str) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
+/// The words of the comments of a TOML file, without the settings among them.
+fn words_of_comments(text: &str) -> String {
+    let comments = text.lines().filter_map(|line| line.strip_prefix("# "));
+    comments.collect::<Vec<_>>().join(" ")
+}
+
 /// How often a phrase is in a text, as whole words.
 fn count(text: &str, phrase: &str) -> usize {
     let is_letter =
@@ -81,7 +91,12 @@ fn pages_use_the_words_of_the_style() {
         .map(|path| (path.clone(), words_of_markdown(&text_of(&path))))
         .collect();
     texts.extend(MANUAL.map(|path| (path.to_owned(), words_of_roff(&text_of(path)))));
-    assert!(texts.len() > 12, "only {} pages were read", texts.len());
+    let comments = words_of_comments(&text_of(SETTINGS));
+    assert!(comments.len() > 1000, "comments are missing: {comments}");
+    texts.push((SETTINGS.to_owned(), comments));
+    let is_read = |path: &str| texts.iter().any(|(read, _)| read == path);
+    assert!(is_read("CONTRIBUTING.md") && is_read("docs/guide/clones.md"));
+    assert!(texts.len() > 20, "only {} pages were read", texts.len());
     for (path, words) in &texts {
         let words = normal(words);
         for phrase in &avoided {
@@ -104,4 +119,9 @@ fn a_phrase_is_found_across_lines_and_not_within_words() {
     assert_eq!(count("recommend what is mended", "mend"), 0);
     let manual = normal(&words_of_roff(".TH x 7\nIt\n.B goes\non.\n"));
     assert_eq!(count(&manual, "goes on"), 1);
+    let settings = normal(&words_of_comments(
+        "# It goes\n# on.\n#mend = 1\nmend = 2\n",
+    ));
+    assert_eq!(count(&settings, "goes on"), 1);
+    assert_eq!(count(&settings, "mend"), 0);
 }

@@ -6,7 +6,7 @@ mod run;
 mod spans;
 mod world;
 
-use portero_docs::{pages, read, Page};
+use portero_docs::{pages, project, read, Page};
 use portero_lab::{enter, Lab, Options};
 use run::Run;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -68,7 +68,8 @@ fn main() -> ExitCode {
         }
     }
     for example in examples::examples() {
-        let path = example.display().to_string();
+        let path = example.strip_prefix(project()).unwrap_or(&example);
+        let path = path.display().to_string();
         if !is_asked_for(&path) {
             continue;
         }
