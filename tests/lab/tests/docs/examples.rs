@@ -83,6 +83,11 @@ fn apply(world: &World, example: &Path, failures: &mut Vec<String>) {
             "{forwards} forwards are written, {active} of {all} are active:\n{status}"
         ));
     }
+    // It finds what is right and nothing can come of, as an address that the host lacks.
+    let found = run(world, &["portero", "doctor"], failures);
+    if !found.starts_with("Nothing found by:") {
+        failures.push(found);
+    }
     for network in policies {
         let shown = run(world, &["portero", "policy", "show", &network], failures);
         if !shown.contains("in the firewall") {
