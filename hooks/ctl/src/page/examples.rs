@@ -297,6 +297,8 @@ pub(super) fn of(page: &str) -> &'static [Example] {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used, reason = "a test fails by a panic")]
+
     use super::EXAMPLES;
     use crate::args::Args;
     use crate::page::list;

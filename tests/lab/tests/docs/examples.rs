@@ -111,8 +111,8 @@ fn define(world: &World, example: &Path, failures: &mut Vec<String>) {
         return;
     }
     run(world, &["virsh", "net-define", &path], failures);
-    let name = text.split(['<', '>']).skip_while(|word| *word != "name");
-    let name = name.skip(1).next().unwrap_or_default().to_owned();
+    let mut name = text.split(['<', '>']).skip_while(|word| *word != "name");
+    let name = name.nth(1).unwrap_or_default().to_owned();
     let ran = world.lab.try_virsh(&["net-start", &name]);
     // The bridge that a network needs is the administrator's to make.
     let lacks_bridge = text.contains("hostBridge") && ran.stderr.contains("br0");
