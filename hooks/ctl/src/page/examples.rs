@@ -55,7 +55,7 @@ const EXAMPLES: [(&str, &[Example]); 25] = [
             ),
             (
                 "portero forward add web 2222:22 --dev eth0 --source 198.51.100.0/24 --source '!198.51.100.9'",
-                "Forward ssh by one interface of the host, for one network but one machine of it.",
+                "Forward ssh by one interface of the host, for one network except one of its machines.",
             ),
             (
                 "portero forward add web 203.0.113.5 --exclude 22",
