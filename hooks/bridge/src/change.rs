@@ -1,47 +1,50 @@
-//! Makes a bridge, confirms it, and takes it back: every step can be the last one that is done,
+//! Makes a bridge, confirms it, and rolls it back: every step can be the last one that is done,
 //! and what was there before still comes back.
 
 use crate::error::{ChangeError, Result};
 use crate::guard_start;
+use crate::host::HostNoted;
 use crate::link::{self, Difference};
-use crate::outcome::{Back, Confirmation};
+use crate::outcome::{Back, Kind, Wish};
 use crate::owner;
 use crate::reach::Reach;
 use crate::record::{boot, BridgeRecord, Changed, Folder, LockOf, Original, Phase};
-use portero_host_bridge::{Bridge, BridgePlan, Failure, Manager, Step, Stp};
-use portero_libvirt::InterfaceName;
+use crate::written::unwritten;
+use portero_host_bridge::{Bridge, BridgePlan, Failure, Manager, NicOwner, Says, Step, Stp};
+use portero_libvirt::{InterfaceName, Network, Status};
 use portero_system::files::{self, Ownership};
 use portero_system::programs::{find_program, run_starter};
 use portero_system::{interfaces, Deadline, Lock, Log, Paths, Severity, SystemError};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long the host may be without its addresses while a bridge is made, until it is reached as
-/// before; and how much of that one command may take. With [`DOWN`], [`UP`],
-/// [`SETTLE_AFTER_FAILURE`] and [`PUT_BACK`] it is less than a minute.
+/// How long a bridge that is made may take to be reached as its NIC was, and how much of that one command may take: one
+/// that takes longer hangs.
 const CHANGE: Duration = Duration::from_secs(32);
-const STEP: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_secs(10);
 
 /// How long a bridge that speaks the spanning tree protocol takes until it forwards: twice the delay
 /// of 15 s that the kernel begins with.
 const FORWARD_DELAY: Duration = Duration::from_secs(30);
 
-/// How long the program that brings NICs up may take to take a bridge back: to take it down, and to
-/// bring the NICs up; and how much of that a command may take that is not the last one. Then portero goes
-/// on by itself.
-const DOWN: Duration = Duration::from_secs(6);
-const DOWN_STEP: Duration = Duration::from_secs(4);
-const UP: Duration = Duration::from_secs(11);
+/// How often the program that brings NICs up is asked whether it still does, while something is missing.
+const ALIVE: Duration = Duration::from_secs(3);
+
+/// How long after the host lost its network the program that brings NICs up may work on taking a bridge back, and has at
+/// least; how much of that it may take the bridge down, and one command that is not the last one. Then portero goes on by
+/// itself: the host answers again within 15 s.
+const TURN: Duration = Duration::from_secs(12);
+const TURN_AT_LEAST: Duration = Duration::from_secs(2);
+const DOWN: Duration = Duration::from_secs(4);
+const DOWN_STEP: Duration = Duration::from_secs(3);
 const UP_STEP: Duration = Duration::from_secs(5);
 
 /// Less than this is no time for a command.
 const NO_TIME: Duration = Duration::from_millis(500);
 
-/// How long that program may take to do what it was told, with and without a command that failed, and
-/// how long it has in all.
+/// How long that program may take to do what it was told, with and without a command that failed.
 const SETTLE: Duration = Duration::from_secs(10);
-const SETTLE_AFTER_FAILURE: Duration = Duration::from_secs(2);
-const SETTLED: Duration = Duration::from_secs(18);
+const SETTLE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// How long portero puts back what somebody else takes away again.
 const PUT_BACK: Duration = Duration::from_secs(4);
@@ -56,13 +59,25 @@ const MADE_AGAIN: u32 = 2;
 /// How long another portero may hold a bridge.
 const LOCK: Duration = Duration::from_secs(90);
 
-/// Who takes a bridge back.
+/// Who rolls a bridge back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
-    /// The program that brings NICs up, and portero what that leaves.
-    Manager,
+    /// The program that brings NICs up, and portero what that leaves. The host may be without its network since then.
+    Manager {
+        /// When its network may have gone.
+        since: Instant,
+    },
     /// portero alone: that program had its turn.
     Portero,
+}
+
+impl By {
+    /// The program that brings NICs up, while the host has its network.
+    pub(super) fn manager_now() -> Self {
+        Self::Manager {
+            since: Instant::now(),
+        }
+    }
 }
 
 /// The time that several commands have.
@@ -75,6 +90,10 @@ struct StepLimits {
 impl StepLimits {
     fn new(each: Duration, all: Duration) -> Self {
         let end = Instant::now() + all;
+        Self { each, end }
+    }
+
+    fn until(each: Duration, end: Instant) -> Self {
         Self { each, end }
     }
 
@@ -99,13 +118,26 @@ impl StepLimits {
 pub struct Bridges<'a> {
     pub(super) paths: &'a Paths,
     pub(super) log: &'a mut Log,
+    /// Who is told of each step.
+    tell: fn(&str),
 }
 
 impl<'a> Bridges<'a> {
     /// Bridges with their records in `paths`.
     #[must_use]
     pub fn new(paths: &'a Paths, log: &'a mut Log) -> Self {
-        Self { paths, log }
+        Self {
+            paths,
+            log,
+            tell: |_| {},
+        }
+    }
+
+    /// Lets somebody be told of each step, when it begins.
+    #[must_use]
+    pub fn telling(mut self, tell: fn(&str)) -> Self {
+        self.tell = tell;
+        self
     }
 
     /// Makes a bridge as planned; gives its addresses, `192.0.2.10/24`.
@@ -116,7 +148,7 @@ impl<'a> Bridges<'a> {
         &mut self,
         bridge: &Bridge,
         plan: &BridgePlan,
-        confirmation: Confirmation,
+        wish: &Wish,
     ) -> Result<Vec<String>> {
         let name = &bridge.name;
         let folder = Folder::locate(self.paths, name);
@@ -124,32 +156,36 @@ impl<'a> Bridges<'a> {
         self.is_free(&folder, name)?;
         let manager = Manager::choose(plan, |owner, nic| owner::says(self.paths, owner, nic))?;
         let mut record = self.record_of(bridge, plan, manager)?;
+        expect_written(plan, &record, &wish.accepted)?;
         for program in record.manager().programs() {
             find_program(program)?;
         }
         guard_start::start(&folder, name)?;
         folder.write(&record)?;
-        let made = self.make(&record, bridge.stp);
+        let since = Instant::now();
+        let made = self.make(&record, bridge.stp, &wish.accepted);
         match made {
             Ok(addresses) => {
-                record.set_made(confirmation);
+                record.set_made(wish.confirmation);
                 folder.write(&record)?;
                 drop(lock);
                 self.log
                     .write(Severity::Info, format!("bridge {name} is made"));
                 Ok(addresses)
             }
-            Err(error) => Err(match self.take_back(&folder, &mut record, By::Manager) {
-                Ok(back) => ChangeError::TakenBack {
-                    source: Box::new(error),
-                    back,
+            Err(error) => Err(
+                match self.roll_back(&folder, &mut record, by_after(&error, since)) {
+                    Ok(back) => ChangeError::RolledBack {
+                        source: Box::new(error),
+                        back,
+                    },
+                    Err(second) => ChangeError::Stuck {
+                        bridge: name.to_string(),
+                        source: Box::new(error),
+                        second: Box::new(second),
+                    },
                 },
-                Err(second) => ChangeError::Stuck {
-                    bridge: name.to_string(),
-                    source: Box::new(error),
-                    second: Box::new(second),
-                },
-            }),
+            ),
         }
     }
 
@@ -180,7 +216,7 @@ impl<'a> Bridges<'a> {
         if record.phase == Phase::Confirmed {
             return Err(present(bridge, record.phase));
         }
-        self.take_back(&folder, &mut record, By::Manager)
+        self.roll_back(&folder, &mut record, By::manager_now())
     }
 
     /// Takes a confirmed bridge away; the files become what they were before, to the byte.
@@ -197,6 +233,12 @@ impl<'a> Bridges<'a> {
             return Err(ChangeError::InUse {
                 bridge: bridge.to_string(),
                 interface: guest,
+            });
+        }
+        if let Some(network) = network_on(self.paths, bridge)? {
+            return Err(ChangeError::NetworkActive {
+                bridge: bridge.to_string(),
+                network,
             });
         }
         for file in &record.files {
@@ -223,7 +265,7 @@ impl<'a> Bridges<'a> {
         }
         folder.write(&record)?;
         guard_start::start(&folder, bridge)?;
-        self.take_back(&folder, &mut record, By::Manager)
+        self.roll_back(&folder, &mut record, By::manager_now())
     }
 
     /// The NICs of a bridge of ours.
@@ -297,13 +339,14 @@ impl<'a> Bridges<'a> {
             reach: Reach::read(bridge.nics[0].as_str()),
             files: changed,
             noted: noted?,
+            host: HostNoted::read(self.paths, bridge.nics[0].as_str())?,
             was_tried: false,
         })
     }
 
     /// Writes the files, lets the host follow them, and sees that it is reached as before; gives the
     /// bridge's addresses.
-    fn make(&mut self, record: &BridgeRecord, stp: Stp) -> Result<Vec<String>> {
+    fn make(&mut self, record: &BridgeRecord, stp: Stp, accepted: &[Kind]) -> Result<Vec<String>> {
         let limits = match stp {
             Stp::Off => StepLimits::new(STEP, CHANGE),
             Stp::On => StepLimits::new(STEP + FORWARD_DELAY, CHANGE + FORWARD_DELAY),
@@ -313,32 +356,34 @@ impl<'a> Bridges<'a> {
         self.run(&steps.before_files, &record.bridge, limits)?;
         let new = Ownership::of_root(record.renderer.mode());
         for file in &record.files {
+            (self.tell)(&match file.after {
+                Some(_) => format!("write /etc/{}", file.path),
+                None => format!("remove /etc/{}", file.path),
+            });
             let ownership = file.before.as_ref().map_or(new, |before| before.ownership);
             self.put(&file.path, file.after.as_deref(), &ownership)?;
         }
         self.run(&steps.after_files, &record.bridge, limits)?;
-        self.verify(record, limits)
+        self.verify(record, limits, accepted)
     }
 
-    /// Waits until the bridge has what the NIC had.
-    fn verify(&mut self, record: &BridgeRecord, limits: StepLimits) -> Result<Vec<String>> {
+    /// Waits until the bridge has what the NIC had, but for what is accepted; gives the bridge's addresses.
+    fn verify(
+        &mut self,
+        record: &BridgeRecord,
+        limits: StepLimits,
+        accepted: &[Kind],
+    ) -> Result<Vec<String>> {
         let bridge = &record.bridge;
+        (self.tell)(&format!(
+            "wait until {bridge} has what {} had",
+            record.nics[0]
+        ));
         let start = Instant::now();
+        let mut asked = start;
         loop {
-            let mut nics = record.nics.iter();
-            let outside = nics.find(|nic| interfaces::master(nic).as_ref() != Some(bridge));
-            if outside.is_none() {
-                for nic in &record.nics {
-                    self.log_errors(link::drop_doubles(nic, bridge));
-                }
-            }
-            let now = Reach::read(bridge);
-            let what = match outside {
-                Some(nic) => Some(format!("{nic} is not in the bridge")),
-                None => record.reach.missing_in(&now),
-            };
-            let Some(what) = what else {
-                return Ok(now.addresses);
+            let Some(what) = self.missing(record, accepted)? else {
+                return Ok(link::addresses(bridge)?);
             };
             if limits.left().is_zero() {
                 return Err(ChangeError::Lost {
@@ -347,19 +392,71 @@ impl<'a> Bridges<'a> {
                     seconds: start.elapsed().as_secs(),
                 });
             }
+            if asked.elapsed() > ALIVE {
+                self.expect_alive(record)?;
+                asked = Instant::now();
+            }
             std::thread::sleep(LOOK);
         }
     }
 
+    /// What the bridge does not have of what the NIC had, in words.
+    fn missing(&mut self, record: &BridgeRecord, accepted: &[Kind]) -> Result<Option<String>> {
+        let bridge = &record.bridge;
+        let mut nics = record.nics.iter();
+        if let Some(nic) = nics.find(|nic| interfaces::master(nic).as_ref() != Some(bridge)) {
+            return Ok(Some(format!("{nic} is not in the bridge")));
+        }
+        for nic in &record.nics {
+            self.log_errors(link::drop_doubles(nic, bridge));
+        }
+        let mut missing = record.host.missing(self.paths, bridge)?;
+        if let Some(first) = record.noted.first() {
+            missing.splice(0..0, link::missing_on_bridge(first, bridge)?);
+        }
+        missing.retain(|what| !accepted.contains(&what.kind));
+        Ok(match missing.first() {
+            Some(first) => Some(first.is_missing()),
+            None => {
+                let silent = record.reach.silent(bridge);
+                silent.map(|gateway| format!("the gateway {gateway} does not answer"))
+            }
+        })
+    }
+
+    /// Refuses to wait for a program that has ended, or that hangs.
+    fn expect_alive(&self, record: &BridgeRecord) -> Result<()> {
+        let owner = match record.manager() {
+            Manager::NetworkManager => NicOwner::NetworkManager,
+            Manager::Networkd => NicOwner::Networkd,
+            // They end when they have done their work. Whom netplan tells to do it is not known here.
+            Manager::Ifupdown | Manager::Initscripts | Manager::Netplan => return Ok(()),
+        };
+        let what = match owner::says(self.paths, owner, &record.nics[0]) {
+            Ok(Says::IsAbsent) => "does not run any more",
+            Err(ChangeError::System(SystemError::Hung { .. })) => "does not answer",
+            _ => return Ok(()),
+        };
+        let bridge = record.bridge.clone();
+        Err(ChangeError::Deserted {
+            owner,
+            what,
+            bridge,
+        })
+    }
+
     /// Makes everything what it was before, from wherever it is now. Nothing that fails keeps the rest
     /// from being done, and in the end it is looked at.
-    pub(super) fn take_back(
+    pub(super) fn roll_back(
         &mut self,
         folder: &Folder,
         record: &mut BridgeRecord,
         by: By,
     ) -> Result<Back> {
-        let start = Instant::now();
+        let end = match by {
+            By::Manager { since } => (since + TURN).max(Instant::now() + TURN_AT_LEAST),
+            By::Portero => Instant::now(),
+        };
         // From here on nobody can confirm it, and whoever finds it goes on with it.
         record.phase = Phase::Changing;
         self.log_errors(folder.write(record).err());
@@ -372,31 +469,30 @@ impl<'a> Bridges<'a> {
             keeps(&mut steps.after_files);
         }
         let mut failures = Vec::new();
-        if by == By::Manager {
-            self.try_each(
-                &steps.before_files,
-                &bridge,
-                StepLimits::new(DOWN_STEP, DOWN),
-            );
+        let is_managers = by != By::Portero;
+        if is_managers {
+            // Half of what is left is for the way up.
+            let down = DOWN.min(end.saturating_duration_since(Instant::now()) / 2);
+            let limits = StepLimits::new(DOWN_STEP, down);
+            self.try_each(&steps.before_files, &bridge, limits);
         }
+        (self.tell)("restore the files");
         let restored = self.restore(record);
-        let limits = StepLimits::new(UP_STEP, UP);
+        let limits = StepLimits::until(UP_STEP, end);
         // With the new files it would bring the bridge up.
-        if by == By::Manager && restored.is_ok() {
+        if is_managers && restored.is_ok() {
             failures = self.try_each(&steps.after_files, &bridge, limits);
             if !failures.is_empty() && limits.left() > NO_TIME {
                 failures = self.try_each(&steps.after_files, &bridge, limits);
             }
         }
-        let patience = match (by, failures.is_empty() && restored.is_ok()) {
-            (By::Portero, _) => Duration::ZERO,
-            (By::Manager, true) if !record.was_tried => {
-                SETTLE.min(SETTLED.saturating_sub(start.elapsed()))
-            }
-            (By::Manager, _) => SETTLE_AFTER_FAILURE,
+        let patience = match failures.is_empty() && restored.is_ok() && !record.was_tried {
+            true => SETTLE,
+            false => SETTLE_AFTER_FAILURE,
         };
+        let patience = patience.min(end.saturating_duration_since(Instant::now()));
         let mut missing = Vec::new();
-        let mut by_portero = wait_for(record, patience);
+        let mut by_portero = self.wait_for(record, patience);
         if !by_portero.is_empty() {
             missing = self.put_back(record);
             by_portero.retain(|what| !missing.contains(what));
@@ -424,7 +520,7 @@ impl<'a> Bridges<'a> {
             });
         }
         folder.remove()?;
-        let message = format!("bridge {bridge} is taken back{back}");
+        let message = format!("bridge {bridge} is rolled back{back}");
         self.log.write(Severity::Warning, message);
         Ok(back)
     }
@@ -442,9 +538,12 @@ impl<'a> Bridges<'a> {
         let (mut looks, mut made_again) = (0, 0);
         loop {
             let before = index_of(&record.bridge);
-            let refused = link::put_back(&record.noted, &record.bridge);
+            let (nic, bridge) = (&record.nics[0], &record.bridge);
+            let refused = link::put_back(&record.noted, bridge).into_iter();
+            let mut refused: Vec<ChangeError> = refused.map(ChangeError::from).collect();
+            refused.extend(record.host.put_back(self.paths, nic, bridge));
             std::thread::sleep(LOOK);
-            let missing = wait_for(record, Duration::ZERO);
+            let missing = self.wait_for(record, Duration::ZERO);
             looks = if missing.is_empty() { looks + 1 } else { 0 };
             let after = index_of(&record.bridge);
             made_again += u32::from(after.is_some() && after != before);
@@ -452,12 +551,30 @@ impl<'a> Bridges<'a> {
                 let bridge = &record.bridge;
                 self.hand_over(record, end);
                 let text = format!("{bridge}, taken away, is made again by another program");
-                return vec![Difference::new(text)];
+                return vec![Difference::new(Kind::Link, text)];
             }
             if looks >= LOOKS || Instant::now() > end {
                 self.log_errors(refused);
                 return missing;
             }
+        }
+    }
+
+    /// Waits until all that was noted is there; gives what is missing when the time is over.
+    fn wait_for(&self, record: &BridgeRecord, patience: Duration) -> Vec<Difference> {
+        let end = Instant::now() + patience;
+        let look = || -> Result<Vec<Difference>, SystemError> {
+            let mut missing = link::differences(&record.noted, &record.bridge)?;
+            missing.extend(record.host.missing(self.paths, &record.nics[0])?);
+            Ok(missing)
+        };
+        loop {
+            let missing =
+                look().unwrap_or_else(|error| vec![Difference::new(Kind::Link, error.to_string())]);
+            if missing.iter().all(|what| what.is_of_link) || Instant::now() > end {
+                return missing;
+            }
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -519,6 +636,7 @@ impl<'a> Bridges<'a> {
     /// nothing to do may; one that does not end may not.
     fn run(&mut self, steps: &[Step], bridge: &str, limits: StepLimits) -> Result<(), SystemError> {
         for step in steps {
+            (self.tell)(&step.to_string());
             match (do_one(step, bridge, limits), step) {
                 (Ok(()), _) => {}
                 (Err(error @ SystemError::Failed { .. }), Step::Run(command))
@@ -536,6 +654,7 @@ impl<'a> Bridges<'a> {
     fn try_each(&mut self, steps: &[Step], bridge: &str, limits: StepLimits) -> Vec<String> {
         let mut failures = Vec::new();
         for (index, step) in steps.iter().enumerate() {
+            (self.tell)(&step.to_string());
             let limits = match index + 1 == steps.len() {
                 true => limits.of_last(),
                 false => limits,
@@ -580,25 +699,59 @@ fn in_words(differences: Vec<Difference>) -> Vec<String> {
     told.map(|difference| difference.text).collect()
 }
 
-/// Waits until all that was noted is there; gives what is missing when the time is over.
-fn wait_for(record: &BridgeRecord, patience: Duration) -> Vec<Difference> {
-    let end = Instant::now() + patience;
-    loop {
-        let missing = link::differences(&record.noted, &record.bridge)
-            .unwrap_or_else(|error| vec![Difference::new(error.to_string())]);
-        if missing.iter().all(|what| what.is_of_link) || Instant::now() > end {
-            return missing;
-        }
-        std::thread::sleep(LOOK);
-    }
-}
-
 /// An interface in the bridge that is none of its NICs: a guest's.
 fn others_in(record: &BridgeRecord) -> Option<String> {
     let ports = std::fs::read_dir(interfaces::folder(&record.bridge).join("brif"));
     let ports = ports.into_iter().flatten();
     let mut names = ports.filter_map(|port| port.ok()?.file_name().into_string().ok());
     names.find(|name| !record.nics.contains(name))
+}
+
+/// Who rolls back what failed: where a command failed or hung, the host has been without its network since the first of
+/// them began; where all went well, it is told that it was not reached, and the program works.
+fn by_after(error: &ChangeError, since: Instant) -> By {
+    match error {
+        ChangeError::Lost { .. } => By::manager_now(),
+        _ => By::Manager { since },
+    }
+}
+
+/// Refuses what the bridge would not have, since no file says it.
+fn expect_written(plan: &BridgePlan, record: &BridgeRecord, accepted: &[Kind]) -> Result<()> {
+    let Some(first) = record.noted.first() else {
+        return Ok(());
+    };
+    let mut unwritten = unwritten(plan, first, &record.host.rules);
+    unwritten.retain(|what| !accepted.contains(&what.kind));
+    if unwritten.is_empty() {
+        return Ok(());
+    }
+    let mut kinds: Vec<String> = unwritten.iter().map(|what| what.kind.to_string()).collect();
+    kinds.dedup();
+    let what: Vec<String> = unwritten.into_iter().map(|what| what.text).collect();
+    Err(ChangeError::Unwritten {
+        bridge: record.bridge.clone(),
+        nic: first.nic.clone(),
+        what: what.join(", "),
+        kinds: kinds.join(","),
+    })
+}
+
+/// An active network of libvirt's whose guests join the bridge, by what libvirt keeps of it.
+fn network_on(paths: &Paths, bridge: &InterfaceName) -> Result<Option<String>> {
+    let folder = &paths.libvirt_networks;
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    for name in files::names(folder, ".xml")? {
+        let file = files::read(&folder.join(name))?.unwrap_or_default();
+        let status = Status::read(&file, "network");
+        let network = status.and_then(|status| Network::read(status.object.as_bytes()));
+        if let Some(network) = network.filter(|one| one.bridge.as_ref() == Some(bridge)) {
+            return Ok(Some(network.name.to_string()));
+        }
+    }
+    Ok(None)
 }
 
 /// What to do about a bridge that is there.

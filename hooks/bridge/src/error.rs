@@ -1,7 +1,7 @@
 //! Why a bridge could not be made or taken away; each is one line.
 
 use crate::outcome::Back;
-use portero_host_bridge::OwnerError;
+use portero_host_bridge::{NicOwner, OwnerError};
 use portero_system::{FileError, SystemError};
 
 /// The result of a change, or of a part of it.
@@ -52,6 +52,14 @@ pub enum ChangeError {
         /// The host's end of a guest's interface.
         interface: String,
     },
+    /// A network of libvirt's uses it.
+    #[error("network '{network}' is active and uses {bridge}, expected it to be inactive: 'virsh net-destroy {network}' first")]
+    NetworkActive {
+        /// The bridge.
+        bridge: String,
+        /// The network.
+        network: String,
+    },
     /// A file was edited since it was written.
     #[error("/etc/{path} has changed since portero wrote it, expected it as it was written; what was there before is in {record}")]
     Edited {
@@ -69,10 +77,32 @@ pub enum ChangeError {
         source: serde_json::Error,
     },
     /// Nobody watches over the change.
-    #[error("the process that takes a change back did not start within {seconds} s")]
+    #[error("the process that rolls a change back did not start within {seconds} s")]
     NoGuard {
         /// How long was waited, in seconds.
         seconds: u64,
+    },
+    /// It has what the bridge would not have.
+    #[error("{nic} has {what}, which no file of its configures, so {bridge} would not have it: write it into the file first, or accept that with --accept {kinds}")]
+    Unwritten {
+        /// The bridge.
+        bridge: String,
+        /// The NIC.
+        nic: String,
+        /// What it has.
+        what: String,
+        /// What the option takes.
+        kinds: String,
+    },
+    /// The program that brings NICs up has ended or hangs.
+    #[error("{owner} {what}, expected it to bring {bridge} up")]
+    Deserted {
+        /// The program.
+        owner: NicOwner,
+        /// What became of it.
+        what: &'static str,
+        /// The bridge.
+        bridge: String,
     },
     /// Not all is as it was.
     #[error("{what} after {seconds} s with {bridge}")]
@@ -86,7 +116,7 @@ pub enum ChangeError {
     },
     /// It failed, and what was before is there again.
     #[error("{source}; what was there before is back{back}")]
-    TakenBack {
+    RolledBack {
         /// Why it failed.
         source: Box<ChangeError>,
         /// How it came back.
@@ -102,14 +132,14 @@ pub enum ChangeError {
         /// What failed, in brackets; nothing when nothing did.
         why: String,
     },
-    /// It failed, and taking it back failed too.
-    #[error("{source}; and taking it back failed: {second}; 'portero bridge rollback --bridge {bridge}' tries again")]
+    /// It failed, and rolling it back failed too.
+    #[error("{source}; and rolling it back failed: {second}; 'portero bridge rollback --bridge {bridge}' tries again")]
     Stuck {
         /// The bridge.
         bridge: String,
         /// Why it failed.
         source: Box<ChangeError>,
-        /// Why taking it back failed.
+        /// Why rolling it back failed.
         second: Box<ChangeError>,
     },
 }

@@ -2,11 +2,14 @@
 //! reaches it.
 
 mod change;
+mod dns;
 mod error;
 mod guard;
 mod guard_start;
+mod host;
 mod link;
 mod made;
+mod message;
 mod network;
 mod noted;
 mod open;
@@ -15,10 +18,12 @@ mod owner;
 mod reach;
 mod read;
 mod record;
+mod rule;
+mod written;
 
 pub use change::Bridges;
 pub use error::ChangeError;
 pub use network::define_network;
-pub use open::{open_bridges, OpenBridge};
-pub use outcome::{Back, Confirmation};
+pub use open::{made_bridges, open_bridges, MadeBridge, OpenBridge, Stage};
+pub use outcome::{Back, Confirmation, Kind, KindError, Wish};
 pub use read::{host_files, nics};

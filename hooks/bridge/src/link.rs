@@ -1,15 +1,20 @@
 //! What portero does to interfaces itself, over rtnetlink(7): notes what they have, and puts it back
 //! where the program that brings them up did not.
 
-use crate::noted::{missing, Entry, Noted, What, ADDRESS_HEAD, ROUTE_HEAD};
+use crate::noted::{missing, Entry, Noted, What, ADDRESS_HEAD, NEIGHBOR_HEAD, ROUTE_HEAD};
+use crate::outcome::Kind;
 use crate::record::seconds;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use nix::libc::{RTM_DELADDR, RTM_DELROUTE, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE};
+use nix::libc::{
+    RTM_DELADDR, RTM_DELNEIGH, RTM_DELROUTE, RTM_GETADDR, RTM_GETNEIGH, RTM_GETROUTE, RTM_NEWADDR,
+    RTM_NEWNEIGH, RTM_NEWROUTE,
+};
+use portero_libvirt::MacAddress;
 use portero_system::netlink::{set_link, Netlink, Raw};
 use portero_system::{interfaces, Deadline, SystemError};
 use std::fs;
@@ -38,33 +43,118 @@ pub(super) fn note(interface: &str, nic: &str) -> Result<Noted, SystemError> {
         index,
         at: seconds(),
         is_up: interfaces::is_up(interface),
+        mtu: attribute(interface, "mtu").and_then(|text| text.parse().ok()),
+        mac: attribute(interface, "address"),
         settings: SETTINGS.iter().filter_map(setting).collect(),
         entries: entries(index)?,
     })
 }
 
-/// The addresses and routes of an interface.
+/// What /sys says of an interface.
+fn attribute(interface: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(interfaces::folder(interface).join(name)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// All messages of a kind, from `struct` heads of this family.
+fn dump(kind: u16, head: usize, family: u8) -> Result<Vec<Raw>, SystemError> {
+    let mut payload = vec![0; head];
+    payload[0] = family;
+    Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?.dump(&Raw { kind, payload })
+}
+
+/// The addresses, routes and written neighbors of an interface.
 fn entries(index: u32) -> Result<Vec<Entry>, SystemError> {
     let mut entries = Vec::new();
-    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
-    let mut list = |kind, payload, read: fn(&[u8], u32) -> Option<Entry>| {
-        let all = Raw { kind, payload };
-        netlink.request(all, NLM_F_REQUEST | NLM_F_DUMP, |answer: Raw| {
-            entries.extend(read(&answer.payload, index));
-        })
+    let mut list = |kind, head, family, read: fn(&[u8], u32) -> Option<Entry>| {
+        let answers = dump(kind, head, family)?.into_iter();
+        entries.extend(answers.filter_map(|answer| read(&answer.payload, index)));
+        Ok::<(), SystemError>(())
     };
-    list(RTM_GETADDR, vec![0; ADDRESS_HEAD], Entry::address)?;
+    list(RTM_GETADDR, ADDRESS_HEAD, 0, Entry::address)?;
     for family in FAMILIES {
-        let mut payload = vec![0; ROUTE_HEAD];
-        payload[0] = family;
-        list(RTM_GETROUTE, payload, Entry::route)?;
+        list(RTM_GETROUTE, ROUTE_HEAD, family, Entry::route)?;
     }
+    list(RTM_GETNEIGH, NEIGHBOR_HEAD, 0, Entry::neighbor)?;
     Ok(entries)
+}
+
+/// The addresses of an interface that others can reach, `192.0.2.10/24`.
+pub(super) fn addresses(interface: &str) -> Result<Vec<String>, SystemError> {
+    let index = interfaces::index(interface).map_err(SystemError::file(interface))?;
+    let entries = entries(index)?.into_iter();
+    let addresses = entries.filter(|entry| entry.what == What::Address && !entry.is_of_link());
+    Ok(addresses.map(|entry| entry.text).collect())
+}
+
+/// What a bridge is missing of what its first NIC had, or has otherwise; not what the kernel gives each link.
+pub(super) fn missing_on_bridge(
+    noted: &Noted,
+    bridge: &str,
+) -> Result<Vec<Difference>, SystemError> {
+    let Ok(index) = interfaces::index(bridge) else {
+        let text = format!("bridge {bridge}");
+        return Ok(vec![Difference::new(Kind::Link, text)]);
+    };
+    let (wanted, elapsed) = wanted(noted, index);
+    let mut now = entries(index)?;
+    now.retain(|entry| !entry.is_tentative());
+    let gone = missing(&wanted, &now, elapsed).into_iter();
+    let gone = gone.filter(|entry| !entry.is_of_link());
+    let mut found: Vec<Difference> = gone.map(Difference::of_entry).collect();
+    found.extend(overtaken(&wanted, &now, index)?);
+    found.extend(other_link(noted, bridge));
+    Ok(found)
+}
+
+/// What else an interface has as its MTU and MAC address.
+fn other_link(noted: &Noted, interface: &str) -> Vec<Difference> {
+    let known = [
+        ("MTU", "mtu", noted.mtu.map(|mtu| mtu.to_string())),
+        ("MAC address", "address", noted.mac.clone()),
+    ];
+    let differs = known.into_iter().filter_map(|(name, file, before)| {
+        let before = before.filter(|before| attribute(interface, file).as_ref() != Some(before))?;
+        Some(Difference::new(Kind::Link, format!("{name} {before}")))
+    });
+    differs.collect()
+}
+
+/// Routes whose metric is another one now, so that a route by another interface is chosen instead, or no longer.
+fn overtaken(wanted: &[Entry], now: &[Entry], index: u32) -> Result<Vec<Difference>, SystemError> {
+    let mut others = Vec::new();
+    for family in FAMILIES {
+        for answer in dump(RTM_GETROUTE, ROUTE_HEAD, family)? {
+            others.extend(Entry::rank_of_other(&answer.payload, index));
+        }
+    }
+    let mut found = Vec::new();
+    for entry in wanted {
+        let Some((to, before)) = entry.rank() else {
+            continue;
+        };
+        let ranks = now.iter().filter(|now| now.text == entry.text);
+        let after = ranks
+            .filter_map(Entry::rank)
+            .map(|(_, metric)| metric)
+            .min();
+        let Some(after) = after.filter(|after| *after != before) else {
+            continue;
+        };
+        let mut rivals = others.iter().filter(|(other, _)| *other == to);
+        if rivals.any(|(_, metric)| before.cmp(metric) != after.cmp(metric)) {
+            let text = format!("{} with metric {before}", entry.text);
+            found.push(Difference::new(Kind::Metrics, text));
+        }
+    }
+    Ok(found)
 }
 
 /// Something that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Difference {
+    /// Of which kind it is.
+    pub(super) kind: Kind,
     /// What is missing, in words.
     pub(super) text: String,
     /// Whether it is what the kernel gives each link, which nobody is told of or waits for.
@@ -72,10 +162,29 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    pub(super) fn new(text: String) -> Self {
+    pub(super) fn new(kind: Kind, text: String) -> Self {
         Self {
+            kind,
             text,
             is_of_link: false,
+        }
+    }
+
+    /// That it is not there, in words.
+    pub(super) fn is_missing(&self) -> String {
+        let what = match self.kind {
+            Kind::Addresses => "address ",
+            Kind::Routes | Kind::Metrics => "route ",
+            Kind::Neighbors => "neighbor ",
+            Kind::Rules | Kind::Dns | Kind::Link => "",
+        };
+        format!("the {what}{} is missing", self.text)
+    }
+
+    fn of_entry(entry: &Entry) -> Self {
+        Self {
+            is_of_link: entry.is_of_link(),
+            ..Self::new(Kind::from(entry.what), entry.text.clone())
         }
     }
 }
@@ -84,26 +193,30 @@ impl Difference {
 pub(super) fn differences(noted: &[Noted], bridge: &str) -> Result<Vec<Difference>, SystemError> {
     let mut found = Vec::new();
     if interfaces::folder(bridge).exists() {
-        found.push(Difference::new(format!("the removal of {bridge}")));
+        found.push(Difference::new(
+            Kind::Link,
+            format!("the removal of {bridge}"),
+        ));
     }
     for noted in noted {
         let nic = &noted.nic;
         let Ok(index) = interfaces::index(nic) else {
-            found.push(Difference::new(format!("{nic} itself")));
+            found.push(Difference::new(Kind::Link, format!("{nic} itself")));
             continue;
         };
         if interfaces::master(nic).as_deref() == Some(bridge) {
-            found.push(Difference::new(format!("{nic} out of {bridge}")));
+            found.push(Difference::new(
+                Kind::Link,
+                format!("{nic} out of {bridge}"),
+            ));
         } else if noted.is_up && !interfaces::is_up(nic) {
-            found.push(Difference::new(format!("{nic} up")));
+            found.push(Difference::new(Kind::Link, format!("{nic} up")));
         }
         let (wanted, elapsed) = wanted(noted, index);
         let now = entries(index)?;
         let missing = missing(&wanted, &now, elapsed);
-        found.extend(missing.into_iter().map(|entry| Difference {
-            text: entry.text.clone(),
-            is_of_link: entry.is_of_link(),
-        }));
+        found.extend(missing.into_iter().map(Difference::of_entry));
+        found.extend(other_link(noted, nic));
     }
     Ok(found)
 }
@@ -140,6 +253,16 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Vec<SystemError> {
         refused.extend(left.err());
     }
     refused.extend(write_settings(&noted.settings, nic));
+    let differs = |name: &str, before: &str| attribute(nic, name).as_deref() != Some(before);
+    if let Some(mtu) = noted.mtu.filter(|mtu| differs("mtu", &mtu.to_string())) {
+        let put = set(index, |link| link.attributes.push(LinkAttribute::Mtu(mtu)));
+        refused.extend(put.err());
+    }
+    let mac = noted.mac.as_deref().filter(|mac| differs("address", mac));
+    if let Some(mac) = mac.and_then(|mac| mac.parse::<MacAddress>().ok()) {
+        let mac = LinkAttribute::Address(mac.octets().to_vec());
+        refused.extend(set(index, |link| link.attributes.push(mac)).err());
+    }
     if noted.is_up && !interfaces::is_up(nic) {
         refused.extend(set(index, up).err());
     }
@@ -152,7 +275,7 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Vec<SystemError> {
 fn add_missing(noted: &Noted, index: u32) -> Vec<SystemError> {
     let mut refused = Vec::new();
     let (wanted, elapsed) = wanted(noted, index);
-    for what in [What::Address, What::Route] {
+    for what in What::ALL {
         // The kernel makes routes with an address.
         let now = match entries(index) {
             Ok(now) => now,
@@ -264,7 +387,11 @@ fn bridge_index(name: &str) -> Option<u32> {
 /// Takes an interface's routes away, then its addresses; not what the kernel gives each link.
 fn remove_all(entries: &[Entry]) -> Vec<SystemError> {
     let mut refused = Vec::new();
-    for (what, kind) in [(What::Route, RTM_DELROUTE), (What::Address, RTM_DELADDR)] {
+    for (what, kind) in [
+        (What::Neighbor, RTM_DELNEIGH),
+        (What::Route, RTM_DELROUTE),
+        (What::Address, RTM_DELADDR),
+    ] {
         for entry in entries {
             if entry.what == what && !entry.is_of_link() {
                 refused.extend(change(kind, entry.removal(), 0).err());
@@ -298,6 +425,7 @@ fn add(what: What, payload: Vec<u8>) -> Result<(), SystemError> {
     let (kind, flags) = match what {
         What::Address => (RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL),
         What::Route => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND),
+        What::Neighbor => (RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE),
     };
     change(kind, payload, flags)
 }

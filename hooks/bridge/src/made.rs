@@ -19,6 +19,7 @@ impl BridgeRecord {
 #[cfg(test)]
 #[allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 mod tests {
+    use crate::host::HostNoted;
     use crate::reach::Reach;
     use crate::record::{boot, seconds, BridgeRecord, Folder, LockOf, Phase};
     use crate::{open_bridges, Bridges, ChangeError, Confirmation};
@@ -37,6 +38,7 @@ mod tests {
             boot: boot(),
             until: 0,
             reach: Reach::default(),
+            host: HostNoted::default(),
             files: Vec::new(),
             noted: Vec::new(),
             was_tried: false,

@@ -1,19 +1,23 @@
 //! What an interface has: its addresses and routes as the kernel tells them over rtnetlink(7), so that
 //! they can be compared and put back without a loss, as `ip route save` and `restore` do.
 
-use netlink_packet_core::NlasIterator;
+use crate::message::{attributes, number, put, Hex, Parts};
+use crate::outcome::Kind;
+use ipnet::IpNet;
 use nix::libc::{
     IFA_ADDRESS, IFA_CACHEINFO, IFA_F_DADFAILED, IFA_F_NODAD, IFA_F_PERMANENT, IFA_F_TEMPORARY,
-    IFA_LABEL, IFA_LOCAL, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTA_PREFSRC,
-    RTA_SRC, RTA_TABLE, RTM_F_CLONED, RTN_UNICAST, RT_SCOPE_LINK, RT_TABLE_LOCAL, RT_TABLE_MAIN,
+    IFA_F_TENTATIVE, IFA_LABEL, IFA_LOCAL, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH,
+    RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTM_F_CLONED, RTN_UNICAST,
+    RT_SCOPE_LINK, RT_TABLE_LOCAL, RT_TABLE_MAIN,
 };
 use portero_system::interfaces::ip_of_octets as ip;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Lengths of `struct ifaddrmsg`, `struct rtmsg` and `struct rtnexthop`, in bytes.
+/// Lengths of `struct ifaddrmsg`, `struct rtmsg`, `struct ndmsg` and `struct rtnexthop`, in bytes.
 pub(super) const ADDRESS_HEAD: usize = 8;
 pub(super) const ROUTE_HEAD: usize = 12;
+pub(super) const NEIGHBOR_HEAD: usize = 12;
 const HOP_HEAD: usize = 8;
 
 /// linux/if_addr.h: an attribute and flags of addresses that libc has not had for long.
@@ -28,8 +32,21 @@ const RTA_EXPIRES: u16 = 23;
 const RTA_NH_ID: u16 = 30;
 const RTNH_F_ONLINK: u32 = 4;
 
+/// linux/neighbour.h: a neighbor that somebody has written down.
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
+const NUD_PERMANENT: u8 = 0x80;
+
+/// Whose a route is (linux/rtnetlink.h): an ICMP redirect's, or somebody's who wrote it by hand or in a file.
+const RTPROT_REDIRECT: u8 = 1;
+const RTPROT_BOOT: u8 = 3;
+const RTPROT_STATIC: u8 = 4;
+
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
+
+/// Length of the prefix of a subnet whose hosts choose the rest (RFC 4291), in bits.
+const SUBNET: u8 = 64;
 
 /// A time without end, in seconds.
 const FOREVER: u32 = u32::MAX;
@@ -48,13 +65,18 @@ pub(crate) struct Noted {
     pub(crate) at: u64,
     /// Whether it was up.
     pub(crate) is_up: bool,
+    /// Its MTU in bytes, and its MAC address; nothing in records of before 0.2.
+    #[serde(default)]
+    pub(crate) mtu: Option<u32>,
+    #[serde(default)]
+    pub(crate) mac: Option<String>,
     /// Its settings in /proc/sys/net/ipv6/conf.
     pub(crate) settings: Vec<(String, String)>,
-    /// Its addresses, then its routes.
+    /// Its addresses, then its routes and the neighbors that somebody has written down.
     pub(crate) entries: Vec<Entry>,
 }
 
-/// An address or a route.
+/// An address, a route or a neighbor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) what: What,
@@ -72,105 +94,23 @@ pub(crate) enum What {
     Address,
     /// A route.
     Route,
+    /// A neighbor's MAC address that somebody has written down.
+    Neighbor,
 }
 
-/// Bytes that are text in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-struct Hex(Vec<u8>);
-
-impl From<Hex> for String {
-    fn from(hex: Hex) -> Self {
-        hex.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-impl TryFrom<String> for Hex {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "'{}' is no even number of hexadecimal digits",
-                text.escape_debug()
-            )
-        };
-        let digits = text.as_bytes().chunks(2).map(|pair| {
-            let [high, low] = *pair else { return None };
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-        });
-        let bytes: Option<Vec<u8>> = digits.collect();
-        bytes.map(Hex).ok_or_else(wrong)
-    }
-}
-
-/// A message taken apart.
-struct Parts {
-    head: Vec<u8>,
-    attributes: Vec<(u16, Vec<u8>)>,
-}
-
-impl Parts {
-    fn split(message: &[u8], head: usize) -> Option<Self> {
-        let (head, rest) = message.split_at_checked(head)?;
-        Some(Self {
-            head: head.to_vec(),
-            attributes: attributes(rest)?,
-        })
-    }
-
-    fn get(&self, kind: u16) -> Option<&[u8]> {
-        let mut attributes = self.attributes.iter();
-        let found = attributes.find(|(known, _)| *known == kind);
-        found.map(|(_, value)| value.as_slice())
-    }
-
-    fn number(&self, kind: u16) -> Option<u32> {
-        number(self.get(kind)?, 0)
-    }
-
-    fn set(&mut self, kind: u16, value: Vec<u8>) {
-        self.remove(kind);
-        self.attributes.push((kind, value));
-    }
-
-    fn remove(&mut self, kind: u16) {
-        self.attributes.retain(|(known, _)| *known != kind);
-    }
-
-    fn message(&self) -> Vec<u8> {
-        let mut message = self.head.clone();
-        for (kind, value) in &self.attributes {
-            let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
-            message.extend(length.to_ne_bytes());
-            message.extend(kind.to_ne_bytes());
-            message.extend(value);
-            message.resize(message.len().next_multiple_of(4), 0);
+impl From<What> for Kind {
+    fn from(what: What) -> Self {
+        match what {
+            What::Address => Self::Addresses,
+            What::Route => Self::Routes,
+            What::Neighbor => Self::Neighbors,
         }
-        message
     }
 }
 
-/// The attributes in these bytes, without the flags of their types; nothing when they are broken.
-fn attributes(bytes: &[u8]) -> Option<Vec<(u16, Vec<u8>)>> {
-    let mut attributes = Vec::new();
-    for attribute in NlasIterator::new(bytes) {
-        let attribute = attribute.ok()?;
-        attributes.push((attribute.kind(), attribute.value().to_vec()));
-    }
-    Some(attributes)
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    let bytes = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(u32::from_ne_bytes(bytes))
-}
-
-fn put(bytes: &mut [u8], at: usize, value: u32) {
-    if let Some(place) = bytes.get_mut(at..at + 4) {
-        place.copy_from_slice(&value.to_ne_bytes());
-    }
+impl What {
+    /// All, in the order in which they are made.
+    pub(super) const ALL: [Self; 3] = [Self::Address, Self::Route, Self::Neighbor];
 }
 
 /// The hops of a route with several: where each begins and ends in the attribute's value.
@@ -201,6 +141,15 @@ struct Key {
     hops: Vec<(u32, Option<Vec<u8>>)>,
 }
 
+/// Where routes lead that one is chosen of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Destination {
+    /// Family, lengths of prefixes and TOS.
+    head: Vec<u8>,
+    to: Option<Vec<u8>>,
+    table: u32,
+}
+
 impl Entry {
     /// An address of an interface; nothing for those of others, and for those that the kernel makes
     /// and changes by itself (RFC 8981).
@@ -228,7 +177,9 @@ impl Entry {
         let hops = route_hops(&parts);
         let is_of = hops.iter().any(|(index, _)| *index == interface);
         let is_ip = [AF_INET, AF_INET6].contains(&family);
-        let is_made = table == u32::from(RT_TABLE_LOCAL) || flags & RTM_F_CLONED != 0;
+        let is_made = table == u32::from(RT_TABLE_LOCAL)
+            || flags & RTM_F_CLONED != 0
+            || parts.head[5] == RTPROT_REDIRECT;
         if !is_of || !is_ip || is_made || kind != RTN_UNICAST {
             return None;
         }
@@ -255,10 +206,27 @@ impl Entry {
         })
     }
 
+    /// A neighbor of an interface that somebody has written down; nothing for those of others.
+    pub(super) fn neighbor(message: &[u8], interface: u32) -> Option<Self> {
+        let parts = Parts::split(message, NEIGHBOR_HEAD)?;
+        let is_ip = [AF_INET, AF_INET6].contains(&parts.head[0]);
+        if !is_ip || number(&parts.head, 4)? != interface || parts.head[8] & NUD_PERMANENT == 0 {
+            return None;
+        }
+        let mac = parts.get(NDA_LLADDR)?;
+        let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(Self {
+            what: What::Neighbor,
+            text: format!("{} at {}", ip(parts.get(NDA_DST)?)?, mac.join(":")),
+            message: Hex(message.to_vec()),
+        })
+    }
+
     fn parts(&self) -> Option<Parts> {
         let head = match self.what {
             What::Address => ADDRESS_HEAD,
             What::Route => ROUTE_HEAD,
+            What::Neighbor => NEIGHBOR_HEAD,
         };
         Parts::split(&self.message.0, head)
     }
@@ -279,7 +247,75 @@ impl Entry {
                 table: table(&parts),
                 hops: route_hops(&parts),
             },
+            What::Neighbor => Key {
+                head: parts.head[..1].to_vec(),
+                values: vec![value(NDA_DST), value(NDA_LLADDR)],
+                table: 0,
+                hops: Vec::new(),
+            },
         })
+    }
+
+    /// Where a route leads and how soon it is chosen among those that lead there: the less, the sooner. Nothing for what
+    /// is no route.
+    pub(super) fn rank(&self) -> Option<(Destination, u32)> {
+        let parts = self.parts().filter(|_| self.what == What::Route)?;
+        let metric = parts.number(RTA_PRIORITY).unwrap_or(0);
+        let destination = Destination {
+            head: parts.head[..4].to_vec(),
+            to: parts.get(RTA_DST).map(<[u8]>::to_vec),
+            table: table(&parts),
+        };
+        Some((destination, metric))
+    }
+
+    /// [`Entry::rank`] of a route by other interfaces than this one.
+    pub(super) fn rank_of_other(message: &[u8], interface: u32) -> Option<(Destination, u32)> {
+        let parts = Parts::split(message, ROUTE_HEAD)?;
+        let by = route_hops(&parts);
+        let is_other =
+            parts.head[7] == RTN_UNICAST && by.iter().all(|(index, _)| *index != interface);
+        let entry = Self {
+            what: What::Route,
+            text: String::new(),
+            message: Hex(message.to_vec()),
+        };
+        entry.rank().filter(|_| is_other)
+    }
+
+    /// Whether an address is not yet known to be nobody else's: nobody is answered from it.
+    pub(super) fn is_tentative(&self) -> bool {
+        let parts = self.parts().filter(|_| self.what == What::Address);
+        parts.is_some_and(|parts| address_flags(&parts) & IFA_F_TENTATIVE != 0)
+    }
+
+    /// Whether somebody has made it who reads it in a file or types it: no server of DHCP, no router, and no kernel.
+    pub(super) fn is_written(&self) -> bool {
+        let parts = self.parts();
+        parts.is_some_and(|parts| match self.what {
+            What::Address => parts.head[3] == 0 && address_flags(&parts) & IFA_F_PERMANENT != 0,
+            What::Route => [RTPROT_BOOT, RTPROT_STATIC].contains(&parts.head[5]),
+            What::Neighbor => true,
+        })
+    }
+
+    /// The addresses that it is about: its own, or where it leads and the gateways.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let Some(parts) = self.parts() else {
+            return Vec::new();
+        };
+        let of = |kind| parts.get(kind).and_then(ip);
+        match self.what {
+            What::Address => of(IFA_LOCAL).or(of(IFA_ADDRESS)).into_iter().collect(),
+            What::Route => match of(RTA_DST) {
+                Some(to) => vec![to],
+                None => route_hops(&parts)
+                    .iter()
+                    .filter_map(|(_, by)| by.as_deref().and_then(ip))
+                    .collect(),
+            },
+            What::Neighbor => of(NDA_DST).into_iter().collect(),
+        }
     }
 
     /// The same of another interface.
@@ -291,6 +327,7 @@ impl Entry {
             return self.clone();
         }
         match self.what {
+            What::Neighbor => put(&mut parts.head, 4, to),
             What::Address => {
                 put(&mut parts.head, 4, to);
                 // It begins with the name of the interface.
@@ -339,6 +376,9 @@ impl Entry {
     pub(super) fn request(&self, elapsed: u64) -> Option<Vec<u8>> {
         let mut parts = self.parts()?;
         match self.what {
+            What::Neighbor => parts
+                .attributes
+                .retain(|(kind, _)| [NDA_DST, NDA_LLADDR].contains(kind)),
             What::Address => {
                 if let Some(mut times) = parts.get(IFA_CACHEINFO).map(<[u8]>::to_vec) {
                     // Preferred and valid.
@@ -400,15 +440,23 @@ impl Entry {
                 let is_link = matches!(to, Some(IpAddr::V6(to)) if to.is_unicast_link_local());
                 is_link && !self.has_gateway()
             }
+            What::Neighbor => false,
         }
     }
 
-    /// The family of an address that ends unless somebody renews it, and that others can reach.
-    fn lease(&self) -> Option<u8> {
+    /// The subnet of an address that ends unless somebody renews it, and that others can reach.
+    fn lease(&self) -> Option<IpNet> {
         let parts = self.parts()?;
         let is_global = parts.head[3] == 0;
         let ends = address_flags(&parts) & IFA_F_PERMANENT == 0;
-        (self.what == What::Address && is_global && ends).then(|| parts.head[0])
+        let address = ip(&self.own()?)?;
+        // A server of DHCPv6 gives addresses without their subnet.
+        let length = match address {
+            IpAddr::V6(_) => parts.head[1].min(SUBNET),
+            IpAddr::V4(_) => parts.head[1],
+        };
+        let subnet = IpNet::new(address, length).ok()?.trunc();
+        (is_global && ends).then_some(subnet)
     }
 
     fn own(&self) -> Option<Vec<u8>> {
@@ -460,13 +508,13 @@ fn left(time: u32, elapsed: u64) -> Option<u32> {
 /// so may what goes by it.
 pub(super) fn missing<'a>(noted: &'a [Entry], now: &[Entry], elapsed: u64) -> Vec<&'a Entry> {
     let keys: Vec<Option<Key>> = now.iter().map(Entry::key).collect();
-    let leases: Vec<u8> = now.iter().filter_map(Entry::lease).collect();
+    let leases: Vec<IpNet> = now.iter().filter_map(Entry::lease).collect();
     let own: Vec<Vec<u8>> = now.iter().filter_map(Entry::own).collect();
     let is_missing = |entry: &&Entry| {
         if keys.contains(&entry.key()) || entry.request(elapsed).is_none() {
             return false;
         }
-        if entry.lease().is_some_and(|family| leases.contains(&family)) {
+        if entry.lease().is_some_and(|subnet| leases.contains(&subnet)) {
             return false;
         }
         let source = entry.parts().and_then(|parts| {
@@ -477,8 +525,8 @@ pub(super) fn missing<'a>(noted: &'a [Entry], now: &[Entry], elapsed: u64) -> Ve
         let is_replaced = source.is_some_and(|source| {
             let mut addresses = noted.iter();
             let of = addresses.find(|known| known.own().as_ref() == Some(&source));
-            let family = of.and_then(Entry::lease);
-            !own.contains(&source) && family.is_some_and(|family| leases.contains(&family))
+            let subnet = of.and_then(Entry::lease);
+            !own.contains(&source) && subnet.is_some_and(|subnet| leases.contains(&subnet))
         });
         !is_replaced
     };

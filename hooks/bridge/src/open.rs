@@ -15,27 +15,69 @@ pub struct OpenBridge {
     pub left: Option<Duration>,
 }
 
-/// The bridges of which somebody has to decide.
+/// A bridge that portero has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeBridge {
+    /// Its name.
+    pub name: InterfaceName,
+    /// Its NICs.
+    pub nics: Vec<String>,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a bridge is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It stays.
+    Confirmed,
+    /// It waits to be confirmed, for as long as this.
+    Waiting(Duration),
+    /// Somebody makes it, or rolls it back, now.
+    Changing,
+    /// It was left half done, and nobody works at it.
+    HalfDone,
+}
+
+/// The bridges that portero has made, in the order of their names.
 ///
 /// # Errors
 /// [`crate::ChangeError`] when what is kept of them cannot be read.
-pub fn open_bridges(paths: &Paths) -> Result<Vec<OpenBridge>> {
-    let mut open = Vec::new();
+pub fn made_bridges(paths: &Paths) -> Result<Vec<MadeBridge>> {
+    let mut made = Vec::new();
     for name in all(paths)? {
         let folder = Folder::locate(paths, &name);
         let Some(record) = folder.read()? else {
             continue;
         };
-        let left = match record.phase {
-            Phase::Confirmed => continue,
+        let stage = match record.phase {
+            Phase::Confirmed => Stage::Confirmed,
             Phase::Applied if record.boot == boot() => {
-                Some(Duration::from_secs(record.until.saturating_sub(seconds())))
+                Stage::Waiting(Duration::from_secs(record.until.saturating_sub(seconds())))
             }
-            Phase::Applied => Some(Duration::ZERO),
-            Phase::Changing if folder.try_lock(LockOf::Change)?.is_none() => continue,
-            Phase::Changing => None,
+            Phase::Applied => Stage::Waiting(Duration::ZERO),
+            Phase::Changing if folder.try_lock(LockOf::Change)?.is_none() => Stage::Changing,
+            Phase::Changing => Stage::HalfDone,
         };
-        open.push(OpenBridge { name, left });
+        let nics = record.nics;
+        made.push(MadeBridge { name, nics, stage });
     }
-    Ok(open)
+    Ok(made)
+}
+
+/// The bridges of which somebody has to decide.
+///
+/// # Errors
+/// [`crate::ChangeError`] when what is kept of them cannot be read.
+pub fn open_bridges(paths: &Paths) -> Result<Vec<OpenBridge>> {
+    let made = made_bridges(paths)?.into_iter();
+    let open = made.filter_map(|MadeBridge { name, stage, .. }| {
+        let left = match stage {
+            Stage::Waiting(left) => Some(left),
+            Stage::HalfDone => None,
+            Stage::Confirmed | Stage::Changing => return None,
+        };
+        Some(OpenBridge { name, left })
+    });
+    Ok(open.collect())
 }

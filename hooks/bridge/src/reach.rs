@@ -1,5 +1,5 @@
-//! What the host is reached by, before and after: addresses, default routes, and gateways that
-//! answer. Read with ip(8), whose JSON is the same on every host.
+//! The gateways that the host is reached by, before and after, and whether they answer. Read with ip(8), whose JSON is the
+//! same on every host.
 
 use nix::net::if_::if_nametoindex;
 use portero_system::{programs, Deadline, SystemError};
@@ -17,14 +17,9 @@ const PROGRAM: Duration = Duration::from_secs(5);
 /// The discard protocol, RFC 863: nobody listens, and asking for the way there is enough.
 const DISCARD: u16 = 9;
 
-/// What an interface had.
+/// The gateways that an interface's default routes lead to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reach {
-    /// Addresses that stay when they are given again, `192.0.2.10/24`.
-    pub(crate) addresses: Vec<String>,
-    /// Families that had an address from a server or router.
-    pub(crate) dynamic: Vec<String>,
-    /// Gateways of default routes.
     pub(crate) gateways: Vec<Gateway>,
 }
 
@@ -34,24 +29,6 @@ pub(crate) struct Gateway {
     pub(crate) address: IpAddr,
     /// Whether it answered.
     pub(crate) answered: bool,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default)]
-    addr_info: Vec<Address>,
-}
-
-#[derive(Deserialize)]
-struct Address {
-    family: Option<String>,
-    local: Option<String>,
-    prefixlen: Option<u8>,
-    scope: Option<String>,
-    #[serde(default)]
-    dynamic: bool,
-    #[serde(default)]
-    tentative: bool,
 }
 
 #[derive(Deserialize)]
@@ -73,22 +50,9 @@ fn ask<T: DeserializeOwned>(arguments: &[&str]) -> Vec<T> {
 }
 
 impl Reach {
-    /// What an interface has now. Gateways are asked.
+    /// An interface's gateways now, which are asked.
     pub(crate) fn read(interface: &str) -> Self {
         let mut reach = Self::default();
-        let links: Vec<Link> = ask(&["-j", "address", "show", "dev", interface]);
-        for address in links.into_iter().flat_map(|link| link.addr_info) {
-            let (Some(local), Some(length)) = (address.local, address.prefixlen) else {
-                continue;
-            };
-            if address.scope.as_deref() != Some("global") || address.tentative {
-                continue;
-            }
-            match address.family {
-                Some(family) if address.dynamic => reach.dynamic.push(family),
-                _ => reach.addresses.push(format!("{local}/{length}")),
-            }
-        }
         for family in ["-4", "-6"] {
             let routes: Vec<Route> = ask(&["-j", family, "route", "show", "default"]);
             for route in routes {
@@ -103,34 +67,11 @@ impl Reach {
         reach
     }
 
-    /// What of this is missing now, in words; nothing when all is there.
-    pub(crate) fn missing_in(&self, now: &Self) -> Option<String> {
-        let mut addresses = self.addresses.iter();
-        if let Some(address) = addresses.find(|known| !now.addresses.contains(known)) {
-            return Some(format!("the address {address} is missing"));
-        }
-        let mut dynamic = self.dynamic.iter();
-        if let Some(family) = dynamic.find(|family| !now.dynamic.contains(family)) {
-            return Some(format!("an address ({family}) from the network is missing"));
-        }
-        self.gateways
-            .iter()
-            .find_map(|Gateway { address, answered }| {
-                let mut known = now.gateways.iter();
-                match known.find(|known| known.address == *address) {
-                    None => Some(format!("the default route via {address} is missing")),
-                    Some(found) if *answered && !found.answered => {
-                        Some(format!("the gateway {address} does not answer"))
-                    }
-                    Some(_) => None,
-                }
-            })
-    }
-
-    /// Whether the gateways that answered still do; yes where there was none.
-    pub(crate) fn still_answers(&self, interface: &str) -> bool {
-        let mut answered = self.gateways.iter().filter(|gateway| gateway.answered);
-        answered.all(|gateway| answers(interface, gateway.address))
+    /// A gateway that answered, and does not by this interface now.
+    pub(crate) fn silent(&self, interface: &str) -> Option<IpAddr> {
+        let answered = self.gateways.iter().filter(|gateway| gateway.answered);
+        let mut addresses = answered.map(|gateway| gateway.address);
+        addresses.find(|address| !answers(interface, *address))
     }
 }
 

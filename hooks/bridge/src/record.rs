@@ -2,6 +2,7 @@
 //! change has come.
 
 use crate::error::{ChangeError, Result};
+use crate::host::HostNoted;
 use crate::noted::Noted;
 use crate::reach::Reach;
 use nix::time::{clock_gettime, ClockId};
@@ -16,9 +17,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
-    /// It is being made or taken back: a process that dies leaves it half done.
+    /// It is being made or rolled back: a process that dies leaves it half done.
     Changing,
-    /// It is made, and is taken back unless confirmed.
+    /// It is made, and is rolled back unless confirmed.
     Applied,
     /// It stays.
     Confirmed,
@@ -40,7 +41,7 @@ pub(crate) struct Changed {
     pub(crate) after: Option<String>,
 }
 
-/// Everything that is needed to take a bridge back.
+/// Everything that is needed to roll a bridge back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BridgeRecord {
     pub(crate) bridge: String,
@@ -52,15 +53,18 @@ pub(crate) struct BridgeRecord {
     pub(crate) phase: Phase,
     /// The boot that the change was made in, random/boot_id of proc(5).
     pub(crate) boot: String,
-    /// When it is taken back, in seconds since that boot.
+    /// When it is rolled back, in seconds since that boot.
     pub(crate) until: u64,
     /// What the host could be reached by.
     pub(crate) reach: Reach,
+    /// What it had besides its NICs.
+    #[serde(default)]
+    pub(crate) host: HostNoted,
     pub(crate) files: Vec<Changed>,
     /// What its NICs are to have when it is gone.
     #[serde(default)]
     pub(crate) noted: Vec<Noted>,
-    /// Whether the program that brings NICs up has had its turn to take it back, and something is
+    /// Whether the program that brings NICs up has had its turn to roll it back, and something is
     /// missing still.
     #[serde(default)]
     pub(crate) was_tried: bool,
@@ -82,7 +86,10 @@ impl BridgeRecord {
 
 /// The records of one bridge.
 #[derive(Debug, Clone)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    folder: PathBuf,
+    record: PathBuf,
+}
 
 /// Which of a bridge's locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,12 +103,15 @@ pub(crate) enum LockOf {
 impl Folder {
     /// The folder of a bridge.
     pub(crate) fn locate(paths: &Paths, bridge: &InterfaceName) -> Self {
-        Self(paths.bridges.join(bridge.as_str()))
+        Self {
+            folder: paths.bridges.join(bridge.as_str()),
+            record: paths.bridge_record(bridge),
+        }
     }
 
     /// Where the record is.
     pub(crate) fn record_path(&self) -> PathBuf {
-        self.0.join("record.json")
+        self.record.clone()
     }
 
     /// Reads the record; nothing if there is none.
@@ -111,7 +121,7 @@ impl Folder {
         let Some(text) = files::read_own(&path)? else {
             return Ok(None);
         };
-        files::check_own_folder(&self.0)?;
+        files::check_own_folder(&self.folder)?;
         let record = serde_json::from_slice(&text);
         record.map(Some).map_err(|source| ChangeError::Record {
             path: path.display().to_string(),
@@ -126,15 +136,15 @@ impl Folder {
             path: path.display().to_string(),
             source,
         })?;
-        files::make_folder(&self.0)?;
+        files::make_folder(&self.folder)?;
         files::write(&path, &text)?;
-        Ok(files::sync_folder(&self.0)?)
+        Ok(files::sync_folder(&self.folder)?)
     }
 
     /// Removes the record; its locks stay, since somebody may wait for one.
     pub(crate) fn remove(&self) -> Result<()> {
         files::remove(&self.record_path())?;
-        Ok(files::sync_folder(&self.0)?)
+        Ok(files::sync_folder(&self.folder)?)
     }
 
     /// Takes a lock if nobody has it.
@@ -149,8 +159,8 @@ impl Folder {
 
     /// The file of a lock, in a folder that is there.
     fn lock_path(&self, which: LockOf) -> Result<PathBuf> {
-        files::make_folder(&self.0)?;
-        Ok(self.0.join(match which {
+        files::make_folder(&self.folder)?;
+        Ok(self.folder.join(match which {
             LockOf::Change => "lock",
             LockOf::Guard => "guard.lock",
         }))

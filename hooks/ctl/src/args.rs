@@ -5,6 +5,7 @@ use crate::forward::ForwardArgs;
 use crate::host_port::{Destination, HostPort, PortTextError};
 use crate::who::Who;
 use clap::{Parser, Subcommand, ValueHint};
+use portero_bridge::Kind;
 use portero_host_bridge::Renderer;
 use portero_libvirt::{InterfaceName, MacAddress, ObjectName};
 use portero_model::OwnerKind;
@@ -329,33 +330,45 @@ pub(crate) enum BridgeCommand {
     /// Print what would change in /etc, as a diff; change nothing
     #[command(after_help = PLAN_STATUS)]
     Plan(Wanted),
-    /// Make the bridge, and take it back unless it is confirmed in time
+    /// Make the bridge, and roll back unless it is confirmed in time
     ///
-    /// The files that are replaced are kept in /var/lib/portero. Everything is taken back when the
-    /// host is not reached as before, when this program dies, when the gateway stops to answer, when
-    /// the host boots, and when nobody confirms.
+    /// portero keeps the files that it replaces in /var/lib/portero. It rolls back if the bridge lacks an address, route, rule
+    /// or DNS server that the NIC had, if this program dies, if the gateway stops answering, if the host boots, and if nobody
+    /// confirms. On a terminal it shows each step and counts down: ENTER keeps the bridge, anything else rolls back.
+    #[command(after_help = PLAN_STATUS)]
     Apply {
         #[command(flatten)]
         wanted: Wanted,
         /// Time to confirm in, in seconds, 10 to 3600
         #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=3600))]
         timeout: u64,
-        /// Keep the bridge as soon as addresses, routes and gateway are there as before
+        /// Keep the bridge as soon as it has what the NIC had
         #[arg(long, conflicts_with = "timeout")]
         yes: bool,
+        /// Accept that the bridge lacks what the NIC has: addresses, routes, metrics, rules, neighbors, dns or link
+        #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+        accept: Vec<Kind>,
+        /// Print what would change in /etc, as `portero bridge plan`; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show the bridges that portero has made, and which of them wait to be confirmed
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Keep a bridge that was made
     Confirm(Made),
-    /// Take back a bridge that is not confirmed
+    /// Roll back a bridge that is not confirmed
     Rollback(Made),
-    /// Take a bridge away; the files become what they were before
+    /// Remove a bridge; the files become what they were before
     Remove(Made),
     /// Print the libvirt network that puts guests into a bridge
     Network {
-        /// Name of the bridge
-        #[arg(value_name = "BRIDGE")]
-        bridge: InterfaceName,
-        /// Name of the network; the bridge's without
+        #[command(flatten)]
+        made: Made,
+        /// Name of the network; default: the bridge's
         #[arg(long)]
         name: Option<String>,
         /// Define it in libvirt instead, by virsh
@@ -365,7 +378,7 @@ pub(crate) enum BridgeCommand {
     /// Watch over a bridge until it is confirmed
     #[command(hide = true)]
     Guard(Made),
-    /// Take back the files of bridges that were not confirmed before the host went down
+    /// Restore the files of bridges that were not confirmed before the host went down
     #[command(hide = true)]
     Recover,
 }
@@ -390,8 +403,19 @@ pub(crate) struct Wanted {
 
 /// A bridge that was made.
 #[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
 pub(crate) struct Made {
     /// Name of the bridge
-    #[arg(long, value_name = "NAME")]
-    pub(crate) bridge: InterfaceName,
+    #[arg(value_name = "BRIDGE")]
+    bridge: Option<InterfaceName>,
+    /// Name of the bridge
+    #[arg(long = "bridge", value_name = "NAME")]
+    named: Option<InterfaceName>,
+}
+
+impl Made {
+    /// The bridge, which clap has required in one of both ways.
+    pub(crate) fn bridge(&self) -> Option<&InterfaceName> {
+        self.bridge.as_ref().or(self.named.as_ref())
+    }
 }

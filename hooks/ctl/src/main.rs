@@ -98,7 +98,7 @@ fn main() -> ExitCode {
         }
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Forward(command) => finish(forward::run(connect, command)),
-        Command::Bridge(command) => finish(bridge::run(command)),
+        Command::Bridge(command) => finish(bridge::run(command, colors)),
         Command::Import(args) => finish(import::run(connect, args).map(|text| (text, DONE))),
         Command::Page { name } => {
             let text = name

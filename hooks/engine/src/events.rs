@@ -7,14 +7,19 @@ use crate::state::{Phase, PortState, Record};
 use portero_firewall::{Firewall, Script, Tool};
 use portero_host_bridge::Activation;
 use portero_libvirt::{
-    DaemonOperation, Domain, DomainOperation, Event, Network, NetworkOperation, NetworkPort, Nic,
+    DaemonOperation, Domain, DomainOperation, Event, InterfaceName, Network, NetworkOperation,
+    NetworkPort, Nic,
 };
 use portero_model::{Origin, Owner, OwnerKind, Pending};
 use portero_port_forward::{plan_network, Forward, Plan};
 use portero_routed_policy::WrittenPolicy;
 use portero_system::{Deadline, Severity};
 use std::collections::{BTreeSet, HashSet};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long the start of a network waits for a bridge that portero has made, and how often it looks.
+const BRIDGE_AT_BOOT: Duration = Duration::from_secs(10);
+const LOOK_FOR_BRIDGE: Duration = Duration::from_millis(50);
 
 /// What a network is after an event of it.
 #[derive(Debug, Clone, Copy)]
@@ -220,12 +225,28 @@ impl Engine<'_> {
             Ok(bridge) => bridge,
             Err(problem) => return refused(problem),
         };
-        if self.system.has_bridge(bridge) {
+        if self.has_bridge_soon(bridge) {
             return Ok(());
         }
         match wanted.activation {
             Activation::ByHand => refused(wanted.missing(bridge)),
             Activation::AtStart => Ok(self.system.make_bridge(bridge, &wanted)?),
+        }
+    }
+
+    /// Whether a bridge of the host is there. One that portero has made is waited for: at a boot libvirt may start its networks
+    /// before the program is done that brings the host's up.
+    fn has_bridge_soon(&mut self, bridge: &InterfaceName) -> bool {
+        let record = self.paths.bridge_record(bridge);
+        let end = Instant::now() + BRIDGE_AT_BOOT;
+        loop {
+            if self.system.has_bridge(bridge) {
+                return true;
+            }
+            if !record.exists() || Instant::now() > end {
+                return false;
+            }
+            std::thread::sleep(LOOK_FOR_BRIDGE);
         }
     }
 

@@ -38,4 +38,4 @@ pub use paths::Paths;
 pub use programs::clean_environment;
 pub use routes::RouteLookup;
 pub use system::{Detected, Flow, InterfaceState, Switch, System};
-pub use uplinks::Uplink;
+pub use uplinks::{Uplink, RULE_PROTOCOL};

@@ -1,6 +1,6 @@
 //! Where portero reads and writes.
 
-use portero_libvirt::Driver;
+use portero_libvirt::{Driver, InterfaceName};
 use std::path::{Path, PathBuf};
 
 /// The folders portero works in. A hook never takes them from its environment or arguments.
@@ -42,6 +42,12 @@ impl Paths {
     #[must_use]
     pub fn defined_domains(&self, driver: Driver) -> PathBuf {
         self.libvirt.join(driver.name())
+    }
+
+    /// What is kept of a bridge that portero has made.
+    #[must_use]
+    pub fn bridge_record(&self, bridge: &InterfaceName) -> PathBuf {
+        self.bridges.join(bridge.as_str()).join("record.json")
     }
 
     /// The folders below a root, which is another one in tests.

@@ -20,8 +20,8 @@ pub struct Uplink {
     pub table: u32,
 }
 
-/// Whose rules they are, among `/etc/iproute2/rt_protos`.
-const PROTOCOL: &str = "112";
+/// Whose rules portero's are, among `/etc/iproute2/rt_protos`.
+pub const RULE_PROTOCOL: u8 = 112;
 
 /// Where they stand: before those of VPNs, which would take guests' answers too.
 const PRIORITY: u32 = 90;
@@ -84,7 +84,7 @@ pub(crate) fn set_reply_routes(
             // Writing to a String cannot fail.
             let _ = writeln!(
                 commands,
-                "rule {verb} fwmark {bits:#x}/{mask:#x} lookup {table} priority {PRIORITY} protocol {PROTOCOL}"
+                "rule {verb} fwmark {bits:#x}/{mask:#x} lookup {table} priority {PRIORITY} protocol {RULE_PROTOCOL}"
             );
         }
         if !commands.is_empty() {
@@ -128,7 +128,9 @@ fn of_mark(rule: &Rule, family: Family) -> Option<ReplyRoute> {
         let text = text(key)?;
         u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
     };
-    if text("protocol") != Some(PROTOCOL) || bits("fwmask") != Some(ReplyRoute::MASK) {
+    if text("protocol") != Some(&RULE_PROTOCOL.to_string())
+        || bits("fwmask") != Some(ReplyRoute::MASK)
+    {
         return None;
     }
     let mark = bits("fwmark")? >> ReplyRoute::MASK.trailing_zeros();

@@ -1,6 +1,7 @@
-//! The commands that make the running host follow its files, and those that take it back.
+//! The commands that make the running host follow its files, and those that roll it back.
 
 use crate::Renderer;
+use std::fmt;
 
 /// The program that brings the host's interfaces up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Manager {
 /// Whether a command may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// It must not: all is taken back.
+    /// It must not: all is rolled back.
     Fatal,
     /// It says that there was nothing to do.
     Expected,
@@ -35,6 +36,22 @@ pub enum Step {
     DeleteBridge,
     /// The same once all before it was done: whoever has made the bridge makes it again otherwise.
     DeleteForgottenBridge,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(command) => write!(
+                formatter,
+                "{} {}",
+                command.program,
+                command.arguments.join(" ")
+            ),
+            Self::DeleteBridge | Self::DeleteForgottenBridge => {
+                formatter.write_str("delete the bridge where it still is")
+            }
+        }
+    }
 }
 
 /// A command with its arguments.
@@ -168,10 +185,10 @@ impl Manager {
 
 /// Brings up the profile that is the best for a device; a port's brings its bridge up too. It waits
 /// for less than it is given, so that it says itself what it waited for.
-const CONNECT: &[&str] = &["--wait", "18", "device", "connect"];
+const CONNECT: &[&str] = &["--wait", "9", "device", "connect"];
 
 /// The same on the way back.
-const CONNECT_BACK: &[&str] = &["--wait", "8", "device", "connect"];
+const CONNECT_BACK: &[&str] = &["--wait", "4", "device", "connect"];
 
 /// The same command for each interface, whose name is its last argument.
 fn each(

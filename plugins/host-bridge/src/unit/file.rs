@@ -102,7 +102,7 @@ impl Unit {
         Ok(unit)
     }
 
-    /// All values of a key in all sections of a name, in order; an empty one takes back those
+    /// All values of a key in all sections of a name, in order; an empty one rolls back those
     /// before it.
     pub(crate) fn values(&self, section: &str, key: &str) -> Vec<&str> {
         let mut values = Vec::new();

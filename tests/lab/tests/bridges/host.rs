@@ -20,7 +20,7 @@ pub const GUEST: &str = "192.0.2.66";
 /// The guest's MAC address.
 pub const GUEST_MAC: &str = "52:54:00:00:02:66";
 
-/// Longest time until what was taken back is there again.
+/// Longest time until what was rolled back is there again.
 pub const BACK: Duration = Duration::from_secs(30);
 
 /// The lab, with a LAN.

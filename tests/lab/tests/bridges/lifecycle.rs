@@ -1,4 +1,4 @@
-//! Making a bridge, keeping it, taking it back and removing it, under a connection through the NIC.
+//! Making a bridge, keeping it, rolling it back and removing it, under a connection through the NIC.
 
 use crate::host::{Host, ADDRESS, BACK, NIC};
 use crate::manager::{self, Manager};
@@ -15,7 +15,7 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         run: |host| made_and_removed(host, manager::ifupdown),
     },
     Scenario {
-        name: "ifupdown: taken back when nobody confirms, and when the gateway is gone",
+        name: "ifupdown: rolled back when nobody confirms, and when the gateway is gone",
         run: |host| taken_back(host, manager::ifupdown),
     },
     Scenario {
@@ -31,7 +31,7 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         run: |host| made_and_removed(host, manager::networkd),
     },
     Scenario {
-        name: "networkd: taken back when nobody confirms, and when the gateway is gone",
+        name: "networkd: rolled back when nobody confirms, and when the gateway is gone",
         run: |host| taken_back(host, manager::networkd),
     },
     Scenario {
@@ -43,7 +43,7 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         run: |host| made_and_removed(host, manager::network_manager),
     },
     Scenario {
-        name: "NetworkManager: taken back when nobody confirms, and when the gateway is gone",
+        name: "NetworkManager: rolled back when nobody confirms, and when the gateway is gone",
         run: |host| taken_back(host, manager::network_manager),
     },
     Scenario {
@@ -55,7 +55,7 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         run: |host| made_and_removed(host, manager::netplan),
     },
     Scenario {
-        name: "netplan: taken back when nobody confirms, and when the gateway is gone",
+        name: "netplan: rolled back when nobody confirms, and when the gateway is gone",
         run: |host| taken_back(host, manager::netplan),
     },
     Scenario {
@@ -105,7 +105,7 @@ fn made_and_removed(host: &mut Host, manager: fn(&Lab) -> Manager) {
     assert!(host.dns("br0") != Some(false), "no DNS");
     assert!(host.dns(NIC) != Some(true), "DNS is left on the NIC");
     assert_eq!(host.must("bridge confirm --bridge br0"), "br0 stays\n");
-    // The time in which it would have been taken back.
+    // The time in which it would have been rolled back.
     while start.elapsed() < took + Duration::from_secs(22) {
         connection.say();
         std::thread::sleep(Duration::from_millis(100));
@@ -127,7 +127,7 @@ fn taken_back(host: &mut Host, manager: fn(&Lab) -> Manager) {
     let start = Instant::now();
     assert_ne!(host.seen(), before, "nothing was applied");
     std::thread::sleep(Duration::from_secs(8));
-    assert_eq!(host.addresses(NIC), "", "taken back before its time");
+    assert_eq!(host.addresses(NIC), "", "rolled back before its time");
     host.is_back(&before, BACK);
     println!(
         "  unconfirmed: all was back {:.1} s after",
@@ -143,7 +143,11 @@ fn taken_back(host: &mut Host, manager: fn(&Lab) -> Manager) {
 
     host.must(&format!("{APPLY} --timeout 600"));
     std::thread::sleep(Duration::from_secs(5));
-    assert_eq!(host.addresses(NIC), "", "taken back with the gateway there");
+    assert_eq!(
+        host.addresses(NIC),
+        "",
+        "rolled back with the gateway there"
+    );
     let gateway = |word| {
         let words = [word, "192.0.2.1/24", "dev", NIC];
         assert!(host.router("ip", &[&["address"], &words[..]].concat()).ok);
@@ -151,7 +155,7 @@ fn taken_back(host: &mut Host, manager: fn(&Lab) -> Manager) {
     gateway("delete");
     let start = Instant::now();
     while !host.addresses(NIC).contains(ADDRESS) {
-        assert!(start.elapsed() < BACK, "not taken back");
+        assert!(start.elapsed() < BACK, "not rolled back");
         std::thread::sleep(Duration::from_millis(50));
     }
     println!(
@@ -227,7 +231,7 @@ fn fails(host: &mut Host) {
     host.is_back(&before, Duration::from_secs(1));
 }
 
-/// Nobody runs that could take it back, and then the host boots: files are restored before
+/// Nobody runs that could roll it back, and then the host boots: files are restored before
 /// interfaces come up.
 fn boots(host: &mut Host) {
     host.configure(manager::ifupdown);

@@ -78,9 +78,12 @@ const APPLY: &str = "bridge apply --bridge br0 --nic lan0";
 const RECORD: &str = "/var/lib/portero/bridges/br0/record.json";
 
 /// How long the host may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(15);
 
-/// How long it takes until taking back is tried again, at first.
+/// How long until everything is as it was, the manager's own idea of it too.
+const BACK: Duration = Duration::from_secs(60);
+
+/// How long it takes until rolling back is tried again, at first.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where a program is while a script stands in its place.
@@ -92,7 +95,7 @@ const SCRIPT: &str =
     read -r calls </run/lab/calls\n  calls=$((calls + 1))\n  echo $calls >/run/lab/calls\n  \
     echo \"${0##*/} $*\" >>/run/lab/called\n  read -r from to how </run/lab/fails\n  \
     if [ $calls -ge $from ] && [ $calls -le $to ]; then\n    \
-    [ $how = hangs ] && exec sleep 300\n    echo not today >&2\n    exit 1\n  fi\nfi\n\
+    [ $how = hangs ] && exec sleep 300\n    [ $how = dies ] && kill -9 $$\n    echo not today >&2\n    exit 1\n  fi\nfi\n\
     exec /usr/lib/aside/${0##*/} \"$@\"\n";
 
 /// Programs with a script in their place, put back in the end.
@@ -166,8 +169,8 @@ impl Drop for Wrapped {
     }
 }
 
-/// Each call that portero makes of a manager's programs fails once and hangs once, while the bridge is
-/// made and while it is taken back; then all from one on. The router reaches the host again, in less
+/// Each call that portero makes of a manager's programs fails once, is killed once and hangs once, while the bridge is
+/// made and while it is rolled back; then all from one on. The router reaches the host again, in less
 /// than a minute, and addresses, routes and files are those of before.
 fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], again: &[&[&str]]) {
     host.configure(manager);
@@ -180,7 +183,7 @@ fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], 
     assert!(host.addresses("br0").contains(ADDRESS));
     assert_eq!(
         host.must("bridge rollback --bridge br0"),
-        "br0 is taken back\n"
+        "br0 is rolled back\n"
     );
     host.is_back(&before, Duration::from_secs(5));
     let calls = Wrapped::calls();
@@ -188,10 +191,10 @@ fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], 
     println!("  {}", calls.join(", "));
     let count = u32::try_from(calls.len()).expect("a count");
     let last = u32::try_from(made).expect("a count");
-    let once = (1..=count).flat_map(|at| [(at, at, "fails"), (at, at, "hangs")]);
+    let once = (1..=count).flat_map(|at| [(at, at, "fails"), (at, at, "dies"), (at, at, "hangs")]);
     let all = (1..=count).map(|at| (at, 999, "fails"));
     let mut tried: Vec<(u32, u32, &str)> = once.chain(all).collect();
-    // From the last call that makes it on, and from the first that takes it back.
+    // From the last call that makes it on, and from the first that rolls it back.
     tried.extend([(last, 999, "hangs"), (last + 1, 999, "hangs")]);
     let (mut longest, mut by_portero, mut kept) = (Duration::ZERO, 0, 0);
     for (from, to, how) in &tried {
@@ -215,7 +218,7 @@ fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], 
             Wrapped::set(0, 0, "fails");
         }
         let left = format!("{what}: not back: {text}");
-        wait_until(SILENCE, &left, || is_back(host, &before));
+        wait_until(BACK, &left, || is_back(host, &before));
         kept += u32::from(keeps);
         let silence = ping.longest_silence();
         println!(
@@ -242,7 +245,7 @@ fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], 
 }
 
 /// The manager fails, and the bridge is made again whenever it is gone: the host is reached by it, also
-/// while taking it back is tried again, and is as it was once that ends.
+/// while rolling it back is tried again, and is as it was once that ends.
 fn made_again(host: &mut Host) {
     for nic in ["", " && ip link set lan0 master br0"] {
         host.configure(manager::ifupdown);
@@ -273,7 +276,7 @@ fn made_again(host: &mut Host) {
         drop(maker);
         drop(wrapped);
         // Whoever watches over the change tries again by itself.
-        host.is_back(&before, SILENCE);
+        host.is_back(&before, BACK);
     }
 }
 
@@ -356,14 +359,17 @@ fn refused(host: &mut Host) {
     }
 }
 
-/// An address and routes that somebody has added by hand: the bridge does not have them, and the NIC
-/// has them again.
+/// What somebody has added by hand, an address, routes, a neighbor and rules: the bridge would not have it, which is told
+/// first; and the NIC has it again.
 fn of_no_file(host: &mut Host) {
     host.configure(manager::ifupdown);
     for words in [
         "address add 192.0.2.99/32 dev lan0",
         "route add 203.0.113.64/26 via 192.0.2.1 dev lan0 table 77",
         "-6 route add 2001:db8:77::/48 via 2001:db8:2::1 dev lan0 metric 77",
+        "neighbour add 198.51.100.7 lladdr 52:54:00:00:00:07 dev lan0",
+        "rule add from 192.0.2.99 lookup 77 priority 100",
+        "rule add iif lan0 lookup 77 priority 101",
     ] {
         host.lab.ip(words);
     }
@@ -384,25 +390,63 @@ fn of_no_file(host: &mut Host) {
         lines.sort();
         lines
     };
-    let (before, routes_before) = (host.seen(), routes(host));
+    let rules = |host: &Host| host.lab.must("ip", &["rule", "show"]);
+    let (before, routes_before, rules_before) = (host.seen(), routes(host), rules(host));
+    // Refused before anything happens, so that no packet is lost.
+    let ping = host.ping();
     let ran = host.portero(APPLY);
-    println!("  {}", ran.stderr.trim());
-    assert!(!ran.ok, "{ran:?}");
     let line = ran.stderr.lines().last().unwrap_or_default();
+    assert_eq!(
+        line,
+        "error: lan0 has 192.0.2.99/32, 203.0.113.64/26 via 192.0.2.1 table 77, 2001:db8:77::/48 via 2001:db8:2::1, \
+         198.51.100.7 at 52:54:00:00:00:07, rule 100: from 192.0.2.99/32 lookup 77, rule 101: iif lan0 lookup 77, which \
+         no file of its configures, so br0 would not have it: write it into the file first, or accept that with --accept \
+         addresses,routes,neighbors,rules"
+    );
+    assert!(!ran.ok && !Path::new(RECORD).exists());
+    assert_eq!(
+        (host.seen(), routes(host), rules(host)),
+        (before.clone(), routes_before.clone(), rules_before.clone())
+    );
+    let silence = ping.longest_silence();
+    assert!(silence < Duration::from_secs(1), "silent for {silence:?}");
+    // Accepted, the bridge lacks them, and the NIC has them again.
+    host.must(&format!(
+        "{APPLY} --timeout 600 --accept addresses,routes,neighbors,rules"
+    ));
+    assert!(
+        host.addresses("br0").contains(ADDRESS) && !host.addresses("br0").contains("192.0.2.99")
+    );
+    host.lab.ip("rule del iif lan0 lookup 77");
+    host.lab.ip("rule add iif br0 lookup 77 priority 101");
+    let back = host.must("bridge rollback br0");
+    println!("  {}", back.trim());
     for expected in [
-        "the address 192.0.2.99/32 is missing",
-        "what was there before is back; portero itself put back: 192.0.2.99/32, 203.0.113.64/26 via 192.0.2.1 table 77, \
-         2001:db8:77::/48 via 2001:db8:2::1",
+        "br0 is rolled back; portero itself put back: 192.0.2.99/32, 203.0.113.64/26 via 192.0.2.1 table 77, \
+         2001:db8:77::/48 via 2001:db8:2::1, 198.51.100.7 at 52:54:00:00:00:07",
+        "rule 101: iif lan0 lookup 77",
     ] {
-        assert!(line.contains(expected), "{line}");
+        assert!(back.contains(expected), "{back}");
     }
     host.is_back(&before, Duration::from_secs(1));
-    assert_eq!(routes(host), routes_before);
+    assert_eq!((routes(host), rules(host)), (routes_before, rules_before));
     // Without them it works.
-    host.lab
-        .must("ip", &["address", "delete", "192.0.2.99/32", "dev", NIC]);
+    for words in [
+        "address delete 192.0.2.99/32 dev lan0",
+        "rule del from 192.0.2.99 lookup 77",
+        "rule del iif lan0 lookup 77",
+        "route flush table 77",
+        "-6 route del 2001:db8:77::/48",
+        "neighbour del 198.51.100.7 dev lan0",
+    ] {
+        host.lab.ip(words);
+    }
     host.must(&format!("{APPLY} --yes"));
-    host.must("bridge remove --bridge br0");
+    assert_eq!(
+        host.must(&format!("{APPLY} --yes")),
+        "br0 is there already, with lan0\n"
+    );
+    host.must("bridge remove br0");
 }
 
 impl Ping {

@@ -1,5 +1,5 @@
 //! `portero bridge` by ssh over the very NIC that the bridge is made of, with each program that Debian configures NICs with:
-//! kept over a boot, taken back by itself, and taken back after the machine lost its power.
+//! kept over a boot, rolled back by itself, and rolled back after the machine lost its power.
 
 use crate::world::{World, BOX_PORT, SOON};
 use portero_lab::{Ran, Scenario, INTERFACES};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
-        name: "bridge over ssh, ifupdown: kept over a boot, taken back without a word and without power",
+        name: "bridge over ssh, ifupdown: kept over a boot, rolled back without a word and without power",
         run: |world| lives(world, &IFUPDOWN),
     },
     Scenario {
-        name: "bridge over ssh, systemd-networkd: kept over a boot, taken back without a word and without power",
+        name: "bridge over ssh, systemd-networkd: kept over a boot, rolled back without a word and without power",
         run: |world| lives(world, &NETWORKD),
     },
     Scenario {
-        name: "bridge over ssh, NetworkManager: kept over a boot, taken back without a word and without power",
+        name: "bridge over ssh, NetworkManager: kept over a boot, rolled back without a word and without power",
         run: |world| lives(world, &NETWORK_MANAGER),
     },
 ];
@@ -66,14 +66,14 @@ const RESOLVER: &str = "/etc/resolv.conf";
 const APPLY: &str = "portero bridge apply --bridge br0 --nic eth0";
 
 /// Why it changes nothing where nobody would take the change back.
-const NO_GUARD: &str = "the process that takes a change back did not start";
+const NO_GUARD: &str = "the process that rolls a change back did not start";
 
-/// What is there as long as portero has something to take back.
+/// What is there as long as portero has something to roll back.
 const RECORD: &str = "/var/lib/portero/bridges/br0/record.json";
 
 /// What portero says when it takes files back at a boot.
 const TAKEN_BACK: &str =
-    "bridge br0 was not confirmed before the host went down: its files are taken back";
+    "bridge br0 was not confirmed before the host went down: its files are rolled back";
 
 fn lives(world: &mut World, manager: &Manager) {
     world.has_portero();
@@ -95,7 +95,7 @@ fn kept(world: &mut World, before: &Seen) {
     let start = Instant::now();
     let ran = apply(world, 600);
     println!("  applied in {:.1} s", start.elapsed().as_secs_f64());
-    let expected = "It is taken back in 600 s unless you say: portero bridge confirm --bridge br0";
+    let expected = "It is rolled back in 600 s unless you say: portero bridge confirm --bridge br0";
     assert!(ran.stdout.contains(expected), "{ran:?}");
     has(world, "br0", before);
     let ran = ssh(world, "portero bridge confirm --bridge br0");
@@ -103,7 +103,7 @@ fn kept(world: &mut World, before: &Seen) {
     world.reboot();
     has(world, "br0", before);
     is_reached(world);
-    assert!(!was_taken_back(world), "a confirmed one is taken back");
+    assert!(!was_taken_back(world), "a confirmed one is rolled back");
     ssh(world, "portero bridge remove --bridge br0");
     is_back(world, before, SOON);
 }
@@ -163,7 +163,7 @@ fn loses_power(world: &mut World, before: &Seen) {
     let took = world.vm.wait_boot();
     println!("  booted anew in {:.0} s", took.as_secs_f64());
     is_back(world, before, SOON);
-    assert!(was_taken_back(world), "nothing was taken back");
+    assert!(was_taken_back(world), "nothing was rolled back");
     is_reached(world);
 }
 

@@ -1,15 +1,22 @@
-//! `portero bridge`: shows, makes, keeps and takes away bridges of this host.
+//! `portero bridge`: shows, makes, keeps and removes bridges of this host.
+
+mod confirm;
+mod status;
 
 use crate::args::{BridgeCommand, Made, Wanted};
-use crate::exit::{DONE, WOULD_CHANGE};
-use crate::terminal;
-use portero_bridge::{define_network, host_files, nics, Bridges, ChangeError, Confirmation};
+use crate::exit::{DONE, FAILED, WOULD_CHANGE};
+use crate::terminal::{self, Colors};
+use confirm::Decision;
+use portero_bridge::{
+    define_network, host_files, made_bridges, nics, Bridges, ChangeError, Confirmation, Stage, Wish,
+};
 use portero_host_bridge::{plan, Bridge, BridgeError, BridgePlan, Stp};
 use portero_libvirt::InterfaceName;
 use portero_system::{FileError, Log, LogSink, Paths, SystemError};
 use portero_xml::NAMESPACE;
 use quick_xml::escape::escape;
 use similar::TextDiff;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 /// Why a command about a bridge failed.
@@ -24,6 +31,15 @@ pub(crate) enum Error {
     /// It cannot be made or taken away.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// clap gives one.
+    #[error("no bridge is named, expected --bridge NAME")]
+    NoName,
+    /// Nobody has kept it.
+    #[error("nobody confirmed {bridge}, or its gateway stopped answering: it is rolled back")]
+    NotConfirmed {
+        /// The bridge.
+        bridge: String,
+    },
     /// libvirt does not take the network.
     #[error("libvirt does not define the network: {source}")]
     Network {
@@ -33,14 +49,20 @@ pub(crate) enum Error {
 }
 
 /// Does what a command says; gives what to print and the exit status.
-pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
+pub(crate) fn run(command: &BridgeCommand, colors: Colors) -> Result<(String, u8), Error> {
     let paths = Paths::default();
     let mut log = Log::new(LogSink::Syslog {
         program: "portero-bridge".to_owned(),
     });
     let mut bridges = Bridges::new(&paths, &mut log);
+    let named = |made: &Made| made.bridge().cloned().ok_or(Error::NoName);
     let text = match command {
-        BridgeCommand::Plan(wanted) => {
+        BridgeCommand::Plan(wanted)
+        | BridgeCommand::Apply {
+            wanted,
+            dry_run: true,
+            ..
+        } => {
             let (_, plan) = planned(&paths, wanted)?;
             let is_done = plan.changes.is_empty();
             return Ok((diff(&plan), if is_done { DONE } else { WOULD_CHANGE }));
@@ -49,35 +71,40 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
             wanted,
             timeout,
             yes,
+            accept,
+            ..
         } => {
             let confirmation = match yes {
                 true => Confirmation::Verified,
                 false => Confirmation::Within(Duration::from_secs(*timeout)),
             };
-            let (bridge, plan) = planned(&paths, wanted)?;
-            let addresses = bridges.apply(&bridge, &plan, confirmation)?;
-            applied(wanted, &addresses, confirmation)
+            let wish = Wish {
+                confirmation,
+                accepted: accept.clone(),
+            };
+            return apply(&paths, bridges, wanted, &wish);
         }
-        BridgeCommand::Confirm(Made { bridge }) => {
-            bridges.confirm(bridge)?;
+        BridgeCommand::Status { json } => status::show(&paths, *json, colors)?,
+        BridgeCommand::Confirm(made) => {
+            let bridge = named(made)?;
+            bridges.confirm(&bridge)?;
             format!("{bridge} stays\n")
         }
-        BridgeCommand::Rollback(Made { bridge }) => {
-            let back = bridges.rollback(bridge)?;
-            format!("{bridge} is taken back{back}\n")
+        BridgeCommand::Rollback(made) => {
+            let bridge = named(made)?;
+            let back = bridges.rollback(&bridge)?;
+            format!("{bridge} is rolled back{back}\n")
         }
-        BridgeCommand::Remove(Made { bridge }) => {
-            let back = bridges.remove(bridge)?;
+        BridgeCommand::Remove(made) => {
+            let bridge = named(made)?;
+            let back = bridges.remove(&bridge)?;
             format!("{bridge} is removed, and the files are as they were before it{back}\n")
         }
-        BridgeCommand::Network {
-            bridge,
-            name,
-            define,
-        } => {
-            let nics = bridges.nics(bridge)?;
+        BridgeCommand::Network { made, name, define } => {
+            let bridge = named(made)?;
+            let nics = bridges.nics(&bridge)?;
             let name = name.as_deref().unwrap_or(bridge.as_str());
-            let xml = network_xml(name, bridge, nics.first().map(String::as_str));
+            let xml = network_xml(name, &bridge, nics.first().map(String::as_str));
             if *define {
                 define_network(&xml).map_err(|source| Error::Network { source })?;
                 format!("network '{name}' is defined\n")
@@ -85,8 +112,8 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
                 xml
             }
         }
-        BridgeCommand::Guard(Made { bridge }) => {
-            bridges.guard(bridge)?;
+        BridgeCommand::Guard(made) => {
+            bridges.guard(&named(made)?)?;
             String::new()
         }
         BridgeCommand::Recover => {
@@ -94,6 +121,61 @@ pub(crate) fn run(command: &BridgeCommand) -> Result<(String, u8), Error> {
             String::new()
         }
     };
+    Ok((text, DONE))
+}
+
+/// Makes a bridge; on a terminal shows the steps and asks whether it stays.
+fn apply(
+    paths: &Paths,
+    bridges: Bridges<'_>,
+    wanted: &Wanted,
+    wish: &Wish,
+) -> Result<(String, u8), Error> {
+    let name = &wanted.bridge;
+    let nics: Vec<&str> = wanted.nics.iter().map(|nic| nic.as_str()).collect();
+    let mut known = made_bridges(paths)?.into_iter();
+    if known.any(|one| one.name == *name && one.nics == nics && one.stage == Stage::Confirmed) {
+        return Ok((
+            format!("{name} is there already, with {}\n", nics.join(", ")),
+            DONE,
+        ));
+    }
+    let is_asked = io::stdin().is_terminal()
+        && io::stderr().is_terminal()
+        && wish.confirmation != Confirmation::Verified;
+    let mut bridges = match is_asked {
+        true => bridges.telling(|step| eprintln!("  {step}")),
+        false => bridges,
+    };
+    let (bridge, plan) = planned(paths, wanted)?;
+    let addresses = bridges.apply(&bridge, &plan, wish)?;
+    let has = match addresses.as_slice() {
+        [] => String::new(),
+        addresses => format!(" and has {}", addresses.join(", ")),
+    };
+    let mut text = format!("{name} is up with {}{has}\n", nics.join(", "));
+    let guests = format!("For guests on it: portero bridge network {name} --define\n");
+    match wish.confirmation {
+        Confirmation::Verified => text += &guests,
+        Confirmation::Within(time) if !is_asked => {
+            text += &format!(
+                "It is rolled back in {} s unless you say: portero bridge confirm {name}\n",
+                time.as_secs()
+            );
+        }
+        Confirmation::Within(_) => {
+            eprint!("{text}");
+            text = match confirm::ask(paths, &mut bridges, name)? {
+                Decision::Kept => format!("{name} stays\n{guests}"),
+                Decision::RolledBack => return Ok((format!("{name} is rolled back\n"), FAILED)),
+                Decision::Over => {
+                    return Err(Error::NotConfirmed {
+                        bridge: name.to_string(),
+                    })
+                }
+            };
+        }
+    }
     Ok((text, DONE))
 }
 
@@ -110,24 +192,6 @@ fn planned(paths: &Paths, wanted: &Wanted) -> Result<(Bridge, BridgePlan), Error
         terminal::warning(warning);
     }
     Ok((bridge, plan))
-}
-
-/// What to know once a bridge is there.
-fn applied(wanted: &Wanted, addresses: &[String], confirmation: Confirmation) -> String {
-    let name = &wanted.bridge;
-    let nics: Vec<&str> = wanted.nics.iter().map(|nic| nic.as_str()).collect();
-    let has = match addresses {
-        [] => String::new(),
-        addresses => format!(" and has {}", addresses.join(", ")),
-    };
-    let then = match confirmation {
-        Confirmation::Verified => String::new(),
-        Confirmation::Within(time) => format!(
-            "It is taken back in {} s unless you say: portero bridge confirm --bridge {name}\n",
-            time.as_secs()
-        ),
-    };
-    format!("{name} is up with {}{has}\n{then}", nics.join(", "))
 }
 
 /// The XML of the libvirt network of a bridge; with a NIC it says what the bridge is made of.

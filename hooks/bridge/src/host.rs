@@ -1,0 +1,116 @@
+//! What the host has besides its NICs, and a program that brings NICs up changes with them: rules of routing, and servers
+//! for names.
+
+use crate::dns::Dns;
+use crate::error::ChangeError;
+use crate::link::Difference;
+use crate::outcome::Kind;
+use crate::rule::{RoutingRule, RULE_HEAD};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::libc::{RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE};
+use portero_system::netlink::{Netlink, Raw};
+use portero_system::{Deadline, Paths, SystemError};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest time for one question to the kernel.
+const KERNEL: Duration = Duration::from_secs(3);
+
+/// The families that have rules, `AF_INET` and `AF_INET6`.
+const FAMILIES: [u8; 2] = [2, 10];
+
+/// What the host had before its NIC was put into a bridge, or taken out of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HostNoted {
+    /// The interface that had it.
+    interface: String,
+    pub(crate) rules: Vec<RoutingRule>,
+    pub(crate) dns: Dns,
+}
+
+impl HostNoted {
+    /// What it has now, with `interface` as the one that it goes by.
+    pub(super) fn read(paths: &Paths, interface: &str) -> Result<Self, SystemError> {
+        Ok(Self {
+            interface: interface.to_owned(),
+            rules: rules()?,
+            dns: Dns::read(&resolv_conf(paths), interface),
+        })
+    }
+
+    /// What is missing, when all of it is to go by another interface.
+    pub(super) fn missing(
+        &self,
+        paths: &Paths,
+        interface: &str,
+    ) -> Result<Vec<Difference>, SystemError> {
+        let now = Self::read(paths, interface)?;
+        let rules = self.missing_rules(&now, interface).into_iter();
+        let rules = rules.map(|rule| Difference::new(Kind::Rules, format!("rule {}", rule.text)));
+        let dns = self.dns.missing_in(&now.dns).into_iter();
+        let dns = dns.map(|server| Difference::new(Kind::Dns, format!("DNS server {server}")));
+        Ok(rules.chain(dns).collect())
+    }
+
+    fn missing_rules(&self, now: &Self, interface: &str) -> Vec<RoutingRule> {
+        let wanted = self.rules.iter();
+        let wanted = wanted.map(|rule| rule.moved(&self.interface, interface));
+        wanted
+            .filter(|wanted| !now.rules.iter().any(|rule| rule.is_same(wanted)))
+            .collect()
+    }
+
+    /// Makes what is missing, and removes rules by the bridge that is gone; gives what was refused.
+    pub(super) fn put_back(&self, paths: &Paths, nic: &str, bridge: &str) -> Vec<ChangeError> {
+        let now = match Self::read(paths, nic) {
+            Ok(now) => now,
+            Err(error) => return vec![error.into()],
+        };
+        let mut refused = Vec::new();
+        for rule in self.missing_rules(&now, nic) {
+            let flags = NLM_F_CREATE | NLM_F_EXCL;
+            let made = change(RTM_NEWRULE, rule.request(), flags);
+            refused.extend(made.err().map(ChangeError::from));
+        }
+        let is_noted = |rule: &RoutingRule| self.rules.iter().any(|known| known.is_same(rule));
+        for rule in now.rules {
+            if rule.is_by(bridge) && !is_noted(&rule) {
+                let removed = change(RTM_DELRULE, rule.request(), 0);
+                refused.extend(removed.err().map(ChangeError::from));
+            }
+        }
+        if !self.dns.missing_in(&now.dns).is_empty() {
+            refused.extend(self.dns.put_back(&resolv_conf(paths), nic).err());
+        }
+        refused
+    }
+}
+
+fn resolv_conf(paths: &Paths) -> PathBuf {
+    paths.etc.join("resolv.conf")
+}
+
+/// The host's rules.
+fn rules() -> Result<Vec<RoutingRule>, SystemError> {
+    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
+    let mut rules = Vec::new();
+    for family in FAMILIES {
+        let mut payload = vec![0; RULE_HEAD];
+        payload[0] = family;
+        let all = Raw {
+            kind: RTM_GETRULE,
+            payload,
+        };
+        let answers = netlink.dump(&all)?.into_iter();
+        rules.extend(answers.filter_map(|answer| RoutingRule::read(&answer.payload)));
+    }
+    Ok(rules)
+}
+
+fn change(kind: u16, payload: Vec<u8>, flags: u16) -> Result<(), SystemError> {
+    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
+    let message = Raw { kind, payload };
+    netlink.request(message, NLM_F_REQUEST | NLM_F_ACK | flags, |_| {})
+}

@@ -1,0 +1,92 @@
+//! What a NIC has that none of its files brings about: a bridge that is made by these files would not have it, and neither
+//! would the NIC when it comes up again.
+
+use crate::link::Difference;
+use crate::noted::{Noted, What};
+use crate::outcome::Kind;
+use crate::rule::RoutingRule;
+use portero_host_bridge::BridgePlan;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// What files say: the addresses in them, and whether a server or a router gives more.
+struct Written {
+    addresses: BTreeSet<IpAddr>,
+    has_dhcp: bool,
+}
+
+/// Words that leave addresses and routes to somebody else in one of the formats.
+const OTHERS: [&str; 5] = ["dhcp", "auto", "bootp", "ppp", "slaac"];
+
+impl Written {
+    fn read<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
+        let mut written = Self {
+            addresses: BTreeSet::new(),
+            has_dhcp: false,
+        };
+        for line in texts.flat_map(str::lines) {
+            if line.trim_start().starts_with('#') {
+                continue;
+            }
+            let is_in_address = |letter: char| letter.is_ascii_hexdigit() || ".:".contains(letter);
+            for word in line.split(|letter| !is_in_address(letter)) {
+                // netplan's and YAML's keys end in a colon.
+                let found = [
+                    word,
+                    word.trim_end_matches(':'),
+                    word.trim_start_matches(':'),
+                ];
+                let address: Option<IpAddr> = found.into_iter().find_map(|word| word.parse().ok());
+                written.addresses.extend(address);
+            }
+            let line = line.to_ascii_lowercase();
+            // `auto eth0` brings an interface up, and does not say how.
+            let is_up = line.trim_start().starts_with("auto ");
+            written.has_dhcp |= !is_up && OTHERS.iter().any(|word| line.contains(word));
+        }
+        written
+    }
+}
+
+/// What the first NIC has, and rules about it, that is in no file which the plan reads.
+pub(super) fn unwritten(
+    plan: &BridgePlan,
+    noted: &Noted,
+    rules: &[RoutingRule],
+) -> Vec<Difference> {
+    let texts = plan.changes.iter();
+    let written = Written::read(texts.filter_map(|change| change.before.as_deref()));
+    let knows = |addresses: &[IpAddr]| {
+        let mut addresses = addresses.iter();
+        addresses.any(|address| written.addresses.contains(address))
+    };
+    let mut found = Vec::new();
+    for entry in &noted.entries {
+        // A client of DHCP can write down what it was given as if somebody had typed it.
+        let is_given = written.has_dhcp && entry.what != What::Neighbor;
+        if entry.is_written() && !entry.is_of_link() && !is_given && !knows(&entry.addresses()) {
+            found.push(Difference::new(Kind::from(entry.what), entry.text.clone()));
+        }
+    }
+    let own: Vec<IpAddr> = noted
+        .entries
+        .iter()
+        .flat_map(|entry| match entry.what {
+            What::Address => entry.addresses(),
+            _ => Vec::new(),
+        })
+        .collect();
+    for rule in rules {
+        let addresses = rule.addresses();
+        let is_of_nic = rule.is_by(&noted.nic) || addresses.iter().any(|one| own.contains(one));
+        let is_told = rule.is_by(&noted.nic)
+            && plan.changes.iter().any(|change| {
+                let before = change.before.as_deref().unwrap_or_default();
+                before.contains("iif") || before.contains("oif") || before.contains("Interface=")
+            });
+        if is_of_nic && !is_told && !knows(&addresses) {
+            found.push(Difference::new(Kind::Rules, format!("rule {}", rule.text)));
+        }
+    }
+    found
+}
