@@ -1,10 +1,11 @@
 //! Makes a bridge, confirms it, and rolls it back: every step can be the last one that is done,
 //! and what was there before still comes back.
 
+use crate::difference::Difference;
 use crate::error::{ChangeError, Result};
 use crate::guard_start;
 use crate::host::HostNoted;
-use crate::link::{self, Difference};
+use crate::link;
 use crate::outcome::{Back, Kind, Wish};
 use crate::owner;
 use crate::reach::Reach;

@@ -1,9 +1,9 @@
 //! What the host has besides its NICs, and a program that brings NICs up changes with them: rules of routing, and servers
 //! for names.
 
+use crate::difference::Difference;
 use crate::dns::Dns;
 use crate::error::ChangeError;
-use crate::link::Difference;
 use crate::outcome::Kind;
 use crate::rule::{RoutingRule, RULE_HEAD};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};

@@ -2,6 +2,7 @@
 //! reaches it.
 
 mod change;
+mod difference;
 mod dns;
 mod error;
 mod guard;

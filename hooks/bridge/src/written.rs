@@ -1,7 +1,7 @@
 //! What a NIC has that none of its files brings about: a bridge that is made by these files would not have it, and neither
 //! would the NIC when it comes up again.
 
-use crate::link::Difference;
+use crate::difference::Difference;
 use crate::noted::{Noted, What};
 use crate::outcome::Kind;
 use crate::rule::RoutingRule;

@@ -335,7 +335,6 @@ pub(crate) enum BridgeCommand {
     /// portero keeps the files that it replaces in /var/lib/portero. It rolls back if the bridge lacks an address, route, rule
     /// or DNS server that the NIC had, if this program dies, if the gateway stops answering, if the host boots, and if nobody
     /// confirms. On a terminal it shows each step and counts down: ENTER keeps the bridge, anything else rolls back.
-    #[command(after_help = PLAN_STATUS)]
     Apply {
         #[command(flatten)]
         wanted: Wanted,
@@ -348,7 +347,7 @@ pub(crate) enum BridgeCommand {
         /// Accept that the bridge lacks what the NIC has: addresses, routes, metrics, rules, neighbors, dns or link
         #[arg(long, value_name = "WHAT", value_delimiter = ',')]
         accept: Vec<Kind>,
-        /// Print what would change in /etc, as `portero bridge plan`; change nothing
+        /// Print what would change in /etc, and exit, as 'portero bridge plan' does; change nothing
         #[arg(long)]
         dry_run: bool,
     },

@@ -4,7 +4,7 @@
 type Example = (&'static str, &'static str);
 
 /// Pages, and the examples of each.
-const EXAMPLES: [(&str, &[Example]); 25] = [
+const EXAMPLES: [(&str, &[Example]); 26] = [
     (
         "portero",
         &[
@@ -182,7 +182,7 @@ const EXAMPLES: [(&str, &[Example]); 25] = [
                 "portero bridge apply --bridge br0 --nic eth0",
                 "Make the bridge.",
             ),
-            ("portero bridge confirm --bridge br0", "Keep it."),
+            ("portero bridge confirm br0", "Keep it."),
             (
                 "portero bridge network br0 --define",
                 "Define the libvirt network that puts guests into it.",
@@ -210,20 +210,27 @@ const EXAMPLES: [(&str, &[Example]); 25] = [
         ],
     ),
     (
+        "portero-bridge-status",
+        &[(
+            "portero bridge status",
+            "Show the bridges that portero has made, and how long each waits to be confirmed.",
+        )],
+    ),
+    (
         "portero-bridge-confirm",
-        &[("portero bridge confirm --bridge br0", "Keep bridge br0.")],
+        &[("portero bridge confirm br0", "Keep bridge br0.")],
     ),
     (
         "portero-bridge-rollback",
         &[(
-            "portero bridge rollback --bridge br0",
+            "portero bridge rollback br0",
             "Roll back now, without waiting for the end of the time.",
         )],
     ),
     (
         "portero-bridge-remove",
         &[(
-            "portero bridge remove --bridge br0",
+            "portero bridge remove br0",
             "Remove bridge br0. First move every guest off it.",
         )],
     ),

@@ -2,9 +2,9 @@
 
 use crate::host::{Host, ADDRESS, GUEST, GUEST_MAC, NIC};
 use crate::manager;
-use portero_lab::{DomainXml, Scenario};
+use portero_lab::{DomainXml, Program, Scenario};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const SCENARIOS: &[Scenario<Host>] = &[
     Scenario {
@@ -69,10 +69,37 @@ fn by_hand(host: &mut Host) {
     assert_eq!(said, "network 'joined' is defined\n");
     host.lab.virsh(&["net-start", "joined"]);
     guest_joins(host);
+    let ran = host.portero("bridge remove br0");
+    let expected = "error: network 'joined' is active and uses br0, expected it to be inactive: \
+                    'virsh net-destroy joined' first\n";
+    assert_eq!((ran.ok, ran.stderr.as_str()), (false, expected));
     host.lab.virsh(&["net-destroy", "joined"]);
+    starts_late(host);
     host.lab.virsh(&["net-undefine", "joined"]);
     host.must("bridge remove --bridge br0");
     host.is_back(&before, Duration::from_secs(10));
+}
+
+/// As at a boot: the bridge comes after libvirt has begun to start its network, which waits for it, and for ten seconds where it
+/// does not come.
+fn starts_late(host: &Host) {
+    host.lab.must("ifdown", &["br0"]);
+    let late = Program::start("sh", &["-c", "sleep 3; exec ifup br0"]);
+    let begin = Instant::now();
+    host.lab.virsh(&["net-start", "joined"]);
+    assert!(begin.elapsed() > Duration::from_secs(2), "it was there");
+    drop(late);
+    host.lab.virsh(&["net-destroy", "joined"]);
+    host.lab.must("ifdown", &["br0"]);
+    let begin = Instant::now();
+    let ran = host.lab.try_virsh(&["net-start", "joined"]);
+    assert!(
+        !ran.ok && ran.stderr.contains("bridge br0 is not there"),
+        "{ran:?}"
+    );
+    let took = begin.elapsed();
+    assert!((9..15).contains(&took.as_secs()), "{took:?}");
+    host.lab.must("ifup", &["br0"]);
 }
 
 fn at_start(host: &mut Host) {

@@ -238,6 +238,14 @@ impl Host {
         self.manager.as_ref()?.dns(&self.lab, interface)
     }
 
+    /// The process of the manager's daemon.
+    pub fn daemon(&self) -> u32 {
+        self.manager
+            .as_ref()
+            .map(Manager::daemon)
+            .expect("a manager")
+    }
+
     /// The MAC address of an interface.
     pub fn mac(&self, interface: &str) -> String {
         let path = format!("/sys/class/net/{interface}/address");

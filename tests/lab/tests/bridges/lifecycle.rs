@@ -23,6 +23,10 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         run: |host| killed(host, manager::ifupdown),
     },
     Scenario {
+        name: "on a terminal ENTER keeps a bridge, anything else rolls back, and so does nothing",
+        run: on_a_terminal,
+    },
+    Scenario {
         name: "ifupdown: DHCP gives the bridge the NIC's address",
         run: dhcp,
     },
@@ -91,10 +95,7 @@ fn made_and_removed(host: &mut Host, manager: fn(&Lab) -> Manager) {
     let start = Instant::now();
     let said = host.must(&format!("{APPLY} --timeout 20"));
     let took = start.elapsed();
-    assert!(
-        said.contains("portero bridge confirm --bridge br0"),
-        "{said}"
-    );
+    assert!(said.contains("portero bridge confirm br0"), "{said}");
     connection.is_heard();
     let pings = ping.outcome();
     println!("  applied in {:.1} s; {pings}", took.as_secs_f64());
@@ -112,11 +113,50 @@ fn made_and_removed(host: &mut Host, manager: fn(&Lab) -> Manager) {
     }
     connection.is_heard();
     assert_eq!(host.addresses("br0"), addresses);
-    let again = host.portero(APPLY);
+    // Once more is done already; another bridge of the same NIC is refused.
+    assert!(host.must(APPLY).contains("br0 is there already"));
+    let again = host.portero("bridge apply --bridge br1 --nic lan0");
     assert!(!again.ok && again.stderr.lines().count() == 1, "{again:?}");
     host.must("bridge remove --bridge br0");
     host.is_back(&before, Duration::from_secs(10));
     connection.is_heard();
+}
+
+/// Runs apply on a terminal on which somebody types something ten seconds later; gives what is seen there, and whether it
+/// succeeded.
+fn apply_and_type(host: &Host, typed: &str) -> (bool, String) {
+    let command = format!(
+        "(sleep 10; printf '{typed}'; sleep 20) | script -qec 'portero {APPLY} --timeout 15' /dev/null"
+    );
+    let ran = host.lab.run("bash", &["-c", &command]);
+    (ran.ok, ran.stdout)
+}
+
+fn on_a_terminal(host: &mut Host) {
+    host.configure(manager::ifupdown);
+    let before = host.seen();
+    let (is_done, seen) = apply_and_type(host, "\\n");
+    for expected in [
+        "  ifdown lan0",
+        "  write /etc/network/interfaces",
+        "  ifup --force br0",
+        "Press ENTER to keep br0 (1",
+        "br0 stays",
+    ] {
+        assert!(is_done && seen.contains(expected), "{expected}: {seen}");
+    }
+    assert!(host.must("bridge status").contains("confirmed"));
+    host.must("bridge remove br0");
+    host.is_back(&before, Duration::from_secs(10));
+    for (typed, expected) in [
+        ("no\\n", "br0 is rolled back"),
+        ("", "nobody confirmed br0"),
+    ] {
+        let (is_done, seen) = apply_and_type(host, typed);
+        assert!(!is_done && seen.contains(expected), "{expected}: {seen}");
+        host.is_back(&before, Duration::from_secs(10));
+    }
+    assert_eq!(host.must("bridge status"), "portero has made no bridge\n");
 }
 
 fn taken_back(host: &mut Host, manager: fn(&Lab) -> Manager) {

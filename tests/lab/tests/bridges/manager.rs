@@ -25,6 +25,14 @@ impl Manager {
         Some(shown.contains("192.0.2.53"))
     }
 
+    /// The process of its daemon.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn daemon(&self) -> u32 {
+        self.programs.first().expect("a daemon").id()
+    }
+
     /// Ends it; the NIC keeps what it has.
     pub fn end(self, lab: &Lab) {
         if let Some((program, arguments)) = self.end.split_first() {

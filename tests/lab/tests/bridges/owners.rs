@@ -61,6 +61,18 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         },
     },
     Scenario {
+        name: "networkd: it dies and hangs at each command",
+        run: |host| daemon_ends(host, manager::networkd, &["networkctl"]),
+    },
+    Scenario {
+        name: "NetworkManager: it dies and hangs at each command",
+        run: |host| daemon_ends(host, manager::network_manager, &["nmcli"]),
+    },
+    Scenario {
+        name: "DNS servers that a bridge lacks",
+        run: dns,
+    },
+    Scenario {
         name: "a bridge that another program makes again keeps the host reached",
         run: made_again,
     },
@@ -95,7 +107,8 @@ const SCRIPT: &str =
     read -r calls </run/lab/calls\n  calls=$((calls + 1))\n  echo $calls >/run/lab/calls\n  \
     echo \"${0##*/} $*\" >>/run/lab/called\n  read -r from to how </run/lab/fails\n  \
     if [ $calls -ge $from ] && [ $calls -le $to ]; then\n    \
-    [ $how = hangs ] && exec sleep 300\n    [ $how = dies ] && kill -9 $$\n    echo not today >&2\n    exit 1\n  fi\nfi\n\
+    [ $how = hangs ] && exec sleep 300\n    [ $how = dies ] && kill -9 $$\n    \
+     case $how in KILL | STOP) kill -s $how $(cat /run/lab/daemon); exec /usr/lib/aside/${0##*/} \"$@\" ;; esac\n    echo not today >&2\n    exit 1\n  fi\nfi\n\
     exec /usr/lib/aside/${0##*/} \"$@\"\n";
 
 /// Programs with a script in their place, put back in the end.
@@ -242,6 +255,108 @@ fn each_fails(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str], 
         tried.len(),
         longest.as_secs_f64()
     );
+}
+
+/// The manager's daemon is killed, or stopped, when portero calls its program, while the bridge is made and while it is rolled
+/// back: the router reaches the host again within 15 s, and it is as it was.
+fn daemon_ends(host: &mut Host, manager: fn(&Lab) -> Manager, programs: &[&str]) {
+    let (mut longest, mut tried) = (Duration::ZERO, 0);
+    for how in ["KILL", "STOP"] {
+        for at in 1..=9 {
+            host.configure(manager);
+            fs::write("/run/lab/daemon", host.daemon().to_string()).expect("a process");
+            let before = host.seen();
+            let wrapped = Wrapped::new(&host.lab, programs);
+            Wrapped::set(at, at, how);
+            let ping = host.ping();
+            let start = Instant::now();
+            let mut ran = host.portero(&format!("{APPLY} --timeout 600"));
+            if ran.ok {
+                ran = host.portero("bridge rollback br0");
+            }
+            let text = format!("{}{}", ran.stdout, ran.stderr);
+            let lost = format!("call {at} {how}: not reached: {text}");
+            // What nobody lost nobody has to wait for.
+            let took = start.elapsed();
+            wait_until(SILENCE, &lost, || is_reached(host, &before));
+            let silence = ping.longest_silence();
+            println!(
+                "  call {at}, {how}: silent for {:.1} s, {:.0} s in all: {}",
+                silence.as_secs_f64(),
+                took.as_secs_f64(),
+                text.lines().last().unwrap_or_default()
+            );
+            assert!(silence < SILENCE, "silent for {silence:?}: {text}");
+            wait_until(BACK, &format!("call {at} {how}: not back: {text}"), || {
+                is_back(host, &before)
+            });
+            let calls = Wrapped::calls().len();
+            drop(wrapped);
+            longest = longest.max(silence);
+            tried += 1;
+            if calls < usize::try_from(at).expect("a count") {
+                break;
+            }
+        }
+    }
+    println!(
+        "  {tried} ends, the host was silent for {:.1} s at most",
+        longest.as_secs_f64()
+    );
+    assert!(tried > 4, "too few calls");
+}
+
+/// A script of the host's empties resolv.conf when the bridge comes up: apply rolls back, and the servers are there again;
+/// accepted, the bridge stays, and the servers are there again once it is rolled back.
+fn dns(host: &mut Host) {
+    const FILE: &str = "/etc/resolv.conf";
+    const SCRIPT: &str = "/etc/network/if-up.d/lab-dns";
+    host.configure(manager::ifupdown);
+    let was = fs::read_to_string(FILE).ok();
+    let text = "# ours\nnameserver 192.0.2.53\nsearch lab.example\n";
+    fs::write(FILE, text).expect("resolv.conf");
+    let before = host.seen();
+    // The control: nobody touches it.
+    host.must(&format!("{APPLY} --yes"));
+    host.must("bridge remove br0");
+    host.is_back(&before, Duration::from_secs(5));
+    fs::write(
+        SCRIPT,
+        format!("#!/bin/sh\n[ $IFACE != br0 ] || echo '# empty' >{FILE}\n"),
+    )
+    .expect("a script");
+    fs::set_permissions(SCRIPT, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let before = host.seen();
+    let ran = host.portero(APPLY);
+    println!("  {}", ran.stderr.trim());
+    assert!(
+        !ran.ok
+            && ran
+                .stderr
+                .contains("the DNS server 192.0.2.53 is missing after"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stderr
+            .contains("portero itself put back: DNS server 192.0.2.53"),
+        "{ran:?}"
+    );
+    assert_eq!(fs::read_to_string(FILE).expect("resolv.conf"), text);
+    host.is_back(&before, Duration::from_secs(5));
+    host.must(&format!("{APPLY} --timeout 600 --accept dns"));
+    assert_eq!(fs::read_to_string(FILE).expect("resolv.conf"), "# empty\n");
+    let back = host.must("bridge rollback br0");
+    assert!(
+        back.contains("portero itself put back: DNS server 192.0.2.53"),
+        "{back}"
+    );
+    assert_eq!(fs::read_to_string(FILE).expect("resolv.conf"), text);
+    host.is_back(&before, Duration::from_secs(5));
+    fs::remove_file(SCRIPT).expect("the script");
+    match was {
+        Some(was) => fs::write(FILE, was).expect("resolv.conf"),
+        None => fs::remove_file(FILE).expect("resolv.conf"),
+    }
 }
 
 /// The manager fails, and the bridge is made again whenever it is gone: the host is reached by it, also
