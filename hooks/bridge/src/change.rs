@@ -3,7 +3,7 @@
 
 use crate::difference::Difference;
 use crate::error::{ChangeError, Result};
-use crate::guard_start;
+use crate::guard_start::{self, SYSTEMD};
 use crate::host::HostNoted;
 use crate::link;
 use crate::outcome::{Back, Kind, Wish};
@@ -11,12 +11,15 @@ use crate::owner;
 use crate::reach::Reach;
 use crate::record::{boot, BridgeRecord, Changed, Folder, LockOf, Original, Phase};
 use crate::written::unwritten;
-use portero_host_bridge::{Bridge, BridgePlan, Failure, Manager, NicOwner, Says, Step, Stp};
+use portero_host_bridge::{
+    Bridge, BridgePlan, Command, Failure, Manager, NicOwner, Says, Step, Stp,
+};
 use portero_libvirt::{InterfaceName, Network, Status};
 use portero_system::files::{self, Ownership};
 use portero_system::programs::{find_program, run_starter};
 use portero_system::{interfaces, Deadline, Lock, Log, Paths, Severity, SystemError};
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a bridge that is made may take to be reached as its NIC was, and how much of that one command may take: one
@@ -56,6 +59,15 @@ const LOOKS: u32 = 3;
 
 /// How often a bridge is taken away that somebody makes again.
 const MADE_AGAIN: u32 = 2;
+
+/// How systemd-run(1) runs a program in a scope of the system's.
+const SCOPE: [&str; 5] = [
+    "--scope",
+    "--quiet",
+    "--collect",
+    "--slice=system.slice",
+    "--",
+];
 
 /// How long another portero may hold a bridge.
 const LOCK: Duration = Duration::from_secs(90);
@@ -685,9 +697,27 @@ fn do_one(step: &Step, bridge: &str, limits: StepLimits) -> Result<(), SystemErr
             program: format!("{} {}", command.program, command.arguments.join(" ")),
             message: "no time was left for it".to_owned(),
         }),
-        Step::Run(command) => run_starter(command.program, &command.arguments, limits.deadline()),
+        Step::Run(command) => run_outside(command, limits.deadline()),
         Step::DeleteBridge | Step::DeleteForgottenBridge => link::delete(bridge),
     }
+}
+
+/// Runs a command. What it leaves behind, as `ifup` leaves a DHCP client, is no part of the caller's session or of the
+/// guard's unit then, which systemd would end it with.
+fn run_outside(command: &Command, deadline: Deadline) -> Result<(), SystemError> {
+    let leaves_behind = command.program == "ifup" && Path::new(SYSTEMD).exists();
+    if leaves_behind && find_program("systemd-run").is_ok() {
+        let arguments = command.arguments.iter().cloned();
+        let scope = SCOPE.map(str::to_owned).into_iter();
+        let name = [command.program.to_owned()];
+        let words: Vec<String> = scope.chain(name).chain(arguments).collect();
+        match run_starter("systemd-run", &words, deadline) {
+            // systemd does not answer.
+            Err(SystemError::Failed { message, .. }) if message.contains("transient scope") => {}
+            ended => return ended,
+        }
+    }
+    run_starter(command.program, &command.arguments, deadline)
 }
 
 fn index_of(interface: &str) -> Option<u32> {

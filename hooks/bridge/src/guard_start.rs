@@ -15,7 +15,7 @@ pub(super) const START: Duration = Duration::from_secs(10);
 const START_OF_UNIT: Duration = Duration::from_secs(4);
 
 /// Where systemd says that it runs the host, sd_booted(3).
-const SYSTEMD: &str = "/run/systemd/system";
+pub(super) const SYSTEMD: &str = "/run/systemd/system";
 
 /// The guard's unit.
 const UNIT: &str = "/usr/lib/systemd/system/portero-bridge-guard@.service";

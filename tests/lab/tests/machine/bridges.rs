@@ -28,8 +28,15 @@ struct Manager {
     unit: Option<&'static str>,
 }
 
+/// Brings up what a DHCP client is: a program that `ifup` leaves behind.
 const IFUPDOWN: Manager = Manager {
-    file: (INTERFACES_FILE, "644", INTERFACES),
+    file: (
+        INTERFACES_FILE,
+        "644",
+        "# of this host\nauto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet static\n    address 203.0.113.1/24\n    \
+         gateway 203.0.113.2\n    up sh -c 'echo $$ >/run/left; exec sleep 86399' >/dev/null 2>&1 &\n\
+         iface eth0 inet6 static\n    address 2001:db8:113::1/64\n    gateway 2001:db8:113::2\n    dad-attempts 0\n",
+    ),
     unit: None,
 };
 
@@ -82,8 +89,9 @@ fn lives(world: &mut World, manager: &Manager) {
     let before = seen(world);
     assert!(before.nic.contains("203.0.113.1/24"), "{before:?}");
     is_reached(world);
-    kept(world, &before);
+    kept(world, &before, manager);
     without_a_word(world, &before);
+    outlives(world, manager);
     without_power(world, &before);
     end(world, manager);
     assert_eq!(seen(world), original);
@@ -91,13 +99,14 @@ fn lives(world: &mut World, manager: &Manager) {
 }
 
 /// Confirmed: it is there after a boot, and goes when it is removed.
-fn kept(world: &mut World, before: &Seen) {
+fn kept(world: &mut World, before: &Seen, manager: &Manager) {
     let start = Instant::now();
     let ran = apply(world, 600);
     println!("  applied in {:.1} s", start.elapsed().as_secs_f64());
-    let expected = "It is rolled back in 600 s unless you say: portero bridge confirm --bridge br0";
+    let expected = "It is rolled back in 600 s unless you say: portero bridge confirm br0";
     assert!(ran.stdout.contains(expected), "{ran:?}");
     has(world, "br0", before);
+    outlives(world, manager);
     let ran = ssh(world, "portero bridge confirm --bridge br0");
     assert_eq!(ran.stdout, "br0 stays\n");
     world.reboot();
@@ -106,6 +115,14 @@ fn kept(world: &mut World, before: &Seen) {
     assert!(!was_taken_back(world), "a confirmed one is rolled back");
     ssh(world, "portero bridge remove --bridge br0");
     is_back(world, before, SOON);
+}
+
+/// What `ifup` left behind lives, in no ssh session and no guard's unit.
+fn outlives(world: &World, manager: &Manager) {
+    if manager.unit.is_none() {
+        let group = world.vm.must("cat /proc/$(cat /run/left)/cgroup");
+        assert!(group.contains("/system.slice/run-"), "{group}");
+    }
 }
 
 /// An interface has the addresses and routes, and no other has them.
