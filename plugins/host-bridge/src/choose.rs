@@ -39,6 +39,16 @@ pub enum OwnerError {
         /// Why no other program takes it.
         why: &'static str,
     },
+    /// Another program has it up too, and would do with it what its own files say.
+    #[error("{owner} and {other} both have {nic} up, expected one of them: have {other} leave it alone first")]
+    Two {
+        /// The program whose files configure it.
+        owner: NicOwner,
+        /// The other one.
+        other: NicOwner,
+        /// The NIC.
+        nic: String,
+    },
     /// One NIC is NetworkManager's, another is not.
     #[error("{kept} is kept from NetworkManager (NM_CONTROLLED) and {other} is not, expected one program for all NICs of a bridge")]
     Mixed {
@@ -114,6 +124,7 @@ fn choose_for_ifcfg<E: From<OwnerError>>(
             return Err(E::from(OwnerError::NoScripts { nic, why }));
         }
     }
+    expect_no_other(plan, NicOwner::NetworkScripts, ask)?;
     Ok(Manager::Initscripts)
 }
 
@@ -134,6 +145,23 @@ fn expect_all<E: From<OwnerError>>(
                 return Err(E::from(OwnerError::LeavesAlone { owner, nic, word }));
             }
             Says::IsAbsent => return Err(E::from(OwnerError::IsAbsent { owner, nic })),
+        }
+    }
+    expect_no_other(plan, owner, ask)
+}
+
+/// Daemons that take NICs besides the program whose files configure them. One that cannot be asked takes none.
+fn expect_no_other<E: From<OwnerError>>(
+    plan: &BridgePlan,
+    owner: NicOwner,
+    ask: &mut impl FnMut(NicOwner, &str) -> Result<Says, E>,
+) -> Result<(), E> {
+    for other in [NicOwner::NetworkManager, NicOwner::Networkd] {
+        for (nic, _) in plan.owners.iter().filter(|_| other != owner) {
+            if matches!(ask(other, nic), Ok(Says::Has)) {
+                let nic = nic.clone();
+                return Err(E::from(OwnerError::Two { owner, other, nic }));
+            }
         }
     }
     Ok(())
@@ -187,7 +215,8 @@ mod tests {
             (&free, vec![scripts.clone()], Ok(Manager::Initscripts)),
             (&free, vec![], Err("the scripts of the network service are not installed, expected them: eth0 is configured by an ifcfg file and NetworkManager does not run")),
             (&free, vec![(NetworkManager, "eth0", unmanaged()), scripts.clone()], Err("NetworkManager does not have eth0 up (unmanaged), expected it to: its files configure eth0")),
-            (&kept, vec![manager.clone(), scripts.clone()], Ok(Manager::Initscripts)),
+            (&kept, vec![(NetworkManager, "eth0", unmanaged()), scripts.clone()], Ok(Manager::Initscripts)),
+            (&kept, vec![manager.clone(), scripts.clone()], Err("the network service and NetworkManager both have eth0 up, expected one of them: have NetworkManager leave it alone first")),
             (&kept, vec![manager.clone()], Err("the scripts of the network service are not installed, expected them: eth0 is configured by an ifcfg file that keeps it from NetworkManager (NM_CONTROLLED)")),
             (&mixed, vec![of_other, scripts.clone()], Err("eth0 is kept from NetworkManager (NM_CONTROLLED) and eth1 is not, expected one program for all NICs of a bridge")),
             (&mixed, vec![scripts, other_scripts], Ok(Manager::Initscripts)),
@@ -230,6 +259,27 @@ mod tests {
                 choose(&plan, &left).is_err(),
                 "{renderer}: eth1 is unmanaged"
             );
+        }
+    }
+
+    #[test]
+    fn a_nic_is_one_programs() {
+        use NicOwner::{Ifupdown, NetworkManager, Networkd};
+        for (renderer, owner, other) in [
+            (Renderer::Keyfile, NetworkManager, Networkd),
+            (Renderer::Networkd, Networkd, NetworkManager),
+            (Renderer::Ifupdown, Ifupdown, NetworkManager),
+            (Renderer::Ifupdown, Ifupdown, Networkd),
+        ] {
+            let plan = plan(renderer, &[("eth0", None)]);
+            let said = |says: Says| [(owner, "eth0", Says::Has), (other, "eth0", says)];
+            let two = OwnerError::Two {
+                owner,
+                other,
+                nic: "eth0".to_owned(),
+            };
+            assert_eq!(choose(&plan, &said(Says::Has)), Err(two));
+            assert!(choose(&plan, &said(unmanaged())).is_ok());
         }
     }
 

@@ -81,6 +81,10 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         run: refused,
     },
     Scenario {
+        name: "a NIC that two programs have up is refused",
+        run: two_owners,
+    },
+    Scenario {
         name: "addresses and routes of no file are back",
         run: of_no_file,
     },
@@ -472,6 +476,27 @@ fn refused(host: &mut Host) {
         assert!(!Path::new(RECORD).exists(), "{what}: a record is left");
         connection.is_heard();
     }
+}
+
+/// networkd has the NIC up beside ifupdown: either would undo what the other one does.
+fn two_owners(host: &mut Host) {
+    host.configure(manager::networkd);
+    let stanza =
+        "auto lan0\niface lan0 inet static\n    address 192.0.2.10/24\n    gateway 192.0.2.1\n";
+    fs::write("/etc/network/interfaces", stanza).expect("interfaces");
+    fs::create_dir_all("/run/network").expect("/run/network");
+    fs::write("/run/network/ifstate", "lan0=lan0\n").expect("ifstate");
+    let before = host.seen();
+    let ran = host.portero(&format!("{APPLY} --renderer ifupdown"));
+    let expected = "error: ifupdown and systemd-networkd both have lan0 up, expected one of them: have systemd-networkd \
+                    leave it alone first\n";
+    assert_eq!((ran.ok, ran.stderr.as_str()), (false, expected));
+    assert_eq!(host.seen(), before);
+    fs::remove_dir_all("/run/network").expect("/run/network");
+    // The control: it is ifupdown's no more.
+    fs::remove_file("/etc/network/interfaces").expect("interfaces");
+    host.must(&format!("{APPLY} --yes"));
+    host.must("bridge remove br0");
 }
 
 /// What somebody has added by hand, an address, routes, a neighbor and rules: the bridge would not have it, which is told
