@@ -259,10 +259,12 @@ fn is_back(world: &World, before: &Seen, limit: Duration) {
 
 /// Has a manager configure the NIC, as an administrator does.
 fn begin(world: &World, manager: &Manager) {
-    let Some(unit) = manager.unit else {
-        return;
-    };
     let (file, mode, content) = manager.file;
+    let Some(unit) = manager.unit else {
+        world.vm.write(file, content);
+        world.vm.must("ifdown eth0; ifup eth0");
+        return is_configured(world);
+    };
     world.vm.must(&format!(
         "cp -p {RESOLVER} {RESOLVER}.lab && ifdown eth0 && mkdir -p \"$(dirname {file})\""
     ));
@@ -278,7 +280,10 @@ fn begin(world: &World, manager: &Manager) {
 /// Debian's own once more.
 fn end(world: &World, manager: &Manager) {
     let Some(unit) = manager.unit else {
-        return;
+        world.vm.must("ifdown eth0");
+        world.vm.write(INTERFACES_FILE, INTERFACES);
+        world.vm.must("ifup eth0");
+        return is_configured(world);
     };
     world.vm.write(INTERFACES_FILE, INTERFACES);
     // NetworkManager leaves routes when it stops, and has the kernel give no address of the link's own.

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The tables of portero's own: of forwards and of policies.
 const OWN: [&str; 2] = ["inet portero", "inet portero_policy"];
 
+/// A table of somebody's that never stays as it is.
+pub const CHURN: &str = "inet churn";
+
 /// Everything in one table.
 #[derive(Default)]
 struct Table<'a> {
@@ -31,6 +34,9 @@ pub fn read(json: &str, frames: &mut Frames, view: &mut View, foreign: &mut Vec<
         let of = if kind == "table" { "name" } else { "table" };
         let text = |key: &str| item[key].as_str().unwrap_or_default();
         let table = format!("{} {}", text("family"), text(of));
+        if table == CHURN {
+            continue;
+        }
         if !is_own(&table, kind, item) {
             foreign.push(format!("{kind} {}", without_handles(item)));
         }

@@ -1,8 +1,9 @@
 //! Random lives of guests and networks, with kills and flushes between them; the firewall is compared
 //! with a model after each step.
 
+use crate::nftables::CHURN;
 use crate::world::{Counts, World, WEB_PORT};
-use portero_lab::{Backend, Scenario};
+use portero_lab::{Backend, Program, Scenario};
 use std::time::Instant;
 
 pub const SCENARIOS: &[Scenario<World>] = &[
@@ -12,7 +13,11 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     },
     Scenario {
         name: "soak: random lives of guests and networks, kills and flushes",
-        run: soak,
+        run: |world| soak(world, number_of("PORTERO_SOAK_EVENTS", 200)),
+    },
+    Scenario {
+        name: "soak: the same while somebody else changes a set all the time",
+        run: beside_others,
     },
 ];
 
@@ -67,8 +72,40 @@ fn mutation(world: &mut World) {
     stop_all(world);
 }
 
-fn soak(world: &mut World) {
-    let events = u32::try_from(number_of("PORTERO_SOAK_EVENTS", 200)).expect("not so many");
+/// How often somebody changes a set in a second, at least, where the machine lets him.
+const CHANGES: f64 = 20.0;
+
+/// Another program's set gets an element and loses it 50 times a second, each in a commit of its own.
+fn beside_others(world: &mut World) {
+    let file = "/run/lab/churn";
+    let script = format!(
+        "n=0; while sleep 0.02; do n=$((n + 1)); echo \"add table {CHURN}; add set {CHURN} s {{ type ipv4_addr; }}\"; \
+         echo \"add element {CHURN} s {{ 192.0.2.7 }}\"; echo \"delete element {CHURN} s {{ 192.0.2.7 }}\"; \
+         echo $n >{file}; done | nft -i >/dev/null 2>&1"
+    );
+    let churn = Program::start("bash", &["-c", &script]);
+    let begin = Instant::now();
+    soak(world, number_of("PORTERO_SOAK_EVENTS", 200));
+    let times = std::fs::read_to_string(file).expect("how often");
+    let times: f64 = times.trim().parse().expect("a number");
+    let rate = 2.0 * times / begin.elapsed().as_secs_f64();
+    println!("  {rate:.0} changes a second");
+    assert!(rate > CHANGES, "it had nobody beside it");
+    drop(churn);
+    // It may have made it once more after a flush.
+    let _ = world.lab.run(
+        "nft",
+        &[
+            &["delete", "table"],
+            &CHURN.split(' ').collect::<Vec<_>>()[..],
+        ]
+        .concat(),
+    );
+    world.note_foreign();
+}
+
+fn soak(world: &mut World, events: u64) {
+    let events = u32::try_from(events).expect("not so many");
     let seed = number_of("PORTERO_SOAK_SEED", 1);
     println!("  PORTERO_SOAK_SEED={seed}, {events} events");
     world.rng.seed(seed);
