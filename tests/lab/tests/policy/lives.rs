@@ -3,6 +3,7 @@
 
 use crate::world::{named, network, World};
 use portero_lab::{wait_until, DomainXml, From, Proto, Scenario, Talk, OUTSIDE_V4};
+use serde_json::Value;
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -23,6 +24,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "a policy outlives SIGHUP, the daemon's restart and its network's",
         run: restarted,
+    },
+    Scenario {
+        name: "what a policy has counted is told for each clause",
+        run: counted,
     },
     Scenario {
         name: "a peer's network comes and goes",
@@ -133,6 +138,53 @@ fn changed(world: &mut World) {
     assert!(!talk.is_heard(A_MOMENT), "goes on though it is forbidden");
     world.lab.answers(From::Outside, tcp, route, 80, "route ");
     drop(talk);
+    world.take("route");
+    world.is_untouched();
+}
+
+/// What the clauses of a network's policy on the way in have counted, in their order.
+fn counters(world: &World, network: &str) -> Vec<(String, u64)> {
+    let shown = (world.lab).must("portero", &["policy", "show", network, "--json"]);
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    let clauses = shown[0]["clauses"].as_array().expect("clauses");
+    let of_way = clauses.iter().filter(|clause| clause["way"] == "in");
+    let told = of_way.map(|clause| {
+        let packets = clause["packets"].as_u64().expect("a counter");
+        (clause["clause"].to_string(), packets)
+    });
+    told.collect()
+}
+
+/// Three connections that a rule with a range and subnets accepts, and three datagrams that nobody does.
+fn counted(world: &mut World) {
+    let policy = "<portero:policy><portero:default in='reject'/>\
+                  <portero:rule action='accept' direction='in'><portero:peer network='nat'/><portero:peer address='203.0.113.0' prefix='24'/>\
+                  <portero:tcp dstportstart='80' dstportend='90'/></portero:rule></portero:policy>";
+    let (route, tcp) = (named("route").v4, Proto::Tcp);
+    world.give("route", policy);
+    let before = counters(world, "route");
+    assert!(
+        before.len() > 1 && before.iter().all(|(_, packets)| *packets == 0),
+        "{before:?}"
+    );
+    for _ in 0..3 {
+        world.lab.answers(From::Outside, tcp, route, 80, "route ");
+    }
+    let accepted = counters(world, "route");
+    let sum = |counters: &[(String, u64)]| counters.iter().map(|(_, packets)| packets).sum::<u64>();
+    let (default, rules) = accepted.split_last().expect("clauses");
+    assert!(
+        (3..6).contains(&sum(rules)) && default.1 == 0,
+        "{accepted:?}"
+    );
+    for _ in 0..3 {
+        world.lab.refuses(From::Outside, Proto::Udp, route, 81);
+    }
+    let rejected = counters(world, "route");
+    let (default, rules) = rejected.split_last().expect("clauses");
+    assert_eq!(sum(rules), sum(&accepted), "{rejected:?}");
+    assert!(default.1 >= 3, "{rejected:?}");
+    println!("  {rejected:?}");
     world.take("route");
     world.is_untouched();
 }
