@@ -113,7 +113,7 @@ fn kept(world: &mut World, before: &Seen, manager: &Manager) {
     has(world, "br0", before);
     is_reached(world);
     assert!(!was_taken_back(world), "a confirmed one is rolled back");
-    ssh(world, "portero bridge remove --bridge br0");
+    guarded(world, "portero bridge remove --bridge br0");
     is_back(world, before, SOON);
 }
 
@@ -184,19 +184,23 @@ fn loses_power(world: &mut World, before: &Seen) {
     is_reached(world);
 }
 
-/// Makes the bridge by ssh; tries again where a machine that is emulated beside others does not start the guard in time,
-/// before anything has changed.
+/// Makes the bridge by ssh.
 fn apply(world: &World, timeout: u32) -> Ran {
-    let command = format!("{APPLY} --timeout {timeout}");
+    guarded(world, &format!("{APPLY} --timeout {timeout}"))
+}
+
+/// Runs a command by ssh that starts a guard; tries again where a machine that is emulated beside others does not start it in
+/// time, before anything has changed.
+fn guarded(world: &World, command: &str) -> Ran {
     for _ in 0..4 {
-        let ran = world.vm.ssh(&command);
+        let ran = world.vm.ssh(command);
         if ran.ok || !ran.stderr.contains(NO_GUARD) {
             assert!(ran.ok, "{command}: {ran:?}");
             return ran;
         }
         println!("  {}", ran.stderr.trim());
     }
-    ssh(world, &command)
+    ssh(world, command)
 }
 
 /// Runs a command by ssh, which has to succeed.
