@@ -3,6 +3,7 @@
 use crate::{BridgeError, Result};
 use portero_libvirt::{InterfaceName, MacAddress};
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use uuid::Uuid;
 
 /// The bridge that is wanted.
@@ -72,6 +73,34 @@ pub struct HostNic {
     pub master: Option<String>,
     /// Whether it is wireless.
     pub kind: NicKind,
+    /// What its files do not say.
+    pub state: NicState,
+}
+
+/// What a NIC has by now that its files do not say, and that a bridge would get another of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NicState {
+    /// The metric of its own subnet's route, if it has one: NetworkManager's default is another for
+    /// each type of interface, and for each interface of a type.
+    pub metric: Option<u32>,
+    /// The number that stands for the interface in the DHCP identity that networkd sends (IAID).
+    pub iaid: Option<u32>,
+    /// The addresses that it gave itself from router advertisements, temporary ones left out.
+    pub slaac: Vec<Ipv6Addr>,
+}
+
+impl NicState {
+    /// The interface's half of the addresses that it gave itself, where all have the same: an
+    /// address of the bridge with this token is the same as that of the NIC.
+    pub(crate) fn token(&self) -> Option<String> {
+        let half = |address: &Ipv6Addr| address.to_bits() & u128::from(u64::MAX);
+        let mut halves: Vec<u128> = self.slaac.iter().map(half).collect();
+        halves.dedup();
+        match halves.as_slice() {
+            [one] => Some(Ipv6Addr::from_bits(*one).to_string()),
+            _ => None,
+        }
+    }
 }
 
 impl HostNic {

@@ -15,8 +15,6 @@ pub(crate) enum Disposition {
     Divided,
     /// It is a command, and what it does decides.
     Command,
-    /// It is left out, for this reason.
-    Dropped(&'static str),
     /// It stays, and its packets are taken by the bridge from now on.
     Stacked,
     /// No bridge can be made of a NIC with it, for this reason.
@@ -28,7 +26,7 @@ pub(crate) enum Disposition {
 impl Disposition {
     /// Whether the NIC keeps it.
     pub(crate) fn stays(self) -> bool {
-        !matches!(self, Self::Moves | Self::Dropped(_))
+        self != Self::Moves
     }
 
     /// Whether the bridge gets it.
@@ -48,7 +46,6 @@ impl Disposition {
     ) -> Result<Option<String>, String> {
         match self {
             Self::Refused(why) => Err(format!("{key}: {why}")),
-            Self::Dropped(why) => Ok(Some(format!("{key} is left out: {why}"))),
             Self::Stacked => Ok(Some(format!(
                 "{key} is on a NIC whose packets {bridge} takes: put it on {bridge}"
             ))),

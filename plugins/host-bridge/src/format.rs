@@ -31,6 +31,15 @@ impl<'a> Draft<'a> {
         self.warnings.push(warning);
     }
 
+    /// An IPv6 address that is made of the interface's name (RFC 7217) is another on the bridge.
+    pub(crate) fn warn_of_address(&mut self, file: &str) {
+        let (name, nic) = (&self.bridge.name, &self.nics[0].name);
+        self.warn(format!(
+            "{file}: the IPv6 address that {name} gives itself has the interface's name in it, so it is \
+             another than that of {nic}"
+        ));
+    }
+
     /// A VLAN on a NIC that is in a bridge gets no more packets.
     pub(crate) fn warn_of_vlan(&mut self, vlan: &str, nic: &str) {
         let name = &self.bridge.name;

@@ -14,6 +14,7 @@ mod ifupdown;
 mod keyfile;
 mod netplan;
 mod networkd;
+mod networkmanager;
 mod owner;
 mod plan;
 mod rename;
@@ -22,7 +23,7 @@ mod setting;
 mod unit;
 
 pub use activation::{Command, Failure, Manager, Step, Steps};
-pub use bridge::{Bridge, HostFiles, HostNic, NicKind, Stp};
+pub use bridge::{Bridge, HostFiles, HostNic, NicKind, NicState, Stp};
 pub use choose::OwnerError;
 pub use element::{Activation, HostBridge};
 pub use error::BridgeError;

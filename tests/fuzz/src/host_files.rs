@@ -3,7 +3,7 @@
 use crate::one_line::one_line;
 use crate::Reached;
 use portero_host_bridge::{
-    plan, Bridge, BridgeError, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, NicKind,
+    plan, Bridge, BridgeError, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, NicKind, NicState,
     Renderer, Stp,
 };
 use portero_libvirt::InterfaceName;
@@ -197,6 +197,7 @@ fn nics(knows_mac: bool) -> Vec<HostNic> {
         mac: mac.parse().ok().filter(|_| knows_mac),
         master: None,
         kind: NicKind::Wired,
+        state: NicState::default(),
     });
     nics.into()
 }

@@ -1,13 +1,17 @@
 //! Reads and writes ifcfg files: the part of the shell's language that initscripts' `source` and
 //! NetworkManager's own reader understand alike.
 
+use super::value::{quoted, read_value, Value, Verbatim};
 use crate::setting::{Line, Setting};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A file of assignments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ifcfg {
     lines: Vec<Line>,
+    /// Keys whose value is kept as it is written, since it is not understood.
+    verbatim: BTreeMap<String, Verbatim>,
 }
 
 /// What is wrong with a file, and where.
@@ -24,44 +28,65 @@ impl Ifcfg {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`SyntaxError`] at the first line that is more than a plain assignment, and at the second of
-    /// two assignments of one key: the two readers could understand those differently.
+    /// [`SyntaxError`] at the first line that is no assignment of one word of the shell's, and at the
+    /// second of two assignments of one key: the two readers could understand those differently.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
+        let (file, error) = Self::read(text);
+        error.map_or(Ok(file), Err)
+    }
+
+    /// What of a file can be read, and the first error in it.
+    pub(crate) fn read(text: &str) -> (Self, Option<SyntaxError>) {
         let mut file = Self::default();
+        let mut first = None;
         for (index, raw) in text.lines().enumerate() {
-            let line = index + 1;
-            let error = |reason: &str| SyntaxError {
-                line,
-                reason: reason.to_owned(),
-            };
-            let trimmed = raw.trim();
-            if trimmed.is_empty() || trimmed.starts_with('#') {
-                file.lines.push(Line::Other(raw.trim_end().to_owned()));
-                continue;
+            if let Err(reason) = file.read_line(raw, index + 1) {
+                let line = index + 1;
+                first.get_or_insert(SyntaxError { line, reason });
             }
-            let (key, rest) = trimmed
-                .split_once('=')
-                .ok_or_else(|| error("is no assignment, expected KEY=value"))?;
-            if !is_key(key) {
-                return Err(error(&format!(
-                    "'{}' is no key, expected letters, digits and '_' before the '='",
-                    key.escape_debug()
-                )));
-            }
-            let value = value(rest).map_err(error)?;
-            if let Some(first) = file.find(key) {
-                return Err(error(&format!(
-                    "{key} is given a second time (first in line {}), expected it once",
-                    first.line
-                )));
-            }
-            file.lines.push(Line::Setting(Setting {
-                key: key.to_owned(),
-                value,
-                line,
-            }));
         }
-        Ok(file)
+        (file, first)
+    }
+
+    fn read_line(&mut self, raw: &str, line: usize) -> Result<(), String> {
+        let trimmed = raw.trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            self.lines.push(Line::Other(raw.trim_end().to_owned()));
+            return Ok(());
+        }
+        let (key, rest) = trimmed
+            .split_once('=')
+            .ok_or("is no assignment, expected KEY=value")?;
+        if !is_key(key) {
+            return Err(format!(
+                "'{}' is no key, expected letters, digits and '_' before the '='",
+                key.escape_debug()
+            ));
+        }
+        let value = match read_value(rest)? {
+            Value::Plain(value) => value,
+            Value::Verbatim(verbatim) => {
+                self.verbatim.insert(key.to_owned(), verbatim);
+                rest.to_owned()
+            }
+        };
+        if let Some(first) = self.find(key) {
+            return Err(format!(
+                "{key} is given a second time (first in line {}), expected it once",
+                first.line
+            ));
+        }
+        self.lines.push(Line::Setting(Setting {
+            key: key.to_owned(),
+            value,
+            line,
+        }));
+        Ok(())
+    }
+
+    /// Why a key's value is kept as it is written, if it is.
+    pub(crate) fn verbatim(&self, key: &str) -> Option<&Verbatim> {
+        self.verbatim.get(key)
     }
 
     pub(crate) fn assignments(&self) -> impl Iterator<Item = &Setting> {
@@ -92,6 +117,7 @@ impl Ifcfg {
 
     /// Adds an assignment at the end, or gives the key another value where it stands.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.verbatim.remove(key);
         for line in &mut self.lines {
             if let Line::Setting(known) = line {
                 if known.key == key {
@@ -127,7 +153,12 @@ impl fmt::Display for Ifcfg {
             match line {
                 Line::Other(text) => writeln!(formatter, "{text}")?,
                 Line::Setting(Setting { key, value, .. }) => {
-                    writeln!(formatter, "{key}={}", quoted(value))?;
+                    let is_verbatim = self.verbatim.contains_key(key);
+                    let value = match is_verbatim {
+                        true => value.clone(),
+                        false => quoted(value),
+                    };
+                    writeln!(formatter, "{key}={value}")?;
                 }
             }
         }
@@ -141,72 +172,4 @@ fn is_key(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| is_letter(byte) || byte.is_ascii_digit())
-}
-
-/// Single quotes around anything that a shell could make something else of.
-fn quoted(value: &str) -> String {
-    let is_plain = value
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"._:/%+-@,=".contains(&byte));
-    if is_plain {
-        value.to_owned()
-    } else {
-        format!("'{value}'")
-    }
-}
-
-/// The value after the `=`: plain, quoted, or pieces of both, with a comment behind it or none.
-fn value(text: &str) -> Result<String, &'static str> {
-    let mut value = String::new();
-    let mut quote: Option<char> = None;
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match (quote, character) {
-            (_, '\\') => {
-                return Err(
-                    "has a '\\', expected a value without escapes and without a line that goes on",
-                );
-            }
-            (_, character)
-                if !character.is_ascii() || character.is_ascii_control() && character != '\t' =>
-            {
-                return Err("has a character beyond ASCII, expected a plain value");
-            }
-            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
-            (None, '\'' | '"') => quote = Some(character),
-            (Some('"') | None, '$' | '`') => {
-                return Err("is computed by a shell ('$' or '`'), expected a plain value");
-            }
-            (None, ' ' | '\t') => {
-                return rest_is_comment(characters).map(|()| value);
-            }
-            (
-                None,
-                ';' | '&' | '|' | '<' | '>' | '(' | ')' | '{' | '}' | '*' | '?' | '[' | ']' | '~'
-                | '!',
-            ) => {
-                return Err(
-                    "has a character that a shell acts on, expected quotes around the value",
-                );
-            }
-            (_, character) => value.push(character),
-        }
-    }
-    if quote.is_some() {
-        return Err("has a quote that does not end on the line, expected both quotes");
-    }
-    if value.contains('\'') {
-        return Err("has a single quote in its value, expected none");
-    }
-    Ok(value)
-}
-
-fn rest_is_comment(rest: impl Iterator<Item = char>) -> Result<(), &'static str> {
-    let rest: String = rest.collect();
-    let rest = rest.trim_start();
-    if rest.is_empty() || rest.starts_with('#') {
-        Ok(())
-    } else {
-        Err("goes on after its value, expected one value, quoted if it has a space")
-    }
 }

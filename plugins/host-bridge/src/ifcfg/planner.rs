@@ -1,10 +1,11 @@
 //! From the NICs' files and a bridge's name to the files of both.
 
+use super::attached::rename_attached;
 use super::file::Ifcfg;
-use super::port::{check, divide, fold_aliases, has_ip, Named};
-use super::routes::{rewrite, KINDS};
-use crate::bridge::{is_backup, Bridge, HostFiles, HostNic};
+use super::port::{asks_for_address, check, divide, has_ip, Named};
+use crate::bridge::{is_backup, Bridge, HostFiles, HostNic, Stp};
 use crate::format::{Draft, Format, MadePort, Port};
+use crate::networkmanager::{iaid, route_metric, Device};
 use crate::rename::rename_zone;
 use crate::{BridgeError, NicOwner, Result};
 
@@ -14,8 +15,8 @@ const GLOBAL: &str = "sysconfig/network";
 /// What names of files that configure an interface start with.
 const PREFIX: &str = "ifcfg-";
 
-/// The files of interfaces and aliases by their names, as far as they can be read.
-pub(crate) struct Scripts(Vec<(String, Result<Named>)>);
+/// The files of interfaces, those of aliases left out.
+pub(crate) struct Scripts(Vec<Named>);
 
 impl Format for Scripts {
     type Entry = Named;
@@ -26,35 +27,32 @@ impl Format for Scripts {
 
     fn owner(files: &HostFiles, nic: &HostNic) -> Option<String> {
         let scripts = Self::read(files).ok()?;
-        match scripts.find_named(nic).as_deref() {
-            Ok([]) => None,
-            Ok([one]) => Some(Self::path(&one.name)),
+        match scripts.find_named(nic).as_slice() {
+            [] => None,
+            [one] => Some(Self::path(&one.name)),
             _ => Some(Self::FOLDER.to_owned()),
         }
     }
 
     fn read(files: &HostFiles) -> Result<Self> {
         let files = files.folder(Self::FOLDER);
-        let files = files.filter(|(name, _)| name.starts_with(PREFIX) && !is_backup(name));
-        let read = files.map(|(name, text)| (name.to_owned(), Named::read(name, text)));
-        Ok(Self(read.collect()))
+        let is_interface = |name: &str| name.starts_with(PREFIX) && !name.contains(':');
+        let files = files.filter(|(name, _)| is_interface(name) && !is_backup(name));
+        Ok(Self(
+            files.map(|(name, text)| Named::read(name, text)).collect(),
+        ))
     }
 
-    /// The file of the bridge's name, or the one that names it in DEVICE. Files of others that cannot
-    /// be understood are none of our business.
+    /// The file of the bridge's name, or the one that names it in DEVICE.
     fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>> {
         let name = draft.bridge.name.as_str();
         let own = format!("{PREFIX}{name}");
-        if let Some(text) = draft.before.get(&Self::path(&own)) {
-            return Named::read(&own, text).map(|named| Some(named.name));
-        }
-        let mut interfaces = self.readable();
-        let found = interfaces.find(|named| named.file.get("DEVICE") == Some(name));
-        Ok(found.map(|named| named.name.clone()))
+        let is_of = |named: &&Named| named.name == own || named.file.get("DEVICE") == Some(name);
+        Ok(self.0.iter().find(is_of).map(|named| named.name.clone()))
     }
 
     fn find(&self, _: &Draft<'_>, nic: &HostNic) -> Result<Vec<Named>> {
-        self.find_named(nic)
+        Ok(self.find_named(nic))
     }
 
     /// The network service knows no NIC without a file.
@@ -74,39 +72,17 @@ impl Format for Scripts {
     /// Makes a NIC the bridge's port, with all files that belong to it.
     fn make_port(&mut self, draft: &mut Draft<'_>, nic: &HostNic, named: &Named) -> MadePort<Self> {
         check(named)?;
-        let mut named = named.clone();
-        let suffix = named.name.trim_start_matches(PREFIX).to_owned();
-        let range = format!("{PREFIX}{suffix}-range");
-        let mut interfaces = self.interfaces();
-        if let Some((file, _)) = interfaces.find(|(name, _)| name.starts_with(&range)) {
-            let reason = "a range of aliases is not understood, expected ifcfg files of aliases";
-            return Err(BridgeError::value(file, None, reason));
-        }
-        let begin = format!("{PREFIX}{suffix}:");
-        let aliases = self.0.iter().filter(|(name, _)| name.starts_with(&begin));
-        let aliases = aliases.map(|(_, read)| read.clone());
-        let aliases = aliases.collect::<Result<Vec<Named>, _>>()?;
-        fold_aliases(draft, &mut named, &aliases)?;
-        for alias in aliases {
-            draft.after.remove(&Self::path(&alias.name));
-        }
-        let (mut port, moved) = divide(draft, &named, &nic.name)?;
+        let is_kept = self.left_to(named)?.is_some();
+        let (mut port, moved) = divide(draft, named, &nic.name)?;
         if port.get("DEVICE").is_none() {
             port.set("DEVICE", nic.name.as_str());
         }
         let path = Self::path(&named.name);
         draft.after.insert(path, port.to_string());
-        let bridge = &draft.bridge.name;
-        let (nic, name) = (nic.name.as_str(), bridge.as_str());
-        for kind in KINDS {
-            if let Some(text) = draft.after.remove(&Self::path(&format!("{kind}-{suffix}"))) {
-                let file = Self::path(&format!("{kind}-{name}"));
-                draft.after.expect_none(&file, bridge)?;
-                draft.after.insert(file, rewrite(&text, nic, name));
-            }
-        }
+        let (nic, name) = (nic.name.as_str(), draft.bridge.name.as_str());
+        rename_attached(draft, named, nic, Self::FOLDER, is_kept)?;
         let begin = format!("{PREFIX}{nic}.");
-        for Named { name, file } in self.readable() {
+        for Named { name, file, .. } in &self.0 {
             let by_name = name.starts_with(&begin) && file.is_true("VLAN");
             if by_name || file.get("PHYSDEV") == Some(nic) {
                 draft.warn_of_vlan(name, nic);
@@ -124,12 +100,21 @@ impl Format for Scripts {
     fn make_bridge(
         &mut self,
         draft: &mut Draft<'_>,
-        _: &[Named],
+        entries: &[Named],
         first: Port<Self::Moved>,
     ) -> Result<()> {
         let bridge = draft.bridge;
         let path = Self::path(&format!("{PREFIX}{}", bridge.name));
-        let file = bridge_file(draft, &first);
+        let mut file = bridge_file(bridge, &first);
+        match self.left_to(&entries[0])? {
+            Some(_) if file.is_true("DHCPV6C") => draft.warn(format!(
+                "{}: dhclient has the DHCPv6 identity of an interface in a file of the interface's name, so {} can \
+                 get another IPv6 address than {} had",
+                entries[0].name, bridge.name, bridge.nics[0]
+            )),
+            Some(_) => {}
+            None => keep_defaults(draft, &entries[0], &mut file),
+        }
         draft.after.insert(path, file.to_string());
         if let Some(before) = draft.before.get(GLOBAL) {
             let after = global(before, bridge);
@@ -156,44 +141,23 @@ impl Format for Scripts {
 }
 
 impl Scripts {
-    /// The files of interfaces, aliases left out.
-    fn interfaces(&self) -> impl Iterator<Item = &(String, Result<Named>)> {
-        self.0.iter().filter(|(name, _)| !name.contains(':'))
-    }
-
-    /// Those that can be read.
-    fn readable(&self) -> impl Iterator<Item = &Named> {
-        self.interfaces().filter_map(|(_, read)| read.as_ref().ok())
-    }
-
     /// The files that configure a NIC.
-    fn find_named(&self, nic: &HostNic) -> Result<Vec<Named>> {
+    fn find_named(&self, nic: &HostNic) -> Vec<Named> {
         let own = format!("{PREFIX}{}", nic.name);
-        let is_of = |file: &Ifcfg| match (file.get("DEVICE"), file.get("HWADDR")) {
-            (Some(device), _) => device == nic.name.as_str(),
-            (None, Some(address)) => nic.has_mac(address) && file.get("TYPE") != Some("Bridge"),
-            (None, None) => false,
-        };
-        let mut found = Vec::new();
-        for (name, read) in self.interfaces() {
-            let is_own = *name == own;
-            match read {
-                Ok(named)
-                    if is_of(&named.file) || (is_own && named.file.get("DEVICE").is_none()) =>
-                {
-                    found.push(named.clone());
-                }
-                Err(error) if is_own => return Err(error.clone()),
-                _ => {}
-            }
-        }
-        Ok(found)
+        let is_of =
+            |Named { name, file, .. }: &&Named| match (file.get("DEVICE"), file.get("HWADDR")) {
+                (Some(device), _) => device == nic.name.as_str(),
+                (None, _) if *name == own => true,
+                (None, Some(address)) => nic.has_mac(address) && file.get("TYPE") != Some("Bridge"),
+                (None, None) => false,
+            };
+        self.0.iter().filter(is_of).cloned().collect()
     }
 }
 
-/// The file of the bridge itself.
-fn bridge_file(draft: &mut Draft<'_>, first: &Port<Vec<(String, String)>>) -> Ifcfg {
-    let bridge = draft.bridge;
+/// The file of the bridge itself. Keys that the NIC does not have mean the same where the bridge does
+/// not have them either.
+fn bridge_file(bridge: &Bridge, first: &Port<Vec<(String, String)>>) -> Ifcfg {
     let name = bridge.name.as_str();
     let mac = first.mac.as_deref();
     let mut file = Ifcfg::default();
@@ -201,7 +165,10 @@ fn bridge_file(draft: &mut Draft<'_>, first: &Port<Vec<(String, String)>>) -> If
     file.set("TYPE", "Bridge");
     file.set("UUID", &bridge.uuid(mac.unwrap_or_default()));
     file.set("STP", bridge.stp.pick("yes", "no"));
-    file.set("DELAY", "0");
+    // NetworkManager takes no profile with a delay of 0 and the spanning tree.
+    if bridge.stp == Stp::Off {
+        file.set("DELAY", "0");
+    }
     if let Some(mac) = mac {
         file.set("MACADDR", mac);
     }
@@ -211,21 +178,54 @@ fn bridge_file(draft: &mut Draft<'_>, first: &Port<Vec<(String, String)>>) -> If
     if file.get("BOOTPROTO").is_none() {
         file.set("BOOTPROTO", "none");
     }
-    if file.get("IPV6INIT").is_none() {
-        // initscripts take it for yes, NetworkManager for no.
-        let asks = first.moved.iter().any(|(key, _)| {
-            key.starts_with("IPV6ADDR") || key == "DHCPV6C" || key == "IPV6_AUTOCONF"
-        });
-        let (value, reader) = match asks || file.is_false("NM_CONTROLLED") {
-            true => ("yes", "the network service"),
-            false => ("no", "NetworkManager"),
-        };
-        draft.warn(format!(
-            "IPV6INIT was not given; {name} gets {value}, as {reader} has it"
-        ));
-        file.set("IPV6INIT", value);
-    }
     file
+}
+
+/// Says what NetworkManager would take for a bridge otherwise than for its NIC. The network service
+/// does not read these keys.
+fn keep_defaults(draft: &mut Draft<'_>, nic: &Named, file: &mut Ifcfg) {
+    let asks_ipv4 = file.get("BOOTPROTO").is_some_and(asks_for_address);
+    let has_ipv6 = file.is_true("IPV6INIT");
+    let asks_ipv6 = has_ipv6 && (!file.is_false("IPV6_AUTOCONF") || file.is_true("DHCPV6C"));
+    let is_duid = file.get("DHCP_CLIENT_ID") == Some("duid");
+    let gen_mode = file.get("IPV6_ADDR_GEN_MODE").unwrap_or("eui64");
+    let is_stable =
+        !["eui64", "default-or-eui64"].contains(&gen_mode) && file.get("IPV6_TOKEN").is_none();
+    let metric = route_metric(draft, device(&nic.file));
+    let iaid = iaid(draft.bridge.nics[0].as_str());
+    for (is_meant, key, value) in [
+        (has_ip(&nic.file), "IPV4_ROUTE_METRIC", &metric),
+        (has_ipv6, "IPV6_ROUTE_METRIC", &metric),
+        (asks_ipv4 && is_duid, "DHCP_IAID", &iaid),
+        (asks_ipv6, "DHCPV6_IAID", &iaid),
+    ] {
+        if is_meant && file.get(key).is_none() {
+            file.set(key, value);
+        }
+    }
+    if asks_ipv6 && is_stable {
+        match draft.nics[0].state.token() {
+            Some(token) => {
+                file.set("IPV6_ADDR_GEN_MODE", "eui64");
+                file.set("IPV6_TOKEN", &token);
+            }
+            None => draft.warn_of_address(&nic.name),
+        }
+    }
+}
+
+/// The type that NetworkManager takes a NIC's file for.
+fn device(file: &Ifcfg) -> Device {
+    let kind = file.get("TYPE").unwrap_or_default().to_ascii_lowercase();
+    if kind == "bond" || file.is_true("BONDING_MASTER") || file.get("BONDING_OPTS").is_some() {
+        Device::Bond
+    } else if kind == "vlan" || file.is_true("VLAN") {
+        Device::Vlan
+    } else if file.get("TEAM_CONFIG").is_some() {
+        Device::Team
+    } else {
+        Device::Ethernet
+    }
 }
 
 /// /etc/sysconfig/network with the first NIC's name replaced where the default route is meant.

@@ -1,7 +1,7 @@
 //! Divides one NIC's file into what stays with the NIC and what goes to the bridge.
 
-use super::file::Ifcfg;
-use super::number::{next, numbered, numbers, OF_AN_ADDRESS};
+use super::file::{Ifcfg, SyntaxError};
+use super::routes::rename_in_line;
 use super::table::TABLE;
 use crate::format::Draft;
 use crate::rename::rename_zone;
@@ -14,15 +14,15 @@ use portero_libvirt::InterfaceName;
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) file: Ifcfg,
+    /// Why the file cannot be read safely.
+    error: Option<SyntaxError>,
 }
 
 impl Named {
-    pub(crate) fn read(name: &str, text: &str) -> Result<Self> {
+    pub(crate) fn read(name: &str, text: &str) -> Self {
+        let (file, error) = Ifcfg::read(text);
         let name = name.to_owned();
-        match Ifcfg::parse(text) {
-            Ok(file) => Ok(Self { name, file }),
-            Err(source) => Err(BridgeError::Syntax { file: name, source }),
-        }
+        Self { name, file, error }
     }
 
     /// What is wrong with a key.
@@ -40,7 +40,7 @@ pub(crate) fn has_ip(file: &Ifcfg) -> bool {
     has_address || file.get("BOOTPROTO").is_some_and(asks_for_address)
 }
 
-fn asks_for_address(protocol: &str) -> bool {
+pub(crate) fn asks_for_address(protocol: &str) -> bool {
     !["", "none", "static"].contains(&protocol.to_ascii_lowercase().as_str())
 }
 
@@ -49,6 +49,10 @@ pub(crate) fn check(nic: &Named) -> Result<()> {
     const MASTERS: &str = "MASTER TEAM_MASTER BONDING_MASTER_UUID MASTER_UUID";
     const WIRELESS: &str = "ESSID MODE KEY_MGMT_WPA WPA SSID";
     const OTHERS: &str = "DEVICETYPE OVS_BRIDGE VRF PHYSDEV_IPOIB";
+    if let Some(source) = nic.error.clone() {
+        let file = nic.name.clone();
+        return Err(BridgeError::Syntax { file, source });
+    }
     let file = &nic.file;
     let is_given = |key: &&str| file.get(key).is_some_and(|value| !value.is_empty());
     let first = |keys: &'static str| keys.split(' ').find(is_given);
@@ -76,59 +80,6 @@ pub(crate) fn check(nic: &Named) -> Result<()> {
     Err(nic.error(key, reason))
 }
 
-/// Keys that an alias may have, numbers left out: those of its address, and those that go with the alias.
-const OF_AN_ALIAS: &str = "DEVICE ONPARENT ONBOOT NAME BOOTPROTO TYPE USERCTL IPADDR PREFIX \
-    NETMASK NETWORK BROADCAST";
-
-/// Adds the addresses of `ifcfg-NIC:N` files to the NIC's own.
-pub(crate) fn fold_aliases(
-    draft: &mut Draft<'_>,
-    nic: &mut Named,
-    aliases: &[Named],
-) -> Result<()> {
-    if !aliases.is_empty() && nic.file.get("BOOTPROTO").is_some_and(asks_for_address) {
-        draft.warn(format!(
-            "{}: the network service gives no further addresses where BOOTPROTO asks for one; \
-             NetworkManager does",
-            nic.name
-        ));
-    }
-    for alias in aliases {
-        if alias.file.is_false("ONPARENT") {
-            draft.warn(format!(
-                "{}: the alias was not brought up with its NIC (ONPARENT=no); as an address of the \
-                 bridge it is",
-                alias.name
-            ));
-        }
-        for assignment in alias.file.assignments() {
-            let key = assignment
-                .key
-                .trim_end_matches(|digit: char| digit.is_ascii_digit());
-            if !OF_AN_ALIAS.split(' ').any(|known| known == key) {
-                draft.warn(format!(
-                    "{}, line {}: {} is not part of an address and is lost with the alias",
-                    alias.name, assignment.line, assignment.key
-                ));
-            }
-        }
-        let numbers = numbers(&alias.file);
-        if numbers.is_empty() {
-            return Err(alias.error("DEVICE", "the alias has no IPADDR, expected one"));
-        }
-        for from in numbers {
-            let to = next(&nic.file);
-            for key in ["IPADDR"].into_iter().chain(OF_AN_ADDRESS) {
-                let value = alias.file.get(&numbered(key, from)).map(str::to_owned);
-                if let Some(value) = value {
-                    nic.file.set(&numbered(key, to), &value);
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Divides a NIC's file into that of a port, and the settings for the bridge in their order.
 pub(crate) fn divide(
     draft: &mut Draft<'_>,
@@ -144,12 +95,12 @@ pub(crate) fn divide(
         if let Some(remark) = remark.map_err(|reason| nic.error(key, reason))? {
             draft.warn(format!("{name}, line {line}: {remark}"));
         }
+        check_verbatim(nic, key, !disposition.moves())?;
         if disposition.moves() {
             let value = rename(key, value, device.as_str(), bridge.as_str());
-            moved.extend(normalised(draft, nic, key, value));
+            moved.push((key.clone(), value));
         }
     }
-    check_dns(draft, nic);
     let mut port = nic.file.clone();
     port.retain(|assignment| TABLE.find(&assignment.key).stays());
     let misleading = port.remove_misleading_comments();
@@ -163,63 +114,30 @@ pub(crate) fn divide(
     Ok((port, moved))
 }
 
+/// Refuses a value that is not understood, unless it stays with the NIC and nothing looks at it.
+fn check_verbatim(nic: &Named, key: &str, is_kept: bool) -> Result<()> {
+    const READ: [&str; 6] = ["DEVICE", "HWADDR", "MACADDR", "TYPE", "VLAN", "PHYSDEV"];
+    let Some(verbatim) = nic.file.verbatim(key) else {
+        return Ok(());
+    };
+    let mut names = verbatim.names.iter();
+    let moved = names.find(|name| nic.file.get(name).is_some() && !TABLE.find(name).stays());
+    if let Some(moved) = moved.filter(|_| is_kept) {
+        let reason = format!("{key} is computed from {moved}, which goes to the bridge");
+        return Err(nic.error(key, reason));
+    }
+    match is_kept && !READ.contains(&key) {
+        true => Ok(()),
+        false => Err(nic.error(key, verbatim.reason)),
+    }
+}
+
 fn rename(key: &str, value: &str, device: &str, bridge: &str) -> String {
-    if key == "IPV6_DEFAULTDEV" && value == device {
+    if ["IPV6_DEFAULTDEV", "GATEWAYDEV"].contains(&key) && value == device {
         return bridge.to_owned();
     }
+    if key.starts_with("ROUTING_RULE") {
+        return rename_in_line(value, device, bridge);
+    }
     rename_zone(value, device, bridge)
-}
-
-/// The key and value that both readers understand alike; nothing when the other key says it.
-fn normalised(
-    draft: &mut Draft<'_>,
-    nic: &Named,
-    key: &str,
-    value: String,
-) -> Option<(String, String)> {
-    let name = &nic.name;
-    if key == "GATEWAY0" {
-        return match nic.file.get("GATEWAY") {
-            None => {
-                draft.warn(format!(
-                    "{name}: GATEWAY0 becomes GATEWAY: the network service does not read GATEWAY0"
-                ));
-                Some(("GATEWAY".to_owned(), value))
-            }
-            Some(gateway) => {
-                if gateway != value {
-                    draft.warn(format!(
-                        "{name}: GATEWAY0 is {value} and GATEWAY is {gateway}; GATEWAY stands"
-                    ));
-                }
-                None
-            }
-        };
-    }
-    if let Some(number) = key.strip_prefix("NETMASK") {
-        if let Some(prefix) = nic.file.get(&format!("PREFIX{number}")) {
-            draft.warn(format!(
-                "{name}: {key} is left out, since PREFIX{number}={prefix} stands before it"
-            ));
-            return None;
-        }
-    }
-    Some((key.to_owned(), value))
-}
-
-fn check_dns(draft: &mut Draft<'_>, nic: &Named) {
-    let has = |number: u32| nic.file.get(&format!("DNS{number}")).is_some();
-    let highest = (1..=9).filter(|number| has(*number)).max().unwrap_or(0);
-    if highest > 3 {
-        draft.warn(format!(
-            "{}: the network service reads DNS1 to DNS3 alone",
-            nic.name
-        ));
-    }
-    if (1..highest).any(|number| !has(number)) {
-        draft.warn(format!(
-            "{}: NetworkManager reads no DNS after the first number that is missing",
-            nic.name
-        ));
-    }
 }

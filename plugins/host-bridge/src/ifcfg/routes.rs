@@ -3,20 +3,25 @@
 
 use crate::rename::{rename_words, rename_zone};
 
-/// The files of a NIC besides its ifcfg file, by what their names start with.
-pub(crate) const KINDS: [&str; 4] = ["route", "route6", "rule", "rule6"];
-
 /// The text with the NIC's name replaced by the bridge's wherever an interface is meant.
 pub(crate) fn rewrite(text: &str, nic: &str, bridge: &str) -> String {
-    let rename = |before: &str, word: &str| match before {
-        "dev" | "iif" | "oif" if word == nic => bridge.to_owned(),
-        _ => rename_zone(word, nic, bridge),
-    };
     let lines = text.lines().map(|line| {
         if line.trim_start().starts_with('#') {
             return format!("{line}\n");
         }
-        rename_words(line, rename) + "\n"
+        rename_in_line(line, nic, bridge) + "\n"
     });
     lines.collect()
+}
+
+/// One line of them, or of a setting that is written alike.
+pub(crate) fn rename_in_line(line: &str, nic: &str, bridge: &str) -> String {
+    rename_words(line, |before, word| {
+        let alias = word.strip_prefix(nic).filter(|end| end.starts_with(':'));
+        match (before, alias) {
+            ("dev" | "iif" | "oif", _) if word == nic => bridge.to_owned(),
+            ("dev" | "label", Some(end)) => format!("{bridge}{end}"),
+            _ => rename_zone(word, nic, bridge),
+        }
+    })
 }

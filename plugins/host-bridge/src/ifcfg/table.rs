@@ -1,9 +1,7 @@
 //! The table of what becomes of each key of a NIC's file.
 
-use crate::disposition::Disposition::{Both, Dropped, Moves, Stays};
+use crate::disposition::Disposition::{Both, Moves, Stays};
 use crate::disposition::Table;
-
-const STALE: &str = "it is computed from the address, and a stale one loses the default route";
 
 /// sysconfig.txt of initscripts, nm-settings-ifcfg-rh(5).
 pub(crate) const TABLE: Table = Table(&[
@@ -19,11 +17,11 @@ pub(crate) const TABLE: Table = Table(&[
     ),
     (
         Moves,
-        "BOOTPROTO IPADDR# PREFIX# NETMASK# GATEWAY# SCOPE# SRCADDR METRIC DEFROUTE
+        "BOOTPROTO IPADDR# PREFIX# NETMASK# GATEWAY# NETWORK# BROADCAST# SCOPE# SRCADDR
+         METRIC DEFROUTE GATEWAYDEV NOZEROCONF NOROUTESET NO_ALIASROUTING WINDOW EXTRA_ROUTE_OPTS
          DNS# DOMAIN SEARCH RES_OPTIONS PEERDNS PEERROUTES PEERNTP NTPSERVERARGS
-         DHCP* DHCLIENT* PERSISTENT_DHCLIENT ARPCHECK ARPUPDATE ARP ACD_TIMEOUT
+         DHCP* DHCLIENT* PERSISTENT_DHCLIENT ARPCHECK# ARPUPDATE# ARP ACD_TIMEOUT
          ZONE CONNECTION_METERED MDNS LLMNR MULTI_CONNECT
          IPV6* IPV4_* ROUTING_RULE* PROXY_METHOD BROWSER_ONLY",
     ),
-    (Dropped(STALE), "NETWORK# BROADCAST#"),
 ]);

@@ -2,7 +2,7 @@
 
 use super::find::{find_first, Found};
 use super::table::TABLE;
-use crate::bridge::{HostFiles, HostNic, NicKind, Stp};
+use crate::bridge::{HostFiles, HostNic, Stp};
 use crate::fit::NicFit;
 use crate::format::{Draft, Format, MadePort, Port};
 use crate::unit::{Comments, Divide, Section, Unit};
@@ -194,9 +194,7 @@ fn check_found(draft: &Draft<'_>) -> Result<()> {
     let name = &draft.bridge.name;
     let bridge = HostNic {
         name: name.clone(),
-        mac: draft.nics[0].mac,
-        master: None,
-        kind: NicKind::Wired,
+        ..draft.nics[0].clone()
     };
     for nic in draft.nics.iter().copied().chain([&bridge]) {
         let Some(found) = find_first(draft.after.folder(Units::FOLDER), nic) else {
