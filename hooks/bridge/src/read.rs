@@ -1,20 +1,22 @@
 //! Reads what a bridge is planned from: the host's network files and its NICs.
 
-use portero_host_bridge::{HostFiles, HostNic, NicKind};
+use portero_host_bridge::{HostFiles, HostNic, NicKind, NicState};
 use portero_libvirt::InterfaceName;
 use portero_system::{files, interfaces, FileError, Paths};
 use std::fs;
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 /// The folders of network files below /etc, and what the names of those that count start and end
 /// with.
-const FOLDERS: [(&str, &[&str], &[&str]); 7] = [
+const FOLDERS: [(&str, &[&str], &[&str]); 8] = [
     (
         "sysconfig/network-scripts",
         &["ifcfg-", "route-", "route6-", "rule-", "rule6-"],
         &[""],
     ),
     ("sysconfig", &["network"], &["network"]),
+    ("sysconfig/network", &["ifcfg-"], &[""]),
     ("NetworkManager/system-connections", &[""], &[""]),
     ("systemd/network", &[""], &[".network", ".netdev"]),
     ("netplan", &[""], &[".yaml"]),
@@ -36,22 +38,13 @@ pub fn host_files(paths: &Paths) -> Result<HostFiles, FileError> {
             let path = format!("{folder}/{name}");
             let full = paths.etc.join(&path);
             if counts && full.is_file() {
-                if let Some(text) = text(&full)? {
-                    host.insert(path, text);
+                if let Some(content) = files::read(&full)? {
+                    host.insert_bytes(path, &content);
                 }
             }
         }
     }
     Ok(host)
-}
-
-fn text(path: &Path) -> Result<Option<String>, FileError> {
-    let Some(content) = files::read(path)? else {
-        return Ok(None);
-    };
-    String::from_utf8(content)
-        .map(Some)
-        .map_err(|error| FileError::io("read", path)(std::io::Error::other(error)))
 }
 
 /// The NICs of these names that the host has.
@@ -69,7 +62,97 @@ pub fn nics(names: &[InterfaceName]) -> Vec<HostNic> {
             } else {
                 NicKind::Wired
             },
+            state: state(name.as_str(), &path),
         })
     };
     names.iter().filter_map(of).collect()
+}
+
+/// What a NIC has that no file says; what cannot be read is not known.
+fn state(nic: &str, folder: &Path) -> NicState {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let index = read(&folder.join("ifindex"));
+    let lease = read(&Path::new("/run/systemd/netif/leases").join(index.trim()));
+    NicState {
+        metric: metric(&read(Path::new("/proc/net/route")), nic),
+        iaid: iaid(&lease),
+        slaac: slaac(&read(Path::new("/proc/net/if_inet6")), nic),
+    }
+}
+
+/// The metric of the route to a NIC's own subnet, in /proc/net/route: `Iface Destination Gateway Flags RefCnt Use
+/// Metric`, numbers in hex but for the last. The kernel's own has none.
+fn metric(routes: &str, nic: &str) -> Option<u32> {
+    let mut metrics = routes.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_direct = words.first() == Some(&nic) && words.get(2) == Some(&"00000000");
+        words.get(6).filter(|_| is_direct)?.parse().ok()
+    });
+    metrics.find(|metric| *metric > 0)
+}
+
+/// The IAID of networkd's lease: a client identifier of type 255 begins with it (RFC 4361).
+fn iaid(lease: &str) -> Option<u32> {
+    let mut identifiers = lease
+        .lines()
+        .filter_map(|line| line.strip_prefix("CLIENTID="));
+    let digits = identifiers.next()?.strip_prefix("ff")?.get(..8)?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+/// The global addresses that a NIC made by itself, in /proc/net/if_inet6: `ADDRESS INDEX PREFIX SCOPE FLAGS NAME`. What
+/// is permanent was configured, and what is secondary is temporary.
+fn slaac(addresses: &str, nic: &str) -> Vec<Ipv6Addr> {
+    const SECONDARY: u32 = 0x01;
+    const PERMANENT: u32 = 0x80;
+    let made = addresses.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [address, _, "40", "00", flags, name] = words.as_slice() else {
+            return None;
+        };
+        let flags = u32::from_str_radix(flags, 16).ok()?;
+        let is_made = *name == nic && flags & (SECONDARY | PERMANENT) == 0;
+        let bits = u128::from_str_radix(address, 16).ok()?;
+        is_made.then(|| Ipv6Addr::from_bits(bits))
+    });
+    made.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{iaid, metric, slaac};
+
+    #[test]
+    fn what_the_kernel_says_of_a_nic() {
+        let routes = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n\
+                      eth1\t000200C0\t00000000\t0001\t0\t0\t101\t00FFFFFF\n\
+                      eth0\t00000000\t010200C0\t0003\t0\t0\t20\t00000000\n\
+                      eth0\t0000FEA9\t00000000\t0001\t0\t0\t0\t0000FFFF\n\
+                      eth0\t000200C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\n";
+        assert_eq!(metric(routes, "eth0"), Some(100));
+        assert_eq!(metric(routes, "eth1"), Some(101));
+        assert_eq!(metric(routes, "eth"), None);
+        let addresses = "20010db8000000005054000000000001 02 40 00 00 eth0\n\
+                         20010db8000000000000000000000010 02 40 00 80 eth0\n\
+                         20010db800000000abcd000000000001 02 40 00 01 eth0\n\
+                         20010db8000000005054000000000002 03 40 00 00 eth1\n\
+                         20010db8000000000000000000000099 02 80 00 00 eth0\n\
+                         fe800000000000005054000000000001 02 40 20 80 eth0\n";
+        let expected: Vec<std::net::Ipv6Addr> = ["2001:db8::5054:0:0:1"]
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect();
+        assert_eq!(slaac(addresses, "eth0"), expected);
+    }
+
+    #[test]
+    fn the_number_in_a_lease() {
+        assert_eq!(
+            iaid("ADDRESS=192.0.2.10\nCLIENTID=ff9f6e852400020000ab11\n"),
+            Some(0x9f6e_8524)
+        );
+        for lease in ["", "CLIENTID=01525400112233\n", "CLIENTID=ff9f\n"] {
+            assert_eq!(iaid(lease), None, "{lease}");
+        }
+    }
 }

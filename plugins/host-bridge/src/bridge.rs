@@ -2,7 +2,7 @@
 
 use crate::{BridgeError, Result};
 use portero_libvirt::{InterfaceName, MacAddress};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use uuid::Uuid;
 
@@ -121,23 +121,42 @@ pub enum NicKind {
 
 /// The host's network files: their text by their path below /etc.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HostFiles(BTreeMap<String, String>);
+pub struct HostFiles {
+    texts: BTreeMap<String, String>,
+    /// Those with bytes that are no text.
+    damaged: BTreeSet<String>,
+}
 
 impl HostFiles {
     /// Adds a file.
     pub fn insert(&mut self, path: impl Into<String>, text: impl Into<String>) {
-        self.0.insert(path.into(), text.into());
+        self.texts.insert(path.into(), text.into());
+    }
+
+    /// Adds a file as it is stored. One that is no UTF-8 is read as far as it can be, and cannot be changed.
+    pub fn insert_bytes(&mut self, path: impl Into<String>, bytes: &[u8]) {
+        let path = path.into();
+        let text = String::from_utf8_lossy(bytes);
+        if text.as_bytes() != bytes {
+            self.damaged.insert(path.clone());
+        }
+        self.texts.insert(path, text.into_owned());
+    }
+
+    /// Whether a file has bytes that are no text, and so cannot be changed.
+    pub(crate) fn is_damaged(&self, path: &str) -> bool {
+        self.damaged.contains(path)
     }
 
     /// A file's text.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&str> {
-        self.0.get(path).map(String::as_str)
+        self.texts.get(path).map(String::as_str)
     }
 
     /// The files of a folder (its path without a slash at the end), by their names in it.
     pub fn folder<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.iter().filter_map(move |(path, text)| {
+        self.texts.iter().filter_map(move |(path, text)| {
             let name = path.strip_prefix(folder)?.strip_prefix('/')?;
             (!name.contains('/')).then_some((name, text.as_str()))
         })
@@ -145,7 +164,7 @@ impl HostFiles {
 
     /// All files by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
+        self.texts
             .iter()
             .map(|(path, text)| (path.as_str(), text.as_str()))
     }
@@ -166,7 +185,7 @@ impl HostFiles {
 
     /// Takes a file away.
     pub(crate) fn remove(&mut self, path: &str) -> Option<String> {
-        self.0.remove(path)
+        self.texts.remove(path)
     }
 }
 

@@ -39,6 +39,12 @@ pub enum OwnerError {
         /// Why no other program takes it.
         why: &'static str,
     },
+    /// Its file is nobody's: networkd has it up by another one.
+    #[error("systemd-networkd has {nic} up, by a file that is not in /etc, and nobody reads the ifcfg file of {nic}: copy the file that 'networkctl status {nic}' names to /etc/systemd/network and remove the ifcfg file")]
+    Networkd {
+        /// The NIC.
+        nic: String,
+    },
     /// Another program has it up too, and would do with it what its own files say.
     #[error("{owner} and {other} both have {nic} up, expected one of them: have {other} leave it alone first")]
     Two {
@@ -120,8 +126,12 @@ fn choose_for_ifcfg<E: From<OwnerError>>(
     };
     for (nic, _) in &plan.owners {
         if ask(NicOwner::NetworkScripts, nic)? != Says::Has {
+            let is_networkd = matches!(ask(NicOwner::Networkd, nic), Ok(Says::Has));
             let nic = nic.clone();
-            return Err(E::from(OwnerError::NoScripts { nic, why }));
+            return Err(E::from(match is_networkd {
+                true => OwnerError::Networkd { nic },
+                false => OwnerError::NoScripts { nic, why },
+            }));
         }
     }
     expect_no_other(plan, NicOwner::NetworkScripts, ask)?;
@@ -217,6 +227,7 @@ mod tests {
             (&free, vec![(NetworkManager, "eth0", unmanaged()), scripts.clone()], Err("NetworkManager does not have eth0 up (unmanaged), expected it to: its files configure eth0")),
             (&kept, vec![(NetworkManager, "eth0", unmanaged()), scripts.clone()], Ok(Manager::Initscripts)),
             (&kept, vec![manager.clone(), scripts.clone()], Err("the network service and NetworkManager both have eth0 up, expected one of them: have NetworkManager leave it alone first")),
+            (&free, vec![(NicOwner::Networkd, "eth0", Says::Has)], Err("systemd-networkd has eth0 up, by a file that is not in /etc, and nobody reads the ifcfg file of eth0: copy the file that 'networkctl status eth0' names to /etc/systemd/network and remove the ifcfg file")),
             (&kept, vec![manager.clone()], Err("the scripts of the network service are not installed, expected them: eth0 is configured by an ifcfg file that keeps it from NetworkManager (NM_CONTROLLED)")),
             (&mixed, vec![of_other, scripts.clone()], Err("eth0 is kept from NetworkManager (NM_CONTROLLED) and eth1 is not, expected one program for all NICs of a bridge")),
             (&mixed, vec![scripts, other_scripts], Ok(Manager::Initscripts)),

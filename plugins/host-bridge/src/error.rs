@@ -45,12 +45,29 @@ pub enum BridgeError {
     },
     /// No file configures the NIC.
     #[error(
-        "no file configures {nic}, expected one of NetworkManager, systemd-networkd, netplan, ifupdown or \
-         an ifcfg file that names it or its MAC address"
+        "no file in /etc configures {nic}, expected one of NetworkManager, systemd-networkd, netplan, ifupdown or \
+         an ifcfg file that names it or its MAC address; if NetworkManager has a connection for it in memory or in /run, \
+         'nmcli connection modify CONNECTION connection.interface-name {nic} connection.autoconnect yes' writes it to /etc; if \
+         systemd-networkd has a file for it in /run or /usr/lib, copy that to /etc/systemd/network"
     )]
     NoFile {
         /// The NIC.
         nic: String,
+    },
+    /// A file of SUSE's wicked configures the NIC.
+    #[error(
+        "{} is of wicked, whose files portero does not write; move its addresses to sysconfig/network/ifcfg-{bridge} with \
+         STARTMODE='auto', BRIDGE='yes' and BRIDGE_PORTS='{nic}', rename ifroute-{nic} to ifroute-{bridge}, set BOOTPROTO='none' in \
+         the first, and run 'wicked ifreload {bridge} {nic}'",
+        Sanitised(file)
+    )]
+    Wicked {
+        /// The path of the file below /etc.
+        file: String,
+        /// The NIC.
+        nic: String,
+        /// The bridge.
+        bridge: String,
     },
     /// A file is there that would be written.
     #[error(

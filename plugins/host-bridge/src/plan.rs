@@ -42,7 +42,7 @@ impl BridgePlan {
         renderer: Renderer,
         draft: &Draft<'_>,
         owners: Vec<(String, Option<NicOwner>)>,
-    ) -> Self {
+    ) -> Result<Self> {
         let (before, after) = (draft.before, &draft.after);
         let paths = before.iter().chain(after.iter()).map(|(path, _)| path);
         let changes = BTreeSet::from_iter(paths)
@@ -52,20 +52,28 @@ impl BridgePlan {
                 before: before.get(path).map(str::to_owned),
                 after: after.get(path).map(str::to_owned),
             });
+        let changes: Vec<FileChange> = changes
+            .filter(|change| change.before != change.after)
+            .collect();
+        let mut damaged = changes
+            .iter()
+            .filter(|change| before.is_damaged(&change.path));
+        if let Some(FileChange { path, .. }) = damaged.next() {
+            let reason = "has a byte that is no UTF-8, expected text";
+            return Err(BridgeError::value(path, None, reason));
+        }
         let warnings = draft
             .warnings
             .iter()
             .map(|warning| Sanitised(warning).to_string());
         let mut warnings: Vec<String> = warnings.collect();
         warnings.dedup();
-        Self {
+        Ok(Self {
             renderer,
-            changes: changes
-                .filter(|change| change.before != change.after)
-                .collect(),
+            changes,
             warnings,
             owners,
-        }
+        })
     }
 }
 
@@ -90,7 +98,7 @@ pub fn plan(
     }
     let renderer = match renderer {
         Some(renderer) => renderer,
-        None => detect(files, live[0])?,
+        None => detect(bridge, files, live[0])?,
     };
     let make = match renderer {
         Renderer::Ifcfg => make_plan::<Scripts>,
@@ -103,7 +111,7 @@ pub fn plan(
 }
 
 /// The format that a NIC is configured in today.
-fn detect(files: &HostFiles, nic: &HostNic) -> Result<Renderer> {
+fn detect(bridge: &Bridge, files: &HostFiles, nic: &HostNic) -> Result<Renderer> {
     let mut found = Renderer::ALL.iter().filter_map(|renderer| {
         let owner = match renderer {
             Renderer::Ifcfg => Scripts::owner,
@@ -115,7 +123,14 @@ fn detect(files: &HostFiles, nic: &HostNic) -> Result<Renderer> {
         Some((*renderer, owner(files, nic)?))
     });
     match (found.next(), found.next()) {
-        (None, _) => Err(BridgeError::no_file(&nic.name)),
+        (None, _) => match find_wicked(files, nic) {
+            Some(file) => Err(BridgeError::Wicked {
+                file,
+                nic: nic.name.to_string(),
+                bridge: bridge.name.to_string(),
+            }),
+            None => Err(BridgeError::no_file(&nic.name)),
+        },
         (Some((renderer, _)), None) => Ok(renderer),
         (Some((_, first)), Some((_, second))) => Err(BridgeError::Formats {
             nic: nic.name.to_string(),
@@ -123,6 +138,12 @@ fn detect(files: &HostFiles, nic: &HostNic) -> Result<Renderer> {
             second,
         }),
     }
+}
+
+/// The file that SUSE's wicked configures a NIC by: a dialect of ifcfg in a folder of its own.
+fn find_wicked(files: &HostFiles, nic: &HostNic) -> Option<String> {
+    let file = format!("sysconfig/network/ifcfg-{}", nic.name);
+    files.get(&file).is_some().then_some(file)
 }
 
 /// Plans a bridge in one format.
@@ -173,7 +194,7 @@ fn make_plan<F: Format>(
         Ok((nic.name.to_string(), owner))
     });
     let owners = owners.collect::<Result<_>>()?;
-    Ok(BridgePlan::from_draft(renderer, &draft, owners))
+    BridgePlan::from_draft(renderer, &draft, owners)
 }
 
 /// The one entry that configures a NIC, if there is any.

@@ -23,3 +23,15 @@ pub(crate) fn rename_words(line: &str, rename: impl Fn(&str, &str) -> String) ->
     }
     renamed
 }
+
+/// Arguments of ip(8) and route(8), with the bridge wherever they name the NIC as a device.
+pub(crate) fn rename_in_line(line: &str, nic: &str, bridge: &str) -> String {
+    rename_words(line, |before, word| {
+        let alias = word.strip_prefix(nic).filter(|end| end.starts_with(':'));
+        match (before, alias) {
+            ("dev" | "iif" | "oif", _) if word == nic => bridge.to_owned(),
+            ("dev" | "label", Some(end)) => format!("{bridge}{end}"),
+            _ => rename_zone(word, nic, bridge),
+        }
+    })
+}

@@ -35,7 +35,7 @@ fn corpus() {
 }
 
 /// `case` says what it is about in comments, then `bridge NAME [stp]`, and for each NIC of the host
-/// `nic NAME MAC [in MASTER | wireless]`; those in the bridge are said as `port NAME`.
+/// `nic NAME MAC [in MASTER | wireless]`, with what its files do not say as `state`; those in the bridge are said as `port NAME`.
 fn run(case: &Path) -> String {
     let text = fs::read_to_string(case.join("case")).expect("case");
     assert!(text.starts_with("# "), "{} says nothing", case.display());
@@ -62,6 +62,10 @@ fn run(case: &Path) -> String {
                 },
                 state: NicState::default(),
             }),
+            ["state", word, rest @ ..] => {
+                let known = nics.iter_mut().find(|nic| nic.name.as_str() == *word);
+                known.expect("a NIC before its state").state = state(rest);
+            }
             [] => {}
             other => panic!("{}: {other:?}", case.display()),
         }
@@ -80,6 +84,20 @@ fn run(case: &Path) -> String {
         }
         Err(error) => format!("refused: {error}\n"),
     }
+}
+
+/// What follows `state NAME`: `metric NUMBER`, `iaid NUMBER` and `slaac ADDRESS`, in any order.
+fn state(words: &[&str]) -> NicState {
+    let mut state = NicState::default();
+    for pair in words.chunks(2) {
+        match pair {
+            ["metric", number] => state.metric = Some(number.parse().expect("a number")),
+            ["iaid", number] => state.iaid = Some(number.parse().expect("a number")),
+            ["slaac", address] => state.slaac.push(address.parse().expect("an address")),
+            other => panic!("{other:?}"),
+        }
+    }
+    state
 }
 
 /// initscripts source the files: a real shell has to find the values that were meant.
@@ -136,8 +154,7 @@ fn files(case: &Path) -> HostFiles {
                 continue;
             }
             let name = path.strip_prefix(&etc).expect("below etc");
-            let text = fs::read_to_string(&path).expect("a text");
-            files.insert(name.to_string_lossy(), text);
+            files.insert_bytes(name.to_string_lossy(), &fs::read(&path).expect("a file"));
         }
     }
     files

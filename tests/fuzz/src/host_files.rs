@@ -3,8 +3,8 @@
 use crate::one_line::one_line;
 use crate::Reached;
 use portero_host_bridge::{
-    plan, Bridge, BridgeError, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, NicKind, NicState,
-    Renderer, Stp,
+    plan, Bridge, BridgeError, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, NicKind,
+    NicState, Renderer, Stp,
 };
 use portero_libvirt::InterfaceName;
 

@@ -1,10 +1,9 @@
 //! Divides one NIC's file into what stays with the NIC and what goes to the bridge.
 
 use super::file::{Ifcfg, SyntaxError};
-use super::routes::rename_in_line;
 use super::table::TABLE;
 use crate::format::Draft;
-use crate::rename::rename_zone;
+use crate::rename::{rename_in_line, rename_zone};
 use crate::setting::Setting;
 use crate::{BridgeError, Result};
 use portero_libvirt::InterfaceName;

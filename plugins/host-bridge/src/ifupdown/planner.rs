@@ -5,7 +5,7 @@ use super::table::{is_about_link, TABLE};
 use crate::bridge::{HostFiles, HostNic, Stp};
 use crate::disposition::Disposition;
 use crate::format::{Draft, Format, MadePort, Port};
-use crate::rename::rename_words;
+use crate::rename::{rename_in_line, rename_words};
 use crate::{BridgeError, Result};
 
 /// The file, below /etc; those in the folder count if it has a `source` line for them.
@@ -297,10 +297,7 @@ fn divide(draft: &mut Draft<'_>, path: &str, stanza: &mut Stanza) -> Result<Vec<
         let disposition = match TABLE.find(&option.replace('_', "-")) {
             Disposition::Command if is_about_link(value) => Disposition::Stays,
             Disposition::Command => {
-                line = rename_words(&line, |before, word| match before {
-                    "dev" if word == nic_name => name.to_owned(),
-                    _ => word.to_owned(),
-                });
+                line = rename_command(&line, nic_name, name);
                 if line.split_whitespace().any(|word| word == nic_name) {
                     draft.warn(format!(
                         "{path}, line {number}: the command names {nic} and goes to {name} as it is"
@@ -322,6 +319,32 @@ fn divide(draft: &mut Draft<'_>, path: &str, stanza: &mut Stanza) -> Result<Vec<
     }
     stanza.lines = moves;
     Ok(stays)
+}
+
+/// A command with the bridge wherever it names the NIC as what has addresses.
+fn rename_command(line: &str, nic: &str, bridge: &str) -> String {
+    const BEFORE: [&str; 6] = [
+        "-i",
+        "-o",
+        "--in-interface",
+        "--out-interface",
+        "iif",
+        "oif",
+    ];
+    let mut words = line.split_whitespace().skip(1);
+    let program = words.next().and_then(|word| word.rsplit('/').next());
+    let is_route = program == Some("route");
+    let renamed = rename_words(line, |before, word| {
+        match word == nic && (is_route || BEFORE.contains(&before)) {
+            true => bridge.to_owned(),
+            false => word.to_owned(),
+        }
+    });
+    let renamed = rename_in_line(&renamed, nic, bridge);
+    let of_kernel = |text: String, dot: &str| {
+        text.replace(&format!("{dot}{nic}{dot}"), &format!("{dot}{bridge}{dot}"))
+    };
+    ["/", "."].into_iter().fold(renamed, of_kernel)
 }
 
 /// The options that make an interface a bridge, bridge-utils-interfaces(5).

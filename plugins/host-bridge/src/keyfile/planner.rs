@@ -4,8 +4,9 @@ use super::table::TABLE;
 use crate::bridge::{is_backup, HostFiles, HostNic};
 use crate::disposition::Disposition;
 use crate::format::{Draft, Format, MadePort, Port};
-use crate::rename::rename_zone;
-use crate::setting::{Line, Setting};
+use crate::networkmanager::{iaid, route_metric, Device};
+use crate::rename::{rename_in_line, rename_zone};
+use crate::setting::Setting;
 use crate::unit::{Comments, Divide, Section, Unit};
 use crate::{BridgeError, Result};
 
@@ -113,6 +114,12 @@ fn list(files: &HostFiles) -> impl Iterator<Item = (&str, &str)> {
     files.filter(|(name, _)| !is_backup(name))
 }
 
+/// Whether a text that may not be understood has the NIC's name where a profile has it.
+fn names(text: &str, nic: &HostNic) -> bool {
+    let named = format!("interface-name={}", nic.name);
+    text.lines().any(|line| line.trim() == named)
+}
+
 impl Format for Profiles {
     type Entry = Profile;
     type Moved = Vec<Section>;
@@ -120,30 +127,35 @@ impl Format for Profiles {
     const FOLDER: &'static str = "NetworkManager/system-connections";
 
     fn owner(files: &HostFiles, nic: &HostNic) -> Option<String> {
-        let named = format!("interface-name={}", nic.name);
         let is_owner = |file: &str, text: &str| match Profile::read(file, text) {
             Ok(profile) => profile.is_of(nic),
-            Err(_) => text.lines().any(|line| line.trim() == named),
+            Err(_) => names(text, nic),
         };
         list(files).find_map(|(file, text)| is_owner(file, text).then(|| Self::path(file)))
     }
 
+    /// NetworkManager passes over what it cannot read, too.
     fn read(files: &HostFiles) -> Result<Self> {
-        let profiles = list(files).map(|(file, text)| Profile::read(file, text));
-        Ok(Self(profiles.collect::<Result<_, _>>()?))
+        let profiles = list(files).filter_map(|(file, text)| Profile::read(file, text).ok());
+        Ok(Self(profiles.collect()))
     }
 
     fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>> {
         let name = draft.bridge.name.as_str();
-        let own = format!("{name}{SUFFIX}");
+        let own = Self::path(&format!("{name}{SUFFIX}"));
+        if draft.before.get(&own).is_some() {
+            return Ok(Some(own));
+        }
         let mut profiles = self.0.iter();
-        let found =
-            profiles.find(|profile| profile.file == own || profile.interface() == Some(name));
+        let found = profiles.find(|profile| profile.interface() == Some(name));
         Ok(found.map(|profile| self.place(profile)))
     }
 
     /// Where any are brought up by themselves, these count.
-    fn find(&self, _: &Draft<'_>, nic: &HostNic) -> Result<Vec<Profile>> {
+    fn find(&self, draft: &Draft<'_>, nic: &HostNic) -> Result<Vec<Profile>> {
+        for (file, text) in list(draft.before).filter(|(_, text)| names(text, nic)) {
+            Profile::read(file, text)?;
+        }
         let mut found: Vec<Profile> = self.0.clone();
         found.retain(|profile| profile.is_of(nic));
         if found.iter().any(Profile::is_automatic) {
@@ -200,17 +212,11 @@ impl Format for Profiles {
             if profile.interface().is_none() {
                 settings.insert(0, ("interface-name", nic.name.as_str()));
             }
-            let added = Section::new("", &settings).lines;
-            // Before the empty lines that end the section.
-            let mut lines = section.lines.iter();
-            let end = lines
-                .rposition(|line| line.setting().is_some())
-                .map_or(0, |at| at + 1);
-            section.lines.splice(end..end, added);
+            section.add(&settings);
         }
         for section in &mut moved {
             if TABLE.find(&format!("[{}]", section.name)) == Disposition::Moves {
-                rename_zones(section, nic.name.as_str(), bridge);
+                rename_nic(section, nic.name.as_str(), bridge);
             }
         }
         draft.after.insert(self.place(profile), port.to_string());
@@ -250,16 +256,7 @@ impl Format for Profiles {
         }
         unit.sections.insert(0, connection);
         unit.sections.insert(1, Section::new("bridge", &settings));
-        let profile = &profiles[0];
-        let is_stable = profile.unit.get("ipv6", "addr-gen-mode") != Some("eui64");
-        let is_auto = matches!(profile.unit.get("ipv6", "method"), None | Some("auto"));
-        if is_auto && is_stable {
-            draft.warn(format!(
-                "{}: the IPv6 address that {name} gives itself has the interface's name in it \
-                 (addr-gen-mode), so it is another than that of {}",
-                profile.file, bridge.nics[0]
-            ));
-        }
+        keep_defaults(draft, &profiles[0], &mut unit);
         let path = Self::path(&format!("{name}{SUFFIX}"));
         draft.after.insert(path, unit.to_string());
         self.warn_of_vlans(draft);
@@ -287,15 +284,74 @@ impl Profiles {
     }
 }
 
-/// Puts the bridge wherever a link-local address names the NIC.
-fn rename_zones(section: &mut Section, nic: &str, bridge: &str) {
-    for line in &mut section.lines {
-        if let Line::Setting(Setting { value, .. }) = line {
-            let words = value.split_inclusive([';', ',']).map(|piece| {
-                let word = piece.trim_end_matches([';', ',']);
-                rename_zone(word, nic, bridge) + &piece[word.len()..]
-            });
-            *value = words.collect();
+/// Puts the bridge wherever a link-local address or a rule names the NIC.
+fn rename_nic(section: &mut Section, nic: &str, bridge: &str) {
+    section.rename(|key, value| {
+        if key.starts_with("routing-rule") {
+            return rename_in_line(value, nic, bridge);
+        }
+        let words = value.split_inclusive([';', ',']).map(|piece| {
+            let word = piece.trim_end_matches([';', ',']);
+            rename_zone(word, nic, bridge) + &piece[word.len()..]
+        });
+        words.collect()
+    });
+}
+
+/// Says what NetworkManager would take for a bridge otherwise than for its NIC.
+fn keep_defaults(draft: &mut Draft<'_>, profile: &Profile, unit: &mut Unit) {
+    let device = match profile.unit.get("connection", "type") {
+        Some("bond") => Device::Bond,
+        Some("team") => Device::Team,
+        Some("vlan") => Device::Vlan,
+        _ => Device::Ethernet,
+    };
+    let metric = route_metric(draft, device);
+    let iaid = iaid(draft.bridge.nics[0].as_str());
+    // A section that is not there is one with all defaults; the mode of a key that is not there is eui64.
+    let is_there = |unit: &Unit, name: &str| unit.sections.iter().any(|known| known.name == name);
+    for (section, defaults) in [
+        ("ipv4", &[("method", "auto")][..]),
+        (
+            "ipv6",
+            &[("addr-gen-mode", "stable-privacy"), ("method", "auto")][..],
+        ),
+    ] {
+        let method = unit.get(section, "method").unwrap_or("auto");
+        let asks = ["auto", "dhcp"].contains(&method);
+        if !asks && method != "manual" {
+            continue;
+        }
+        if !is_there(unit, section) {
+            defaults
+                .iter()
+                .for_each(|(key, value)| unit.set(section, key, value));
+        }
+        if matches!(unit.get(section, "route-metric"), None | Some("-1")) {
+            unit.set(section, "route-metric", &metric);
+        }
+        if asks && unit.get(section, "dhcp-iaid").is_none() {
+            unit.set(section, "dhcp-iaid", &iaid);
+        }
+        let given =
+            ["dhcp-client-id", "dhcp-duid"].map(|key| unit.get(section, key).unwrap_or_default());
+        if asks && given.iter().any(|given| given.starts_with("stable")) {
+            draft.warn(format!(
+                "{}: the identity that a DHCP server gets is made of the profile, so {} can get another address \
+                 than {} had",
+                profile.file, draft.bridge.name, draft.bridge.nics[0]
+            ));
+        }
+        let mode = unit.get(section, "addr-gen-mode").unwrap_or("eui64");
+        let is_stable = !["eui64", "0", "default-or-eui64", "2"].contains(&mode);
+        if section == "ipv6" && asks && is_stable && unit.get(section, "token").is_none() {
+            match draft.nics[0].state.token() {
+                Some(token) => {
+                    unit.set(section, "addr-gen-mode", "eui64");
+                    unit.set(section, "token", &token);
+                }
+                None => draft.warn_of_address(&profile.file),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::bridge::{HostFiles, HostNic, Stp};
 use crate::disposition::Disposition;
 use crate::fit::NicFit;
 use crate::format::{Draft, Format, MadePort, Port};
+use crate::networkmanager::{iaid, route_metric, Device};
 use crate::{BridgeError, NicOwner, Result};
 use serde_yaml_ng::{Mapping, Value};
 
@@ -132,6 +133,12 @@ impl Format for Trees {
                 }
                 _ => {}
             }
+            if name == "networkmanager" {
+                for (kept, is_moved) in [(&mut port, false), (&mut moved, true)] {
+                    kept.extend(of_networkmanager(value, is_moved));
+                }
+                continue;
+            }
             if disposition.moves() {
                 moved.insert(key.clone(), value.clone());
             }
@@ -166,6 +173,8 @@ impl Format for Trees {
             parameters.insert("forward-delay".into(), 0.into());
         }
         own.insert("parameters".into(), parameters.into());
+        let is_networkmanager = self.left_to(&entries[0])? == Some(NicOwner::NetworkManager);
+        self.keep_defaults(draft, &entries[0], &mut own, is_networkmanager);
         let bridges = self.0[entries[0].tree].kind_mut("bridges")?;
         bridges.insert(bridge.name.as_str().into(), own.into());
         self.warn_of_vlans(draft, entries);
@@ -194,6 +203,91 @@ impl Format for Trees {
 }
 
 impl Trees {
+    /// Says what a program would take for a bridge otherwise than for its NIC, or that it does not stay the same.
+    fn keep_defaults(
+        &self,
+        draft: &mut Draft<'_>,
+        entry: &Entry,
+        own: &mut Mapping,
+        is_networkmanager: bool,
+    ) {
+        let path = &self.0[entry.tree].path;
+        let (name, nic) = (&draft.bridge.name, draft.nics[0]);
+        let has_address = |of: fn(&str) -> bool| {
+            let all = own.get("addresses").and_then(Value::as_sequence);
+            let mut texts = all
+                .into_iter()
+                .flatten()
+                .filter_map(|address| match address {
+                    Value::Mapping(labelled) => labelled.keys().next()?.as_str(),
+                    other => other.as_str(),
+                });
+            texts.any(of)
+        };
+        let asks = [
+            is_on(own, "dhcp4"),
+            is_on(own, "dhcp6") || is_on(own, "accept-ra"),
+        ];
+        let has = [
+            asks[0] || has_address(|text| !text.contains(':')),
+            asks[1] || has_address(|text| text.contains(':')),
+        ];
+        let (mut settings, mut warning) = (Vec::new(), None);
+        if is_networkmanager {
+            let device = match entry.kind.as_str() {
+                "bonds" => Device::Bond,
+                "vlans" => Device::Vlan,
+                _ => Device::Ethernet,
+            };
+            for (family, (asks, has)) in ["4", "6"].into_iter().zip(asks.into_iter().zip(has)) {
+                let overrides = own.get(format!("dhcp{family}-overrides"));
+                let is_given = overrides.is_some_and(|known| known.get("route-metric").is_some());
+                if has && !is_given {
+                    settings.push((
+                        format!("ipv{family}.route-metric"),
+                        route_metric(draft, device),
+                    ));
+                }
+                if asks {
+                    settings.push((format!("ipv{family}.dhcp-iaid"), iaid(nic.name.as_str())));
+                }
+            }
+        } else if asks[0] && own.get("dhcp-identifier").and_then(Value::as_str) != Some("mac") {
+            warning = Some(format!(
+                "{path}: networkd tells a DHCP server the name of the interface too, so {name} can get another address \
+                 than {} had; 'dhcp-identifier: mac' is the same for both",
+                nic.name
+            ));
+        }
+        if own.get("ipv6-address-generation").and_then(Value::as_str) == Some("stable-privacy") {
+            match nic.state.token() {
+                Some(token) => {
+                    own.remove("ipv6-address-generation");
+                    own.insert("ipv6-address-token".into(), token.into());
+                }
+                None => draft.warn_of_address(path),
+            }
+        }
+        draft.warnings.extend(warning);
+        if settings.is_empty() {
+            return;
+        }
+        let of_networkmanager = own
+            .entry("networkmanager".into())
+            .or_insert(Mapping::new().into());
+        let Some(keys) = of_networkmanager.as_mapping_mut() else {
+            return;
+        };
+        let passed = keys
+            .entry("passthrough".into())
+            .or_insert(Mapping::new().into());
+        for (key, value) in settings {
+            if let Some(passed) = passed.as_mapping_mut() {
+                passed.entry(key.into()).or_insert(value.into());
+            }
+        }
+    }
+
     /// All entries, with the number of their file and their kind.
     fn all(&self) -> impl Iterator<Item = (usize, &str, &str, &Mapping)> {
         let trees = self.0.iter().enumerate();
@@ -241,12 +335,38 @@ fn write(tree: &Tree, draft: &mut Draft<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether any address is configured or asked for.
-fn asks_for_ip(entry: &Mapping) -> bool {
-    let is_on = |key: &str| match entry.get(key) {
+/// The part of what is passed on to NetworkManager (`networkmanager`) that moves, or that stays: settings of IP move.
+fn of_networkmanager(settings: &Value, is_moved: bool) -> Option<(Value, Value)> {
+    let is_ip = |key: &Value| {
+        let key = key.as_str().unwrap_or_default();
+        key.starts_with("ipv4.") || key.starts_with("ipv6.")
+    };
+    let mut settings = settings.as_mapping()?.clone();
+    if is_moved {
+        settings.retain(|key, _| key.as_str() == Some("passthrough"));
+    }
+    if let Some(passed) = settings
+        .get_mut("passthrough")
+        .and_then(Value::as_mapping_mut)
+    {
+        passed.retain(|key, _| is_ip(key) == is_moved);
+        if passed.is_empty() {
+            settings.remove("passthrough");
+        }
+    }
+    (!settings.is_empty()).then(|| ("networkmanager".into(), settings.into()))
+}
+
+/// Whether an entry says yes to a key.
+fn is_on(entry: &Mapping, key: &str) -> bool {
+    match entry.get(key) {
         Some(Value::Bool(on)) => *on,
         Some(Value::String(word)) => ["yes", "on", "y", "true"].contains(&word.as_str()),
         _ => false,
-    };
-    entry.get("addresses").is_some() || is_on("dhcp4") || is_on("dhcp6")
+    }
+}
+
+/// Whether any address is configured or asked for.
+fn asks_for_ip(entry: &Mapping) -> bool {
+    entry.get("addresses").is_some() || is_on(entry, "dhcp4") || is_on(entry, "dhcp6")
 }

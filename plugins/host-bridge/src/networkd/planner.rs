@@ -5,6 +5,7 @@ use super::table::TABLE;
 use crate::bridge::{HostFiles, HostNic, Stp};
 use crate::fit::NicFit;
 use crate::format::{Draft, Format, MadePort, Port};
+use crate::rename::{rename_words, rename_zone};
 use crate::unit::{Comments, Divide, Section, Unit};
 use crate::{BridgeError, Result};
 use portero_libvirt::InterfaceName;
@@ -31,12 +32,7 @@ impl Format for Units {
     const FOLDER: &'static str = "systemd/network";
 
     fn owner(files: &HostFiles, nic: &HostNic) -> Option<String> {
-        let line = format!("Name={}", nic.name);
-        let unread = || {
-            let is_for = |text: &str| Unit::parse(text).is_err() && text.lines().any(|l| l == line);
-            let mut files = files.folder(Self::FOLDER);
-            files.find_map(|(name, text)| is_for(text).then(|| name.to_owned()))
-        };
+        let unread = || find_unread(files, nic).map(|(file, _)| file.to_owned());
         let found = find_first(files.folder(Self::FOLDER), nic).map(|found| found.file);
         found.or_else(unread).map(|file| Self::path(&file))
     }
@@ -48,7 +44,10 @@ impl Format for Units {
     fn find_bridge(&self, draft: &Draft<'_>) -> Result<Option<String>> {
         let name = draft.bridge.name.as_str();
         for (file, text) in draft.before.folder(Self::FOLDER) {
-            let unit = Unit::read(Self::path(file), text)?;
+            // networkd passes over what it cannot read, too.
+            let Ok(unit) = Unit::parse(text) else {
+                continue;
+            };
             let is_made = unit.values("NetDev", "Name") == [name];
             let is_matched = unit.values("Match", "Name") == [name];
             if is_made || is_matched {
@@ -59,6 +58,9 @@ impl Format for Units {
     }
 
     fn find(&self, draft: &Draft<'_>, nic: &HostNic) -> Result<Vec<Entry>> {
+        if let Some((file, text)) = find_unread(draft.before, nic) {
+            Unit::read(Self::path(file), text)?;
+        }
         let found = find_first(draft.before.folder(Self::FOLDER), nic);
         let entry = found.map(|found| Entry {
             target: match found.fit {
@@ -102,16 +104,10 @@ impl Format for Units {
             file,
             path: Self::path(file),
         };
-        let (mut port, moved) = divide.unit(unit, draft)?;
+        let (mut port, mut moved) = divide.unit(unit, draft)?;
         let name = &nic.name;
-        let mut dhcp = unit.values("Network", "DHCP").into_iter();
-        let asks = dhcp.any(|value| ["yes", "true", "on", "1", "ipv4"].contains(&value));
-        if asks && unit.get("DHCPv4", "ClientIdentifier").is_none() {
-            draft.warn(format!(
-                "{file}: networkd tells a DHCP server the name of the interface too, so {} can get another \
-                 address than {name} had; [DHCPv4] ClientIdentifier=mac is the same for both",
-                draft.bridge.name
-            ));
+        for section in &mut moved {
+            rename_nic(section, name.as_str(), draft.bridge.name.as_str());
         }
         if *fit != NicFit::Alone {
             draft.warn(format!(
@@ -130,7 +126,7 @@ impl Format for Units {
     fn make_bridge(
         &mut self,
         draft: &mut Draft<'_>,
-        _: &[Entry],
+        entries: &[Entry],
         first: Port<Vec<Section>>,
     ) -> Result<()> {
         let bridge = draft.bridge;
@@ -150,12 +146,66 @@ impl Format for Units {
         ]);
         let mut network = Unit::new(vec![Section::new("Match", &[("Name", name)])]);
         network.sections.extend(first.moved);
+        keep_identity(draft, &entries[0].found, &mut network);
         for (kind, unit) in [("netdev", netdev), ("network", network)] {
             let path = Self::path(&new_file(&bridge.name, kind));
             draft.after.expect_none(&path, &bridge.name)?;
             draft.after.insert(path, unit.to_string());
         }
         check_found(draft)
+    }
+}
+
+/// A file that names the NIC and that we cannot read.
+fn find_unread<'a>(files: &'a HostFiles, nic: &HostNic) -> Option<(&'a str, &'a str)> {
+    let line = format!("Name={}", nic.name);
+    let is_for = |text: &str| Unit::parse(text).is_err() && text.lines().any(|known| known == line);
+    let mut files = files.folder(Units::FOLDER);
+    files.find(|(_, text)| is_for(text))
+}
+
+/// Puts the bridge wherever a rule or a link-local address names the NIC.
+fn rename_nic(section: &mut Section, nic: &str, bridge: &str) {
+    const INTERFACES: [&str; 2] = ["IncomingInterface", "OutgoingInterface"];
+    section.rename(
+        |key, value| match INTERFACES.contains(&key) && value == nic {
+            true => bridge.to_owned(),
+            false => rename_words(value, |_, word| rename_zone(word, nic, bridge)),
+        },
+    );
+}
+
+/// Keeps what networkd makes of the interface's name, or says that it does not stay the same.
+fn keep_identity(draft: &mut Draft<'_>, found: &Found, network: &mut Unit) {
+    let Found { file, .. } = found;
+    let (name, nic) = (&draft.bridge.name, draft.nics[0]);
+    let of_dhcp = |section: &str, key: &str| {
+        let own = network.get(section, key);
+        own.or_else(|| network.get("DHCP", key)).map(str::to_owned)
+    };
+    let mut dhcp = network.values("Network", "DHCP").into_iter();
+    let asks = dhcp.any(|value| ["yes", "true", "on", "1", "ipv4"].contains(&value));
+    let identifier = of_dhcp("DHCPv4", "ClientIdentifier");
+    let is_named =
+        asks && identifier.is_none_or(|word| word == "duid") && of_dhcp("DHCPv4", "IAID").is_none();
+    let is_named_too = of_dhcp("DHCPv6", "IAID").is_none();
+    match nic.state.iaid {
+        Some(iaid) => {
+            for (_, section) in [(is_named, "DHCPv4"), (is_named_too, "DHCPv6")].iter().filter(|(is, _)| *is) {
+                network.set(section, "IAID", &iaid.to_string());
+            }
+        }
+        None if is_named => draft.warn(format!(
+            "{file}: networkd tells a DHCP server the name of the interface too, so {name} can get another \
+             address than {} had; [DHCPv4] ClientIdentifier=mac is the same for both",
+            nic.name
+        )),
+        None => {}
+    }
+    let mut lines = network.sections.iter().flat_map(Section::settings);
+    if lines.any(|known| known.value.starts_with("prefixstable") || known.value == "stable-privacy")
+    {
+        draft.warn_of_address(file);
     }
 }
 

@@ -35,6 +35,23 @@ impl Section {
         self.lines.iter().filter_map(Line::setting)
     }
 
+    /// Adds settings before the empty lines that end the section.
+    pub(crate) fn add(&mut self, settings: &[(&str, &str)]) {
+        let mut lines = self.lines.iter();
+        let last = lines.rposition(|line| line.setting().is_some());
+        let end = last.map_or(0, |at| at + 1);
+        self.lines.splice(end..end, Self::new("", settings).lines);
+    }
+
+    /// Gives every setting's value another.
+    pub(crate) fn rename(&mut self, rename: impl Fn(&str, &str) -> String) {
+        for line in &mut self.lines {
+            if let Line::Setting(Setting { key, value, .. }) = line {
+                *value = rename(key, value);
+            }
+        }
+    }
+
     /// Whether anything is set in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.settings().next().is_none()
@@ -120,6 +137,19 @@ impl Unit {
     /// The last value of a key.
     pub(crate) fn get(&self, section: &str, key: &str) -> Option<&str> {
         self.values(section, key).last().copied()
+    }
+
+    /// Gives a key one value, in the first section of the name, which is added where there is none.
+    pub(crate) fn set(&mut self, section: &str, key: &str, value: &str) {
+        let position = self.sections.iter().position(|known| known.name == section);
+        let position = position.unwrap_or_else(|| {
+            self.sections.push(Section::new(section, &[]));
+            self.sections.len() - 1
+        });
+        let section = &mut self.sections[position];
+        let is_other = |line: &Line| line.setting().is_none_or(|known| known.key != key);
+        section.lines.retain(is_other);
+        section.add(&[(key, value)]);
     }
 
     /// The first section of a name.
