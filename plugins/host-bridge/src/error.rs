@@ -45,7 +45,7 @@ pub enum BridgeError {
     },
     /// No file configures the NIC.
     #[error(
-        "no file in /etc configures {nic}, expected one of NetworkManager, systemd-networkd, netplan, ifupdown or \
+        "no file configures {nic}, expected one in /etc, of NetworkManager, systemd-networkd, netplan, ifupdown or \
          an ifcfg file that names it or its MAC address; if NetworkManager has a connection for it in memory or in /run, \
          'nmcli connection modify CONNECTION connection.interface-name {nic} connection.autoconnect yes' writes it to /etc; if \
          systemd-networkd has a file for it in /run or /usr/lib, copy that to /etc/systemd/network"

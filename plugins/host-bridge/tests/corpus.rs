@@ -4,9 +4,12 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod readers;
+
 use portero_host_bridge::{
     plan, Bridge, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, NicKind, NicState, Stp,
 };
+use readers::{readers, Question};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +26,8 @@ fn corpus() {
     let accepts = std::env::var("PORTERO_CASES").is_ok_and(|word| word == "accept");
     let mut failed = Vec::new();
     for case in cases {
-        let transcript = run(&case);
+        let (transcript, faults) = run(&case);
+        failed.extend(faults);
         let path = case.join("expected");
         if accepts {
             fs::write(&path, &transcript).expect("expected");
@@ -36,7 +40,7 @@ fn corpus() {
 
 /// `case` says what it is about in comments, then `bridge NAME [stp]`, and for each NIC of the host
 /// `nic NAME MAC [in MASTER | wireless]`, with what its files do not say as `state`; those in the bridge are said as `port NAME`.
-fn run(case: &Path) -> String {
+fn run(case: &Path) -> (String, Vec<String>) {
     let text = fs::read_to_string(case.join("case")).expect("case");
     assert!(text.starts_with("# "), "{} says nothing", case.display());
     let (mut nics, mut ports, mut name, mut stp) = (Vec::new(), Vec::new(), None, Stp::Off);
@@ -80,10 +84,194 @@ fn run(case: &Path) -> String {
             for change in &plan.changes {
                 is_read_alike_by_a_shell(case, change);
             }
-            show(&plan)
+            let files = files(case);
+            let compared = Compared {
+                bridge: &bridge,
+                nics: &nics,
+                before: &files,
+                plan: &plan,
+            };
+            let mut faults = compared.differences(&compared.after());
+            if faults.is_empty() {
+                faults = compared.control();
+            }
+            let place = case.file_name().expect("a name").to_string_lossy();
+            let faults = faults.iter().map(|fault| format!("{place}: {fault}"));
+            (show(&plan), faults.collect())
         }
-        Err(error) => format!("refused: {error}\n"),
+        Err(error) => (format!("refused: {error}\n"), Vec::new()),
     }
+}
+
+/// A plan, and what readers make of the files before and after it.
+struct Compared<'a> {
+    bridge: &'a Bridge,
+    nics: &'a [HostNic],
+    before: &'a HostFiles,
+    plan: &'a BridgePlan,
+}
+
+impl Compared<'_> {
+    fn after(&self) -> HostFiles {
+        let mut after = HostFiles::default();
+        let is_changed = |path: &str| self.plan.changes.iter().any(|change| change.path == path);
+        for (path, text) in self.before.iter().filter(|(path, _)| !is_changed(path)) {
+            after.insert(path, text);
+        }
+        for FileChange {
+            path, after: text, ..
+        } in &self.plan.changes
+        {
+            if let Some(text) = text {
+                after.insert(path, text);
+            }
+        }
+        after
+    }
+
+    fn nic(&self, index: usize) -> &HostNic {
+        let mut nics = self.nics.iter();
+        nics.find(|nic| nic.name == self.bridge.nics[index])
+            .expect("the NIC")
+    }
+
+    /// Where a reader makes something else of the files after than of those before. What the plan warns of
+    /// is an identity, and only that may differ.
+    fn differences(&self, after: &HostFiles) -> Vec<String> {
+        let mut differences = Vec::new();
+        let bridge = self.bridge.name.as_str();
+        let is_warned = self.plan.warnings.iter().any(|warning| {
+            warning.contains("is another than that of") || warning.contains("can get another")
+        });
+        let mut is_true = !is_warned;
+        for reader in readers(self.plan.renderer) {
+            let read = |files, name, index| {
+                (reader.read)(&Question {
+                    files,
+                    name,
+                    nic: self.nic(index),
+                })
+            };
+            let is = read(after, bridge, 0).facts;
+            let was = read(self.before, self.bridge.nics[0].as_str(), 0).facts;
+            let mut changed: Vec<&String> = was.symmetric_difference(&is).collect();
+            // A command that names the NIC in words of its own is told, and goes as it is.
+            let has_command = self
+                .plan
+                .warnings
+                .iter()
+                .any(|warning| warning.contains("the command names"));
+            changed.retain(|fact| !has_command || !fact.contains(" logger "));
+            if is_warned {
+                is_true |= changed.iter().any(|fact| fact.starts_with("identity: "));
+                changed.retain(|fact| !fact.starts_with("identity: "));
+            }
+            let said = |fact: &&String| {
+                if is.contains(*fact) {
+                    "is new"
+                } else {
+                    "is lost"
+                }
+            };
+            differences.extend(
+                changed
+                    .iter()
+                    .map(|fact| format!("{}: {fact} {}", reader.name, said(fact))),
+            );
+            for (index, nic) in self.bridge.nics.iter().enumerate() {
+                let (port, own) = (
+                    read(after, nic.as_str(), index),
+                    read(self.before, nic.as_str(), index),
+                );
+                if port.master.as_deref() != Some(bridge) {
+                    differences.push(format!("{}: {nic} is in {:?}", reader.name, port.master));
+                }
+                let with_ip = port.facts.iter().filter(|fact| *fact != "unmanaged");
+                differences
+                    .extend(with_ip.map(|fact| format!("{}: {nic} has {fact}", reader.name)));
+                let lost = own.link.difference(&port.link);
+                differences
+                    .extend(lost.map(|fact| format!("{}: {nic} has lost {fact}", reader.name)));
+            }
+        }
+        if !is_true {
+            differences.push(format!("stays the same: {:?}", self.plan.warnings));
+        }
+        differences
+    }
+
+    /// Whether readers noticed a line among those before; one of the plan's own they have to.
+    fn was_read(&self, line: &str) -> bool {
+        let has = |text: &str| text.lines().any(|known| known == line);
+        let Some((path, text)) = self.before.iter().find(|(_, text)| has(text)) else {
+            return true;
+        };
+        let mut without = self.before.clone();
+        let lines = text.lines().filter(|known| *known != line);
+        without.insert(
+            path,
+            lines.map(|line| format!("{line}\n")).collect::<String>(),
+        );
+        readers(self.plan.renderer).iter().any(|reader| {
+            let read = |files| {
+                (reader.read)(&Question {
+                    files,
+                    name: self.bridge.nics[0].as_str(),
+                    nic: self.nic(0),
+                })
+                .facts
+            };
+            read(self.before) != read(&without)
+        })
+    }
+
+    /// Readers notice it when a line is not there that any of them reads: what they made of the files is no
+    /// accident.
+    fn control(&self) -> Vec<String> {
+        let mut unread = Vec::new();
+        for FileChange {
+            path, after: text, ..
+        } in &self.plan.changes
+        {
+            let lines: Vec<&str> = text.as_deref().unwrap_or_default().lines().collect();
+            for (index, line) in lines.iter().enumerate().filter(|(_, line)| matters(line)) {
+                let mut without = lines.clone();
+                without.remove(index);
+                let mut after = self.after();
+                after.insert(path, without.join("\n") + "\n");
+                if self.differences(&after).is_empty() && self.was_read(line) {
+                    unread.push(format!("nobody reads '{line}' of {path}"));
+                }
+            }
+        }
+        unread
+    }
+}
+
+/// Whether a line says an address, a route, a rule or a master, in any format.
+fn matters(line: &str) -> bool {
+    let line = line.trim().to_lowercase();
+    let starts = [
+        "ipaddr",
+        "gateway",
+        "bridge=",
+        "ipv6addr",
+        "macaddr=",
+        "master=",
+        "address",
+        "gateway",
+        "bridge_ports",
+        "dns",
+        "route",
+        "default via",
+        "from ",
+        "routing_rule",
+        "iif ",
+        "ipv4_route_metric",
+        "dhcpv6_iaid",
+        "dhcp=",
+    ];
+    starts.iter().any(|start| line.starts_with(start))
 }
 
 /// What follows `state NAME`: `metric NUMBER`, `iaid NUMBER` and `slaac ADDRESS`, in any order.

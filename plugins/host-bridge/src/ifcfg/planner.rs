@@ -7,6 +7,7 @@ use crate::bridge::{is_backup, Bridge, HostFiles, HostNic, Stp};
 use crate::format::{Draft, Format, MadePort, Port};
 use crate::networkmanager::{iaid, route_metric, Device};
 use crate::rename::rename_zone;
+use crate::setting::Setting;
 use crate::{BridgeError, NicOwner, Result};
 
 /// What concerns all interfaces.
@@ -106,14 +107,15 @@ impl Format for Scripts {
         let bridge = draft.bridge;
         let path = Self::path(&format!("{PREFIX}{}", bridge.name));
         let mut file = bridge_file(bridge, &first);
-        match self.left_to(&entries[0])? {
-            Some(_) if file.is_true("DHCPV6C") => draft.warn(format!(
-                "{}: dhclient has the DHCPv6 identity of an interface in a file of the interface's name, so {} can \
-                 get another IPv6 address than {} had",
+        if self.left_to(&entries[0])?.is_none() {
+            keep_defaults(draft, &entries[0], &mut file);
+        }
+        if file.is_true("DHCPV6C") {
+            draft.warn(format!(
+                "{}: the network service has the DHCPv6 identity of an interface in a file of the interface's name, so {} \
+                 can get another IPv6 address than {} had",
                 entries[0].name, bridge.name, bridge.nics[0]
-            )),
-            Some(_) => {}
-            None => keep_defaults(draft, &entries[0], &mut file),
+            ));
         }
         draft.after.insert(path, file.to_string());
         if let Some(before) = draft.before.get(GLOBAL) {
@@ -185,6 +187,8 @@ fn bridge_file(bridge: &Bridge, first: &Port<Vec<(String, String)>>) -> Ifcfg {
 /// does not read these keys.
 fn keep_defaults(draft: &mut Draft<'_>, nic: &Named, file: &mut Ifcfg) {
     let asks_ipv4 = file.get("BOOTPROTO").is_some_and(asks_for_address);
+    let is_address = |known: &Setting| known.key.starts_with("IPADDR");
+    let has_ipv4 = asks_ipv4 || file.assignments().any(is_address);
     let has_ipv6 = file.is_true("IPV6INIT");
     let asks_ipv6 = has_ipv6 && (!file.is_false("IPV6_AUTOCONF") || file.is_true("DHCPV6C"));
     let is_duid = file.get("DHCP_CLIENT_ID") == Some("duid");
@@ -194,7 +198,7 @@ fn keep_defaults(draft: &mut Draft<'_>, nic: &Named, file: &mut Ifcfg) {
     let metric = route_metric(draft, device(&nic.file));
     let iaid = iaid(draft.bridge.nics[0].as_str());
     for (is_meant, key, value) in [
-        (has_ip(&nic.file), "IPV4_ROUTE_METRIC", &metric),
+        (has_ipv4, "IPV4_ROUTE_METRIC", &metric),
         (has_ipv6, "IPV6_ROUTE_METRIC", &metric),
         (asks_ipv4 && is_duid, "DHCP_IAID", &iaid),
         (asks_ipv6, "DHCPV6_IAID", &iaid),
