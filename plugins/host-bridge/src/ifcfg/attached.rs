@@ -63,7 +63,14 @@ pub(crate) fn rename_attached(
             Readers::Both | Readers::Scripts => {}
         }
         let path = format!("{folder}/{kind}-{bridge}{end}");
-        draft.after.expect_none(&path, bridge)?;
+        before.expect_none(&path, bridge)?;
+        if draft.after.get(&path).is_some() {
+            return Err(BridgeError::Ambiguous {
+                nic: nic.to_owned(),
+                first: format!("{kind}-{nic}{end}"),
+                second: file.to_owned(),
+            });
+        }
         let text = match kind {
             "ifcfg" => alias(file, text, nic, &format!("{bridge}"))?,
             _ => rewrite(text, nic, bridge.as_str()),

@@ -148,6 +148,7 @@ impl Scripts {
         let own = format!("{PREFIX}{}", nic.name);
         let is_of =
             |Named { name, file, .. }: &&Named| match (file.get("DEVICE"), file.get("HWADDR")) {
+                (Some(_), _) if *name == own && file.verbatim("DEVICE").is_some() => true,
                 (Some(device), _) => device == nic.name.as_str(),
                 (None, _) if *name == own => true,
                 (None, Some(address)) => nic.has_mac(address) && file.get("TYPE") != Some("Bridge"),

@@ -262,7 +262,7 @@ impl Trees {
         if own.get("ipv6-address-generation").and_then(Value::as_str) == Some("stable-privacy") {
             match nic.state.token() {
                 Some(token) => {
-                    own.remove("ipv6-address-generation");
+                    own.shift_remove("ipv6-address-generation");
                     own.insert("ipv6-address-token".into(), token.into());
                 }
                 None => draft.warn_of_address(path),
