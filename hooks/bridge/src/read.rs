@@ -120,7 +120,35 @@ fn slaac(addresses: &str, nic: &str) -> Vec<Ipv6Addr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{iaid, metric, slaac};
+    use super::{host_files, iaid, metric, slaac};
+    use portero_system::Paths;
+    use std::fs;
+
+    /// `sysconfig/network` is a file on RHEL, a folder on SUSE, and a byte that is no text is no reason to
+    /// stop.
+    #[test]
+    fn files_of_every_host_are_read() {
+        let root = tempfile::tempdir().expect("a folder");
+        let paths = Paths::below(root.path());
+        let network = paths.etc.join("sysconfig/network");
+        let scripts = paths.etc.join("sysconfig/network-scripts");
+        fs::create_dir_all(&scripts).expect("a folder");
+        fs::write(&network, "NETWORKING=yes\n").expect("a file");
+        fs::write(scripts.join("ifcfg-eth1"), b"NAME=B\xfcro\n").expect("a file");
+        let files = host_files(&paths).expect("files");
+        assert_eq!(files.get("sysconfig/network"), Some("NETWORKING=yes\n"));
+        assert_eq!(
+            files.get("sysconfig/network-scripts/ifcfg-eth1"),
+            Some("NAME=B\u{fffd}ro\n")
+        );
+        fs::remove_file(&network).expect("the file");
+        fs::create_dir(&network).expect("a folder");
+        fs::write(network.join("ifcfg-eth0"), "STARTMODE='auto'\n").expect("a file");
+        fs::write(network.join("config"), "A=b\n").expect("a file");
+        let files = host_files(&paths).expect("files");
+        assert!(files.get("sysconfig/network/ifcfg-eth0").is_some());
+        assert!(files.get("sysconfig/network/config").is_none());
+    }
 
     #[test]
     fn what_the_kernel_says_of_a_nic() {

@@ -7,7 +7,8 @@
 mod readers;
 
 use portero_host_bridge::{
-    plan, Bridge, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, NicKind, NicState, Stp,
+    plan, Bridge, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, Manager, NicKind, NicState,
+    OwnerError, Says, Stp,
 };
 use readers::{readers, Question};
 use std::fs;
@@ -39,11 +40,13 @@ fn corpus() {
 }
 
 /// `case` says what it is about in comments, then `bridge NAME [stp]`, and for each NIC of the host
-/// `nic NAME MAC [in MASTER | wireless]`, with what its files do not say as `state`; those in the bridge are said as `port NAME`.
+/// `nic NAME MAC [in MASTER | wireless]`, with what its files do not say as `state`; `has NIC PROGRAM` asks which
+/// program is called where these have it up. Those in the bridge are said as `port NAME`.
 fn run(case: &Path) -> (String, Vec<String>) {
     let text = fs::read_to_string(case.join("case")).expect("case");
     assert!(text.starts_with("# "), "{} says nothing", case.display());
     let (mut nics, mut ports, mut name, mut stp) = (Vec::new(), Vec::new(), None, Stp::Off);
+    let mut has = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["bridge", word, rest @ ..] => {
@@ -66,6 +69,7 @@ fn run(case: &Path) -> (String, Vec<String>) {
                 },
                 state: NicState::default(),
             }),
+            ["has", nic, program @ ..] => has.push(((*nic).to_owned(), program.join(" "))),
             ["state", word, rest @ ..] => {
                 let known = nics.iter_mut().find(|nic| nic.name.as_str() == *word);
                 known.expect("a NIC before its state").state = state(rest);
@@ -97,7 +101,7 @@ fn run(case: &Path) -> (String, Vec<String>) {
             }
             let place = case.file_name().expect("a name").to_string_lossy();
             let faults = faults.iter().map(|fault| format!("{place}: {fault}"));
-            (show(&plan), faults.collect())
+            (show_manager(&plan, &has) + &show(&plan), faults.collect())
         }
         Err(error) => (format!("refused: {error}\n"), Vec::new()),
     }
@@ -346,6 +350,22 @@ fn files(case: &Path) -> HostFiles {
         }
     }
     files
+}
+
+/// The program that is called, where the case says which have the NICs up.
+fn show_manager(plan: &BridgePlan, has: &[(String, String)]) -> String {
+    if has.is_empty() {
+        return String::new();
+    }
+    let manager = Manager::choose(plan, |owner, nic| -> Result<Says, OwnerError> {
+        let mut has = has.iter();
+        let is_up = has.any(|(known, program)| known == nic && *program == owner.to_string());
+        Ok(if is_up { Says::Has } else { Says::IsAbsent })
+    });
+    match manager {
+        Ok(manager) => format!("{manager:?} brings it up\n"),
+        Err(error) => format!("refused: {error}\n"),
+    }
 }
 
 fn show(plan: &BridgePlan) -> String {
