@@ -120,6 +120,8 @@ fn slaac(addresses: &str, nic: &str) -> Vec<Ipv6Addr> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used, reason = "a test fails by a panic")]
+
     use super::{host_files, iaid, metric, slaac};
     use portero_system::Paths;
     use std::fs;

@@ -41,11 +41,10 @@ impl Sections {
     /// The last value of a key in all sections of a name.
     pub(crate) fn get(&self, name: &str, key: &str) -> Option<&str> {
         let sections = self.0.iter().filter(|section| section.name == name);
-        let settings = sections.flat_map(|section| &section.settings);
+        let mut settings = sections.flat_map(|section| &section.settings);
         settings
-            .filter(|(known, _)| known == key)
+            .rfind(|(known, _)| known == key)
             .map(|(_, value)| value.as_str())
-            .last()
     }
 
     /// The settings of the sections of a name.

@@ -101,9 +101,9 @@ pub(crate) fn class(address: &str) -> u32 {
 }
 
 /// The files of a folder that are no backups, by name.
-pub(crate) fn scripts<'a>(
-    files: &'a portero_host_bridge::HostFiles,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(crate) fn scripts(
+    files: &portero_host_bridge::HostFiles,
+) -> impl Iterator<Item = (&str, &str)> {
     let ends = [
         "~", ".bak", ".old", ".orig", ".rpmsave", ".rpmnew", ".rpmorig",
     ];
