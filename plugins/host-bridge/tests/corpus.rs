@@ -7,8 +7,8 @@
 mod readers;
 
 use portero_host_bridge::{
-    plan, Bridge, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, Manager, NicKind, NicState,
-    OwnerError, Says, Stp,
+    plan, Bridge, BridgeError, BridgePlan, FileChange, HostFiles, HostNic, Ifcfg, Manager, NicKind,
+    NicState, OwnerError, Says, Stp,
 };
 use readers::{readers, Question};
 use std::fs;
@@ -23,7 +23,7 @@ fn corpus() {
         .map(|entry| entry.expect("a case").path())
         .collect();
     cases.sort();
-    assert!(cases.len() >= 40, "only {} cases", cases.len());
+    assert!(cases.len() >= 250, "only {} cases", cases.len());
     let accepts = std::env::var("PORTERO_CASES").is_ok_and(|word| word == "accept");
     let mut failed = Vec::new();
     for case in cases {
@@ -39,10 +39,34 @@ fn corpus() {
     assert!(failed.is_empty(), "not as expected:\n{}", failed.join("\n"));
 }
 
+/// What a case asks for.
+struct Case {
+    bridge: Bridge,
+    nics: Vec<HostNic>,
+    files: HostFiles,
+    /// NICs, each with a program that has it up.
+    has: Vec<(String, String)>,
+}
+
+impl Case {
+    fn plan(&self) -> Result<BridgePlan, BridgeError> {
+        plan(&self.bridge, None, &self.files, &self.nics)
+    }
+
+    fn compared<'a>(&'a self, plan: &'a BridgePlan) -> Compared<'a> {
+        Compared {
+            bridge: &self.bridge,
+            nics: &self.nics,
+            before: &self.files,
+            plan,
+        }
+    }
+}
+
 /// `case` says what it is about in comments, then `bridge NAME [stp]`, and for each NIC of the host
 /// `nic NAME MAC [in MASTER | wireless]`, with what its files do not say as `state`; `has NIC PROGRAM` asks which
 /// program is called where these have it up. Those in the bridge are said as `port NAME`.
-fn run(case: &Path) -> (String, Vec<String>) {
+fn load(case: &Path) -> Case {
     let text = fs::read_to_string(case.join("case")).expect("case");
     assert!(text.starts_with("# "), "{} says nothing", case.display());
     let (mut nics, mut ports, mut name, mut stp) = (Vec::new(), Vec::new(), None, Stp::Off);
@@ -83,27 +107,65 @@ fn run(case: &Path) -> (String, Vec<String>) {
         nics: ports,
         stp,
     };
-    match plan(&bridge, None, &files(case), &nics) {
+    Case {
+        bridge,
+        nics,
+        files: files(case),
+        has,
+    }
+}
+
+/// What comes of a case, and what is wrong with that.
+fn run(path: &Path) -> (String, Vec<String>) {
+    let case = load(path);
+    match case.plan() {
         Ok(plan) => {
             for change in &plan.changes {
-                is_read_alike_by_a_shell(case, change);
+                is_read_alike_by_a_shell(path, change);
             }
-            let files = files(case);
-            let compared = Compared {
-                bridge: &bridge,
-                nics: &nics,
-                before: &files,
-                plan: &plan,
-            };
+            let compared = case.compared(&plan);
             let mut faults = compared.differences(&compared.after());
             if faults.is_empty() {
                 faults = compared.control();
             }
-            let place = case.file_name().expect("a name").to_string_lossy();
+            let place = path.file_name().expect("a name").to_string_lossy();
             let faults = faults.iter().map(|fault| format!("{place}: {fault}"));
-            (show_manager(&plan, &has) + &show(&plan), faults.collect())
+            (
+                show_manager(&plan, &case.has) + &show(&plan),
+                faults.collect(),
+            )
         }
         Err(error) => (format!("refused: {error}\n"), Vec::new()),
+    }
+}
+
+/// Plans that were once made, or that somebody could make: each is wrong for a reader, which says why.
+#[test]
+fn wrong_plans_are_noticed() {
+    const SCRIPTS: &str = "sysconfig/network-scripts";
+    for (name, file, from, to, reason) in [
+        ("221-dhcp-no-ipv6init-scripts", "ifcfg-br0", "NM_CONTROLLED=no", "NM_CONTROLLED=no\nIPV6INIT=no", "initscripts: ipv6 is lost"),
+        ("222-static-no-ipv6init-both", "ifcfg-br0", "PREFIX=24", "PREFIX=24\nIPV6INIT=yes", "NetworkManager: ipv6 is ignored is lost"),
+        ("201-alias-with-parents-mask", "ifcfg-br0", "PREFIX=25", "PREFIX=24", "initscripts: alias *:0 [\"192.0.2.21\"]/24"),
+        ("211-other-file-name-routes-by-device", "route-br0", "10.0.0.0/8 via 192.0.2.254\n", "", "initscripts: route 10.0.0.0/8 via 192.0.2.254 is lost"),
+        ("228-routing-rules-of-networkmanager", "ifcfg-br0", "iif br0", "iif eth0", "NetworkManager: ROUTING_RULE_1 priority 100 from 192.0.2.10/32 iif * table 100 is lost"),
+        ("230-stp-static", "ifcfg-br0", "STP=yes", "STP=yes\nDELAY=0", "NetworkManager: no connection: the forward delay is out of range is new"),
+        ("232-gateway0-of-networkmanager", "ifcfg-br0", "GATEWAY0", "GATEWAY", "NetworkManager: ipv4 false gateway Some(\"192.0.2.1\") is lost"),
+        ("236-metric-of-the-second-nic", "ifcfg-br0", "IPV4_ROUTE_METRIC=101\n", "", "NetworkManager: ipv4 metric 425 is new"),
+        ("244-nozeroconf", "ifcfg-br0", "NOZEROCONF=yes\n", "", "initscripts: route 169.254.0.0/16 is new"),
+        ("03-static-prefix", "ifcfg-eth0", "BRIDGE=br0", "BRIDGE=br1", "initscripts: eth0 is in Some(\"br1\")"),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bridge");
+        let case = load(&folder.join(name));
+        let plan = case.plan().expect("a plan");
+        let compared = case.compared(&plan);
+        let mut after = compared.after();
+        let path = format!("{SCRIPTS}/{file}");
+        let text = after.get(&path).expect("the file").to_owned();
+        assert!(text.contains(from), "{name}: {text}");
+        after.insert(path, text.replace(from, to));
+        let differences = compared.differences(&after).join("\n");
+        assert!(differences.contains(reason), "{name}: {differences}");
     }
 }
 

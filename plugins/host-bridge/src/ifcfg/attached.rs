@@ -35,9 +35,8 @@ pub(crate) fn rename_attached(
     let (before, bridge) = (draft.before, &draft.bridge.name);
     for (file, text) in before.folder(folder).filter(|(file, _)| !is_backup(file)) {
         let Some((kind, end, readers)) = belongs(file, named, nic) else {
-            if ROUTES.iter().any(|kind| kind_of(file) == *kind)
-                && rewrite(text, nic, "") != rewrite(text, "", "")
-            {
+            let is_route = ROUTES.contains(&kind_of(file));
+            if is_route && rewrite(text, nic, bridge.as_str()) != rewrite(text, nic, nic) {
                 draft.warn(format!(
                     "{file} names {nic} and is another interface's: put {bridge} there"
                 ));
@@ -72,7 +71,7 @@ pub(crate) fn rename_attached(
             });
         }
         let text = match kind {
-            "ifcfg" => alias(file, text, nic, &format!("{bridge}"))?,
+            "ifcfg" => alias(file, text, nic, bridge.as_str())?,
             _ => rewrite(text, nic, bridge.as_str()),
         };
         draft.after.remove(&format!("{folder}/{file}"));
