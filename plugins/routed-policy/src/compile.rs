@@ -307,10 +307,15 @@ impl Compiler<'_> {
             (Direction::In, self.written.default_in),
         ];
         let is_open = mode == ForwardMode::Open;
+        let names_none = asked.iter().all(|(_, verdict)| verdict.is_none())
+            && self.written.default_host.is_none();
         for (direction, asked) in asked {
             let verdict = asked.unwrap_or_else(|| by_mode(direction));
             let default = RuleName::new(direction, RuleSource::Default);
-            let log = self.log(default, self.written.default_log());
+            // Who asks for the log of one direction does not ask for all that passes in the other.
+            let is_told = names_none || asked.is_some() || verdict != Verdict::Accept;
+            let log = self.written.default_log().filter(|_| is_told);
+            let log = self.log(default, log);
             // Open to guests' own addresses, as libvirt is.
             let guests = match verdict {
                 Verdict::Accept if !is_open => Nets::In(self.nets.clone()),

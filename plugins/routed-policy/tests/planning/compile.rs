@@ -83,6 +83,25 @@ fn defaults_can_be_others() {
 }
 
 #[test]
+fn a_default_logs_what_it_names_and_what_it_does_not_accept() {
+    let logged = |defaults: &str| {
+        let text = format!("<p:policy><p:default {defaults} log='yes'/></p:policy>");
+        let policy = Networks::new().compiles("nat", &text);
+        let has_log = |direction, name| rule(&policy, direction, name).log.is_some();
+        (
+            has_log(Direction::In, "in default"),
+            has_log(Direction::Out, "out default"),
+        )
+    };
+    // The other direction of a NAT network is accepted, and nobody has asked for a line of each connection.
+    assert_eq!(logged("in='reject'"), (true, false));
+    assert_eq!(logged("in='reject' out='accept'"), (true, true));
+    assert_eq!(logged("out='drop'"), (true, true));
+    assert_eq!(logged("out='accept'"), (true, true));
+    assert_eq!(logged(""), (true, true));
+}
+
+#[test]
 fn a_forward_dev_restricts_what_the_mode_lets_pass() {
     let of = |defaults: &str| {
         Networks::new().compiles(
