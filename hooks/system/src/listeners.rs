@@ -110,10 +110,26 @@ fn programs(sockets: &[Socket]) -> HashMap<u64, ListeningProgram> {
             programs.entry(inode).or_insert_with(|| ListeningProgram {
                 name: name.unwrap_or_default().trim_end().to_owned(),
                 process: number,
+                unit: unit_of(&process.path()),
             });
         }
     }
     programs
+}
+
+/// The unit of systemd's that a process is in, by its folder in /proc.
+fn unit_of(process: &Path) -> Option<String> {
+    let groups = std::fs::read_to_string(process.join("cgroup")).ok()?;
+    groups.lines().find_map(unit_in)
+}
+
+/// The innermost service or container's scope of a line of cgroup(7), `0::/system.slice/nginx.service`.
+fn unit_in(line: &str) -> Option<String> {
+    let mut parts = line.rsplit('/');
+    let unit = parts.find(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
+    // systemd itself, which listens for units that it starts on demand, and a shell's session tell nothing.
+    let tells = unit != "init.scope" && !unit.starts_with("session-");
+    tells.then(|| unit.to_owned())
 }
 
 /// Whether every port of a claim can be bound on every address.
@@ -243,6 +259,26 @@ mod tests {
             let udp = UdpSocket::bind((address, 0)).expect("a port");
             let port = udp.local_addr().expect("its address").port();
             assert!(found(Protocol::Udp, port).contains(&address), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_the_innermost_that_tells_something() {
+        let of = |line: &str| unit_in(line);
+        let nginx = Some("nginx.service".to_owned());
+        assert_eq!(of("0::/system.slice/nginx.service"), nginx);
+        assert_eq!(
+            of("1:name=systemd:/system.slice/nginx.service/worker"),
+            nginx
+        );
+        let docker = "0::/system.slice/docker-1f.scope";
+        assert_eq!(of(docker), Some("docker-1f.scope".to_owned()));
+        for line in [
+            "0::/init.scope",
+            "0::/",
+            "0::/user.slice/user-0.slice/session-3.scope",
+        ] {
+            assert_eq!(of(line), None, "{line}");
         }
     }
 

@@ -27,6 +27,8 @@ pub struct ListeningProgram {
     pub name: String,
     /// Its process.
     pub process: u32,
+    /// The unit of systemd's that it is in (`nginx.service`), where there is one.
+    pub unit: Option<String>,
 }
 
 /// Why a port cannot be had.
@@ -76,8 +78,16 @@ fn tell_apart(holder: &Owner, asker: &Owner) -> String {
 
 fn name_program(listener: &Listener) -> String {
     match &listener.program {
-        Some(ListeningProgram { name, process }) => {
-            format!("program {} (process {process})", Sanitised(name))
+        Some(ListeningProgram {
+            name,
+            process,
+            unit,
+        }) => {
+            let name = Sanitised(name);
+            match unit {
+                Some(unit) => format!("program {name} (process {process}, {})", Sanitised(unit)),
+                None => format!("program {name} (process {process})"),
+            }
         }
         None => "the host itself".to_owned(),
     }
