@@ -72,6 +72,7 @@ impl Engine<'_> {
         if !followed {
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         }
+        self.log.step("rules committed");
         let noted = self.note(owner, text);
         self.log_change(before, after);
         self.follow_docker_of(config.docker, base.firewall, (before, after), deadline);

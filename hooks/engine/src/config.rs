@@ -1,5 +1,6 @@
 //! /etc/portero: portero.toml, and a file for each domain or network that has one.
 
+use crate::toml_error::reword;
 use crate::ApplyError;
 use portero_firewall::Firewall;
 use portero_libvirt::{InterfaceName, ObjectName};
@@ -173,7 +174,7 @@ impl Config {
             .map_err(|error| wrong(error.valid_up_to(), &"not valid UTF-8"))?;
         toml::from_str(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
-            wrong(offset, &error.message().replace('\n', ", "))
+            wrong(offset, &reword(text, offset, error.message()))
         })
     }
 
@@ -293,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
-        let wrong: [(&[u8], &str); 5] = [
+        let wrong: [(&[u8], &str); 11] = [
             (
                 b"log_level = 'info'\ndeadline = 301\n",
                 "line 2: deadline is 301, expected 1 to 300 seconds",
@@ -306,7 +307,31 @@ mod tests {
             (b"\nfirewall = ", "line 2: "),
             (
                 b"\"\\u001b\" = 1",
-                "line 1: unknown field `\\u{1b}`, expected",
+                "line 1: there is no setting '\\u{1b}', expected",
+            ),
+            (
+                b"deadline = '10'\n",
+                "line 1: deadline is the text \"10\", expected a whole number",
+            ),
+            (
+                b"deadline = -1",
+                "line 1: deadline is -1, which is out of range, expected a whole number",
+            ),
+            (
+                b"\nfirewall = 'none'",
+                "line 2: firewall is 'none', expected auto, iptables or nftables",
+            ),
+            (
+                b"[limits]\n# \nmost_port = 3\n",
+                "line 3: there is no setting 'most_port' in [limits], expected ",
+            ),
+            (
+                b"[limits]\nmost_ports = true\n",
+                "line 2: limits.most_ports is true, expected a whole number",
+            ),
+            (
+                b"[forwards]\ndev = 'eth0'\n",
+                "line 2: forwards.dev is the text \"eth0\", expected a list in [ ]",
             ),
         ];
         for (content, expected) in wrong {

@@ -3,6 +3,7 @@
 
 use crate::config::{Config, ForwardSettings};
 use crate::error::ApplyError;
+use crate::lost::Lost;
 use crate::state::State;
 use portero_model::Owner;
 use portero_system::{files, Deadline, Log, Paths, RouteLookup, Severity, System, Uplink};
@@ -27,6 +28,12 @@ pub struct Engine<'a> {
     pub(crate) log: &'a mut Log,
     /// Those who were found to ask for what they cannot have, and keep what they had.
     pub kept: Vec<Owner>,
+    /// What was told to be wrong in portero.toml.
+    told_config: Option<String>,
+    /// Whether rules were changed.
+    pub has_changed: bool,
+    /// What a comparison has found to be taken out of the firewall and not told yet.
+    pub(crate) lost: Option<Lost>,
     /// What portero.toml said of forwards when it was read last: an event completes those of many owners by it.
     forward_settings: OnceCell<ForwardSettings>,
     /// The host's addresses with a routing table, each with its mark, once they were read: they serve all owners of an event.
@@ -57,6 +64,9 @@ impl<'a> Engine<'a> {
             system,
             log,
             kept: Vec::new(),
+            told_config: None,
+            has_changed: false,
+            lost: None,
             forward_settings: OnceCell::new(),
             uplinks: None,
             reading_limit: Duration::MAX,
@@ -102,7 +112,12 @@ impl<'a> Engine<'a> {
     /// As [`Self::configure`], for events that have to go on without: with the defaults.
     pub fn configure_or_default(&mut self) -> (Config, Deadline) {
         self.configure().unwrap_or_else(|error| {
-            self.log.write(Severity::Error, error);
+            // One command reads it several times.
+            let error = error.to_string();
+            if self.told_config.as_ref() != Some(&error) {
+                self.log.write(Severity::Error, &error);
+                self.told_config = Some(error);
+            }
             (Config::default(), Deadline::after(DEFAULT_DEADLINE))
         })
     }

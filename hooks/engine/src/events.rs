@@ -1,6 +1,6 @@
 //! From an event to its effects, in an order that a kill at any point cannot harm.
 
-use crate::config::Config;
+use crate::config::{Config, DockerSettings};
 use crate::engine::{Engine, LibvirtRules};
 use crate::error::ApplyError;
 use crate::state::{Phase, PortState, Record};
@@ -36,6 +36,7 @@ impl Engine<'_> {
     /// # Errors
     /// [`ApplyError`]; whether that may refuse what the user asked for is the caller's to decide.
     pub fn handle(&mut self, event: &Event, stdin: &[u8]) -> Result<(), ApplyError> {
+        self.log.set_cause(event.cause());
         match event {
             Event::Domain { operation, domain } => match operation {
                 DomainOperation::Prepare => self.prepare(domain, stdin),
@@ -130,6 +131,27 @@ impl Engine<'_> {
             scripts.extend(gone);
         }
         scripts.extend(self.docker_scripts(config.docker, choice.firewall, &desired, deadline)?);
+        Ok(scripts)
+    }
+
+    /// What [`Engine::withdraw`] would commit.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn plan_withdrawal(&mut self) -> Result<Vec<Script>, ApplyError> {
+        let (config, deadline) = self.configure_or_default();
+        let _lock = self.state.lock(deadline)?;
+        let old = self.all_records()?;
+        let choice = self.choose(&config, deadline)?;
+        let (mut scripts, _) = self.scripts_with_antispoof(choice.firewall, &old, &[], deadline)?;
+        if choice.withdraw {
+            scripts.extend(
+                self.scripts(choice.firewall.other(), &old, &[], deadline)?
+                    .0,
+            );
+        }
+        let nobody = DockerSettings::default();
+        scripts.extend(self.docker_scripts(nobody, choice.firewall, &[], deadline)?);
         Ok(scripts)
     }
 
@@ -430,6 +452,7 @@ impl Engine<'_> {
     /// # Errors
     /// [`ApplyError`].
     pub fn daemon_is_ready(&mut self) -> Result<(), ApplyError> {
+        self.log.set_cause("libvirt started");
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
         if !self.state.has_records() && !self.state.has_domains() {
@@ -468,6 +491,7 @@ impl Engine<'_> {
         let news = plan.pending.iter().filter(|one| !known.contains(one));
         let verb = format!("{}:", plan.ruleset.owner);
         self.log_each(Severity::Warning, &verb, news);
+        self.log.step("owner planned");
         Ok(Record {
             phase: Phase::Active,
             ruleset: plan.ruleset,

@@ -2,6 +2,7 @@
 
 use crate::config::libvirt_firewall;
 use crate::engine::Engine;
+use crate::lost::Lost;
 use crate::{ApplyError, Config, Record};
 use portero_firewall::{iptables, BaseTables, Driver, Firewall, Script};
 use portero_model::{Family, Ruleset};
@@ -91,6 +92,13 @@ impl Engine<'_> {
             antispoof: false,
         };
         let scripts = observed.reconcile(new);
+        // What moves from another firewall was not lost.
+        let is_same = !scripts.is_empty()
+            && (self.state.base()?).is_some_and(|last| last.firewall == firewall);
+        self.lost = match is_same {
+            true => Lost::of(&*observed, old, new),
+            false => None,
+        };
         Ok((scripts, base))
     }
 }

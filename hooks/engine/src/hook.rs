@@ -19,9 +19,7 @@ pub fn run_hook(hook: Hook) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     clean_environment();
-    let mut log = Log::new(LogSink::Syslog {
-        program: hook.program().to_owned(),
-    });
+    let mut log = Log::new(LogSink::System);
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if hook == Hook::Daemon {
         if let Some(awaited) = Awaited::parse(&arguments) {

@@ -12,6 +12,7 @@ mod events;
 mod firewall;
 mod hook;
 mod inputs;
+mod lost;
 mod notices;
 mod ready;
 mod reconcile;
@@ -19,6 +20,8 @@ mod refresh;
 mod settings;
 mod state;
 mod symmetric;
+mod told;
+mod toml_error;
 
 pub use config::{file_of, group, libvirt_firewall, parse, Config, FirewallSetting};
 pub use engine::Engine;

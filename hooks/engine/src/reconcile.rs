@@ -6,14 +6,11 @@ use crate::engine::{Engine, LibvirtRules};
 use crate::firewall::Choice;
 use crate::{ApplyError, Config, Record};
 use portero_firewall::{BaseTables, Firewall, Script};
-use portero_model::{Dnat, OwnerKind, Ruleset, Tap};
+use portero_model::{OwnerKind, Ruleset};
 use portero_system::{Deadline, FileError, Flow, Severity};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
 use uuid::Uuid;
-
-/// How many forwards or interfaces of one owner are named in the log when they come or go together.
-const LOGGED_CHANGES: usize = 20;
 
 /// Records by whose they are.
 fn by_owner(records: &[Record]) -> BTreeMap<(OwnerKind, Uuid), &Record> {
@@ -38,17 +35,21 @@ impl Engine<'_> {
         libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
+        let begin = Instant::now();
         let old = self.all_records()?;
         let desired = self.desired(config, known, &old)?;
+        self.log.step("rules planned");
         // What is asked for is not what there is, whether or not the firewall can be read.
         if libvirt == LibvirtRules::Coming || by_owner(&old) != by_owner(&desired) {
             self.state.mark_dirty()?;
         }
         self.state.sweep()?;
         let choice = self.choose(config, deadline)?;
+        let last = self.state.base()?.map(|base| base.firewall);
         // What cannot be read is no reason to distrust anything, or to change it.
         let reading = deadline.within(self.reading_limit);
         let found = self.scripts_with_antispoof(choice.firewall, &old, &desired, reading)?;
+        self.log.step("firewall read and compared");
         if choice.withdraw || !found.0.is_empty() {
             self.state.mark_dirty()?;
         }
@@ -66,12 +67,18 @@ impl Engine<'_> {
                 return Err(error);
             }
         };
+        self.log.step("rules committed");
+        self.log_restored(begin);
+        if last == Some(choice.firewall.other()) {
+            self.log_moved(choice.firewall, &old);
+        }
         self.follow_docker(config.docker, choice.firewall, &desired, deadline);
         let is_clean = !choice.withdraw || self.leave_other(&choice, &old, deadline);
         let mut noted = self.note_all(&old, &desired);
         if is_clean {
             noted = noted.and_then(|()| self.note_comparison(&base, libvirt));
         }
+        self.log.step("records written");
         self.forgive(noted);
         Ok(())
     }
@@ -127,6 +134,7 @@ impl Engine<'_> {
             self.state.remove_record(owner.kind, owner.uuid)?;
             self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
         }
+        self.log_withdrawn(&old);
         Ok(self.state.put_base_tables(&base)?)
     }
 
@@ -211,57 +219,5 @@ impl Engine<'_> {
             self.log.write(Severity::Warning, message);
         }
         Ok(())
-    }
-
-    /// One line in the log for each forward or guarded interface that came or went, and one for all
-    /// that are too many.
-    pub(crate) fn log_change(&mut self, old: &Ruleset, new: &Ruleset) {
-        if old.policy != new.policy {
-            let verb = match (&old.policy, &new.policy) {
-                (None, _) => "has a policy",
-                (_, None) => "has no policy any more",
-                _ => "has another policy",
-            };
-            let message = format!("{} {verb}", new.owner);
-            self.log.write(Severity::Info, message);
-        }
-        let news = [(new, old, "forwards"), (old, new, "no longer forwards")];
-        for (has, lacks, verb) in news {
-            let known: HashSet<&Dnat> = lacks.dnats().collect();
-            let changed = has.dnats().filter(|dnat| !known.contains(dnat));
-            self.log_each(Severity::Info, &format!("{} {verb}", has.owner), changed);
-        }
-        let taps = |ruleset: &Ruleset| -> BTreeSet<Tap> {
-            let antispoof = ruleset.antispoof.iter();
-            antispoof
-                .flat_map(|antispoof| antispoof.taps.clone())
-                .collect()
-        };
-        let (before, after) = (taps(old), taps(new));
-        let name = |tap: &Tap| format!("{} of {}", tap.name, tap.mac);
-        let came = after.difference(&before).map(name);
-        self.log_each(Severity::Info, &format!("{} guards", new.owner), came);
-        let gone = before.difference(&after).map(name);
-        self.log_each(
-            Severity::Info,
-            &format!("{} no longer guards", new.owner),
-            gone,
-        );
-    }
-
-    /// One line each for the first of them, and one for all that are more.
-    pub(crate) fn log_each(
-        &mut self,
-        severity: Severity,
-        verb: &str,
-        mut changed: impl Iterator<Item = impl fmt::Display>,
-    ) {
-        for item in changed.by_ref().take(LOGGED_CHANGES) {
-            self.log.write(severity, format!("{verb} {item}"));
-        }
-        let more = changed.count();
-        if more > 0 {
-            self.log.write(severity, format!("{verb} {more} more"));
-        }
     }
 }

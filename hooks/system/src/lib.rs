@@ -32,7 +32,7 @@ pub use error::{FileError, Result, SystemError};
 pub use interfaces::{Interface, InterfaceKind};
 pub use linux::Linux;
 pub use lock::Lock;
-pub use log::{Log, LogSink, Severity};
+pub use log::{Fields, Log, LogSink, Message, Severity};
 pub use names::{interface_names, object_names};
 pub use paths::Paths;
 pub use programs::clean_environment;

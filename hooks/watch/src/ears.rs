@@ -237,9 +237,11 @@ mod tests {
                 begin,
                 &mut log,
             );
-            let [(Severity::Warning, line)] = log.messages() else {
+            let [message] = log.messages() else {
                 panic!("{:?}", log.messages());
             };
+            assert_eq!(message.severity, Severity::Warning);
+            let line = &message.text;
             assert!(
                 line.starts_with(&format!("cannot watch {}: ", root.path().display())),
                 "{line}"
@@ -258,10 +260,8 @@ mod tests {
             errno.set(None);
             assert!(ears.drain(begin + RETRY * 4, &mut log).is_any);
             let last = log.messages().last().expect("a line");
-            assert_eq!(
-                last,
-                &(Severity::Info, "everything is heard again".to_owned())
-            );
+            assert_eq!(last.severity, Severity::Info);
+            assert_eq!(last.text, "everything is heard again");
             // And it is: what is heard is news, and nothing else is.
             assert_eq!(ears.patience(begin), None);
             assert!(!ears.drain(begin + RETRY * 5, &mut log).is_any);

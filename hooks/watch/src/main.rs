@@ -42,9 +42,7 @@ fn main() -> ExitCode {
     let Args {} = Args::parse();
     let systemd = Systemd::from_environment();
     clean_environment();
-    let mut log = Log::new(LogSink::Syslog {
-        program: "portero-watch".to_owned(),
-    });
+    let mut log = Log::new(LogSink::System);
     // Each comparison knows what portero.toml says of its messages; what it kept is to be seen.
     log.set_level(Severity::Debug);
     match watch(systemd, &mut log) {
@@ -70,6 +68,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
     let mut news = News::default();
     let mut news_of_interfaces = News::default();
     pace.event(Instant::now());
+    let mut cause = "portero-watch started";
     loop {
         let now = Instant::now();
         systemd.alive(|| deadline(&paths), now, log);
@@ -90,7 +89,9 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                 if links.as_ref().is_none_or(|links| !links.is_empty()) {
                     // A guest can send as soon as it finds its interface.
                     systemd.alive(|| deadline(&paths), Instant::now(), log);
-                    let guarded = run(&paths, |engine| engine.check_taps(links.as_deref()));
+                    let guarded = run(&paths, "interface came or went", |engine| {
+                        engine.check_taps(links.as_deref())
+                    });
                     news_of_interfaces.pass_on(guarded.messages(), log);
                 }
                 let mut is_news = heard.is_any;
@@ -99,13 +100,19 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                     let followed = follow(&paths, *driver, name, &mut news, log);
                     is_news |= followed == Followed::NotYet;
                 }
-                if is_news | rules.drain(rules_concern)? | routing.drain(|_| true)? {
+                let heard = [
+                    (is_news, "lease, network or file changed"),
+                    (routing.drain(|_| true)?, "routing changed"),
+                    (rules.drain(rules_concern)?, "rules changed"),
+                ];
+                for (_, what) in heard.into_iter().filter(|(is_heard, _)| *is_heard) {
+                    cause = what;
                     pace.event(Instant::now());
                 }
             }
             Step::Sync => {
                 let mut has_failed = false;
-                let compared = run(&paths, |engine| {
+                let compared = run(&paths, cause, |engine| {
                     engine.reading_limit = READING;
                     engine.sync().inspect_err(|_| has_failed = true)
                 });
@@ -162,7 +169,7 @@ fn follow(
     log: &mut Log,
 ) -> Followed {
     let mut settled = Followed::Settled;
-    let kept = run(paths, |engine| {
+    let kept = run(paths, "metadata changed", |engine| {
         let followed = engine.follow_domain(driver, name);
         if matches!(&followed, Err(error) if !matches!(error, ApplyError::Keeps { .. })) {
             settled = Followed::NotYet;
@@ -174,8 +181,13 @@ fn follow(
 }
 
 /// Lets the engine work; gives what it has logged.
-fn run(paths: &Paths, work: impl FnOnce(&mut Engine<'_>) -> Result<(), ApplyError>) -> Log {
+fn run(
+    paths: &Paths,
+    cause: &'static str,
+    work: impl FnOnce(&mut Engine<'_>) -> Result<(), ApplyError>,
+) -> Log {
     let mut kept = Log::new(LogSink::Memory(Vec::new()));
+    kept.set_cause(cause);
     let worked = work(&mut Engine::new(
         paths.clone(),
         &mut Linux::default(),

@@ -215,9 +215,11 @@ mod tests {
         let mut told = Systemd::new(Some(path.clone().into()), None);
         told.up(&mut log);
         told.up(&mut log);
-        let [(Severity::Warning, message)] = log.messages() else {
+        let [message] = log.messages() else {
             panic!("{:?}", log.messages());
         };
+        assert_eq!(message.severity, Severity::Warning);
+        let message = &message.text;
         assert!(message.contains(&path.display().to_string()), "{message}");
         let systemd = UnixDatagram::bind(&path).expect("a socket");
         told.up(&mut log);

@@ -10,6 +10,9 @@ pub trait Driver {
     /// Whether all of an owner's rules are there and can be reached.
     fn holds(&self, ruleset: &Ruleset) -> bool;
 
+    /// Whether a part of it in which these owners have rules has none of portero's at all, as after a flush.
+    fn is_flushed(&self, desired: &[Ruleset]) -> bool;
+
     /// The scripts that turn it into exactly the desired rules; none when nothing differs. Nothing of anybody else's is
     /// touched.
     fn reconcile(&self, desired: &[Ruleset]) -> Vec<Script>;

@@ -98,6 +98,40 @@ impl HookArguments {
 }
 
 impl Event {
+    /// What has happened, in the words of the log.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Domain { operation, .. } => match operation {
+                DomainOperation::Prepare | DomainOperation::Start | DomainOperation::Started => {
+                    "guest started"
+                }
+                DomainOperation::Reconnect => "libvirt started",
+                DomainOperation::Attach => "guest attached",
+                DomainOperation::Stopped | DomainOperation::Release => "guest stopped",
+                DomainOperation::Migrate => "guest migrates",
+                DomainOperation::Restore => "guest restored",
+                DomainOperation::Unknown(_) => "event of a guest",
+            },
+            Self::Network {
+                operation, port, ..
+            } => match (operation, port) {
+                (NetworkOperation::Start | NetworkOperation::Started, _) => "network started",
+                (NetworkOperation::Updated, _) => "network changed",
+                (NetworkOperation::Stopped, _) => "network stopped",
+                (NetworkOperation::PortCreated, _) => "interface plugged in",
+                (NetworkOperation::PortDeleted, _) => "interface unplugged",
+                _ => "event of a network",
+            },
+            Self::Daemon { operation } => match operation {
+                DaemonOperation::Start => "libvirt started",
+                DaemonOperation::Reload => "libvirt reloaded",
+                DaemonOperation::Shutdown => "libvirt stopped",
+                DaemonOperation::Unknown(_) => "event of libvirt",
+            },
+        }
+    }
+
     /// An event of the qemu or the lxc hook, from the operation and the domain's XML on stdin.
     ///
     /// # Errors

@@ -53,6 +53,23 @@ fn both_or_any<T>(a: Option<&T>, b: Option<&T>, both: impl Fn(&T, &T) -> bool) -
     }
 }
 
+/// Ports of an address, of any when absent: `8080`, `192.0.2.1:8080`, `[2001:db8::1]:8080`.
+pub(crate) fn endpoint(address: Option<IpAddr>, ports: PortRange) -> String {
+    match address {
+        None => ports.to_string(),
+        Some(IpAddr::V4(address)) => format!("{address}:{ports}"),
+        Some(IpAddr::V6(address)) => format!("[{address}]:{ports}"),
+    }
+}
+
+impl Claim {
+    /// The host's ports as commands take them: `203.0.113.1:8080/tcp`.
+    #[must_use]
+    pub fn spec(&self) -> String {
+        format!("{}/{}", endpoint(self.address, self.ports), self.protocol)
+    }
+}
+
 impl fmt::Display for Claim {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} port {}", self.protocol, self.ports)?;

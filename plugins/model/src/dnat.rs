@@ -1,6 +1,7 @@
 //! One forward that can be had now: which packets it takes, and where it sends them.
 
-use crate::{Claim, Family, PortRange, Protocol};
+use crate::claim::endpoint;
+use crate::{Claim, Family, Owner, PortRange, Protocol};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -96,6 +97,22 @@ impl Dnat {
             ports: self.ports,
             is_whole_address: self.is_whole_address,
         }
+    }
+
+    /// It and whose it is, as the log tells it: `forward tcp 8080 -> web 192.168.122.10:80`.
+    #[must_use]
+    pub fn line(&self, owner: &Owner) -> String {
+        let claim = self.claim();
+        let host = endpoint(self.address, self.ports);
+        let mut line = format!("forward {} {host}", claim.protocol);
+        if let Some(dev) = &self.dev {
+            line += &format!(" on {dev}");
+        }
+        if let Some(source) = self.source {
+            line += &format!(" from {source}");
+        }
+        let guest = endpoint(Some(self.guest), self.guest_ports);
+        line + &format!(" -> {} {guest}", owner.short())
     }
 
     /// The guest's port that it sends a packet to; nothing when it does not take it.

@@ -111,6 +111,20 @@ impl Owner {
         self.driver.map_or("", Driver::connect_option)
     }
 
+    /// It in a line that has no room for more: a guest by its name alone, in quotes unless that is a plain word.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let is_plain = |one: char| one.is_alphanumeric() || "._-".contains(one);
+        let name = match self.name.chars().all(is_plain) {
+            true => self.name.clone(),
+            false => format!("'{}'", self.name.escape_debug()),
+        };
+        match (self.kind, self.driver) {
+            (OwnerKind::Domain, Some(Driver::Qemu) | None) => name,
+            _ => format!("{} {name}", self.word()),
+        }
+    }
+
     /// What it is, in words: a container is told from a virtual machine, which may have its name.
     #[must_use]
     pub fn word(&self) -> &'static str {

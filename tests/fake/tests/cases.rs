@@ -293,14 +293,19 @@ impl Case {
         let mut log = Log::new(LogSink::Memory(Vec::new()));
         self.machine.committed.clear();
         let result = work(&mut Engine::new(paths, &mut self.machine, &mut log));
-        for (severity, message) in log.messages() {
-            let severity = match severity {
+        for message in log.messages() {
+            let severity = match message.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
                 Severity::Info => "info",
                 Severity::Debug => "debug",
             };
-            let _ = writeln!(self.transcript, "{severity}: {message}");
+            // How long it took is another time each time.
+            let text = match message.text.split_once(" restored in ") {
+                Some((before, _)) => format!("{before} restored"),
+                None => message.text.clone(),
+            };
+            let _ = writeln!(self.transcript, "{severity}: {text}");
         }
         for script in &self.machine.committed {
             let tool = script.tool;

@@ -7,7 +7,7 @@ use portero_fake::Machine;
 use portero_firewall::Firewall;
 use portero_inventory::Snapshot;
 use portero_libvirt::{Driver, Event, Hook, OnFailure};
-use portero_system::{Log, LogSink, Paths, Severity};
+use portero_system::{Log, LogSink, Message, Paths, Severity};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -232,7 +232,12 @@ impl World {
         let mut log = Log::new(LogSink::Memory(Vec::new()));
         self.machine.committed.clear();
         let result = work(&mut Engine::new(paths, &mut self.machine, &mut log));
-        for (severity, message) in log.messages() {
+        for Message {
+            severity,
+            text: message,
+            ..
+        } in log.messages()
+        {
             one_line(message);
             let is_refusal = ["tables-restore failed: ", "nft failed: "];
             let is_refusal = is_refusal.iter().any(|words| message.contains(words));

@@ -51,9 +51,7 @@ pub(crate) enum Error {
 /// Does what a command says; gives what to print and the exit status.
 pub(crate) fn run(command: &BridgeCommand, colors: Colors) -> Result<(String, u8), Error> {
     let paths = Paths::default();
-    let mut log = Log::new(LogSink::Syslog {
-        program: "portero-bridge".to_owned(),
-    });
+    let mut log = Log::new(LogSink::System);
     let mut bridges = Bridges::new(&paths, &mut log);
     let named = |made: &Made| made.bridge().cloned().ok_or(Error::NoName);
     let text = match command {

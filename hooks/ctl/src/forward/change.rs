@@ -196,8 +196,5 @@ impl ExpectedClaims {
 fn with_engine<T>(
     work: impl FnOnce(&mut Engine<'_>) -> Result<T, ApplyError>,
 ) -> Result<T, ApplyError> {
-    let sink = LogSink::Syslog {
-        program: "portero".to_owned(),
-    };
-    crate::engine::with_engine(sink, work)
+    crate::engine::with_engine_for(LogSink::System, Some("portero forward"), work)
 }

@@ -17,6 +17,14 @@ impl Driver for Families {
         families.all(|(family, observed)| observed.holds(*family, ruleset))
     }
 
+    fn is_flushed(&self, desired: &[Ruleset]) -> bool {
+        let mut families = self.0.iter();
+        families.any(|(family, observed)| {
+            let mut wanted = desired.iter();
+            wanted.any(|ruleset| observed.is_flushed(*family, ruleset))
+        })
+    }
+
     fn reconcile(&self, desired: &[Ruleset]) -> Vec<Script> {
         let families = self.0.iter();
         families

@@ -83,6 +83,17 @@ impl Observed {
         }
     }
 
+    /// Whether a table in which an owner has rules of a family has none of portero's at all.
+    #[must_use]
+    pub fn is_flushed(&self, family: Family, ruleset: &Ruleset) -> bool {
+        let wanted = chains(ruleset, |_| self.libvirt());
+        let mut wanted = wanted.iter().filter(|((of, _), _)| *of == family);
+        wanted.any(|((_, base), _)| {
+            let mut chains = self.table(base.table()).chains.values();
+            chains.all(Vec::is_empty)
+        })
+    }
+
     /// Whether all of an owner's rules of a family are there and can be reached.
     #[must_use]
     pub fn holds(&self, family: Family, ruleset: &Ruleset) -> bool {

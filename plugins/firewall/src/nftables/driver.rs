@@ -11,6 +11,13 @@ impl Driver for Observed {
         self.holds(ruleset)
     }
 
+    fn is_flushed(&self, desired: &[Ruleset]) -> bool {
+        desired.iter().any(|ruleset| {
+            !ruleset.rules.is_empty() && self.own.is_none()
+                || ruleset.policy.is_some() && self.policy.is_none()
+        })
+    }
+
     fn reconcile(&self, desired: &[Ruleset]) -> Vec<Script> {
         reconcile(self, desired).into_iter().collect()
     }

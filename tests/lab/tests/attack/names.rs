@@ -76,7 +76,9 @@ fn served_names(world: &mut World) {
         }
         assert!(world.leads_to(MALLORY), "{name}");
         let log = plain_log(world);
-        let told = log.iter().filter(|line| line.contains("' forwards tcp"));
+        let told = log.iter().filter(|line| {
+            line.contains(": forward tcp 8090 -> ") && line.ends_with(" (guest started)")
+        });
         assert_eq!(told.count(), 1, "{name}: {log:?}");
         let status = world.lab.must("portero", &["status"]);
         status.lines().for_each(is_plain);

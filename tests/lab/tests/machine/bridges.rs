@@ -218,7 +218,7 @@ fn is_reached(world: &World) {
 
 /// Whether portero has taken files back in this boot.
 fn was_taken_back(world: &World) -> bool {
-    let journal = world.vm.must("journalctl -b -q -o cat -t portero-bridge");
+    let journal = world.vm.must("journalctl -b -q -o cat -t portero");
     journal.contains(TAKEN_BACK)
 }
 
