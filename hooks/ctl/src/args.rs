@@ -3,6 +3,7 @@
 use crate::candidates::{interfaces, objects};
 use crate::forward::ForwardArgs;
 use crate::host_port::{Destination, HostPort, PortTextError};
+use crate::map::MapFormat;
 use crate::who::Who;
 use clap::{Parser, Subcommand, ValueHint};
 use portero_bridge::Kind;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// names stay; others may come.
     #[command(after_help = SHOW_STATUS)]
     Status {
+        /// Only this guest or network
+        #[arg(value_name = "NAME", add = objects(OwnerKind::Domain))]
+        name: Option<ObjectName>,
         /// Print JSON for programs, with --watch one line each
         #[arg(long)]
         json: bool,
@@ -85,6 +89,9 @@ pub(crate) enum Command {
     Explain(Explained),
     /// Draw the host's networks and bridges with their guests, forwards and policies
     Map {
+        /// Only where this guest is, or this network
+        #[arg(value_name = "NAME", add = objects(OwnerKind::Domain))]
+        name: Option<ObjectName>,
         /// What to draw it as
         #[arg(long, value_enum, default_value = "tree")]
         format: MapFormat,
@@ -210,13 +217,24 @@ const EXPLAINED_STATUS: &str =
 /// What needs the firewall.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
-    /// Compare the firewall with what is wanted and mend what differs
-    Sync,
+    /// Compare the firewall with what is wanted, and restore what differs
+    Sync {
+        /// Change nothing: print what would be committed, as 'plan' does
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Take all rules out of the firewall, as before portero is removed
     ///
-    /// Guests and networks go on. The next start of one, or 'sync', brings the rules back. While portero-watch runs, which would
-    /// do so at once, it is refused.
-    Withdraw,
+    /// Guests and networks keep running. The next start of one, or 'sync', restores the rules. portero-watch would do so at once: if
+    /// it runs, you are asked whether to stop and disable it, and without a terminal the command is refused.
+    Withdraw {
+        /// Change nothing: print what would be committed
+        #[arg(long)]
+        dry_run: bool,
+        /// Stop and disable portero-watch without asking
+        #[arg(long, conflicts_with = "dry_run")]
+        yes: bool,
+    },
     /// Print what 'sync' would commit, in the form iptables-restore or nft takes
     #[command(after_help = PLAN_STATUS)]
     Plan {
@@ -224,19 +242,6 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         json: bool,
     },
-}
-
-/// A form of the map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum MapFormat {
-    /// Lines for a terminal
-    Tree,
-    /// A picture
-    Svg,
-    /// A graph for graphviz
-    Dot,
-    /// JSON for programs
-    Json,
 }
 
 /// What is about the policies of networks.
@@ -305,7 +310,7 @@ pub(crate) struct PacketArgs {
     #[arg(long, value_name = "MAC")]
     pub(crate) mac: Option<MacAddress>,
     /// Interface of the host that it comes by; by the host's routes without
-    #[arg(long, value_name = "INTERFACE")]
+    #[arg(long, value_name = "INTERFACE", add = interfaces())]
     pub(crate) dev: Option<InterfaceName>,
     /// Print JSON for programs
     #[arg(long)]

@@ -4,6 +4,7 @@ mod args;
 mod change;
 mod document;
 mod error;
+mod everybody;
 mod guest;
 mod host;
 mod list;
@@ -12,11 +13,15 @@ mod set;
 mod spec;
 
 use crate::exit::DONE;
-use crate::terminal::warning;
+use crate::terminal::{note, warning};
 pub(crate) use args::ForwardArgs;
-use args::{AddArgs, AffectedState, ForwardCommand, ListArgs, RemoveArgs, WhichForward};
+use args::{
+    Activity, AddArgs, AffectedState, ForwardCommand, ListArgs, RemoveArgs, Reserve, WhichForward,
+};
 use change::{claims, commit, warn_of_others, ExpectedClaims, MetadataChange};
 pub(crate) use error::Error;
+pub(crate) use everybody::of_one;
+use everybody::{Form, Where};
 use guest::LibvirtGuest;
 use host::{Host, HostPlace};
 use portero_engine::{ApplyError, Record};
@@ -32,7 +37,18 @@ use std::net::Ipv4Addr;
 /// Does what a command says; gives what to print and the exit status. Whoever says to which libvirt
 /// to connect later says it better.
 pub(crate) fn run(connect: Option<&str>, args: &ForwardArgs) -> Result<(String, u8), Error> {
-    let host = Host::connect(args.connect.as_deref().or(connect))?;
+    let connect = args.connect.as_deref().or(connect);
+    if let ForwardCommand::List(list @ ListArgs { domain: None, .. }) = &args.command {
+        clean_environment();
+        return match connect {
+            Some(_) => Err(Error::Option {
+                option: "-c",
+                with: "the name of a domain",
+            }),
+            None => Ok((list_everybody(list)?, DONE)),
+        };
+    }
+    let host = Host::connect(connect)?;
     // Only libvirt's own ways to connect need it.
     clean_environment();
     let text = match &args.command {
@@ -43,8 +59,21 @@ pub(crate) fn run(connect: Option<&str>, args: &ForwardArgs) -> Result<(String, 
     Ok((text, DONE))
 }
 
+fn list_everybody(args: &ListArgs) -> Result<String, Error> {
+    let only = match (args.config, args.live) {
+        (true, _) => Some(Where::Config),
+        (_, true) => Some(Where::Live),
+        _ => None,
+    };
+    let form = match args.json {
+        true => Form::Json,
+        false => Form::Table,
+    };
+    everybody::list(only, form)
+}
+
 fn list(host: &Host, args: &ListArgs) -> Result<String, Error> {
-    let guest = LibvirtGuest::find(host, &args.domain)?;
+    let guest = LibvirtGuest::find(host, args.domain.as_deref().unwrap_or_default())?;
     let target = args.target(guest.activity);
     let forwards = MetadataChange::read(&guest, target)?.forwards(&guest)?;
     Ok(if args.json {
@@ -100,7 +129,15 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
     let checked = changes.iter().map(|change| change.check(host, &guest));
     let checked: Vec<Option<ApplyError>> = checked.collect::<Result<_, Error>>()?;
     warn_of_conflicts(&guest, checked.into_iter().flatten());
-    let reservation = reserve::decide(host, &guest, &change.domain, forward, args.reserve)?;
+    let reserve = match args.dry_run {
+        true => Some(Reserve::No),
+        false => args.reserve,
+    };
+    let reservation = reserve::decide(host, &guest, &change.domain, forward, reserve)?;
+    if args.dry_run {
+        let added = added.iter().map(|(target, _)| *target).collect::<Vec<_>>();
+        return Ok(text + &would(&guest, &changes, "forward", &added));
+    }
     let gained = added.iter().map(|(_, forwards)| claims(host, forwards));
     let gained: Vec<Vec<Claim>> = gained.collect::<Result<_, _>>()?;
     let expected = ExpectedClaims {
@@ -122,7 +159,43 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
         };
         at_start += &format!("{guest} forwards {target} from its next start on\n");
     }
-    Ok(text + &outcome(host, &guest, &changes, &now, &at_start))
+    text += &outcome(host, &guest, &changes, &now, &at_start);
+    if args.affected.is_default() {
+        note_its_end(&guest, &added)?;
+    }
+    Ok(text)
+}
+
+/// Says of forwards that a running domain was given, and that its configuration does not have, that they end with it.
+fn note_its_end(guest: &LibvirtGuest, added: &[(Target, Vec<Forward>)]) -> Result<(), Error> {
+    if guest.activity != Activity::Running || !guest.is_persistent() {
+        return Ok(());
+    }
+    let later = MetadataChange::read(guest, AffectedState::Config)?.forwards(guest)?;
+    let mut added = added.iter().flat_map(|(_, forwards)| forwards);
+    if added.any(|forward| !later.iter().any(|one| is_same(one, forward))) {
+        note(format_args!(
+            "this ends when {guest} stops; --persistent adds it to its configuration too"
+        ));
+    }
+    Ok(())
+}
+
+/// What a change would do.
+fn would(
+    guest: &LibvirtGuest,
+    changes: &[MetadataChange],
+    verb: &str,
+    targets: &[Target],
+) -> String {
+    let mut text = String::new();
+    for change in changes {
+        for target in targets {
+            let when = when(change.target);
+            text += &format!("{guest} would {verb} {target}, {when}\n");
+        }
+    }
+    text
 }
 
 /// Refuses options that what is named does not have.
@@ -161,11 +234,20 @@ fn is_same(one: &Forward, other: &Forward) -> bool {
 }
 
 fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
-    let targets: Vec<Target> = args.forward.targets().collect();
-    check_options(&args.forward, &[], &targets)?;
     let guest = changeable(host, &args.forward.domain)?;
     let (mut changes, mut expected) = (Vec::new(), ExpectedClaims::default());
     let states = args.affected.targets(guest.activity);
+    let targets: Vec<Target> = match args.all {
+        true => all_targets(&guest, &states)?,
+        false => args.forward.targets().collect(),
+    };
+    if targets.is_empty() {
+        return Ok(format!("{guest} forwards nothing\n"));
+    }
+    check_options(&args.forward, &[], &targets)?;
+    if args.all {
+        return remove_all(host, args, &guest, &targets);
+    }
     let mut missing = targets.clone();
     for state in &states {
         let mut change = MetadataChange::read(&guest, *state)?;
@@ -196,13 +278,79 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
             place,
         });
     }
-    commit(host, &guest, &changes, None, &expected)?;
+    finish_removal(host, args, &guest, &changes, (&targets, &expected))
+}
+
+/// Makes the changes of a removal, and says what came of them.
+fn finish_removal(
+    host: &Host,
+    args: &RemoveArgs,
+    guest: &LibvirtGuest,
+    changes: &[MetadataChange],
+    (targets, expected): (&[Target], &ExpectedClaims),
+) -> Result<String, Error> {
+    if args.dry_run {
+        return Ok(would(guest, changes, "no longer forward", targets));
+    }
+    commit(host, guest, changes, None, expected)?;
     let (mut now, mut at_start) = (String::new(), String::new());
-    for target in &targets {
+    for target in targets {
         now += &format!("{guest} no longer forwards {target}\n");
         at_start += &format!("{guest} forwards {target} from its next start on no more\n");
     }
-    Ok(outcome(host, &guest, &changes, &now, &at_start))
+    Ok(outcome(host, guest, changes, &now, &at_start))
+}
+
+/// Everything that a domain's metadata forwards in these states, each once.
+fn all_targets(guest: &LibvirtGuest, states: &[AffectedState]) -> Result<Vec<Target>, Error> {
+    let mut targets = Vec::new();
+    for state in states {
+        for forward in MetadataChange::read(guest, *state)?.forwards(guest)? {
+            let of = match (forward.is_whole_address, forward.address) {
+                (true, Some(std::net::IpAddr::V4(address))) => vec![Target::Address(address)],
+                _ => {
+                    let mappings = forward.mappings.iter();
+                    let specs = mappings.map(|mapping| Spec::of(&forward, *mapping));
+                    specs.map(Target::Ports).collect()
+                }
+            };
+            for target in of {
+                if !targets.contains(&target) {
+                    targets.push(target);
+                }
+            }
+        }
+    }
+    Ok(targets)
+}
+
+/// Takes everything out of the metadata that it forwards.
+fn remove_all(
+    host: &Host,
+    args: &RemoveArgs,
+    guest: &LibvirtGuest,
+    targets: &[Target],
+) -> Result<String, Error> {
+    let (mut changes, mut expected) = (Vec::new(), ExpectedClaims::default());
+    for state in args.affected.targets(guest.activity) {
+        let mut change = MetadataChange::read(guest, state)?;
+        let forwards = change.forwards(guest)?;
+        if forwards.is_empty() {
+            continue;
+        }
+        let ports = forwards.iter().filter(|one| !one.is_whole_address).count();
+        for number in (0..ports).rev() {
+            change.document.remove(number);
+        }
+        for target in targets {
+            if let Target::Address(address) = target {
+                change.document.remove_address(*address);
+            }
+        }
+        expected.lost = claims(host, &forwards)?;
+        changes.push(change);
+    }
+    finish_removal(host, args, guest, &changes, (targets, &expected))
 }
 
 /// Takes an address out, all of which leads to the guest, and gives what it came to; nothing where it does not.

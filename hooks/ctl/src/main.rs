@@ -24,6 +24,7 @@ mod snapshot;
 mod status;
 mod stop;
 mod stopped;
+mod suggest;
 mod svg;
 mod table;
 mod terminal;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     complete::answer();
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| suggest::improve(error).exit());
     let colors = terminal::Colors::detect();
     terminal::decide_colors();
     let terminal = map::Terminal::detect();
@@ -73,29 +74,36 @@ fn main() -> ExitCode {
         return ExitCode::from(FAILED);
     }
     match &args.command {
-        Command::Rules(command) => match rules::refusal(command) {
-            Some(reason) => finish(Err(reason)),
-            None => finish(with_engine(|engine| rules::run(command, engine))),
-        },
-        Command::Status { json, watch } => {
+        Command::Rules(command) => finish(rules::run(command)),
+        Command::Status { name, json, watch } => {
+            let name = name.as_ref();
             let form = if *json {
                 status::Form::Json
             } else {
                 status::Form::Tables(colors)
             };
             if *watch {
-                finish(with_engine(|engine| status::tell_again(form, engine)))
+                finish(with_engine(|engine| status::tell_again(name, form, engine)))
             } else {
-                finish(with_engine(|engine| status::tell_once(form, engine)))
+                finish(with_engine(|engine| {
+                    let told = status::tell_once(name, form, engine);
+                    match (&told, name) {
+                        // What is off has forwards that are written.
+                        (Err(status::StatusError::Nobody { .. }), Some(name)) if !*json => {
+                            forward::of_one(name, engine)?.map_or(told, |text| Ok((text, DONE)))
+                        }
+                        _ => told,
+                    }
+                }))
             }
         }
         Command::Doctor { json } => finish(with_engine(|engine| doctor::run(*json, engine))),
         Command::Explain(explained) => finish(with_engine(|engine| {
             explain::run(explained, colors, engine)
         })),
-        Command::Map { format } => {
-            finish(with_engine(|engine| map::run(*format, terminal, engine)))
-        }
+        Command::Map { name, format } => finish(with_engine(|engine| {
+            map::run(name.as_ref(), *format, terminal, engine)
+        })),
         Command::Policy(command) => finish(with_engine(|engine| policy::run(command, engine))),
         Command::Forward(command) => finish(forward::run(connect, command)),
         Command::Bridge(command) => finish(bridge::run(command, colors)),

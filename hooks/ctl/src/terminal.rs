@@ -4,6 +4,7 @@
 use anstyle::{AnsiColor, Style};
 use portero_system::{LogSink, Severity};
 use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 
 /// Whether what goes to stdout may have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,11 @@ pub(crate) fn log_sink() -> LogSink {
     LogSink::Caller { tell }
 }
 
+/// The same of one that changes something: the log of the system keeps it too.
+pub(crate) fn kept_log_sink() -> LogSink {
+    LogSink::Operator { tell }
+}
+
 /// Says why something was not done.
 pub(crate) fn error(text: impl Display) {
     say("error", AnsiColor::Red, text);
@@ -50,6 +56,11 @@ pub(crate) fn error(text: impl Display) {
 /// Says what is not as it may be meant.
 pub(crate) fn warning(text: impl Display) {
     say("warning", AnsiColor::Yellow, text);
+}
+
+/// Says what is good to know.
+pub(crate) fn note(text: impl Display) {
+    say("note", AnsiColor::Cyan, text);
 }
 
 /// Says what the engine has to say.
@@ -64,4 +75,18 @@ pub(crate) fn tell(severity: Severity, text: &str) {
 fn say(word: &str, color: AnsiColor, text: impl Display) {
     let style = color.on_default().bold();
     anstream::eprintln!("{style}{word}:{style:#} {text}");
+}
+
+/// Whether somebody is there to answer.
+pub(crate) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a question whose answer is no unless it is yes.
+pub(crate) fn ask(question: &str) -> bool {
+    eprint!("{question} [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }

@@ -1,5 +1,6 @@
 //! A machine as it is named on the command line: by its address, or by the name of a guest or a network.
 
+use crate::candidates::did_you_mean;
 use ipnet::IpNet;
 use portero_inventory::{ActiveNetwork, Guest};
 use portero_libvirt::ObjectName;
@@ -23,10 +24,12 @@ pub(crate) enum WhoError {
     #[error("expected an address, or the name of a guest or network")]
     Form,
     /// Nobody has the name.
-    #[error("there is no running guest and no active network '{}', expected the name of one, or an address", name.as_str().escape_debug())]
+    #[error("there is no running guest and no active network '{}'{tip}", name.as_str().escape_debug())]
     Nobody {
         /// What was given.
         name: ObjectName,
+        /// Who may be meant.
+        tip: String,
     },
     /// No address is known of whoever has the name.
     #[error("no address of '{}' is known, by no reservation, lease or subnet, expected an address in place of its name", name.as_str().escape_debug())]
@@ -62,7 +65,18 @@ impl Who {
             return some(name, nics.flat_map(|nic| nic.addresses.clone()).collect());
         }
         let network = networks.iter().find(|one| one.network.name == *name);
-        let network = network.ok_or_else(|| WhoError::Nobody { name: name.clone() })?;
+        let network = network.ok_or_else(|| {
+            let guests = guests.iter().filter_map(|guest| guest.name.as_ref());
+            let known = guests.chain(networks.iter().map(|one| &one.network.name));
+            let tip = did_you_mean(name.as_str(), known.map(ToString::to_string));
+            WhoError::Nobody {
+                name: name.clone(),
+                tip: match tip.is_empty() {
+                    true => ", expected the name of one, or an address".to_owned(),
+                    false => tip,
+                },
+            }
+        })?;
         let subnets = network.network.subnets.iter();
         let addresses = subnets.filter_map(|subnet| {
             let net = IpNet::new(subnet.address, subnet.prefix).ok()?;

@@ -25,11 +25,17 @@ fn said(shell: &str, arguments: &[&str], script: &str) -> String {
 
 /// Checks that each of these words is offered for the last one of a line, and nothing else.
 fn are_offered(complete: impl Fn(&[&str]) -> String) {
-    let cases: [(&[&str], &[&str]); 4] = [
+    let cases: [(&[&str], &[&str]); 7] = [
         (&["portero", "im"], &["import"]),
         (&["portero", "bridge", "r"], &["remove", "rollback"]),
         (&["portero", "plan", "--j"], &["--json"]),
         (&["portero", "bridge", "plan", "--nic", "lo"], &["lo"]),
+        (
+            &["portero", "forward", "add", "web", "80", "--dev", "lo"],
+            &["lo"],
+        ),
+        (&["portero", "forward", "remove", "web", "--a"], &["--all"]),
+        (&["portero", "report", "--a"], &["--anonymous"]),
     ];
     for (words, expected) in cases {
         let offered = complete(words);

@@ -43,6 +43,8 @@ pub struct DesiredForwards {
     pub written: Result<Vec<Forward>, ApplyError>,
     /// What will be written from its next start on, where that is more.
     pub from_next_start: Vec<Forward>,
+    /// What of `written` it has no more from its next start on: of what runs, what is in no configuration.
+    pub ends_with_it: Vec<Forward>,
     /// What is wrong with what is written from its next start on, where that is not the same as now.
     pub wrong_from_next_start: Option<ApplyError>,
     /// Whether a hook has told portero of its interfaces since it started.
@@ -142,11 +144,16 @@ impl Snapshot<'_, '_> {
             Object::Domain(domain) => (domain.into(), self.engine.domain_forwards(domain)),
             Object::Network(network) => (network.into(), self.engine.network_forwards(network)),
         };
+        let ends_with_it = match (&written, state) {
+            (Ok(written), ObjectState::Running | ObjectState::Paused) => written.clone(),
+            _ => Vec::new(),
+        };
         DesiredForwards {
             owner,
             state,
             written,
             from_next_start: Vec::new(),
+            ends_with_it,
             wrong_from_next_start: None,
             was_told,
             object,
@@ -187,6 +194,11 @@ fn add(all: &mut Vec<DesiredForwards>, defined: DesiredForwards) {
         Ok(later) => (later, None),
         Err(error) => (Vec::new(), Some(error).filter(is_news)),
     };
+    if wrong.is_none() {
+        active
+            .ends_with_it
+            .retain(|forward| !later.iter().any(|known| same(known, forward)));
+    }
     later.retain(|forward| !now.iter().any(|known| same(known, forward)));
     active.from_next_start = later;
     active.wrong_from_next_start = wrong;

@@ -24,9 +24,11 @@ pub(crate) enum Error {
     )]
     NoPicture,
     /// There is no such guest.
-    #[error("there is no domain '{name}', expected the name of one, or [ADDRESS:]PORT[/tcp|udp|sctp] of the host")]
+    #[error("there is no domain '{name}'{tip}, expected the name of one, or [ADDRESS:]PORT[/tcp|udp|sctp] of the host")]
     NoGuest {
         /// What was given.
         name: ObjectName,
+        /// Who may be meant.
+        tip: String,
     },
 }

@@ -1,10 +1,15 @@
 //! What can be said to `portero forward`.
 
+use super::everybody::written_ports;
 use super::spec::{Excluded, Target, Targets};
+use crate::candidates::{candidates, interfaces, objects};
 use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::ArgValueCandidates;
 use ipnet::IpNet;
-use portero_libvirt::InterfaceName;
+use portero_libvirt::{InterfaceName, ObjectName};
+use portero_model::OwnerKind;
 use portero_port_forward::{network, SourceTarget, WrittenSource};
+use std::ffi::OsString;
 use std::net::IpAddr;
 
 /// Forward ports of the host to a domain, at once, in its configuration or both
@@ -26,9 +31,21 @@ pub(crate) enum ForwardCommand {
     /// Forward ports to a domain
     Add(AddArgs),
     /// Forward ports no more
-    #[command(visible_alias = "rm")]
+    #[command(
+        visible_alias = "rm",
+        mut_arg("targets", |targets| targets
+            .required(false)
+            .required_unless_present("all")
+            .conflicts_with("all")
+            .add(forwarded_ports()))
+    )]
     Remove(RemoveArgs),
-    /// List what is written in a domain's metadata, in the form that 'add' takes
+    /// List the forwards of all domains and networks, those that are off too; or what is written in one domain's metadata
+    ///
+    /// Of everybody, IN says where a forward is: live, in the configuration for the next start, or both. WRITTEN says in which
+    /// file of /etc/portero, or in whose metadata. STATE says what comes of it now, and why one waits. Only root can list all.
+    ///
+    /// With DOMAIN, what its metadata has is listed in the form that 'add' takes, by way of libvirt.
     #[command(visible_alias = "ls")]
     List(ListArgs),
 }
@@ -46,6 +63,9 @@ pub(crate) struct AddArgs {
     /// terminal, and not done elsewhere
     #[arg(long, value_name = "WHETHER")]
     pub(crate) reserve: Option<Reserve>,
+    /// Change nothing: check, and say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -54,13 +74,19 @@ pub(crate) struct RemoveArgs {
     pub(crate) forward: WhichForward,
     #[command(flatten)]
     pub(crate) affected: Affected,
+    /// All forwards that the domain's metadata has
+    #[arg(long, conflicts_with_all = ["sources", "dev", "masquerade", "symmetric", "network", "guest"])]
+    pub(crate) all: bool,
+    /// Change nothing: say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Name, ID or UUID of the domain
-    #[arg(value_name = "DOMAIN")]
-    pub(crate) domain: String,
+    /// Name, ID or UUID of the domain; all domains and networks without
+    #[arg(value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
+    pub(crate) domain: Option<String>,
     /// Of its configuration
     #[arg(long)]
     pub(crate) config: bool,
@@ -79,7 +105,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WhichForward {
     /// Name, ID or UUID of the domain
-    #[arg(value_name = "DOMAIN")]
+    #[arg(value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
     pub(crate) domain: String,
     /// [ADDRESS:]PORTS[:GUESTPORTS][/PROTOCOLS], as 443, 8080:80, 8000-8010 or 53/tcp,udp; an IPv6 address stands in brackets.
     /// Without GUESTPORTS they are the same, without PROTOCOLS it is tcp. An IPv4 address alone is all of that address. Several
@@ -90,7 +116,7 @@ pub(crate) struct WhichForward {
     #[arg(long = "source", value_name = "CIDR", value_parser = source)]
     pub(crate) sources: Vec<WrittenSource>,
     /// Interface of the host that packets arrive by
-    #[arg(long, value_name = "INTERFACE")]
+    #[arg(long, value_name = "INTERFACE", add = interfaces())]
     pub(crate) dev: Option<InterfaceName>,
     /// Let the guest see the host's address instead of the client's, for a guest whose way out is not by this host
     #[arg(long)]
@@ -99,11 +125,27 @@ pub(crate) struct WhichForward {
     #[arg(long)]
     pub(crate) symmetric: bool,
     /// Virtual network whose interface of the domain is meant, where it has several
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = objects(OwnerKind::Network))]
     pub(crate) network: Option<String>,
     /// The guest's address, where DHCP does not give it
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) guest: Option<IpAddr>,
+}
+
+/// The ports that a domain forwards, which is named before on the same line.
+fn forwarded_ports() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let domain = domain_of(std::env::args_os());
+        candidates(domain.map(|name| written_ports(&name)).unwrap_or_default())
+    })
+}
+
+/// The word behind `remove` in the line that is completed.
+fn domain_of(words: impl Iterator<Item = OsString>) -> Option<ObjectName> {
+    let mut words = words.skip_while(|word| word != "remove" && word != "rm");
+    words.next()?;
+    let name = words.find(|word| !word.to_string_lossy().starts_with('-'))?;
+    name.to_str()?.parse().ok()
 }
 
 /// `198.51.100.0/24`, `group:office`, `!198.51.100.7`.
@@ -198,6 +240,11 @@ impl Activity {
 }
 
 impl Affected {
+    /// Whether nobody has said which.
+    pub(crate) fn is_default(&self) -> bool {
+        !(self.config || self.live || self.current || self.persistent)
+    }
+
     /// The states that are affected, in the order in which they are changed.
     pub(crate) fn targets(&self, activity: Activity) -> Vec<AffectedState> {
         let config = self.config || self.persistent;
@@ -236,9 +283,22 @@ pub(crate) enum Reserve {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
-    use super::{Activity, Affected, AffectedState};
+    use super::{domain_of, Activity, Affected, AffectedState};
     use clap::{Args, Command, FromArgMatches};
+    use std::ffi::OsString;
     use AffectedState::{Config, Live};
+
+    #[test]
+    fn the_domain_is_the_word_behind_remove() {
+        let of = |line: &str| {
+            let words = line.split(' ').map(OsString::from);
+            domain_of(words).map(|name| name.to_string())
+        };
+        let web = Some("web".to_owned());
+        assert_eq!(of("portero -- portero forward remove web 80"), web);
+        assert_eq!(of("portero -- portero forward rm --live web"), web);
+        assert_eq!(of("portero -- portero forward add web 80"), None);
+    }
 
     fn targets(flags: &[&str], activity: Activity) -> Option<Vec<AffectedState>> {
         let command = Affected::augment_args(Command::new("virsh").no_binary_name(true));

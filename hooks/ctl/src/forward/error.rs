@@ -17,6 +17,15 @@ pub(crate) enum Error {
         /// What it says.
         source: virt::error::Error,
     },
+    /// There is no such domain.
+    #[error("failed to get domain '{domain}': {}{tip}", source.message())]
+    NoDomain {
+        domain: String,
+        /// Which may be meant.
+        tip: String,
+        /// What libvirt says.
+        source: virt::error::Error,
+    },
     /// A connection to something else than the guests of a host.
     #[error("{uri} {reason}, expected the guests of a host as in qemu:///system, lxc:///system or qemu+ssh://HOST/system")]
     Uri {
@@ -28,6 +37,9 @@ pub(crate) enum Error {
     /// Not root.
     #[error("only root can change the firewall, expected to be run as root")]
     NotRoot,
+    /// Not root, whom libvirt's and portero's files are for.
+    #[error("only root can list the forwards of all, expected to be run as root, or a DOMAIN")]
+    NotRootToList,
     /// It cannot be had, or not be applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),

@@ -4,6 +4,7 @@ use super::args::{Activity, AffectedState};
 use super::document::Document;
 use super::error::Error;
 use super::host::{failed, Host};
+use crate::candidates::did_you_mean;
 use portero_libvirt::Domain;
 use portero_model::{Origin, OwnerKind};
 use portero_port_forward::{parse, Forward, Lease};
@@ -39,7 +40,15 @@ impl LibvirtGuest {
         let by_uuid = || Domain::lookup_by_uuid_string(connect, text).ok();
         let by_name = || Domain::lookup_by_name(connect, text);
         let domain = by_id.or_else(by_uuid).map_or_else(by_name, Ok);
-        let domain = domain.map_err(failed(format!("get domain '{quoted}'")))?;
+        let domain = domain.map_err(|source| {
+            let all = connect.list_all_domains(0).unwrap_or_default();
+            let names = all.iter().filter_map(|domain| domain.get_name().ok());
+            Error::NoDomain {
+                domain: quoted.to_string(),
+                tip: did_you_mean(text, names),
+                source,
+            }
+        })?;
         let asked = || failed(format!("ask for domain '{quoted}'"));
         Ok(Self {
             activity: match domain.is_active().map_err(asked())? {
@@ -49,6 +58,11 @@ impl LibvirtGuest {
             name: domain.get_name().map_err(asked())?,
             domain,
         })
+    }
+
+    /// Whether it has a configuration for its next start.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.domain.is_persistent().unwrap_or(false)
     }
 
     /// The domain's XML.

@@ -5,16 +5,16 @@ use crate::json::to_json;
 use crate::table::{draw, Cell};
 use crate::terminal::Colors;
 use ipnet::IpNet;
-use portero_model::{PortRange, Protocol};
+use portero_model::{Claim, PortRange, Protocol};
 use portero_port_forward::Forward;
 use serde::Serialize;
 use std::net::IpAddr;
 
 /// One range of ports, or all of an address.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(super) struct Row {
     /// As `add` and `remove` take it.
-    forward: String,
+    pub(super) forward: String,
     /// `tcp`, `udp` or `sctp`; all when absent.
     protocol: Option<Protocol>,
     /// The host's address; any when absent.
@@ -37,6 +37,9 @@ struct Row {
     dev: Option<String>,
     /// MAC address of the domain's interface; the first on a virtual network when absent.
     interface: Option<String>,
+    /// The host's ports that it holds.
+    #[serde(skip)]
+    pub(super) claims: Vec<Claim>,
 }
 
 impl Row {
@@ -54,11 +57,27 @@ impl Row {
             sources: forward.sources.iter().map(ToString::to_string).collect(),
             dev: forward.dev.as_ref().map(ToString::to_string),
             interface: forward.interface.map(|mac| mac.to_string()),
+            claims: Vec::new(),
         }
+    }
+
+    /// It with all that `add` takes, but for the domain.
+    pub(super) fn words(&self) -> String {
+        let excluded = self.excluded.iter();
+        let excluded = excluded.map(|ports| format!(" --exclude {ports}"));
+        let mut words = self.forward.clone() + &excluded.collect::<String>();
+        let sources = self.source.map(|source| source.to_string());
+        for source in sources.iter().chain(&self.sources) {
+            words += &format!(" --source {source}");
+        }
+        if let Some(dev) = &self.dev {
+            words += &format!(" --dev {dev}");
+        }
+        words
     }
 }
 
-fn rows(forwards: &[Forward]) -> Vec<Row> {
+pub(super) fn rows(forwards: &[Forward]) -> Vec<Row> {
     let mut rows = Vec::new();
     // An address comes to a forward for each protocol.
     for of_element in
@@ -68,15 +87,21 @@ fn rows(forwards: &[Forward]) -> Vec<Row> {
             if let (true, Some(address)) = (forward.is_whole_address, forward.address) {
                 rows.push(Row {
                     excluded: excluded(of_element),
+                    claims: of_element.iter().flat_map(Forward::claims).collect(),
                     ..Row::of(forward, address.to_string())
                 });
                 break;
             }
-            rows.extend(forward.mappings.iter().map(|mapping| Row {
-                protocol: Some(forward.protocol),
-                ports: Some(mapping.host.to_string()),
-                guest_ports: Some(mapping.guest.to_string()),
-                ..Row::of(forward, Spec::of(forward, *mapping).to_string())
+            rows.extend(forward.mappings.iter().map(|mapping| {
+                Row {
+                    protocol: Some(forward.protocol),
+                    ports: Some(mapping.host.to_string()),
+                    guest_ports: Some(mapping.guest.to_string()),
+                    claims: (forward.claims())
+                        .filter(|claim| claim.ports == mapping.host)
+                        .collect(),
+                    ..Row::of(forward, Spec::of(forward, *mapping).to_string())
+                }
             }));
         }
     }

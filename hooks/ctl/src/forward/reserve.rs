@@ -4,14 +4,13 @@ use super::args::Reserve;
 use super::error::Error;
 use super::guest::LibvirtGuest;
 use super::host::{failed, Host, HostPlace};
-use crate::terminal::warning;
+use crate::terminal::{ask, can_ask, warning};
 use portero_engine::leases;
 use portero_libvirt::{Domain, EventError, MacAddress, Network};
 use portero_model::{Family, Owner};
 use portero_port_forward::{plan_domain, AddressSources, Attachment, Forward, ForwardError, Lease};
 use portero_system::Paths;
 use portero_xml::Element;
-use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use virt::sys;
 
@@ -73,7 +72,7 @@ pub(crate) fn decide(
         (None, Some(known)) => network.free(known).ok_or("all of its range is taken"),
         (None, None) => Err("the domain has no lease yet, and those of others are not known here"),
     };
-    let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let is_terminal = can_ask();
     let has_none = format!(
         "{mac} of {guest} has no DHCP reservation on network '{}'",
         name.escape_debug()
@@ -105,15 +104,6 @@ pub(crate) fn decide(
         mac,
         address,
     }))
-}
-
-/// Asks a question whose answer is no unless it is yes.
-fn ask(question: &str) -> bool {
-    eprint!("{question} [y/N] ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
 impl NewReservation {

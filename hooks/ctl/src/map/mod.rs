@@ -13,11 +13,12 @@ mod tests;
 mod tree;
 mod value;
 
-use crate::args::MapFormat;
+use crate::candidates::did_you_mean_object;
 use crate::exit::DONE;
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::Snapshot;
+use portero_libvirt::ObjectName;
 use portero_system::Linux;
 use sources::MapSources;
 use std::collections::BTreeMap;
@@ -26,12 +27,42 @@ use value::Map;
 pub(crate) use sources::{problems, SegmentKind};
 pub(crate) use tree::Terminal;
 
+/// A form of the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum MapFormat {
+    /// Lines for a terminal
+    Tree,
+    /// A picture
+    Svg,
+    /// A graph for graphviz
+    Dot,
+    /// JSON for programs
+    Json,
+}
+
+/// Why nothing is drawn.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The host cannot be read.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// There is nobody of that name.
+    #[error("there is no running guest and no active network '{}'{tip}", name.as_str().escape_debug())]
+    Nobody {
+        /// What was given.
+        name: ObjectName,
+        /// Who may be meant.
+        tip: String,
+    },
+}
+
 /// Draws what there is now.
 pub(crate) fn run(
+    name: Option<&ObjectName>,
     format: MapFormat,
     terminal: Terminal,
     engine: &mut Engine<'_>,
-) -> Result<(String, u8), ApplyError> {
+) -> Result<(String, u8), Error> {
     let mut snapshot = Snapshot::take(engine)?;
     let mut sources = MapSources {
         host: Linux::name(),
@@ -44,7 +75,15 @@ pub(crate) fn run(
     };
     drop(snapshot);
     rules::note(&mut sources, engine)?;
-    let map = Map::new(&sources);
+    let mut map = Map::new(&sources);
+    if let Some(name) = name {
+        map.keep(name.as_str());
+        if map.segments.is_empty() {
+            let tip = did_you_mean_object(name);
+            let name = name.clone();
+            return Err(Error::Nobody { name, tip });
+        }
+    }
     let text = match format {
         MapFormat::Tree => tree::draw(&map, terminal),
         MapFormat::Svg => svg::draw(&map),

@@ -83,6 +83,24 @@ pub(super) struct PlacedGuest {
 }
 
 impl Map {
+    /// Keeps where a guest is, without others there, or a network.
+    pub(super) fn keep(&mut self, name: &str) {
+        let is_network = |segment: &Segment| {
+            segment.name == name || segment.networks.iter().any(|one| one == name)
+        };
+        for segment in &mut self.segments {
+            if !is_network(segment) {
+                segment.guests.retain(|guest| guest.name == name);
+                segment.forwards.retain(|row| row.owner.name == name);
+            }
+        }
+        self.segments
+            .retain(|one| is_network(one) || !one.guests.is_empty());
+        let names: BTreeSet<&str> = self.segments.iter().map(|one| one.name.as_str()).collect();
+        self.connections
+            .retain(|one| names.contains(one.from.name()) || names.contains(one.to.name()));
+    }
+
     /// Puts together what is known.
     pub(super) fn new(sources: &MapSources) -> Self {
         let mut places = Places {

@@ -3,6 +3,7 @@
 use super::table::{Columns, PolicyListing};
 use super::{words, Error};
 use crate::args::CheckedSubject;
+use crate::candidates::did_you_mean_object;
 use crate::exit::{DONE, FAILED};
 use crate::json::to_json;
 use portero_engine::{ApplyError, Engine};
@@ -63,7 +64,8 @@ fn check(asked: &CheckedSubject, engine: &mut Engine<'_>) -> Result<CheckReport,
     };
     let checked = checked.map_err(|error| match error {
         ApplyError::NoNetwork { name } if name.as_str() == asked.subject => {
-            Error::NothingToCheck { name }
+            let tip = did_you_mean_object(&name);
+            Error::NothingToCheck { name, tip }
         }
         error => error.into(),
     })?;

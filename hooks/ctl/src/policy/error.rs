@@ -11,11 +11,21 @@ pub(crate) enum Error {
     /// The host cannot be read.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// No network of this name is active.
+    #[error("network '{}' is not active{tip}", name.as_str().escape_debug())]
+    NoNetwork {
+        /// What was given.
+        name: ObjectName,
+        /// Which may be meant.
+        tip: String,
+    },
     /// What is to be checked is not there.
-    #[error("'{}' is neither an active network nor a file", name.as_str().escape_debug())]
+    #[error("'{}' is neither an active network nor a file{tip}", name.as_str().escape_debug())]
     NothingToCheck {
         /// What was given.
         name: ObjectName,
+        /// Which network may be meant.
+        tip: String,
     },
     /// Somebody is not found.
     #[error(transparent)]

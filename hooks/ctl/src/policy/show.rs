@@ -2,9 +2,10 @@
 
 use super::table::{Columns, PolicyListing};
 use super::{words, Error};
+use crate::candidates::did_you_mean_object;
 use crate::exit::DONE;
 use crate::json::to_json;
-use portero_engine::{ApplyError, Engine};
+use portero_engine::Engine;
 use portero_inventory::{ActiveNetwork, Snapshot};
 use portero_libvirt::{Network, ObjectName};
 use portero_model::{Counters, Ruleset};
@@ -38,7 +39,10 @@ pub(super) fn run(
     let active = snapshot.networks();
     let networks = ActiveNetwork::networks(&active);
     if let Some(name) = wanted.filter(|name| networks.iter().all(|one| one.name != **name)) {
-        return Err(ApplyError::NoNetwork { name: name.clone() }.into());
+        return Err(Error::NoNetwork {
+            tip: did_you_mean_object(name),
+            name: name.clone(),
+        });
     }
     let concerned = |one: &&ActiveNetwork| {
         let is_wanted = wanted.is_none_or(|name| one.network.name == *name);

@@ -1,5 +1,6 @@
 //! `portero status`: networks, guests and forwards, once or again and again.
 
+mod error;
 mod form;
 mod obstacles;
 mod row;
@@ -9,20 +10,28 @@ mod text;
 mod value;
 mod watch;
 
+use crate::candidates::did_you_mean_object;
 use crate::exit::DONE;
+
 use crate::json::to_json;
 use obstacles::Known;
-use portero_engine::{ApplyError, Engine};
+use portero_engine::Engine;
 use portero_inventory::Snapshot;
+use portero_libvirt::ObjectName;
 use value::HostStatus;
 
+pub(crate) use error::StatusError;
 pub(crate) use form::Form;
 pub(crate) use row::{rows, ForwardState, Row};
 pub(crate) use watch::StatusWatchError;
 
-/// Says what there is now.
-pub(crate) fn tell_once(form: Form, engine: &mut Engine<'_>) -> Result<(String, u8), ApplyError> {
-    let status = gather(engine)?;
+/// Says what there is now, of everybody or of one guest or network.
+pub(crate) fn tell_once(
+    name: Option<&ObjectName>,
+    form: Form,
+    engine: &mut Engine<'_>,
+) -> Result<(String, u8), StatusError> {
+    let status = gather(name, engine)?;
     let text = match form {
         Form::Tables(colors) => text::draw(&status, colors),
         Form::Json => to_json(&status),
@@ -32,14 +41,15 @@ pub(crate) fn tell_once(form: Form, engine: &mut Engine<'_>) -> Result<(String, 
 
 /// Says it again and again, until somebody ends it.
 pub(crate) fn tell_again(
+    name: Option<&ObjectName>,
     form: Form,
     engine: &mut Engine<'_>,
 ) -> Result<(String, u8), StatusWatchError> {
-    watch::run(form, || gather(engine))?;
+    watch::run(form, || gather(name, engine))?;
     Ok((String::new(), DONE))
 }
 
-fn gather(engine: &mut Engine<'_>) -> Result<HostStatus, ApplyError> {
+fn gather(name: Option<&ObjectName>, engine: &mut Engine<'_>) -> Result<HostStatus, StatusError> {
     let mut snapshot = Snapshot::take(engine)?;
     let owners = snapshot.owners()?;
     let counters = snapshot.forward_counters(&owners)?;
@@ -55,5 +65,12 @@ fn gather(engine: &mut Engine<'_>) -> Result<HostStatus, ApplyError> {
         facts: &facts,
     };
     status.obstacles = obstacles::gather(&known, engine)?;
+    if let Some(name) = name {
+        if !status.keep(name) {
+            let tip = did_you_mean_object(name);
+            let name = name.clone();
+            return Err(StatusError::Nobody { name, tip });
+        }
+    }
     Ok(status)
 }

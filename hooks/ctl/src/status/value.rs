@@ -4,10 +4,12 @@ use super::obstacles::Obstacles;
 use super::row::{rows, Row};
 use crate::map::{problems, SegmentKind};
 use portero_inventory::{ActiveNetwork, Guest, OwnerStatus};
-use portero_model::{Direction, ForwardCounter, Policy, RuleSource, Spoof, Verdict};
+use portero_libvirt::ObjectName;
+use portero_model::{Direction, ForwardCounter, OwnerKind, Policy, RuleSource, Spoof, Verdict};
 use portero_routed_policy::Mode;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// A host's networks, guests and forwards.
 #[derive(Debug, Serialize)]
@@ -77,6 +79,41 @@ pub(super) struct CountedForward {
 }
 
 impl HostStatus {
+    /// Keeps what is about one guest, with its networks, or one network, with its guests; says whether there is one.
+    pub(super) fn keep(&mut self, name: &ObjectName) -> bool {
+        let name = name.as_str();
+        let is_guest = |guest: &Guest| guest.name.as_ref().is_some_and(|own| own.as_str() == name);
+        let is_network = self.networks.iter().any(|network| network.name == name);
+        let is_on_it = |guest: &Guest| {
+            let mut nics = guest.nics.iter();
+            is_network && nics.any(|nic| nic.network.as_deref() == Some(name))
+        };
+        let is_known = is_network || self.guests.iter().any(is_guest);
+        self.guests
+            .retain(|guest| is_guest(guest) || is_on_it(guest));
+        let guests = self.guests.iter();
+        let own: Vec<&Guest> = guests.filter(|guest| is_guest(guest)).collect();
+        let nics = || own.iter().flat_map(|guest| &guest.nics);
+        let networks: BTreeSet<&str> = nics().filter_map(|nic| nic.network.as_deref()).collect();
+        let addresses: BTreeSet<&IpAddr> = self
+            .guests
+            .iter()
+            .flat_map(|guest| guest.nics.iter().flat_map(|nic| &nic.addresses))
+            .collect();
+        self.networks
+            .retain(|one| one.name == name || networks.contains(one.name.as_str()));
+        self.forwards.retain(|one| {
+            let leads_to = |(guest, _): (IpAddr, _)| addresses.contains(&guest);
+            one.row.owner.name == name || one.row.guest.is_some_and(leads_to)
+        });
+        let names: BTreeSet<&str> = self.networks.iter().map(|one| one.name.as_str()).collect();
+        self.obstacles.stopped.retain(|one| {
+            one.owner.name == name
+                || one.owner.kind == OwnerKind::Network && names.contains(one.owner.name.as_str())
+        });
+        is_known || !self.forwards.is_empty()
+    }
+
     /// Puts together what is known without the rules of others; `counters` has those of each owner's rules.
     pub(super) fn new(
         networks: &[ActiveNetwork],

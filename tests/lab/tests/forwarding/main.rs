@@ -1,6 +1,7 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
 mod addresses;
+mod commands;
 mod daemons;
 mod docker;
 mod guests;
@@ -12,6 +13,7 @@ mod refusals;
 mod session;
 mod status;
 mod strangers;
+mod told;
 mod uplinks;
 mod watch;
 mod world;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         watch::SCENARIOS,
         import::SCENARIOS,
         live::SCENARIOS,
+        commands::SCENARIOS,
+        told::SCENARIOS,
         session::SCENARIOS,
     ]
     .concat();

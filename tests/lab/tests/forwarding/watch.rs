@@ -2,6 +2,7 @@
 
 use crate::world::{Flush, World, FAR};
 use portero_lab::{Backend, DomainXml, From, Lab, NetworkXml, Program, Proto, Scenario, HOST_V4};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 use Proto::Tcp;
@@ -36,6 +37,9 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: rest,
     },
 ];
+
+/// Where portero finds it first.
+const SYSTEMCTL: &str = "/usr/sbin/systemctl";
 
 /// How often each of them happens in a row: `PORTERO_WATCH_TIMES`, 10 without.
 fn times() -> u32 {
@@ -189,13 +193,47 @@ fn withdraw(world: &mut World) {
     let watch = start_watch(world);
     let refused = world.lab.run("portero", &["withdraw"]);
     assert!(!refused.ok && refused.stdout.is_empty(), "{refused:?}");
-    let expected =
-        "error: portero-watch runs and would restore all rules at once, expected to be stopped: \
-                    'systemctl disable --now portero-watch', then: portero withdraw\n";
+    let expected = "error: portero-watch runs and would restore all rules at once: 'portero withdraw --yes' stops and \
+                    disables it first; so does 'systemctl disable --now portero-watch'\n";
     assert_eq!(refused.stderr, expected);
     world.serves();
+    // What is not systemd's is not stopped by it, and then nothing is withdrawn either.
+    let systemctl = |line: &str| {
+        let script = format!("#!/bin/sh\necho \"$@\" >/run/lab/files/systemctl\n{line}\n");
+        std::fs::write(SYSTEMCTL, script).expect("a program");
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(SYSTEMCTL, mode).expect("its mode");
+    };
+    let own = std::fs::read(SYSTEMCTL).ok();
+    for (line, says) in [
+        ("true", "still runs"),
+        (
+            "echo no >&2; false",
+            "cannot stop portero-watch: systemctl failed: no",
+        ),
+    ] {
+        systemctl(line);
+        let ran = world.lab.run("portero", &["withdraw", "--yes"]);
+        assert!(!ran.ok && ran.stderr.contains(says), "{ran:?}");
+        world.serves();
+    }
+    systemctl(&format!("kill -9 {}", watch.id()));
+    let _ = world.lab.log();
+    world.lab.must("portero", &["withdraw", "--yes"]);
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+    let asked = std::fs::read_to_string("/run/lab/files/systemctl").expect("what it was asked");
+    assert_eq!(asked, "disable --now portero-watch.service\n");
+    let log = world.lab.log();
+    let told = |line: &String| line.ends_with(" forwards withdrawn by command");
+    assert_eq!(log.iter().filter(|line| told(line)).count(), 1, "{log:#?}");
+    match own {
+        Some(own) => std::fs::write(SYSTEMCTL, own).expect("systemctl"),
+        None => std::fs::remove_file(SYSTEMCTL).expect("no systemctl"),
+    }
     drop(watch);
-    // The control: nobody undoes it.
+    world.lab.must("portero", &["sync"]);
+    world.serves();
+    // The control: nobody undoes it, and nobody is asked for.
     world.lab.must("portero", &["withdraw"]);
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
     world.lab.must("portero", &["sync"]);

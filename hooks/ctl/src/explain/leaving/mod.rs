@@ -7,6 +7,7 @@ mod value;
 
 use super::error::Error;
 use super::judge::{first_failing, Hop};
+use crate::candidates::did_you_mean_object;
 use crate::engine::with_engine;
 use crate::everybody::RULES;
 use crate::exit::{DONE, FAILED};
@@ -76,7 +77,10 @@ pub(super) fn run(
     // Once for all of the answer: with thousands of rules that takes longest.
     let rules = foreign_rules(&Family::ALL, Deadline::after(RULES));
     let guest = gather::gather(name, to, &rules, engine)?;
-    let guest = guest.ok_or_else(|| Error::NoGuest { name: name.clone() })?;
+    let guest = guest.ok_or_else(|| Error::NoGuest {
+        name: name.clone(),
+        tip: did_you_mean_object(name),
+    })?;
     let hops = vec![judge::guest(&guest)];
     let interfaces = guest.nics.iter().map(|nic| Interface {
         mac: nic.mac.clone(),
