@@ -116,6 +116,10 @@ pub(crate) enum Command {
         #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
+    /// Write one file for a bug report: versions, what portero finds, configuration, units, rules and the log
+    ///
+    /// It takes up to two minutes. What cannot be had is listed at the end. Read it before you send it.
+    Report(ReportArgs),
     /// Print the manual page of that name, or the names of all
     #[command(hide = true)]
     Page {
@@ -242,6 +246,17 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Where a report goes, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// File to write, which must not exist; '-' is stdout. Without, portero-report-TIME.txt in this directory
+    #[arg(short = 'o', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Give addresses, MAC addresses, UUIDs and the names of the host, its guests and networks pseudonyms, the same ones everywhere
+    #[arg(long)]
+    pub(crate) anonymous: bool,
 }
 
 /// What is about the policies of networks.

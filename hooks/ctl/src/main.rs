@@ -18,6 +18,7 @@ mod lasting;
 mod map;
 mod page;
 mod policy;
+mod report;
 mod rules;
 #[cfg(test)]
 mod snapshot;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         Command::Forward(command) => finish(forward::run(connect, command)),
         Command::Bridge(command) => finish(bridge::run(command, colors)),
         Command::Import(args) => finish(import::run(connect, args).map(|text| (text, DONE))),
+        Command::Report(args) => finish(report::run(args).map(|text| (text, DONE))),
         Command::Page { name } => {
             let text = name
                 .as_deref()

@@ -5,9 +5,10 @@ use nix::poll::{poll, PollFd, PollFlags};
 use nix::sys::memfd::{memfd_create, MFdFlags};
 use nix::sys::signal::{killpg, Signal};
 use std::io::{Read, Seek, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread::Builder;
 use std::time::Duration;
@@ -59,6 +60,55 @@ pub fn run(name: &str, arguments: &[&str], input: &str, deadline: Deadline) -> R
 /// As [`run`].
 pub fn read(name: &str, arguments: &[&str], deadline: Deadline) -> Result<Vec<u8>> {
     Started::new(name, arguments, Stdio::piped())?.finish("", deadline)
+}
+
+/// Runs a program for a person to read what it writes on stdout and stderr, however it ends: no more than so many bytes, and
+/// no longer than until a deadline, when it is killed.
+///
+/// # Errors
+/// [`SystemError`] when it cannot be run, or has not ended by the deadline.
+pub fn tell(
+    program: &Path,
+    arguments: &[&str],
+    size: usize,
+    deadline: Deadline,
+) -> Result<Vec<u8>> {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let (mut ours, theirs) = UnixStream::pair().map_err(spawn_error(&name))?;
+    let stderr = theirs.try_clone().map_err(spawn_error(&name))?;
+    let mut child = bare(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(OwnedFd::from(theirs))
+        .stderr(OwnedFd::from(stderr))
+        .process_group(0)
+        .spawn()
+        .map_err(spawn_error(&name))?;
+    let mut output = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    let is_told = loop {
+        let left = deadline.left();
+        if left.is_zero() || ours.set_read_timeout(Some(left)).is_err() {
+            break false;
+        }
+        match ours.read(&mut buffer) {
+            Ok(0) => break true,
+            Ok(length) => output.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => break false,
+        }
+        if output.len() >= size {
+            output.truncate(size);
+            break true;
+        }
+    };
+    let group = i32::try_from(child.id()).map(nix::unistd::Pid::from_raw);
+    let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+    let _ = wait_until(&mut child, Deadline::after(UNTIL_KILLED), AT_WORK);
+    match is_told {
+        true => Ok(output),
+        false => Err(hung(&name, deadline)),
+    }
 }
 
 /// A program that waits for its input; it is killed when none comes.
@@ -152,13 +202,18 @@ fn finish(name: &str, child: &mut Child, input: &str, deadline: Deadline) -> Res
 
 /// A program of the fixed folders with nothing of our environment.
 fn command(name: &str) -> Result<Command> {
-    let mut command = Command::new(find_program(name)?);
+    Ok(bare(&find_program(name)?))
+}
+
+/// A program with nothing of our environment.
+fn bare(path: &Path) -> Command {
+    let mut command = Command::new(path);
     command
         .env_clear()
         .env("PATH", PROGRAM_FOLDERS.join(":"))
         .env("LC_ALL", "C")
         .current_dir("/");
-    Ok(command)
+    command
 }
 
 fn spawn_error(name: &str) -> impl FnOnce(std::io::Error) -> SystemError + '_ {

@@ -1,0 +1,158 @@
+//! The log: one tag, one line an event, and why.
+
+use crate::live::start_watch;
+use crate::world::{Flush, World, FORWARDS};
+use portero_lab::{wait_until, Scenario};
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+pub const SCENARIOS: &[Scenario<World>] = &[
+    Scenario {
+        name: "log: what happened and why, under one tag",
+        run: events,
+    },
+    Scenario {
+        name: "log: the journal gets fields",
+        run: journal,
+    },
+];
+
+/// Where journald listens.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// The lines of portero's since the last call, without what syslog puts before them.
+fn lines(world: &World) -> Vec<String> {
+    let log = world.lab.log().into_iter();
+    let ours = log.filter(|line| line.contains("portero"));
+    ours.map(|line| {
+        let (_, line) = line
+            .split_once(">portero[")
+            .unwrap_or_else(|| panic!("another tag: {line}"));
+        line.split_once("]: ").expect("a line").1.to_owned()
+    })
+    .collect()
+}
+
+fn has(lines: &[String], begins: &str, ends: &str) -> usize {
+    let fits = |line: &&String| line.starts_with(begins) && line.ends_with(ends);
+    lines.iter().filter(fits).count()
+}
+
+fn events(world: &mut World) {
+    let _ = world.lab.log();
+    world.start_web(FORWARDS);
+    let told = lines(world);
+    let line = "forward tcp 8080 -> web 192.168.50.10:80";
+    assert_eq!(has(&told, line, " (guest started)"), 1, "{told:#?}");
+    let forwards = has(&told, "forward ", " (guest started)");
+    assert!(forwards > 4, "{told:#?}");
+
+    // What is as it should be leaves no line, and says so.
+    let said = world.lab.must("portero", &["sync"]);
+    assert_eq!(said, "The firewall holds what is wanted.\n");
+    assert_eq!(lines(world), [""; 0]);
+
+    let restored = |told: &[String]| {
+        has(told, "firewall was flushed by somebody: ", " ms") == 1
+            && told
+                .iter()
+                .any(|line| line.contains(" forwards restored in "))
+    };
+    world.flush(Flush::Everything);
+    let ran = world.lab.run("portero", &["sync"]);
+    assert!(ran.ok && ran.stderr.contains("restored in "), "{ran:?}");
+    assert_eq!(ran.stdout, "");
+    let told = lines(world);
+    assert!(restored(&told), "{told:#?}");
+    world.lab.restart_libvirtd();
+
+    let watch = start_watch();
+    let _ = world.lab.log();
+    world.flush(Flush::Everything);
+    let mut told = Vec::new();
+    wait_until(Duration::from_secs(10), "nothing is told", || {
+        told.extend(lines(world));
+        restored(&told)
+    });
+    drop(watch);
+    world.lab.restart_libvirtd();
+    let _ = world.lab.log();
+
+    world.lab.must("portero", &["withdraw"]);
+    let told = lines(world);
+    assert_eq!(
+        has(&told, "", " forwards withdrawn by command"),
+        1,
+        "{told:#?}"
+    );
+    assert_eq!(
+        has(&told, line, " removed (withdrawn by command)"),
+        1,
+        "{told:#?}"
+    );
+    world.lab.must("portero", &["sync"]);
+    let told = lines(world);
+    assert_eq!(has(&told, line, " (portero sync)"), 1, "{told:#?}");
+
+    // Debug tells each step with its time.
+    let settings = "/etc/portero/portero.toml";
+    fs::write(settings, "log_level = 'debug'\n").expect("settings");
+    let _ = world.lab.log();
+    world.lab.virsh(&["destroy", "web"]);
+    let told = lines(world);
+    assert_eq!(has(&told, line, " removed (guest stopped)"), 1, "{told:#?}");
+    assert!(has(&told, "rules committed: ", " ms") > 0, "{told:#?}");
+    fs::remove_file(settings).expect("no settings");
+    world.is_untouched_after_flushes();
+}
+
+fn journal(world: &mut World) {
+    fs::create_dir_all("/run/systemd/journal").expect("a folder");
+    let socket = UnixDatagram::bind(JOURNAL).expect("a socket");
+    let timeout = Some(Duration::from_secs(60));
+    socket.set_read_timeout(timeout).expect("a timeout");
+    let _ = world.lab.log();
+    // As journald does it, while others send: the kernel keeps ten.
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        let mut entries: Vec<String> = Vec::new();
+        let end = |entries: &Vec<String>| entries.last().is_some_and(|last| last == "end");
+        while !end(&entries) {
+            let length = socket.recv(&mut buffer).expect("an entry");
+            entries.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        entries
+    });
+    world.start_web(FORWARDS);
+    world.stop_web();
+    let ends = UnixDatagram::unbound().expect("a socket");
+    ends.send_to(b"end", JOURNAL).expect("the end");
+    let entries = reader.join().expect("entries");
+    let wanted = [
+        "MESSAGE=forward tcp 8080 -> web 192.168.50.10:80 (guest started)",
+        "PRIORITY=6",
+        "SYSLOG_IDENTIFIER=portero",
+        "PORTERO_EVENT=forward-added",
+        "PORTERO_OBJECT=domain web",
+        "PORTERO_PORT=8080/tcp",
+        "PORTERO_CAUSE=guest started",
+    ];
+    let fits = |entry: &&String| {
+        let lines: Vec<&str> = entry.lines().collect();
+        wanted.iter().all(|line| lines.contains(line))
+    };
+    assert_eq!(entries.iter().filter(fits).count(), 1, "{entries:#?}");
+    let removed = entries
+        .iter()
+        .filter(|entry| entry.contains("PORTERO_EVENT=forward-removed"));
+    assert!(removed.count() > 4, "{entries:#?}");
+    // Once: syslog hears of it from journald.
+    assert_eq!(lines(world), [""; 0]);
+    // The control: without journald syslog is told.
+    fs::remove_file(JOURNAL).expect("no socket");
+    world.start_web(FORWARDS);
+    assert!(has(&lines(world), "forward tcp 8080", " (guest started)") > 0);
+    world.stop_web();
+    world.is_untouched();
+}
