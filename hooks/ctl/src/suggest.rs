@@ -46,12 +46,13 @@ const HABITS: [(&[&str], &str); 14] = [
         &["support", "sosreport", "bugreport", "dump"],
         "portero report",
     ),
-    (&["ver"], "portero --version"),
+    (&["version", "ver"], "portero --version"),
 ];
 
 /// The same within `portero forward` and its siblings.
-const HABITS_WITHIN: [(&[&str], &str); 4] = [
-    (&["show", "get", "status", "query"], "list"),
+const HABITS_WITHIN: [(&[&str], &str); 5] = [
+    (&["show", "get", "status", "query", "ps"], "list"),
+    (&["list", "ls", "get", "ps"], "show"),
     (&["create", "new", "set", "publish", "modify"], "add"),
     (&["delete", "del", "drop", "unset"], "remove"),
     (&["try", "up"], "apply"),
@@ -118,9 +119,13 @@ fn meant(word: &str, root: &Command) -> (Option<String>, bool) {
 }
 
 fn meant_within(word: &str, parent: &Command) -> Option<String> {
-    let habit = habit(word, &HABITS_WITHIN).map(str::to_owned);
-    let habit = habit.filter(|name| parent.find_subcommand(name).is_some());
-    habit.or_else(|| nearest(word, names(parent)))
+    let mut habits = HABITS_WITHIN.iter();
+    let habit = habits
+        .find(|(words, name)| words.contains(&word) && parent.find_subcommand(name).is_some());
+    habit.map_or_else(
+        || nearest(word, names(parent)),
+        |(_, name)| Some((*name).to_owned()),
+    )
 }
 
 #[cfg(test)]
@@ -161,6 +166,8 @@ mod tests {
         };
         assert_eq!(of("forward", "delete").as_deref(), Some("remove"));
         assert_eq!(of("forward", "lsit").as_deref(), Some("list"));
+        assert_eq!(of("forward", "ps").as_deref(), Some("list"));
+        assert_eq!(of("policy", "ls").as_deref(), Some("show"));
         assert_eq!(of("policy", "delete"), None);
         assert_eq!(of("bridge", "aply").as_deref(), Some("apply"));
     }

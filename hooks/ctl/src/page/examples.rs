@@ -4,7 +4,7 @@
 type Example = (&'static str, &'static str);
 
 /// Pages, and the examples of each.
-const EXAMPLES: [(&str, &[Example]); 26] = [
+const EXAMPLES: [(&str, &[Example]); 27] = [
     (
         "portero",
         &[
@@ -26,6 +26,10 @@ const EXAMPLES: [(&str, &[Example]); 26] = [
         "portero-status",
         &[
             ("portero status", "List networks, guests and forwards."),
+            (
+                "portero status web",
+                "Show guest web with its networks and forwards.",
+            ),
             (
                 "portero status --watch",
                 "Refresh the list every two seconds.",
@@ -78,11 +82,19 @@ const EXAMPLES: [(&str, &[Example]); 26] = [
                 "portero forward remove web 53/udp",
                 "Remove one of several forwards of a port.",
             ),
+            (
+                "portero forward remove web --all --dry-run",
+                "Say what would be removed; change nothing.",
+            ),
         ],
     ),
     (
         "portero-forward-list",
         &[
+            (
+                "portero forward list",
+                "List the forwards of all guests and networks, those that are off too.",
+            ),
             ("portero forward list web", "List the forwards of guest web."),
             (
                 "portero forward list web --config",
@@ -290,8 +302,15 @@ const EXAMPLES: [(&str, &[Example]); 26] = [
     (
         "portero-withdraw",
         &[(
-            "systemctl disable --now portero-watch && portero withdraw",
-            "Remove every rule, until a guest or network starts.",
+            "portero withdraw --yes",
+            "Stop and disable portero-watch, and remove every rule, until a guest or network starts.",
+        )],
+    ),
+    (
+        "portero-report",
+        &[(
+            "portero report --anonymous -o report.txt",
+            "Write a report for others, with pseudonyms for addresses and names.",
         )],
     ),
 ];

@@ -217,7 +217,8 @@ fn withdraw(world: &mut World) {
         assert!(!ran.ok && ran.stderr.contains(says), "{ran:?}");
         world.serves();
     }
-    systemctl(&format!("kill -9 {}", watch.id()));
+    // systemd waits until it has ended.
+    systemctl(&format!("kill -9 {}; sleep 0.5", watch.id()));
     let _ = world.lab.log();
     world.lab.must("portero", &["withdraw", "--yes"]);
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
