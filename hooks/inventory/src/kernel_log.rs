@@ -195,10 +195,11 @@ fn avc(line: &str) -> Option<Avc> {
     let (source, target) = (of_context("scontext")?, of_context("tcontext")?);
     let name = value("path").or_else(|| value("name"));
     let is_domain = |one: &str| one.starts_with("portero_");
-    // Not every path with that word in it: somebody may be called so.
+    // Not every path with that word in it: somebody may be called so. A hook runs under the name of its link.
     let is_program = |one: Option<&String>| {
         let file = one.and_then(|one| Path::new(one).file_name());
-        file.is_some_and(|file| file.to_string_lossy().starts_with("portero"))
+        let name = file.unwrap_or_default().to_string_lossy();
+        name.starts_with("portero") || name == "50-portero"
     };
     let is_ours = is_domain(&source)
         || is_domain(&target)
@@ -288,6 +289,7 @@ mod tests {
         );
         assert!(avc(&others.replace("bin_t", "portero_var_run_t")).is_some());
         assert!(avc(&others.replace("rpc-virtnetwork", "portero-watch")).is_some());
+        assert!(avc(&others.replace("rpc-virtnetwork", "50-portero")).is_some());
         assert_eq!(
             avc(&others.replace("name=\"other", "path=\"/home/portero/x")),
             None
