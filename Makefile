@@ -30,9 +30,10 @@ GLIBC := $(lastword $(shell getconf GNU_LIBC_VERSION))
 CELL := $(if $(shell printf '%s\n' '$(GLIBC)' 2.36 | sort -V | tail -n 1 | grep -x 2.36),bookworm/iptables,trixie/nftables)
 TREE := $(ROOTS)/$(firstword $(subst /, ,$(CELL)))
 IN_CELL := PORTERO_LAB_ROOT='$(TREE)' PORTERO_LAB_BACKEND='$(lastword $(subst /, ,$(CELL)))'
-# The suite `machine` has a tree of its own, which boots.
-ON_MACHINE := PORTERO_LAB_ROOT='$(ROOTS)/machine' PORTERO_LAB_BACKEND=nftables
-# Which scenarios of the suite `machine`, by a part of their names: all, `short:`, or `none`.
+# These suites have trees of their own, which boot.
+MACHINES := machine enforcing
+ON_MACHINE = PORTERO_LAB_ROOT='$(ROOTS)/$(TEST)' PORTERO_LAB_BACKEND=nftables
+# Which scenarios of the suite `machine`, by a part of their names: all, `short:`, or `none`. `enforcing` is run with all.
 MACHINE ?=
 CELLS ?= $(filter bookworm/iptables,$(CELL)) trixie/iptables trixie/nftables trixie-modular/nftables
 TREES = $(sort $(foreach cell,$(CELLS),$(firstword $(subst /, ,$(cell)))))
@@ -181,7 +182,7 @@ test-all: setup
 
 .PHONY: trees
 trees: setup
-	tests/roots $(TREES) $(if $(filter none,$(MACHINE)),,machine)
+	tests/roots $(TREES) $(if $(filter none,$(MACHINE)),,machine) $(if $(MACHINE),,enforcing)
 
 # Without a libvirt, but for its headers: seconds, not minutes, and no privileges.
 unit:
@@ -207,8 +208,8 @@ lab: PROFILE := dev
 lab: setup
 	$(MAKE) -j 2 tree compile
 	tests/inside '$(TREE)' $(MAKE) deb CARGO=true
-	$(if $(filter machine,$(TEST)),tests/roots machine)
-	$(if $(filter machine,$(TEST)),$(ON_MACHINE),$(IN_CELL)) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
+	$(if $(filter $(MACHINES),$(TEST)),tests/roots '$(TEST)')
+	$(if $(filter $(MACHINES),$(TEST)),$(ON_MACHINE),$(IN_CELL)) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 LAB := $(CARGO) test --locked --quiet --workspace --test
 # What is run in each cell: what takes longest first.
@@ -218,7 +219,7 @@ MODULAR := policy forwarding soak migration broken containers
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are tried where
 # libvirt is one daemon, and where it is several.
 ONCE := $(foreach tree,$(filter-out %-modular,$(TREES)),$(firstword $(filter $(tree)/%,$(CELLS))))
-JOBS := $(if $(filter none,$(MACHINE)),,job/machine/nftables/machine) $(ONCE:%=job/%/bridges) \
+JOBS := $(if $(filter none,$(MACHINE)),,job/machine/nftables/machine) $(if $(MACHINE),,job/enforcing/nftables/enforcing) $(ONCE:%=job/%/bridges) \
 	$(foreach lab,$(LABS),$(foreach cell,$(CELLS),$(if $(findstring -modular/,$(cell)),$(addprefix job/$(cell)/,$(filter $(MODULAR),$(lab))),job/$(cell)/$(lab)))) \
 	$(ONCE:%=job/%/firewalls) \
 	$(patsubst %,job/%/docs,$(filter bookworm/iptables trixie-modular/nftables,$(CELLS)))

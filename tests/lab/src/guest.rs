@@ -88,8 +88,13 @@ const INIT_OF_DISK: &str = r#"#!/bin/busybox sh
 export PATH=/bin
 for module in $(cat /modules/order); do insmod "/modules/$module" || echo "no $module"; done
 mount -t ext4 /dev/vda /machine || exec sh
-[ -e /machine/var/lib/lab/furnished ] || tar -x -f /dev/vdb -C /machine
-touch /machine/var/lib/lab/furnished
+if [ ! -e /machine/var/lib/lab/furnished ]; then
+    tar -x -f /dev/vdb -C /machine
+    touch /machine/var/lib/lab/furnished
+    # SELinux goes by labels, and the archive has none.
+    contexts=/etc/selinux/default/contexts/files/file_contexts
+    [ ! -e "/machine$contexts" ] || chroot /machine /sbin/setfiles -F "$contexts" /etc /root /usr/lib/systemd /usr/local /var
+fi
 umount /proc /dev
 exec switch_root /machine /sbin/init
 "#;

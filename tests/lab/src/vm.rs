@@ -35,8 +35,16 @@ const CPU: &str = "phenom,fxsr-opt=off";
 /// What the machine's kernel is told.
 const CMDLINE: &str =
     "console=ttyS0 quiet panic=1 mitigations=off no_timer_check cryptomgr.notests net.ifnames=0 \
-     initcall_blacklist=init_kprobe_trace,load_system_certificate_list systemd.show_status=false \
-     apparmor=1 security=apparmor";
+     initcall_blacklist=init_kprobe_trace,load_system_certificate_list systemd.show_status=false";
+
+/// What confines programs on the machine: AppArmor, or SELinux where its tree has a policy for it.
+fn confinement() -> &'static str {
+    if Path::new("/etc/selinux/default").is_dir() {
+        "selinux=1 security=selinux audit=1 audit_backlog_limit=8192"
+    } else {
+        "apparmor=1 security=apparmor"
+    }
+}
 
 /// The machine's files besides its tree: path, mode, content.
 const FILES: [(&str, u32, &str); 14] = [
@@ -97,7 +105,8 @@ pub const INTERFACES: &str = "# of this host\nauto lo\niface lo inet loopback\n\
     iface eth0 inet6 static\n    address 2001:db8:113::1/64\n    gateway 2001:db8:113::2\n    dad-attempts 0\n";
 
 const UNIT: &str = "[Unit]\nDescription=The lab's hand\nDefaultDependencies=no\nAfter=local-fs.target\n\n\
-    [Service]\nExecStart=/usr/local/sbin/lab\nRestart=always\nRestartSec=1\nEnvironment=HOME=/root\nKillMode=process\n\n\
+    [Service]\nExecStart=/usr/local/sbin/lab\nRestart=always\nRestartSec=1\nEnvironment=HOME=/root\nKillMode=process\n\
+    SELinuxContext=-unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023\n\n\
     [Install]\nWantedBy=sysinit.target\n";
 
 /// Runs scripts that come over the serial port, each with its length before it, and answers with its status, the lengths
@@ -204,7 +213,8 @@ impl Vm {
              -device virtio-serial-pci -chardev socket,id=port,path={socket},server=on,wait=off \
              -device virtserialport,chardev=port,name=lab -append"
         );
-        let words: Vec<&str> = line.split_ascii_whitespace().chain([CMDLINE]).collect();
+        let told = format!("{CMDLINE} {}", confinement());
+        let words: Vec<&str> = line.split_ascii_whitespace().chain([&*told]).collect();
         self.qemu = Some(Program::start("ip", &words));
         let end = Instant::now() + Duration::from_secs(60);
         let stream = loop {
