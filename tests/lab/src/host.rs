@@ -118,7 +118,10 @@ pub(crate) fn devices() {
         Some("newinstance,ptmxmode=0666"),
     )
     .expect("devpts");
-    std::os::unix::fs::symlink("pts/ptmx", "/dev/ptmx").expect("/dev/ptmx");
+    for (to, name) in [("pts/ptmx", "ptmx"), ("/proc/self/fd/0", "stdin")] {
+        std::os::unix::fs::symlink(to, Path::new("/dev").join(name))
+            .unwrap_or_else(|error| panic!("/dev/{name}: {error}"));
+    }
 }
 
 /// Whether frames that are bridged go through iptables too. On a machine whose kernel has loaded

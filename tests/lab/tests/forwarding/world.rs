@@ -189,7 +189,7 @@ impl World {
             return;
         }
         for program in ["iptables", "ip6tables"] {
-            for table in ["filter", "nat"] {
+            for table in ["filter", "nat", "mangle"] {
                 self.lab.must(program, &["-t", table, "-F"]);
                 if what == Flush::Everything {
                     self.lab.must(program, &["-t", table, "-X"]);

@@ -217,8 +217,10 @@ fn restarted(world: &mut World) {
         portero_lab::Backend::Nftables => drop(world.lab.must("nft", &["flush ruleset"])),
         portero_lab::Backend::Iptables => {
             for program in ["iptables", "ip6tables"] {
-                world.lab.must(program, &["-F"]);
-                world.lab.must(program, &["-X"]);
+                for table in ["filter", "nat", "mangle"] {
+                    world.lab.must(program, &["-t", table, "-F"]);
+                    world.lab.must(program, &["-t", table, "-X"]);
+                }
             }
         }
     }
