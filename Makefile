@@ -55,8 +55,12 @@ docs:
 install:
 	install -d '$(DESTDIR)$(PREFIX)/bin'
 	for folder in domains networks groups; do install -d "$(DESTDIR)/etc/portero/$$folder" || exit 1; done
-	for program in $(PROGRAMS); do \
+	for program in portero portero-watch portero-network-hook; do \
 		install -m 0755 "$(BUILT)/$$program" '$(DESTDIR)$(PREFIX)/bin/' || exit 1; \
+	done
+	# A hook's program asks its own name which it is: one file has all four.
+	for hook in $(filter-out network,$(HOOKS)); do \
+		ln -f '$(DESTDIR)$(PREFIX)/bin/portero-network-hook' "$(DESTDIR)$(PREFIX)/bin/portero-$$hook-hook" || exit 1; \
 	done
 	for hook in $(HOOKS); do \
 		install -d "$(DESTDIR)/etc/libvirt/hooks/$$hook.d" && \

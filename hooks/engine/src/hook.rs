@@ -19,6 +19,12 @@ pub fn run_hook(hook: Hook) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     clean_environment();
+    // All four are one program in a package.
+    let program = std::env::current_exe();
+    let hook = program
+        .ok()
+        .and_then(|path| Hook::of_program(&path))
+        .unwrap_or(hook);
     let mut log = Log::new(LogSink::System);
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if hook == Hook::Daemon {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
+use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
 /// Where journald listens for messages with fields (systemd.journal-fields(7)).
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -110,13 +111,6 @@ impl Message {
         }
         datagram.into_bytes()
     }
-
-    /// As syslog takes it (RFC 3164): it adds the time by itself.
-    fn line(&self) -> Vec<u8> {
-        let (severity, text, process) = (self.severity.number(), &self.text, std::process::id());
-        let priority = DAEMON * 8 + severity;
-        format!("<{priority}>{TAG}[{process}]: {text}").into_bytes()
-    }
 }
 
 /// Where messages go.
@@ -142,7 +136,7 @@ pub enum LogSink {
 /// What is open.
 enum Open {
     Journal(UnixDatagram),
-    Syslog(UnixDatagram),
+    Syslog(Box<Logger<LoggerBackend, Formatter3164>>),
     /// Nobody reads, or nobody is there.
     Nobody,
 }
@@ -281,7 +275,16 @@ impl Log {
             .get_or_insert_with(|| connect(JOURNAL, SYSLOG).unwrap_or(Open::Nobody));
         let sent = match open {
             Open::Journal(socket) => socket.send(&message.datagram()).is_ok(),
-            Open::Syslog(socket) => socket.send(&message.line()).is_ok(),
+            Open::Syslog(log) => {
+                let text = &message.text;
+                let sent = match message.severity {
+                    Severity::Error => log.err(text),
+                    Severity::Warning => log.warning(text),
+                    Severity::Info => log.info(text),
+                    Severity::Debug => log.debug(text),
+                };
+                sent.is_ok()
+            }
             Open::Nobody => false,
         };
         if !sent {
@@ -301,7 +304,14 @@ fn connect(journal: &str, syslog: &str) -> io::Result<Open> {
         return Ok(Open::Journal(socket));
     }
     socket.connect(syslog)?;
-    Ok(Open::Syslog(socket))
+    let formatter = Formatter3164 {
+        facility: Facility::LOG_DAEMON,
+        hostname: None,
+        process: TAG.to_owned(),
+        pid: std::process::id(),
+    };
+    let log = Logger::new(LoggerBackend::Unix(socket), formatter);
+    Ok(Open::Syslog(Box::new(log)))
 }
 
 /// Longest message, in characters: what somebody has written into an element is part of some, and
@@ -364,8 +374,11 @@ mod tests {
         assert_eq!(sent(&["journal", "syslog"]).as_deref(), Some(journal));
         let syslog = sent(&["syslog"]).expect("syslog");
         let pid = std::process::id();
-        let line = format!("<30>portero[{pid}]: forward tcp 8080 (guest started)");
-        assert_eq!(syslog, line);
+        let line = format!(" portero[{pid}]: forward tcp 8080 (guest started)");
+        assert!(
+            syslog.starts_with("<30>") && syslog.ends_with(&line),
+            "{syslog}"
+        );
         assert_eq!(sent(&[]), None);
     }
 

@@ -1,6 +1,7 @@
 //! The four hooks that portero is: where libvirt looks for them, what they are told, and whether they may refuse.
 
 use crate::{DaemonOperation, DomainOperation, Driver, Event, EventError, NetworkOperation};
+use std::path::Path;
 
 /// Which hook of libvirt a program is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,22 @@ impl Hook {
             Self::Domain(Driver::Lxc) => "portero-lxc-hook",
             Self::Daemon => "portero-daemon-hook",
         }
+    }
+
+    /// The hook that a program is by its path: its own name, that of the hook (`hooks/qemu`, a copy), or that of the hook's
+    /// folder. None by any other path.
+    #[must_use]
+    pub fn of_program(path: &Path) -> Option<Self> {
+        let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
+        // A program that was replaced while it begins (proc(5)).
+        let program = name(path)?.trim_end_matches(" (deleted)").to_owned();
+        let folder = path.parent().and_then(name);
+        Self::ALL.into_iter().find(|hook| {
+            let own = hook.folder();
+            program == hook.program()
+                || program == own.trim_end_matches(".d")
+                || folder.as_deref() == Some(own)
+        })
     }
 
     /// Its folder below libvirt's `hooks`.
@@ -130,6 +147,23 @@ impl Hook {
 #[cfg(test)]
 mod tests {
     use super::{Driver, Hook};
+    use std::path::Path;
+
+    #[test]
+    fn a_program_is_known_by_its_path() {
+        for hook in Hook::ALL {
+            let name = hook.folder().trim_end_matches(".d");
+            for path in [
+                format!("/usr/bin/{}", hook.program()),
+                format!("/usr/bin/{} (deleted)", hook.program()),
+                format!("/etc/libvirt/hooks/{name}"),
+                format!("/etc/libvirt/hooks/{name}.d/50-portero"),
+            ] {
+                assert_eq!(Hook::of_program(Path::new(&path)), Some(hook), "{path}");
+            }
+        }
+        assert_eq!(Hook::of_program(Path::new("/usr/bin/portero")), None);
+    }
 
     #[test]
     fn only_the_daemon_hook_knows_daemons_that_do_not_concern_it() {
