@@ -1,10 +1,11 @@
 //! Watches over a change from another process: rolls it back when whoever makes it dies, when it
 //! is not confirmed in time, and when the gateway stops answering.
 
-use crate::change::{Bridges, By};
+use crate::bridges::Bridges;
 use crate::error::{ChangeError, Result};
 use crate::guard_start::START;
 use crate::record::{all, boot, seconds, Folder, LockOf, Phase};
+use crate::rollback::By;
 use portero_libvirt::InterfaceName;
 use portero_system::{interfaces, Deadline, Severity};
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! Puts a NIC into a bridge and takes it out again, without ever leaving the host where nobody
 //! reaches it.
 
+mod bridges;
 mod change;
 mod difference;
 mod dns;
@@ -19,10 +20,12 @@ mod owner;
 mod reach;
 mod read;
 mod record;
+mod rollback;
 mod rule;
+mod steps;
 mod written;
 
-pub use change::Bridges;
+pub use bridges::Bridges;
 pub use error::ChangeError;
 pub use network::define_network;
 pub use open::{made_bridges, open_bridges, MadeBridge, OpenBridge, Stage};
