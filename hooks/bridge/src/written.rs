@@ -90,3 +90,55 @@ pub(super) fn unwritten(
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Written;
+    use std::net::IpAddr;
+
+    fn knows(texts: &[&str], address: &str) -> bool {
+        let written = Written::read(texts.iter().copied());
+        let address: Option<IpAddr> = address.parse().ok();
+        address.is_some_and(|address| written.addresses.contains(&address))
+    }
+
+    #[test]
+    fn an_address_is_known_in_each_format() {
+        for text in [
+            "iface eth0 inet static\n  address 192.0.2.10/24\n",
+            "IPADDR='192.0.2.10'\nPREFIX=24\n",
+            "IPADDR0=192.0.2.10\n",
+            "address1=192.0.2.10/24,192.0.2.1\n",
+            "Address=192.0.2.10/24\n",
+            "addresses: [192.0.2.10/24, \"2001:db8::1/64\"]\n",
+            "up ip address add 192.0.2.10/24 dev $IFACE\n",
+        ] {
+            assert!(knows(&[text], "192.0.2.10"), "{text}");
+            assert!(
+                !knows(&[text], "192.0.2.1") || text.contains("192.0.2.1\n"),
+                "{text}"
+            );
+        }
+        // However it is written.
+        assert!(knows(&["IPV6ADDR=2001:DB8:0:0::10/64\n"], "2001:db8::10"));
+        assert!(knows(&["default via: \"2001:db8::1\"\n"], "2001:db8::1"));
+        assert!(!knows(&["# address 192.0.2.10\n"], "192.0.2.10"));
+    }
+
+    #[test]
+    fn who_asks_a_server_may_have_more() {
+        let has_dhcp = |text: &str| Written::read(std::iter::once(text)).has_dhcp;
+        for text in [
+            "iface eth0 inet dhcp\n",
+            "iface eth0 inet6 auto\n",
+            "BOOTPROTO=dhcp\n",
+            "method=auto\n",
+            "DHCP=yes\n",
+            "dhcp4: true\n",
+        ] {
+            assert!(has_dhcp(text), "{text}");
+        }
+        assert!(!has_dhcp("auto eth0\niface eth0 inet static\n"));
+        assert!(!has_dhcp("# no dhcp here\n"));
+    }
+}

@@ -73,6 +73,10 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
         run: dns,
     },
     Scenario {
+        name: "another uplink is chosen no sooner than before",
+        run: metrics,
+    },
+    Scenario {
         name: "a bridge that another program makes again keeps the host reached",
         run: made_again,
     },
@@ -361,6 +365,45 @@ fn dns(host: &mut Host) {
         Some(was) => fs::write(FILE, was).expect("resolv.conf"),
         None => fs::remove_file(FILE).expect("resolv.conf"),
     }
+}
+
+/// A second uplink with a default route of its own: NetworkManager's route by the bridge keeps the metric of the one by the
+/// NIC. A script that gives it another one has apply roll back, unless that is accepted.
+fn metrics(host: &mut Host) {
+    const SCRIPT: &str = "/etc/network/if-up.d/lab-metric";
+    for words in [
+        "link add up9 type veth peer name up9p",
+        "link set up9 up",
+        "address add 100.64.9.10/24 dev up9",
+        "route add default via 100.64.9.1 dev up9 metric 200",
+    ] {
+        host.lab.ip(words);
+    }
+    let chosen = |host: &Host| host.lab.must("ip", &["route", "get", "100.65.0.1"]);
+    host.configure(manager::network_manager);
+    let before = host.seen();
+    assert!(chosen(host).contains("dev lan0"), "{}", chosen(host));
+    host.must(&format!("{APPLY} --yes"));
+    assert!(chosen(host).contains("dev br0"), "{}", chosen(host));
+    host.must("bridge remove br0");
+    host.is_back(&before, Duration::from_secs(10));
+    host.configure(manager::ifupdown);
+    let script = "#!/bin/sh\n[ $IFACE != br0 ] || [ $ADDRFAM != inet ] || { ip route del default via 192.0.2.1; \
+                  ip route add default via 192.0.2.1 dev br0 metric 500; }\n";
+    fs::write(SCRIPT, script).expect("a script");
+    fs::set_permissions(SCRIPT, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let before = host.seen();
+    let ran = host.portero(APPLY);
+    println!("  {}", ran.stderr.trim());
+    let expected = "the route default via 192.0.2.1 with metric 0 is missing after";
+    assert!(!ran.ok && ran.stderr.contains(expected), "{ran:?}");
+    host.is_back(&before, Duration::from_secs(5));
+    host.must(&format!("{APPLY} --yes --accept metrics"));
+    assert!(chosen(host).contains("dev up9"), "{}", chosen(host));
+    host.must("bridge remove br0");
+    host.is_back(&before, Duration::from_secs(5));
+    fs::remove_file(SCRIPT).expect("the script");
+    host.lab.ip("link del up9");
 }
 
 /// The manager fails, and the bridge is made again whenever it is gone: the host is reached by it, also
