@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Port forwards into libvirt's networks: add them, look at them, and mend them.
+/// Port forwards into libvirt's networks: add them, look at them, and repair them.
 ///
 /// Forwards are written in the metadata of a domain or network (portero forward, virsh metadata, virsh
 /// edit, virsh net-edit) or in /etc/portero; libvirt's hooks apply them when a guest or network starts,
@@ -41,21 +41,21 @@ const PLAN_STATUS: &str =
 pub(crate) enum Command {
     #[command(flatten)]
     Rules(RulesCommand),
-    /// List networks, guests and forwards: where they lead, what went by them, and why some wait
+    /// List networks, guests and forwards: where they lead, what they counted, and why some wait
     ///
     /// A forward is 'active', 'missing' from the firewall, 'pending' while the guest's address is not
-    /// known, or 'claimed' by a domain that has not started yet. Connections and bytes are counted
-    /// where libvirt uses iptables, from when a rule was made; bytes go both ways through the host, so
-    /// the host's own connections are not among them.
+    /// known, or 'claimed' by a domain that has not started yet. portero counts
+    /// since a rule was made: connections and bytes with iptables, packets and bytes with nftables. Bytes are
+    /// those that pass through the host in both directions, without the host's own connections.
     ///
     /// The JSON is an object. 'networks' have name, uuid, mode, bridge, addresses, guests (how many),
     /// policy (mode, in, out, host, rules, antispoof, in_firewall) and problems. 'guests' have name,
     /// uuid and interfaces (mac, network, target, addresses). 'forwards' have owner, name, uuid,
     /// protocol, address, dev, source, ports, guest, guest_ports, state, reason, connections, packets
-    /// and bytes. 'stopped' says what rules of others (docker, ufw, firewalld, anybody's) stop: owner, name, uuid, what,
+    /// and bytes. 'stopped' has what rules of others (docker, ufw, firewalld, anybody's) stop: owner, name, uuid, what,
     /// outside (interfaces), more (how many forwards besides), certainty (sure or doubtful), by and explain (a command);
-    /// 'unread_rules' says which of their rules could not be read. What is not known, or does not apply, is null. These
-    /// names stay; others may come.
+    /// 'unread_rules' has which of their rules could not be read. What is not known, or does not apply, is null. These
+    /// names stay; others may be added.
     #[command(after_help = SHOW_STATUS)]
     Status {
         /// Only this guest or network
@@ -64,14 +64,14 @@ pub(crate) enum Command {
         /// Print JSON for programs, with --watch one line each
         #[arg(long)]
         json: bool,
-        /// Say it again every two seconds; where stdout is no terminal, when something has changed
+        /// Repeat every two seconds; if stdout is no terminal, when something has changed
         #[arg(long)]
         watch: bool,
     },
     Forward(ForwardArgs),
     /// Look for what keeps guests from being reached, or lets more through than it seems
     ///
-    /// Nothing is changed. Of each finding the command is printed that mends it, and where to write it if the next boot
+    /// It changes nothing. For each finding it prints the command that repairs it, and where to write it if the next boot
     /// undoes it.
     #[command(after_help = DOCTOR_STATUS)]
     Doctor {
@@ -79,20 +79,20 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Say why a forwarded port is reached or is not, or why a guest reaches nobody
+    /// Explain why a forwarded port is reached or not, or why a guest reaches nobody
     ///
-    /// Of a port, portero walks a packet's way from a client to the guest and back, hop by hop. Of a
+    /// For a port, portero follows a packet's way from a client to the guest and back, hop by hop. For a
     /// guest, it looks at what the guest needs of this host: an address (DHCP), names (DNS) and a way
-    /// out. Each hop holds, FAILS, or cannot be seen from here; at the end stands the first that fails,
-    /// and the command that mends it. Nothing is changed. Of a port, the guest is asked for its address,
-    /// and its port by a connection that is closed at once.
+    /// out. Each hop holds, FAILS, or cannot be seen from here; the last lines are the first hop that fails
+    /// and the command that repairs it. It changes nothing. For a port, it asks the guest for its address,
+    /// and tries the guest's port with a connection that it closes at once.
     Explain(Explained),
     /// Draw the host's networks and bridges with their guests, forwards and policies
     Map {
-        /// Only where this guest is, or this network
+        /// Only this network, or the networks of this guest
         #[arg(value_name = "NAME", add = objects(OwnerKind::Domain))]
         name: Option<ObjectName>,
-        /// What to draw it as
+        /// Format of the drawing
         #[arg(long, value_enum, default_value = "tree")]
         format: MapFormat,
     },
@@ -103,11 +103,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Bridge(BridgeCommand),
     Import(ImportArgs),
-    /// Say of files whether portero understands them; change nothing
+    /// Check whether portero understands files; change nothing
     ///
-    /// Each is the XML of a domain or network as virsh prints it, an element of portero's as it
-    /// stands in /etc/portero, or a portero.toml. A line says what is wrong with the first element
-    /// that is wrong. Whether a port is free, or a peer there, is seen when it is applied.
+    /// Each file is the XML of a domain or network as virsh prints it, an element of portero's as in
+    /// /etc/portero, or a portero.toml. One line names the first error. Whether a port is free, or a
+    /// peer exists, is checked when it is applied.
     #[command(
         after_help = "Exit status: 0 all files are valid; 1 one is not, or cannot be read; 2 usage."
     )]
@@ -118,7 +118,7 @@ pub(crate) enum Command {
     },
     /// Write one file for a bug report: versions, what portero finds, configuration, units, rules and the log
     ///
-    /// It takes up to two minutes. What cannot be had is listed at the end. Read it before you send it.
+    /// It takes up to two minutes. The end lists what could not be read. Read the file before you send it.
     Report(ReportArgs),
     /// Print the manual page of that name, or the names of all
     #[command(hide = true)]
@@ -131,14 +131,14 @@ pub(crate) enum Command {
 /// Print the port forwards of another hook as metadata of domains, and the commands that set it
 ///
 /// FILE is hooks.json of saschpe's libvirt-hook-qemu, or a shell hook as the one in libvirt's wiki.
-/// A shell hook is read, never run; what is not understood is refused with its line. What is not
-/// taken over is told on stderr. With --set it is set in libvirt instead, of all domains or of none.
+/// portero reads a shell hook and never runs it; it refuses what it does not understand, and names the line. stderr names
+/// what is not imported. With --set, portero sets the metadata in libvirt, for all domains or for none.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
     /// The file; '-' is stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// Only this domain; can be given several times
+    /// Only this domain; may be repeated
     #[arg(long = "domain", value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
     pub(crate) domains: Vec<ObjectName>,
     /// Set it in the configuration of the domains, for their next start
@@ -147,7 +147,7 @@ pub(crate) struct ImportArgs {
     /// Set it in running domains too, at once
     #[arg(long, requires = "set")]
     pub(crate) live: bool,
-    /// Replace metadata of portero's that is there, all of it; refused without
+    /// Replace all of portero's metadata that is there; default: refuse
     #[arg(long, requires = "set")]
     pub(crate) replace: bool,
     /// URI of the libvirt to connect to, as of virsh
@@ -161,16 +161,16 @@ const DOCTOR_STATUS: &str = "Exit status: 0 nothing found; 1 something found, or
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXPLAINED_STATUS)]
 pub(crate) struct Explained {
-    /// [ADDRESS:]PORT[/tcp|udp|sctp] of the host, an IPv6 address in brackets, tcp without; or a guest's name
+    /// [ADDRESS:]PORT[/tcp|udp|sctp] of the host, an IPv6 address in brackets, default: tcp; or a guest's name
     #[arg(value_name = "PORT|GUEST", add = objects(OwnerKind::Domain))]
     pub(crate) what: What,
-    /// Of a port: address of the client; any machine outside without
+    /// For a port: address of the client; default: any machine outside
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) from: Option<IpAddr>,
-    /// Of a guest: where it sends to, ADDRESS:PORT[/tcp|udp|sctp]; any machine outside without
+    /// For a guest: where it sends to, ADDRESS:PORT[/tcp|udp|sctp]; default: any machine outside
     #[arg(long, value_name = "DESTINATION", conflicts_with = "from")]
     pub(crate) to: Option<Destination>,
-    /// Of a port: what to print
+    /// For a port: what to print
     #[arg(long, value_enum, default_value = "text", conflicts_with = "json")]
     pub(crate) format: ExplainFormat,
     /// Print JSON for programs
@@ -227,10 +227,10 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Take all rules out of the firewall, as before portero is removed
+    /// Remove all of portero's rules from the firewall, as before portero is removed
     ///
     /// Guests and networks keep running. The next start of one, or 'sync', restores the rules. portero-watch would do so at once: if
-    /// it runs, you are asked whether to stop and disable it, and without a terminal the command is refused.
+    /// it runs, portero asks whether to stop and disable it, and refuses if there is no terminal.
     Withdraw {
         /// Change nothing: print what would be committed
         #[arg(long)]
@@ -251,10 +251,11 @@ pub(crate) enum RulesCommand {
 /// Where a report goes, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// File to write, which must not exist; '-' is stdout. Without, portero-report-TIME.txt in this directory
+    /// File to write, which must not exist; '-' is stdout; default: portero-report-TIME.txt in this directory
     #[arg(short = 'o', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
-    /// Give addresses, MAC addresses, UUIDs and the names of the host, its guests and networks pseudonyms, the same ones everywhere
+    /// Replace addresses, MAC addresses, UUIDs and the names of the host, its guests and networks with pseudonyms, each with the
+    /// same one everywhere
     #[arg(long)]
     pub(crate) anonymous: bool,
 }
@@ -262,25 +263,25 @@ pub(crate) struct ReportArgs {
 /// What is about the policies of networks.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// List what active networks forbid and allow, in order of judgement, with what was counted
+    /// List what active networks allow and reject, in the order of evaluation, with counters
     ///
-    /// On each way the first clause that fits decides. Replies, and packets related to a connection,
-    /// pass and are counted only by clauses that look at them too.
+    /// In each direction the first clause that matches decides. Replies, and packets related to a connection,
+    /// are allowed, and counted only by clauses that match them too.
     #[command(after_help = SHOW_STATUS)]
     Show {
-        /// One network; all without
+        /// Only this network
         #[arg(value_name = "NETWORK", add = objects(OwnerKind::Network))]
         network: Option<ObjectName>,
         /// Print JSON for programs
         #[arg(long)]
         json: bool,
     },
-    /// Say what a policy would become, and what is wrong with it; change nothing
+    /// Show what a policy would become, and what is wrong with it; change nothing
     #[command(after_help = CHECK_STATUS)]
     Check(CheckedSubject),
-    /// Say what becomes of a packet that opens a connection, and who decides that
+    /// Show what happens to a packet that opens a connection, and who decides
     ///
-    /// Everybody who has a say is named in order; the last one has decided.
+    /// The list has every rule that the packet meets, in order; the last one decided.
     Explain(PacketArgs),
 }
 
@@ -291,7 +292,7 @@ const SHOW_STATUS: &str = "Exit status: 0 done; 1 failed; 2 usage.";
 pub(crate) struct CheckedSubject {
     /// Active network, or file with a <network>, a <portero:network> or a <portero:group>
     ///
-    /// Of a network its metadata and its file in /etc/portero/networks are read.
+    /// For a network, portero reads its metadata and its file in /etc/portero/networks.
     #[arg(value_name = "NETWORK|FILE", add = objects(OwnerKind::Network))]
     pub(crate) subject: String,
     /// Active network that a <portero:network> in a file is for
@@ -318,13 +319,13 @@ pub(crate) struct PacketArgs {
     /// Protocol; icmp is ICMPv6 between IPv6 addresses
     #[arg(value_name = "PROTOCOL")]
     pub(crate) protocol: ProtocolName,
-    /// Port of the destination, 1 to 65535; of icmp the type, 0 to 255, an echo request without
+    /// Port of the destination, 1 to 65535; for icmp the type, 0 to 255; default: an echo request
     #[arg(value_name = "PORT")]
     pub(crate) port: Option<u16>,
-    /// MAC address that it comes from; by the host's neighbours without
+    /// MAC address that it comes from; default: by the host's neighbors
     #[arg(long, value_name = "MAC")]
     pub(crate) mac: Option<MacAddress>,
-    /// Interface of the host that it comes by; by the host's routes without
+    /// Interface of the host that it arrives at; default: by the host's routes
     #[arg(long, value_name = "INTERFACE", add = interfaces())]
     pub(crate) dev: Option<InterfaceName>,
     /// Print JSON for programs
@@ -408,10 +409,10 @@ pub(crate) struct Wanted {
     /// Name of the bridge, 1 to 15 characters
     #[arg(long, value_name = "NAME")]
     pub(crate) bridge: InterfaceName,
-    /// A NIC in it; the first one's IP configuration moves to the bridge
+    /// A NIC in it; the IP configuration of the first one moves to the bridge
     #[arg(long = "nic", value_name = "NIC", required = true, add = interfaces())]
     pub(crate) nics: Vec<InterfaceName>,
-    /// Let the bridge speak the spanning tree protocol
+    /// Turn on the spanning tree protocol
     #[arg(long)]
     pub(crate) stp: bool,
     /// Format of the files, where more than one configures the NIC: ifcfg, keyfile, networkd,

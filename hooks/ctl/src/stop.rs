@@ -10,8 +10,7 @@ pub(crate) fn mend_stop(
     scope: Scope,
 ) -> String {
     let command = mend(stop, flow, leg, settings, scope);
-    command
-        .unwrap_or_else(|| "let whoever made that rule except this connection from it".to_owned())
+    command.unwrap_or_else(|| "ask the author of that rule to exempt this connection".to_owned())
 }
 
 /// Who has stopped a packet.

@@ -121,7 +121,7 @@ fn text(report: &Report) -> String {
     let findings = report.findings.iter().map(|found| {
         let Finding { finding, mend } = &found.what;
         let note = lasting::note(mend);
-        format!("{}: {finding}\n  mend it: {mend}\n{note}", found.check)
+        format!("{}: {finding}\n  repair: {mend}\n{note}", found.check)
     });
     findings.collect()
 }

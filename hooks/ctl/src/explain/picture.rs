@@ -130,7 +130,7 @@ pub(super) fn draw(facts: &Facts, hops: &[Hop]) -> String {
         drawing.text(
             text,
             Style::new(Face::Code, "wait"),
-            &format!("mend it: {mend}"),
+            &format!("repair: {mend}"),
         );
     }
     to_svg(&drawing)

@@ -14,8 +14,8 @@ use std::net::IpAddr;
 
 /// Forward ports of the host to a domain, at once, in its configuration or both
 ///
-/// The forwards are written in the domain's metadata, as virsh metadata shows and sets it. The flags
-/// that say whether the running domain or its configuration is meant are virsh's.
+/// The forwards are in the domain's metadata, as virsh metadata shows and sets it. The flags --live, --config, --current and
+/// --persistent mean what they mean in virsh.
 #[derive(Debug, Args)]
 pub(crate) struct ForwardArgs {
     /// URI of the libvirt to connect to, as of virsh
@@ -30,7 +30,7 @@ pub(crate) struct ForwardArgs {
 pub(crate) enum ForwardCommand {
     /// Forward ports to a domain
     Add(AddArgs),
-    /// Forward ports no more
+    /// Remove forwards of a domain
     #[command(
         visible_alias = "rm",
         mut_arg("targets", |targets| targets
@@ -40,12 +40,12 @@ pub(crate) enum ForwardCommand {
             .add(forwarded_ports()))
     )]
     Remove(RemoveArgs),
-    /// List the forwards of all domains and networks, those that are off too; or what is written in one domain's metadata
+    /// List the forwards of all domains and networks, also of those that are off; or those in one domain's metadata
     ///
-    /// Of everybody, IN says where a forward is: live, in the configuration for the next start, or both. WRITTEN says in which
-    /// file of /etc/portero, or in whose metadata. STATE says what comes of it now, and why one waits. Only root can list all.
+    /// IN: the forward is live, in the configuration for the next start, or both. WRITTEN: the file of /etc/portero, or the
+    /// object whose metadata has it. STATE: what it does now, and why it waits. Only root can list all.
     ///
-    /// With DOMAIN, what its metadata has is listed in the form that 'add' takes, by way of libvirt.
+    /// With DOMAIN, portero asks libvirt, and lists the domain's metadata in the form that 'add' takes.
     #[command(visible_alias = "ls")]
     List(ListArgs),
 }
@@ -56,14 +56,13 @@ pub(crate) struct AddArgs {
     pub(crate) forward: WhichForward,
     #[command(flatten)]
     pub(crate) affected: Affected,
-    /// Ports of a whole address that do not lead to the guest, as 22 or 5000-5010/tcp,udp; several times
+    /// Ports of a whole address that do not lead to the guest, as 22 or 5000-5010/tcp,udp; may be repeated
     #[arg(long, value_name = "PORTS")]
     pub(crate) exclude: Vec<Excluded>,
-    /// Reserve the address of an interface that has no DHCP reservation; without, it is asked on a
-    /// terminal, and not done elsewhere
+    /// Reserve the address of an interface that has no DHCP reservation; default: ask on a terminal, and do not elsewhere
     #[arg(long, value_name = "WHETHER")]
     pub(crate) reserve: Option<Reserve>,
-    /// Change nothing: check, and say what would be done
+    /// Change nothing: check, and print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -77,14 +76,14 @@ pub(crate) struct RemoveArgs {
     /// All forwards that the domain's metadata has
     #[arg(long, conflicts_with_all = ["sources", "dev", "masquerade", "symmetric", "network", "guest"])]
     pub(crate) all: bool,
-    /// Change nothing: say what would be done
+    /// Change nothing: print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Name, ID or UUID of the domain; all domains and networks without
+    /// Name, ID or UUID of the domain; default: all domains and networks
     #[arg(value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
     pub(crate) domain: Option<String>,
     /// Of its configuration
@@ -93,7 +92,7 @@ pub(crate) struct ListArgs {
     /// Of the running domain
     #[arg(long, conflicts_with = "config")]
     pub(crate) live: bool,
-    /// Of the running domain, or of its configuration when it does not run; so without flags
+    /// Of the running domain, or of its configuration when it does not run; the default
     #[arg(long, conflicts_with_all = ["config", "live"])]
     pub(crate) current: bool,
     /// Print JSON for programs
@@ -107,27 +106,26 @@ pub(crate) struct WhichForward {
     /// Name, ID or UUID of the domain
     #[arg(value_name = "DOMAIN", add = objects(OwnerKind::Domain))]
     pub(crate) domain: String,
-    /// [ADDRESS:]PORTS[:GUESTPORTS][/PROTOCOLS], as 443, 8080:80, 8000-8010 or 53/tcp,udp; an IPv6 address stands in brackets.
-    /// Without GUESTPORTS they are the same, without PROTOCOLS it is tcp. An IPv4 address alone is all of that address. Several
-    /// times
+    /// [ADDRESS:]PORTS[:GUESTPORTS][/PROTOCOLS], as 443, 8080:80, 8000-8010 or 53/tcp,udp; an IPv6 address in brackets.
+    /// Default: GUESTPORTS are PORTS, PROTOCOLS is tcp. An IPv4 address alone forwards all of that address. May be repeated
     #[arg(value_name = "FORWARD", required = true)]
     pub(super) targets: Vec<Targets>,
-    /// Who may use it: an address or a network, or group:NAME of /etc/portero/groups; with ! before it an exception; several times
+    /// Who may use it: an address or a network, or group:NAME of /etc/portero/groups; with ! before it an exception; may be repeated
     #[arg(long = "source", value_name = "CIDR", value_parser = source)]
     pub(crate) sources: Vec<WrittenSource>,
-    /// Interface of the host that packets arrive by
+    /// Interface of the host that packets arrive at
     #[arg(long, value_name = "INTERFACE", add = interfaces())]
     pub(crate) dev: Option<InterfaceName>,
-    /// Let the guest see the host's address instead of the client's, for a guest whose way out is not by this host
+    /// Show the guest the host's address instead of the client's, for a guest whose default route is not this host
     #[arg(long)]
     pub(crate) masquerade: bool,
-    /// Let the guest's answers leave by the uplink that a connection came by, on hosts with a routing table for each
+    /// Send the guest's answers out by the uplink that the connection came in by, on hosts with a routing table for each uplink
     #[arg(long)]
     pub(crate) symmetric: bool,
-    /// Virtual network whose interface of the domain is meant, where it has several
+    /// Virtual network of the domain's interface, if it has several
     #[arg(long, value_name = "NETWORK", add = objects(OwnerKind::Network))]
     pub(crate) network: Option<String>,
-    /// The guest's address, where DHCP does not give it
+    /// The guest's address, if DHCP does not give it
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) guest: Option<IpAddr>,
 }
@@ -205,7 +203,7 @@ pub(crate) struct Affected {
     /// Affect the running domain
     #[arg(long)]
     live: bool,
-    /// Affect the running domain, or its next start when it does not run; so without flags
+    /// Affect the running domain, or its next start when it does not run; the default
     #[arg(long, conflicts_with_all = ["config", "live", "persistent"])]
     current: bool,
     /// Affect the next start, and the running domain if it runs

@@ -163,7 +163,7 @@ fn labelled_as_anothers(vm: &mut Vm) {
     let (_, mend) = doctor
         .split_once(finding)
         .unwrap_or_else(|| panic!("{doctor}"));
-    let (_, mend) = mend.split_once("mend it: ").expect("what mends it");
+    let (_, mend) = mend.split_once("repair: ").expect("what mends it");
     let command = mend.split(", and report").next().expect("a command");
     vm.must(&format!(
         "{command} && date +%s >{BEGIN} && sleep 1 && systemctl restart libvirtd && virsh list"

@@ -164,7 +164,7 @@ pub(super) fn service(facts: &Facts, way: &GuestPath) -> Seen {
         (_, Answer::Answered) => Seen::Ok(format!("{to} answers the host")),
         (_, Answer::Refused) => Seen::fails(
             format!("the guest says that nothing listens on {port}"),
-            format!("in the guest: start what shall listen on {port}"),
+            format!("in the guest: start the service that listens on {port}"),
         ),
         (Protocol::Udp, Answer::Silent) => Seen::Unknown(format!(
             "{to} is silent, as many a service is that listens on UDP"

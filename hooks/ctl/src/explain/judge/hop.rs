@@ -30,7 +30,7 @@ impl Hop {
     /// What is printed at the end of the first that fails.
     pub(in crate::explain) fn conclusion(&self) -> String {
         let mend = self.mend.as_ref();
-        let mend = mend.map(|mend| format!("  mend it: {mend}\n{}", lasting::note(mend)));
+        let mend = mend.map(|mend| format!("  repair: {mend}\n{}", lasting::note(mend)));
         let mend = mend.unwrap_or_default();
         format!("{} fails: {}\n{mend}", self.hop, self.text)
     }
