@@ -43,7 +43,7 @@ fn not_listening(world: &mut World) {
     world.not_reached(HOST_V4, 8088);
     world.explained(&format!("{HOST_V4}:8088")).fails(
         "service",
-        "in the guest: start what shall listen on tcp port 8088",
+        "in the guest: start the service that listens on tcp port 8088",
     );
     world
         .in_guest("start-stop-daemon -S -b -m -p /tmp/listen.pid -x /agent -- listen 0.0.0.0:8088");
