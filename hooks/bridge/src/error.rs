@@ -20,7 +20,9 @@ pub enum ChangeError {
     #[error(transparent)]
     Owner(#[from] OwnerError),
     /// There is a bridge of ours by this name already.
-    #[error("{bridge} was made by portero and is {phase}, expected 'portero bridge {help} --bridge {bridge}' first")]
+    #[error(
+        "{bridge} was made by portero and is {phase}; run 'portero bridge {help} {bridge}' first"
+    )]
     Present {
         /// The bridge.
         bridge: String,
@@ -30,22 +32,24 @@ pub enum ChangeError {
         help: &'static str,
     },
     /// There is none.
-    #[error("{bridge} was not made by portero, expected the name of a bridge from 'portero bridge apply'")]
+    #[error(
+        "portero has not made {bridge}; 'portero bridge status' lists the bridges that it made"
+    )]
     Absent {
         /// The bridge.
         bridge: String,
     },
     /// An interface of the bridge's name is there already.
-    #[error("an interface {bridge} is there already, expected the name of none")]
+    #[error("an interface {bridge} exists already; choose another name")]
     Taken {
         /// The bridge.
         bridge: String,
     },
     /// Nothing is to be changed.
-    #[error("no file would change, expected a NIC that is in no bridge")]
+    #[error("no file would change; is the NIC in a bridge already?")]
     Nothing,
     /// Guests are on it.
-    #[error("{interface} is in {bridge}, expected no guest on it: it would lose its network")]
+    #[error("{interface} is in {bridge}; shut that guest down or move it first, it would lose its network")]
     InUse {
         /// The bridge.
         bridge: String,
@@ -53,7 +57,9 @@ pub enum ChangeError {
         interface: String,
     },
     /// A network of libvirt's uses it.
-    #[error("network '{network}' is active and uses {bridge}, expected it to be inactive: 'virsh net-destroy {network}' first")]
+    #[error(
+        "network '{network}' is active and uses {bridge}; run 'virsh net-destroy {network}' first"
+    )]
     NetworkActive {
         /// The bridge.
         bridge: String,
@@ -61,7 +67,7 @@ pub enum ChangeError {
         network: String,
     },
     /// A file was edited since it was written.
-    #[error("/etc/{path} has changed since portero wrote it, expected it as it was written; what was there before is in {record}")]
+    #[error("/etc/{path} has changed since portero wrote it; undo that change first. The original file is in {record}")]
     Edited {
         /// Its path below /etc.
         path: String,
@@ -77,13 +83,13 @@ pub enum ChangeError {
         source: serde_json::Error,
     },
     /// Nobody watches over the change.
-    #[error("the process that rolls a change back did not start within {seconds} s")]
+    #[error("the process that would roll back did not start within {seconds} s")]
     NoGuard {
         /// How long was waited, in seconds.
         seconds: u64,
     },
     /// It has what the bridge would not have.
-    #[error("{nic} has {what}, which no file of its configures, so {bridge} would not have it: write it into the file first, or accept that with --accept {kinds}")]
+    #[error("{nic} has {what}, which none of its files configures, so {bridge} would not have it; write it into the file first, or accept the loss with --accept {kinds}")]
     Unwritten {
         /// The bridge.
         bridge: String,
@@ -95,7 +101,7 @@ pub enum ChangeError {
         kinds: String,
     },
     /// The program that brings NICs up has ended or hangs.
-    #[error("{owner} {what}, expected it to bring {bridge} up")]
+    #[error("{owner} {what} and cannot bring {bridge} up")]
     Deserted {
         /// The program.
         owner: NicOwner,

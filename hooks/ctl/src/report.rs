@@ -79,7 +79,7 @@ const UNITS: &[&str] = &[
     "ufw",
 ];
 
-const PARTS: [(&str, Part); 31] = [
+const PARTS: [(&str, Part); 32] = [
     ("Versions", Own(&["--version"])),
     ("Versions", Program("uname", &["-srmv"])),
     ("Versions", File("/etc/os-release")),
@@ -92,6 +92,7 @@ const PARTS: [(&str, Part); 31] = [
     ("What portero finds", Own(&["plan"])),
     ("What portero finds", Own(&["map"])),
     ("What portero finds", Own(&["policy", "show"])),
+    ("What portero finds", Own(&["bridge", "status"])),
     ("Configuration", File("/etc/portero/portero.toml")),
     ("Configuration", Folder("/etc/portero/domains")),
     ("Configuration", Folder("/etc/portero/networks")),

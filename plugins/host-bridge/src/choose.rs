@@ -12,7 +12,7 @@ use portero_xml::Sanitised;
 pub enum OwnerError {
     /// It leaves the NIC alone.
     #[error(
-        "{owner} does not have {nic} up ({}), expected it to: its files configure {nic}",
+        "{owner} does not have {nic} up ({}), although its files configure {nic}",
         Sanitised(word)
     )]
     LeavesAlone {
@@ -24,7 +24,7 @@ pub enum OwnerError {
         word: String,
     },
     /// It does not run.
-    #[error("{owner} does not run, expected it to: its files configure {nic}")]
+    #[error("{owner} does not run, although its files configure {nic}")]
     IsAbsent {
         /// The program.
         owner: NicOwner,
@@ -32,7 +32,7 @@ pub enum OwnerError {
         nic: String,
     },
     /// Nobody can bring it up by its file.
-    #[error("the scripts of the network service are not installed, expected them: {nic} is configured by an ifcfg file {why}")]
+    #[error("the scripts of the network service are not installed, and {nic} is configured by an ifcfg file {why}")]
     NoScripts {
         /// The NIC.
         nic: String,
@@ -46,7 +46,7 @@ pub enum OwnerError {
         nic: String,
     },
     /// Another program has it up too, and would do with it what its own files say.
-    #[error("{owner} and {other} both have {nic} up, expected one of them: have {other} leave it alone first")]
+    #[error("{owner} and {other} both have {nic} up; make {other} leave it alone first")]
     Two {
         /// The program whose files configure it.
         owner: NicOwner,
@@ -56,7 +56,7 @@ pub enum OwnerError {
         nic: String,
     },
     /// One NIC is NetworkManager's, another is not.
-    #[error("{kept} is kept from NetworkManager (NM_CONTROLLED) and {other} is not, expected one program for all NICs of a bridge")]
+    #[error("{kept} is kept from NetworkManager (NM_CONTROLLED) and {other} is not; all NICs of a bridge need the same program")]
     Mixed {
         /// The NIC that is kept from it.
         kept: String,
@@ -223,13 +223,13 @@ mod tests {
             (&free, vec![manager.clone()], Ok(Manager::NetworkManager)),
             (&free, vec![manager.clone(), scripts.clone()], Ok(Manager::NetworkManager)),
             (&free, vec![scripts.clone()], Ok(Manager::Initscripts)),
-            (&free, vec![], Err("the scripts of the network service are not installed, expected them: eth0 is configured by an ifcfg file and NetworkManager does not run")),
-            (&free, vec![(NetworkManager, "eth0", unmanaged()), scripts.clone()], Err("NetworkManager does not have eth0 up (unmanaged), expected it to: its files configure eth0")),
+            (&free, vec![], Err("the scripts of the network service are not installed, and eth0 is configured by an ifcfg file and NetworkManager does not run")),
+            (&free, vec![(NetworkManager, "eth0", unmanaged()), scripts.clone()], Err("NetworkManager does not have eth0 up (unmanaged), although its files configure eth0")),
             (&kept, vec![(NetworkManager, "eth0", unmanaged()), scripts.clone()], Ok(Manager::Initscripts)),
-            (&kept, vec![manager.clone(), scripts.clone()], Err("the network service and NetworkManager both have eth0 up, expected one of them: have NetworkManager leave it alone first")),
+            (&kept, vec![manager.clone(), scripts.clone()], Err("the network service and NetworkManager both have eth0 up; make NetworkManager leave it alone first")),
             (&free, vec![(NicOwner::Networkd, "eth0", Says::Has)], Err("systemd-networkd has eth0 up, by a file that is not in /etc, and nobody reads the ifcfg file of eth0: copy the file that 'networkctl status eth0' names to /etc/systemd/network and remove the ifcfg file")),
-            (&kept, vec![manager.clone()], Err("the scripts of the network service are not installed, expected them: eth0 is configured by an ifcfg file that keeps it from NetworkManager (NM_CONTROLLED)")),
-            (&mixed, vec![of_other, scripts.clone()], Err("eth0 is kept from NetworkManager (NM_CONTROLLED) and eth1 is not, expected one program for all NICs of a bridge")),
+            (&kept, vec![manager.clone()], Err("the scripts of the network service are not installed, and eth0 is configured by an ifcfg file that keeps it from NetworkManager (NM_CONTROLLED)")),
+            (&mixed, vec![of_other, scripts.clone()], Err("eth0 is kept from NetworkManager (NM_CONTROLLED) and eth1 is not; all NICs of a bridge need the same program")),
             (&mixed, vec![scripts, other_scripts], Ok(Manager::Initscripts)),
         ] {
             let chosen = choose(plan, &said).map_err(|error| error.to_string());
@@ -299,7 +299,7 @@ mod tests {
         let plan = plan(Renderer::Netplan, &[("eth0", Some(NicOwner::Networkd))]);
         let other = [(NicOwner::NetworkManager, "eth0", Says::Has)];
         let error = choose(&plan, &other).map_err(|error| error.to_string());
-        let expected = "systemd-networkd does not run, expected it to: its files configure eth0";
+        let expected = "systemd-networkd does not run, although its files configure eth0";
         assert_eq!(error, Err(expected.to_owned()));
     }
 }

@@ -177,7 +177,7 @@ fn taken_back(host: &mut Host, manager: fn(&Lab) -> Manager) {
     // Nobody confirms what is not there any more.
     let late = host.portero("bridge confirm --bridge br0");
     assert!(
-        !late.ok && late.stderr.contains("was not made by portero"),
+        !late.ok && late.stderr.contains("portero has not made br0"),
         "{late:?}"
     );
 
@@ -317,8 +317,8 @@ fn refusals(host: &mut Host) {
             "bridge apply --bridge br0 --nic eth0",
             "no file configures eth0",
         ),
-        ("bridge confirm --bridge br0", "br0 was not made by portero"),
-        ("bridge remove --bridge br0", "br0 was not made by portero"),
+        ("bridge confirm --bridge br0", "portero has not made br0"),
+        ("bridge remove --bridge br0", "portero has not made br0"),
     ] {
         let ran = host.portero(words);
         assert!(!ran.ok, "portero {words} did something");

@@ -471,37 +471,37 @@ fn refused(host: &mut Host) {
         (
             "NetworkManager leaves it alone",
             manager::network_manager_elsewhere as fn(&Lab) -> Manager,
-            "NetworkManager does not have lan0 up (10 (unmanaged)), expected it to: its files configure lan0",
+            "NetworkManager does not have lan0 up (10 (unmanaged)), although its files configure lan0",
         ),
         (
             "NetworkManager does not run",
             manager::network_manager_stopped,
-            "NetworkManager does not run, expected it to: its files configure lan0",
+            "NetworkManager does not run, although its files configure lan0",
         ),
         (
             "networkd leaves it alone",
             manager::networkd_elsewhere,
-            "systemd-networkd does not have lan0 up (unmanaged), expected it to: its files configure lan0",
+            "systemd-networkd does not have lan0 up (unmanaged), although its files configure lan0",
         ),
         (
             "networkd does not run",
             manager::networkd_stopped,
-            "systemd-networkd does not run, expected it to: its files configure lan0",
+            "systemd-networkd does not run, although its files configure lan0",
         ),
         (
             "ifupdown has not brought it up",
             manager::ifupdown_elsewhere,
-            "ifupdown does not have lan0 up (ifquery --state lan0 finds nothing), expected it to: its files configure lan0",
+            "ifupdown does not have lan0 up (ifquery --state lan0 finds nothing), although its files configure lan0",
         ),
         (
             "NetworkManager runs, and somebody else has brought it up",
             manager::ifcfg_not_read,
-            "NetworkManager does not have lan0 up (100 (connected (externally))), expected it to: its files configure lan0",
+            "NetworkManager does not have lan0 up (100 (connected (externally))), although its files configure lan0",
         ),
         (
             "the file keeps it from NetworkManager, and nobody else reads it",
             manager::ifcfg_kept,
-            "the scripts of the network service are not installed, expected them: lan0 is configured by an ifcfg file \
+            "the scripts of the network service are not installed, and lan0 is configured by an ifcfg file \
              that keeps it from NetworkManager (NM_CONTROLLED)",
         ),
     ] {
@@ -531,7 +531,7 @@ fn two_owners(host: &mut Host) {
     fs::write("/run/network/ifstate", "lan0=lan0\n").expect("ifstate");
     let before = host.seen();
     let ran = host.portero(&format!("{APPLY} --renderer ifupdown"));
-    let expected = "error: ifupdown and systemd-networkd both have lan0 up, expected one of them: have systemd-networkd \
+    let expected = "error: ifupdown and systemd-networkd both have lan0 up; make systemd-networkd \
                     leave it alone first\n";
     assert_eq!((ran.ok, ran.stderr.as_str()), (false, expected));
     assert_eq!(host.seen(), before);
@@ -583,7 +583,7 @@ fn of_no_file(host: &mut Host) {
         line,
         "error: lan0 has 192.0.2.99/32, 203.0.113.64/26 via 192.0.2.1 table 77, 2001:db8:77::/48 via 2001:db8:2::1, \
          198.51.100.7 at 52:54:00:00:00:07, rule 100: from 192.0.2.99/32 lookup 77, rule 101: iif lan0 lookup 77, which \
-         no file of its configures, so br0 would not have it: write it into the file first, or accept that with --accept \
+         none of its files configures, so br0 would not have it; write it into the file first, or accept the loss with --accept \
          addresses,routes,neighbors,rules"
     );
     assert!(!ran.ok && !Path::new(RECORD).exists());

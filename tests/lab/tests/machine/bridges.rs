@@ -73,7 +73,7 @@ const RESOLVER: &str = "/etc/resolv.conf";
 const APPLY: &str = "portero bridge apply --bridge br0 --nic eth0";
 
 /// Why it changes nothing where nobody would take the change back.
-const NO_GUARD: &str = "the process that rolls a change back did not start";
+const NO_GUARD: &str = "the process that would roll back did not start";
 
 /// What is there as long as portero has something to roll back.
 const RECORD: &str = "/var/lib/portero/bridges/br0/record.json";
