@@ -307,7 +307,7 @@ fn refusals(host: &mut Host) {
         ),
         (
             "bridge apply --bridge eth0 --nic lan0",
-            "an interface eth0 is there already",
+            "an interface eth0 exists already",
         ),
         (
             "bridge apply --bridge br0 --nic lan0 --nic lan0",
