@@ -156,6 +156,9 @@ impl Bridges<'_> {
                 nic
             };
             record.noted.push(link::note(from, nic)?);
+            if index == 0 {
+                record.host = HostNoted::read(self.paths, from)?;
+            }
         }
         folder.write(&record)?;
         guard_start::start(&folder, bridge)?;

@@ -55,10 +55,16 @@ impl HostNoted {
     }
 
     fn missing_rules(&self, now: &Self, interface: &str) -> Vec<RoutingRule> {
-        let wanted = self.rules.iter();
-        let wanted = wanted.map(|rule| rule.moved(&self.interface, interface));
+        let wanted = self.moved_rules(interface).into_iter();
         wanted
             .filter(|wanted| !now.rules.iter().any(|rule| rule.is_same(wanted)))
+            .collect()
+    }
+
+    fn moved_rules(&self, interface: &str) -> Vec<RoutingRule> {
+        let rules = self.rules.iter();
+        rules
+            .map(|rule| rule.moved(&self.interface, interface))
             .collect()
     }
 
@@ -74,7 +80,8 @@ impl HostNoted {
             let made = change(RTM_NEWRULE, rule.request(), flags);
             refused.extend(made.err().map(ChangeError::from));
         }
-        let is_noted = |rule: &RoutingRule| self.rules.iter().any(|known| known.is_same(rule));
+        let noted = self.moved_rules(nic);
+        let is_noted = |rule: &RoutingRule| noted.iter().any(|known| known.is_same(rule));
         for rule in now.rules {
             if rule.is_by(bridge) && !is_noted(&rule) {
                 let removed = change(RTM_DELRULE, rule.request(), 0);

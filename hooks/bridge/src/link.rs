@@ -97,7 +97,8 @@ pub(super) fn missing_on_bridge(
         let text = format!("bridge {bridge}");
         return Ok(vec![Difference::new(Kind::Link, text)]);
     };
-    let (wanted, elapsed) = wanted(noted, index);
+    let (mut wanted, elapsed) = wanted(noted, index);
+    wanted.retain(|entry| !entry.ends());
     let mut now = entries(index)?;
     now.retain(|entry| !entry.is_tentative());
     let gone = missing(&wanted, &now, elapsed).into_iter();

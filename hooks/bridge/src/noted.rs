@@ -5,10 +5,10 @@ use crate::message::{attributes, number, put, Hex, Parts};
 use crate::outcome::Kind;
 use ipnet::IpNet;
 use nix::libc::{
-    IFA_ADDRESS, IFA_CACHEINFO, IFA_F_DADFAILED, IFA_F_NODAD, IFA_F_PERMANENT, IFA_F_TEMPORARY,
-    IFA_F_TENTATIVE, IFA_LABEL, IFA_LOCAL, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH,
-    RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTM_F_CLONED, RTN_UNICAST,
-    RT_SCOPE_LINK, RT_TABLE_LOCAL, RT_TABLE_MAIN,
+    IFA_ADDRESS, IFA_CACHEINFO, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_NODAD, IFA_F_PERMANENT,
+    IFA_F_TEMPORARY, IFA_F_TENTATIVE, IFA_LABEL, IFA_LOCAL, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY,
+    RTA_MULTIPATH, RTA_OIF, RTA_PREFSRC, RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTM_F_CLONED,
+    RTN_UNICAST, RT_SCOPE_LINK, RT_TABLE_LOCAL, RT_TABLE_MAIN,
 };
 use portero_system::interfaces::ip_of_octets as ip;
 use serde::{Deserialize, Serialize};
@@ -287,6 +287,20 @@ impl Entry {
     pub(super) fn is_tentative(&self) -> bool {
         let parts = self.parts().filter(|_| self.what == What::Address);
         parts.is_some_and(|parts| address_flags(&parts) & IFA_F_TENTATIVE != 0)
+    }
+
+    /// Whether it ends by itself, so that a bridge need not have it: an address that is no longer preferred (RFC 4862, 5.5.4), and
+    /// a route of a router's that is not the default route. For those that still count, the router tells the bridge.
+    pub(super) fn ends(&self) -> bool {
+        let parts = self.parts();
+        parts.is_some_and(|parts| match self.what {
+            What::Address => address_flags(&parts) & IFA_F_DEPRECATED != 0,
+            What::Route => {
+                let expires = parts.get(RTA_CACHEINFO).and_then(|info| number(info, 8));
+                parts.get(RTA_DST).is_some() && expires.is_some_and(|ticks| ticks != 0)
+            }
+            What::Neighbor => false,
+        })
     }
 
     /// Whether somebody has made it who reads it in a file or types it: no server of DHCP, no router, and no kernel.

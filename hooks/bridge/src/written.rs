@@ -64,7 +64,9 @@ pub(super) fn unwritten(
     for entry in &noted.entries {
         // A client of DHCP can write down what it was given as if somebody had typed it.
         let is_given = written.has_dhcp && entry.what != What::Neighbor;
-        if entry.is_written() && !entry.is_of_link() && !is_given && !knows(&entry.addresses()) {
+        let addresses = entry.addresses();
+        let is_unknown = !addresses.is_empty() && !knows(&addresses);
+        if entry.is_written() && !entry.is_of_link() && !is_given && is_unknown {
             found.push(Difference::new(Kind::from(entry.what), entry.text.clone()));
         }
     }

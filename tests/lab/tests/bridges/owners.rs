@@ -326,8 +326,15 @@ fn dns(host: &mut Host) {
     let before = host.seen();
     // The control: nobody touches it.
     host.must(&format!("{APPLY} --yes"));
+    // What somebody has written since is not what was noted then.
+    fs::write(FILE, "nameserver 192.0.2.54\n").expect("resolv.conf");
     host.must("bridge remove br0");
     host.is_back(&before, Duration::from_secs(5));
+    assert_eq!(
+        fs::read_to_string(FILE).expect("resolv.conf"),
+        "nameserver 192.0.2.54\n"
+    );
+    fs::write(FILE, text).expect("resolv.conf");
     fs::write(
         SCRIPT,
         format!("#!/bin/sh\n[ $IFACE != br0 ] || echo '# empty' >{FILE}\n"),
@@ -629,7 +636,15 @@ fn of_no_file(host: &mut Host) {
         host.must(&format!("{APPLY} --yes")),
         "br0 is there already, with lan0\n"
     );
+    // What the bridge has been given since goes to the NIC.
+    host.lab.ip("rule add iif br0 lookup 78 priority 102");
     host.must("bridge remove br0");
+    let rules = rules(host);
+    assert!(
+        rules.contains("iif lan0 lookup 78") && !rules.contains("br0"),
+        "{rules}"
+    );
+    host.lab.ip("rule del iif lan0 lookup 78");
 }
 
 impl Ping {

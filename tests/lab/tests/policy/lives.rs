@@ -173,10 +173,8 @@ fn counted(world: &mut World) {
     let accepted = counters(world, "route");
     let sum = |counters: &[(String, u64)]| counters.iter().map(|(_, packets)| packets).sum::<u64>();
     let (default, rules) = accepted.split_last().expect("clauses");
-    assert!(
-        (3..6).contains(&sum(rules)) && default.1 == 0,
-        "{accepted:?}"
-    );
+    // Each packet of a connection is counted.
+    assert!(sum(rules) >= 3 && default.1 == 0, "{accepted:?}");
     for _ in 0..3 {
         world.lab.refuses(From::Outside, Proto::Udp, route, 81);
     }
