@@ -13,7 +13,7 @@ use crate::record::{boot, BridgeRecord, Changed, Folder, LockOf, Original, Phase
 use crate::rollback::By;
 use crate::steps::{StepLimits, STEP};
 use crate::written::unwritten;
-use portero_host_bridge::{Bridge, BridgePlan, Manager, NicOwner, Says, Stp};
+use portero_host_bridge::{Bridge, BridgePlan, Manager, NicOwner, Renderer, Says, Stp};
 use portero_libvirt::{InterfaceName, Network, Status};
 use portero_system::files::{self, Ownership};
 use portero_system::programs::find_program;
@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// How long a bridge that is made may take to be reached as its NIC was.
 const CHANGE: Duration = Duration::from_secs(32);
+
+/// How much of that all commands may take: with a command that hangs, the host answers again within 15 s.
+const COMMANDS: Duration = Duration::from_secs(11);
 
 /// How long a bridge that speaks the spanning tree protocol takes until it forwards: twice the delay
 /// of 15 s that the kernel begins with.
@@ -50,7 +53,7 @@ impl Bridges<'_> {
         self.is_free(&folder, name)?;
         let manager = Manager::choose(plan, |owner, nic| owner::says(self.paths, owner, nic))?;
         let mut record = self.record_of(bridge, plan, manager)?;
-        expect_written(plan, &record, &wish.accepted)?;
+        expect_written(self.paths, plan, &record, &wish.accepted)?;
         for program in record.manager().programs() {
             find_program(program)?;
         }
@@ -244,10 +247,12 @@ impl Bridges<'_> {
     /// Writes the files, lets the host follow them, and sees that it is reached as before; gives the
     /// bridge's addresses.
     fn make(&mut self, record: &BridgeRecord, stp: Stp, accepted: &[Kind]) -> Result<Vec<String>> {
-        let limits = match stp {
-            Stp::Off => StepLimits::new(STEP, CHANGE),
-            Stp::On => StepLimits::new(STEP + FORWARD_DELAY, CHANGE + FORWARD_DELAY),
+        let delay = match stp {
+            Stp::Off => Duration::ZERO,
+            Stp::On => FORWARD_DELAY,
         };
+        let whole = StepLimits::new(STEP, CHANGE + delay);
+        let limits = StepLimits::new(STEP + delay, COMMANDS + delay);
         let manager = record.manager();
         let steps = manager.to_bridge(&record.bridge, &record.nic_names());
         self.run(&steps.before_files, &record.bridge, limits)?;
@@ -261,7 +266,7 @@ impl Bridges<'_> {
             self.put(&file.path, file.after.as_deref(), &ownership)?;
         }
         self.run(&steps.after_files, &record.bridge, limits)?;
-        self.verify(record, limits, accepted)
+        self.verify(record, whole, accepted)
     }
 
     /// Waits until the bridge has what the NIC had, but for what is accepted; gives the bridge's addresses.
@@ -279,7 +284,7 @@ impl Bridges<'_> {
         let start = Instant::now();
         let mut asked = start;
         loop {
-            let Some(what) = self.missing(record, accepted)? else {
+            let Some((what, kind)) = self.missing(record, accepted)? else {
                 return Ok(link::addresses(bridge)?);
             };
             if limits.left().is_zero() {
@@ -287,6 +292,9 @@ impl Bridges<'_> {
                     bridge: bridge.clone(),
                     what,
                     seconds: start.elapsed().as_secs(),
+                    hint: kind
+                        .map(|kind| format!(" (--accept {kind} makes it without)"))
+                        .unwrap_or_default(),
                 });
             }
             if asked.elapsed() > ALIVE {
@@ -297,12 +305,16 @@ impl Bridges<'_> {
         }
     }
 
-    /// What the bridge does not have of what the NIC had, in words.
-    fn missing(&mut self, record: &BridgeRecord, accepted: &[Kind]) -> Result<Option<String>> {
+    /// What the bridge does not have of what the NIC had, in words, and its kind where that can be accepted.
+    fn missing(
+        &mut self,
+        record: &BridgeRecord,
+        accepted: &[Kind],
+    ) -> Result<Option<(String, Option<Kind>)>> {
         let bridge = &record.bridge;
         let mut nics = record.nics.iter();
         if let Some(nic) = nics.find(|nic| interfaces::master(nic).as_ref() != Some(bridge)) {
-            return Ok(Some(format!("{nic} is not in the bridge")));
+            return Ok(Some((format!("{nic} is not in the bridge"), None)));
         }
         for nic in &record.nics {
             self.log_errors(link::drop_doubles(nic, bridge));
@@ -311,12 +323,14 @@ impl Bridges<'_> {
         if let Some(first) = record.noted.first() {
             missing.splice(0..0, link::missing_on_bridge(first, bridge)?);
         }
+        let nics = record.nics.iter();
+        missing.extend(nics.filter_map(|nic| link::narrow(nic, bridge)));
         missing.retain(|what| !accepted.contains(&what.kind));
         Ok(match missing.first() {
-            Some(first) => Some(first.is_missing()),
+            Some(first) => Some((first.is_missing(), Some(first.kind))),
             None => {
                 let silent = record.reach.silent(bridge);
-                silent.map(|gateway| format!("the gateway {gateway} does not answer"))
+                silent.map(|gateway| (format!("the gateway {gateway} does not answer"), None))
             }
         })
     }
@@ -361,11 +375,22 @@ fn by_after(error: &ChangeError, since: Instant) -> By {
 }
 
 /// Refuses what the bridge would not have, since no file says it.
-fn expect_written(plan: &BridgePlan, record: &BridgeRecord, accepted: &[Kind]) -> Result<()> {
+fn expect_written(
+    paths: &Paths,
+    plan: &BridgePlan,
+    record: &BridgeRecord,
+    accepted: &[Kind],
+) -> Result<()> {
     let Some(first) = record.noted.first() else {
         return Ok(());
     };
-    let mut unwritten = unwritten(plan, first, &record.host.rules);
+    // It may have the gateway, and does not change.
+    let global = match plan.renderer {
+        Renderer::Ifcfg => files::read(&paths.etc.join("sysconfig/network"))?,
+        _ => None,
+    };
+    let global = String::from_utf8_lossy(&global.unwrap_or_default()).into_owned();
+    let mut unwritten = unwritten(plan, &global, first, &record.host.rules);
     unwritten.retain(|what| !accepted.contains(&what.kind));
     if unwritten.is_empty() {
         return Ok(());

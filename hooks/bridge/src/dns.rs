@@ -64,7 +64,7 @@ impl Dns {
             Self::File { text } => text
                 .lines()
                 .filter_map(|line| line.trim().strip_prefix("nameserver"))
-                .map(str::trim)
+                .map(|server| without_zone(server.trim()))
                 .collect(),
         }
     }
@@ -78,18 +78,20 @@ impl Dns {
             .collect()
     }
 
-    /// Lets these be asked again.
+    /// Lets these be asked again, by an interface in place of the one that they were noted of.
     ///
     /// # Errors
     /// [`crate::ChangeError`] when the file cannot be written, or systemd-resolved refuses.
-    pub(super) fn put_back(&self, file: &Path, interface: &str) -> Result<()> {
+    pub(super) fn put_back(&self, file: &Path, interface: &str, from: &str) -> Result<()> {
         match self {
             Self::Nobody => Ok(()),
             Self::Resolved { servers, domains } => {
                 for (verb, words) in [("dns", servers), ("domain", domains)] {
                     if !words.is_empty() {
                         let words = words.iter().map(String::as_str);
-                        let words: Vec<&str> = [verb, interface].into_iter().chain(words).collect();
+                        // They can be a DHCP server's.
+                        let words: Vec<&str> =
+                            ["--", verb, interface].into_iter().chain(words).collect();
                         run("resolvectl", &words, "", Deadline::after(PROGRAM))?;
                     }
                 }
@@ -102,15 +104,25 @@ impl Dns {
                     true => Ownership::read(&target)?,
                     false => Ownership::of_root(0o644),
                 };
+                let text = text.replace(&format!("%{from}\n"), &format!("%{interface}\n"));
                 Ok(files::write_as(&target, text.as_bytes(), &ownership)?)
             }
         }
     }
 }
 
+/// A server of the link without the interface that it is asked by: that is another one for a bridge.
+fn without_zone(server: &str) -> &str {
+    server.split('%').next().unwrap_or(server)
+}
+
 /// What `resolvectl VERB INTERFACE` prints behind `Link 2 (eth0):`.
 fn words(verb: &str, interface: &str) -> Vec<String> {
-    let said = read("resolvectl", &[verb, interface], Deadline::after(PROGRAM));
+    let said = read(
+        "resolvectl",
+        &["--", verb, interface],
+        Deadline::after(PROGRAM),
+    );
     let said = String::from_utf8(said.unwrap_or_default()).unwrap_or_default();
     let (_, words) = said.split_once("):").unwrap_or_default();
     words.split_whitespace().map(str::to_owned).collect()
@@ -133,7 +145,15 @@ mod tests {
         let now = Dns::read(&file, "lan0");
         assert_eq!(before.missing_in(&now), ["192.0.2.53"]);
         assert_eq!(before.missing_in(&before), [""; 0]);
-        before.put_back(&file, "lan0").expect("a file");
+        before.put_back(&file, "lan0", "lan0").expect("a file");
         assert_eq!(fs::read_to_string(&file).expect("a file"), text);
+        // By another interface it is the same server.
+        fs::write(&file, "nameserver fe80::1%lan0\n").expect("a file");
+        let before = Dns::read(&file, "lan0");
+        fs::write(&file, "nameserver fe80::1%br0\n").expect("a file");
+        assert_eq!(before.missing_in(&Dns::read(&file, "br0")), [""; 0]);
+        before.put_back(&file, "br0", "lan0").expect("a file");
+        let now = fs::read_to_string(&file).expect("a file");
+        assert_eq!(now, "nameserver fe80::1%br0\n");
     }
 }

@@ -111,7 +111,7 @@ pub enum ChangeError {
         bridge: String,
     },
     /// Not all is as it was.
-    #[error("{what} after {seconds} s with {bridge}")]
+    #[error("{what} after {seconds} s with {bridge}{hint}")]
     Lost {
         /// The bridge.
         bridge: String,
@@ -119,6 +119,8 @@ pub enum ChangeError {
         what: String,
         /// How long was waited, in seconds.
         seconds: u64,
+        /// The option that does without it, in brackets; nothing where none does.
+        hint: String,
     },
     /// It failed, and what was before is there again.
     #[error("{source}; what was there before is back{back}")]

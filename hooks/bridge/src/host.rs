@@ -89,7 +89,11 @@ impl HostNoted {
             }
         }
         if !self.dns.missing_in(&now.dns).is_empty() {
-            refused.extend(self.dns.put_back(&resolv_conf(paths), nic).err());
+            refused.extend(
+                self.dns
+                    .put_back(&resolv_conf(paths), nic, &self.interface)
+                    .err(),
+            );
         }
         refused
     }

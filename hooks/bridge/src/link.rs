@@ -109,6 +109,14 @@ pub(super) fn missing_on_bridge(
     Ok(found)
 }
 
+/// A NIC in a bridge whose MTU is smaller than the bridge's: what the host sends would be too long for it.
+pub(super) fn narrow(nic: &str, bridge: &str) -> Option<Difference> {
+    let mtu = |name| attribute(name, "mtu")?.parse::<u32>().ok();
+    let (of_nic, of_bridge) = (mtu(nic)?, mtu(bridge)?);
+    let text = format!("MTU {of_bridge} of {nic}");
+    (of_nic < of_bridge).then(|| Difference::new(Kind::Link, text))
+}
+
 /// What else an interface has as its MTU and MAC address.
 fn other_link(noted: &Noted, interface: &str) -> Vec<Difference> {
     let known = [
@@ -131,7 +139,7 @@ fn overtaken(wanted: &[Entry], now: &[Entry], index: u32) -> Result<Vec<Differen
         }
     }
     let mut found = Vec::new();
-    for entry in wanted {
+    for entry in wanted.iter().filter(|entry| !entry.is_of_link()) {
         let Some((to, before)) = entry.rank() else {
             continue;
         };

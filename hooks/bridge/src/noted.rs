@@ -35,7 +35,7 @@ const RTNH_F_ONLINK: u32 = 4;
 /// linux/neighbour.h: a neighbor that somebody has written down.
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
-const NUD_PERMANENT: u8 = 0x80;
+const NUD_PERMANENT: u16 = 0x80;
 
 /// Whose a route is (linux/rtnetlink.h): an ICMP redirect's, or somebody's who wrote it by hand or in a file.
 const RTPROT_REDIRECT: u8 = 1;
@@ -209,8 +209,9 @@ impl Entry {
     /// A neighbor of an interface that somebody has written down; nothing for those of others.
     pub(super) fn neighbor(message: &[u8], interface: u32) -> Option<Self> {
         let parts = Parts::split(message, NEIGHBOR_HEAD)?;
+        let state = u16::from_ne_bytes([parts.head[8], parts.head[9]]);
         let is_ip = [AF_INET, AF_INET6].contains(&parts.head[0]);
-        if !is_ip || number(&parts.head, 4)? != interface || parts.head[8] & NUD_PERMANENT == 0 {
+        if !is_ip || number(&parts.head, 4)? != interface || state & NUD_PERMANENT == 0 {
             return None;
         }
         let mac = parts.get(NDA_LLADDR)?;

@@ -75,6 +75,7 @@ fn state(nic: &str, folder: &Path) -> NicState {
     let lease = read(&Path::new("/run/systemd/netif/leases").join(index.trim()));
     NicState {
         metric: metric(&read(Path::new("/proc/net/route")), nic),
+        metric_v6: metric_v6(&read(Path::new("/proc/net/ipv6_route")), nic),
         iaid: iaid(&lease),
         slaac: slaac(&read(Path::new("/proc/net/if_inet6")), nic),
     }
@@ -86,9 +87,33 @@ fn metric(routes: &str, nic: &str) -> Option<u32> {
     let mut metrics = routes.lines().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let is_direct = words.first() == Some(&nic) && words.get(2) == Some(&"00000000");
+        // avahi-autoipd adds one to the addresses of the link.
+        let is_direct = is_direct && words.get(1) != Some(&LINK_LOCAL);
         words.get(6).filter(|_| is_direct)?.parse().ok()
     });
     metrics.find(|metric| *metric > 0)
+}
+
+/// The destination 169.254.0.0 in /proc/net/route, which has it in the byte order of the processor.
+const LINK_LOCAL: &str = if cfg!(target_endian = "little") {
+    "0000FEA9"
+} else {
+    "A9FE0000"
+};
+
+/// The same of its IPv6 subnet, in /proc/net/ipv6_route: `DESTINATION LENGTH SOURCE LENGTH GATEWAY METRIC REFERENCES USE FLAGS
+/// NAME`, numbers in hex.
+fn metric_v6(routes: &str, nic: &str) -> Option<u32> {
+    let mut metrics = routes.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [to, "40", _, _, gateway, metric, _, _, _, name] = words.as_slice() else {
+            return None;
+        };
+        let is_subnet =
+            *name == nic && !to.starts_with("fe8") && gateway.chars().all(|one| one == '0');
+        u32::from_str_radix(metric, 16).ok().filter(|_| is_subnet)
+    });
+    metrics.next()
 }
 
 /// The IAID of networkd's lease: a client identifier of type 255 begins with it (RFC 4361).
@@ -122,7 +147,7 @@ fn slaac(addresses: &str, nic: &str) -> Vec<Ipv6Addr> {
 mod tests {
     #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
-    use super::{host_files, iaid, metric, slaac};
+    use super::{host_files, iaid, metric, metric_v6, slaac};
     use portero_system::Paths;
     use std::fs;
 
@@ -162,6 +187,18 @@ mod tests {
         assert_eq!(metric(routes, "eth0"), Some(100));
         assert_eq!(metric(routes, "eth1"), Some(101));
         assert_eq!(metric(routes, "eth"), None);
+        let autoip = "eth0\t0000FEA9\t00000000\t0001\t0\t0\t1000\t0000FFFF\n";
+        let autoip = autoip.replace("0000FEA9", super::LINK_LOCAL);
+        assert_eq!(metric(&(autoip + routes), "eth0"), Some(100));
+        let zeros = "0".repeat(32);
+        let route = |to: &str, metric: &str, nic: &str| {
+            format!("{to:0<32} 40 {zeros} 00 {zeros} {metric} 00000001 00000000 00000001 {nic}\n")
+        };
+        let routes = route("fe80", "00000100", "eth0")
+            + &route("20010db8", "00000065", "eth1")
+            + &route("20010db8", "00000064", "eth0");
+        assert_eq!(metric_v6(&routes, "eth0"), Some(100));
+        assert_eq!(metric_v6(&routes, "eth"), None);
         let addresses = "20010db8000000005054000000000001 02 40 00 00 eth0\n\
                          20010db8000000000000000000000010 02 40 00 80 eth0\n\
                          20010db800000000abcd000000000001 02 40 00 01 eth0\n\

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// least; how much of that it may take the bridge down, and one command that is not the last one. Then portero goes on by
 /// itself: the host answers again within 15 s.
 const TURN: Duration = Duration::from_secs(12);
-const TURN_AT_LEAST: Duration = Duration::from_secs(2);
+const TURN_AT_LEAST: Duration = Duration::from_secs(1);
 const DOWN: Duration = Duration::from_secs(4);
 const DOWN_STEP: Duration = Duration::from_secs(3);
 const UP_STEP: Duration = Duration::from_secs(5);
@@ -171,7 +171,10 @@ impl Bridges<'_> {
         let end = Instant::now() + patience;
         let look = || -> Result<Vec<Difference>, SystemError> {
             let mut missing = link::differences(&record.noted, &record.bridge)?;
-            missing.extend(record.host.missing(self.paths, &record.nics[0])?);
+            // resolvectl may hang as the rest does: nobody asks it while the host is not reached.
+            if missing.iter().all(|what| what.is_of_link) {
+                missing.extend(record.host.missing(self.paths, &record.nics[0])?);
+            }
             Ok(missing)
         };
         loop {

@@ -44,7 +44,7 @@ impl StepLimits {
     /// The last command has all that is left.
     pub(super) fn of_last(self) -> Self {
         Self {
-            each: self.left(),
+            each: self.left().min(STEP),
             end: self.end,
         }
     }

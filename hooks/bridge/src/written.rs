@@ -48,14 +48,17 @@ impl Written {
     }
 }
 
-/// What the first NIC has, and rules about it, that is in no file which the plan reads.
+/// What the first NIC has, and rules about it, that is neither in a file which the plan changes nor in the text of one for all
+/// NICs.
 pub(super) fn unwritten(
     plan: &BridgePlan,
+    global: &str,
     noted: &Noted,
     rules: &[RoutingRule],
 ) -> Vec<Difference> {
     let texts = plan.changes.iter();
-    let written = Written::read(texts.filter_map(|change| change.before.as_deref()));
+    let texts = texts.filter_map(|change| change.before.as_deref());
+    let written = Written::read(texts.chain([global]));
     let knows = |addresses: &[IpAddr]| {
         let mut addresses = addresses.iter();
         addresses.any(|address| written.addresses.contains(address))

@@ -83,6 +83,8 @@ pub struct NicState {
     /// The metric of its own subnet's route, if it has one: NetworkManager's default is another for
     /// each type of interface, and for each interface of a type.
     pub metric: Option<u32>,
+    /// The same of its IPv6 subnet's route.
+    pub metric_v6: Option<u32>,
     /// The number that stands for the interface in the DHCP identity that networkd sends (IAID).
     pub iaid: Option<u32>,
     /// The addresses that it gave itself from router advertisements, temporary ones left out.

@@ -12,15 +12,26 @@ pub(crate) enum Device {
     Vlan,
 }
 
+/// A version of IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ip {
+    V4,
+    V6,
+}
+
 /// The metric of the routes of the first NIC: a bridge's default is 425 (nm_device_get_route_metric_default).
-pub(crate) fn route_metric(draft: &Draft<'_>, device: Device) -> String {
+pub(crate) fn route_metric(draft: &Draft<'_>, device: Device, ip: Ip) -> String {
     let default = match device {
         Device::Ethernet => 100,
         Device::Bond => 300,
         Device::Team => 350,
         Device::Vlan => 400,
     };
-    let metric = draft.nics[0].state.metric;
+    let state = &draft.nics[0].state;
+    let metric = match ip {
+        Ip::V4 => state.metric,
+        Ip::V6 => state.metric_v6,
+    };
     metric.unwrap_or(default).to_string()
 }
 

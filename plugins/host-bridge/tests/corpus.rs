@@ -345,7 +345,10 @@ fn state(words: &[&str]) -> NicState {
     let mut state = NicState::default();
     for pair in words.chunks(2) {
         match pair {
-            ["metric", number] => state.metric = Some(number.parse().expect("a number")),
+            ["metric", number] => {
+                state.metric = Some(number.parse().expect("a number"));
+                state.metric_v6 = state.metric;
+            }
             ["iaid", number] => state.iaid = Some(number.parse().expect("a number")),
             ["slaac", address] => state.slaac.push(address.parse().expect("an address")),
             other => panic!("{other:?}"),

@@ -1,6 +1,7 @@
 //! On a terminal: counts down until somebody keeps a bridge, or lets it go.
 
 use nix::poll::{poll, PollFd, PollFlags};
+use nix::sys::termios::{tcflush, FlushArg};
 use portero_bridge::{made_bridges, Bridges, ChangeError, MadeBridge, Stage};
 use portero_libvirt::InterfaceName;
 use portero_system::Paths;
@@ -38,6 +39,8 @@ pub(super) fn ask(
         let made = made_bridges(paths)?;
         Ok(made.into_iter().find(|one| one.name == *name))
     };
+    // What was typed before it could be seen how the host does is no answer.
+    let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
     while let Some(bridge) = find()? {
         let Stage::Waiting(left) = bridge.stage else {
             if bridge.stage == Stage::Confirmed {

@@ -190,6 +190,14 @@ fn is_part(one: char) -> bool {
 }
 
 fn is_mac(word: &str) -> bool {
+    // udev's names of interfaces by their address.
+    let by_address = ["enx", "wlx"];
+    if by_address.iter().any(|start| {
+        word.strip_prefix(start)
+            .is_some_and(|rest| is_hex(rest, 12))
+    }) {
+        return true;
+    }
     let parts: Vec<&str> = word.split(':').collect();
     parts.len() == 6 && parts.iter().all(|part| is_hex(part, 2))
 }

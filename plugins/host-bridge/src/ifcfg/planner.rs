@@ -5,7 +5,7 @@ use super::file::Ifcfg;
 use super::port::{asks_for_address, check, divide, has_ip, Named};
 use crate::bridge::{is_backup, Bridge, HostFiles, HostNic, Stp};
 use crate::format::{Draft, Format, MadePort, Port};
-use crate::networkmanager::{iaid, route_metric, Device};
+use crate::networkmanager::{iaid, route_metric, Device, Ip};
 use crate::rename::rename_zone;
 use crate::setting::Setting;
 use crate::{BridgeError, NicOwner, Result};
@@ -196,11 +196,12 @@ fn keep_defaults(draft: &mut Draft<'_>, nic: &Named, file: &mut Ifcfg) {
     let gen_mode = file.get("IPV6_ADDR_GEN_MODE").unwrap_or("eui64");
     let is_stable =
         !["eui64", "default-or-eui64"].contains(&gen_mode) && file.get("IPV6_TOKEN").is_none();
-    let metric = route_metric(draft, device(&nic.file));
+    let metric = |ip| route_metric(draft, device(&nic.file), ip);
+    let (metric_v4, metric_v6) = (metric(Ip::V4), metric(Ip::V6));
     let iaid = iaid(draft.bridge.nics[0].as_str());
     for (is_meant, key, value) in [
-        (has_ipv4, "IPV4_ROUTE_METRIC", &metric),
-        (has_ipv6, "IPV6_ROUTE_METRIC", &metric),
+        (has_ipv4, "IPV4_ROUTE_METRIC", &metric_v4),
+        (has_ipv6, "IPV6_ROUTE_METRIC", &metric_v6),
         (asks_ipv4 && is_duid, "DHCP_IAID", &iaid),
         (asks_ipv6, "DHCPV6_IAID", &iaid),
     ] {

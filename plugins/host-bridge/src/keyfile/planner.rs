@@ -4,7 +4,7 @@ use super::table::TABLE;
 use crate::bridge::{is_backup, HostFiles, HostNic};
 use crate::disposition::Disposition;
 use crate::format::{Draft, Format, MadePort, Port};
-use crate::networkmanager::{iaid, route_metric, Device};
+use crate::networkmanager::{iaid, route_metric, Device, Ip};
 use crate::rename::{rename_in_line, rename_zone};
 use crate::setting::Setting;
 use crate::unit::{Comments, Divide, Section, Unit};
@@ -306,7 +306,6 @@ fn keep_defaults(draft: &mut Draft<'_>, profile: &Profile, unit: &mut Unit) {
         Some("vlan") => Device::Vlan,
         _ => Device::Ethernet,
     };
-    let metric = route_metric(draft, device);
     let iaid = iaid(draft.bridge.nics[0].as_str());
     // A section that is not there is one with all defaults; the mode of a key that is not there is eui64.
     let is_there = |unit: &Unit, name: &str| unit.sections.iter().any(|known| known.name == name);
@@ -328,7 +327,8 @@ fn keep_defaults(draft: &mut Draft<'_>, profile: &Profile, unit: &mut Unit) {
                 .for_each(|(key, value)| unit.set(section, key, value));
         }
         if matches!(unit.get(section, "route-metric"), None | Some("-1")) {
-            unit.set(section, "route-metric", &metric);
+            let ip = if section == "ipv4" { Ip::V4 } else { Ip::V6 };
+            unit.set(section, "route-metric", &route_metric(draft, device, ip));
         }
         if asks && unit.get(section, "dhcp-iaid").is_none() {
             unit.set(section, "dhcp-iaid", &iaid);

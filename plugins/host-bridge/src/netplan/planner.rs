@@ -6,7 +6,7 @@ use crate::bridge::{HostFiles, HostNic, Stp};
 use crate::disposition::Disposition;
 use crate::fit::NicFit;
 use crate::format::{Draft, Format, MadePort, Port};
-use crate::networkmanager::{iaid, route_metric, Device};
+use crate::networkmanager::{iaid, route_metric, Device, Ip};
 use crate::{BridgeError, NicOwner, Result};
 use serde_yaml_ng::{Mapping, Value};
 
@@ -239,13 +239,14 @@ impl Trees {
                 "vlans" => Device::Vlan,
                 _ => Device::Ethernet,
             };
-            for (family, (asks, has)) in ["4", "6"].into_iter().zip(asks.into_iter().zip(has)) {
+            let families = [("4", Ip::V4), ("6", Ip::V6)];
+            for ((family, ip), (asks, has)) in families.into_iter().zip(asks.into_iter().zip(has)) {
                 let overrides = own.get(format!("dhcp{family}-overrides"));
                 let is_given = overrides.is_some_and(|known| known.get("route-metric").is_some());
                 if has && !is_given {
                     settings.push((
                         format!("ipv{family}.route-metric"),
-                        route_metric(draft, device),
+                        route_metric(draft, device, ip),
                     ));
                 }
                 if asks {

@@ -122,11 +122,12 @@ fn made_and_removed(host: &mut Host, manager: fn(&Lab) -> Manager) {
     connection.is_heard();
 }
 
-/// Runs apply on a terminal on which somebody types something ten seconds later; gives what is seen there, and whether it
+/// Runs apply on a terminal on which somebody presses ENTER before there is a question, which is no answer, and types something
+/// ten seconds later; gives what is seen there, and whether it
 /// succeeded.
 fn apply_and_type(host: &Host, typed: &str) -> (bool, String) {
     let command = format!(
-        "(sleep 10; printf '{typed}'; sleep 20) | script -qec 'portero {APPLY} --timeout 15' /dev/null"
+        "(sleep 0.3; echo; sleep 10; printf '{typed}'; sleep 20) | script -qec 'portero {APPLY} --timeout 15' /dev/null"
     );
     let ran = host.lab.run("bash", &["-c", &command]);
     (ran.ok, ran.stdout)

@@ -1,7 +1,7 @@
 //! An address of the host that leads to a guest as a whole: `<portero:address>`.
 
 use crate::refusals::is_one_line;
-use crate::world::{web, Flush, World, PEER, WEB};
+use crate::world::{web, Flush, World, NOTHING_TO_DO, PEER, WEB};
 use portero_lab::{DomainXml, From, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4};
 use std::fs;
 use Proto::{Icmp, Tcp, Udp};
@@ -80,7 +80,7 @@ fn whole(world: &mut World) {
     assert!(explained.ok, "{explained:?}");
     let status = world.lab.must("portero", &["status"]);
     assert!(status.contains(&format!("tcp {SECOND}:1-6999")), "{status}");
-    assert_eq!(world.lab.must("portero", &["sync"]), "");
+    assert_eq!(world.lab.must("portero", &["sync"]), NOTHING_TO_DO);
     // Somebody's flush is put right.
     world.flush(Flush::Everything);
     world.lab.restart_libvirtd();

@@ -1,6 +1,6 @@
 //! A forward leads to where its guest is, and is there with all that libvirt has given the guest's port.
 
-use crate::world::{World, FORWARDS, PEER, WEB};
+use crate::world::{World, FORWARDS, NOTHING_TO_DO, PEER, WEB};
 use portero_lab::{
     wait_until, DomainXml, From, NetworkXml, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4,
 };
@@ -571,7 +571,7 @@ fn by_hand(world: &mut World) {
         .answers(From::Outside, Tcp, HOST_V4, 8097, "roam tcp 80");
     let explained = world.lab.run("portero", &["explain", "8097"]);
     assert!(explained.ok, "{explained:?}");
-    assert_eq!(world.lab.must("portero", &["sync"]), "");
+    assert_eq!(world.lab.must("portero", &["sync"]), NOTHING_TO_DO);
     world.lab.virsh(&["net-destroy", "hand"]);
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8097);
     world.lab.virsh(&["destroy", "roam"]);

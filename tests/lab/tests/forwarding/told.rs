@@ -1,7 +1,7 @@
 //! The log: one tag, one line an event, and why.
 
 use crate::live::start_watch;
-use crate::world::{Flush, World, FORWARDS};
+use crate::world::{Flush, World, FORWARDS, NOTHING_TO_DO};
 use portero_lab::{wait_until, Scenario};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -50,7 +50,7 @@ fn events(world: &mut World) {
 
     // What is as it should be leaves no line, and says so.
     let said = world.lab.must("portero", &["sync"]);
-    assert_eq!(said, "The firewall holds what is wanted.\n");
+    assert_eq!(said, NOTHING_TO_DO);
     assert_eq!(lines(world), [""; 0]);
 
     let restored = |told: &[String]| {

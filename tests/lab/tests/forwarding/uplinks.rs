@@ -1,7 +1,7 @@
 //! Guests' answers on a host with several uplinks: `symmetric='yes'`.
 
 use crate::live::start_watch;
-use crate::world::{Flush, World, WEB};
+use crate::world::{Flush, World, NOTHING_TO_DO, WEB};
 use portero_lab::{wait_until, From, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4, OUTSIDE_V6};
 use std::time::Duration;
 use Proto::{Tcp, Udp};
@@ -149,7 +149,7 @@ fn answers(world: &mut World) {
     );
     assert!(is_mapped(world));
     assert_eq!(marked(world), 2);
-    assert_eq!(world.lab.must("portero", &["sync"]), "");
+    assert_eq!(world.lab.must("portero", &["sync"]), NOTHING_TO_DO);
     world.lab.is_in_order();
     // Somebody's flush is put right, of rules and of rules of routing.
     world.flush(Flush::Everything);

@@ -2,6 +2,9 @@
 
 use portero_lab::{sorted, Backend, DomainXml, From, Lab, NetworkXml, Proto, Ran};
 
+/// What `portero sync` prints where it has nothing to restore.
+pub const NOTHING_TO_DO: &str = "The firewall holds what is wanted.\n";
+
 /// The guest that ports are forwarded to, on network `lan`.
 pub const WEB: &str = "192.168.50.10";
 /// Its IPv6 address.
