@@ -4,7 +4,7 @@
 use crate::bridges::{Bridges, LOOK};
 use crate::error::{ChangeError, Result};
 use crate::guard_start;
-use crate::host::HostNoted;
+use crate::host::{HostNoted, Whom};
 use crate::link;
 use crate::outcome::{Back, Kind, Wish};
 use crate::owner;
@@ -319,7 +319,7 @@ impl Bridges<'_> {
         for nic in &record.nics {
             self.log_errors(link::drop_doubles(nic, bridge));
         }
-        let mut missing = record.host.missing(self.paths, bridge)?;
+        let mut missing = record.host.missing(self.paths, bridge, Whom::All)?;
         if let Some(first) = record.noted.first() {
             missing.splice(0..0, link::missing_on_bridge(first, bridge)?);
         }

@@ -21,6 +21,15 @@ const KERNEL: Duration = Duration::from_secs(3);
 /// The families that have rules, `AF_INET` and `AF_INET6`.
 const FAMILIES: [u8; 2] = [2, 10];
 
+/// Who is asked what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Everybody.
+    All,
+    /// The kernel and files: a program may hang as the one does that brings NICs up.
+    Kernel,
+}
+
 /// What the host had before its NIC was put into a bridge, or taken out of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HostNoted {
@@ -45,19 +54,25 @@ impl HostNoted {
         &self,
         paths: &Paths,
         interface: &str,
+        whom: Whom,
     ) -> Result<Vec<Difference>, SystemError> {
-        let now = Self::read(paths, interface)?;
-        let rules = self.missing_rules(&now, interface).into_iter();
+        let rules = self.missing_rules(&rules()?, interface).into_iter();
         let rules = rules.map(|rule| Difference::new(Kind::Rules, format!("rule {}", rule.text)));
-        let dns = self.dns.missing_in(&now.dns).into_iter();
+        let dns = match (whom, &self.dns) {
+            (Whom::Kernel, Dns::Resolved { .. }) => Vec::new(),
+            _ => self
+                .dns
+                .missing_in(&Dns::read(&resolv_conf(paths), interface)),
+        };
+        let dns = dns.into_iter();
         let dns = dns.map(|server| Difference::new(Kind::Dns, format!("DNS server {server}")));
         Ok(rules.chain(dns).collect())
     }
 
-    fn missing_rules(&self, now: &Self, interface: &str) -> Vec<RoutingRule> {
+    fn missing_rules(&self, now: &[RoutingRule], interface: &str) -> Vec<RoutingRule> {
         let wanted = self.moved_rules(interface).into_iter();
         wanted
-            .filter(|wanted| !now.rules.iter().any(|rule| rule.is_same(wanted)))
+            .filter(|wanted| !now.iter().any(|rule| rule.is_same(wanted)))
             .collect()
     }
 
@@ -75,7 +90,7 @@ impl HostNoted {
             Err(error) => return vec![error.into()],
         };
         let mut refused = Vec::new();
-        for rule in self.missing_rules(&now, nic) {
+        for rule in self.missing_rules(&now.rules, nic) {
             let flags = NLM_F_CREATE | NLM_F_EXCL;
             let made = change(RTM_NEWRULE, rule.request(), flags);
             refused.extend(made.err().map(ChangeError::from));

@@ -4,6 +4,7 @@
 use crate::bridges::{Bridges, LOOK};
 use crate::difference::Difference;
 use crate::error::{ChangeError, Result};
+use crate::host::Whom;
 use crate::link;
 use crate::outcome::{Back, Kind};
 use crate::record::{BridgeRecord, Folder, Phase};
@@ -171,10 +172,12 @@ impl Bridges<'_> {
         let end = Instant::now() + patience;
         let look = || -> Result<Vec<Difference>, SystemError> {
             let mut missing = link::differences(&record.noted, &record.bridge)?;
-            // resolvectl may hang as the rest does: nobody asks it while the host is not reached.
-            if missing.iter().all(|what| what.is_of_link) {
-                missing.extend(record.host.missing(self.paths, &record.nics[0])?);
-            }
+            // Nobody waits for resolvectl while the host is not reached.
+            let whom = match missing.iter().all(|what| what.is_of_link) {
+                true => Whom::All,
+                false => Whom::Kernel,
+            };
+            missing.extend(record.host.missing(self.paths, &record.nics[0], whom)?);
             Ok(missing)
         };
         loop {
