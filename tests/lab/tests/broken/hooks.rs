@@ -66,14 +66,19 @@ fn missing(world: &mut World) {
 }
 
 fn not_executable(world: &mut World) {
-    world.breaks("hooks", "chmod 0755 /usr/bin/portero-qemu-hook", |world| {
-        world.stop_web();
-        let mode = fs::Permissions::from_mode(0o644);
-        fs::set_permissions("/usr/bin/portero-qemu-hook", mode).expect("chmod");
-        world.start_web();
-        assert!(world.finding("hooks", "cannot be executed").is_some());
-        world.not_reached(HOST_V4, 8080);
-    });
+    // The four are one file with four names.
+    world.breaks(
+        "hooks",
+        "chmod 0755 /usr/bin/portero-network-hook",
+        |world| {
+            world.stop_web();
+            let mode = fs::Permissions::from_mode(0o644);
+            fs::set_permissions("/usr/bin/portero-qemu-hook", mode).expect("chmod");
+            world.start_web();
+            assert!(world.finding("hooks", "cannot be executed").is_some());
+            world.not_reached(HOST_V4, 8080);
+        },
+    );
     assert_eq!(world.finding("hooks", ""), None);
 }
 

@@ -850,12 +850,13 @@ fn elsewhere(world: &mut World) {
         .run("portero", &["-c", &uri, "forward", "add", "web", &spec]);
     assert!(add.ok, "{add:?}");
     assert_eq!(add.stdout, "the metadata of domain 'web' is written\n");
-    assert_eq!(add.stderr.lines().count(), 1, "{}", add.stderr);
-    assert!(
-        add.stderr.contains("this host's firewall is not concerned"),
-        "{}",
-        add.stderr
-    );
+    assert_eq!(add.stderr.lines().count(), 2, "{}", add.stderr);
+    for expected in [
+        "this host's firewall is not concerned",
+        "note: this ends when domain 'web' stops",
+    ] {
+        assert!(add.stderr.contains(expected), "{}", add.stderr);
+    }
     // Control: without the service there, nothing happens there.
     world.lab.refuses(From::Outside, Tcp, HOST_V4, PORT);
     let listed = must(world, &["-c", &uri, "list", "web"]);
