@@ -27,7 +27,7 @@ fn lines(world: &World) -> Vec<String> {
     let ours = log.filter(|line| line.contains("portero"));
     ours.map(|line| {
         let (_, line) = line
-            .split_once(">portero[")
+            .split_once(" portero[")
             .unwrap_or_else(|| panic!("another tag: {line}"));
         line.split_once("]: ").expect("a line").1.to_owned()
     })
@@ -39,12 +39,27 @@ fn has(lines: &[String], begins: &str, ends: &str) -> usize {
     lines.iter().filter(fits).count()
 }
 
+/// The lines since the last call, once one of this kind is among them, which has to be the only one: whoever collects them may
+/// be late.
+fn once(world: &World, begins: &str, ends: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    wait_until(
+        Duration::from_secs(10),
+        &format!("'{begins}{ends}' is not told"),
+        || {
+            told.extend(lines(world));
+            has(&told, begins, ends) > 0
+        },
+    );
+    assert_eq!(has(&told, begins, ends), 1, "{told:#?}");
+    told
+}
+
 fn events(world: &mut World) {
     let _ = world.lab.log();
     world.start_web(FORWARDS);
-    let told = lines(world);
     let line = "forward tcp 8080 -> web 192.168.50.10:80";
-    assert_eq!(has(&told, line, " (guest started)"), 1, "{told:#?}");
+    let told = once(world, line, " (guest started)");
     let forwards = has(&told, "forward ", " (guest started)");
     assert!(forwards > 4, "{told:#?}");
 
@@ -63,7 +78,7 @@ fn events(world: &mut World) {
     let ran = world.lab.run("portero", &["sync"]);
     assert!(ran.ok && ran.stderr.contains("restored in "), "{ran:?}");
     assert_eq!(ran.stdout, "");
-    let told = lines(world);
+    let told = once(world, "firewall was flushed by somebody: ", " ms");
     assert!(restored(&told), "{told:#?}");
     world.lab.restart_libvirtd();
 
@@ -80,28 +95,19 @@ fn events(world: &mut World) {
     let _ = world.lab.log();
 
     world.lab.must("portero", &["withdraw"]);
-    let told = lines(world);
-    assert_eq!(
-        has(&told, "", " forwards withdrawn by command"),
-        1,
-        "{told:#?}"
-    );
-    assert_eq!(
-        has(&told, line, " removed (withdrawn by command)"),
-        1,
-        "{told:#?}"
-    );
+    let told = once(world, line, " removed (withdrawn by command)");
+    if has(&told, "", " forwards withdrawn by command") == 0 {
+        once(world, "", " forwards withdrawn by command");
+    }
     world.lab.must("portero", &["sync"]);
-    let told = lines(world);
-    assert_eq!(has(&told, line, " (portero sync)"), 1, "{told:#?}");
+    once(world, line, " (portero sync)");
 
     // Debug tells each step with its time.
     let settings = "/etc/portero/portero.toml";
     fs::write(settings, "log_level = 'debug'\n").expect("settings");
     let _ = world.lab.log();
     world.lab.virsh(&["destroy", "web"]);
-    let told = lines(world);
-    assert_eq!(has(&told, line, " removed (guest stopped)"), 1, "{told:#?}");
+    let told = once(world, line, " removed (guest stopped)");
     assert!(has(&told, "rules committed: ", " ms") > 0, "{told:#?}");
     fs::remove_file(settings).expect("no settings");
     world.is_untouched_after_flushes();
