@@ -319,10 +319,11 @@ impl Bridges<'_> {
         for nic in &record.nics {
             self.log_errors(link::drop_doubles(nic, bridge));
         }
-        let mut missing = record.host.missing(self.paths, bridge, Whom::All)?;
-        if let Some(first) = record.noted.first() {
-            missing.splice(0..0, link::missing_on_bridge(first, bridge)?);
-        }
+        let mut missing = match record.noted.first() {
+            Some(first) => link::missing_on_bridge(first, bridge)?,
+            None => Vec::new(),
+        };
+        missing.extend(record.host.missing(self.paths, bridge, Whom::All)?);
         let nics = record.nics.iter();
         missing.extend(nics.filter_map(|nic| link::narrow(nic, bridge)));
         missing.retain(|what| !accepted.contains(&what.kind));

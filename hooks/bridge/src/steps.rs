@@ -41,12 +41,9 @@ impl StepLimits {
         Self { each, end }
     }
 
-    /// The last command has all that is left.
+    /// The last command has all that is left, up to what each may have.
     pub(super) fn of_last(self) -> Self {
-        Self {
-            each: self.left().min(STEP),
-            end: self.end,
-        }
+        Self { each: STEP, ..self }
     }
 
     pub(super) fn left(&self) -> Duration {

@@ -123,15 +123,7 @@ impl Engine<'_> {
         self.refresh()?;
         let old = self.all_records()?;
         let desired = self.desired(&config, Vec::new(), &old)?;
-        let choice = self.choose(&config, deadline)?;
-        let (mut scripts, _) =
-            self.scripts_with_antispoof(choice.firewall, &old, &desired, deadline)?;
-        if choice.withdraw {
-            let (gone, _) = self.scripts(choice.firewall.other(), &old, &[], deadline)?;
-            scripts.extend(gone);
-        }
-        scripts.extend(self.docker_scripts(config.docker, choice.firewall, &desired, deadline)?);
-        Ok(scripts)
+        self.planned_scripts(&config, config.docker, (&old, &desired), deadline)
     }
 
     /// What [`Engine::withdraw`] would commit.
@@ -142,16 +134,26 @@ impl Engine<'_> {
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
         let old = self.all_records()?;
-        let choice = self.choose(&config, deadline)?;
-        let (mut scripts, _) = self.scripts_with_antispoof(choice.firewall, &old, &[], deadline)?;
-        if choice.withdraw {
-            scripts.extend(
-                self.scripts(choice.firewall.other(), &old, &[], deadline)?
-                    .0,
-            );
-        }
         let nobody = DockerSettings::default();
-        scripts.extend(self.docker_scripts(nobody, choice.firewall, &[], deadline)?);
+        self.planned_scripts(&config, nobody, (&old, &[]), deadline)
+    }
+
+    /// What a firewall would be given for what these owners had and are to have, and the other one, which is left.
+    fn planned_scripts(
+        &mut self,
+        config: &Config,
+        docker: DockerSettings,
+        (old, desired): (&[Record], &[Record]),
+        deadline: Deadline,
+    ) -> Result<Vec<Script>, ApplyError> {
+        let choice = self.choose(config, deadline)?;
+        let (mut scripts, _) =
+            self.scripts_with_antispoof(choice.firewall, old, desired, deadline)?;
+        if choice.withdraw {
+            let (gone, _) = self.scripts(choice.firewall.other(), old, &[], deadline)?;
+            scripts.extend(gone);
+        }
+        scripts.extend(self.docker_scripts(docker, choice.firewall, desired, deadline)?);
         Ok(scripts)
     }
 
