@@ -41,6 +41,15 @@ pub(crate) enum Dns {
 impl Dns {
     /// Who is asked now, by what leaves by an interface.
     pub(super) fn read(file: &Path, interface: &str) -> Self {
+        let mut dns = Self::read_servers(file, interface);
+        if let Self::Resolved { domains, .. } = &mut dns {
+            *domains = words("domain", interface);
+        }
+        dns
+    }
+
+    /// The same without the domains, to compare with.
+    pub(super) fn read_servers(file: &Path, interface: &str) -> Self {
         let target = fs::canonicalize(file).unwrap_or_default();
         if target.starts_with(RESOLVED) {
             if find_program("resolvectl").is_err() {
@@ -48,7 +57,7 @@ impl Dns {
             }
             return Self::Resolved {
                 servers: words("dns", interface),
-                domains: words("domain", interface),
+                domains: Vec::new(),
             };
         }
         match fs::read_to_string(file) {

@@ -4,22 +4,14 @@
 use crate::difference::Difference;
 use crate::dns::Dns;
 use crate::error::ChangeError;
+use crate::kernel::{change, dump, FAMILIES};
 use crate::outcome::Kind;
 use crate::rule::{RoutingRule, RULE_HEAD};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::libc::{RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE};
-use portero_system::netlink::{Netlink, Raw};
-use portero_system::{Deadline, Paths, SystemError};
+use portero_system::{Paths, SystemError};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::time::Duration;
-
-/// Longest time for one question to the kernel.
-const KERNEL: Duration = Duration::from_secs(3);
-
-/// The families that have rules, `AF_INET` and `AF_INET6`.
-const FAMILIES: [u8; 2] = [2, 10];
 
 /// Who is asked what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +52,16 @@ impl HostNoted {
         let rules = rules.map(|rule| Difference::new(Kind::Rules, format!("rule {}", rule.text)));
         let dns = match (whom, &self.dns) {
             (Whom::Kernel, Dns::Resolved { .. }) => Vec::new(),
-            _ => self
-                .dns
-                .missing_in(&Dns::read(&resolv_conf(paths), interface)),
+            _ => self.missing_servers(paths, interface),
         };
         let dns = dns.into_iter();
         let dns = dns.map(|server| Difference::new(Kind::Dns, format!("DNS server {server}")));
         Ok(rules.chain(dns).collect())
+    }
+
+    fn missing_servers(&self, paths: &Paths, interface: &str) -> Vec<String> {
+        let now = Dns::read_servers(&resolv_conf(paths), interface);
+        self.dns.missing_in(&now)
     }
 
     fn missing_rules(&self, now: &[RoutingRule], interface: &str) -> Vec<RoutingRule> {
@@ -85,30 +80,27 @@ impl HostNoted {
 
     /// Makes what is missing, and removes rules by the bridge that is gone; gives what was refused.
     pub(super) fn put_back(&self, paths: &Paths, nic: &str, bridge: &str) -> Vec<ChangeError> {
-        let now = match Self::read(paths, nic) {
+        let now = match rules() {
             Ok(now) => now,
             Err(error) => return vec![error.into()],
         };
         let mut refused = Vec::new();
-        for rule in self.missing_rules(&now.rules, nic) {
+        for rule in self.missing_rules(&now, nic) {
             let flags = NLM_F_CREATE | NLM_F_EXCL;
             let made = change(RTM_NEWRULE, rule.request(), flags);
             refused.extend(made.err().map(ChangeError::from));
         }
         let noted = self.moved_rules(nic);
         let is_noted = |rule: &RoutingRule| noted.iter().any(|known| known.is_same(rule));
-        for rule in now.rules {
+        for rule in now {
             if rule.is_by(bridge) && !is_noted(&rule) {
                 let removed = change(RTM_DELRULE, rule.request(), 0);
                 refused.extend(removed.err().map(ChangeError::from));
             }
         }
-        if !self.dns.missing_in(&now.dns).is_empty() {
-            refused.extend(
-                self.dns
-                    .put_back(&resolv_conf(paths), nic, &self.interface)
-                    .err(),
-            );
+        if !self.missing_servers(paths, nic).is_empty() {
+            let put = self.dns.put_back(&resolv_conf(paths), nic, &self.interface);
+            refused.extend(put.err());
         }
         refused
     }
@@ -120,23 +112,10 @@ fn resolv_conf(paths: &Paths) -> PathBuf {
 
 /// The host's rules.
 fn rules() -> Result<Vec<RoutingRule>, SystemError> {
-    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
     let mut rules = Vec::new();
     for family in FAMILIES {
-        let mut payload = vec![0; RULE_HEAD];
-        payload[0] = family;
-        let all = Raw {
-            kind: RTM_GETRULE,
-            payload,
-        };
-        let answers = netlink.dump(&all)?.into_iter();
+        let answers = dump(RTM_GETRULE, RULE_HEAD, family)?.into_iter();
         rules.extend(answers.filter_map(|answer| RoutingRule::read(&answer.payload)));
     }
     Ok(rules)
-}
-
-fn change(kind: u16, payload: Vec<u8>, flags: u16) -> Result<(), SystemError> {
-    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
-    let message = Raw { kind, payload };
-    netlink.request(message, NLM_F_REQUEST | NLM_F_ACK | flags, |_| {})
 }

@@ -9,6 +9,7 @@ mod error;
 mod guard;
 mod guard_start;
 mod host;
+mod kernel;
 mod link;
 mod made;
 mod message;

@@ -2,6 +2,7 @@
 //! where the program that brings them up did not.
 
 use crate::difference::Difference;
+use crate::kernel::{change, dump, FAMILIES, KERNEL};
 use crate::noted::{missing, Entry, Noted, What, ADDRESS_HEAD, NEIGHBOR_HEAD, ROUTE_HEAD};
 use crate::outcome::Kind;
 use crate::record::seconds;
@@ -16,17 +17,10 @@ use nix::libc::{
     RTM_NEWNEIGH, RTM_NEWROUTE,
 };
 use portero_libvirt::MacAddress;
-use portero_system::netlink::{set_link, Netlink, Raw};
+use portero_system::netlink::{set_link, Netlink};
 use portero_system::{interfaces, Deadline, SystemError};
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
-
-/// Longest time for one question to the kernel.
-const KERNEL: Duration = Duration::from_secs(3);
-
-/// The families of `struct rtmsg` that have routes.
-const FAMILIES: [u8; 2] = [2, 10];
 
 /// Settings of IPv6 that whoever puts a NIC into a bridge changes, and without which it has no
 /// addresses again.
@@ -55,13 +49,6 @@ pub(super) fn note(interface: &str, nic: &str) -> Result<Noted, SystemError> {
 fn attribute(interface: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(interfaces::folder(interface).join(name)).ok()?;
     Some(text.trim().to_owned())
-}
-
-/// All messages of a kind, from `struct` heads of this family.
-fn dump(kind: u16, head: usize, family: u8) -> Result<Vec<Raw>, SystemError> {
-    let mut payload = vec![0; head];
-    payload[0] = family;
-    Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?.dump(&Raw { kind, payload })
 }
 
 /// The addresses, routes and written neighbors of an interface.
@@ -132,32 +119,37 @@ fn other_link(noted: &Noted, interface: &str) -> Vec<Difference> {
 
 /// Routes whose metric is another one now, so that a route by another interface is chosen instead, or no longer.
 fn overtaken(wanted: &[Entry], now: &[Entry], index: u32) -> Result<Vec<Difference>, SystemError> {
+    let mut changed = Vec::new();
+    for entry in wanted.iter().filter(|entry| !entry.is_of_link()) {
+        let Some((to, before)) = entry.rank() else {
+            continue;
+        };
+        let ranks = now.iter().filter(|now| now.text == entry.text);
+        let after = ranks.filter_map(Entry::rank).map(|(_, metric)| metric);
+        if let Some(after) = after.min().filter(|after| *after != before) {
+            changed.push((entry, to, before, after));
+        }
+    }
+    if changed.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut others = Vec::new();
     for family in FAMILIES {
         for answer in dump(RTM_GETROUTE, ROUTE_HEAD, family)? {
             others.extend(Entry::rank_of_other(&answer.payload, index));
         }
     }
-    let mut found = Vec::new();
-    for entry in wanted.iter().filter(|entry| !entry.is_of_link()) {
-        let Some((to, before)) = entry.rank() else {
-            continue;
-        };
-        let ranks = now.iter().filter(|now| now.text == entry.text);
-        let after = ranks
-            .filter_map(Entry::rank)
-            .map(|(_, metric)| metric)
-            .min();
-        let Some(after) = after.filter(|after| *after != before) else {
-            continue;
-        };
-        let mut rivals = others.iter().filter(|(other, _)| *other == to);
-        if rivals.any(|(_, metric)| before.cmp(metric) != after.cmp(metric)) {
-            let text = format!("{} with metric {before}", entry.text);
-            found.push(Difference::new(Kind::Metrics, text));
-        }
-    }
-    Ok(found)
+    changed.retain(|(_, to, before, after)| {
+        let mut rivals = others.iter().filter(|(other, _)| other == to);
+        rivals.any(|(_, metric)| before.cmp(metric) != after.cmp(metric))
+    });
+    let found = changed.into_iter().map(|(entry, _, before, _)| {
+        Difference::new(
+            Kind::Metrics,
+            format!("{} with metric {before}", entry.text),
+        )
+    });
+    Ok(found.collect())
 }
 
 /// What is not as it was.
@@ -399,13 +391,6 @@ fn add(what: What, payload: Vec<u8>) -> Result<(), SystemError> {
         What::Neighbor => (RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE),
     };
     change(kind, payload, flags)
-}
-
-/// Changes an address or a route.
-fn change(kind: u16, payload: Vec<u8>, flags: u16) -> Result<(), SystemError> {
-    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
-    let message = Raw { kind, payload };
-    netlink.request(message, NLM_F_REQUEST | NLM_F_ACK | flags, |_| {})
 }
 
 /// Changes a link.
