@@ -29,6 +29,6 @@ mod written;
 pub use bridges::Bridges;
 pub use error::ChangeError;
 pub use network::define_network;
-pub use open::{made_bridges, open_bridges, MadeBridge, OpenBridge, Stage};
+pub use open::{made_bridges, MadeBridge, Stage};
 pub use outcome::{Back, Confirmation, Kind, KindError, Wish};
 pub use read::{host_files, nics};

@@ -22,7 +22,7 @@ mod tests {
     use crate::host::HostNoted;
     use crate::reach::Reach;
     use crate::record::{boot, seconds, BridgeRecord, Folder, LockOf, Phase};
-    use crate::{open_bridges, Bridges, ChangeError, Confirmation};
+    use crate::{made_bridges, Bridges, ChangeError, Confirmation, Stage};
     use portero_host_bridge::Renderer;
     use portero_libvirt::InterfaceName;
     use portero_system::{Log, LogSink, Paths};
@@ -64,14 +64,18 @@ mod tests {
         let paths = Paths::below(root.path());
         let name: InterfaceName = "br0".parse().expect("a name");
         let folder = Folder::locate(&paths, &name);
-        assert_eq!(open_bridges(&paths).expect("bridges"), []);
+        assert_eq!(made_bridges(&paths).expect("bridges"), []);
         let open = |phase| {
             let mut record = record();
             record.set_made(Confirmation::Within(Duration::from_secs(300)));
             record.phase = phase;
             folder.write(&record).expect("a record");
-            let mut open = open_bridges(&paths).expect("bridges");
-            open.pop().map(|one| one.left)
+            let mut made = made_bridges(&paths).expect("bridges");
+            match made.pop()?.stage {
+                Stage::Waiting(left) => Some(Some(left)),
+                Stage::HalfDone => Some(None),
+                Stage::Confirmed | Stage::Changing => None,
+            }
         };
         assert_eq!(open(Phase::Confirmed), None);
         let left = open(Phase::Applied).flatten().expect("a time");

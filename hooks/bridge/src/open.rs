@@ -1,19 +1,10 @@
-//! Bridges of which somebody has to decide.
+//! Bridges that portero has made, and how far each is.
 
 use crate::error::Result;
 use crate::record::{all, boot, seconds, Folder, LockOf, Phase};
 use portero_libvirt::InterfaceName;
 use portero_system::Paths;
 use std::time::Duration;
-
-/// A bridge of which somebody has to decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenBridge {
-    /// Its name.
-    pub name: InterfaceName,
-    /// How long it stays without being confirmed; nothing when it was left half done, and nobody works at it.
-    pub left: Option<Duration>,
-}
 
 /// A bridge that portero has made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,21 +54,4 @@ pub fn made_bridges(paths: &Paths) -> Result<Vec<MadeBridge>> {
         made.push(MadeBridge { name, nics, stage });
     }
     Ok(made)
-}
-
-/// The bridges of which somebody has to decide.
-///
-/// # Errors
-/// [`crate::ChangeError`] when what is kept of them cannot be read.
-pub fn open_bridges(paths: &Paths) -> Result<Vec<OpenBridge>> {
-    let made = made_bridges(paths)?.into_iter();
-    let open = made.filter_map(|MadeBridge { name, stage, .. }| {
-        let left = match stage {
-            Stage::Waiting(left) => Some(left),
-            Stage::HalfDone => None,
-            Stage::Confirmed | Stage::Changing => return None,
-        };
-        Some(OpenBridge { name, left })
-    });
-    Ok(open.collect())
 }

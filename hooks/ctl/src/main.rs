@@ -16,6 +16,7 @@ mod input;
 mod json;
 mod lasting;
 mod map;
+mod named;
 mod page;
 mod policy;
 mod report;
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
                     let told = status::tell_once(name, form, engine);
                     match (&told, name) {
                         // What is off has forwards that are written.
-                        (Err(status::StatusError::Nobody { .. }), Some(name)) if !*json => {
+                        (Err(named::NamedError::Nobody { .. }), Some(name)) if !*json => {
                             forward::of_one(name, engine)?.map_or(told, |text| Ok((text, DONE)))
                         }
                         _ => told,

@@ -17,6 +17,8 @@ pub(super) struct BridgeStatus {
     state: &'static str,
     /// How long it waits to be confirmed, in seconds.
     seconds_left: Option<u64>,
+    #[serde(skip)]
+    stage: Stage,
 }
 
 impl BridgeStatus {
@@ -33,21 +35,23 @@ impl BridgeStatus {
             addresses,
             state,
             seconds_left,
+            stage: made.stage,
         }
     }
 
     /// Its state in words, with what to do.
     fn in_words(&self) -> Cell {
         let name = &self.bridge;
-        match (self.state, self.seconds_left) {
-            ("confirmed", _) => Cell::colored("confirmed", AnsiColor::Green),
-            (_, Some(left)) => {
+        match self.stage {
+            Stage::Confirmed => Cell::colored("confirmed", AnsiColor::Green),
+            Stage::Waiting(left) => {
+                let left = left.as_secs();
                 let text = format!("rolls back in {left} s unless: portero bridge confirm {name}");
                 Cell::colored(text, AnsiColor::Yellow)
             }
-            ("changing", _) => Cell::colored("changing now", AnsiColor::Yellow),
-            (state, _) => {
-                let text = format!("{state}: portero bridge rollback {name}");
+            Stage::Changing => Cell::colored("changing now", AnsiColor::Yellow),
+            Stage::HalfDone => {
+                let text = format!("half done: portero bridge rollback {name}");
                 Cell::colored(text, AnsiColor::Red)
             }
         }

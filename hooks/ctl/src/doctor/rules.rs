@@ -3,7 +3,7 @@
 use super::leaks::quoted;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
-use portero_bridge::OpenBridge;
+use portero_bridge::{MadeBridge, Stage};
 use portero_inventory::ConfigProblem;
 use portero_model::OwnerKind;
 use portero_trace::word;
@@ -101,22 +101,26 @@ pub(super) fn ended_guests(facts: &Facts) -> Vec<Finding> {
 
 /// Bridges of the host that nobody has confirmed, or that were left half done.
 pub(super) fn bridges(facts: &Facts) -> Vec<Finding> {
-    let findings = facts.bridges.iter().map(|OpenBridge { name, left }| {
-        let option = word(name.as_str());
-        match left {
-            Some(left) => Finding {
-                finding: format!(
-                    "bridge {name} is not confirmed: portero rolls it back in {} s",
-                    left.as_secs()
-                ),
-                mend: format!("portero bridge confirm --bridge {option}"),
-            },
-            None => Finding {
-                finding: format!("bridge {name} is half done, and nobody works at it"),
-                mend: format!("portero bridge rollback --bridge {option}"),
-            },
-        }
-    });
+    let findings = facts
+        .bridges
+        .iter()
+        .filter_map(|MadeBridge { name, stage, .. }| {
+            let option = word(name.as_str());
+            Some(match stage {
+                Stage::Confirmed | Stage::Changing => return None,
+                Stage::Waiting(left) => Finding {
+                    finding: format!(
+                        "bridge {name} is not confirmed: portero rolls it back in {} s",
+                        left.as_secs()
+                    ),
+                    mend: format!("portero bridge confirm --bridge {option}"),
+                },
+                Stage::HalfDone => Finding {
+                    finding: format!("bridge {name} is half done, and nobody works at it"),
+                    mend: format!("portero bridge rollback --bridge {option}"),
+                },
+            })
+        });
     findings.collect()
 }
 
@@ -254,11 +258,18 @@ mod tests {
         assert!(ended.finding.starts_with("a guest (00000000-"), "{ended:?}");
         assert_eq!(ended.mend, "portero sync");
         let name: portero_libvirt::InterfaceName = "br0".parse().expect("a name");
-        let open = |left: Option<u64>| OpenBridge {
+        let made = |stage| MadeBridge {
             name: name.clone(),
-            left: left.map(std::time::Duration::from_secs),
+            nics: Vec::new(),
+            stage,
         };
-        facts.bridges = vec![open(Some(57)), open(None)];
+        let left = std::time::Duration::from_secs(57);
+        facts.bridges = vec![
+            made(Stage::Confirmed),
+            made(Stage::Waiting(left)),
+            made(Stage::HalfDone),
+            made(Stage::Changing),
+        ];
         let mends: Vec<String> = bridges(&facts).into_iter().map(|one| one.mend).collect();
         let expected = [
             "portero bridge confirm --bridge br0",

@@ -2,7 +2,7 @@
 
 use crate::everybody::RULES;
 use crate::stopped::{self, Host};
-use portero_bridge::{open_bridges, OpenBridge};
+use portero_bridge::{made_bridges, MadeBridge};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
     foreign_rules_during, ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards,
@@ -36,7 +36,7 @@ pub(super) struct Facts {
     /// Guests that have ended and of which something is left.
     pub(super) ended_guests: BTreeSet<Uuid>,
     /// Bridges of which somebody has to decide.
-    pub(super) bridges: Vec<OpenBridge>,
+    pub(super) bridges: Vec<MadeBridge>,
     /// Daemons of libvirt's that neither run nor are started when they are asked.
     pub(super) absent_daemons: Vec<&'static str>,
     /// Interfaces whose IPv6 default route goes when the host passes IPv6 packets on.
@@ -105,7 +105,7 @@ impl Facts {
             config_problems,
             ended_guests,
             // What cannot be read is told where somebody changes it.
-            bridges: open_bridges(&paths).unwrap_or_default(),
+            bridges: made_bridges(&paths).unwrap_or_default(),
             absent_daemons: portero_inventory::absent_daemons(&paths),
             advertised: portero_inventory::advertised_uplinks(),
             has_docker: portero_inventory::runs_docker(),

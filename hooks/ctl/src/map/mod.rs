@@ -13,10 +13,10 @@ mod tests;
 mod tree;
 mod value;
 
-use crate::candidates::did_you_mean_object;
 use crate::exit::DONE;
 use crate::json::to_json;
-use portero_engine::{ApplyError, Engine};
+use crate::named::NamedError;
+use portero_engine::Engine;
 use portero_inventory::Snapshot;
 use portero_libvirt::ObjectName;
 use portero_system::Linux;
@@ -40,29 +40,13 @@ pub(crate) enum MapFormat {
     Json,
 }
 
-/// Why nothing is drawn.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The host cannot be read.
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    /// There is nobody of that name.
-    #[error("there is no running guest and no active network '{}'{tip}", name.as_str().escape_debug())]
-    Nobody {
-        /// What was given.
-        name: ObjectName,
-        /// Who may be meant.
-        tip: String,
-    },
-}
-
 /// Draws what there is now.
 pub(crate) fn run(
     name: Option<&ObjectName>,
     format: MapFormat,
     terminal: Terminal,
     engine: &mut Engine<'_>,
-) -> Result<(String, u8), Error> {
+) -> Result<(String, u8), NamedError> {
     let mut snapshot = Snapshot::take(engine)?;
     let mut sources = MapSources {
         host: Linux::name(),
@@ -79,9 +63,7 @@ pub(crate) fn run(
     if let Some(name) = name {
         map.keep(name.as_str());
         if map.segments.is_empty() {
-            let tip = did_you_mean_object(name);
-            let name = name.clone();
-            return Err(Error::Nobody { name, tip });
+            return Err(NamedError::nobody(name));
         }
     }
     let text = match format {

@@ -1,6 +1,5 @@
 //! `portero status`: networks, guests and forwards, once or again and again.
 
-mod error;
 mod form;
 mod obstacles;
 mod row;
@@ -10,17 +9,15 @@ mod text;
 mod value;
 mod watch;
 
-use crate::candidates::did_you_mean_object;
 use crate::exit::DONE;
-
 use crate::json::to_json;
+use crate::named::NamedError;
 use obstacles::Known;
 use portero_engine::Engine;
 use portero_inventory::Snapshot;
 use portero_libvirt::ObjectName;
 use value::HostStatus;
 
-pub(crate) use error::StatusError;
 pub(crate) use form::Form;
 pub(crate) use row::{rows, ForwardState, Row};
 pub(crate) use watch::StatusWatchError;
@@ -30,7 +27,7 @@ pub(crate) fn tell_once(
     name: Option<&ObjectName>,
     form: Form,
     engine: &mut Engine<'_>,
-) -> Result<(String, u8), StatusError> {
+) -> Result<(String, u8), NamedError> {
     let status = gather(name, engine)?;
     let text = match form {
         Form::Tables(colors) => text::draw(&status, colors),
@@ -49,7 +46,7 @@ pub(crate) fn tell_again(
     Ok((String::new(), DONE))
 }
 
-fn gather(name: Option<&ObjectName>, engine: &mut Engine<'_>) -> Result<HostStatus, StatusError> {
+fn gather(name: Option<&ObjectName>, engine: &mut Engine<'_>) -> Result<HostStatus, NamedError> {
     let mut snapshot = Snapshot::take(engine)?;
     let owners = snapshot.owners()?;
     let counters = snapshot.forward_counters(&owners)?;
@@ -67,9 +64,7 @@ fn gather(name: Option<&ObjectName>, engine: &mut Engine<'_>) -> Result<HostStat
     status.obstacles = obstacles::gather(&known, engine)?;
     if let Some(name) = name {
         if !status.keep(name) {
-            let tip = did_you_mean_object(name);
-            let name = name.clone();
-            return Err(StatusError::Nobody { name, tip });
+            return Err(NamedError::nobody(name));
         }
     }
     Ok(status)

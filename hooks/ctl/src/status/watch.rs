@@ -1,9 +1,9 @@
 //! `portero status --watch`: a status again and again, until somebody has seen enough.
 
-use super::error::StatusError;
 use super::form::Form;
 use super::text;
 use super::value::HostStatus;
+use crate::named::NamedError;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -26,7 +26,7 @@ const REST: &str = "\u{1b}[J";
 pub(crate) enum StatusWatchError {
     /// Nothing is known any more.
     #[error(transparent)]
-    Status(#[from] StatusError),
+    Status(#[from] NamedError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {source}")]
     Signals {
@@ -46,7 +46,7 @@ pub(crate) enum StatusWatchError {
 /// it has changed. Ends with Ctrl-C, SIGTERM, or when nobody reads any more.
 pub(super) fn run(
     form: Form,
-    mut gather: impl FnMut() -> Result<HostStatus, StatusError>,
+    mut gather: impl FnMut() -> Result<HostStatus, NamedError>,
 ) -> Result<(), StatusWatchError> {
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGINT);

@@ -1,11 +1,12 @@
-//! Why a status cannot be told.
+//! Why what there is now cannot be shown, of everybody or of one guest or network that is named.
 
+use crate::candidates::did_you_mean_object;
 use portero_engine::ApplyError;
 use portero_libvirt::ObjectName;
 
-/// Why there is nothing to say.
+/// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StatusError {
+pub(crate) enum NamedError {
     /// The host cannot be read.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -17,4 +18,14 @@ pub(crate) enum StatusError {
         /// Who may be meant.
         tip: String,
     },
+}
+
+impl NamedError {
+    /// There is nobody of this name.
+    pub(crate) fn nobody(name: &ObjectName) -> Self {
+        Self::Nobody {
+            name: name.clone(),
+            tip: did_you_mean_object(name),
+        }
+    }
 }
