@@ -15,6 +15,8 @@ pub struct Choice {
     pub firewall: Firewall,
     /// Where libvirt has its rules; nothing when it has none.
     pub libvirt: Option<Firewall>,
+    /// The one that portero's rules were in last.
+    pub last: Option<Firewall>,
     /// Whether the other one has to be looked through.
     pub withdraw: bool,
 }
@@ -45,6 +47,7 @@ impl Engine<'_> {
         Ok(Choice {
             firewall,
             libvirt: detected.libvirt,
+            last,
             withdraw: elsewhere || last == Some(firewall.other()),
         })
     }

@@ -45,7 +45,6 @@ impl Engine<'_> {
         }
         self.state.sweep()?;
         let choice = self.choose(config, deadline)?;
-        let last = self.state.base()?.map(|base| base.firewall);
         // What cannot be read is no reason to distrust anything, or to change it.
         let reading = deadline.within(self.reading_limit);
         let found = self.scripts_with_antispoof(choice.firewall, &old, &desired, reading)?;
@@ -69,7 +68,7 @@ impl Engine<'_> {
         };
         self.log.step("rules committed");
         self.log_restored(begin);
-        if last == Some(choice.firewall.other()) {
+        if choice.last == Some(choice.firewall.other()) {
             self.log_moved(choice.firewall, &old);
         }
         self.follow_docker(config.docker, choice.firewall, &desired, deadline);

@@ -1,7 +1,7 @@
 //! NetworkManager's reader of keyfiles, and what a profile's interface gets where it says nothing.
 
 use super::sections::Sections;
-use super::{given_token, iaid, mac, metric, stable, Question, Reading};
+use super::{given_iaid, given_metric, mac, slaac, Question, Reading};
 
 const WIRED: [&str; 2] = ["ethernet", "802-3-ethernet"];
 
@@ -131,30 +131,16 @@ fn ip(
     }
     let asks = ["auto", "dhcp"].contains(&method);
     if asks || method == "manual" {
-        let given = get("route-metric")
-            .filter(|given| *given != "-1")
-            .map(str::to_owned);
-        reading.add(
-            name,
-            format!(
-                "{section} metric {}",
-                given.unwrap_or_else(|| metric(question, kind).to_string())
-            ),
-        );
+        let given = get("route-metric").filter(|given| *given != "-1");
+        let metric = given_metric(question, given, kind);
+        reading.add(name, format!("{section} metric {metric}"));
     }
     if !asks {
         return;
     }
-    let given = get("dhcp-iaid")
-        .filter(|word| *word != "ifname")
-        .map(str::to_owned);
-    reading.add(
-        name,
-        format!(
-            "{section} iaid {}",
-            given.unwrap_or_else(|| iaid(name).to_string())
-        ),
-    );
+    let given = get("dhcp-iaid").filter(|word| *word != "ifname");
+    let iaid = given_iaid(given, name);
+    reading.add(name, format!("{section} iaid {iaid}"));
     for key in ["dhcp-client-id", "dhcp-duid"] {
         if get(key).is_some_and(|word| word.starts_with("stable")) {
             let uuid = profile
@@ -170,10 +156,5 @@ fn ip(
         true => get("addr-gen-mode").unwrap_or("default-or-eui64"),
         false => defaulted,
     };
-    let address = match (get("token"), mode) {
-        (Some(token), _) => given_token(token),
-        (None, "eui64" | "default-or-eui64" | "0" | "2") => "slaac by the MAC address".to_owned(),
-        (None, _) => stable(question),
-    };
-    reading.facts.insert(address);
+    reading.facts.insert(slaac(question, get("token"), mode));
 }

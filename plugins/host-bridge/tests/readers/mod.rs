@@ -121,6 +121,25 @@ fn given_token(text: &str) -> String {
     token(&address.segments()[4..])
 }
 
+/// The address that NetworkManager gives an interface by a token, or by a mode of its addr-gen-mode.
+fn slaac(question: &Question<'_>, given: Option<&str>, mode: &str) -> String {
+    match (given, mode) {
+        (Some(text), _) => given_token(text),
+        (None, "eui64" | "default-or-eui64" | "0" | "2") => "slaac by the MAC address".to_owned(),
+        (None, _) => stable(question),
+    }
+}
+
+/// NetworkManager's metric that is given, or the one for a type of interface.
+fn given_metric(question: &Question<'_>, given: Option<&str>, kind: &str) -> String {
+    given.map_or_else(|| metric(question, kind).to_string(), str::to_owned)
+}
+
+/// The number in a DHCP identity that is given, or that of the name.
+fn given_iaid(given: Option<&str>, name: &str) -> String {
+    given.map_or_else(|| iaid(name).to_string(), str::to_owned)
+}
+
 /// NetworkManager's metric for a type of interface, unless the host says which the NIC has.
 fn metric(question: &Question<'_>, kind: &str) -> u32 {
     let default = match kind {

@@ -1,6 +1,6 @@
 //! netplan, and what its two backends make of an interface's type.
 
-use super::{given_token, iaid, mac, metric, stable, Question, Reading};
+use super::{given_iaid, given_token, mac, metric, stable, Question, Reading};
 use serde_yaml_ng::{Mapping, Value};
 
 /// What is about the link, or of the file alone.
@@ -189,14 +189,8 @@ fn one(
             );
         }
         if is_networkmanager && asks {
-            let given = passed(&format!("ipv{family}.dhcp-iaid")).map(str::to_owned);
-            reading.add(
-                name,
-                format!(
-                    "iaid{family} {}",
-                    given.unwrap_or_else(|| iaid(name).to_string())
-                ),
-            );
+            let given = passed(&format!("ipv{family}.dhcp-iaid"));
+            reading.add(name, format!("iaid{family} {}", given_iaid(given, name)));
         }
         if !is_networkmanager && asks && !is_mine {
             let identity = match text("dhcp-identifier") {

@@ -1,18 +1,12 @@
 //! NetworkManager's reader of ifcfg files (nms-ifcfg-rh-reader).
 
-use super::shell::{class, is_true, prefix_of, scripts, unescape, Values};
-use super::{given_token, iaid, mac, metric, stable, Question, Reading};
+use super::shell::{class, interfaces, is_true, numbers, prefix_of, scripts, unescape, Values};
+use super::{given_iaid, given_metric, mac, slaac, Question, Reading};
 
 pub(crate) fn read(question: &Question<'_>) -> Reading {
     let name = question.name;
     let mut reading = Reading::default();
-    for (file, text) in scripts(question.files) {
-        let Some(nick) = file
-            .strip_prefix("ifcfg-")
-            .filter(|nick| !nick.contains(':'))
-        else {
-            continue;
-        };
+    for (nick, text) in interfaces(question.files) {
         let values = unescape(text);
         let is_nic = name == question.nic.name.as_str();
         let is_of = match (values.get("DEVICE"), values.get("HWADDR")) {
@@ -150,9 +144,7 @@ fn prefix(values: &Values, number: &str, address: &str, base: Option<u32>) -> u3
 /// The addresses, each with its number: `IPADDR` first, and none after the first gap from 2 on.
 fn addresses(values: &Values) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for number in
-        std::iter::once(String::new()).chain((0..=255).map(|number: u32| number.to_string()))
-    {
+    for number in numbers() {
         match values.get(&format!("IPADDR{number}")) {
             Some(address) => all.push((number, address.clone())),
             None if number.parse().is_ok_and(|number: u32| number > 1) => break,
@@ -185,14 +177,9 @@ fn ipv4(
     }
     let gateway = gateway.or(global.get("GATEWAY").filter(|_| !all.is_empty()));
     reading.add(name, format!("ipv4 {asks} gateway {gateway:?}"));
-    let given = values.get("IPV4_ROUTE_METRIC").cloned();
-    reading.add(
-        name,
-        format!(
-            "ipv4 metric {}",
-            given.unwrap_or_else(|| metric(question, kind).to_string())
-        ),
-    );
+    let given = values.get("IPV4_ROUTE_METRIC").map(String::as_str);
+    let metric = given_metric(question, given, kind);
+    reading.add(name, format!("ipv4 metric {metric}"));
     let more = values.iter().filter(|(key, _)| {
         (key.starts_with("IPV4_") && *key != "IPV4_ROUTE_METRIC")
             || (key.starts_with("DHCP_") && *key != "DHCP_IAID")
@@ -201,11 +188,8 @@ fn ipv4(
         reading.add(name, format!("{key} {value}"));
     }
     if asks && values.get("DHCP_CLIENT_ID").is_some_and(|id| id == "duid") {
-        let given = values.get("DHCP_IAID").cloned();
-        reading.add(
-            name,
-            format!("iaid {}", given.unwrap_or_else(|| iaid(name).to_string())),
-        );
+        let given = values.get("DHCP_IAID").map(String::as_str);
+        reading.add(name, format!("iaid {}", given_iaid(given, name)));
     }
 }
 
@@ -260,31 +244,19 @@ fn ipv6(question: &Question<'_>, reading: &mut Reading, values: &Values, kind: &
     for (key, value) in more {
         reading.add(name, format!("{key} {value}"));
     }
-    let given = values.get("IPV6_ROUTE_METRIC").cloned();
-    reading.add(
-        name,
-        format!(
-            "ipv6 metric {}",
-            given.unwrap_or_else(|| metric(question, kind).to_string())
-        ),
-    );
+    let given = values.get("IPV6_ROUTE_METRIC").map(String::as_str);
+    let metric = given_metric(question, given, kind);
+    reading.add(name, format!("ipv6 metric {metric}"));
     if !asks {
         return;
     }
-    let given = values.get("DHCPV6_IAID").cloned();
-    reading.add(
-        name,
-        format!("iaid6 {}", given.unwrap_or_else(|| iaid(name).to_string())),
-    );
+    let given = values.get("DHCPV6_IAID").map(String::as_str);
+    reading.add(name, format!("iaid6 {}", given_iaid(given, name)));
     let mode = values
         .get("IPV6_ADDR_GEN_MODE")
         .map_or("eui64", String::as_str);
-    let address = match (values.get("IPV6_TOKEN"), mode) {
-        (Some(token), _) => given_token(token),
-        (None, "eui64" | "default-or-eui64") => "slaac by the MAC address".to_owned(),
-        (None, _) => stable(question),
-    };
-    reading.facts.insert(address);
+    let token = values.get("IPV6_TOKEN").map(String::as_str);
+    reading.facts.insert(slaac(question, token, mode));
 }
 
 /// Files by the name of the interface's file; where there is one of rules, a script reads them all instead.

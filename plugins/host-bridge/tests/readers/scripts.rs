@@ -1,6 +1,8 @@
 //! The network service of RHEL: ifup-eth, ifup-ipv6, ifup-aliases, ifup-routes and ifup-post.
 
-use super::shell::{class, is_false, is_true, prefix_of, scripts, source, Values};
+use super::shell::{
+    class, interfaces, is_false, is_true, numbers, prefix_of, scripts, source, Values,
+};
 use super::{mac, Question, Reading};
 
 /// What ifup-ipv6 and the scripts it calls read.
@@ -26,13 +28,7 @@ pub(crate) fn read(question: &Question<'_>) -> Reading {
     let name = question.name;
     let global = question.files.get("sysconfig/network").unwrap_or_default();
     let mut reading = Reading::default();
-    for (file, text) in scripts(question.files) {
-        let Some(nick) = file
-            .strip_prefix("ifcfg-")
-            .filter(|nick| !nick.contains(':'))
-        else {
-            continue;
-        };
+    for (nick, text) in interfaces(question.files) {
         let own = source(&[text]);
         let is_of = match (own.get("DEVICE"), own.get("HWADDR")) {
             (Some(device), _) => device == name,
@@ -145,9 +141,7 @@ fn addresses(name: &str, reading: &mut Reading, values: &Values) {
     if !is_any {
         return;
     }
-    for number in
-        std::iter::once(String::new()).chain((0..=255).map(|number: u32| number.to_string()))
-    {
+    for number in numbers() {
         let Some(address) = get(format!("IPADDR{number}")) else {
             if number.parse().is_ok_and(|number: u32| number >= 2) {
                 break;

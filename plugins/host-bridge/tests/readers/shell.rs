@@ -110,3 +110,18 @@ pub(crate) fn scripts(
     let all = files.folder("sysconfig/network-scripts");
     all.filter(move |(name, _)| !ends.iter().any(|end| name.ends_with(end)))
 }
+
+/// The files of interfaces, each by what is behind `ifcfg-`; none of aliases.
+pub(crate) fn interfaces(
+    files: &portero_host_bridge::HostFiles,
+) -> impl Iterator<Item = (&str, &str)> {
+    scripts(files).filter_map(|(name, text)| {
+        let nick = name.strip_prefix("ifcfg-")?;
+        (!nick.contains(':')).then_some((nick, text))
+    })
+}
+
+/// What can be behind `IPADDR`, in the order in which it counts.
+pub(crate) fn numbers() -> impl Iterator<Item = String> {
+    std::iter::once(String::new()).chain((0..=255).map(|number: u32| number.to_string()))
+}
