@@ -14,10 +14,10 @@ use crate::rollback::By;
 use crate::steps::{StepLimits, STEP};
 use crate::written::unwritten;
 use portero_host_bridge::{Bridge, BridgePlan, Manager, NicOwner, Renderer, Says, Stp};
-use portero_libvirt::{InterfaceName, Network, Status};
+use portero_libvirt::InterfaceName;
 use portero_system::files::{self, Ownership};
 use portero_system::programs::find_program;
-use portero_system::{interfaces, Deadline, Lock, Paths, Severity, SystemError};
+use portero_system::{active_networks, interfaces, Deadline, Lock, Paths, Severity, SystemError};
 use std::time::{Duration, Instant};
 
 /// How long a bridge that is made may take to be reached as its NIC was.
@@ -409,19 +409,9 @@ fn expect_written(
 
 /// An active network of libvirt's whose guests join the bridge, by what libvirt keeps of it.
 fn network_on(paths: &Paths, bridge: &InterfaceName) -> Result<Option<String>> {
-    let folder = &paths.libvirt_networks;
-    if !folder.is_dir() {
-        return Ok(None);
-    }
-    for name in files::names(folder, ".xml")? {
-        let file = files::read(&folder.join(name))?.unwrap_or_default();
-        let status = Status::read(&file, "network");
-        let network = status.and_then(|status| Network::read(status.object.as_bytes()));
-        if let Some(network) = network.filter(|one| one.bridge.as_ref() == Some(bridge)) {
-            return Ok(Some(network.name.to_string()));
-        }
-    }
-    Ok(None)
+    let mut active = active_networks(paths)?.into_iter();
+    let found = active.find(|(network, _)| network.bridge.as_ref() == Some(bridge));
+    Ok(found.map(|(network, _)| network.name.to_string()))
 }
 
 /// What to do about a bridge that is there.

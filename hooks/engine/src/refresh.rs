@@ -4,9 +4,9 @@
 use crate::engine::{Engine, LibvirtRules};
 use crate::state::{OutdatedPort, PortState, RecordedPort};
 use crate::{ApplyError, Phase, Record};
-use portero_libvirt::{Domain, Driver, MacAddress, Network, ObjectName, Status};
+use portero_libvirt::{Domain, Driver, MacAddress, ObjectName, Status};
 use portero_model::{Owner, OwnerKind};
-use portero_system::{files, FileError};
+use portero_system::{active_networks, files, FileError};
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -102,24 +102,14 @@ impl Engine<'_> {
     /// # Errors
     /// [`ApplyError`] when files cannot be read or written.
     pub fn refresh_networks(&self) -> Result<(), ApplyError> {
-        let folder = &self.paths.libvirt_networks;
-        if !folder.is_dir() {
+        if !self.paths.libvirt_networks.is_dir() {
             return Ok(());
         }
         let mut active = HashSet::new();
-        for name in files::names(folder, ".xml")? {
-            let Some(file) = files::read(&folder.join(name))? else {
-                continue;
-            };
-            let Some(status) = Status::read(&file, OwnerKind::Network.name()) else {
-                continue;
-            };
-            let xml = status.object.as_bytes();
-            if let Some(network) = Network::read(xml) {
-                self.state
-                    .put_object(OwnerKind::Network, network.uuid, xml)?;
-                active.insert(network.uuid);
-            }
+        for (network, xml) in active_networks(&self.paths)? {
+            self.state
+                .put_object(OwnerKind::Network, network.uuid, &xml)?;
+            active.insert(network.uuid);
         }
         let is_active = |uuid: Uuid| active.contains(&uuid);
         Ok(self.state.forget_others(OwnerKind::Network, is_active)?)

@@ -33,7 +33,7 @@ pub use interfaces::{Interface, InterfaceKind};
 pub use linux::Linux;
 pub use lock::Lock;
 pub use log::{Fields, Log, LogSink, Message, Severity};
-pub use names::{interface_names, object_names};
+pub use names::{active_networks, interface_names, object_names};
 pub use paths::Paths;
 pub use programs::clean_environment;
 pub use routes::RouteLookup;

@@ -1,9 +1,9 @@
-//! The names of what there is on this host, for whoever completes a command line: fast, and nothing
-//! instead of an error.
+//! What libvirt has on this host by its files: the active networks, and the names of everything, for whoever completes a command
+//! line, fast and nothing instead of an error.
 
 use crate::programs::read;
-use crate::{files, interfaces, Deadline, Paths};
-use portero_libvirt::{Driver, ObjectName};
+use crate::{files, interfaces, Deadline, FileError, Paths};
+use portero_libvirt::{Driver, Network, ObjectName, Status};
 use portero_model::OwnerKind;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,26 @@ fn places(paths: &Paths, kind: OwnerKind) -> Vec<(Driver, PathBuf, PathBuf)> {
             vec![(Driver::Qemu, defined, paths.libvirt_networks.clone())]
         }
     }
+}
+
+/// The active networks, by what libvirt keeps of them, each with its element.
+///
+/// # Errors
+/// [`FileError`] when a file cannot be read.
+pub fn active_networks(paths: &Paths) -> Result<Vec<(Network, Vec<u8>)>, FileError> {
+    let folder = &paths.libvirt_networks;
+    let mut networks = Vec::new();
+    for name in files::names(folder, SUFFIX)? {
+        let Some(file) = files::read(&folder.join(name))? else {
+            continue;
+        };
+        let Some(status) = Status::read(&file, OwnerKind::Network.name()) else {
+            continue;
+        };
+        let xml = status.object.as_bytes();
+        networks.extend(Network::read(xml).map(|network| (network, xml.to_vec())));
+    }
+    Ok(networks)
 }
 
 /// The names of the files in a folder without their ends; nothing when it may not be looked into.
