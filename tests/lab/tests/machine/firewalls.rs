@@ -29,6 +29,14 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         name: "ufw beside guests whose libvirt is on iptables",
         run: |world| on_iptables(world, ufw),
     },
+    Scenario {
+        name: "firewalld on nftables beside guests whose libvirt is on iptables",
+        run: |world| on_iptables(world, |world| firewalld(world, "nftables")),
+    },
+    Scenario {
+        name: "firewalld on iptables beside guests whose libvirt is on iptables",
+        run: |world| on_iptables(world, |world| firewalld(world, "iptables")),
+    },
 ];
 
 /// What docker's own container is reached by.
@@ -183,7 +191,7 @@ fn set(world: &World, setting: &str, value: &str) {
 }
 
 /// A scenario with a libvirt, and a portero, whose rules are in iptables.
-fn on_iptables(world: &mut World, scenario: fn(&mut World)) {
+pub fn on_iptables(world: &mut World, scenario: fn(&mut World)) {
     world.has_portero();
     has_backend(world, "iptables");
     scenario(world);

@@ -1,6 +1,7 @@
 //! Units that guests' connections depend on are restarted, reloaded, started and stopped by systemd: what was served is
 //! served again, and what was not flushed stays.
 
+use crate::firewalls::on_iptables;
 use crate::world::{World, BOX_PORT, SOON, WEB_PORT};
 use portero_lab::{wait_until, Scenario, Talk};
 use std::time::{Duration, Instant};
@@ -20,7 +21,11 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     },
     Scenario {
         name: "units: nftables.service is started, restarted, reloaded and stopped",
-        run: nftables,
+        run: |world| nftables(world, "inet portero"),
+    },
+    Scenario {
+        name: "units: nftables.service beside a libvirt that is on iptables",
+        run: |world| on_iptables(world, |world| nftables(world, "ip nat")),
     },
 ];
 
@@ -44,7 +49,7 @@ fn flushed(world: &mut World) {
     );
     world.serves(WEB_PORT);
     for _ in 0..3 {
-        is_made_anew(world, "nft flush ruleset");
+        is_made_anew(world, "inet portero", "nft flush ruleset");
     }
     ends(world, &before);
 }
@@ -73,13 +78,14 @@ fn managers(world: &mut World) {
     ends(world, &before);
 }
 
-fn nftables(world: &mut World) {
+/// `table` is one that portero's rules are in.
+fn nftables(world: &mut World, table: &str) {
     let before = begin(world);
     // Each time all rules are flushed, and until portero-watch has put them back the host itself answers connections that a
     // rule had led to a guest: it ends them. The control is what the service does when portero-watch does not run.
     for verb in ["start", "restart", "reload", "stop"] {
         let command = format!("systemctl {verb} nftables");
-        is_made_anew(world, &command);
+        is_made_anew(world, table, &command);
         holds(world, &command);
     }
     world
@@ -127,20 +133,20 @@ fn is_not_healed(world: &World) {
     assert!(!plan.ok, "nothing is missing: {plan:?}");
 }
 
-/// What the kernel calls portero's table: a number that no other table has had.
-fn table(world: &World) -> Option<String> {
-    let listed = world.vm.run("nft -a list table inet portero").stdout;
+/// What the kernel calls a table: a number that no other table has had.
+fn number(world: &World, table: &str) -> Option<String> {
+    let listed = world.vm.run(&format!("nft -a list table {table}")).stdout;
     let line = listed.lines().next().unwrap_or_default();
     line.split("# handle ").nth(1).map(str::to_owned)
 }
 
-/// A command flushes all rules, and portero-watch makes its table anew.
-fn is_made_anew(world: &World, command: &str) {
-    let before = table(world);
+/// A command flushes all rules, and portero-watch makes the table anew.
+fn is_made_anew(world: &World, table: &str, command: &str) {
+    let before = number(world, table);
     assert!(before.is_some(), "no table before {command}");
     world.vm.must(command);
     wait_until(SOON, "portero's table is not made anew", || {
-        let now = table(world);
+        let now = number(world, table);
         now.is_some() && now != before
     });
     world.serves(BOX_PORT);
