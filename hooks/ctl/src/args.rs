@@ -56,15 +56,18 @@ pub(crate) enum Command {
     /// outside (interfaces), more (how many forwards besides), certainty (sure or doubtful), by and explain (a command);
     /// 'unread_rules' has which of their rules could not be read. What is not known, or does not apply, is null. These
     /// names stay; others may be added.
+    ///
+    /// With --watch --json, each line is such an object: one at once, and one whenever anything in it has changed, a counter
+    /// too. portero looks every two seconds, and ends when nobody reads any more.
     #[command(after_help = SHOW_STATUS)]
     Status {
         /// Only this guest or network
         #[arg(value_name = "NAME", add = objects(OwnerKind::Domain))]
         name: Option<ObjectName>,
-        /// Print JSON for programs, with --watch one line each
+        /// Print JSON for programs
         #[arg(long)]
         json: bool,
-        /// Repeat every two seconds; if stdout is no terminal, when something has changed
+        /// Repeat every two seconds; if stdout is no terminal, or with --json, only when something has changed
         #[arg(long)]
         watch: bool,
     },

@@ -34,6 +34,10 @@ const EXAMPLES: [(&str, &[Example]); 27] = [
                 "portero status --watch",
                 "Refresh the list every two seconds.",
             ),
+            (
+                "portero status --watch --json",
+                "Print a line of JSON whenever something has changed.",
+            ),
         ],
     ),
     (

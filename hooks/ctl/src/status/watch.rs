@@ -42,8 +42,8 @@ pub(crate) enum StatusWatchError {
     },
 }
 
-/// Says on stdout what is gathered: on a terminal every two seconds in the same place, elsewhere when
-/// it has changed. Ends with Ctrl-C, SIGTERM, or when nobody reads any more.
+/// Says on stdout what is gathered: tables on a terminal every two seconds in the same place, all else when it has changed.
+/// Ends with Ctrl-C, SIGTERM, or when nobody reads any more.
 pub(super) fn run(
     form: Form,
     mut gather: impl FnMut() -> Result<HostStatus, NamedError>,
@@ -53,7 +53,7 @@ pub(super) fn run(
     ends.add(Signal::SIGTERM);
     ends.thread_block()?;
     let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC)?;
-    let is_terminal = io::stdout().is_terminal();
+    let is_drawn = matches!(form, Form::Tables(_)) && io::stdout().is_terminal();
     let mut said = String::new();
     loop {
         let status = match gather() {
@@ -63,7 +63,7 @@ pub(super) fn run(
             Err(error) => return Err(error.into()),
         };
         let now = say(&status, form);
-        let written = if is_terminal {
+        let written = if is_drawn {
             let rows = terminal_size_of(io::stdout()).map(|(_, Height(rows))| usize::from(rows));
             write(&redrawn(&now, rows))
         } else {

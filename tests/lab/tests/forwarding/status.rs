@@ -16,6 +16,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: counted,
     },
     Scenario {
+        name: "status: --watch --json has a line for each change, and none without",
+        run: lines,
+    },
+    Scenario {
         name: "status: --watch ends when it is told to, and when nobody reads",
         run: ends,
     },
@@ -113,6 +117,54 @@ fn waits(world: &mut World) {
     world.is_untouched();
 }
 
+fn lines(world: &mut World) {
+    world.start_web("");
+    let lab = &world.lab;
+    let script = format!("exec portero status --watch --json >{WATCHED}");
+    let watch = Program::start("sh", &["-c", &script]);
+    wait_until("nothing is watched", || watched().len() == 1);
+    let objects = || -> Vec<Value> {
+        let lines = watched().into_iter();
+        let object = |line: String| serde_json::from_str(&line).expect("an object in a line");
+        lines.map(object).collect()
+    };
+    let wait_for = |what: &str, is_so: &dyn Fn(&Value) -> bool| {
+        wait_until(what, || {
+            objects()
+                .last()
+                .is_some_and(|last| is_so(&last["forwards"]))
+        });
+    };
+    assert_eq!(objects()[0]["forwards"], serde_json::json!([]));
+    lab.must("portero", &["forward", "add", "web", "8090:80"]);
+    wait_for("the forward is not seen", &|forwards| {
+        forwards[0]["state"] == "active" && forwards[0]["packets"] == 0
+    });
+    // The control: where nothing happens, no line is added.
+    let calm = watched().len();
+    std::thread::sleep(Duration::from_millis(4500));
+    assert_eq!(watched().len(), calm, "{:?}", watched());
+    lab.answers(From::Outside, Tcp, HOST_V4, 8090, "web tcp 80");
+    wait_for("what was sent is not seen", &|forwards| {
+        forwards[0]["packets"]
+            .as_u64()
+            .is_some_and(|packets| packets >= 6)
+    });
+    lab.must("portero", &["forward", "remove", "web", "8090"]);
+    wait_for("that it is gone is not seen", &|forwards| {
+        forwards == &serde_json::json!([])
+    });
+    let all = objects();
+    for pair in all.windows(2) {
+        assert_ne!(pair[0], pair[1], "a line without news");
+    }
+    let last = all.last().expect("a line");
+    assert_eq!(*last, status(world), "it is not what --json prints");
+    drop(watch);
+    world.stop_web();
+    world.is_untouched();
+}
+
 fn counted(world: &mut World) {
     world.start_web("<portero:portForward proto='tcp'><portero:range start='8080' to='80'/></portero:portForward>");
     let numbers = |world: &World| {
@@ -162,6 +214,17 @@ fn ends(world: &mut World) {
     let read = lab.run("sh", &["-c", "portero status --watch | head -n 1"]);
     assert!(read.ok, "{read:?}");
     assert!(begin.elapsed() < Duration::from_secs(20), "{read:?}");
+    let begin = Instant::now();
+    let script = "(portero status --watch --json; echo \"exit $?\" >&2) | head -n 1";
+    let read = lab.run("sh", &["-c", script]);
+    assert_eq!(read.stderr.trim(), "exit 0", "{read:?}");
+    assert!(read.stdout.starts_with("{\"networks\":"), "{read:?}");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{read:?}");
+    // Lines for programs are lines on a terminal too.
+    let watch = "timeout --foreground --preserve-status -s TERM 5 portero status --watch --json";
+    let lines = lab.run("sh", &["-c", &format!("script -qec '{watch}' /dev/null")]);
+    assert!(!lines.stdout.contains('\u{1b}'), "{lines:?}");
+    assert_eq!(lines.stdout.lines().count(), 1, "{lines:?}");
     // On a terminal it is drawn again in its place.
     let watch = "timeout --foreground --preserve-status -s TERM 5 portero status --watch";
     let script = format!("TERM=xterm script -qec '{watch}' /dev/null");
