@@ -5,7 +5,7 @@ PREFIX ?= /usr
 CARGO ?= cargo
 HOOKS := network qemu lxc daemon
 PROGRAMS := portero portero-watch $(HOOKS:%=portero-%-hook)
-UNITS := portero-watch.service portero-bridge-guard@.service portero-bridge-recover.service
+UNITS := portero-watch.service portero-bridge-guard@.service portero-bridge-recover.service portero-metrics.service portero-metrics.timer
 # What every boot begins with.
 EARLY := $(PREFIX)/lib/systemd/system/sysinit.target.wants
 # What is built and installed: `release`, small and fast, or `dev`, which is built sooner and is what `make test` tries.
@@ -32,6 +32,8 @@ TREE := $(ROOTS)/$(firstword $(subst /, ,$(CELL)))
 IN_CELL := PORTERO_LAB_ROOT='$(TREE)' PORTERO_LAB_BACKEND='$(lastword $(subst /, ,$(CELL)))'
 # These suites have trees of their own, which boot.
 MACHINES := machine enforcing
+# What the suite `metrics` asks.
+PROMETHEUS = $(or $(CARGO_TARGET_DIR),target)/prometheus
 ON_MACHINE = PORTERO_LAB_ROOT='$(ROOTS)/$(TEST)' PORTERO_LAB_BACKEND=nftables
 # Which scenarios of the suite `machine`, by a part of their names: all, `short:`, or `none`. `enforcing` is run with all.
 MACHINE ?=
@@ -181,6 +183,7 @@ checks: tree
 # mostly wait. All are run, whichever fails.
 test-all: setup
 	$(MAKE) -j 2 compile trees
+	tests/prometheus '$(PROMETHEUS)'
 	$(MAKE) build packages
 	$(MAKE) -j 3 -k --output-sync=target $(JOBS) sandbox selinux deny fuzz FUZZ_SECONDS=8
 
@@ -213,11 +216,12 @@ lab: setup
 	$(MAKE) -j 2 tree compile
 	tests/inside '$(TREE)' $(MAKE) deb CARGO=true
 	$(if $(filter $(MACHINES),$(TEST)),tests/roots '$(TEST)')
+	$(if $(filter metrics,$(TEST)),tests/prometheus '$(PROMETHEUS)')
 	$(if $(filter $(MACHINES),$(TEST)),$(ON_MACHINE),$(IN_CELL)) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 LAB := $(CARGO) test --locked --quiet --workspace --test
 # What is run in each cell: what takes longest first.
-LABS ?= policy forwarding faults soak attack migration broken containers packages
+LABS ?= policy forwarding faults soak attack migration broken containers packages metrics
 # Those that depend on which daemon does what: the others would try once more what Debian's own libvirt 11.3 is tried with.
 MODULAR := policy forwarding soak migration broken containers
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are tried where

@@ -4,6 +4,7 @@ use crate::candidates::{interfaces, objects};
 use crate::forward::ForwardArgs;
 use crate::host_port::{Destination, HostPort, PortTextError};
 use crate::map::MapFormat;
+use crate::status::MetricsFormat;
 use crate::who::Who;
 use clap::{Parser, Subcommand, ValueHint};
 use portero_bridge::Kind;
@@ -59,6 +60,11 @@ pub(crate) enum Command {
     ///
     /// With --watch --json, each line is such an object: one at once, and one whenever anything in it has changed, a counter
     /// too. portero looks every two seconds, and ends when nobody reads any more.
+    ///
+    /// Metrics are bytes, packets and connections of forwards, bytes and packets of clauses of policies, how many forwards and
+    /// policies are in which state, and what portero-watch has counted since boot: comparisons, those that restored rules, and
+    /// errors. What is not counted is left out. portero-metrics.timer, which is off until you enable it, writes them every
+    /// minute where Debian's node_exporter reads them.
     #[command(after_help = SHOW_STATUS)]
     Status {
         /// Only this guest or network
@@ -70,6 +76,12 @@ pub(crate) enum Command {
         /// Repeat every two seconds; if stdout is no terminal, or with --json, only when something has changed
         #[arg(long)]
         watch: bool,
+        /// Print metrics for Prometheus in this format
+        #[arg(long, value_enum, conflicts_with_all = ["name", "json", "watch"])]
+        format: Option<MetricsFormat>,
+        /// Write the metrics to this file, as a whole or not at all, for everybody to read
+        #[arg(long, value_name = "FILE", requires = "format", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
     },
     Forward(ForwardArgs),
     /// Look for what keeps guests from being reached, or lets more through than it seems

@@ -77,7 +77,16 @@ fn main() -> ExitCode {
     }
     match &args.command {
         Command::Rules(command) => finish(rules::run(command)),
-        Command::Status { name, json, watch } => {
+        Command::Status {
+            format: Some(format),
+            output,
+            ..
+        } => finish(with_engine(|engine| {
+            status::tell_metrics(*format, output.as_deref(), engine)
+        })),
+        Command::Status {
+            name, json, watch, ..
+        } => {
             let name = name.as_ref();
             let form = if *json {
                 status::Form::Json

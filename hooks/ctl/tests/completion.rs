@@ -25,7 +25,7 @@ fn said(shell: &str, arguments: &[&str], script: &str) -> String {
 
 /// Checks that each of these words is offered for the last one of a line, and nothing else.
 fn are_offered(complete: impl Fn(&[&str]) -> String) {
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (&["portero", "im"], &["import"]),
         (&["portero", "bridge", "r"], &["remove", "rollback"]),
         (&["portero", "plan", "--j"], &["--json"]),
@@ -36,6 +36,7 @@ fn are_offered(complete: impl Fn(&[&str]) -> String) {
         ),
         (&["portero", "forward", "remove", "web", "--a"], &["--all"]),
         (&["portero", "report", "--a"], &["--anonymous"]),
+        (&["portero", "status", "--format", "p"], &["prometheus"]),
     ];
     for (words, expected) in cases {
         let offered = complete(words);

@@ -32,6 +32,8 @@ pub struct Engine<'a> {
     told_config: Option<String>,
     /// Whether rules were changed.
     pub has_changed: bool,
+    /// Whether rules were restored that somebody had taken out of the firewall.
+    pub has_restored: bool,
     /// What a comparison has found to be taken out of the firewall and not told yet.
     pub(crate) lost: Option<Lost>,
     /// What portero.toml said of forwards when it was read last: an event completes those of many owners by it.
@@ -66,6 +68,7 @@ impl<'a> Engine<'a> {
             kept: Vec::new(),
             told_config: None,
             has_changed: false,
+            has_restored: false,
             lost: None,
             forward_settings: OnceCell::new(),
             uplinks: None,
@@ -113,10 +116,10 @@ impl<'a> Engine<'a> {
     pub fn configure_or_default(&mut self) -> (Config, Deadline) {
         self.configure().unwrap_or_else(|error| {
             // One command reads it several times.
-            let error = error.to_string();
-            if self.told_config.as_ref() != Some(&error) {
-                self.log.write(Severity::Error, &error);
-                self.told_config = Some(error);
+            let text = error.to_string();
+            if self.told_config.as_ref() != Some(&text) {
+                self.log_error(&error);
+                self.told_config = Some(text);
             }
             (Config::default(), Deadline::after(DEFAULT_DEADLINE))
         })

@@ -3,7 +3,7 @@
 use portero_libvirt::{EventError, ObjectName};
 use portero_model::{Origin, Owner};
 use portero_port_forward::{ErrorKind, ForwardError};
-use portero_system::{FileError, SystemError};
+use portero_system::{Fields, FileError, SystemError};
 use portero_xml::{Problem, Sanitised, XmlError};
 use std::path::PathBuf;
 
@@ -103,6 +103,33 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// What kind of error it is, in a word: for the log's field PORTERO_ERROR and for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "event",
+            Self::Forward(_) => "forward",
+            Self::Metadata { .. } => "metadata",
+            Self::HostBridge { .. } => "bridge",
+            Self::Policy { .. } | Self::TwoPolicies { .. } | Self::NoGroup { .. } => "policy",
+            Self::Antispoof { .. } => "antispoof",
+            Self::NoNetwork { .. } => "network",
+            Self::Keeps { source, .. } => source.kind(),
+            Self::FileXml { .. } | Self::File(_) => "file",
+            Self::Config { .. } => "config",
+            Self::System(_) => "system",
+        }
+    }
+
+    /// The fields of its message in the log.
+    #[must_use]
+    pub fn fields(&self) -> Fields {
+        Fields {
+            error: Some(self.kind()),
+            ..Fields::default()
+        }
+    }
+
     /// Whether `[limits]` of portero.toml can permit what is refused.
     #[must_use]
     pub fn can_be_permitted(&self) -> bool {

@@ -49,7 +49,7 @@ impl Engine<'_> {
                         self.state.mark_dirty()?;
                     }
                     if let Err(error) = self.follow_domain_taps(domain) {
-                        self.log.write(Severity::Error, error);
+                        self.log_error(&error);
                     }
                     self.activate(domain, stdin)
                 }
@@ -476,7 +476,7 @@ impl Engine<'_> {
         let mended = self.reconcile(&config, Vec::new(), LibvirtRules::Standing, deadline);
         // Somebody else's trouble must not refuse this guest.
         if let Err(error) = mended {
-            self.log.write(Severity::Error, error);
+            self.log_error(&error);
         }
         Ok(())
     }

@@ -438,7 +438,7 @@ impl Engine<'_> {
                     owner: owner.clone(),
                     source: Box::new(error),
                 };
-                self.log.write(Severity::Error, keeps);
+                self.log_error(&keeps);
                 self.kept.push(owner.clone());
                 desired.extend(old.cloned());
             }

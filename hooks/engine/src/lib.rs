@@ -30,4 +30,4 @@ pub use firewall::Choice;
 pub use hook::run_hook;
 pub use inputs::{leases, NetworkPolicy};
 pub use refresh::Running;
-pub use state::{Phase, PortState, Record, RecordedPort, State};
+pub use state::{Phase, PortState, Record, RecordedPort, State, Watched, WatchedErrors};

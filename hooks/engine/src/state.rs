@@ -9,8 +9,10 @@
 
 mod claims;
 mod ports;
+mod watched;
 
 pub use ports::{PortState, RecordedPort};
+pub use watched::{Watched, WatchedErrors};
 
 pub(crate) use ports::OutdatedPort;
 

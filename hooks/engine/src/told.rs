@@ -1,6 +1,7 @@
 //! What the log tells of changes: a line for each, and why it was made.
 
 use crate::engine::Engine;
+use crate::error::ApplyError;
 use crate::lost::amount;
 use crate::state::Record;
 use portero_firewall::Firewall;
@@ -34,6 +35,7 @@ impl Engine<'_> {
     pub(crate) fn log_restored(&mut self, begin: Instant) {
         let Some(lost) = self.lost.take() else { return };
         self.has_changed = true;
+        self.has_restored = true;
         let message = lost.line(self.log.cause(), begin.elapsed());
         self.log
             .record(Severity::Info, Fields::of("restored"), message);
@@ -52,6 +54,11 @@ impl Engine<'_> {
         let message = format!("{} withdrawn by command", total(old));
         self.log
             .record(Severity::Info, Fields::of("withdrawn"), message);
+    }
+
+    /// One line on an error, with its kind.
+    pub(crate) fn log_error(&mut self, error: &ApplyError) {
+        self.log.record(Severity::Error, error.fields(), error);
     }
 
     /// One line in the log for each forward or guarded interface that came or went, and one for all

@@ -60,6 +60,8 @@ pub struct Fields {
     pub port: Option<String>,
     /// Why; filled in by the log.
     pub cause: Option<&'static str>,
+    /// The kind of an error, a word as `policy`.
+    pub error: Option<&'static str>,
 }
 
 impl Fields {
@@ -92,12 +94,14 @@ impl Message {
             object,
             port,
             cause,
+            error,
         } = &self.fields;
         let fields = [
             ("PORTERO_EVENT", *event),
             ("PORTERO_OBJECT", object.as_deref()),
             ("PORTERO_PORT", port.as_deref()),
             ("PORTERO_CAUSE", *cause),
+            ("PORTERO_ERROR", *error),
         ];
         let text = &self.text;
         let priority = self.severity.number();

@@ -15,6 +15,7 @@ mod kernel;
 mod news;
 mod notify;
 mod pace;
+mod tally;
 
 use args::Args;
 use clap::Parser;
@@ -34,6 +35,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tally::{Compared, Tally};
 
 /// Longest time for the firewall to be read: a guest that starts waits for the lock meanwhile, and has more time than that.
 const READING: Duration = Duration::from_secs(3);
@@ -65,6 +67,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
     let routing = Announcements::of_routing()?;
     let mut ears = Ears::open(&paths, Instant::now(), log);
     let mut pace = Pace::default();
+    let mut tally = Tally::open(&paths);
     let mut news = News::default();
     let mut news_of_interfaces = News::default();
     pace.event(Instant::now());
@@ -89,15 +92,18 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                 if links.as_ref().is_none_or(|links| !links.is_empty()) {
                     // A guest can send as soon as it finds its interface.
                     systemd.alive(|| deadline(&paths), Instant::now(), log);
-                    let guarded = run(&paths, "interface came or went", |engine| {
+                    let mut guarded = run(&paths, "interface came or went", |engine| {
                         engine.check_taps(links.as_deref())
                     });
+                    tally.count(&mut guarded);
                     news_of_interfaces.pass_on(guarded.messages(), log);
                 }
                 let mut is_news = heard.is_any;
                 for (driver, name) in saved {
                     systemd.alive(|| deadline(&paths), Instant::now(), log);
-                    let followed = follow(&paths, *driver, name, &mut news, log);
+                    let (mut kept, followed) = follow(&paths, *driver, name);
+                    tally.count(&mut kept);
+                    news.pass_on_more(kept.messages(), log);
                     is_news |= followed == Followed::NotYet;
                 }
                 let heard = [
@@ -111,15 +117,21 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                 }
             }
             Step::Sync => {
-                let mut has_failed = false;
-                let compared = run(&paths, cause, |engine| {
+                let mut compared = Compared::Failed;
+                let mut kept = run(&paths, cause, |engine| {
                     engine.reading_limit = READING;
-                    engine.sync().inspect_err(|_| has_failed = true)
+                    engine.sync()?;
+                    compared = match engine.has_restored {
+                        true => Compared::Restored,
+                        false => Compared::Held,
+                    };
+                    Ok(())
                 });
-                news.pass_on(compared.messages(), log);
-                match has_failed {
-                    true => pace.failed(now, Instant::now()),
-                    false => pace.synced(now, Instant::now()),
+                tally.count_comparison(compared, &mut kept);
+                news.pass_on(kept.messages(), log);
+                match compared {
+                    Compared::Failed => pace.failed(now, Instant::now()),
+                    _ => pace.synced(now, Instant::now()),
                 }
                 check_writable(&paths.state)?;
                 systemd.up(log);
@@ -160,14 +172,8 @@ enum Followed {
     NotYet,
 }
 
-/// Gives a domain that libvirt has saved what it asks for now.
-fn follow(
-    paths: &Paths,
-    driver: Driver,
-    name: &ObjectName,
-    news: &mut News,
-    log: &mut Log,
-) -> Followed {
+/// Gives a domain that libvirt has saved what it asks for now; gives what was logged of that, too.
+fn follow(paths: &Paths, driver: Driver, name: &ObjectName) -> (Log, Followed) {
     let mut settled = Followed::Settled;
     let kept = run(paths, "metadata changed", |engine| {
         let followed = engine.follow_domain(driver, name);
@@ -176,8 +182,7 @@ fn follow(
         }
         followed
     });
-    news.pass_on_more(kept.messages(), log);
-    settled
+    (kept, settled)
 }
 
 /// Lets the engine work; gives what it has logged.
@@ -194,7 +199,7 @@ fn run(
         &mut kept,
     ));
     if let Err(error) = worked {
-        kept.write(Severity::Error, error);
+        kept.record(Severity::Error, error.fields(), error);
     }
     kept
 }

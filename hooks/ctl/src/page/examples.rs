@@ -38,6 +38,10 @@ const EXAMPLES: [(&str, &[Example]); 27] = [
                 "portero status --watch --json",
                 "Print a line of JSON whenever something has changed.",
             ),
+            (
+                "portero status --format prometheus",
+                "Print what is counted, for node_exporter and Prometheus.",
+            ),
         ],
     ),
     (

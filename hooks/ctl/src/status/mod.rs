@@ -1,6 +1,7 @@
 //! `portero status`: networks, guests and forwards, once or again and again.
 
 mod form;
+mod metrics;
 mod obstacles;
 mod row;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use portero_libvirt::ObjectName;
 use value::HostStatus;
 
 pub(crate) use form::Form;
+pub(crate) use metrics::{tell_metrics, MetricsFormat};
 pub(crate) use row::{rows, ForwardState, Row};
 pub(crate) use watch::StatusWatchError;
 

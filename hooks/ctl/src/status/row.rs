@@ -41,6 +41,9 @@ pub(crate) enum ForwardState {
 }
 
 impl ForwardState {
+    /// The names of all states.
+    pub(super) const NAMES: [&'static str; 4] = ["active", "missing", "pending", "claimed"];
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Active => "active",

@@ -2,39 +2,103 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+use super::metrics::{print, Counted};
 use super::obstacles::{find, Known, Obstacles};
 use super::value::HostStatus;
 use super::watch::{news, redrawn};
-use super::{text, Form};
+use super::{text, Form, MetricsFormat};
 use crate::json::to_json;
 use crate::map::fixtures::{small, Scene};
 use crate::snapshot::compare;
 use crate::terminal::Colors;
-use portero_inventory::Dnsmasq;
-use portero_model::{Counter, ForwardCounter};
+use portero_engine::{Phase, Record, Watched, WatchedErrors};
+use portero_inventory::{Dnsmasq, OwnerStatus};
+use portero_model::{Counter, Counters, ForwardCounter, Ruleset};
 use portero_trace::Rules;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
-/// The host of the map, with its first forward in use and its second not yet.
-fn used() -> HostStatus {
-    let sources = small().sources();
+/// What the host of the map has counted: its first forward is in use and its second not yet.
+fn counters(owners: &[OwnerStatus]) -> Vec<Vec<ForwardCounter>> {
     let counted = |connections, packets, bytes| ForwardCounter {
         connections: Some(connections),
         traffic: Some(Counter { packets, bytes }),
     };
-    let counters: Vec<Vec<ForwardCounter>> = sources
-        .owners
-        .iter()
-        .map(|owner| match owner.record.ruleset.owner.name.as_str() {
-            "web" => vec![counted(12, 340, 45_678), counted(0, 0, 0)],
-            _ => Vec::new(),
-        })
-        .collect();
+    let owners = owners.iter();
+    let counters = owners.map(|owner| match owner.record.ruleset.owner.name.as_str() {
+        "web" => vec![counted(12, 340, 45_678), counted(0, 0, 0)],
+        _ => Vec::new(),
+    });
+    counters.collect()
+}
+
+fn used() -> HostStatus {
+    let sources = small().sources();
     HostStatus::new(
         &sources.networks,
         &sources.guests,
         &sources.owners,
-        &counters,
+        &counters(&sources.owners),
     )
+}
+
+/// The owners of the host of the map, networks with policies among them.
+fn owners() -> Vec<OwnerStatus> {
+    let sources = small().sources();
+    let given = sources.networks.into_iter();
+    let given = given.filter_map(|one| Some((one.given?, one.is_in_firewall)));
+    let networks = given.map(|(ruleset, is_in_firewall)| OwnerStatus {
+        record: Record {
+            phase: Phase::Active,
+            ruleset,
+            pending: Vec::new(),
+            addresses: Vec::new(),
+        },
+        is_in_firewall,
+    });
+    sources.owners.into_iter().chain(networks).collect()
+}
+
+/// The metrics of these owners, with policies that were used and a portero-watch that had errors.
+fn metrics(owners: &[OwnerStatus], format: MetricsFormat) -> String {
+    let rulesets = owners.iter().map(|owner| &owner.record.ruleset);
+    let policies: Vec<(&Ruleset, Counters)> = rulesets
+        .filter_map(|ruleset| {
+            let rules = ruleset.policy.as_ref()?.rules.values().flatten();
+            let counter = |packets| Counter {
+                packets,
+                bytes: 60 * packets,
+            };
+            let counters = rules.zip(0..);
+            let counters = counters.map(|(rule, packets)| (rule.name, counter(packets)));
+            Some((ruleset, counters.collect()))
+        })
+        .collect();
+    let broken = WatchedErrors {
+        count: 2,
+        last: 1_796_008_337,
+    };
+    let watched = Watched {
+        comparisons: 7,
+        last_comparison: Some(1_796_008_337),
+        restores: 1,
+        errors: BTreeMap::from([("policy".to_owned(), broken)]),
+    };
+    let counted = Counted {
+        owners,
+        forwards: &counters(owners),
+        policies: &policies,
+        watched: Some(&watched),
+    };
+    print(&counted, format)
+}
+
+/// The names of metrics in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|one: char| !one.is_ascii_alphanumeric() && one != '_');
+    words.filter(|word| word.starts_with("portero_")).collect()
 }
 
 /// Rules of others: a blocklist, which concerns nobody else, what stops a port for some, and all of another.
@@ -106,7 +170,73 @@ fn forms_are_as_they_were() {
         ]
         .map(|(end, text)| (format!("{name}.{end}"), text))
     });
-    compare("status", texts);
+    let owners = owners();
+    let nobody = Counted {
+        owners: &[],
+        forwards: &[],
+        policies: &[],
+        watched: None,
+    };
+    let metrics = [
+        ("small.prom", metrics(&owners, MetricsFormat::Prometheus)),
+        ("small.om", metrics(&owners, MetricsFormat::Openmetrics)),
+        ("nothing.prom", print(&nobody, MetricsFormat::Prometheus)),
+    ];
+    let metrics = metrics.map(|(name, text)| (name.to_owned(), text));
+    compare("status", texts.chain(metrics));
+}
+
+#[test]
+fn pages_and_the_dashboard_name_the_metrics_that_there_are() {
+    let printed = metrics(&owners(), MetricsFormat::Prometheus);
+    let known = names(&printed);
+    let read = |path: &str| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        fs::read_to_string(root.join(path)).unwrap()
+    };
+    assert_eq!(names(&read("docs/guide/metrics.md")), known);
+    let dashboard: Value =
+        serde_json::from_str(&read("docs/examples/grafana-portero.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array());
+    let queries: Vec<&str> = targets
+        .flatten()
+        .map(|target| target["expr"].as_str().unwrap())
+        .collect();
+    assert_eq!(names(&queries.join("\n")), known, "all have a panel");
+    let alerts = read("docs/examples/prometheus-portero.yml");
+    assert!(names(&alerts).is_subset(&known), "{alerts}");
+    for variable in dashboard["templating"]["list"].as_array().unwrap() {
+        let query = variable["query"]["query"].as_str().unwrap_or_default();
+        assert!(names(query).is_subset(&known), "{query}");
+    }
+}
+
+#[test]
+fn a_hostile_name_is_only_a_label() {
+    let mut scene = Scene::new("hv1");
+    scene.network("lan", "<forward mode='nat'/>", &[], "");
+    scene.guest("we\"b\\,x} 1", &[("lan", None)]);
+    scene.forwards("we\"b\\,x} 1", true, &["udp 53 192.168.50.10 53"]);
+    let mut owners = scene.sources().owners;
+    // libvirt has no such name.
+    owners[0].record.ruleset.owner.name += "\n";
+    let counted = Counted {
+        owners: &owners,
+        forwards: &[vec![ForwardCounter {
+            connections: Some(1),
+            traffic: None,
+        }]],
+        policies: &[],
+        watched: None,
+    };
+    let text = print(&counted, MetricsFormat::Prometheus);
+    let line = "portero_forward_connections_total{domain=\"we\\\"b\\\\,x} 1\\n\",";
+    assert_eq!(
+        text.lines().filter(|one| one.starts_with(line)).count(),
+        1,
+        "{text}"
+    );
 }
 
 #[test]

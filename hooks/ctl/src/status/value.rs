@@ -121,25 +121,32 @@ impl HostStatus {
         owners: &[OwnerStatus],
         counters: &[Vec<ForwardCounter>],
     ) -> Self {
-        let forwards = owners.iter().enumerate().flat_map(|(index, owner)| {
-            let counted = counters.get(index).into_iter().flatten().copied();
-            // Those that lead to a guest come first, and only they are counted.
-            let counted = counted.chain(std::iter::repeat(ForwardCounter::default()));
-            rows(std::slice::from_ref(owner)).into_iter().zip(counted)
-        });
-        let forwards = forwards.map(|(row, counters)| CountedForward {
-            row,
-            connections: counters.connections,
-            packets: counters.traffic.map(|counter| counter.packets),
-            bytes: counters.traffic.map(|counter| counter.bytes),
-        });
         Self {
             networks: networks.iter().map(|one| network(one, guests)).collect(),
             guests: guests.to_vec(),
-            forwards: forwards.collect(),
+            forwards: counted_forwards(owners, counters).collect(),
             obstacles: Obstacles::default(),
         }
     }
+}
+
+/// The forwards of owners; `counters` has those of each owner's rules.
+pub(super) fn counted_forwards<'a>(
+    owners: &'a [OwnerStatus],
+    counters: &'a [Vec<ForwardCounter>],
+) -> impl Iterator<Item = CountedForward> + 'a {
+    let forwards = owners.iter().enumerate().flat_map(|(index, owner)| {
+        let counted = counters.get(index).into_iter().flatten().copied();
+        // Those that lead to a guest come first, and only they are counted.
+        let counted = counted.chain(std::iter::repeat(ForwardCounter::default()));
+        rows(std::slice::from_ref(owner)).into_iter().zip(counted)
+    });
+    forwards.map(|(row, counters)| CountedForward {
+        row,
+        connections: counters.connections,
+        packets: counters.traffic.map(|counter| counter.packets),
+        bytes: counters.traffic.map(|counter| counter.bytes),
+    })
 }
 
 fn network(active: &ActiveNetwork, guests: &[Guest]) -> NetworkStatus {

@@ -191,6 +191,17 @@ fn installed(world: &mut World) {
     // The guest was not restarted, and libvirtd neither.
     world.serves();
     world.guest_runs();
+    only_the_service_is_enabled(world);
+}
+
+/// Metrics are for those who enable them.
+fn only_the_service_is_enabled(world: &World) {
+    let is_enabled = |unit| {
+        let words = ["--root=/", "is-enabled", unit];
+        world.lab.run("systemctl", &words).stdout
+    };
+    assert_eq!(is_enabled("portero-watch.service"), "enabled\n");
+    assert_eq!(is_enabled("portero-metrics.timer"), "disabled\n");
 }
 
 fn hooks(world: &mut World) {
@@ -238,15 +249,24 @@ fn upgraded(world: &mut World) {
         version.trim(),
         format!("portero {}", env!("CARGO_PKG_VERSION"))
     );
+    only_the_service_is_enabled(world);
 }
 
 fn removed(world: &mut World) {
     world.serves();
+    // As the timer writes them.
+    let folder = "/var/lib/prometheus/node-exporter";
+    std::fs::create_dir_all(folder).expect("a folder");
+    let metrics = format!("{folder}/portero.prom");
+    let words = ["status", "--format", "prometheus", "--output", &metrics];
+    world.lab.must("portero", &words);
     world.dpkg(&["-r", "portero"]);
     world.refuses();
     world.guest_runs();
     assert_eq!(world.lab.rules(), world.rules);
     assert!(Path::new(SETTINGS).exists(), "the settings went");
+    assert!(!Path::new(&metrics).exists(), "metrics that nobody writes");
+    std::fs::remove_dir_all("/var/lib/prometheus").expect("its folder");
     let left = files(&world.lab);
     let is_kept = |line: &&String| REMEMBERED.iter().any(|part| line.contains(part));
     let strange = left.difference(&world.files);

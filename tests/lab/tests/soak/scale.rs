@@ -196,6 +196,9 @@ fn scale(world: &mut World) {
     world.is_right("a sync after a flush");
     let status = cheapest(&["portero", "status"]);
     println!("  portero status: {status}");
+    let json = cheapest(&["portero", "status", "--json"]);
+    let metrics = cheapest(&["portero", "status", "--format", "prometheus"]);
+    println!("  portero status --json: {json}; --format prometheus: {metrics}");
     let begin = Instant::now();
     // It finds that their processes are this one.
     let _ = world.lab.run("portero", &["doctor"]);
@@ -249,10 +252,17 @@ fn scale(world: &mut World) {
     );
     // Each forward may take 0.1 ms of portero itself; it took 0.9 where every owner copied a table.
     let limit = Duration::from_millis(100 + u64::from(guests * FORWARDS) / 10);
-    for cost in [&sync, &mended, &status, &stopped, &started, &daemon] {
+    for cost in [
+        &sync, &mended, &status, &metrics, &stopped, &started, &daemon,
+    ] {
         assert!(
             cost.own.cpu < limit,
             "{cost}, expected less than {limit:?} of processors"
         );
     }
+    // They need nobody else's rules.
+    assert!(
+        metrics.time <= json.time,
+        "{metrics}, expected no more than {json}"
+    );
 }
