@@ -12,7 +12,7 @@ use portero_trace::{Flow, Judgement, Leg, Link, Rules, Side, Stop, Traffic, Tran
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Most forwards that are followed through everybody's rules: each meets the same chains.
-pub(crate) const FORWARDS: usize = 32;
+pub(crate) const FORWARDS: usize = 256;
 
 /// A port that a client may have: any of those that kernels choose (`ip_local_port_range`).
 const CLIENT_PORT: u16 = 50_000;
@@ -123,11 +123,15 @@ impl Host<'_> {
 
     /// What keeps a network's guests from their addresses and names.
     pub(crate) fn stopped_services(&self, one: &ActiveNetwork) -> Vec<StoppedService> {
-        let stopped = questions(one).into_iter().filter_map(|(service, flow)| {
-            let obstacle = self.obstacle(&flow, Leg::There, None)?;
-            Some(StoppedService { service, obstacle })
-        });
-        stopped.collect()
+        let mut stopped: Vec<StoppedService> = Vec::new();
+        for Question { service, flow, leg } in questions(one) {
+            let is_known = stopped.iter().any(|known| known.service == service);
+            let obstacle = (!is_known).then(|| self.obstacle(&flow, leg, None));
+            if let Some(obstacle) = obstacle.flatten() {
+                stopped.push(StoppedService { service, obstacle });
+            }
+        }
+        stopped
     }
 
     /// What stops what a network's guests send out by an interface, where policies and libvirt let it pass.
@@ -242,8 +246,16 @@ fn forward_flow(dnat: &Dnat, networks: &[ActiveNetwork], host: &HostFacts) -> Op
     })
 }
 
-/// Questions of a network's guests to its dnsmasq.
-pub(crate) fn questions(one: &ActiveNetwork) -> Vec<(&'static str, Flow)> {
+/// A packet of what guests ask their dnsmasq, or of its answer.
+pub(crate) struct Question {
+    /// `names (DNS)`.
+    pub(crate) service: &'static str,
+    pub(crate) flow: Flow,
+    pub(crate) leg: Leg,
+}
+
+/// Questions of a network's guests to its dnsmasq, and its answers.
+pub(crate) fn questions(one: &ActiveNetwork) -> Vec<Question> {
     let (Some(bridge), Some(dnsmasq)) = (&one.network.bridge, &one.dnsmasq) else {
         return Vec::new();
     };
@@ -251,42 +263,40 @@ pub(crate) fn questions(one: &ActiveNetwork) -> Vec<(&'static str, Flow)> {
     let Some(gateway) = subnets.find(|subnet| subnet.address.is_ipv4()) else {
         return Vec::new();
     };
-    let ask = |protocol, port, from, client: Option<IpAddr>, server| Flow {
-        traffic: Traffic::Port {
-            protocol,
-            port,
-            from,
-        },
-        client: Side::Behind(Link::bridge(bridge.to_string())),
-        client_address: client,
-        server: Side::Host,
-        server_address: server,
+    let guests = Side::Behind(Link::bridge(bridge.to_string()));
+    let udp = |port, from| Traffic::Port {
+        protocol: Protocol::Udp,
+        port,
+        from,
+    };
+    let ask = |traffic, client: (Side, IpAddr), server: (Side, IpAddr)| Flow {
+        traffic,
+        client: client.0,
+        client_address: Some(client.1),
+        server: server.0,
+        server_address: server.1,
         translated: None,
         is_masqueraded: false,
         judges_bridged: false,
     };
-    let nobody = Some(Ipv4Addr::UNSPECIFIED.into());
+    // Somebody on the network; the host's own address is in the subnet.
+    let (somebody, host) = ((guests.clone(), gateway.address), gateway.address);
     let mut questions = Vec::new();
+    let mut add = |service, flow, leg| questions.push(Question { service, flow, leg });
     if dnsmasq.has_dhcp {
-        let flow = ask(
-            Protocol::Udp,
-            67,
-            Some(68),
-            nobody,
-            Ipv4Addr::BROADCAST.into(),
-        );
-        questions.push(("addresses (DHCP)", flow));
+        let nobody = (guests, Ipv4Addr::UNSPECIFIED.into());
+        let all = (Side::Host, Ipv4Addr::BROADCAST.into());
+        let service = "addresses (DHCP)";
+        add(service, ask(udp(67, Some(68)), nobody, all), Leg::There);
+        // Connection tracking does not know that this answers a question to everybody.
+        let answer = ask(udp(68, Some(67)), (Side::Host, host), somebody.clone());
+        add(service, answer, Leg::There);
     }
     if dnsmasq.has_dns {
-        // Somebody on the network; the host's own address is in the subnet.
-        let flow = ask(
-            Protocol::Udp,
-            53,
-            None,
-            Some(gateway.address),
-            gateway.address,
-        );
-        questions.push(("names (DNS)", flow));
+        let flow = ask(udp(53, None), somebody, (Side::Host, host));
+        for leg in [Leg::There, Leg::Back] {
+            add("names (DNS)", flow.clone(), leg);
+        }
     }
     questions
 }

@@ -1,5 +1,6 @@
 //! Everybody's rules as the firewalls list them, for whoever wants to know who judges a packet.
 
+use crate::unlisted::unlisted;
 use portero_model::Family;
 use portero_system::programs::{find_program, read};
 use portero_system::{files, Deadline, Paths, SystemError};
@@ -20,6 +21,17 @@ const SIDE_BY_SIDE: usize = 8;
 /// reading makes them.
 #[must_use]
 pub fn foreign_rules(families: &[Family], deadline: Deadline) -> Rules {
+    thread::scope(|scope| {
+        let besides = || unlisted(deadline);
+        let reading = Builder::new().spawn_scoped(scope, besides);
+        let mut rules = listed_rules(families, deadline);
+        let unlisted = reading.ok().and_then(|reading| reading.join().ok());
+        rules.unlisted = unlisted.unwrap_or_else(besides);
+        rules
+    })
+}
+
+fn listed_rules(families: &[Family], deadline: Deadline) -> Rules {
     let variants: Vec<Variant> = families
         .iter()
         .flat_map(|family| variants(*family))

@@ -14,10 +14,12 @@ mod kernel_log;
 mod link;
 mod neighbor;
 mod networks;
+mod packages;
 mod probe;
 mod routes;
 mod service;
 mod snapshot;
+mod unlisted;
 
 pub use configuration::ConfigProblem;
 pub use daemons::{absent_daemons, changed, daemons, hook_links, Daemon, HookLink};
@@ -31,7 +33,10 @@ pub use kernel_log::{Avc, Denial, KernelLog};
 pub use link::{is_bridge, link, link_of, reverse_path_filter, BridgePort, LinkState};
 pub use neighbor::who_has;
 pub use networks::{read_policy_file, ActiveNetwork, Checked};
+pub use packages::Packages;
 pub use probe::{ask_tcp, ask_udp, Answer};
-pub use routes::{advertised_uplinks, exit_of, Exit, Journey};
+pub use routes::{
+    advertised_uplinks, exit_of, has_rules_for_routes, passage_of, Exit, Journey, Passage,
+};
 pub use service::{runs_docker, runs_watch, watch_service, WatchService};
 pub use snapshot::{OwnerStatus, Snapshot};

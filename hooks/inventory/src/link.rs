@@ -6,6 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+/// Most interfaces that are looked at for what carries them.
+const DEPTH: usize = 16;
+
 /// An interface of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkState {
@@ -75,10 +78,33 @@ pub fn is_bridge(name: &str) -> bool {
 /// An interface that an end of a connection is behind, as packets come and go by it.
 #[must_use]
 pub fn link_of(name: Option<String>) -> Link {
+    let is_bridge = name.as_deref().is_some_and(is_bridge);
+    let of_it = name.as_deref().filter(|_| !is_bridge);
     Link {
-        is_bridge: name.as_deref().is_some_and(is_bridge),
+        is_bridge,
+        carriers: of_it.map(carriers).unwrap_or_default(),
         ..Link::named(name)
     }
+}
+
+/// The interfaces that carry one, as NICs carry a bond and that a VLAN: all of them.
+fn carriers(name: &str) -> Vec<String> {
+    let mut all: Vec<String> = vec![name.to_owned()];
+    let mut next = 0;
+    while let Some(name) = all.get(next) {
+        let entries = fs::read_dir(folder(name)).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            name.strip_prefix("lower_").map(str::to_owned)
+        });
+        let names: Vec<String> = names.collect();
+        all.extend(names);
+        next += 1;
+        if next > DEPTH {
+            break;
+        }
+    }
+    all.split_off(1)
 }
 
 /// How strictly an interface takes packets only where their answers would leave (`rp_filter`): the

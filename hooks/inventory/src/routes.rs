@@ -1,5 +1,6 @@
 //! The kernel's routes, for whoever wants to know by which interface a packet leaves, as ip(8) tells them.
 
+use portero_model::Family;
 use portero_system::programs::read;
 use portero_system::Deadline;
 use serde::Deserialize;
@@ -56,12 +57,52 @@ fn routes(words: &[&str]) -> Vec<Route> {
 /// By which interface a packet leaves, source routing included; nothing when no route leads there or nobody tells.
 #[must_use]
 pub fn exit_of(journey: Journey<'_>) -> Option<Exit> {
+    match passage_of(journey) {
+        Passage::By(exit) => Some(exit),
+        Passage::Refused | Passage::Unclear => None,
+    }
+}
+
+/// What the host's routes make of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passage {
+    /// It leaves.
+    By(Exit),
+    /// No route leads there, or one that refuses it.
+    Refused,
+    /// That cannot be told: the host itself has the destination, or `rp_filter` keeps the packet out before it is routed.
+    Unclear,
+}
+
+/// The same, and whether a route refuses it.
+#[must_use]
+pub fn passage_of(journey: Journey<'_>) -> Passage {
     let (to, from) = (journey.to.to_string(), journey.from.to_string());
     let mut words = vec!["-j", "route", "get", &to, "from", &from];
     words.extend(journey.arrives.iter().flat_map(|dev| ["iif", dev]));
     let mark = journey.mark.map(|mark| mark.to_string());
     words.extend(mark.iter().flat_map(|mark| ["mark", mark]));
-    let route = routes(&words).into_iter().next()?;
+    match read("ip", &words, Deadline::after(LIMIT)) {
+        Ok(listing) => leaving(&listing).map_or(Passage::Unclear, Passage::By),
+        Err(error) if is_refusal(&error.to_string()) => Passage::Refused,
+        Err(_) => Passage::Unclear,
+    }
+}
+
+/// Whether ip(8) has printed what the kernel says where no route leads on: `unreachable`, `prohibit` and `blackhole` too.
+fn is_refusal(error: &str) -> bool {
+    let answers = [
+        "Network is unreachable",
+        "No route to host",
+        "Permission denied",
+        "Invalid argument",
+    ];
+    error.contains("RTNETLINK answers") && answers.iter().any(|answer| error.contains(answer))
+}
+
+fn leaving(listing: &[u8]) -> Option<Exit> {
+    let routes: Vec<Route> = serde_json::from_slice(listing).unwrap_or_default();
+    let route = routes.into_iter().next()?;
     // What is local, or not to be reached, leaves by nothing.
     let kind = route.kind.as_deref();
     let interface = route
@@ -69,6 +110,27 @@ pub fn exit_of(journey: Journey<'_>) -> Option<Exit> {
         .filter(|_| matches!(kind, None | Some("unicast")))?;
     let table = route.table.filter(|table| table != "main");
     Some(Exit { interface, table })
+}
+
+/// Whether the host asks other tables of routes than each host does (ip-rule(8)), so that packets of others may go other ways
+/// than its own.
+#[must_use]
+pub fn has_rules_for_routes(family: Family) -> bool {
+    #[derive(Deserialize)]
+    struct Rule {
+        priority: u32,
+    }
+    let family = match family {
+        Family::Ipv4 => "-4",
+        Family::Ipv6 => "-6",
+    };
+    let words = [family, "-j", "rule", "show"];
+    let listing = read("ip", &words, Deadline::after(LIMIT)).unwrap_or_default();
+    let rules: Vec<Rule> = serde_json::from_slice(&listing).unwrap_or_default();
+    // `local`, `main` and `default`.
+    rules
+        .iter()
+        .any(|rule| ![0, 32_766, 32_767].contains(&rule.priority))
 }
 
 /// Interfaces whose IPv6 default route the kernel has from router advertisements, and gives up as soon as the host
@@ -96,6 +158,15 @@ pub fn advertised_uplinks() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_that_refuses_is_told_from_what_nobody_tells() {
+        assert!(is_refusal("ip: RTNETLINK answers: No route to host"));
+        assert!(!is_refusal(
+            "ip: RTNETLINK answers: Invalid cross-device link"
+        ));
+        assert!(!is_refusal("ip: Invalid argument"));
+    }
 
     #[test]
     fn what_ip_prints_is_read() {

@@ -73,6 +73,8 @@ pub struct Link {
     pub mac: Option<String>,
     /// Whether the host's route to the end leads back by this interface.
     pub is_way_back: Option<bool>,
+    /// Interfaces that carry it, as a NIC carries a VLAN.
+    pub carriers: Vec<String>,
 }
 
 impl Link {
@@ -84,6 +86,13 @@ impl Link {
             is_way_back: Some(true),
             ..Self::default()
         }
+    }
+
+    /// The bridge, and what carries the interface.
+    fn names(&self) -> Vec<&str> {
+        let bridge = self.interface.as_deref().filter(|_| self.is_bridge);
+        let carriers = self.carriers.iter().map(String::as_str);
+        bridge.into_iter().chain(carriers).collect()
     }
 
     /// Behind a bridge, whichever port.
@@ -130,6 +139,8 @@ pub enum Hook {
     Output,
     /// It leaves.
     Postrouting,
+    /// It leaves by an interface.
+    Egress,
 }
 
 impl Hook {
@@ -154,6 +165,9 @@ pub(crate) enum Layer {
 /// Priorities at which something happens to packets (`enum nf_ip_hook_priorities`).
 pub(crate) const CONNTRACK: i64 = -200;
 pub(crate) const DSTNAT: i64 = -100;
+
+/// The priority of portero's chain in nftables, which is asked before others' (plugins/firewall/src/nftables/base.rs).
+const PORTERO_DSTNAT: i64 = DSTNAT - 1;
 
 /// An interface in a packet's eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +210,11 @@ pub(crate) struct Packet<'a> {
     pub(crate) may_be_untracked: bool,
     /// Whether portero translates its destination at this hook, and so no other chain of type `nat` is asked.
     pub(crate) is_translated_here: bool,
+    /// Whether it does not arrive unless an address of it is changed.
+    pub(crate) needs_nat: bool,
+    /// The interface that it comes or goes by where a chain is asked for an interface, besides `in_dev` and `out_dev`: the
+    /// bridge, and what carries it.
+    pub(crate) carriers: Vec<&'a str>,
     /// Whether its destination is the host's own.
     pub(crate) is_to_host: Option<bool>,
     /// Whether its source would be answered by the interface that it came by.
@@ -211,6 +230,20 @@ impl Flow {
     #[must_use]
     pub fn family(&self) -> Family {
         Family::from(self.server_address)
+    }
+
+    /// All interfaces of the host that it is known to pass.
+    pub(crate) fn interfaces(&self) -> Vec<&str> {
+        let sides = [&self.client, &self.server].into_iter();
+        let links = sides.filter_map(|side| match side {
+            Side::Behind(link) => Some(link),
+            Side::Host => None,
+        });
+        let names = links.flat_map(|link| {
+            let own = [&link.interface, &link.port].into_iter().flatten();
+            own.chain(&link.carriers)
+        });
+        names.map(String::as_str).collect()
     }
 
     fn ends(&self, leg: Leg) -> (&Side, &Side) {
@@ -235,7 +268,7 @@ impl Flow {
 
     /// The hooks of a leg, in their order.
     pub(crate) fn hooks(&self, leg: Leg) -> Vec<(Layer, Hook)> {
-        use Hook::{Forward, Ingress, Input, Output, Postrouting, Prerouting};
+        use Hook::{Egress, Forward, Ingress, Input, Output, Postrouting, Prerouting};
         let (from, to) = self.ends(leg);
         let mut hooks = Vec::new();
         let mut add = |layer, some: &[Hook]| hooks.extend(some.iter().map(|hook| (layer, *hook)));
@@ -248,6 +281,7 @@ impl Flow {
                 add(Layer::Network, &[Prerouting, Forward, Postrouting]);
             }
             add(Layer::Bridge, &[Forward, Postrouting]);
+            add(Layer::Netdev, &[Egress]);
             return hooks;
         }
         match (from, to) {
@@ -269,6 +303,9 @@ impl Flow {
         if matches!(to, Side::Behind(link) if link.is_bridge) {
             add(Layer::Bridge, &[Output, Postrouting]);
         }
+        if let Side::Behind(_) = to {
+            add(Layer::Netdev, &[Egress]);
+        }
         hooks
     }
 
@@ -278,12 +315,13 @@ impl Flow {
         let (in_dev, out_dev) = (self.dev(from, layer), self.dev(to, layer));
         let is_early = matches!(hook, Hook::Ingress | Hook::Prerouting | Hook::Output);
         let is_before_nat = match layer {
-            Layer::Netdev => true,
+            Layer::Netdev => hook == Hook::Ingress,
             Layer::Bridge => matches!(hook, Hook::Prerouting | Hook::Input),
             Layer::Network => is_early && priority <= DSTNAT,
         };
         let is_before_conntrack = layer == Layer::Netdev || is_early && priority < CONNTRACK;
-        let has_left = layer == Layer::Bridge && matches!(hook, Hook::Output | Hook::Postrouting);
+        let has_left = hook == Hook::Egress
+            || layer == Layer::Bridge && matches!(hook, Hook::Output | Hook::Postrouting);
         let translated = (self.translated).filter(|_| leg == Leg::There && is_before_nat);
         // The host's own address, whichever that is.
         let is_to_masquerade = leg == Leg::Back && self.is_masqueraded && is_before_nat;
@@ -303,16 +341,22 @@ impl Flow {
                     None => Some(self.server_address),
                 },
                 self.client_address.filter(|_| !is_to_masquerade),
-                self.traffic.reply(self.family()),
+                self.traffic
+                    .reply(self.family())
+                    .to(self.translated.filter(|_| has_left).map(|one| one.port)),
             ),
         };
         let has_no_in = matches!(hook, Hook::Output | Hook::Postrouting) && from == &Side::Host;
+        let edge = match hook {
+            Hook::Egress => to,
+            _ => from,
+        };
         let is_in = matches!(hook, Hook::Prerouting | Hook::Input | Hook::Ingress);
         Packet {
             family: self.family(),
             leg,
             hook,
-            in_dev: if has_no_in || hook == Hook::Output {
+            in_dev: if has_no_in || matches!(hook, Hook::Output | Hook::Egress) {
                 Dev::Absent
             } else {
                 in_dev
@@ -325,8 +369,14 @@ impl Flow {
                 Side::Host => None,
             },
             traffic,
-            may_be_untracked: false,
+            // An interface's rules may see what connection tracking knows, or not.
+            may_be_untracked: hook == Hook::Egress,
             bridge: self.bridge(layer),
+            needs_nat: self.translated.is_some() || self.is_masqueraded,
+            carriers: match (layer, edge) {
+                (Layer::Netdev, Side::Behind(link)) => link.names(),
+                _ => Vec::new(),
+            },
             tracked: (!is_before_conntrack).then(|| self.tracked(leg, translated)),
             is_translated_here: self.translated.is_some()
                 && matches!(hook, Hook::Prerouting | Hook::Output),
@@ -438,9 +488,10 @@ impl Packet<'_> {
         }
     }
 
-    /// Whether a chain that changes addresses may be asked about it.
-    pub(crate) fn opens_and_is_not_translated_here(&self) -> bool {
-        self.leg == Leg::There && !self.is_translated_here
+    /// Whether a chain of nftables' that changes addresses may be asked about it: once for a connection, and not after portero's
+    /// has changed its destination.
+    pub(crate) fn is_asked_to_translate(&self, priority: i64) -> bool {
+        self.leg == Leg::There && (!self.is_translated_here || priority < PORTERO_DSTNAT)
     }
 
     /// Whether it is not known which port of a bridge it comes or goes by.
@@ -448,9 +499,16 @@ impl Packet<'_> {
         self.in_dev == Dev::Unknown || self.out_dev == Dev::Unknown
     }
 
-    /// Whether it comes by an interface.
-    pub(crate) fn comes_by(&self, interface: &str) -> Option<bool> {
-        match self.in_dev {
+    /// Whether a chain of an interface is asked about it.
+    pub(crate) fn passes(&self, interface: &str) -> Option<bool> {
+        if self.carriers.contains(&interface) {
+            return Some(true);
+        }
+        let dev = match self.hook {
+            Hook::Egress => self.out_dev,
+            _ => self.in_dev,
+        };
+        match dev {
             Dev::Named(name) => Some(name == interface),
             Dev::Unknown => None,
             Dev::Absent => Some(false),
@@ -459,9 +517,17 @@ impl Packet<'_> {
 
     /// Its state for connection tracking.
     pub(crate) fn state(&self) -> &'static str {
-        match self.leg {
-            Leg::There => "new",
-            Leg::Back => "established",
+        match (self.leg, self.traffic) {
+            // Of neighbour discovery and multicast listeners it keeps nothing (nf_conntrack_proto_icmpv6.c).
+            (
+                _,
+                Traffic::Icmp {
+                    kind: 130..=137 | 143,
+                    ..
+                },
+            ) if self.family == Family::Ipv6 => "untracked",
+            (Leg::There, _) => "new",
+            (Leg::Back, _) => "established",
         }
     }
 

@@ -19,6 +19,40 @@ const TABLES: [(&str, i64); 5] = [
     ("security", 50),
 ];
 
+/// How the names of portero's chains begin.
+const PORTERO: &str = "PORTERO-";
+
+/// Targets after which a packet goes on as it would have.
+const HARMLESS: [&str; 27] = [
+    "ACCOUNT",
+    "AUDIT",
+    "CHECKSUM",
+    "CLASSIFY",
+    "CONNMARK",
+    "CONNSECMARK",
+    "CT",
+    "DNPT",
+    "DSCP",
+    "ECN",
+    "HL",
+    "HMARK",
+    "IDLETIMER",
+    "LED",
+    "LOG",
+    "MARK",
+    "NFLOG",
+    "NOTRACK",
+    "RATEEST",
+    "SECMARK",
+    "SET",
+    "SNPT",
+    "TCPMSS",
+    "TCPOPTSTRIP",
+    "TEE",
+    "TOS",
+    "TTL",
+];
+
 /// Whose rules `iptables-save` has listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Iptables {
@@ -42,6 +76,22 @@ pub(crate) struct Listing {
 struct Table {
     policies: BTreeMap<String, String>,
     rules: BTreeMap<String, Vec<Vec<String>>>,
+}
+
+impl Table {
+    /// Whether a built-in chain jumps to another.
+    fn is_asked(&self, chain: &str) -> bool {
+        let is_built_in =
+            |name: &&String| self.policies.get(*name).is_some_and(|policy| policy != "-");
+        let built_in = self.rules.keys().filter(is_built_in);
+        let mut rules = built_in.flat_map(|name| &self.rules[name]);
+        rules.any(|words| target(words).is_some_and(|(_, target)| target == chain))
+    }
+
+    fn has_portero(&self) -> bool {
+        let mut chains = self.policies.keys();
+        chains.any(|chain| chain.starts_with(PORTERO))
+    }
 }
 
 impl Listing {
@@ -83,8 +133,10 @@ impl Listing {
                 continue;
             };
             let packet = packet(priority);
-            // `nat` is asked once for a connection, by whatever changes its addresses first.
-            let is_asked = name != "nat" || packet.opens_and_is_not_translated_here();
+            // `nat` is asked once for a connection, by whatever changes its addresses first: before portero's chain only
+            // where that is in iptables too.
+            let is_asked = name != "nat"
+                || packet.leg == Leg::There && (!packet.is_translated_here || table.has_portero());
             if !table.policies.contains_key(&built_in) || !is_asked {
                 continue;
             }
@@ -130,6 +182,7 @@ impl Listing {
         let rules = self
             .tables
             .get(table)
+            .filter(|table| table.is_asked(chain))
             .and_then(|table| table.rules.get(chain));
         rules.into_iter().flatten().any(|words| {
             let mut pairs = words.windows(2);
@@ -249,18 +302,53 @@ impl Walk<'_> {
                 continue;
             };
             let end = match target {
-                // What changes addresses, or hands the packet to a program of the host, asks nobody after it.
-                "ACCEPT" | "DNAT" | "SNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" | "TPROXY" => {
+                chain if self.is_translated(chain) => self.accept(name, words, Certainty::Sure),
+                // Nobody after it is asked, portero neither.
+                "ACCEPT" if self.is_before_portero() => {
+                    let stop = self.stop(name, "no DNAT", words);
+                    self.doubts.meet(ChainEnd::Stop(stop), certainty)
+                }
+                // As strongSwan's: what is meant to be encrypted keeps its source.
+                "ACCEPT" if self.is_before_masquerade(name) => {
+                    let stop = self.stop(name, "no masquerade", words);
+                    self.doubts.meet(ChainEnd::Stop(stop), certainty)
+                }
+                "DNAT" | "REDIRECT" | "NETMAP" if self.packet.hook != Hook::Postrouting => {
+                    self.redirect(name, words, certainty)
+                }
+                // What changes addresses asks nobody after it.
+                "ACCEPT" | "DNAT" | "SNAT" | "MASQUERADE" | "NETMAP" => {
                     self.accept(name, words, certainty)
                 }
                 "RETURN" => self.doubts.meet(ChainEnd::Return, certainty),
-                "NFQUEUE" | "QUEUE" | "SYNPROXY" => self.accept(name, words, Certainty::Maybe),
-                "NOTRACK" | "CT"
-                    if words
-                        .iter()
-                        .any(|word| word == "--notrack" || word == "NOTRACK") =>
-                {
+                // A program decides, or the packet goes to one of the host.
+                "NFQUEUE" | "QUEUE" | "SYNPROXY" | "TPROXY" => {
+                    let verdict = if target.ends_with("QUEUE") {
+                        "queue"
+                    } else {
+                        "redirect"
+                    };
+                    let stop = self.stop(name, verdict, words);
+                    self.doubts.meet(ChainEnd::Stop(stop), Certainty::Maybe);
+                    self.accept(name, words, certainty)
+                }
+                "NOTRACK" | "CT" if has(words, &["--notrack", "NOTRACK"]) => {
                     self.doubts.may_be_untracked = true;
+                    // No address of it is changed.
+                    match self.packet.needs_nat {
+                        true => {
+                            let stop = self.stop(name, "notrack", words);
+                            self.doubts.meet(ChainEnd::Stop(stop), certainty)
+                        }
+                        false => None,
+                    }
+                }
+                "CT" if has(words, &["--zone", "--zone-orig", "--zone-reply"]) => {
+                    self.doubts.may_be_untracked = true;
+                    if self.packet.needs_nat {
+                        let stop = self.stop(name, "zone", words);
+                        self.doubts.meet(ChainEnd::Stop(stop), Certainty::Maybe);
+                    }
                     None
                 }
                 // What portero drops of a forward pretends to come from the guest's subnet: nobody who is not known does.
@@ -270,7 +358,8 @@ impl Walk<'_> {
                     None
                 }
                 "DROP" | "REJECT" => {
-                    let stop = self.stop(name, target, words);
+                    let verdict = if target == "DROP" { "drop" } else { "reject" };
+                    let stop = self.stop(name, verdict, words);
                     self.doubts.meet(ChainEnd::Stop(stop), certainty)
                 }
                 chain if table.policies.contains_key(chain) => {
@@ -282,8 +371,12 @@ impl Walk<'_> {
                         end => end,
                     }
                 }
-                // LOG, MARK and the like.
-                _ => None,
+                target if HARMLESS.contains(&target) => None,
+                // TARPIT and the like.
+                _ => {
+                    let stop = self.stop(name, "stop", words);
+                    self.doubts.meet(ChainEnd::Stop(stop), Certainty::Maybe)
+                }
             };
             if end.is_some() {
                 return end;
@@ -312,14 +405,61 @@ impl Walk<'_> {
         self.doubts.meet(ChainEnd::Accept(acceptance), certainty)
     }
 
-    fn stop(&self, chain: &str, target: &str, words: &[String]) -> Stop {
+    /// Whether a chain is portero's, which translates the packet here.
+    fn is_translated(&self, chain: &str) -> bool {
+        self.name == "nat" && self.packet.is_translated_here && chain.starts_with(PORTERO)
+    }
+
+    /// Whether a rule of another than portero and libvirt keeps the packet from what gives it the host's address.
+    fn is_before_masquerade(&self, chain: &str) -> bool {
+        let is_dnat = self.packet.tracked.is_some_and(|tracked| tracked.is_dnat);
+        let is_other = !matches!(
+            self.listing.owner(chain),
+            RuleOwner::Libvirt | RuleOwner::Portero
+        );
+        self.name == "nat"
+            && self.packet.hook == Hook::Postrouting
+            && self.packet.needs_nat
+            && !is_dnat
+            && is_other
+    }
+
+    fn is_before_portero(&self) -> bool {
+        self.name == "nat" && self.packet.is_translated_here
+    }
+
+    /// Somebody else sends the packet elsewhere: what portero would translate does not arrive, and who gets another is not
+    /// known.
+    fn redirect(
+        &mut self,
+        chain: &str,
+        words: &[String],
+        certainty: Certainty,
+    ) -> Option<ChainEnd> {
+        // What portero itself translates is asked about where it arrives.
+        if self.listing.owner(chain) == RuleOwner::Portero {
+            return self.accept(chain, words, certainty);
+        }
+        let stop = ChainEnd::Stop(self.stop(chain, "redirect", words));
+        if self.packet.is_translated_here {
+            return self.doubts.meet(stop, certainty);
+        }
+        self.doubts.meet(stop, Certainty::Maybe);
+        self.accept(chain, words, certainty)
+    }
+
+    fn stop(&self, chain: &str, verdict: &'static str, words: &[String]) -> Stop {
         Stop {
             by: self.listing.owner(chain),
-            verdict: if target == "DROP" { "drop" } else { "reject" },
+            verdict,
             rule: format!("-A {chain} {}", words.join(" ")),
             base: self.base(),
         }
     }
+}
+
+fn has(words: &[String], some: &[&str]) -> bool {
+    words.iter().any(|word| some.contains(&word.as_str()))
 }
 
 /// Whether a rule sends what comes to the port elsewhere.

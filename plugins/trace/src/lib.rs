@@ -14,7 +14,7 @@ mod walk;
 pub use flow::{Flow, Hook, Leg, Link, Side, Traffic, Translated};
 pub use iptables::Iptables;
 pub use mend::{mend, word, Scope, LENIENT};
-pub use rules::{Rules, Settings};
+pub use rules::{Rules, Settings, Unlisted};
 pub use verdict::{Acceptance, BaseChain, Judgement, RuleOwner, Stop};
 
 #[cfg(test)]

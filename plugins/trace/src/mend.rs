@@ -22,6 +22,10 @@ pub fn mend(
     settings: &Settings,
     scope: Scope,
 ) -> Option<String> {
+    // What hands a packet on, or keeps it from being translated, does so for a reason.
+    if !["drop", "reject"].contains(&stop.verdict) {
+        return None;
+    }
     match stop.by {
         RuleOwner::Libvirt | RuleOwner::Portero => return Some("portero sync".to_owned()),
         RuleOwner::Firewalld if settings.is_firewalld_strict => return Some(LENIENT.to_owned()),
@@ -88,6 +92,22 @@ fn iptables_matches(flow: &Flow, leg: Leg, hook: Hook, scope: Scope) -> Option<S
             let dev = dev("-i", &flow.client)?;
             Some(format!("{dev} -p {} --dport {port}", protocol.name()))
         }
+        (
+            None,
+            Traffic::Icmp {
+                kind: ADVERTISEMENT,
+                ..
+            },
+            Hook::Input,
+        ) => {
+            let dev = dev("-i", &flow.client)?;
+            Some(format!("{dev} -p ipv6-icmp"))
+        }
+        (None, Traffic::Port { protocol, port, .. }, Hook::Output) => {
+            let (end, side) = sent(flow, leg);
+            let dev = dev("-o", end)?;
+            Some(format!("{dev} -p {} --{side} {port}", protocol.name()))
+        }
         // Answers to what a guest has asked, whoever they come from.
         (None, _, Hook::Forward) if leg == Leg::Back => {
             let dev = dev("-o", &flow.client)?;
@@ -120,12 +140,42 @@ fn nftables_matches(flow: &Flow, leg: Leg, hook: Hook, scope: Scope) -> Option<S
         (None, Traffic::Port { protocol, port, .. }, Hook::Input) => {
             Some(format!("{} {} dport {port}", from()?, protocol.name()))
         }
+        (
+            None,
+            Traffic::Icmp {
+                kind: ADVERTISEMENT,
+                ..
+            },
+            Hook::Input,
+        ) => Some(format!(
+            "{} icmpv6 type '{{ nd-neighbor-solicit, nd-neighbor-advert }}'",
+            from()?
+        )),
+        (None, Traffic::Port { protocol, port, .. }, Hook::Output) => {
+            let (end, side) = sent(flow, leg);
+            let to = interface(end)?;
+            Some(format!(
+                "oifname \"{to}\" {} {side} {port}",
+                protocol.name()
+            ))
+        }
         (None, _, Hook::Forward) if leg == Leg::Back => {
             let to = interface(&flow.client)?;
             Some(format!("oifname \"{to}\" ct state related,established"))
         }
         (None, _, Hook::Forward | Hook::Prerouting) if leg == Leg::There => from(),
         _ => None,
+    }
+}
+
+/// The type of ICMPv6 that answers neighbour discovery (RFC 4861).
+const ADVERTISEMENT: u8 = 136;
+
+/// To whom the host itself sends a packet of a leg, and where that has the server's port.
+fn sent(flow: &Flow, leg: Leg) -> (&Side, &'static str) {
+    match leg {
+        Leg::There => (&flow.server, "dport"),
+        Leg::Back => (&flow.client, "sport"),
     }
 }
 

@@ -25,6 +25,37 @@ pub struct Rules {
     iptables: Vec<iptables::Listing>,
     /// What could not be read, and why.
     pub unread: Vec<String>,
+    /// What else decides about packets.
+    pub unlisted: Vec<Unlisted>,
+}
+
+/// What decides about packets and is in no list of a firewall's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlisted {
+    /// The interface of whose packets it decides; all when absent.
+    interface: Option<String>,
+    /// What it is.
+    what: String,
+}
+
+impl Unlisted {
+    /// Decides about what passes an interface.
+    #[must_use]
+    pub fn on(interface: &str, what: &str) -> Self {
+        Self {
+            interface: Some(interface.to_owned()),
+            what: what.to_owned(),
+        }
+    }
+
+    /// Decides about everything.
+    #[must_use]
+    pub fn everywhere(what: &str) -> Self {
+        Self {
+            interface: None,
+            what: what.to_owned(),
+        }
+    }
 }
 
 /// What other firewalls' own configuration says.
@@ -50,6 +81,7 @@ impl Rules {
         }
         self.iptables.extend(others.iptables);
         self.unread.extend(others.unread);
+        self.unlisted.extend(others.unlisted);
     }
 
     /// Whether what iptables-save has told has this chain of nftables' (`ip`, `filter`, `FORWARD`), with its rules.
@@ -101,6 +133,19 @@ impl Rules {
             }
         }
         doubt.map_or(Judgement::Passes, Judgement::Doubtful)
+    }
+
+    /// What else decides about a connection, in words: what it does is not known.
+    #[must_use]
+    pub fn also_decides(&self, flow: &Flow) -> Option<String> {
+        let interfaces = flow.interfaces();
+        self.unlisted.iter().find_map(|one| match &one.interface {
+            Some(name) if interfaces.contains(&name.as_str()) => {
+                Some(format!("{} on {name} decides too", one.what))
+            }
+            Some(_) => None,
+            None => Some(format!("{} decides too", one.what)),
+        })
     }
 
     /// The rule of somebody else's than libvirt and portero that has let a packet through where it goes on or arrives, before

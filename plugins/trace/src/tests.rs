@@ -357,7 +357,11 @@ fn tables_of_iptables_are_asked_at_their_hooks() {
     // What leaves it untracked leaves everything in doubt that asks for its state.
     let untracked = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j CT --notrack\nCOMMIT\n\
                      *filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m conntrack --ctstate NEW -j DROP\nCOMMIT\n";
-    doubtful(there(&iptables(untracked), &forward()));
+    let routed = Flow {
+        translated: None,
+        ..forward()
+    };
+    doubtful(there(&iptables(untracked), &routed));
 }
 
 #[test]
@@ -478,4 +482,237 @@ fn a_port_that_others_publish_is_found() {
     );
     let own = rule.replace("docker-bridges", "portero");
     assert_eq!(nft(&own).published_by_others(&port(8080)), None);
+}
+
+/// Rules of one chain, as nft lists them.
+fn odd(hook: &str, kind: &str, priority: i64, expressions: &[&str]) -> Rules {
+    let rules: String = expressions
+        .iter()
+        .map(|one| {
+            format!(
+                r#", {{"rule": {{"family": "ip", "table": "odd", "chain": "way", "handle": 2, "expr": [{one}]}}}}"#
+            )
+        })
+        .collect();
+    nft(&format!(
+        r#"{{"nftables": [{{"chain": {{"family": "ip", "table": "odd", "name": "way", "handle": 1, "type": "{kind}",
+        "hook": "{hook}", "prio": {priority}, "policy": "accept"}}}}{rules}]}}"#
+    ))
+}
+
+#[test]
+fn what_a_program_decides_is_a_doubt() {
+    let queue = odd(
+        "forward",
+        "filter",
+        0,
+        &[r#"{"queue": {"num": 7}}"#, r#"{"drop": null}"#],
+    );
+    // Nobody after it is asked.
+    let stop = doubtful(there(&queue, &forward()));
+    assert_eq!(
+        (stop.verdict, stop.rule.as_str()),
+        ("queue", "chain way, handle 2: queue")
+    );
+    assert_eq!(
+        mend(
+            &stop,
+            &forward(),
+            Leg::There,
+            &Settings::default(),
+            Scope::Port
+        ),
+        None
+    );
+    let proxy = odd(
+        "prerouting",
+        "filter",
+        -150,
+        &[r#"{"tproxy": {"port": 3128}}"#],
+    );
+    assert_eq!(doubtful(there(&proxy, &forward())).verdict, "redirect");
+    for target in ["NFQUEUE --queue-num 7", "TPROXY --on-port 3128", "TARPIT"] {
+        let rule = format!(
+            "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j {target}\nCOMMIT\n"
+        );
+        doubtful(there(&iptables(&rule), &forward()));
+    }
+    let harmless =
+        "*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -p tcp -j TCPMSS --clamp-mss-to-pmtu\nCOMMIT\n";
+    assert_eq!(there(&iptables(harmless), &forward()), Judgement::Passes);
+}
+
+#[test]
+fn a_rate_in_a_set_is_a_doubt() {
+    let flood = r#"{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@flood",
+        "stmt": [{"limit": {"rate": 10, "per": "second", "inv": true}}]}}, {"drop": null}"#;
+    doubtful(there(&odd("forward", "filter", 0, &[flood]), &forward()));
+}
+
+#[test]
+fn what_others_translate_before_portero_does_not_arrive() {
+    let dnat = r#"{"dnat": {"addr": "203.0.113.77"}}"#;
+    let stop = stopped(there(&odd("prerouting", "nat", -150, &[dnat]), &forward()));
+    assert_eq!(stop.verdict, "dnat");
+    let later = odd("prerouting", "nat", -100, &[dnat]);
+    assert_eq!(there(&later, &forward()), Judgement::Passes);
+    // What a guest sends goes to somebody, who may be right.
+    let leaving = Flow {
+        translated: None,
+        ..forward()
+    };
+    assert_eq!(doubtful(there(&later, &leaving)).verdict, "dnat");
+    let table = |first: &str| {
+        iptables(&format!(
+            "*nat\n:PREROUTING ACCEPT [0:0]\n:PORTERO-DNAT - [0:0]\n{first}-A PREROUTING -j PORTERO-DNAT\n\
+             -A PREROUTING -p tcp -j REDIRECT --to-ports 1\nCOMMIT\n"
+        ))
+    };
+    assert_eq!(there(&table(""), &forward()), Judgement::Passes);
+    let accept = "-A PREROUTING -p tcp -m tcp --dport 8080 -j ACCEPT\n";
+    assert_eq!(
+        stopped(there(&table(accept), &forward())).verdict,
+        "no DNAT"
+    );
+    let other = accept.replace("8080", "80");
+    assert_eq!(there(&table(&other), &forward()), Judgement::Passes);
+    let redirect = "-A PREROUTING -i eth0 -j REDIRECT --to-ports 1\n";
+    assert_eq!(
+        stopped(there(&table(redirect), &forward())).verdict,
+        "redirect"
+    );
+}
+
+#[test]
+fn what_is_not_tracked_is_not_translated() {
+    let notrack = odd("prerouting", "filter", -300, &[r#"{"notrack": null}"#]);
+    assert_eq!(stopped(there(&notrack, &forward())).verdict, "notrack");
+    assert_eq!(stopped(back(&notrack, &forward())).verdict, "notrack");
+    let routed = Flow {
+        translated: None,
+        ..forward()
+    };
+    assert_eq!(there(&notrack, &routed), Judgement::Passes);
+    let zone = r#"{"mangle": {"key": {"ct": {"key": "zone"}}, "value": 5}}"#;
+    let zone = odd("prerouting", "filter", -300, &[zone]);
+    assert_eq!(doubtful(there(&zone, &forward())).verdict, "ct zone");
+    let raw = |target: &str| {
+        iptables(&format!(
+            "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth0 -j CT {target}\nCOMMIT\n"
+        ))
+    };
+    assert_eq!(
+        stopped(there(&raw("--notrack"), &forward())).verdict,
+        "notrack"
+    );
+    assert_eq!(
+        doubtful(there(&raw("--zone 5"), &forward())).verdict,
+        "zone"
+    );
+    assert_eq!(there(&raw("--helper ftp"), &forward()), Judgement::Passes);
+}
+
+#[test]
+fn what_keeps_a_guest_s_source_stops_what_needs_the_host_s() {
+    let leaving = Flow {
+        client: Side::Behind(Link::bridge("br-lan".to_owned())),
+        client_address: Some([192, 168, 50, 10].into()),
+        server: behind("eth0"),
+        server_address: [203, 0, 113, 2].into(),
+        translated: None,
+        is_masqueraded: true,
+        ..forward()
+    };
+    let table = |first: &str| {
+        iptables(&format!(
+            "*nat\n:POSTROUTING ACCEPT [0:0]\n:LIBVIRT_PRT - [0:0]\n{first}-A POSTROUTING -j LIBVIRT_PRT\n\
+             -A LIBVIRT_PRT -s 192.168.50.0/24 -j MASQUERADE\nCOMMIT\n"
+        ))
+    };
+    assert_eq!(there(&table(""), &leaving), Judgement::Passes);
+    let keep = "-A POSTROUTING -s 192.168.50.0/24 -d 203.0.113.0/24 -j ACCEPT\n";
+    assert_eq!(
+        stopped(there(&table(keep), &leaving)).verdict,
+        "no masquerade"
+    );
+    let routed = Flow {
+        is_masqueraded: false,
+        ..leaving
+    };
+    assert_eq!(there(&table(keep), &routed), Judgement::Passes);
+}
+
+#[test]
+fn chains_of_an_interface_are_asked_when_a_packet_comes_and_goes() {
+    let rules = |hook: &str, device: &str, field: &str, port: u16| {
+        nft(&format!(
+            r#"{{"nftables": [{{"chain": {{"family": "netdev", "table": "odd", "name": "way", "handle": 1, "dev": "{device}",
+            "type": "filter", "hook": "{hook}", "prio": 0, "policy": "accept"}}}}, {{"rule": {{"family": "netdev", "table": "odd",
+            "chain": "way", "handle": 2, "expr": [{{"match": {{"op": "==", "left": {{"payload": {{"protocol": "tcp",
+            "field": "{field}"}}}}, "right": {port}}}}}, {{"drop": null}}]}}}}]}}"#
+        ))
+    };
+    let link = |of: Side| match of {
+        Side::Behind(link) => link,
+        Side::Host => panic!("the host"),
+    };
+    let flow = Flow {
+        client: Side::Behind(Link {
+            carriers: vec!["nic0".to_owned()],
+            ..link(behind("eth0"))
+        }),
+        server: Side::Behind(Link {
+            port: Some("vnet0".to_owned()),
+            ..link(forward().server)
+        }),
+        ..forward()
+    };
+    for (leg, hook, device, field, port) in [
+        (Leg::There, "ingress", "eth0", "dport", 8080),
+        (Leg::There, "ingress", "nic0", "dport", 8080),
+        (Leg::There, "egress", "br-lan", "dport", 80),
+        (Leg::There, "egress", "vnet0", "dport", 80),
+        (Leg::Back, "ingress", "vnet0", "sport", 80),
+        (Leg::Back, "ingress", "br-lan", "sport", 80),
+        (Leg::Back, "egress", "eth0", "sport", 8080),
+    ] {
+        stopped(rules(hook, device, field, port).judge(&flow, leg));
+        let other = rules(hook, "other", field, port);
+        assert_eq!(other.judge(&flow, leg), Judgement::Passes, "{hook}");
+    }
+    // Which port of the bridge it goes by is not known.
+    doubtful(there(&rules("egress", "vnet0", "dport", 80), &forward()));
+}
+
+#[test]
+fn what_no_firewall_lists_is_told_of_the_interfaces_of_a_way() {
+    let told = |one: Unlisted| {
+        let mut rules = Rules::default();
+        rules.unlisted.push(one);
+        rules.also_decides(&forward())
+    };
+    let filter = "a filter of tc(8)";
+    assert_eq!(
+        told(Unlisted::on("eth0", filter)).as_deref(),
+        Some("a filter of tc(8) on eth0 decides too")
+    );
+    assert_eq!(told(Unlisted::on("eth1", filter)), None);
+    assert!(told(Unlisted::everywhere("a policy of IPsec")).is_some());
+}
+
+#[test]
+fn libvirt_s_rules_count_where_something_jumps_to_them() {
+    let filter = |jump: &str| {
+        iptables(&format!(
+            "*filter\n:FORWARD ACCEPT [0:0]\n:LIBVIRT_FWI - [0:0]\n:LIBVIRT_FWO - [0:0]\n{jump}\
+             -A LIBVIRT_FWI -o br-lan -j REJECT\n-A LIBVIRT_FWO -i br-lan -j REJECT\nCOMMIT\n"
+        ))
+    };
+    let missing = |rules: &Rules| rules.missing_of_libvirt(Family::Ipv4, "br-lan", None);
+    let both = "-A FORWARD -j LIBVIRT_FWI\n-A FORWARD -j LIBVIRT_FWO\n";
+    assert_eq!(missing(&filter(both)), [""; 0]);
+    assert_eq!(
+        missing(&filter("-A FORWARD -j LIBVIRT_FWO\n")),
+        ["what rejects connections to its guests"]
+    );
 }

@@ -179,13 +179,18 @@ mod tests {
     use std::time::SystemTime;
 
     const IPTABLES: &str =
-        "*filter\n:INPUT ACCEPT [0:0]\n:LIBVIRT_FWI - [0:0]\n:LIBVIRT_FWO - [0:0]\n\
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:LIBVIRT_FWI - [0:0]\n:LIBVIRT_FWO - [0:0]\n\
+        -A FORWARD -j LIBVIRT_FWI\n-A FORWARD -j LIBVIRT_FWO\n\
         -A LIBVIRT_FWI -o br1 -j REJECT --reject-with icmp-port-unreachable\n\
         -A LIBVIRT_FWO -i br1 -j REJECT --reject-with icmp-port-unreachable\nCOMMIT\n\
-        *nat\n:LIBVIRT_PRT - [0:0]\n\
+        *nat\n:POSTROUTING ACCEPT [0:0]\n:LIBVIRT_PRT - [0:0]\n-A POSTROUTING -j LIBVIRT_PRT\n\
         -A LIBVIRT_PRT -s 10.1.0.0/24 ! -d 10.1.0.0/24 -j MASQUERADE\nCOMMIT\n";
 
     const NFTABLES: &str = r#"{"nftables": [
+        {"chain": {"family": "ip", "table": "libvirt_network", "name": "forward", "type": "filter", "hook": "forward", "prio": 0}},
+        {"chain": {"family": "ip", "table": "libvirt_network", "name": "guest_nat", "type": "nat", "hook": "postrouting", "prio": 100}},
+        {"rule": {"family": "ip", "table": "libvirt_network", "chain": "forward", "expr": [{"jump": {"target": "guest_input"}}]}},
+        {"rule": {"family": "ip", "table": "libvirt_network", "chain": "forward", "expr": [{"jump": {"target": "guest_output"}}]}},
         {"rule": {"family": "ip", "table": "libvirt_network", "chain": "guest_input", "expr": [
             {"match": {"op": "==", "left": {"meta": {"key": "oif"}}, "right": "br1"}},
             {"counter": {"packets": 0, "bytes": 0}}, {"reject": null}]}},

@@ -2,7 +2,7 @@
 
 use super::hooks::RESTART;
 use super::value::{Facts, Finding};
-use portero_inventory::Avc;
+use portero_inventory::{Avc, Packages};
 
 /// What SELinux has denied since the hooks have their labels, or that nothing is known of it.
 pub(super) fn selinux(facts: &Facts) -> Vec<Finding> {
@@ -11,7 +11,7 @@ pub(super) fn selinux(facts: &Facts) -> Vec<Finding> {
         _ => false,
     };
     let avcs = facts.avcs.iter().filter(|avc| !is_past(avc));
-    let mut findings: Vec<Finding> = avcs.map(denied).collect();
+    let mut findings: Vec<Finding> = avcs.map(|avc| denied(avc, facts.packages)).collect();
     if facts.are_avcs_unread {
         findings.push(Finding {
             finding:
@@ -24,7 +24,30 @@ pub(super) fn selinux(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn denied(avc: &Avc) -> Finding {
+/// Puts the labels of the module on what was there before it.
+const RELABEL: &str =
+    "restorecon -iRv /usr/bin/portero* /etc/portero /etc/libvirt/hooks /run/portero /var/lib/portero";
+
+/// What gives the host the module: portero's RPMs have it, and Debian's packages do not.
+fn install(packages: Packages) -> &'static str {
+    match packages {
+        Packages::Dnf => "dnf install ./portero-selinux-*.rpm",
+        Packages::Zypper => "zypper install ./portero-selinux-*.rpm",
+        Packages::Apt => {
+            "make -f /usr/share/selinux/devel/Makefile NAME=default portero.pp && semodule -i portero.pp"
+        }
+    }
+}
+
+/// Where that has to be done.
+fn place(packages: Packages) -> &'static str {
+    match packages {
+        Packages::Dnf | Packages::Zypper => "where 'make rpm' has put the packages",
+        Packages::Apt => "in packaging/selinux of portero's sources, with selinux-policy-dev",
+    }
+}
+
+fn denied(avc: &Avc, packages: Packages) -> Finding {
     let name = avc
         .name
         .as_ref()
@@ -32,14 +55,10 @@ fn denied(avc: &Avc) -> Finding {
     // A program or folder that has another label than the module gives it was there before the module.
     let is_labelled = avc.source.starts_with("portero_") || avc.target.starts_with("portero_");
     let mend = if is_labelled {
-        "restorecon -iRv /usr/bin/portero* /etc/portero /etc/libvirt/hooks /run/portero /var/lib/portero, \
-         and report what is denied after that"
-            .to_owned()
+        format!("{RELABEL}, and report what is denied after that")
     } else {
-        format!(
-            "dnf install portero-selinux && restorecon -iRv /usr/bin/portero* /etc/portero /etc/libvirt/hooks \
-             /run/portero /var/lib/portero && {RESTART}"
-        )
+        let (place, install) = (place(packages), install(packages));
+        format!("{place}: {install} && {RELABEL} && {RESTART}")
     };
     Finding {
         finding: format!(
@@ -72,9 +91,12 @@ mod tests {
             found.finding,
             "SELinux denies virtnetworkd_t { execute } of the file 'portero-network-hook' of type bin_t"
         );
-        assert!(found
-            .mend
-            .starts_with("dnf install portero-selinux && restorecon "));
+        let expected = "where 'make rpm' has put the packages: dnf install ./portero-selinux-*.rpm && restorecon ";
+        assert!(found.mend.starts_with(expected), "{}", found.mend);
+        facts.packages = Packages::Apt;
+        let found = selinux(&facts).remove(0);
+        assert!(found.mend.contains("semodule -i portero.pp && restorecon "));
+        assert!(!found.mend.contains("dnf"));
         facts.avcs[0].source = "portero_hook_t".to_owned();
         assert!(selinux(&facts)[0].mend.starts_with("restorecon "));
         // What was denied before the hooks were labelled is mended.

@@ -8,7 +8,7 @@ use portero_inventory::{
     foreign_rules_during, ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards,
     HookLink, HostFacts, ObjectState, OwnerStatus, Snapshot,
 };
-use portero_inventory::{Avc, KernelLog, WatchService};
+use portero_inventory::{Avc, KernelLog, Packages, WatchService};
 use portero_model::{Family, Owner};
 use portero_system::{Deadline, Paths};
 use portero_trace::{Rules, Settings};
@@ -63,6 +63,8 @@ pub(super) struct Facts {
     pub(super) labelled_since: Option<SystemTime>,
     /// Whether SELinux is in force, and nothing of what it denies could be read.
     pub(super) are_avcs_unread: bool,
+    /// What installs packages.
+    pub(super) packages: Packages,
     /// portero-watch, where systemd is to run it.
     pub(super) watch: Option<WatchService>,
     /// When the administrator has changed AppArmor's profiles of what was denied last, by their files.
@@ -119,6 +121,7 @@ impl Facts {
             avcs: log.avcs(),
             are_avcs_unread: is_enforcing && log.is_incomplete(),
             labelled_since: portero_inventory::changed(Path::new("/usr/bin/portero-network-hook")),
+            packages: Packages::of_host(&paths),
             watch: portero_inventory::watch_service(&paths),
             outer,
             networks,

@@ -2,7 +2,7 @@
 
 use super::value::{Asked, GuestNetwork};
 use super::view::HostView;
-use portero_inventory::{ask_tcp, ask_udp, exit_of, who_has, Answer, Journey};
+use portero_inventory::{ask_tcp, ask_udp, passage_of, who_has, Answer, Journey, Passage};
 use portero_model::{Family, Protocol};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -72,7 +72,11 @@ impl Asking<'_> {
             arrives: None,
             mark: None,
         };
-        exit_of(journey).is_none_or(|exit| exit.interface == self.inside)
+        match passage_of(journey) {
+            Passage::By(exit) => exit.interface == self.inside,
+            Passage::Refused => false,
+            Passage::Unclear => true,
+        }
     }
 
     /// An address of the host that the guest answers by its router alone, and that the host asks the guest with.

@@ -5,24 +5,25 @@ use super::asking::Asking;
 use super::find::{self, Findings};
 use super::published::publisher;
 use super::value::{
-    Asked, Crossing, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted,
+    Asked, Crossing, Diverted, DomainNic, Facts, GuestDomain, GuestNetwork, GuestPath, Wanted,
 };
 use super::view::HostView;
 use super::whose;
 use crate::doctor::{misplaced, troubles};
 use crate::everybody::{anybody, RULES};
 use crate::policy::{end, rulings};
+use crate::stop::name_stop;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
     advertised_uplinks, daemons, exit_of, find_dnat, find_reply_route, foreign_rules,
-    foreign_rules_during, hook_links, link, link_of, settings, DesiredForwards, DnatMatch, Exit,
-    Guest, Journey, ObjectState, Snapshot,
+    foreign_rules_during, has_rules_for_routes, hook_links, link, link_of, passage_of, settings,
+    Answer, DesiredForwards, DnatMatch, Exit, Guest, Journey, ObjectState, Passage, Snapshot,
 };
 use portero_libvirt::{Driver, ForwardMode};
 use portero_model::{Family, OwnerKind, ReplyRoute, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Deadline, Linux, Paths, RouteLookup};
-use portero_trace::{Flow, Leg, Link, Rules, Side, Traffic, Translated};
+use portero_trace::{Flow, Judgement, Leg, Link, Rules, Side, Stop, Traffic, Translated};
 use std::net::{IpAddr, SocketAddr};
 
 /// Gathers everything. Everybody's rules are `read` already, or are then, of one family.
@@ -153,6 +154,12 @@ fn way(
         (None, RouteLookup::Behind { interface, .. }) => interface.clone(),
         (None, _) => String::new(),
     };
+    // Of several interfaces on one network, the one that the address is known of.
+    let nics = domain.iter().flat_map(|domain| &domain.nics);
+    let nic = match nics.clone().count() {
+        1 => nics.clone().next(),
+        _ => nics.clone().find(|nic| nic.addresses.contains(&guest)),
+    };
     let flow = Flow {
         traffic: Traffic::Port {
             protocol: asked.protocol,
@@ -160,13 +167,21 @@ fn way(
             from: None,
         },
         client: Side::Behind(Link {
-            is_way_back: back
-                .as_ref()
-                .map(|back| is_behind(back, outside.as_deref())),
+            // What the host's own address leads to comes by that interface (rpfilter asks so).
+            is_way_back: match (&ways.came, asked.from) {
+                (Some(_), Some(_)) => Some(true),
+                _ => back
+                    .as_ref()
+                    .map(|back| is_behind(back, outside.as_deref())),
+            },
             ..link_of(outside.clone())
         }),
         client_address: asked.from,
-        server: Side::Behind(link_of(Some(inside.clone()))),
+        server: Side::Behind(Link {
+            port: nic.and_then(|nic| Some(nic.tap.as_ref()?.0.clone())),
+            mac: nic.map(|nic| nic.mac.clone()),
+            ..link_of(Some(inside.clone()))
+        }),
         server_address: guest,
         translated: Some(Translated {
             address: asked.address.or(matched.dnat.address),
@@ -194,6 +209,18 @@ fn way(
         }
     };
     let judgements = [Leg::There, Leg::Back].map(|leg| (leg, rules.judge(&flow, leg)));
+    // What the host asks has a way of its own.
+    let question = |source| stopped_question(rules, &flow, source);
+    let host_is_kept_out = match to_guest.verdict {
+        Verdict::Accept => question(gateway.unwrap_or(guest)),
+        _ => Some("a policy keeps the host itself out".to_owned()),
+    };
+    let answer_beyond = said
+        .answer_beyond
+        .map(|(beyond, answer)| match question(beyond) {
+            None => (beyond, answer),
+            Some(_) => (beyond, Answer::NotAsked),
+        });
     let macs = known.guests.iter().flat_map(|guest| {
         let nics = guest.nics.iter();
         nics.map(|nic| (nic.mac.to_string(), guest.shown_name()))
@@ -214,24 +241,111 @@ fn way(
             Family::Ipv6 if !passes_on => advertised_uplinks(),
             _ => Vec::new(),
         },
+        is_reply_refused: ways.is_refused && asked.from.is_some(),
+        leaves_by: asked
+            .from
+            .and_then(|from| leaves_by(from, guest, network.as_ref())),
         crossing: ways.crossing(asked, matched),
         symmetric: ways.symmetric(),
         rulings: rulings(&packet(from, PacketPath::Forwarded), &known.networks),
-        flow,
         judgements,
         settings: settings(&Paths::default()),
         unread: rules.unread.clone(),
+        also: rules.also_decides(&flow),
+        diverted: diverted(client, guest, outside.as_deref(), &inside),
         domain,
         heard: said.heard,
+        discovery: stopped_discovery(rules, &flow, gateway.unwrap_or(guest)),
         others_macs: macs.collect(),
         answer: said.answer,
-        answer_beyond: said.answer_beyond,
-        host_is_kept_out: to_guest.verdict != Verdict::Accept,
+        answer_beyond,
+        host_is_kept_out,
         back,
         reverse_path_filter,
+        flow,
         network,
         route,
         outside,
+    })
+}
+
+/// By which interface what the guest sends to a client leaves: `rp_filter` asks for that.
+fn leaves_by(client: IpAddr, guest: IpAddr, network: Option<&GuestNetwork>) -> Option<String> {
+    let journey = Journey {
+        to: client,
+        from: guest,
+        arrives: network.map(|network| network.bridge.as_str()),
+        mark: None,
+    };
+    Some(exit_of(journey)?.interface)
+}
+
+/// What stops a question of the host's own to the guest, or may.
+fn stopped_question(rules: &Rules, flow: &Flow, source: IpAddr) -> Option<String> {
+    let question = Flow {
+        client: Side::Host,
+        client_address: Some(source),
+        translated: None,
+        is_masqueraded: false,
+        ..flow.clone()
+    };
+    let judgements = [Leg::There, Leg::Back].map(|leg| rules.judge(&question, leg));
+    judgements
+        .into_iter()
+        .find_map(|judgement| match judgement {
+            Judgement::Passes => None,
+            Judgement::Stopped(stop) | Judgement::Doubtful(stop) => Some(format!(
+                "{} of what the host itself asks, by {}",
+                stop.verdict,
+                name_stop(&stop)
+            )),
+        })
+}
+
+/// What stops the guest's answers to neighbour discovery, which the host's own kernel needs to reach it.
+fn stopped_discovery(rules: &Rules, flow: &Flow, host: IpAddr) -> Option<(Flow, Stop)> {
+    let guest = flow.server_address;
+    let answer = Flow {
+        // A neighbour advertisement (RFC 4861).
+        traffic: Traffic::Icmp { kind: 136, code: 0 },
+        client: flow.server.clone(),
+        client_address: Some(guest),
+        server: Side::Host,
+        server_address: host,
+        translated: None,
+        is_masqueraded: false,
+        judges_bridged: flow.judges_bridged,
+    };
+    match rules.judge(&answer, Leg::There) {
+        Judgement::Stopped(stop) if guest.is_ipv6() => Some((answer, stop)),
+        _ => None,
+    }
+}
+
+/// Where what a client sends goes, if that is not towards the guest.
+fn diverted(
+    client: IpAddr,
+    guest: IpAddr,
+    outside: Option<&str>,
+    inside: &str,
+) -> Option<Diverted> {
+    let came = outside.filter(|_| has_rules_for_routes(Family::from(guest)))?;
+    let journey = Journey {
+        to: guest,
+        from: client,
+        arrives: Some(came),
+        mark: None,
+    };
+    let leaves = match passage_of(journey) {
+        Passage::By(exit) if exit.interface == inside => return None,
+        Passage::By(exit) => Some(exit),
+        Passage::Refused => None,
+        Passage::Unclear => return None,
+    };
+    Some(Diverted {
+        from: client,
+        came: came.to_owned(),
+        leaves,
     })
 }
 
@@ -246,6 +360,8 @@ struct Ways {
     came: Option<Exit>,
     /// Where the guest's replies leave.
     leaves: Option<Exit>,
+    /// Whether they have no route, or one that refuses them.
+    is_refused: bool,
     /// Whether they are routed by what the address came by.
     is_symmetric: bool,
 }
@@ -274,9 +390,14 @@ impl Ways {
             arrives: Some(&network.bridge),
             mark: reply_route.map(ReplyRoute::bits),
         });
+        let leaves = leaves.map_or(Passage::Unclear, passage_of);
         Self {
             came: came.and_then(exit_of),
-            leaves: leaves.and_then(exit_of),
+            is_refused: leaves == Passage::Refused,
+            leaves: match leaves {
+                Passage::By(exit) => Some(exit),
+                Passage::Refused | Passage::Unclear => None,
+            },
             is_symmetric: reply_route.is_some(),
         }
     }

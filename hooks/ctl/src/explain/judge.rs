@@ -7,8 +7,8 @@ pub(super) mod host;
 mod pending;
 
 pub(super) use hop::{Hop, HopState, Seen};
-pub(super) use host::judge_ruling;
 pub(crate) use host::{forwarding_mend, forwarding_sysctl};
+pub(super) use host::{judge_ruling, PASSES};
 
 use super::value::Facts;
 
@@ -25,7 +25,7 @@ pub(super) fn hops(facts: &Facts) -> Vec<Hop> {
         host::rule(facts, way).into_hop("rule"),
         host::routing(way).into_hop("routing"),
         host::bridge(way).into_hop("bridge"),
-        host::route(way).into_hop("route"),
+        host::route(facts, way).into_hop("route"),
         host::policy(way).into_hop("policy"),
         host::firewalls(way).into_hop("firewalls"),
         guest::tap(way).into_hop("tap"),

@@ -4,11 +4,11 @@
 use crate::doctor::Finding;
 use crate::policy::Ruling;
 use portero_engine::ApplyError;
-use portero_inventory::{Answer, LinkState, ObjectState};
+use portero_inventory::{Answer, Exit, LinkState, ObjectState};
 use portero_libvirt::{MacAddress, NicKind};
 use portero_model::{Family, Owner, Protocol};
 use portero_system::RouteLookup;
-use portero_trace::{Flow, Judgement, Leg, Settings};
+use portero_trace::{Flow, Judgement, Leg, Settings, Stop};
 use std::net::IpAddr;
 
 /// What is asked about.
@@ -225,26 +225,47 @@ pub(super) struct GuestPath {
     pub(super) settings: Settings,
     /// Rules that could not be read.
     pub(super) unread: Vec<String>,
+    /// What else decides about the packet, in words.
+    pub(super) also: Option<String>,
     /// The guest that the address should be of.
     pub(super) domain: Option<GuestDomain>,
     /// MAC addresses that answer for the guest's address on the bridge, where that could be asked.
     pub(super) heard: Option<Vec<String>>,
+    /// What keeps the guest's answers to neighbour discovery from the host.
+    pub(super) discovery: Option<(Flow, Stop)>,
     /// Domains that have one of those MAC addresses, by MAC address.
     pub(super) others_macs: Vec<(String, String)>,
     /// How the guest's port answers the host.
     pub(super) answer: Answer,
     /// How it answers the host's address outside the guest's network.
     pub(super) answer_beyond: Option<(IpAddr, Answer)>,
-    /// Whether a policy keeps the host itself from the guest.
-    pub(super) host_is_kept_out: bool,
+    /// What keeps the host itself from the guest, in words.
+    pub(super) host_is_kept_out: Option<String>,
+    /// Where the host sends what comes for the guest from outside, if that is elsewhere than what it sends itself.
+    pub(super) diverted: Option<Diverted>,
     /// Where answers to the client go; nothing when no client is named.
     pub(super) back: Option<RouteLookup>,
+    /// Whether what the guest answers the client has no route, though the host itself may have one.
+    pub(super) is_reply_refused: bool,
+    /// The interface by which the kernel would have what the guest sends to the client leave; nothing when no client is named.
+    pub(super) leaves_by: Option<String>,
     /// By which interface the packet comes and its reply leaves, where these are two by the routes of the host's address.
     pub(super) crossing: Option<Crossing>,
     /// The interface that replies leave by because the forward is symmetric.
     pub(super) symmetric: Option<String>,
     /// `rp_filter` of the interface that packets come by.
     pub(super) reverse_path_filter: Option<u32>,
+}
+
+/// Where packets from outside go by rules of ip-rule(8) that the host's own do not meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Diverted {
+    /// The client.
+    pub(super) from: IpAddr,
+    /// The interface that its packets come by.
+    pub(super) came: String,
+    /// Where they leave; nowhere when absent.
+    pub(super) leaves: Option<Exit>,
 }
 
 /// A reply that leaves by another interface than the packet came by, since the routes of the host's address

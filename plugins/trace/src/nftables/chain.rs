@@ -83,16 +83,16 @@ impl Chain<'_> {
         }
         // Addresses are changed once for a connection, by whoever does it first.
         if word(self.chain, "type") == "nat" {
-            return Some(packet.opens_and_is_not_translated_here());
+            return Some(packet.is_asked_to_translate(self.priority()));
         }
-        let comes_by = |device: &Value| packet.comes_by(device.as_str().unwrap_or_default());
+        let passes = |device: &Value| packet.passes(device.as_str().unwrap_or_default());
         match &self.chain["dev"] {
             Value::Null => Some(true),
             Value::Array(devices) => {
-                let differ = devices.iter().map(|device| Some(!comes_by(device)?));
+                let differ = devices.iter().map(|device| Some(!passes(device)?));
                 all(differ).map(|differ| !differ)
             }
-            device => comes_by(device),
+            device => passes(device),
         }
     }
 }
@@ -143,6 +143,35 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Notes a rule that may stop the packet.
+    fn may_stop(&mut self, verdict: &'static str, rule: &Value) {
+        let stop = self.stop(verdict, describe(rule, verdict));
+        self.doubts.meet(ChainEnd::Stop(stop), Certainty::Maybe);
+    }
+
+    /// Connection tracking leaves the packet alone: no address of it is changed, which stops what needs that.
+    fn untracked(&mut self, rule: &Value, verdict: &'static str) -> Option<ChainEnd> {
+        self.doubts.may_be_untracked = true;
+        let is_stop = self.packet.needs_nat;
+        is_stop.then(|| ChainEnd::Stop(self.stop(verdict, describe(rule, verdict))))
+    }
+
+    /// Somebody else sends the packet elsewhere: what portero would translate does not arrive, and who gets another is not
+    /// known.
+    fn redirect(&mut self, kind: &str, rule: &Value, certainty: Certainty) -> Option<ChainEnd> {
+        // A map may have nothing for the packet.
+        let is_sure = certainty == Certainty::Sure && self.packet.is_translated_here;
+        let verdict = if kind == "dnat" { "dnat" } else { "redirect" };
+        let stop = ChainEnd::Stop(self.stop(verdict, describe(rule, verdict)));
+        match is_sure {
+            true => self.doubts.meet(stop, Certainty::Sure),
+            false => {
+                self.doubts.meet(stop, Certainty::Maybe);
+                self.accept(rule, Certainty::Maybe)
+            }
+        }
+    }
+
     fn chain(&mut self, name: &str, certainty: Certainty, depth: usize) -> Option<ChainEnd> {
         if depth >= DEPTH {
             return None;
@@ -182,12 +211,39 @@ impl<'a> Walk<'a> {
                         return None;
                     }
                 },
-                "limit" | "quota" | "xt" | "connlimit" | "ct count" | "tproxy" => {
+                // A set may be full, or have a rate for each element.
+                "limit" | "quota" | "xt" | "connlimit" | "ct count" | "set" | "map" | "meter" => {
                     certainty = Certainty::Maybe;
                 }
-                "notrack" => self.doubts.may_be_untracked = true,
+                // A program of the host gets it, if one listens.
+                "tproxy" => {
+                    self.may_stop("redirect", rule);
+                    certainty = Certainty::Maybe;
+                }
+                "notrack" => {
+                    let stop = self.untracked(rule, "notrack");
+                    if let Some(end) = stop.and_then(|stop| self.doubts.meet(stop, certainty)) {
+                        return Some(end);
+                    }
+                }
+                "mangle"
+                    if content
+                        .pointer("/key/ct/key")
+                        .is_some_and(|key| key == "zone") =>
+                {
+                    if self.untracked(rule, "ct zone").is_some() {
+                        self.may_stop("ct zone", rule);
+                    }
+                }
+                "dnat" | "redirect" if self.owner() != RuleOwner::Portero => {
+                    return self.redirect(kind, rule, certainty);
+                }
+                "fwd" | "synproxy" => {
+                    self.may_stop("redirect", rule);
+                    return self.accept(rule, certainty);
+                }
                 // A map may have nothing for the packet.
-                "dnat" | "snat" | "masquerade" | "redirect" | "synproxy" => {
+                "dnat" | "snat" | "masquerade" | "redirect" => {
                     return self.accept(rule, Certainty::Maybe);
                 }
                 "accept" | "drop" | "reject" | "return" | "jump" | "goto" | "queue" => {
@@ -211,7 +267,11 @@ impl<'a> Walk<'a> {
         match kind.as_str() {
             "accept" => self.accept(rule, certainty),
             "return" => self.doubts.meet(ChainEnd::Return, certainty),
-            "queue" => self.accept(rule, Certainty::Maybe),
+            // A program decides; the kernel drops the packet if none listens.
+            "queue" => {
+                self.may_stop("queue", rule);
+                self.accept(rule, certainty)
+            }
             // What portero drops of a forward pretends to come from the guest's subnet: nobody who is not known does.
             "drop"
                 if word(self.base, "table") == "portero"

@@ -270,7 +270,10 @@ fn known_fib(fib: &Value, packet: &Packet<'_>) -> Option<Operand> {
         .iter()
         .filter_map(Value::as_str)
         .collect();
+    // An address is local by the interface that it is on alone.
+    let is_of_interface = flags.contains(&"iif") || flags.contains(&"oif");
     match (fib["result"].as_str()?, flags.contains(&"daddr")) {
+        ("type", true) if is_of_interface => None,
         ("type", true) if packet.is_broadcast() == Some(true) => words(&["broadcast"]),
         ("type", true) if packet.destination.is_some_and(|to| to.is_multicast()) => {
             words(&["multicast"])

@@ -150,7 +150,7 @@ impl Listing {
                 "libvirt_network".to_owned(),
                 chain.to_owned(),
             );
-            let rules = self.rules.get(&place);
+            let rules = self.rules.get(&place).filter(|_| self.is_asked(&place));
             rules.into_iter().flatten().any(|rule| {
                 let expressions = || rule["expr"].as_array().into_iter().flatten();
                 let is_of = expressions().any(|one| {
@@ -187,6 +187,23 @@ impl Listing {
                 in_chain("guest_nat", &is_source, &prefix, ["masquerade", "snat"])
             }
         }
+    }
+
+    /// Whether the kernel asks a chain, or one that it asks jumps there.
+    fn is_asked(&self, (family, table, chain): &Place) -> bool {
+        let mut bases = self
+            .base_chains
+            .iter()
+            .filter(|base| word(base, "family") == family && word(base, "table") == table);
+        bases.any(|base| {
+            let name = word(base, "name");
+            let mut rules = self.rules(base, name).iter();
+            name == chain
+                || rules.any(|rule| {
+                    let mut expressions = rule["expr"].as_array().into_iter().flatten();
+                    expressions.any(|one| one.pointer("/jump/target").is_some_and(|to| to == chain))
+                })
+        })
     }
 
     /// The rules of a chain, by any object of its table.

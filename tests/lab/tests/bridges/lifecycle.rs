@@ -105,7 +105,16 @@ fn made_and_removed(host: &mut Host, manager: fn(&Lab) -> Manager) {
     assert_eq!(host.mac("br0"), mac);
     assert!(host.dns("br0") != Some(false), "no DNS");
     assert!(host.dns(NIC) != Some(true), "DNS is left on the NIC");
-    assert_eq!(host.must("bridge confirm --bridge br0"), "br0 stays\n");
+    // doctor says so, and what confirms it.
+    let found = host.portero("doctor").stdout;
+    let (_, found) = found
+        .split_once("bridges: bridge br0 is not confirmed")
+        .unwrap_or_else(|| panic!("{found}"));
+    let (_, repair) = found.split_once("repair: portero ").expect("a command");
+    let repair = repair.lines().next().expect("a command");
+    assert_eq!(repair, "bridge confirm --bridge br0");
+    assert_eq!(host.must(repair), "br0 stays\n");
+    assert!(!host.portero("doctor").stdout.contains("bridges: bridge"));
     // The time in which it would have been rolled back.
     while start.elapsed() < took + Duration::from_secs(22) {
         connection.say();

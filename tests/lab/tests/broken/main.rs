@@ -6,7 +6,9 @@ mod guest;
 mod hooks;
 mod host;
 mod mends;
+mod odd;
 mod reads;
+mod repairs;
 mod waits;
 mod world;
 
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         firewalls::SCENARIOS,
         hooks::SCENARIOS,
         reads::SCENARIOS,
+        repairs::SCENARIOS,
+        odd::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)

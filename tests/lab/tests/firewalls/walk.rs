@@ -287,7 +287,41 @@ impl Random {
             text += &self.nft_rules(family, verdicts);
             text += "};\n";
         }
-        text + "};\n"
+        text += "};\n";
+        if self.0.usize(..3) == 0 {
+            text += &self.translation();
+        }
+        if self.0.usize(..3) == 0 {
+            text += &self.edge();
+        }
+        text
+    }
+
+    /// Others translate too, before portero or after it.
+    fn translation(&mut self) -> String {
+        let priority = self.choice(&["-150", "-90"]);
+        let some = self.choice(MATCHES);
+        let verdict = self.choice(&["dnat to 192.168.50.99", "redirect to :81", "accept"]);
+        format!(
+            "table ip translation {{ chain way {{ type nat hook prerouting priority {priority}; {some} tcp dport 8080 {verdict}; }}; }};\n"
+        )
+    }
+
+    /// Rules of an interface.
+    fn edge(&mut self) -> String {
+        let hook = self.choice(&["ingress", "egress"]);
+        let device = self.choice(&["up0", "br-lan", "port0"]);
+        let some = self.choice(&[
+            "tcp dport 80",
+            "tcp dport 8080",
+            "udp sport 80",
+            "ip saddr 203.0.113.2",
+            "udp dport 9",
+        ]);
+        let verdict = self.choice(&["accept", "drop", "drop"]);
+        format!(
+            "table netdev edge {{ chain way {{ type filter hook {hook} device \"{device}\" priority 0; {some} {verdict}; }}; }};\n"
+        )
     }
 
     fn nft_rules(&mut self, family: &str, verdicts: &[&str]) -> String {
@@ -351,7 +385,20 @@ impl Random {
                 "-j more",
                 "-g more",
             ],
-            _ => &["-j ACCEPT", "-j DROP", "-j RETURN", "-j more"],
+            "raw" => &[
+                "-j ACCEPT",
+                "-j DROP",
+                "-j RETURN",
+                "-j more",
+                "-j CT --notrack",
+            ],
+            _ => &[
+                "-j ACCEPT",
+                "-j DROP",
+                "-j RETURN",
+                "-j more",
+                "-j NFQUEUE --queue-num 9",
+            ],
         };
         rule + self.choice(verdicts)
     }

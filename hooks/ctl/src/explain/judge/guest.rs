@@ -3,10 +3,11 @@
 use super::hop::Seen;
 use super::host::{judge_ruling, with_port};
 use crate::explain::value::{Crossing, Facts, GuestPath};
+use crate::stop::{mend_stop, name_stop};
 use portero_inventory::{Answer, BridgePort, ObjectState};
 use portero_model::{Protocol, Verdict};
 use portero_system::RouteLookup;
-use portero_trace::word;
+use portero_trace::{word, Leg, Scope};
 
 /// How strictly `rp_filter` has to be set to be in the way.
 const STRICT: u32 = 1;
@@ -86,6 +87,16 @@ pub(super) fn guest(way: &GuestPath) -> Seen {
     let Some(macs) = &way.heard else {
         return Seen::Unknown(format!("nobody can be asked for {guest}"));
     };
+    if let (true, Some((flow, stop))) = (macs.is_empty(), &way.discovery) {
+        return Seen::fails(
+            format!(
+                "what {guest} answers to neighbour discovery does not arrive: {} by {}",
+                stop.verdict,
+                name_stop(stop)
+            ),
+            mend_stop(stop, (flow, Leg::There), &way.settings, Scope::Port),
+        );
+    }
     match (macs.as_slice(), &way.domain) {
         ([], _) => Seen::fails(
             format!("nobody answers for {guest}"),
@@ -172,9 +183,10 @@ pub(super) fn service(facts: &Facts, way: &GuestPath) -> Seen {
         (Protocol::Sctp, _) | (_, Answer::NotAsked) => {
             Seen::Unknown(format!("{to} cannot be asked"))
         }
-        (_, Answer::Silent | Answer::Unreachable) if way.host_is_kept_out => Seen::Unknown(
-            format!("a policy keeps the host itself from {to}, so it cannot be asked"),
-        ),
+        (_, Answer::Silent | Answer::Unreachable) if way.host_is_kept_out.is_some() => {
+            let why = way.host_is_kept_out.as_deref().unwrap_or_default();
+            Seen::Unknown(format!("{to} cannot be asked: {why}"))
+        }
         (_, answer) => Seen::fails(
             match answer {
                 Answer::Silent => {
@@ -199,6 +211,12 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
             format!("ip route add {from} dev INTERFACE, or via the router that leads there"),
         );
     }
+    if let (Some(from), true) = (facts.asked.from, way.is_reply_refused) {
+        return Seen::fails(
+            format!("what {} answers {from} has no route (ip rule)", way.guest),
+            "change the rule or its table: ip rule, ip route show table TABLE",
+        );
+    }
     let crossed = way
         .crossing
         .as_ref()
@@ -206,8 +224,8 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
     if let Some(failing @ Seen::Fails { .. }) = crossed {
         return failing;
     }
-    if let (Some(RouteLookup::Behind { interface, .. }), Some(outside), Some(STRICT)) =
-        (&way.back, &way.outside, way.reverse_path_filter)
+    if let (Some(interface), Some(outside), Some(STRICT)) =
+        (&way.leaves_by, &way.outside, way.reverse_path_filter)
     {
         if interface != outside {
             return Seen::fails(

@@ -3,7 +3,9 @@
 use super::address::edit;
 use super::hop::Seen;
 use super::pending::{obstacle, pending, start};
-use crate::explain::value::{Facts, GuestPath, MissingNetwork, Publisher, RefusalReason, Wanted};
+use crate::explain::value::{
+    Diverted, Facts, GuestPath, MissingNetwork, Publisher, RefusalReason, Wanted,
+};
 use crate::policy::{Ruling, NOBODY};
 use crate::stop::{mend_stop, name_stop};
 use portero_inventory::ObjectState;
@@ -13,6 +15,9 @@ use portero_trace::{word, Judgement, Leg, Scope, Stop};
 use std::net::IpAddr;
 
 const SYNC: &str = "portero sync";
+
+/// What is said where nothing else is.
+pub(in crate::explain) const PASSES: &str = "nobody's rules stop the packet or its reply";
 
 /// Somebody has to want the port, and be able to have it.
 pub(super) fn forward(facts: &Facts) -> Seen {
@@ -218,7 +223,7 @@ pub(super) fn bridge(way: &GuestPath) -> Seen {
 }
 
 /// The host has to send the guest's packets there.
-pub(super) fn route(way: &GuestPath) -> Seen {
+pub(super) fn route(facts: &Facts, way: &GuestPath) -> Seen {
     let guest = way.guest;
     let length = if guest.is_ipv4() { 32 } else { 128 };
     let bridge = way.network.as_ref().map(|network| network.bridge.as_str());
@@ -226,6 +231,9 @@ pub(super) fn route(way: &GuestPath) -> Seen {
         Some(bridge) => format!("ip route replace {guest}/{length} dev {bridge}"),
         None => "virsh net-list --all, and start the guest's network".to_owned(),
     };
+    if let Some(diverted) = &way.diverted {
+        return divert(guest, diverted);
+    }
     match (&way.route, bridge) {
         (RouteLookup::Behind { interface, .. }, Some(bridge)) if interface == bridge => {
             Seen::Ok(format!("{guest} is behind {bridge}"))
@@ -237,9 +245,34 @@ pub(super) fn route(way: &GuestPath) -> Seen {
         (RouteLookup::Nowhere, _) => Seen::fails(format!("the host has no route to {guest}"), mend),
         (RouteLookup::Host, _) => Seen::fails(
             format!("{guest} is an address of the host itself"),
-            format!("ip address delete {guest}/{length} dev INTERFACE, whichever has it"),
+            match facts.own.iter().find(|(_, own)| *own == guest) {
+                Some((dev, _)) => format!("ip address delete {guest}/{length} dev {}", word(dev)),
+                None => format!("find what makes it local: ip route show table local {guest}"),
+            },
         ),
     }
+}
+
+/// Rules of ip-rule(8) send what comes from outside elsewhere.
+fn divert(guest: IpAddr, diverted: &Diverted) -> Seen {
+    let Diverted { from, came, leaves } = diverted;
+    let text = format!("what {from} sends to {guest} by {came}");
+    let text = match leaves {
+        Some(exit) => {
+            let table = exit.table.as_deref();
+            let table = table.map_or(String::new(), |table| format!(", by table {table}"));
+            format!("{text} leaves by {}{table} (ip rule)", exit.interface)
+        }
+        None => format!("{text} has no route (ip rule)"),
+    };
+    let (family, length) = match guest {
+        IpAddr::V4(_) => ("", 32),
+        IpAddr::V6(_) => ("-6 ", 128),
+    };
+    Seen::fails(
+        text,
+        format!("ip {family}rule add to {guest}/{length} lookup main priority 1"),
+    )
 }
 
 /// libvirt and the policies have to let the packet pass.
@@ -267,6 +300,14 @@ pub(in crate::explain) fn judge_ruling(ruling: &Ruling, what: &str) -> Seen {
             text,
             format!("let its policy say so: portero policy show {network}; then: {SYNC}"),
         ),
+        // Its mode means it.
+        ("libvirt", ..) => Seen::fails(
+            text,
+            format!(
+                "forward a port of the host to that guest (portero forward add), or let a policy of network {network} \
+                 accept it (portero-xml(5))"
+            ),
+        ),
         _ => Seen::fails(text, SYNC),
     }
 }
@@ -291,9 +332,10 @@ pub(super) fn firewalls(way: &GuestPath) -> Seen {
             return Seen::Unknown(format!("perhaps {}", tell(*leg, stop)));
         }
     }
-    match way.unread.first() {
-        Some(problem) => Seen::Unknown(format!("not all rules could be read: {problem}")),
-        None => Seen::Ok("nobody's rules stop the packet or its reply".to_owned()),
+    match (way.unread.first(), &way.also) {
+        (Some(problem), _) => Seen::Unknown(format!("not all rules could be read: {problem}")),
+        (None, Some(also)) => Seen::Unknown(format!("{PASSES}, but {also}")),
+        (None, None) => Seen::Ok(PASSES.to_owned()),
     }
 }
 

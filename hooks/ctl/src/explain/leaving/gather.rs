@@ -1,17 +1,17 @@
 //! Gathers what a guest needs of the host: an address, names, and a way out. Nothing is changed, and nobody is asked.
 
-use super::value::{Leaving, LeavingNetwork, LeavingNic, Way};
+use super::value::{AskedService, Leaving, LeavingNetwork, LeavingNic, Way};
 use crate::doctor::restart_networks;
 use crate::everybody::anybody;
 use crate::explain::value::Asked;
 use crate::host_port::Destination;
 use crate::policy::{end, rulings};
-use crate::stopped::questions;
+use crate::stopped::{questions, Question};
 use ipnet::IpNet;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
-    advertised_uplinks, daemons, link, link_of, settings, ActiveNetwork, Daemon, DesiredForwards,
-    Guest, GuestNic, Object, Snapshot,
+    advertised_uplinks, daemons, has_rules_for_routes, link, link_of, passage_of, settings,
+    ActiveNetwork, Daemon, DesiredForwards, Guest, GuestNic, Journey, Object, Passage, Snapshot,
 };
 use portero_libvirt::{ForwardMode, ObjectName};
 use portero_model::{Family, Protocol};
@@ -112,13 +112,25 @@ impl Known<'_> {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default();
-        let questions = questions(one).into_iter().map(|(service, mut flow)| {
-            if let Side::Behind(link) = &mut flow.client {
-                link.port = nic.target.as_ref().map(ToString::to_string);
-                link.mac = Some(nic.mac.to_string());
+        let questions = questions(one).into_iter().map(|question| {
+            let Question {
+                service,
+                mut flow,
+                leg,
+            } = question;
+            for side in [&mut flow.client, &mut flow.server] {
+                if let Side::Behind(link) = side {
+                    link.port = nic.target.as_ref().map(ToString::to_string);
+                    link.mac = Some(nic.mac.to_string());
+                }
             }
-            let judgement = self.rules.judge(&flow, Leg::There);
-            (service, flow, judgement)
+            let judgement = self.rules.judge(&flow, leg);
+            AskedService {
+                service,
+                flow,
+                leg,
+                judgement,
+            }
         });
         LeavingNetwork {
             name: one.network.name.to_string(),
@@ -156,13 +168,41 @@ impl Known<'_> {
             port: 443,
             protocol: Protocol::Tcp,
         });
-        let route = engine.route_lookup(to.address)?;
         let bridge = network
             .network
             .bridge
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default();
+        let own = engine.route_lookup(to.address)?;
+        let passage = has_rules_for_routes(family).then(|| {
+            passage_of(Journey {
+                to: to.address,
+                from,
+                arrives: Some(&bridge),
+                mark: None,
+            })
+        });
+        let (route, table, is_refused) = match (own, passage) {
+            (RouteLookup::Host, _) => (RouteLookup::Host, None, false),
+            (own, Some(Passage::By(exit))) => match own {
+                RouteLookup::Behind { ref interface, .. } if *interface == exit.interface => {
+                    (own, exit.table, false)
+                }
+                _ => (
+                    RouteLookup::Behind {
+                        interface: exit.interface,
+                        mac: None,
+                    },
+                    exit.table,
+                    false,
+                ),
+            },
+            (own, Some(Passage::Refused)) => {
+                (RouteLookup::Nowhere, None, own != RouteLookup::Nowhere)
+            }
+            (own, Some(Passage::Unclear) | None) => (own, None, false),
+        };
         let passes_on = engine.system.passes_on(family);
         let mac = nic.mac.to_string();
         let packet = Packet {
@@ -217,6 +257,9 @@ impl Known<'_> {
             route,
             rulings: rulings(&packet, self.networks),
             judgements: [Leg::There, Leg::Back].map(|leg| (leg, self.rules.judge(&flow, leg))),
+            also: self.rules.also_decides(&flow),
+            table,
+            is_refused,
             flow,
             missing: if has_rules {
                 self.rules.missing_of_libvirt(family, &bridge, subnet)

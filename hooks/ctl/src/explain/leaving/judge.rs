@@ -1,7 +1,7 @@
 //! Judges what a guest needs of the host, hop by hop. Pure.
 
-use super::value::{Leaving, LeavingNetwork, LeavingNic, Way};
-use crate::explain::judge::{forwarding_mend, forwarding_sysctl, judge_ruling, Hop, Seen};
+use super::value::{AskedService, Leaving, LeavingNetwork, LeavingNic, Way};
+use crate::explain::judge::{forwarding_mend, forwarding_sysctl, judge_ruling, Hop, Seen, PASSES};
 use crate::stop::{mend_stop, name_stop};
 use portero_inventory::ObjectState;
 use portero_libvirt::ForwardMode;
@@ -95,8 +95,13 @@ fn tap(nic: &LeavingNic, network: &LeavingNetwork) -> Seen {
 
 /// What rules stop of a question to dnsmasq, and whether that runs.
 fn question(of: &str, network: &LeavingNetwork, guest: &Leaving) -> Option<Seen> {
-    let mut questions = network.questions.iter();
-    let (service, flow, judgement) = questions.find(|(service, ..)| service.starts_with(of))?;
+    let asked = || {
+        network
+            .questions
+            .iter()
+            .filter(|one| one.service.starts_with(of))
+    };
+    asked().next()?;
     if network.has_dnsmasq == Some(false) {
         return Some(Seen::fails(
             format!(
@@ -106,6 +111,14 @@ fn question(of: &str, network: &LeavingNetwork, guest: &Leaving) -> Option<Seen>
             guest.restart.clone(),
         ));
     }
+    let certain = asked().find(|one| matches!(one.judgement, Judgement::Stopped(_)));
+    let doubtful = || asked().find(|one| matches!(one.judgement, Judgement::Doubtful(_)));
+    let AskedService {
+        service,
+        flow,
+        leg,
+        judgement,
+    } = certain.or_else(doubtful)?;
     match judgement {
         Judgement::Stopped(stop) => Some(Seen::fails(
             format!(
@@ -113,7 +126,7 @@ fn question(of: &str, network: &LeavingNetwork, guest: &Leaving) -> Option<Seen>
                 stop.verdict,
                 name_stop(stop)
             ),
-            mend_stop(stop, (flow, Leg::There), &guest.settings, Scope::Port),
+            mend_stop(stop, (flow, *leg), &guest.settings, Scope::Port),
         )),
         Judgement::Doubtful(stop) => Some(Seen::Unknown(format!(
             "perhaps the host gives no {service}: {} by {}",
@@ -131,7 +144,7 @@ fn address(nic: &LeavingNic, network: &LeavingNetwork, guest: &Leaving) -> Seen 
     let has_dhcp = network
         .questions
         .iter()
-        .any(|(service, ..)| service.starts_with("addresses"));
+        .any(|one| one.service.starts_with("addresses"));
     let addresses: Vec<String> = nic.addresses.iter().map(ToString::to_string).collect();
     match (addresses.is_empty(), has_dhcp) {
         (false, _) => Seen::Ok(addresses.join(", ")),
@@ -152,7 +165,7 @@ fn names(network: &LeavingNetwork, guest: &Leaving) -> Seen {
     let has_dns = network
         .questions
         .iter()
-        .any(|(service, ..)| service.starts_with("names"));
+        .any(|one| one.service.starts_with("names"));
     match has_dns {
         true => Seen::Ok("the host answers for names (DNS)".to_owned()),
         false => {
@@ -183,10 +196,21 @@ fn routing(way: &Way, network: &LeavingNetwork) -> Seen {
 }
 
 fn route(way: &Way) -> Seen {
+    let table = way.table.as_ref();
+    let table = table.map_or(String::new(), |table| {
+        format!(", by table {table} (ip rule)")
+    });
     match &way.route {
         RouteLookup::Behind { interface, .. } => {
-            Seen::Ok(format!("{} is behind {interface}", way.to))
+            Seen::Ok(format!("{} is behind {interface}{table}", way.to))
         }
+        RouteLookup::Nowhere if way.is_refused => Seen::fails(
+            format!(
+                "the host has a route to {}, and what {} sends there has none (ip rule)",
+                way.to, way.from
+            ),
+            "change the rule or its table: ip rule, ip route show table TABLE",
+        ),
         RouteLookup::Host => Seen::Ok(format!("{} is the host itself", way.to)),
         RouteLookup::Nowhere => Seen::fails(
             format!("the host itself has no route to {}", way.to),
@@ -239,8 +263,9 @@ fn firewalls(way: &Way, guest: &Leaving) -> Seen {
             ));
         }
     }
-    match guest.unread.first() {
-        Some(problem) => Seen::Unknown(format!("not all rules could be read: {problem}")),
-        None => Seen::Ok("nobody's rules stop the packet or its reply".to_owned()),
+    match (guest.unread.first(), &way.also) {
+        (Some(problem), _) => Seen::Unknown(format!("not all rules could be read: {problem}")),
+        (None, Some(also)) => Seen::Unknown(format!("{PASSES}, but {also}")),
+        (None, None) => Seen::Ok(PASSES.to_owned()),
     }
 }

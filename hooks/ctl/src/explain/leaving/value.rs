@@ -52,8 +52,18 @@ pub(super) struct LeavingNetwork {
     pub(super) link: Option<LinkState>,
     /// Whether its dnsmasq runs; nothing where it has none.
     pub(super) has_dnsmasq: Option<bool>,
-    /// Questions of a guest to it, and what rules make of them.
-    pub(super) questions: Vec<(&'static str, Flow, Judgement)>,
+    /// Questions of a guest to it and its answers.
+    pub(super) questions: Vec<AskedService>,
+}
+
+/// A packet between a guest and its dnsmasq, and what rules make of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AskedService {
+    /// `names (DNS)`.
+    pub(super) service: &'static str,
+    pub(super) flow: Flow,
+    pub(super) leg: Leg,
+    pub(super) judgement: Judgement,
 }
 
 /// The way to a destination.
@@ -72,6 +82,12 @@ pub(super) struct Way {
     pub(super) flow: Flow,
     /// What everybody's rules make of both.
     pub(super) judgements: [(Leg, Judgement); 2],
+    /// What else decides about them, in words.
+    pub(super) also: Option<String>,
+    /// The table of routes that says so, where the guest's packets do not go by the host's own routes.
+    pub(super) table: Option<String>,
+    /// Whether a rule of ip-rule(8) leaves them without the route that the host itself has.
+    pub(super) is_refused: bool,
     /// Rules of libvirt's own that are gone.
     pub(super) missing: Vec<&'static str>,
 }

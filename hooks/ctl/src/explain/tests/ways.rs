@@ -309,7 +309,7 @@ pub(super) fn ways() -> Vec<Case> {
             broken(|_, way| {
                 way.answer = Answer::Silent;
                 way.answer_beyond = None;
-                way.host_is_kept_out = true;
+                way.host_is_kept_out = Some("a policy keeps the host itself out".to_owned());
             }),
         ),
         (
@@ -379,6 +379,7 @@ pub(super) fn ways() -> Vec<Case> {
                     interface: "eth1".to_owned(),
                     mac: None,
                 });
+                way.leaves_by = Some("eth1".to_owned());
                 way.reverse_path_filter = Some(1);
             }),
         ),
@@ -391,6 +392,7 @@ pub(super) fn ways() -> Vec<Case> {
                     interface: "eth1".to_owned(),
                     mac: None,
                 });
+                way.leaves_by = Some("eth1".to_owned());
                 way.reverse_path_filter = Some(2);
             }),
         ),
