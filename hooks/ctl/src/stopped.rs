@@ -293,7 +293,7 @@ pub(crate) fn questions(one: &ActiveNetwork) -> Vec<Question> {
         add(service, answer, Leg::There);
     }
     if dnsmasq.has_dns {
-        let flow = ask(udp(53, None), somebody, (Side::Host, host));
+        let flow = ask(udp(53, Some(CLIENT_PORT)), somebody, (Side::Host, host));
         for leg in [Leg::There, Leg::Back] {
             add("names (DNS)", flow.clone(), leg);
         }

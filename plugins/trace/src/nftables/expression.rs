@@ -257,6 +257,10 @@ fn known_icmp(packet: &Packet<'_>) -> Option<Operand> {
         (Family::Ipv4, 11) | (Family::Ipv6, 3) => "time-exceeded",
         (Family::Ipv4, 12) | (Family::Ipv6, 4) => "parameter-problem",
         (Family::Ipv6, 2) => "packet-too-big",
+        (Family::Ipv6, 133) => "nd-router-solicit",
+        (Family::Ipv6, 134) => "nd-router-advert",
+        (Family::Ipv6, 135) => "nd-neighbor-solicit",
+        (Family::Ipv6, 136) => "nd-neighbor-advert",
         // nft has names for more than these.
         _ => return None,
     };

@@ -9,6 +9,7 @@ mod mends;
 mod odd;
 mod reads;
 mod repairs;
+mod statuses;
 mod waits;
 mod world;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         reads::SCENARIOS,
         repairs::SCENARIOS,
         odd::SCENARIOS,
+        statuses::SCENARIOS,
     ]
     .concat();
     run_scenarios(&mut world, &scenarios, World::explain)

@@ -253,10 +253,7 @@ fn tables(world: &mut World) {
     world.serves();
     // What guests send, their answers among it.
     leaving(world).guest_holds();
-    sh(
-        world,
-        "ip rule add iif br-lan priority 50 lookup 200",
-    );
+    sh(world, "ip rule add iif br-lan priority 50 lookup 200");
     world
         .lab
         .refuses(From::Guest(WEB), Proto::Tcp, OUTSIDE_V4, 80);
