@@ -366,13 +366,19 @@ fn is_leased(world: &World) -> bool {
 
 /// Whether the host's dnsmasq answers it.
 fn is_named(world: &World) -> bool {
-    let order = "run nslookup -type=a web.lan 192.168.50.1";
+    let order = "run nslookup -type=a known.example 192.168.50.1";
     world.lab.run(&world.lab.agent(), &["ask", WEB, order]).ok
 }
 
 fn answers(world: &mut World) {
     world.serves();
-    assert!(is_leased(world), "no lease");
+    let known = "<host ip='192.168.50.99'><hostname>known.example</hostname></host>";
+    let update = |world: &World, verb: &str| {
+        let words = ["net-update", "lan", verb, "dns-host", known, "--live"];
+        world.lab.virsh(&words);
+    };
+    update(world, "add");
+    assert!(is_leased(world) && is_named(world), "nobody answers");
     assert_eq!(world.finding("guest-services", ""), None);
     let table = "table inet odd { chain way { type filter hook output priority 5; policy drop;
         oifname != \"br-lan\" accept; tcp sport != 53 accept; meta l4proto { icmp, ipv6-icmp } accept; }; }";
@@ -389,6 +395,7 @@ fn answers(world: &mut World) {
     world.mend(&said);
     assert!(is_named(world), "no answer");
     assert_eq!(world.finding("guest-services", ""), None);
+    update(world, "delete");
     sh(world, "nft delete table inet odd");
     world.serves();
 }
