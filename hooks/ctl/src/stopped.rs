@@ -5,14 +5,19 @@ use crate::everybody::anybody;
 use crate::policy::rulings;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{link_of, ActiveNetwork, HostFacts, OwnerStatus};
+use portero_libvirt::ForwardMode;
 use portero_model::{Dnat, Family, Owner, Protocol, Verdict};
 use portero_routed_policy::{At, End, Packet, PacketPath, Protocol as Service, Routing};
 use portero_system::{Linux, RouteLookup};
 use portero_trace::{Flow, Judgement, Leg, Link, Rules, Side, Stop, Traffic, Translated};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
-/// Most forwards that are followed through everybody's rules: each meets the same chains.
-pub(crate) const FORWARDS: usize = 256;
+/// How many forwards are followed through everybody's rules, however long that takes.
+pub(crate) const FORWARDS: usize = 32;
+
+/// How long more of them are: each meets the same chains.
+const FOLLOWING: Duration = Duration::from_millis(300);
 
 /// A port that a client may have: any of those that kernels choose (`ip_local_port_range`).
 const CLIENT_PORT: u16 = 50_000;
@@ -42,6 +47,24 @@ pub(crate) struct Obstacle {
     pub(crate) leg: Leg,
     pub(crate) stop: Stop,
     pub(crate) certainty: Certainty,
+}
+
+/// What stops forwards.
+#[derive(Debug, Default)]
+pub(crate) struct StoppedForwards<'a> {
+    pub(crate) stopped: Vec<StoppedForward<'a>>,
+    /// How many forwards nobody has looked at: there are too many rules for that.
+    pub(crate) left: usize,
+}
+
+impl StoppedForwards<'_> {
+    /// That some were left, in words.
+    pub(crate) fn unknown(&self) -> Option<String> {
+        let left = self.left;
+        (left > 0).then(|| {
+            format!("whether others stop {left} forwards more is not known: there are too many rules to follow them all")
+        })
+    }
 }
 
 /// What stops a forward, of those who come by one interface.
@@ -82,10 +105,7 @@ pub(crate) fn uplink(engine: &mut Engine<'_>) -> Result<Option<String>, ApplyErr
 
 impl Host<'_> {
     /// What stops forwards that are in the firewall, on their way to the guest or back.
-    pub(crate) fn stopped_forwards<'o>(
-        &self,
-        owners: &'o [OwnerStatus],
-    ) -> Vec<StoppedForward<'o>> {
+    pub(crate) fn stopped_forwards<'o>(&self, owners: &'o [OwnerStatus]) -> StoppedForwards<'o> {
         let given = owners.iter().filter(|owner| owner.is_in_firewall);
         let dnats = given.flat_map(|owner| {
             let ruleset = &owner.record.ruleset;
@@ -97,8 +117,13 @@ impl Host<'_> {
         let flows = dnats.filter_map(|(owner, dnat)| {
             Some((owner, dnat, forward_flow(dnat, self.networks, self.facts)?))
         });
-        let mut stopped = Vec::new();
-        for (owner, dnat, flow) in flows.take(FORWARDS) {
+        let mut found = StoppedForwards::default();
+        let begin = Instant::now();
+        for (number, (owner, dnat, flow)) in flows.enumerate() {
+            if number >= FORWARDS && begin.elapsed() > FOLLOWING {
+                found.left += 1;
+                continue;
+            }
             let is_served = |outside: &&String| dnat.dev.as_ref().is_none_or(|dev| dev == *outside);
             for outside in self.outer.iter().filter(is_served) {
                 let client = Side::Behind(link_of(Some(outside.clone())));
@@ -110,15 +135,17 @@ impl Host<'_> {
                     let somebody = dnat.source.map(|source| source.addr());
                     self.obstacle(&flow, leg, somebody)
                 });
-                stopped.extend(obstacles.map(|obstacle| StoppedForward {
-                    owner,
-                    dnat,
-                    outside: outside.clone(),
-                    obstacle,
-                }));
+                found
+                    .stopped
+                    .extend(obstacles.map(|obstacle| StoppedForward {
+                        owner,
+                        dnat,
+                        outside: outside.clone(),
+                        obstacle,
+                    }));
             }
         }
-        stopped
+        found
     }
 
     /// What keeps a network's guests from their addresses and names.
@@ -168,7 +195,7 @@ impl Host<'_> {
             server: Side::Behind(link_of(Some(uplink.to_owned()))),
             server_address: anybody(Family::Ipv4),
             translated: None,
-            is_masqueraded: true,
+            is_masqueraded: one.network.mode == ForwardMode::Nat,
             judges_bridged: self.facts.judges_bridged.contains(&Family::Ipv4),
         };
         let legs = [Leg::There, Leg::Back].into_iter();

@@ -372,9 +372,12 @@ impl Flow {
             // An interface's rules may see what connection tracking knows, or not.
             may_be_untracked: hook == Hook::Egress,
             bridge: self.bridge(layer),
-            needs_nat: self.translated.is_some() || self.is_masqueraded,
+            // What goes to the host itself keeps its source.
+            needs_nat: self.translated.is_some()
+                || self.is_masqueraded && self.server != Side::Host,
             carriers: match (layer, edge) {
-                (Layer::Netdev, Side::Behind(link)) => link.names(),
+                // What goes from port to port does not pass the bridge itself.
+                (Layer::Netdev, Side::Behind(link)) if !self.is_bridged() => link.names(),
                 _ => Vec::new(),
             },
             tracked: (!is_before_conntrack).then(|| self.tracked(leg, translated)),

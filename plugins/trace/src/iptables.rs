@@ -22,6 +22,11 @@ const TABLES: [(&str, i64); 5] = [
 /// How the names of portero's chains begin.
 const PORTERO: &str = "PORTERO-";
 
+/// Targets that stop a packet, or may.
+const STOPS: [&str; 8] = [
+    "DROP", "REJECT", "NFQUEUE", "QUEUE", "TPROXY", "SYNPROXY", "CT", "NOTRACK",
+];
+
 /// Targets after which a packet goes on as it would have.
 const HARMLESS: [&str; 27] = [
     "ACCOUNT",
@@ -227,9 +232,9 @@ impl Listing {
             let mut chains = table.rules.iter().filter(|(chain, _)| is_others(chain));
             table.policies.values().any(|policy| policy == "DROP")
                 || chains.any(|(_, rules)| {
-                    rules
-                        .iter()
-                        .any(|words| matches!(target(words), Some((_, "DROP" | "REJECT"))))
+                    rules.iter().any(|words| {
+                        target(words).is_some_and(|(_, target)| STOPS.contains(&target))
+                    })
                 })
         })
     }

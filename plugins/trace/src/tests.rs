@@ -593,6 +593,14 @@ fn what_is_not_tracked_is_not_translated() {
         ..forward()
     };
     assert_eq!(there(&notrack, &routed), Judgement::Passes);
+    let to_host = Flow {
+        client: forward().server,
+        server: Side::Host,
+        translated: None,
+        is_masqueraded: true,
+        ..forward()
+    };
+    assert_eq!(there(&notrack, &to_host), Judgement::Passes);
     let zone = r#"{"mangle": {"key": {"ct": {"key": "zone"}}, "value": 5}}"#;
     let zone = odd("prerouting", "filter", -300, &[zone]);
     assert_eq!(doubtful(there(&zone, &forward())).verdict, "ct zone");
@@ -680,6 +688,14 @@ fn chains_of_an_interface_are_asked_when_a_packet_comes_and_goes() {
         let other = rules(hook, "other", field, port);
         assert_eq!(other.judge(&flow, leg), Judgement::Passes, "{hook}");
     }
+    // From port to port of one bridge.
+    let bridged = Flow {
+        client: flow.server.clone(),
+        translated: None,
+        ..flow.clone()
+    };
+    let on_bridge = rules("ingress", "br-lan", "dport", 80);
+    assert_eq!(there(&on_bridge, &bridged), Judgement::Passes);
     // Which port of the bridge it goes by is not known.
     doubtful(there(&rules("egress", "vnet0", "dport", 80), &forward()));
 }

@@ -4,7 +4,7 @@ use super::hooks::RESTART;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use crate::stop::{mend_stop, name_stop};
-use crate::stopped::{Certainty, Obstacle, FORWARDS};
+use crate::stopped::{Certainty, Obstacle};
 use portero_inventory::{Backends, Denial};
 use portero_model::{Arrives, ToHost};
 use portero_trace::{word, Flow, RuleOwner, Scope, Traffic, LENIENT};
@@ -54,7 +54,13 @@ pub(super) fn firewalls(facts: &Facts) -> Vec<Finding> {
         });
     }
     let mut stopped: Vec<Stopped> = Vec::new();
-    for found in facts.others().stopped_forwards(&facts.owners) {
+    let others = facts.others();
+    let forwards = others.stopped_forwards(&facts.owners);
+    findings.extend(forwards.unknown().map(|finding| Finding {
+        finding,
+        mend: "portero explain PORT looks at one of them".to_owned(),
+    }));
+    for found in forwards.stopped {
         let outside = found.outside;
         let Obstacle {
             flow,
@@ -89,7 +95,7 @@ pub(super) fn published(facts: &Facts) -> Vec<Finding> {
         let ruleset = &owner.record.ruleset;
         ruleset.dnats().map(move |dnat| (&ruleset.owner, dnat))
     });
-    let findings = dnats.take(FORWARDS).filter_map(|(owner, dnat)| {
+    let findings = dnats.filter_map(|(owner, dnat)| {
         let (protocol, port) = (dnat.protocol, dnat.ports.start());
         let packet = ToHost {
             protocol,

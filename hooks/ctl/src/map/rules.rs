@@ -56,7 +56,9 @@ pub(super) fn note(sources: &mut MapSources, engine: &mut Engine<'_>) -> Result<
 /// meet the same.
 fn stopped_forwards(host: &Host<'_>, owners: &[OwnerStatus]) -> Vec<String> {
     let mut stopped = BTreeMap::new();
-    for found in host.stopped_forwards(owners) {
+    let forwards = host.stopped_forwards(owners);
+    let unknown = forwards.unknown();
+    for found in forwards.stopped {
         if let Some(by) = whoever_stops(&found.obstacle) {
             let (protocol, port) = (found.dnat.protocol, found.dnat.ports.start());
             stopped.entry(by).or_insert((protocol, port));
@@ -65,7 +67,7 @@ fn stopped_forwards(host: &Host<'_>, owners: &[OwnerStatus]) -> Vec<String> {
     let notes = stopped.into_iter().map(|(by, (protocol, port))| {
         format!("what is forwarded from {protocol} port {port} is stopped: {by}")
     });
-    notes.collect()
+    notes.chain(unknown).collect()
 }
 
 /// The verdict and the rule, where it is sure.

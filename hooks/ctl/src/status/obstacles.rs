@@ -3,7 +3,7 @@
 use super::row::{port, PrintedOwner};
 use crate::everybody::RULES;
 use crate::stop::name_stop;
-use crate::stopped::{outer, uplink, Certainty, Host};
+use crate::stopped::{outer, uplink, Certainty, Host, StoppedForward};
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{foreign_rules, ActiveNetwork, Guest, HostFacts, OwnerStatus};
 use portero_model::{Dnat, Family, Owner, Protocol};
@@ -155,9 +155,9 @@ pub(super) fn gather(known: &Known<'_>, engine: &mut Engine<'_>) -> Result<Obsta
     let mut found = Obstacles::default();
     if rules.have_stops_of_others() {
         let uplink = uplink(engine)?;
-        found.stopped = find(known, &outer(known.networks), uplink.as_deref(), &rules);
+        found = find(known, &outer(known.networks), uplink.as_deref(), &rules);
     }
-    found.unread = rules.unread;
+    found.unread.extend(rules.unread);
     Ok(found)
 }
 
@@ -167,14 +167,16 @@ pub(super) fn find(
     outer: &[String],
     uplink: Option<&str>,
     rules: &Rules,
-) -> Vec<Stopped> {
+) -> Obstacles {
     let host = Host {
         networks: known.networks,
         facts: known.facts,
         outer,
         rules,
     };
-    let mut stopped = stopped_forwards(&host, known.owners);
+    let forwards = host.stopped_forwards(known.owners);
+    let unread = forwards.unknown().into_iter().collect();
+    let mut stopped = name_forwards(forwards.stopped);
     let served = known
         .networks
         .iter()
@@ -204,13 +206,13 @@ pub(super) fn find(
             }
         }
     }
-    stopped
+    Obstacles { stopped, unread }
 }
 
 /// Of each owner and rule the first forward, and how many more the rule stops.
-fn stopped_forwards(host: &Host<'_>, owners: &[OwnerStatus]) -> Vec<Stopped> {
+fn name_forwards(forwards: Vec<StoppedForward<'_>>) -> Vec<Stopped> {
     let mut all: Vec<(Stopped, Vec<&Dnat>)> = Vec::new();
-    for found in host.stopped_forwards(owners) {
+    for found in forwards {
         let stop = &found.obstacle.stop;
         if !is_of_others(stop.by) {
             continue;

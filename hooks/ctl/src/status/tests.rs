@@ -143,11 +143,12 @@ fn stopped() -> HostStatus {
     };
     let outer = ["eth0".to_owned(), "wlan0".to_owned()];
     status.obstacles = Obstacles {
-        stopped: find(&known, &outer, Some("eth0"), &rules),
+        stopped: find(&known, &outer, Some("eth0"), &rules).stopped,
         unread: vec!["cannot run iptables-legacy-save: no".to_owned()],
     };
     // The control: nobody stops anything.
-    assert_eq!(find(&known, &outer, Some("eth0"), &Rules::default()), []);
+    let none = find(&known, &outer, Some("eth0"), &Rules::default());
+    assert_eq!((none.stopped, none.unread), (vec![], vec![]));
     status
 }
 

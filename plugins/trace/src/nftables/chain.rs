@@ -150,10 +150,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Connection tracking leaves the packet alone: no address of it is changed, which stops what needs that.
-    fn untracked(&mut self, rule: &Value, verdict: &'static str) -> Option<ChainEnd> {
+    fn untracked(&mut self, rule: &Value) -> Option<ChainEnd> {
         self.doubts.may_be_untracked = true;
         let is_stop = self.packet.needs_nat;
-        is_stop.then(|| ChainEnd::Stop(self.stop(verdict, describe(rule, verdict))))
+        is_stop.then(|| ChainEnd::Stop(self.stop("notrack", describe(rule, "notrack"))))
     }
 
     /// Somebody else sends the packet elsewhere: what portero would translate does not arrive, and who gets another is not
@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
                     certainty = Certainty::Maybe;
                 }
                 "notrack" => {
-                    let stop = self.untracked(rule, "notrack");
+                    let stop = self.untracked(rule);
                     if let Some(end) = stop.and_then(|stop| self.doubts.meet(stop, certainty)) {
                         return Some(end);
                     }
@@ -231,7 +231,8 @@ impl<'a> Walk<'a> {
                         .pointer("/key/ct/key")
                         .is_some_and(|key| key == "zone") =>
                 {
-                    if self.untracked(rule, "ct zone").is_some() {
+                    self.doubts.may_be_untracked = true;
+                    if self.packet.needs_nat {
                         self.may_stop("ct zone", rule);
                     }
                 }

@@ -9,6 +9,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Family, table, and the name of a chain, set or map.
 type Place = (String, String, String);
 
+/// Statements that stop a packet, or may.
+const STOPS: [&str; 7] = [
+    "drop", "reject", "vmap", "queue", "tproxy", "fwd", "notrack",
+];
+
 /// Everything that nft lists.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -117,11 +122,7 @@ impl Listing {
         // What a map has for a packet may be a verdict of any kind.
         let stops = |rule: &Value| {
             let mut expressions = rule["expr"].as_array().into_iter().flatten();
-            expressions.any(|one| {
-                ["drop", "reject", "vmap"]
-                    .iter()
-                    .any(|kind| one.get(kind).is_some())
-            })
+            expressions.any(|one| STOPS.iter().any(|kind| one.get(kind).is_some()))
         };
         let mut base_chains = self.base_chains.iter();
         let mut rules = self.rules.iter();
