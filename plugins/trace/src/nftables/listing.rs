@@ -100,8 +100,9 @@ impl Listing {
             of_others.flat_map(|(place, rules)| rules.iter().map(move |rule| (place, rule)));
         let ((family, table, chain), rule) = rules.find(|(_, rule)| {
             let expressions = || rule["expr"].as_array().into_iter().flatten();
-            expressions().any(|one| is_port(&one["match"], packet))
-                && expressions().any(|one| one.get("dnat").is_some())
+            // Few do this, and it is the sooner found.
+            expressions().any(|one| one.get("dnat").is_some())
+                && expressions().any(|one| is_port(&one["match"], packet))
         })?;
         Some(Acceptance {
             by: match table.starts_with("docker") {
