@@ -34,6 +34,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: bridged,
     },
     Scenario {
+        name: "odd: antispoof knows the guest by its interface",
+        run: guarded,
+    },
+    Scenario {
         name: "odd: the jumps to libvirt's rules are gone",
         run: jumps,
     },
@@ -298,6 +302,23 @@ fn bridged(world: &mut World) {
     reaches(world);
     world.lab.set_bridge_netfilter("0");
     sh(world, "nft delete table inet odd");
+}
+
+fn guarded(world: &mut World) {
+    world.serves();
+    let file = "/etc/portero/networks/lan.xml";
+    let policy = "<network xmlns='urn:portero:1'><policy><default in='accept'/>\
+        <antispoof mac='yes' ip='yes'/></policy></network>";
+    std::fs::write(file, policy).expect("a policy");
+    world.lab.must("portero", &["sync"]);
+    // What is guarded passes, and nothing is in doubt.
+    world.serves();
+    let explained = world.explained(ADDRESS);
+    assert_eq!(explained.hop("firewalls").0, "ok", "{explained:?}");
+    leaving(world).guest_holds();
+    std::fs::remove_file(file).expect("the policy");
+    world.lab.must("portero", &["sync"]);
+    world.serves();
 }
 
 fn jumps(world: &mut World) {
