@@ -47,10 +47,17 @@ impl Engine<'_> {
             Change::Scripts(scripts) | Change::ScriptsFirst(scripts) => scripts.as_slice(),
             Change::Comparison => &[],
         };
+        // Nobody who is banned gets in between, neither before nor after.
+        if after.bans().next().is_some() {
+            self.follow_bans_of(owner, after, deadline)?;
+        }
         if matches!(&change, Change::Scripts(scripts) if scripts.is_empty()) {
             if old != new {
                 let text = new.as_ref().map(|record| self.state.record_text(record));
                 self.note(owner, text)?;
+            }
+            if before.bans().next().is_some() {
+                self.follow_bans_of(owner, after, deadline)?;
             }
             return Ok(());
         }
@@ -75,6 +82,9 @@ impl Engine<'_> {
         self.log.step("rules committed");
         let noted = self.note(owner, text);
         self.log_change(before, after);
+        if before.bans().next().is_some() && after.bans().next().is_none() {
+            self.follow_bans_of(owner, after, deadline)?;
+        }
         self.follow_docker_of(config.docker, base.firewall, (before, after), deadline);
         let base = BaseTables {
             policies: base.policies || after.policy.is_some(),

@@ -2,6 +2,7 @@
 //! and the record of it in /run/portero. [`Engine`] decides the order; `portero_system` does the work.
 
 mod antispoof;
+mod bans;
 mod check;
 mod commit;
 mod config;
@@ -23,6 +24,7 @@ mod symmetric;
 mod told;
 mod toml_error;
 
+pub use bans::BanSetState;
 pub use config::{file_of, group, libvirt_firewall, parse, Config, FirewallSetting};
 pub use engine::Engine;
 pub use error::ApplyError;

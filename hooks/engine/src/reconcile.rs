@@ -52,6 +52,7 @@ impl Engine<'_> {
         if choice.withdraw || !found.0.is_empty() {
             self.state.mark_dirty()?;
         }
+        self.follow_bans(desired.iter().map(|record| &record.ruleset), deadline)?;
         let base = match self.commit_comparison(found, &old, &desired, deadline) {
             Ok(base) => base,
             Err(error) => {
@@ -123,6 +124,7 @@ impl Engine<'_> {
         self.state.sweep()?;
         let choice = self.choose(config, deadline)?;
         let base = self.reconcile_firewall(choice.firewall, &old, &[], deadline)?;
+        self.follow_bans(std::iter::empty(), deadline)?;
         let nobody = DockerSettings::default();
         self.follow_docker(nobody, choice.firewall, &[], deadline);
         if choice.withdraw {

@@ -18,7 +18,7 @@ pub(crate) use ports::OutdatedPort;
 
 use portero_firewall::BaseTables;
 use portero_libvirt::{Domain, Network, Status};
-use portero_model::{Claim, Owner, OwnerKind, Pending, Ruleset};
+use portero_model::{Claim, NftSet, Owner, OwnerKind, Pending, Ruleset};
 use portero_port_forward::LastAddress;
 
 use portero_system::{files, Deadline, FileError, Flow, Lock, Paths};
@@ -34,6 +34,9 @@ const COMPARED_RECENTLY: Duration = Duration::from_secs(5);
 
 /// Where flows stand that are still to be forgotten.
 const FLOWS: &str = "flows";
+
+/// Where the sets stand that are mirrored.
+const BANS: &str = "bans";
 
 /// How long an object may take to start, before it counts as one that failed to.
 const LONGEST_START: Duration = Duration::from_secs(300);
@@ -480,6 +483,27 @@ impl State {
     /// [`FileError`].
     pub fn forget_change(&self, setting: Setting, which: &str) -> Result<(), FileError> {
         files::remove(&self.root.join(setting.folder()).join(which))
+    }
+
+    /// The sets of others that are mirrored, as it was noted last; none where that cannot be read.
+    #[must_use]
+    pub fn ban_sets(&self) -> BTreeSet<NftSet> {
+        let content = files::read_own(&self.root.join(BANS)).ok().flatten();
+        let sets = content.and_then(|content| serde_json::from_slice(&content).ok());
+        sets.unwrap_or_default()
+    }
+
+    /// Notes which sets of others are mirrored.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub(crate) fn put_ban_sets(&self, sets: &BTreeSet<&NftSet>) -> Result<(), FileError> {
+        let path = self.root.join(BANS);
+        if sets.is_empty() {
+            return files::remove(&path);
+        }
+        self.make(&self.root)?;
+        write_json(&path, sets)
     }
 
     /// Notes flows that this process has yet to forget.

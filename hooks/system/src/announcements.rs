@@ -5,6 +5,9 @@ use crate::nfnetlink::{text, value, CHAIN_NAME, SUBSYSTEM, TABLE, WITHIN};
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::link::LinkAttribute;
 use netlink_packet_route::RouteNetlinkMessage;
+use portero_firewall::BANS_TABLE;
+use portero_model::NftSet;
+use std::collections::BTreeSet;
 
 /// `NFT_MSG_NEWGEN` of linux/netfilter/nf_tables.h: somebody has changed something, which is told before.
 const NEW_GENERATION: u8 = 15;
@@ -12,6 +15,8 @@ const NEW_GENERATION: u8 = 15;
 const CHAINS: [u8; 2] = [3, 5];
 /// `NFT_MSG_NEWTABLE` and `NFT_MSG_DELTABLE`.
 const TABLES: [u8; 2] = [0, 2];
+/// `NFT_MSG_NEWSET`, `NFT_MSG_DELSET`, and the same of elements.
+const SETS: [u8; 4] = [9, 11, 12, 14];
 
 /// Whether any of what the kernel announces of nftables at once may concern portero's rules
 /// ([`portero_firewall::concerns`]). What cannot be understood does.
@@ -36,6 +41,34 @@ pub fn rules_concern(datagram: &[u8]) -> bool {
         let table = value(TABLE);
         table.is_none_or(|table| portero_firewall::concerns(&table, name.as_deref()))
     })
+}
+
+/// Whether any of it is about a set of these, a table of one, or portero's table that mirrors them. What cannot be understood
+/// is.
+#[must_use]
+pub fn sets_concern(datagram: &[u8], sets: &BTreeSet<NftSet>) -> bool {
+    let mut messages = messages::<Raw>(datagram);
+    !sets.is_empty()
+        && messages.any(|message| {
+            let Ok(NetlinkPayload::InnerMessage(message)) = message.map(|message| message.payload)
+            else {
+                return true;
+            };
+            let [subsystem, kind] = message.kind.to_be_bytes();
+            let is_table = TABLES.contains(&kind);
+            if subsystem != SUBSYSTEM || !(is_table || SETS.contains(&kind)) {
+                return false;
+            }
+            let value = |wanted| value(&message, wanted).map(text);
+            let (table, name) = (value(TABLE), value(WITHIN));
+            if table.as_deref() == Some(BANS_TABLE) {
+                return true;
+            }
+            let mut sets = sets.iter();
+            sets.any(|set| {
+                table.as_ref() == Some(&set.table) && (is_table || name.as_ref() == Some(&set.name))
+            })
+        })
 }
 
 /// An interface that came, changed or went.
@@ -115,6 +148,38 @@ mod tests {
         // What is cut off may be anything.
         assert!(rules_concern(&foreign[..foreign.len() - 8]));
         assert!(!rules_concern(&[]));
+    }
+
+    #[test]
+    fn a_set_is_told_by_its_table_and_name() {
+        let sets: BTreeSet<NftSet> = ["inet f2b banned".parse().expect("a set")].into();
+        let of = |kind, attributes: &[(u16, &str)]| {
+            let found = datagram(kind, attributes);
+            (
+                sets_concern(&found, &sets),
+                sets_concern(&found, &BTreeSet::new()),
+            )
+        };
+        let banned = [(TABLE, "f2b"), (WITHIN, "banned")];
+        for kind in SETS {
+            assert_eq!(of(kind, &banned), (true, false));
+            assert_eq!(
+                of(kind, &[(TABLE, "f2b"), (WITHIN, "other")]),
+                (false, false)
+            );
+            assert_eq!(
+                of(kind, &[(TABLE, "x"), (WITHIN, "banned")]),
+                (false, false)
+            );
+        }
+        assert_eq!(of(TABLES[1], &[(TABLE, "f2b")]), (true, false));
+        assert_eq!(of(TABLES[1], &[(TABLE, BANS_TABLE)]), (true, false));
+        const NEW_RULE: u8 = 6;
+        assert_eq!(
+            of(NEW_RULE, &banned),
+            (false, false),
+            "a chain of that name"
+        );
     }
 
     #[test]

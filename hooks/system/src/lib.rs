@@ -26,7 +26,7 @@ mod tables;
 mod taps;
 mod uplinks;
 
-pub use announcements::{changed_links, rules_concern, ChangedLink};
+pub use announcements::{changed_links, rules_concern, sets_concern, ChangedLink};
 pub use deadline::Deadline;
 pub use error::{FileError, Result, SystemError};
 pub use interfaces::{Interface, InterfaceKind};

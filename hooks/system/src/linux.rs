@@ -12,10 +12,12 @@ use crate::{
 use portero_firewall::docker::{self, DockerChains};
 use portero_firewall::iptables::{Base, Observed, Table};
 use portero_firewall::nftables::{self, Place, LIBVIRT_TABLE};
-use portero_firewall::{Firewall, ForwardCounters, RuleCounters, Script, Tool};
+use portero_firewall::{
+    Firewall, ForwardCounters, ObservedBans, RuleCounters, Script, Tool, BANS_TABLE,
+};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
-use portero_model::{Claim, Family, Neighbor, ReplyRoute, Tap};
+use portero_model::{Claim, Family, Neighbor, NftSet, ReplyRoute, Tap};
 use portero_port_forward::Listener;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -47,6 +49,9 @@ impl Linux {
 
 /// libvirt's chain of nftables that has a rule for every network it filters, and ends in `reject`.
 const LIBVIRT_NFTABLES_CHAIN: &str = "guest_input";
+
+/// How nft says that a set or its table is not there.
+const NO_SUCH: &str = "No such file or directory";
 
 /// The same of iptables.
 const LIBVIRT_IPTABLES_CHAIN: &str = "LIBVIRT_FWI";
@@ -98,6 +103,23 @@ impl System for Linux {
 
     fn check_antispoof(&mut self) -> Result<()> {
         find_program(Tool::Nft.program()).map(drop)
+    }
+
+    fn read_set(&mut self, set: &NftSet, deadline: Deadline) -> Result<Option<Vec<u8>>> {
+        let words = ["-j", "list", "set", &set.family, &set.table, &set.name];
+        match read(Tool::Nft.program(), &words, deadline) {
+            Err(SystemError::Failed { message, .. }) if message.contains(NO_SUCH) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    fn observe_bans(&mut self, deadline: Deadline) -> Result<Option<ObservedBans>> {
+        if !has_table(TableFamily::Inet, BANS_TABLE, deadline)? {
+            return Ok(None);
+        }
+        let words = ["-j", "list", "table", "inet", BANS_TABLE];
+        let listing = read(Tool::Nft.program(), &words, deadline)?;
+        Ok(Some(ObservedBans::read(&listing)))
     }
 
     fn count_rules(&mut self, firewall: Firewall, deadline: Deadline) -> Result<RuleCounters> {

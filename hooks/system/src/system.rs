@@ -2,10 +2,12 @@
 
 use crate::{Deadline, Result, RouteLookup, Uplink};
 use portero_firewall::docker::DockerChains;
-use portero_firewall::{iptables, nftables, Firewall, ForwardCounters, RuleCounters, Script, Tool};
+use portero_firewall::{
+    iptables, nftables, Firewall, ForwardCounters, ObservedBans, RuleCounters, Script, Tool,
+};
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
-use portero_model::{Claim, Dnat, Family, Neighbor, PortRange, Protocol, ReplyRoute, Tap};
+use portero_model::{Claim, Dnat, Family, Neighbor, NftSet, PortRange, Protocol, ReplyRoute, Tap};
 use portero_port_forward::Listener;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -59,6 +61,22 @@ pub trait System {
     /// # Errors
     /// [`crate::SystemError::NoProgram`] when there is none.
     fn check_antispoof(&mut self) -> Result<()>;
+
+    /// What `nft -j list set` prints of somebody else's set; nothing when it is not there.
+    ///
+    /// # Errors
+    /// [`crate::SystemError`] when it cannot be read in time.
+    fn read_set(&mut self, _set: &NftSet, _deadline: Deadline) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    /// What stands in the table of bans; nothing when it is not there.
+    ///
+    /// # Errors
+    /// [`crate::SystemError`] when it cannot be read in time.
+    fn observe_bans(&mut self, _deadline: Deadline) -> Result<Option<ObservedBans>> {
+        Ok(None)
+    }
 
     /// A script for this tool is about to be planned, and may then be committed: whatever of it takes
     /// its time may begin now. Nothing is changed by that.

@@ -57,9 +57,12 @@ impl Announcements {
     }
 
     /// Reads all that is there; says whether it was anything of which `concerns` says so.
-    pub(crate) fn drain(&self, concerns: fn(&[u8]) -> bool) -> Result<bool, WatchError> {
+    pub(crate) fn drain(
+        &self,
+        mut concerns: impl FnMut(&[u8]) -> bool,
+    ) -> Result<bool, WatchError> {
         let mut is_news = false;
-        self.each(|announced| is_news |= announced.is_none_or(concerns))?;
+        self.each(|announced| is_news |= announced.is_none_or(&mut concerns))?;
         Ok(is_news)
     }
 

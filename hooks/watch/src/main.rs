@@ -27,9 +27,12 @@ use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::statvfs::{statvfs, FsFlags};
 use notify::Systemd;
 use pace::{Pace, Step};
-use portero_engine::{ApplyError, Engine};
+use portero_engine::{ApplyError, Engine, State};
 use portero_libvirt::{Driver, ObjectName};
-use portero_system::{clean_environment, rules_concern, Linux, Log, LogSink, Paths, Severity};
+use portero_system::{
+    clean_environment, rules_concern, sets_concern, Linux, Log, LogSink, Paths, Severity,
+};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -68,6 +71,8 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
     let mut ears = Ears::open(&paths, Instant::now(), log);
     let mut pace = Pace::default();
     let mut tally = Tally::open(&paths);
+    // Sets that forwards name as ban lists, and when to look at them.
+    let (mut sets, mut pace_of_sets) = (BTreeSet::new(), Pace::default());
     let mut news = News::default();
     let mut news_of_interfaces = News::default();
     pace.event(Instant::now());
@@ -75,11 +80,29 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
     loop {
         let now = Instant::now();
         systemd.alive(|| deadline(&paths), now, log);
-        match pace.next(now) {
-            Step::Wait(limit) => {
+        match (pace.next(now), pace_of_sets.next(now)) {
+            (Step::Wait(_), Step::Sync) => {
+                let mut has_failed = false;
+                let mut followed = run(&paths, "set changed", |engine| {
+                    let followed = engine.follow_changed_sets();
+                    followed.inspect_err(|_| has_failed = true)
+                });
+                tally.count(&mut followed);
+                news.pass_on_more(followed.messages(), log);
+                match has_failed {
+                    true => pace_of_sets.failed(now, Instant::now()),
+                    false => pace_of_sets.synced(now, Instant::now()),
+                }
+            }
+            (Step::Wait(limit), Step::Wait(limit_of_sets)) => {
                 let mut sources = vec![rules.as_fd(), interfaces.as_fd(), routing.as_fd()];
                 sources.extend(ears.descriptors());
-                let limits = [limit, ears.patience(now), systemd.patience()];
+                let limits = [
+                    limit,
+                    limit_of_sets,
+                    ears.patience(now),
+                    systemd.patience(),
+                ];
                 wait(&sources, limits.into_iter().flatten().min())?;
                 let heard = ears.drain(Instant::now(), log);
                 // Of a container's interface that is plugged in only libvirt's state says whose it is.
@@ -106,17 +129,25 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                     news.pass_on_more(kept.messages(), log);
                     is_news |= followed == Followed::NotYet;
                 }
+                let mut are_sets = false;
+                let are_rules = rules.drain(|announced| {
+                    are_sets |= sets_concern(announced, &sets);
+                    rules_concern(announced)
+                })?;
+                if are_sets {
+                    pace_of_sets.event(Instant::now());
+                }
                 let heard = [
                     (is_news, "lease, network or file changed"),
                     (routing.drain(|_| true)?, "routing changed"),
-                    (rules.drain(rules_concern)?, "rules changed"),
+                    (are_rules, "rules changed"),
                 ];
                 for (_, what) in heard.into_iter().filter(|(is_heard, _)| *is_heard) {
                     cause = what;
                     pace.event(Instant::now());
                 }
             }
-            Step::Sync => {
+            (Step::Sync, _) => {
                 let mut compared = Compared::Failed;
                 let mut kept = run(&paths, cause, |engine| {
                     engine.reading_limit = READING;
@@ -133,6 +164,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                     Compared::Failed => pace.failed(now, Instant::now()),
                     _ => pace.synced(now, Instant::now()),
                 }
+                sets = State::new(&paths).ban_sets();
                 check_writable(&paths.state)?;
                 systemd.up(log);
             }

@@ -2,6 +2,7 @@
 //! prints, and the script that brings it to what is wanted. Nothing here has an effect.
 
 pub mod antispoof;
+mod bans;
 mod change;
 mod concern;
 pub mod docker;
@@ -14,6 +15,9 @@ mod readable;
 mod rule_counters;
 mod script;
 
+pub use bans::{
+    reconcile_bans, BanList, BanListError, BanTable, Banned, ObservedBans, BANS_TABLE, MOST_BANNED,
+};
 pub use change::{change_owner, Change};
 pub use concern::concerns;
 pub use driver::{BaseTables, Driver};

@@ -3,6 +3,7 @@
 //! firewall's syntax or has an effect.
 
 mod antispoof;
+mod ban;
 mod claim;
 mod counter;
 mod dnat;
@@ -15,6 +16,7 @@ mod reply_route;
 mod rule;
 
 pub use antispoof::{Antispoof, Spoof, Tap};
+pub use ban::{Ban, NftSet};
 pub use claim::Claim;
 pub use counter::{Counter, Counters, ForwardCounter};
 pub use dnat::{Arrives, Dnat, ToHost};

@@ -150,6 +150,14 @@ pub enum Origin {
     File(String),
 }
 
+impl Origin {
+    /// Whether it is metadata, which others than the administrator may write.
+    #[must_use]
+    pub fn is_metadata(&self) -> bool {
+        matches!(self, Self::Metadata(_))
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,6 @@
 //! The rules portero can ask for, free of any firewall's syntax.
 
-use crate::{Antispoof, Claim, Dnat, Family, Owner, Policy, ReplyRoute};
+use crate::{Antispoof, Ban, Claim, Dnat, Family, NftSet, Owner, Policy, ReplyRoute};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -44,6 +44,9 @@ pub enum Rule {
         /// The mark of such connections, and the table.
         route: ReplyRoute,
     },
+    /// Drop what an address in a set of somebody else's sends to ports of the host, before it is sent to a guest: in nftables,
+    /// whichever firewall has the rest.
+    Ban(Ban),
     /// Let 127.0.0.0/8 be routed by way of this bridge, and let nothing but portero's own
     /// connections use that.
     Localnet {
@@ -58,6 +61,7 @@ impl Rule {
     pub fn family(&self) -> Family {
         match self {
             Self::Dnat(dnat) => dnat.family(),
+            Self::Ban(ban) => ban.family,
             Self::Masquerade { guest, .. }
             | Self::Address { guest, .. }
             | Self::Symmetric { guest, .. } => Family::from(*guest),
@@ -85,6 +89,11 @@ impl fmt::Display for Rule {
                 formatter,
                 "answer from {guest} as from {address}, by table {}",
                 route.table
+            ),
+            Self::Ban(ban) => write!(
+                formatter,
+                "refuse {} port {} to who is in set '{}'",
+                ban.protocol, ban.ports, ban.set
             ),
             Self::Localnet { bridge } => write!(formatter, "route loopback by {bridge}"),
         }
@@ -146,6 +155,21 @@ impl Ruleset {
             Rule::Dnat(dnat) => Some(dnat),
             _ => None,
         })
+    }
+
+    /// Who is kept from them by sets of somebody else's.
+    pub fn bans(&self) -> impl Iterator<Item = &Ban> + Clone {
+        self.rules.iter().filter_map(|rule| match rule {
+            Rule::Ban(ban) => Some(ban),
+            _ => None,
+        })
+    }
+
+    /// Those sets of one forward.
+    pub fn ban_sets<'r>(&'r self, dnat: &'r Dnat) -> impl Iterator<Item = &'r NftSet> {
+        self.bans()
+            .filter(|ban| ban.is_of(dnat))
+            .map(|ban| &ban.set)
     }
 
     /// The guests that they lead to.

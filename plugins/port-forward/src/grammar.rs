@@ -5,8 +5,9 @@ use crate::ranges::{all_without, host_range, mappings, Mapping};
 use crate::source::{network, WrittenSource};
 use ipnet::IpNet;
 use portero_libvirt::{InterfaceName, MacAddress};
-use portero_model::{Claim, Family, Origin, OwnerKind, PortRange, Protocol};
+use portero_model::{Claim, Family, NftSet, Origin, OwnerKind, PortRange, Protocol};
 use portero_xml::{check_root, Element, Problem};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -25,6 +26,8 @@ pub struct Forward {
     pub source: Option<IpNet>,
     /// Who else, or who not, as it is written; [`Forward::with_sources`] gives the networks that it comes to.
     pub sources: Vec<WrittenSource>,
+    /// The sets of nftables whose addresses may not, once that is resolved.
+    pub bans: BTreeSet<NftSet>,
     /// The guest's address.
     pub guest: Option<IpAddr>,
     /// Whether the guest sees the host's address in the place of whoever connects: it answers then although its way out is not
@@ -205,6 +208,7 @@ fn whole_address(
             has_defaults: false,
             source: None,
             sources: Vec::new(),
+            bans: BTreeSet::new(),
             guest,
             masquerade: false,
             symmetric: None,
@@ -263,7 +267,8 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
         dev: element.optional("dev", str::parse)?,
         has_defaults: false,
         source: element.optional("source", network)?,
-        sources: sources(element)?,
+        sources: sources(element, kind, origin)?,
+        bans: BTreeSet::new(),
         guest: element.optional("guest", guest_address)?,
         masquerade: element.optional("masquerade", yes_or_no)?.unwrap_or(false),
         symmetric: element.optional("symmetric", yes_or_no)?,
@@ -284,10 +289,15 @@ fn forward(element: &Element, kind: OwnerKind, origin: &Origin) -> Result<Forwar
     Ok(forward)
 }
 
-fn sources(element: &Element) -> Result<Vec<WrittenSource>, Problem> {
+fn sources(
+    element: &Element,
+    kind: OwnerKind,
+    origin: &Origin,
+) -> Result<Vec<WrittenSource>, Problem> {
     let sources = element.children().iter();
     let sources = sources.filter(|child| child.own_name() == Some("source"));
-    sources.map(WrittenSource::read).collect()
+    let read = |source| WrittenSource::read(source, kind, origin);
+    sources.map(read).collect()
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {

@@ -4,7 +4,7 @@ use crate::address::{address_of, holds, leads_by_the_host, network_of, reserved_
 use crate::{Forward, LastAddress, Lease, Missing, Result};
 use ipnet::IpNet;
 use portero_libvirt::{ForwardMode, InterfaceName, MacAddress, Network, Subnet};
-use portero_model::{Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
+use portero_model::{Ban, Dnat, Family, Origin, Owner, Pending, Rule, Ruleset};
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -166,6 +166,19 @@ impl Plan {
                 guest_ports: mapping.guest,
                 is_whole_address: forward.is_whole_address,
             }));
+        }
+        for set in &forward.bans {
+            for mapping in &forward.mappings {
+                self.add_once(Rule::Ban(Ban {
+                    set: set.clone(),
+                    family: Family::from(target.guest),
+                    protocol: forward.protocol,
+                    address: forward.address,
+                    dev: forward.dev.as_ref().map(|dev| dev.as_str().to_owned()),
+                    source: forward.source,
+                    ports: mapping.host,
+                }));
+            }
         }
         if forward.symmetric == Some(true) {
             self.symmetric.insert(target.guest);

@@ -8,6 +8,7 @@ use crate::{Forward, Result};
 use ipnet::IpNet;
 use portero_libvirt::ObjectName;
 use portero_model::Family;
+use std::collections::BTreeSet;
 
 /// Most networks that the sources of a forward may come to: each takes an element or a rule for each of its ports.
 const MOST: usize = 1000;
@@ -26,16 +27,24 @@ impl Forward {
             return Ok(vec![self]);
         }
         let (mut given, mut excepted) = (Vec::new(), Vec::new());
+        let mut bans = BTreeSet::new();
         given.extend(self.source);
         for source in &self.sources {
             let nets = match &source.target {
                 SourceTarget::Net(net) => vec![*net],
+                SourceTarget::Set(set) => {
+                    bans.insert(set.clone());
+                    continue;
+                }
                 SourceTarget::Group(name) => groups(name).map_err(|reason| self.invalid(reason))?,
             };
             match source.is_negated {
                 true => excepted.extend(nets),
                 false => given.extend(nets),
             }
+        }
+        if given.is_empty() && excepted.is_empty() && bans.len() == self.sources.len() {
+            return Ok(vec![Self { bans, ..self }]);
         }
         let has_given = self.source.is_some() || self.sources.iter().any(|one| !one.is_negated);
         if !has_given {
@@ -59,6 +68,7 @@ impl Forward {
         }
         let forwards = nets.into_iter().map(|net| Self {
             source: Some(net),
+            bans: bans.clone(),
             ..self.clone()
         });
         Ok(forwards.collect())

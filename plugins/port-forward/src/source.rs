@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 use portero_libvirt::ObjectName;
+use portero_model::{NftSet, Origin, OwnerKind};
 use portero_xml::{Element, Problem};
 use std::fmt;
 use std::net::IpAddr;
@@ -22,6 +23,8 @@ pub enum SourceTarget {
     Net(IpNet),
     /// The addresses in /etc/portero/groups/NAME.xml.
     Group(ObjectName),
+    /// The addresses that are in a set of nftables at the time: always excepted.
+    Set(NftSet),
 }
 
 impl WrittenSource {
@@ -29,8 +32,12 @@ impl WrittenSource {
     ///
     /// # Errors
     /// [`Problem`] at an attribute that is not as the grammar has it.
-    pub(crate) fn read(element: &Element) -> Result<Self, Problem> {
-        element.only_attributes(&["address", "prefix", "group", "match"])?;
+    pub(crate) fn read(
+        element: &Element,
+        kind: OwnerKind,
+        origin: &Origin,
+    ) -> Result<Self, Problem> {
+        element.only_attributes(&["address", "prefix", "group", "set", "match"])?;
         element.expect_nothing()?;
         let address = element.attribute("address");
         let target = match (address, element.attribute("prefix")) {
@@ -49,10 +56,12 @@ impl WrittenSource {
             }
         };
         let group: Option<ObjectName> = element.optional("group", str::parse)?;
-        let target = match (target, group) {
-            (Some(net), None) => SourceTarget::Net(net),
-            (None, Some(group)) => SourceTarget::Group(group),
-            _ => return Err(element.problem("expected one of the attributes address, group")),
+        let set: Option<NftSet> = element.optional("set", str::parse)?;
+        let target = match (target, group, set) {
+            (Some(net), None, None) => SourceTarget::Net(net),
+            (None, Some(group), None) => SourceTarget::Group(group),
+            (None, None, Some(set)) => SourceTarget::Set(set),
+            _ => return Err(element.problem("expected one of the attributes address, group, set")),
         };
         let is_negated = match element.attribute("match") {
             None | Some("yes") => false,
@@ -64,6 +73,19 @@ impl WrittenSource {
                 )))
             }
         };
+        if matches!(target, SourceTarget::Set(_)) {
+            if !is_negated {
+                return Err(element.problem(
+                    "a set says who may not use the forward, expected match='no' beside it",
+                ));
+            }
+            if (kind, origin.is_metadata()) == (OwnerKind::Domain, true) {
+                return Err(element.problem(
+                    "metadata of a domain cannot name a set of the host's firewall (write it in /etc/portero or in the \
+                     network's metadata)",
+                ));
+            }
+        }
         Ok(Self { target, is_negated })
     }
 }
@@ -76,6 +98,7 @@ impl fmt::Display for WrittenSource {
         match &self.target {
             SourceTarget::Net(net) => write!(formatter, "{net}"),
             SourceTarget::Group(name) => write!(formatter, "group {name}"),
+            SourceTarget::Set(set) => write!(formatter, "set {set}"),
         }
     }
 }

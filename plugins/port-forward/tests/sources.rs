@@ -3,7 +3,7 @@
 
 use ipnet::IpNet;
 use portero_libvirt::ObjectName;
-use portero_model::{Origin, OwnerKind};
+use portero_model::{Origin, Owner, OwnerKind};
 use portero_port_forward::{parse, Forward};
 use portero_xml::Element;
 
@@ -110,4 +110,47 @@ fn what_is_wrong_is_told() {
         .collect();
     let said = resolved("", &many).expect_err("too many");
     assert!(said.contains("more than 1000 networks"), "{said}");
+}
+
+#[test]
+fn a_set_is_a_ban_list_that_only_the_administrator_names() {
+    let set = "<source set='inet f2b banned' match='no'/>";
+    let banned = |forwards: &[Forward]| -> Vec<(String, String)> {
+        let of = |one: &Forward| {
+            let sets: Vec<String> = one.bans.iter().map(ToString::to_string).collect();
+            let source = one.source.map_or("any".to_owned(), |net| net.to_string());
+            (source, sets.join(","))
+        };
+        forwards.iter().map(of).collect()
+    };
+    let pair = |source: &str| (source.to_owned(), "inet f2b banned".to_owned());
+    let alone = resolved("", set).expect("a set");
+    assert_eq!(banned(&alone), [pair("any")]);
+    let both = format!("{set}<source group='office'/>");
+    let both = resolved("", &both).expect("both");
+    assert_eq!(banned(&both), [pair("192.0.2.0/25"), pair("2001:db8::/48")]);
+    let excepted = format!("{set}<source address='0.0.0.0' prefix='1' match='no'/>");
+    let excepted = resolved("", &excepted).expect("an exception");
+    assert_eq!(banned(&excepted), [pair("128.0.0.0/1"), pair("::/0")]);
+    let said = resolved("", "<source set='inet f2b banned'/>").expect_err("no match");
+    assert!(said.contains("expected match='no'"), "{said}");
+    let xml = format!(
+        "<network xmlns='urn:portero:1'><portForward proto='tcp' guest='192.0.2.9'>{set}<range start='80'/></portForward></network>"
+    );
+    let root = Element::parse(xml.as_bytes()).expect("XML");
+    let of = |kind| {
+        Origin::Metadata(Owner {
+            kind,
+            driver: None,
+            uuid: uuid::Uuid::from_u128(7),
+            name: "x".to_owned(),
+        })
+    };
+    let read = parse(&root, OwnerKind::Network, &of(OwnerKind::Network));
+    assert_eq!(read.map(|forwards| forwards.len()), Ok(1));
+    let xml = xml.replace("network", "domain");
+    let root = Element::parse(xml.as_bytes()).expect("XML");
+    let said = parse(&root, OwnerKind::Domain, &of(OwnerKind::Domain)).expect_err("a domain's");
+    let expected = "metadata of a domain cannot name a set";
+    assert!(said.to_string().contains(expected), "{said}");
 }

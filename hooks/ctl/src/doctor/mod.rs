@@ -29,7 +29,7 @@ use value::Facts;
 type Check = (&'static str, fn(&Facts) -> Vec<Finding>);
 
 /// All checks, in the order of what they print; a new one is a line here.
-const CHECKS: [Check; 21] = [
+const CHECKS: [Check; 22] = [
     ("hooks", hooks::hooks),
     ("daemons", hooks::daemons),
     ("service", service::service),
@@ -43,6 +43,7 @@ const CHECKS: [Check; 21] = [
     ("ended-guests", rules::ended_guests),
     ("bridges", rules::bridges),
     ("firewall", rules::firewall),
+    ("ban-lists", rules::ban_lists),
     ("antispoof", rules::antispoof),
     ("libvirt-rules", libvirt::rules),
     ("guest-services", libvirt::services),

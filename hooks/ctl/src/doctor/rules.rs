@@ -4,6 +4,7 @@ use super::leaks::quoted;
 use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use portero_bridge::{MadeBridge, Stage};
+use portero_engine::BanSetState;
 use portero_inventory::ConfigProblem;
 use portero_model::OwnerKind;
 use portero_trace::word;
@@ -131,6 +132,25 @@ pub(super) fn firewall(facts: &Facts) -> Vec<Finding> {
     let findings = owners.map(|owner| Finding {
         finding: format!("not all rules of {owner} are in the firewall"),
         mend: SYNC.to_owned(),
+    });
+    findings.collect()
+}
+
+/// Sets of others that refuse nobody, or no longer whom they hold.
+pub(super) fn ban_lists(facts: &Facts) -> Vec<Finding> {
+    let findings = facts.ban_sets.iter().filter_map(|(set, state)| {
+        let (what, mend) = match state {
+            BanSetState::Mirrored => return None,
+            BanSetState::Differs => ("it has changed, and who was in it before is refused", SYNC),
+            BanSetState::Unusable(problem) => (
+                problem.as_str(),
+                "have its owner, such as fail2ban, make it, or correct set= in the portForward",
+            ),
+        };
+        Some(Finding {
+            finding: format!("set '{set}', a ban list of forwards: {what}"),
+            mend: mend.to_owned(),
+        })
     });
     findings.collect()
 }

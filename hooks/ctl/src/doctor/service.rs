@@ -31,8 +31,8 @@ fn found(watch: WatchService) -> Option<Finding> {
         (_, true, false) => ("does not run", "systemctl restart portero-watch"),
     };
     let finding = format!(
-        "portero-watch {state}; without it nothing follows leases, metadata that changes live and \
-         rules that are thrown away until the next event of libvirt's"
+        "portero-watch {state}; without it nothing follows leases, ban lists, metadata that changes \
+         live and rules that are thrown away until the next event of libvirt's"
     );
     let mend = mend.to_owned();
     Some(Finding { finding, mend })

@@ -3,13 +3,13 @@
 use crate::everybody::RULES;
 use crate::stopped::{self, Host};
 use portero_bridge::{made_bridges, MadeBridge};
-use portero_engine::{ApplyError, Engine};
+use portero_engine::{ApplyError, BanSetState, Engine};
 use portero_inventory::{
     foreign_rules_during, ActiveNetwork, Backends, ConfigProblem, Daemon, Denial, DesiredForwards,
     HookLink, HostFacts, ObjectState, OwnerStatus, Snapshot,
 };
 use portero_inventory::{Avc, KernelLog, Packages, WatchService};
-use portero_model::{Family, Owner};
+use portero_model::{Family, NftSet, Owner};
 use portero_system::{Deadline, Paths};
 use portero_trace::{Rules, Settings};
 use serde::Serialize;
@@ -27,6 +27,8 @@ pub(super) struct Facts {
     pub(super) owners: Vec<OwnerStatus>,
     /// The host itself.
     pub(super) host: HostFacts,
+    /// The sets that are ban lists of forwards, and how each is followed.
+    pub(super) ban_sets: BTreeMap<NftSet, BanSetState>,
     /// What everybody wants.
     pub(super) desired: Vec<DesiredForwards>,
     /// Forwards that are active and that nothing can come of: whose, and why.
@@ -81,6 +83,7 @@ impl Facts {
         let config_problems = snapshot.config_problems(&desired)?;
         let ended_guests = snapshot.ended_guests()?;
         drop(snapshot);
+        let ban_sets = engine.ban_set_states(Deadline::after(RULES))?;
         let mut vain = Vec::new();
         for one in desired.iter().filter(|one| one.state != ObjectState::Off) {
             let forwards = one.written.as_deref().unwrap_or_default();
@@ -101,6 +104,7 @@ impl Facts {
         let is_enforcing = enforce.is_ok_and(|enforce| enforce.trim() == "1");
         Ok(Self {
             owners,
+            ban_sets,
             host,
             desired,
             vain,

@@ -206,6 +206,7 @@ fn source_element(source: &WrittenSource) -> BytesStart<'static> {
             tag.push_attribute(("prefix", net.prefix_len().to_string().as_str()));
         }
         SourceTarget::Group(name) => tag.push_attribute(("group", name.as_str())),
+        SourceTarget::Set(set) => tag.push_attribute(("set", set.to_string().as_str())),
     }
     if source.is_negated {
         tag.push_attribute(("match", "no"));

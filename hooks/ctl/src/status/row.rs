@@ -18,8 +18,9 @@ pub(crate) struct Row {
     pub(crate) claim: Claim,
     /// The guest's address and ports, once the address is known.
     pub(crate) guest: Option<(IpAddr, PortRange)>,
-    /// What else is done with its connections, by the attributes of a portForward: `masquerade`, `symmetric`.
-    pub(crate) options: BTreeSet<&'static str>,
+    /// What else is done with its connections, by the attributes of a portForward: `masquerade`, `symmetric`, and which sets
+    /// are its ban lists.
+    pub(crate) options: BTreeSet<String>,
     /// What has come of it.
     pub(crate) state: ForwardState,
 }
@@ -80,7 +81,7 @@ impl Row {
 
     /// Its options in words, if it has any.
     pub(crate) fn options(&self) -> Option<String> {
-        let options: Vec<&str> = self.options.iter().copied().collect();
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
         (!options.is_empty()).then(|| options.join(", "))
     }
 
@@ -131,8 +132,8 @@ struct Printed {
     guest: Option<String>,
     /// The guest's ports, once the address is known.
     guest_ports: Option<String>,
-    /// What else is done with its connections: `masquerade`, `symmetric`.
-    options: BTreeSet<&'static str>,
+    /// What else is done with its connections: `masquerade`, `symmetric`, `not set inet f2b banned`.
+    options: BTreeSet<String>,
     /// `active`, `missing`, `pending` or `claimed`.
     state: &'static str,
     /// Why it is not active.
@@ -183,7 +184,10 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
                 true => ForwardState::Active,
                 false => ForwardState::Missing,
             };
-            row(dnat.claim(), Some((dnat.guest, dnat.guest_ports)), state)
+            let mut row = row(dnat.claim(), Some((dnat.guest, dnat.guest_ports)), state);
+            let bans = ruleset.ban_sets(dnat).map(|set| format!("not set {set}"));
+            row.options.extend(bans);
+            row
         }));
         for pending in &record.pending {
             let reason = &pending.reason;
@@ -197,8 +201,8 @@ pub(crate) fn rows(owners: &[OwnerStatus]) -> Vec<Row> {
 }
 
 /// What an owner's rules do with all connections that are sent to a guest.
-fn options(ruleset: &Ruleset) -> BTreeMap<IpAddr, BTreeSet<&'static str>> {
-    let mut options: BTreeMap<IpAddr, BTreeSet<&'static str>> = BTreeMap::new();
+fn options(ruleset: &Ruleset) -> BTreeMap<IpAddr, BTreeSet<String>> {
+    let mut options: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
     for rule in &ruleset.rules {
         let (guest, option) = match rule {
             Rule::Masquerade {
@@ -209,7 +213,7 @@ fn options(ruleset: &Ruleset) -> BTreeMap<IpAddr, BTreeSet<&'static str>> {
             Rule::Symmetric { guest, .. } => (guest, "symmetric"),
             _ => continue,
         };
-        options.entry(*guest).or_default().insert(option);
+        options.entry(*guest).or_default().insert(option.to_owned());
     }
     options
 }

@@ -78,6 +78,8 @@ pub(crate) fn chains(ruleset: &Ruleset, libvirt: impl Fn(Family) -> LibvirtChain
                     add(route.family, Base::Answer, answer);
                 }
             }
+            // These are in nftables.
+            Rule::Ban(_) => {}
             Rule::Localnet { bridge } => {
                 let text =
                     format!("-d 127.0.0.0/8 -i {bridge} -m conntrack ! --ctstate DNAT -j DROP");

@@ -196,6 +196,8 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             let key = Place::Own.key(&symmetric_map(route.family), key);
             elements.insert(key, Some(format!("jump {}", mark_chain(route.mark))));
         }
+        // These have a table of their own.
+        Rule::Ban(_) => {}
         Rule::Localnet { bridge } => {
             elements.insert(Place::Own.key(LOCALNET_SET, quoted(bridge)), None);
         }

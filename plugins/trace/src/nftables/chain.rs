@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
     fn owner(&self) -> RuleOwner {
         match word(self.base, "table") {
             "libvirt_network" => RuleOwner::Libvirt,
-            "portero" | "portero_policy" => RuleOwner::Portero,
+            "portero" | "portero_policy" | "portero_bans" => RuleOwner::Portero,
             table if table.starts_with("firewalld") => RuleOwner::Firewalld,
             table if table.starts_with("docker") => RuleOwner::Docker,
             _ => RuleOwner::Other,

@@ -118,8 +118,15 @@ impl Listing {
 
     /// Whether anybody but libvirt and portero has a rule, or the policy of a chain, that stops packets.
     pub(crate) fn has_stops_of_others(&self) -> bool {
-        let is_others =
-            |table: &str| !["libvirt_network", "portero", "portero_policy"].contains(&table);
+        let is_others = |table: &str| {
+            ![
+                "libvirt_network",
+                "portero",
+                "portero_policy",
+                "portero_bans",
+            ]
+            .contains(&table)
+        };
         // What a map has for a packet may be a verdict of any kind.
         let stops = |rule: &Value| {
             let mut expressions = rule["expr"].as_array().into_iter().flatten();

@@ -1,6 +1,7 @@
 //! Port forwarding on a real libvirt: real guests answer, or must not.
 
 mod addresses;
+mod bans;
 mod commands;
 mod daemons;
 mod docker;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut scenarios: Vec<Scenario<World>> = [
         places::SCENARIOS,
         strangers::SCENARIOS,
+        bans::SCENARIOS,
         docker::SCENARIOS,
         guests::SCENARIOS,
         addresses::SCENARIOS,
