@@ -4,8 +4,8 @@
 
 use crate::engine::Engine;
 use crate::inputs::same_owner;
-use crate::ApplyError;
-use portero_firewall::{reconcile_bans, BanList, BanTable, MOST_BANNED};
+use crate::{ApplyError, Record};
+use portero_firewall::{reconcile_bans, BanList, BanTable, Script, MOST_BANNED};
 use portero_model::{Ban, NftSet, Owner, Ruleset};
 use portero_system::{Deadline, Severity};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +21,28 @@ pub enum BanSetState {
     Unusable(String),
 }
 
+/// What sets hold.
+type Lists = BTreeMap<NftSet, BanList>;
+
+/// What is wrong with sets.
+type Problems = BTreeMap<NftSet, String>;
+
+fn bans_of<'r>(rulesets: impl Iterator<Item = &'r Ruleset>) -> BTreeSet<&'r Ban> {
+    rulesets.flat_map(Ruleset::bans).collect()
+}
+
+fn sets_of<'b>(bans: &BTreeSet<&'b Ban>) -> BTreeSet<&'b NftSet> {
+    bans.iter().map(|ban| &ban.set).collect()
+}
+
 impl Engine<'_> {
     /// The lists in these sets, and what is wrong with those that have none or are cut short.
     fn ban_lists(
         &mut self,
         sets: &BTreeSet<&NftSet>,
         deadline: Deadline,
-    ) -> Result<(BTreeMap<NftSet, BanList>, BTreeMap<NftSet, String>), ApplyError> {
-        let (mut lists, mut problems) = (BTreeMap::new(), BTreeMap::new());
+    ) -> Result<(Lists, Problems), ApplyError> {
+        let (mut lists, mut problems) = (Lists::new(), Problems::new());
         for set in sets {
             let problem = match self.system.read_set(set, deadline)? {
                 None => Some("it is not there, and refuses nobody".to_owned()),
@@ -48,14 +62,42 @@ impl Engine<'_> {
         Ok((lists, problems))
     }
 
+    /// The script after which the table of bans holds what these bans ask for, as the sets of others are now, and what is wrong
+    /// with those.
+    fn ban_script(
+        &mut self,
+        bans: &BTreeSet<&Ban>,
+        deadline: Deadline,
+    ) -> Result<(Option<Script>, Problems), ApplyError> {
+        let sets = sets_of(bans);
+        let (lists, problems) = self.ban_lists(&sets, deadline)?;
+        let found = self.system.observe_bans(deadline)?;
+        let wanted = BanTable::new(bans, &lists);
+        let script = reconcile_bans(found.as_ref(), wanted.as_ref());
+        Ok((script, problems))
+    }
+
+    /// The same of the bans of these records, where there are or were any.
+    pub(crate) fn planned_bans(
+        &mut self,
+        records: &[Record],
+        deadline: Deadline,
+    ) -> Result<Option<Script>, ApplyError> {
+        let bans = bans_of(records.iter().map(|record| &record.ruleset));
+        if bans.is_empty() && self.state.ban_sets().is_empty() {
+            return Ok(None);
+        }
+        Ok(self.ban_script(&bans, deadline)?.0)
+    }
+
     /// Has the table of bans hold what these rulesets ask for, as the sets of others are now.
     pub(crate) fn follow_bans<'r>(
         &mut self,
         rulesets: impl Iterator<Item = &'r Ruleset>,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
-        let bans: BTreeSet<&Ban> = rulesets.flat_map(Ruleset::bans).collect();
-        let sets: BTreeSet<&NftSet> = bans.iter().map(|ban| &ban.set).collect();
+        let bans = bans_of(rulesets);
+        let sets = sets_of(&bans);
         let known = self.state.ban_sets();
         if sets.is_empty() && known.is_empty() {
             return Ok(());
@@ -65,15 +107,14 @@ impl Engine<'_> {
         if all.len() > known.len() {
             self.state.put_ban_sets(&all)?;
         }
-        let (lists, problems) = self.ban_lists(&sets, deadline)?;
+        let (script, problems) = self.ban_script(&bans, deadline)?;
         for (set, problem) in problems {
             self.log
                 .write(Severity::Warning, format!("set '{set}': {problem}"));
         }
-        let found = self.system.observe_bans(deadline)?;
-        let wanted = BanTable::new(&bans, &lists);
-        if let Some(script) = reconcile_bans(found.as_ref(), wanted.as_ref()) {
+        if let Some(script) = script {
             self.system.commit(&script, deadline)?;
+            self.has_changed = true;
         }
         if sets.len() < known.len() || all.len() > sets.len() {
             self.state.put_ban_sets(&sets)?;
@@ -114,20 +155,17 @@ impl Engine<'_> {
         deadline: Deadline,
     ) -> Result<BTreeMap<NftSet, BanSetState>, ApplyError> {
         let records = self.all_records()?;
-        let bans = || records.iter().flat_map(|record| record.ruleset.bans());
-        let sets: BTreeSet<&NftSet> = bans().map(|ban| &ban.set).collect();
+        let bans = bans_of(records.iter().map(|record| &record.ruleset));
+        let sets = sets_of(&bans);
         if sets.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let (lists, problems) = self.ban_lists(&sets, deadline)?;
-        let found = self.system.observe_bans(deadline)?;
-        let wanted = BanTable::new(&bans().collect(), &lists);
-        let is_same = reconcile_bans(found.as_ref(), wanted.as_ref()).is_none();
+        let (script, problems) = self.ban_script(&bans, deadline)?;
         let states = sets.into_iter().map(|set| {
-            let state = match (problems.get(set), is_same) {
+            let state = match (problems.get(set), &script) {
                 (Some(problem), _) => BanSetState::Unusable(problem.clone()),
-                (None, true) => BanSetState::Mirrored,
-                (None, false) => BanSetState::Differs,
+                (None, None) => BanSetState::Mirrored,
+                (None, Some(_)) => BanSetState::Differs,
             };
             (set.clone(), state)
         });

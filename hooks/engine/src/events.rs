@@ -153,6 +153,7 @@ impl Engine<'_> {
             let (gone, _) = self.scripts(choice.firewall.other(), old, &[], deadline)?;
             scripts.extend(gone);
         }
+        scripts.extend(self.planned_bans(desired, deadline)?);
         scripts.extend(self.docker_scripts(docker, choice.firewall, desired, deadline)?);
         Ok(scripts)
     }

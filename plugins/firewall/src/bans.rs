@@ -276,7 +276,7 @@ fn rule(ban: &Ban) -> String {
     if let Some(dev) = &ban.dev {
         let _ = write!(text, "iifname \"{dev}\" ");
     }
-    if let Some(source) = ban.source {
+    if let Some(source) = ban.source.filter(|source| source.prefix_len() > 0) {
         let _ = write!(text, "{ip} saddr {source} ");
     }
     let _ = match ban.address {

@@ -113,6 +113,7 @@ fn followed(world: &mut World) {
     let told = "192.168.50.10:80 (not set inet f2b banned)";
     assert!(map.contains(told), "{map}");
     assert!(of_port("tcp 8090").contains("active"), "{status}");
+    assert!(!status.contains("warning: "), "{status}");
     let explain = |from: &str| {
         let words = ["explain", &format!("{HOST_V4}:8090"), "--from", from];
         world.lab.run("portero", &words)
@@ -189,7 +190,10 @@ fn not_followed(world: &mut World) {
     let said = doctor(world);
     let differs = format!("{finding}it has changed, and who was in it before is refused");
     assert!(said.contains(&differs), "{said}");
-    world.lab.must("portero", &["sync"]);
+    let plan = world.lab.run("portero", &["plan"]).stdout;
+    assert!(plan.contains("flush set inet portero_bans set1"), "{plan}");
+    assert_ne!(world.lab.must("portero", &["sync"]), NOTHING_TO_DO);
+    assert_eq!(world.lab.must("portero", &["plan"]), "");
     world
         .lab
         .answers(From::Outside, Tcp, HOST_V4, 8090, "web tcp 80");
