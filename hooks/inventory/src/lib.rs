@@ -16,6 +16,7 @@ mod neighbor;
 mod networks;
 mod packages;
 mod probe;
+mod published;
 mod routes;
 mod service;
 mod snapshot;
@@ -35,6 +36,7 @@ pub use neighbor::who_has;
 pub use networks::{read_policy_file, ActiveNetwork, Checked};
 pub use packages::Packages;
 pub use probe::{ask_tcp, ask_udp, Answer};
+pub use published::Published;
 pub use routes::{
     advertised_uplinks, exit_of, has_rules_for_routes, passage_of, Exit, Journey, Passage,
 };

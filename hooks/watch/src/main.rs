@@ -12,6 +12,7 @@ mod files;
 mod firewalld;
 mod folder;
 mod kernel;
+mod lookout;
 mod news;
 mod notify;
 mod pace;
@@ -22,12 +23,13 @@ use clap::Parser;
 use ears::Ears;
 use error::WatchError;
 use kernel::{Announcements, Links};
+use lookout::Lookout;
 use news::News;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::statvfs::{statvfs, FsFlags};
 use notify::Systemd;
 use pace::{Pace, Step};
-use portero_engine::{ApplyError, Engine, State};
+use portero_engine::{ApplyError, Engine, Record, State};
 use portero_libvirt::{Driver, ObjectName};
 use portero_system::{
     clean_environment, rules_concern, sets_concern, Linux, Log, LogSink, Paths, Severity,
@@ -75,6 +77,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
     let (mut sets, mut pace_of_sets) = (BTreeSet::new(), Pace::default());
     let mut news = News::default();
     let mut news_of_interfaces = News::default();
+    let mut lookout = Lookout::default();
     pace.event(Instant::now());
     let mut cause = "portero-watch started";
     loop {
@@ -97,9 +100,11 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
             (Step::Wait(limit), Step::Wait(limit_of_sets)) => {
                 let mut sources = vec![rules.as_fd(), interfaces.as_fd(), routing.as_fd()];
                 sources.extend(ears.descriptors());
+                let limit_of_look = lookout.step(now);
                 let limits = [
                     limit,
                     limit_of_sets,
+                    limit_of_look,
                     ears.patience(now),
                     systemd.patience(),
                 ];
@@ -164,7 +169,11 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                     Compared::Failed => pace.failed(now, Instant::now()),
                     _ => pace.synced(now, Instant::now()),
                 }
-                sets = State::new(&paths).ban_sets();
+                let state = State::new(&paths);
+                sets = state.ban_sets();
+                // What cannot be read was told by the comparison.
+                let records: Result<Vec<Record>, _> = state.records().and_then(Iterator::collect);
+                lookout.see(&records.unwrap_or_default());
                 check_writable(&paths.state)?;
                 systemd.up(log);
             }

@@ -480,6 +480,14 @@ fn a_port_that_others_publish_is_found() {
         found.rule,
         "nftables: table ip docker-bridges, chain nat, handle 7"
     );
+    for right in [
+        r#"{"range": [8000, 8100]}"#,
+        r#"{"set": [22, {"range": [8080, 8081]}]}"#,
+    ] {
+        let rule = rule.replace(r#""right": 8080"#, &format!(r#""right": {right}"#));
+        let is_found = |at| nft(&rule).published_by_others(&port(at)).is_some();
+        assert!(is_found(8080) && !is_found(8200), "{right}");
+    }
     let own = rule.replace("docker-bridges", "portero");
     assert_eq!(nft(&own).published_by_others(&port(8080)), None);
 }

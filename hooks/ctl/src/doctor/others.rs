@@ -5,8 +5,7 @@ use super::mend::SYNC;
 use super::value::{Facts, Finding};
 use crate::stop::{mend_stop, name_stop};
 use crate::stopped::{Certainty, Obstacle};
-use portero_inventory::{Backends, Denial};
-use portero_model::{Arrives, ToHost};
+use portero_inventory::{Backends, Denial, Published};
 use portero_trace::{word, Flow, RuleOwner, Scope, Traffic, LENIENT};
 
 /// Where libvirt's rules are, where it is told to have them, and where portero is told to have its.
@@ -96,30 +95,16 @@ pub(super) fn published(facts: &Facts) -> Vec<Finding> {
         ruleset.dnats().map(move |dnat| (&ruleset.owner, dnat))
     });
     let findings = dnats.filter_map(|(owner, dnat)| {
-        let (protocol, port) = (dnat.protocol, dnat.ports.start());
-        let packet = ToHost {
-            protocol,
-            port,
-            address: dnat.address,
-            source: None,
-            arrives: Arrives::Somehow,
-        };
-        let other = facts.rules.published_by_others(&packet)?;
+        let published = Published::find(&facts.rules, owner, dnat)?;
+        let (port, protocol) = (published.port, published.protocol);
         Some(Finding {
-            finding: format!(
-                "{protocol} port {port} of {owner} is published by {} too ({}): {owner} gets what comes for it",
-                match other.by {
-                    RuleOwner::Other => "somebody else",
-                    named => named.name(),
-                },
-                other.rule
-            ),
-            mend: match other.by {
+            mend: match published.by {
                 RuleOwner::Docker => {
                     format!("publish it by another port; it is of: docker ps --filter publish={port}/{protocol}")
                 }
                 _ => "give one of both another port".to_owned(),
             },
+            finding: published.to_string(),
         })
     });
     findings.collect()

@@ -234,7 +234,17 @@ fn is_port(content: &Value, packet: &ToHost<'_>) -> bool {
     (of == packet.protocol.name() || of == "th")
         && payload["field"] == "dport"
         && content["op"] == "=="
-        && content["right"] == packet.port
+        && holds(&content["right"], packet.port)
+}
+
+/// Whether the right side of a match has the port: itself, a range or a set of both.
+fn holds(right: &Value, port: u16) -> bool {
+    if let Some(range) = right["range"].as_array() {
+        let end = |index: usize| range.get(index).and_then(Value::as_u64);
+        return end(0) <= Some(port.into()) && Some(port.into()) <= end(1);
+    }
+    let set = right["set"].as_array();
+    set.map_or(*right == port, |set| set.iter().any(|one| holds(one, port)))
 }
 
 /// Whether a table is there and asked nothing.
