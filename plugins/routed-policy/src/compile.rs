@@ -58,9 +58,15 @@ pub fn compile(
     let of_policy = |reason: String| problem(written.line, "policy", reason);
     let is_behind = network.mode.is_routed_by_host();
     let Some(bridge) = network.bridge.as_ref().filter(|_| is_behind) else {
+        let past = match &network.bridge {
+            Some(bridge) => {
+                format!(": their packets pass bridge {bridge} and are not routed here")
+            }
+            None => String::new(),
+        };
         return Err(of_policy(format!(
-            "guests of network '{}' are not behind this host, expected a network with forward mode \
-             nat, route or open, or an isolated one",
+            "guests of network '{}' are not behind this host{past}, expected a network with forward mode nat, route or \
+             open, or an isolated one (libvirt's nwfilter judges packets at a guest's interface)",
             network.name
         )));
     };

@@ -2,7 +2,7 @@
 //! host answers for on a LAN.
 
 use crate::world::{named, network, World};
-use portero_lab::{wait_until, DomainXml, From, Proto, Scenario, Talk, OUTSIDE_V4};
+use portero_lab::{wait_until, DomainXml, From, Program, Proto, Scenario, Talk, OUTSIDE_V4};
 use serde_json::Value;
 use std::fs;
 use std::thread;
@@ -16,6 +16,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "a wrong policy refuses the start in one line, and nothing changes",
         run: refused,
+    },
+    Scenario {
+        name: "a bridge of the host's has no policy, one behind the host without <ip> has",
+        run: bridges,
     },
     Scenario {
         name: "a change cuts what it forbids and nothing else",
@@ -100,6 +104,79 @@ fn refused(world: &mut World) {
     world.lab.define_network(&network("far", ""));
     world.lab.virsh(&["net-start", "far"]);
     world.lab.wait_guest(named("far").v4);
+    world.is_untouched();
+}
+
+/// What a machine at the end of a cable is, in place of a guest.
+fn box_on(world: &World, bridge: &str) -> Program {
+    for step in [
+        "netns add box".to_owned(),
+        format!("link add box0 type veth peer name eth0 netns box"),
+        format!("link set box0 master {bridge} up"),
+        "-n box address add 192.168.91.10/24 dev eth0".to_owned(),
+        "-n box link set eth0 up".to_owned(),
+        "-n box route add default via 192.168.91.1".to_owned(),
+    ] {
+        world.lab.ip(&step);
+    }
+    let agent = world.lab.agent();
+    Program::start("ip", &["netns", "exec", "box", &agent, "serve", "box"])
+}
+
+fn bridges(world: &mut World) {
+    const BOX: &str = "192.168.91.10";
+    const POLICY: &str = "<portero:policy><portero:default in='reject'/>\
+        <portero:rule action='accept' direction='in'><portero:tcp dstportstart='80'/></portero:rule></portero:policy>";
+    let xml = |mode: &str, portero: &str| {
+        let xml = format!(
+            "<network><name>hand</name><metadata><portero:network xmlns:portero='urn:portero:1'>{portero}\
+             </portero:network></metadata><forward mode='{mode}'/><bridge name='hand0'/></network>"
+        );
+        world.lab.file("hand.xml", &xml)
+    };
+    let define = |path: &str| {
+        let _ = world.lab.try_virsh(&["net-undefine", "hand"]);
+        world.lab.virsh(&["net-define", path]);
+    };
+    let expected = "<policy>: guests of network 'hand' are not behind this host: their packets pass bridge hand0 and are \
+                    not routed here";
+    // A bridge that the host only switches.
+    world.lab.ip("link add hand0 type bridge");
+    world.lab.ip("link set hand0 up");
+    let path = xml("bridge", POLICY);
+    let ran = world.lab.run("portero", &["validate", &path]);
+    let said = ran.stdout + &ran.stderr;
+    assert!(!ran.ok && said.contains(expected), "{said}");
+    define(&path);
+    let ran = world.lab.try_virsh(&["net-start", "hand"]);
+    assert!(!ran.ok && ran.stderr.contains(expected), "{ran:?}");
+    // The control; and while it is active it gets none.
+    define(&xml("bridge", ""));
+    world.lab.virsh(&["net-start", "hand"]);
+    world.write("networks", "hand", "network", POLICY);
+    let ran = world.lab.run("portero", &["sync"]);
+    let said = ran.stdout + &ran.stderr;
+    assert!(!ran.ok && said.contains(expected), "{said}");
+    world.lab.virsh(&["net-destroy", "hand"]);
+    fs::remove_file("/etc/portero/networks/hand.xml").expect("the file");
+    world.lab.ip("link delete hand0");
+    // One that the host routes, whose addresses libvirt does not know.
+    let tcp = Proto::Tcp;
+    for portero in ["", POLICY] {
+        define(&xml("open", portero));
+        world.lab.virsh(&["net-start", "hand"]);
+        world.lab.ip("address add 192.168.91.1/24 dev hand0");
+        let serving = box_on(world, "hand0");
+        world.lab.answers(From::Outside, tcp, BOX, 80, "box tcp 80");
+        match portero {
+            "" => drop(world.lab.answers(From::Outside, tcp, BOX, 53, "box tcp 53")),
+            _ => world.lab.refuses(From::Outside, tcp, BOX, 53),
+        }
+        drop(serving);
+        world.lab.ip("netns delete box");
+        world.lab.virsh(&["net-destroy", "hand"]);
+    }
+    world.lab.virsh(&["net-undefine", "hand"]);
     world.is_untouched();
 }
 
