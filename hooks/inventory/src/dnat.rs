@@ -55,3 +55,21 @@ pub fn find_reply_route<'a>(
         _ => None,
     })
 }
+
+/// Whether a guest sees the host's address in place of a client's, or of everybody's when absent, that connects by a forward.
+pub fn is_masqueraded<'a>(
+    owners: impl IntoIterator<Item = &'a OwnerStatus>,
+    of: IpAddr,
+    client: Option<IpAddr>,
+) -> bool {
+    let given = owners.into_iter().filter(|owner| owner.is_in_firewall);
+    let mut rules = given.flat_map(|owner| &owner.record.ruleset.rules);
+    rules.any(|rule| match rule {
+        Rule::Masquerade { source, guest, .. } if *guest == of => match (source, client) {
+            (None, _) => true,
+            (Some(source), Some(client)) => source.contains(&client),
+            (Some(_), None) => false,
+        },
+        _ => false,
+    })
+}

@@ -25,7 +25,7 @@ mod unlisted;
 pub use configuration::ConfigProblem;
 pub use daemons::{absent_daemons, changed, daemons, hook_links, Daemon, HookLink};
 pub use desired::{Backends, DesiredForwards, Object, ObjectState};
-pub use dnat::{find_dnat, find_reply_route, DnatMatch};
+pub use dnat::{find_dnat, find_reply_route, is_masqueraded, DnatMatch};
 pub use dnsmasq::Dnsmasq;
 pub use foreign::{foreign_rules, foreign_rules_during, settings};
 pub use guests::{Guest, GuestNic};

@@ -16,8 +16,9 @@ use crate::stop::name_stop;
 use portero_engine::{ApplyError, Engine};
 use portero_inventory::{
     advertised_uplinks, daemons, exit_of, find_dnat, find_reply_route, foreign_rules,
-    foreign_rules_during, has_rules_for_routes, hook_links, link, link_of, passage_of, settings,
-    Answer, DesiredForwards, DnatMatch, Exit, Guest, Journey, ObjectState, Passage, Snapshot,
+    foreign_rules_during, has_rules_for_routes, hook_links, is_masqueraded, link, link_of,
+    passage_of, settings, Answer, DesiredForwards, DnatMatch, Exit, Guest, Journey, ObjectState,
+    Passage, Snapshot,
 };
 use portero_libvirt::{Driver, ForwardMode};
 use portero_model::{Family, OwnerKind, ReplyRoute, Verdict};
@@ -187,7 +188,8 @@ fn way(
             address: asked.address.or(matched.dnat.address),
             port: asked.port,
         }),
-        is_masqueraded: network.as_ref().is_some_and(|network| network.is_isolated),
+        is_masqueraded: network.as_ref().is_some_and(|network| network.is_isolated)
+            || is_masqueraded(&known.owners, guest, None),
         judges_bridged: engine.system.judges_bridged(family),
     };
     let asking = Asking {
@@ -245,6 +247,9 @@ fn way(
         leaves_by: asked
             .from
             .and_then(|from| leaves_by(from, guest, network.as_ref())),
+        is_bare_neighbor: asked.from.is_some()
+            && matches!(&back, Some(RouteLookup::Behind { interface, .. }) if *interface == inside)
+            && !is_masqueraded(&known.owners, guest, asked.from),
         crossing: ways.crossing(asked, matched),
         symmetric: ways.symmetric(),
         rulings: rulings(&packet(from, PacketPath::Forwarded), &known.networks),

@@ -251,6 +251,8 @@ pub(super) struct GuestPath {
     pub(super) leaves_by: Option<String>,
     /// By which interface the packet comes and its reply leaves, where these are two by the routes of the host's address.
     pub(super) crossing: Option<Crossing>,
+    /// Whether the client is on the guest's own bridge, and the guest sees its address: it answers it past the host.
+    pub(super) is_bare_neighbor: bool,
     /// The interface that replies leave by because the forward is symmetric.
     pub(super) symmetric: Option<String>,
     /// `rp_filter` of the interface that packets come by.

@@ -2,7 +2,7 @@
 
 use crate::refusals::is_one_line;
 use crate::world::{web, Flush, World, NOTHING_TO_DO, PEER, WEB};
-use portero_lab::{DomainXml, From, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4};
+use portero_lab::{DomainXml, From, NetworkXml, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4};
 use std::fs;
 use Proto::{Icmp, Tcp, Udp};
 
@@ -10,6 +10,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "address: all of it leads to the guest, and the guest leaves by it",
         run: whole,
+    },
+    Scenario {
+        name: "address: on a network with a policy, what that refuses stays refused",
+        run: with_policy,
     },
     Scenario {
         name: "address: given and taken back on the command line",
@@ -225,5 +229,90 @@ fn refused(world: &mut World) {
         .lab
         .ip(&format!("address delete {SECOND}/24 dev eth0"));
     drop(settings);
+    world.is_untouched();
+}
+
+/// The only way out that the policies below close is to port 53, and nobody comes in.
+const CLOSED: &str = "<portero:default in='reject'/>\
+    <portero:rule action='reject' direction='out'><portero:tcp dstportstart='53'/></portero:rule>";
+
+fn with_policy(world: &mut World) {
+    const PEN: &str = "192.168.90.10";
+    const FILE: &str = "/etc/portero/domains/pen.xml";
+    world.stop_web_if_it_runs();
+    world.lab.ip(&format!("address add {SECOND}/24 dev eth0"));
+    for (mode, given) in [("route", ""), ("open", "mode='nat'")] {
+        let network = NetworkXml {
+            name: "own",
+            mode,
+            number: 90,
+            reservations: &[("52:54:00:00:90:10", 10)],
+            portero: "",
+        };
+        world.lab.start_network(&network);
+        world.lab.define(&DomainXml {
+            name: "pen",
+            nics: &[("own", "52:54:00:00:90:10")],
+            v6: None,
+            portero: "",
+        });
+        world.lab.virsh(&["start", "pen"]);
+        world.lab.wait_guest(PEN);
+        // The controls: without a policy everybody comes in and gets out, by the guest's own address.
+        world.lab.answers(From::Outside, Tcp, PEN, 80, "pen tcp 80");
+        for port in [80, 53] {
+            let answer = format!("outside tcp {port} from {PEN} ");
+            world
+                .lab
+                .answers(From::Guest(PEN), Tcp, OUTSIDE_V4, port, &answer);
+        }
+        world.lab.refuses(From::Outside, Tcp, SECOND, 80);
+        let policy = format!(
+            "<portero:network xmlns:portero='urn:portero:1'><portero:policy {given}>{CLOSED}</portero:policy></portero:network>"
+        );
+        fs::write("/etc/portero/networks/own.xml", policy).expect("a file");
+        world.lab.must("portero", &["sync"]);
+        let leaves_by = |address: &str| {
+            let answer = format!("outside tcp 80 from {address} ");
+            world
+                .lab
+                .answers(From::Guest(PEN), Tcp, OUTSIDE_V4, 80, &answer);
+        };
+        let is_closed = || {
+            world.lab.refuses(From::Outside, Tcp, PEN, 80);
+            world.lab.refuses(From::Guest(PEN), Tcp, OUTSIDE_V4, 53);
+        };
+        is_closed();
+        leaves_by(if given.is_empty() { PEN } else { HOST_V4 });
+        let domain = format!(
+            "<domain xmlns='urn:portero:1'><address host='{SECOND}'><exclude proto='tcp' start='3000'/></address></domain>"
+        );
+        fs::write(FILE, domain).expect("a file");
+        world.lab.must("portero", &["sync"]);
+        let answer = format!("pen tcp 80 from {OUTSIDE_V4}");
+        world.lab.answers(From::Outside, Tcp, SECOND, 80, &answer);
+        world.lab.answers(From::Outside, Icmp, SECOND, 0, "echo");
+        world.lab.refuses(From::Outside, Tcp, SECOND, 3000);
+        leaves_by(SECOND);
+        is_closed();
+        let explained = world
+            .lab
+            .run("portero", &["explain", &format!("{SECOND}:80")]);
+        assert!(explained.ok, "{explained:?}");
+        assert_eq!(world.lab.must("portero", &["sync"]), NOTHING_TO_DO);
+        // Without the address the policy is as before.
+        fs::remove_file(FILE).expect("no file");
+        world.lab.must("portero", &["sync"]);
+        world.lab.refuses(From::Outside, Tcp, SECOND, 80);
+        is_closed();
+        world.lab.virsh(&["destroy", "pen"]);
+        world.lab.virsh(&["undefine", "pen"]);
+        world.lab.remove_network("own");
+        fs::remove_file("/etc/portero/networks/own.xml").expect("no file");
+        world.lab.must("portero", &["sync"]);
+    }
+    world
+        .lab
+        .ip(&format!("address delete {SECOND}/24 dev eth0"));
     world.is_untouched();
 }

@@ -1,8 +1,12 @@
 //! Beside docker's firewall, which drops what it does not accept itself. Real docker runs in suite `machine`: here its chains
 //! stand as it makes them.
 
+use crate::live::start_watch;
+use crate::shown::is_explained;
 use crate::world::{World, FORWARDS, PEER};
-use portero_lab::{Backend, From, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4};
+use portero_lab::{
+    limit_by_load, wait_until, Backend, From, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4,
+};
 use std::time::Duration;
 use Proto::Tcp;
 
@@ -15,6 +19,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         name: "docker: a port that others have or stop is told at once",
         run: told,
+    },
+    Scenario {
+        name: "docker: a port that others have is logged soon after a start, once, and others' many rules cost nothing then",
+        run: logged,
     },
     Scenario {
         name: "docker: status says at once who stops what is forwarded and what guests need",
@@ -32,6 +40,9 @@ const PUBLISH: [&str; 3] = [
     "iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
     "iptables -t nat -A DOCKER ! -i docker0 -p tcp --dport 8095 -j DNAT --to-destination 203.0.113.2:80",
 ];
+
+/// And what takes that away.
+const UNPUBLISH: &str = "iptables -t nat -F DOCKER; iptables -t nat -D PREROUTING -m addrtype --dst-type LOCAL -j DOCKER; iptables -t nat -X DOCKER";
 
 fn told(world: &mut World) {
     world.running_web();
@@ -61,8 +72,7 @@ fn told(world: &mut World) {
     remove(world);
     let said = add(world);
     assert!(said.contains(expected), "{said}");
-    let end = "iptables -t nat -F DOCKER; iptables -t nat -D PREROUTING -m addrtype --dst-type LOCAL -j DOCKER; iptables -t nat -X DOCKER";
-    world.lab.must("sh", &["-c", end]);
+    world.lab.must("sh", &["-c", UNPUBLISH]);
     if world.lab.backend() == Backend::Nftables {
         world.lab.must("nft", &["delete table ip nat"]);
     }
@@ -82,6 +92,87 @@ fn told(world: &mut World) {
         .answers(From::Outside, Tcp, HOST_V4, 8095, "web tcp 80");
     remove(world);
     world.stop_web();
+    world.is_untouched();
+}
+
+const PUBLISHED: &str =
+    "<portero:portForward proto='tcp'><portero:range start='8095' to='80'/></portero:portForward>";
+
+fn logged(world: &mut World) {
+    world.stop_web_if_it_runs();
+    let watch = start_watch();
+    let told = |world: &World| -> Vec<String> {
+        let log = world.lab.log().into_iter();
+        log.filter(|line| line.contains(" is published by "))
+            .collect()
+    };
+    let _ = world.lab.log();
+    // The control: nobody else has the port.
+    world.start_web(PUBLISHED);
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8095, "web tcp 80");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(told(world), [""; 0]);
+    world.stop_web();
+    for line in PUBLISH {
+        world.lab.must("sh", &["-c", line]);
+    }
+    // Others have many rules.
+    let many: String = (0..10_000)
+        .map(|number| {
+            let (high, low) = (number / 250, number % 250);
+            format!(
+                "add rule ip many chain1 ip saddr 10.9.{high}.{low} tcp dport 8095 counter drop\n"
+            )
+        })
+        .collect();
+    let many = format!("add table ip many\nadd chain ip many chain1\n{many}");
+    let file = world.lab.file("many.nft", &many);
+    world.lab.must("nft", &["-f", &file]);
+    let mut lines = Vec::new();
+    let looks_at = |world: &World, lines: &mut Vec<String>, number: usize| {
+        let limit = limit_by_load(Duration::from_secs(20));
+        wait_until(limit, "nothing is logged", || {
+            lines.extend(told(world));
+            lines.len() >= number
+        });
+    };
+    world.start_web(PUBLISHED);
+    // Who gets the connection is the one who is named.
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8095, "web tcp 80");
+    looks_at(world, &mut lines, 1);
+    let expected =
+        "warning: tcp port 8095 of domain 'web' is published by docker too (iptables: -A DOCKER ";
+    assert!(
+        lines[0].contains(expected.trim_start_matches("warning: ")),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[0].ends_with("): domain 'web' gets what comes for it"),
+        "{lines:#?}"
+    );
+    // Nothing is looked for again.
+    std::thread::sleep(Duration::from_secs(2));
+    let before = watch.cpu();
+    std::thread::sleep(Duration::from_secs(5));
+    let used = watch.cpu() - before;
+    println!(
+        "  with 10,000 rules of others: {} ms of 5 s",
+        used.as_millis()
+    );
+    assert!(used <= Duration::from_millis(50), "{used:?}");
+    lines.extend(told(world));
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    world.stop_web();
+    drop(watch);
+    world.lab.must("nft", &["delete table ip many"]);
+    world.lab.must("sh", &["-c", UNPUBLISH]);
+    if world.lab.backend() == Backend::Nftables {
+        world.lab.must("nft", &["delete table ip nat"]);
+    }
     world.is_untouched();
 }
 
@@ -216,12 +307,14 @@ fn forwards(world: &mut World) {
         // The control: without its rules nothing passes docker.
         docker(world, &["-F PORTERO_DOCKER"]);
         world.lab.refuses(From::Outside, Tcp, HOST_V4, 8080);
+        is_explained(world, &["8080"], false, "docker's");
         assert!(
             !world.lab.run("portero", &["plan"]).ok,
             "plan tells nothing"
         );
         world.lab.must("portero", &["sync"]);
         world.serves();
+        is_explained(world, &["8080"], true, "DNAT to");
         // docker restarts after a flush of its chains.
         docker(
             world,

@@ -1,5 +1,6 @@
 //! A forward leads to where its guest is, and is there with all that libvirt has given the guest's port.
 
+use crate::shown::{is_explained, is_mapped};
 use crate::world::{World, FORWARDS, NOTHING_TO_DO, PEER, WEB};
 use portero_lab::{
     wait_until, DomainXml, From, NetworkXml, Proto, Scenario, Settings, HOST_V4, OUTSIDE_V4,
@@ -496,6 +497,9 @@ fn behind(world: &mut World) {
     world
         .lab
         .answers(From::Outside, Tcp, HOST_V4, 8097, "roam tcp 80");
+    is_explained(world, &["8097"], true, "DNAT to 10.77.0.9 port 80");
+    let of = [("ports", "8097"), ("guest", "10.77.0.9")];
+    is_mapped(world, "tcp 8097 → 10.77.0.9:80", &of);
     world.lab.virsh(&["destroy", "roam"]);
     world.lab.virsh(&["undefine", "roam"]);
     world.lab.remove_network("own");
@@ -572,6 +576,26 @@ fn by_hand(world: &mut World) {
     let explained = world.lab.run("portero", &["explain", "8097"]);
     assert!(explained.ok, "{explained:?}");
     assert_eq!(world.lab.must("portero", &["sync"]), NOTHING_TO_DO);
+    // From its own bridge nobody is served without masquerade, and that is told.
+    let itself = || {
+        let probe = format!("probe tcp {HOST_V4} 8097 900");
+        world.lab.run(&world.lab.agent(), &["ask", V6, &probe])
+    };
+    assert!(!itself().ok);
+    let told = "the client is on the guest's own bridge";
+    is_explained(world, &["8097", "--from", "192.168.90.77"], false, told);
+    let file = "/etc/portero/domains/roam.xml";
+    let masqueraded = format!(
+        "<domain xmlns='urn:portero:1'><portForward proto='tcp' guest='{V4}' masquerade='yes'><range start='8098' to='80'/></portForward></domain>"
+    );
+    std::fs::write(file, masqueraded).expect("a file");
+    world.lab.must("portero", &["sync"]);
+    let ran = itself();
+    assert!(ran.ok && ran.stdout.contains("roam tcp 80"), "{ran:?}");
+    let told = "the guest sees the host's address";
+    is_explained(world, &["8097", "--from", "192.168.90.77"], true, told);
+    std::fs::remove_file(file).expect("no file");
+    world.lab.must("portero", &["sync"]);
     world.lab.virsh(&["net-destroy", "hand"]);
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8097);
     world.lab.virsh(&["destroy", "roam"]);

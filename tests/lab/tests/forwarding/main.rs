@@ -12,6 +12,7 @@ mod live;
 mod places;
 mod refusals;
 mod session;
+mod shown;
 mod status;
 mod strangers;
 mod told;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         docker::SCENARIOS,
         guests::SCENARIOS,
         addresses::SCENARIOS,
+        shown::SCENARIOS,
         uplinks::SCENARIOS,
         lifecycle::SCENARIOS,
         daemons::SCENARIOS,

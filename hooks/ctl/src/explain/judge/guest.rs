@@ -217,6 +217,13 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
             "change the rule or its table: ip rule, ip route show table TABLE",
         );
     }
+    if way.is_bare_neighbor {
+        return Seen::fails(
+            "the client is on the guest's own bridge, and the guest answers it past the host: the network has no <ip> whose \
+             clients would be masqueraded",
+            "write masquerade='yes' into the portForward",
+        );
+    }
     let crossed = way
         .crossing
         .as_ref()
@@ -254,7 +261,7 @@ pub(super) fn back(facts: &Facts, way: &GuestPath) -> Seen {
         Some(dev) => format!("; its answers leave by {dev}, since the forward is symmetric"),
         None => String::new(),
     };
-    if network.is_isolated {
+    if way.flow.is_masqueraded {
         return Seen::Ok(format!(
             "the guest sees the host's address, and answers that{symmetric}"
         ));

@@ -336,9 +336,14 @@ pub(super) fn ways() -> Vec<Case> {
             broken(|_, way| way.answer_beyond = Some((HOST, Answer::Silent))),
         ),
         (
+            "a neighbour that is not masqueraded",
+            Some("back"),
+            broken(|_, way| way.is_bare_neighbor = true),
+        ),
+        (
             "isolated",
             None,
-            broken(|_, way| way.network.as_mut().expect("a network").is_isolated = true),
+            broken(|_, way| way.flow.is_masqueraded = true),
         ),
         (
             "no route to the client",

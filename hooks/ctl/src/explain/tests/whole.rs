@@ -141,6 +141,7 @@ pub(super) fn whole() -> Facts {
             is_reply_refused: false,
             leaves_by: None,
             crossing: None,
+            is_bare_neighbor: false,
             symmetric: None,
             reverse_path_filter: Some(0),
         }),
