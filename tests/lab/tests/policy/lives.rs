@@ -160,7 +160,16 @@ fn bridges(world: &mut World) {
     world.lab.virsh(&["net-destroy", "hand"]);
     fs::remove_file("/etc/portero/networks/hand.xml").expect("the file");
     world.lab.ip("link delete hand0");
-    // One that the host routes, whose addresses libvirt does not know.
+    // One that the host routes, whose addresses libvirt does not know. libvirt 9.0 refuses to define it, 11.3 does not.
+    world.lab.virsh(&["net-undefine", "hand"]);
+    let defined = world.lab.try_virsh(&["net-define", &xml("open", "")]);
+    if !defined.ok {
+        let expected = "open forwarding requested, but no IP address provided";
+        assert!(defined.stderr.contains(expected), "{defined:?}");
+        println!("  libvirt refuses a network of mode open without <ip>");
+        world.is_untouched();
+        return;
+    }
     let tcp = Proto::Tcp;
     for portero in ["", POLICY] {
         define(&xml("open", portero));
