@@ -20,7 +20,7 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build docs install uninstall debian deb rpm vendor setup tree compile demo test test-all unit programs core lab packages fuzz deny audit mutants bench fmt clean
+.PHONY: all build docs install uninstall debian deb rpm vendor setup tree compile demo test test-all unit programs core lab ansible ansible-core packages fuzz deny audit mutants bench fmt clean
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and the cells: a tree and a firewall.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
@@ -182,10 +182,10 @@ checks: tree
 # Every suite in every cell with the programs as they are released, and what needs no cell; three at a time, since they
 # mostly wait. All are run, whichever fails.
 test-all: setup
-	$(MAKE) -j 2 compile trees
+	$(MAKE) -j 2 compile trees ansible-core
 	tests/prometheus '$(PROMETHEUS)'
 	$(MAKE) build packages
-	$(MAKE) -j 3 -k --output-sync=target $(JOBS) sandbox selinux deny fuzz FUZZ_SECONDS=8
+	$(MAKE) -j 3 -k --output-sync=target $(JOBS) ansible sandbox selinux deny fuzz FUZZ_SECONDS=8
 
 .PHONY: trees
 trees: setup
@@ -217,11 +217,12 @@ lab: setup
 	tests/inside '$(TREE)' $(MAKE) deb CARGO=true
 	$(if $(filter $(MACHINES),$(TEST)),tests/roots '$(TEST)')
 	$(if $(filter metrics,$(TEST)),tests/prometheus '$(PROMETHEUS)')
+	$(if $(filter ansible,$(TEST)),$(MAKE) ansible-core)
 	$(if $(filter $(MACHINES),$(TEST)),$(ON_MACHINE),$(IN_CELL)) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 LAB := $(CARGO) test --locked --quiet --workspace --test
 # What is run in each cell: what takes longest first.
-LABS ?= policy forwarding faults soak attack migration broken containers packages metrics
+LABS ?= policy forwarding faults soak attack migration ansible broken containers packages metrics
 # Those that depend on which daemon does what: the others would try once more what Debian's own libvirt 11.3 is tried with.
 MODULAR := policy forwarding soak migration broken containers
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are tried where
@@ -241,6 +242,15 @@ $(JOBS):
 	PORTERO_LAB_ROOT='$(ROOTS)/$(word 2,$(words))' PORTERO_LAB_BACKEND='$(word 3,$(words))' \
 		PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(word 4,$(words))' $(if $(filter machine,$(word 4,$(words))),-- '$(MACHINE)') && \
 	echo "== $(@:job/%=%): passed in $$(($$(date +%s) - start)) s"
+
+# Ansible from PyPI. `ansible-core` is what runs playbooks in the lab; `ansible` runs ansible-test's sanity tests on the collection,
+# and makes the file that ansible-galaxy installs.
+ANSIBLE := target/ansible
+ansible: ansible-core
+	tests/ansible/run sanity '$(ANSIBLE)'
+
+ansible-core: setup
+	tests/ansible/run core '$(ANSIBLE)'
 
 # libvirt 7.0, in a tree of Debian 11: its C library is older than those that programs are linked with elsewhere, so they are
 # linked there, by this machine's Rust.

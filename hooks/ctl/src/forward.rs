@@ -3,6 +3,7 @@
 mod args;
 mod change;
 mod document;
+mod done;
 mod error;
 mod everybody;
 mod guest;
@@ -19,6 +20,7 @@ use args::{
     Activity, AddArgs, AffectedState, ForwardCommand, ListArgs, RemoveArgs, Reserve, WhichForward,
 };
 use change::{claims, commit, warn_of_others, ExpectedClaims, MetadataChange};
+use done::Done;
 pub(crate) use error::Error;
 pub(crate) use everybody::of_one;
 use everybody::{Form, Where};
@@ -52,8 +54,10 @@ pub(crate) fn run(connect: Option<&str>, args: &ForwardArgs) -> Result<(String, 
     // Only libvirt's own ways to connect need it.
     clean_environment();
     let text = match &args.command {
-        ForwardCommand::Add(args) => add(&host, args)?,
-        ForwardCommand::Remove(args) => remove(&host, args)?,
+        ForwardCommand::Add(args) if args.json => add(&host, args)?.json(),
+        ForwardCommand::Add(args) => add(&host, args)?.messages(),
+        ForwardCommand::Remove(args) if args.json => remove(&host, args)?.json(),
+        ForwardCommand::Remove(args) => remove(&host, args)?.messages(),
         ForwardCommand::List(args) => list(&host, args)?,
     };
     Ok((text, DONE))
@@ -83,14 +87,16 @@ fn list(host: &Host, args: &ListArgs) -> Result<String, Error> {
     })
 }
 
-fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
+fn add(host: &Host, args: &AddArgs) -> Result<Done, Error> {
     let targets: Vec<Target> = args.forward.targets().map(Target::written).collect();
     check_options(&args.forward, &args.exclude, &targets)?;
     let guest = changeable(host, &args.forward.domain)?;
+    let mut done = Done::nothing(&guest.name);
     let (mut changes, mut added) = (Vec::new(), Vec::new());
     for state in args.affected.targets(guest.activity) {
         let mut change = MetadataChange::read(&guest, state)?;
         let interface = args.forward.interface_in(&change.domain)?;
+        let had = change.forwards(&guest)?;
         let mut is_changed = false;
         for target in &targets {
             let before = (change.document.clone(), change.forwards(&guest)?);
@@ -115,6 +121,7 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
                 added.push((*target, new));
             }
         }
+        done.note(state, &had, &change.forwards(&guest)?);
         changes.extend(is_changed.then_some(change));
     }
     let is_known = |target: &&Target| added.iter().all(|(new, _)| new != *target);
@@ -124,7 +131,7 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
     }
     let first = added.first().and_then(|(_, forwards)| forwards.first());
     let (Some(change), Some(forward)) = (changes.first(), first) else {
-        return Ok(text);
+        return Ok(done.unchanged(text));
     };
     let checked = changes.iter().map(|change| change.check(host, &guest));
     let checked: Vec<Option<ApplyError>> = checked.collect::<Result<_, Error>>()?;
@@ -136,7 +143,7 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
     let reservation = reserve::decide(host, &guest, &change.domain, forward, reserve)?;
     if args.dry_run {
         let added = added.iter().map(|(target, _)| *target).collect::<Vec<_>>();
-        return Ok(text + &would(&guest, &changes, "forward", &added));
+        return Ok(done.changed(text + &would(&guest, &changes, "forward", &added)));
     }
     let gained = added.iter().map(|(_, forwards)| claims(host, forwards));
     let gained: Vec<Vec<Claim>> = gained.collect::<Result<_, _>>()?;
@@ -163,7 +170,7 @@ fn add(host: &Host, args: &AddArgs) -> Result<String, Error> {
     if args.affected.is_default() {
         note_its_end(&guest, &added)?;
     }
-    Ok(text)
+    Ok(done.changed(text))
 }
 
 /// Says of forwards that a running domain was given, and that its configuration does not have, that they end with it.
@@ -233,16 +240,17 @@ fn is_same(one: &Forward, other: &Forward) -> bool {
     }
 }
 
-fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
+fn remove(host: &Host, args: &RemoveArgs) -> Result<Done, Error> {
     let guest = changeable(host, &args.forward.domain)?;
     let (mut changes, mut expected) = (Vec::new(), ExpectedClaims::default());
+    let mut done = Done::nothing(&guest.name);
     let states = args.affected.targets(guest.activity);
     let targets: Vec<Target> = match args.all {
         true => all_targets(&guest, &states)?,
         false => args.forward.targets().collect(),
     };
     if targets.is_empty() {
-        return Ok(format!("{guest} forwards nothing\n"));
+        return Ok(done.unchanged(format!("{guest} forwards nothing\n")));
     }
     check_options(&args.forward, &[], &targets)?;
     if args.all {
@@ -251,6 +259,7 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
     let mut missing = targets.clone();
     for state in &states {
         let mut change = MetadataChange::read(&guest, *state)?;
+        let had = change.forwards(&guest)?;
         let mut lost = Vec::new();
         for target in &targets {
             let cut = match *target {
@@ -262,23 +271,34 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<String, Error> {
                 lost.extend(claims(host, &cut)?);
             }
         }
+        done.note(*state, &had, &change.forwards(&guest)?);
         if !lost.is_empty() {
             expected.lost = lost;
             changes.push(change);
         }
     }
-    if let Some(target) = missing.first() {
-        let place = match states.as_slice() {
-            [state] => when(*state),
-            _ => "now or from its next start on",
-        };
+    let place = match states.as_slice() {
+        [state] => when(*state),
+        _ => "now or from its next start on",
+    };
+    if let (Some(target), false) = (missing.first(), args.ignore_missing) {
         return Err(Error::NotThere {
             domain: guest.name.escape_debug().to_string(),
             target: *target,
             place,
         });
     }
-    finish_removal(host, args, &guest, &changes, (&targets, &expected))
+    let not_there = missing.iter();
+    let not_there = not_there.map(|target| format!("{guest} does not forward {target} {place}\n"));
+    let text = not_there.collect();
+    let targets: Vec<Target> = (targets.into_iter())
+        .filter(|target| !missing.contains(target))
+        .collect();
+    if changes.is_empty() {
+        return Ok(done.unchanged(text));
+    }
+    let removed = finish_removal(host, args, &guest, &changes, (&targets, &expected))?;
+    Ok(done.changed(text + &removed))
 }
 
 /// Makes the changes of a removal, and says what came of them.
@@ -330,12 +350,14 @@ fn remove_all(
     args: &RemoveArgs,
     guest: &LibvirtGuest,
     targets: &[Target],
-) -> Result<String, Error> {
+) -> Result<Done, Error> {
     let (mut changes, mut expected) = (Vec::new(), ExpectedClaims::default());
+    let mut done = Done::nothing(&guest.name);
     for state in args.affected.targets(guest.activity) {
         let mut change = MetadataChange::read(guest, state)?;
         let forwards = change.forwards(guest)?;
         if forwards.is_empty() {
+            done.note(state, &[], &[]);
             continue;
         }
         let ports = forwards.iter().filter(|one| !one.is_whole_address).count();
@@ -348,9 +370,11 @@ fn remove_all(
             }
         }
         expected.lost = claims(host, &forwards)?;
+        done.note(state, &forwards, &change.forwards(guest)?);
         changes.push(change);
     }
-    finish_removal(host, args, guest, &changes, (targets, &expected))
+    let text = finish_removal(host, args, guest, &changes, (targets, &expected))?;
+    Ok(done.changed(text))
 }
 
 /// Takes an address out, all of which leads to the guest, and gives what it came to; nothing where it does not.

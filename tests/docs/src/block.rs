@@ -70,7 +70,7 @@ pub enum Problem {
     },
     /// Nobody knows what to do with it.
     #[error(
-        "line {line}: a block of kind '{kind}', expected console, sh, xml, toml, json or rust"
+        "line {line}: a block of kind '{kind}', expected console, sh, xml, toml, json, yaml or rust"
     )]
     Kind {
         /// The line.
@@ -146,7 +146,7 @@ impl Block {
         };
         let reason = comment.strip_prefix("not run:").map(str::trim);
         let task = match (kind, reason, Place::of(comment)) {
-            ("console" | "sh" | "xml" | "toml" | "json" | "rust", Some(reason), _) => {
+            ("console" | "sh" | "xml" | "toml" | "json" | "yaml" | "rust", Some(reason), _) => {
                 Task::NotRun {
                     reason: reason.to_owned(),
                     text: text.to_owned(),
@@ -157,14 +157,14 @@ impl Block {
             }
             ("sh", None, None) if comment.is_empty() => Task::Script(text.to_owned()),
             ("rust", None, None) if comment.is_empty() => Task::Rust,
-            ("sh" | "toml" | "json", None, Some(place @ Place::File { .. }))
+            ("sh" | "toml" | "json" | "yaml", None, Some(place @ Place::File { .. }))
             | ("xml", None, Some(place)) => Task::Put {
                 place,
                 text: text.to_owned(),
             },
             ("console" | "rust", ..) => return Err(unfit("none, or 'not run: REASON'")),
             ("sh", ..) => return Err(unfit("none, 'file: PATH' or 'not run: REASON'")),
-            ("toml" | "json", ..) => return Err(unfit("'file: PATH'")),
+            ("toml" | "json" | "yaml", ..) => return Err(unfit("'file: PATH'")),
             ("xml", ..) => return Err(unfit(
                 "'file: PATH', 'virsh edit DOMAIN', 'virsh net-edit NETWORK' or 'virsh net-define'",
             )),

@@ -6,7 +6,7 @@
 //!   command has to succeed, unless its output has a line of `error:` or `curl: (`: then it has to
 //!   fail. `echo $?` after it shows its status.
 //! - `sh` is run on the host, and has to succeed.
-//! - `xml`, `toml` and `json` (and a script) stand below a comment that says where they belong:
+//! - `xml`, `toml`, `json` and `yaml` (and a script) stand below a comment that says where they belong:
 //!   `<!-- file: PATH -->`, `<!-- virsh edit DOMAIN -->`, `<!-- virsh net-edit NETWORK -->` for their
 //!   metadata, or `<!-- virsh net-define -->`. The text has to say that too.
 //! - `rust` is compiled by cargo.

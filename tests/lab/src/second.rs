@@ -84,6 +84,14 @@ impl Second {
     }
 }
 
+impl Second {
+    /// The process whose namespaces it is.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+}
+
 impl Coming {
     fn hear(&mut self, word: &str) {
         let mut said = String::new();

@@ -65,6 +65,9 @@ pub(crate) struct AddArgs {
     /// Change nothing: check, and print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Print JSON for programs: whether anything changes, and the forwards before and after
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -76,9 +79,15 @@ pub(crate) struct RemoveArgs {
     /// All forwards that the domain's metadata has
     #[arg(long, conflicts_with_all = ["sources", "dev", "masquerade", "symmetric", "network", "guest"])]
     pub(crate) all: bool,
+    /// Take a forward that is not there for removed
+    #[arg(long)]
+    pub(crate) ignore_missing: bool,
     /// Change nothing: print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Print JSON for programs: whether anything changes, and the forwards before and after
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -37,6 +37,12 @@ pub(super) struct Row {
     dev: Option<String>,
     /// MAC address of the domain's interface; the first on a virtual network when absent.
     interface: Option<String>,
+    /// Whether the guest sees the host's address instead of the client's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    masquerade: bool,
+    /// Whether answers leave by the uplink that the connection came by; portero.toml decides when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symmetric: Option<bool>,
     /// The host's ports that it holds.
     #[serde(skip)]
     pub(super) claims: Vec<Claim>,
@@ -57,6 +63,8 @@ impl Row {
             sources: forward.sources.iter().map(ToString::to_string).collect(),
             dev: forward.dev.as_ref().map(ToString::to_string),
             interface: forward.interface.map(|mac| mac.to_string()),
+            masquerade: forward.masquerade,
+            symmetric: forward.symmetric,
             claims: Vec::new(),
         }
     }
@@ -73,7 +81,12 @@ impl Row {
         if let Some(dev) = &self.dev {
             words += &format!(" --dev {dev}");
         }
-        words
+        let options = [
+            (self.masquerade, " --masquerade"),
+            (self.symmetric == Some(true), " --symmetric"),
+        ];
+        let given = options.iter().filter(|(is_given, _)| *is_given);
+        words + &given.map(|(_, option)| *option).collect::<String>()
     }
 }
 

@@ -94,6 +94,10 @@ const EXAMPLES: [(&str, &[Example]); 27] = [
                 "portero forward remove web --all --dry-run",
                 "Say what would be removed; change nothing.",
             ),
+            (
+                "portero forward remove web 8080 --ignore-missing --json",
+                "For a script: remove the forward if it is there, and print whether it was.",
+            ),
         ],
     ),
     (

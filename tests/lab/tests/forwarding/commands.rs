@@ -17,6 +17,10 @@ pub const SCENARIOS: &[Scenario<World>] = &[
         run: dry_runs,
     },
     Scenario {
+        name: "commands: programs read what changes",
+        run: for_programs,
+    },
+    Scenario {
         name: "commands: status and map of one",
         run: one,
     },
@@ -249,6 +253,76 @@ fn dry_runs(world: &mut World) {
     // The control: without it they do it.
     must(world, &["forward", "rm", "web", "8090"]);
     world.lab.refuses(From::Outside, Tcp, HOST_V4, 8090);
+    world.stop_web();
+    world.is_untouched();
+}
+
+fn for_programs(world: &mut World) {
+    world.start_web("");
+    let said = |words: &[&str]| -> Value {
+        let words = [&["forward"], words, &["--json"]].concat();
+        serde_json::from_str(&must(world, &words)).expect("JSON")
+    };
+    let forwards = |said: &Value, state: &str, when: &str| -> Vec<String> {
+        let rows = said[state][when].as_array().expect("forwards");
+        let text = |row: &Value| row["forward"].as_str().expect("a forward").to_owned();
+        rows.iter().map(text).collect()
+    };
+    let add = [
+        "add",
+        "web",
+        "8090:80",
+        "--persistent",
+        "--masquerade",
+        "--reserve=no",
+    ];
+    let would = said(&[&add[..], &["--dry-run"]].concat());
+    assert_eq!(would["changed"], true);
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8090);
+    let added = said(&add);
+    for state in ["live", "config"] {
+        assert_eq!(would[state], added[state], "the plan is not what was done");
+        assert_eq!(forwards(&added, state, "before"), [""; 0]);
+        assert_eq!(forwards(&added, state, "after"), ["8090:80/tcp"]);
+        assert_eq!(added[state]["after"][0]["masquerade"], true);
+    }
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8090, "web tcp 80");
+    let again = said(&add);
+    assert_eq!(
+        (&again["changed"], &again["live"]["before"]),
+        (&false.into(), &again["live"]["after"])
+    );
+
+    // Without the option a forward that is not there is an error, and nothing is removed.
+    let both = ["remove", "web", "8090", "8091"];
+    let refused = portero(world, &[&["forward"], &both[..]].concat());
+    assert!(
+        !refused.ok && refused.stderr.contains("does not forward 8091/tcp"),
+        "{refused:?}"
+    );
+    world
+        .lab
+        .answers(From::Outside, Tcp, HOST_V4, 8090, "web tcp 80");
+    let removed = said(&[&both[..], &["--ignore-missing"]].concat());
+    assert_eq!(removed["changed"], true);
+    assert_eq!(removed["config"], Value::Null);
+    assert_eq!(forwards(&removed, "live", "after"), [""; 0]);
+    assert_eq!(
+        removed["messages"],
+        serde_json::json!([
+            "domain 'web' does not forward 8091/tcp now",
+            "domain 'web' no longer forwards 8090/tcp"
+        ])
+    );
+    world.lab.refuses(From::Outside, Tcp, HOST_V4, 8090);
+    let again = said(&[&both[..], &["--ignore-missing"]].concat());
+    assert_eq!(again["changed"], false);
+    // The configuration has it still.
+    let all = said(&["remove", "web", "--all", "--persistent"]);
+    assert_eq!(forwards(&all, "config", "before"), ["8090:80/tcp"]);
+    assert_eq!(forwards(&all, "config", "after"), [""; 0]);
     world.stop_web();
     world.is_untouched();
 }
