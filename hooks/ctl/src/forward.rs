@@ -250,6 +250,9 @@ fn remove(host: &Host, args: &RemoveArgs) -> Result<Done, Error> {
         false => args.forward.targets().collect(),
     };
     if targets.is_empty() {
+        for state in states {
+            done.note(state, &[], &[]);
+        }
         return Ok(done.unchanged(format!("{guest} forwards nothing\n")));
     }
     check_options(&args.forward, &[], &targets)?;

@@ -3,8 +3,8 @@
 //!
 //! - `console` is a session: `host# ` runs on the host, `laptop$ ` and `office$ ` on other machines.
 //!   What is shown below a command has to be what it says; `...` is anything, alone any lines. A
-//!   command has to succeed, unless its output has a line of `error:` or `curl: (`: then it has to
-//!   fail. `echo $?` after it shows its status.
+//!   command has to succeed, unless its output has a line of `error:`, `ERROR` or `curl: (`: then it
+//!   has to fail. `echo $?` after it shows its status.
 //! - `sh` is run on the host, and has to succeed.
 //! - `xml`, `toml`, `json` and `yaml` (and a script) stand below a comment that says where they belong:
 //!   `<!-- file: PATH -->`, `<!-- virsh edit DOMAIN -->`, `<!-- virsh net-edit NETWORK -->` for their

@@ -103,7 +103,8 @@ impl Step {
     /// Whether a status is as it should be.
     #[must_use]
     pub fn fits_status(&self, status: i32) -> bool {
-        let tells_error = |line: &String| line.starts_with("error:") || line.starts_with("curl: (");
+        let starts = ["error:", "ERROR ", "curl: ("];
+        let tells_error = |line: &String| starts.iter().any(|start| line.starts_with(start));
         match self.status {
             Some(expected) => status == expected,
             None => (status != 0) == self.shown.iter().any(tells_error),
