@@ -109,6 +109,9 @@ options:
     description:
       - URI of the libvirt to connect to, for example V(lxc:///system).
     type: str
+notes:
+  - portero refuses a forward for a port that the domain forwards already with other options. Remove that one first.
+  - With O(state=absent), O(sources), O(dev), O(guest) and the other options choose among several forwards of one port.
 seealso:
   - module: portero.libvirt.portero_policy
   - module: portero.libvirt.portero_bridge
