@@ -20,7 +20,7 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 
-.PHONY: all build docs install uninstall debian deb rpm vendor setup tree compile demo test test-all unit programs core lab ansible ansible-core packages fuzz deny audit mutants bench fmt clean
+.PHONY: all build docs cockpit cockpit-deb cockpit-rpm install uninstall debian deb rpm vendor setup tree compile demo test test-all unit programs core lab ansible ansible-core packages fuzz deny audit mutants bench fmt clean
 
 # Where tests/roots keeps the Debian trees whose libvirt is tested, and the cells: a tree and a firewall.
 ROOTS := $(or $(PORTERO_ROOTS),$(or $(XDG_CACHE_HOME),/var/cache)/portero-lab)
@@ -108,10 +108,12 @@ PACKAGES = $(if $(filter dev,$(PROFILE)),$(BUILT),$(or $(CARGO_TARGET_DIR),targe
 # debian/, as dpkg-buildpackage wants it, in FOLDER: `make debian && dpkg-buildpackage --build=binary --no-sign` builds as
 # Debian does, with its own Rust.
 FOLDER ?= .
+PACKAGING ?= packaging/debian
 debian:
-	rm -rf '$(FOLDER)/debian' && cp -r packaging/debian '$(FOLDER)/debian'
-	printf 'portero (%s) unstable; urgency=medium\n\n  * See /usr/share/doc/portero/changelog.gz.\n\n -- %s  %s\n' \
-		'$(VERSION)' "$$(sed -n 's/^Maintainer: //p' packaging/debian/control)" "$$(date -R -r CHANGELOG.md)" \
+	rm -rf '$(FOLDER)/debian' && cp -r '$(PACKAGING)' '$(FOLDER)/debian'
+	package=$$(sed -n 's/^Package: //p' $(PACKAGING)/control) && \
+	printf '%s (%s) unstable; urgency=medium\n\n  * See /usr/share/doc/%s/changelog.gz.\n\n -- %s  %s\n' "$$package" \
+		'$(VERSION)' "$$package" "$$(sed -n 's/^Maintainer: //p' $(PACKAGING)/control)" "$$(date -R -r CHANGELOG.md)" \
 		>'$(FOLDER)/debian/changelog'
 
 # target/packages/portero_VERSION_ARCH.deb, from this checkout.
@@ -130,6 +132,28 @@ rpm: build
 		{ cat '$(PACKAGES)/rpm/build.log' >&2; exit 1; }
 	rm -f '$(PACKAGES)'/portero-*.rpm
 	cp '$(PACKAGES)'/rpm/RPMS/*/portero-*.rpm '$(PACKAGES)/'
+
+# portero's page in Cockpit, in plugins/cockpit/dist. It needs npm, and nothing else here needs it.
+COCKPIT := plugins/cockpit
+cockpit:
+	@command -v npm >/dev/null || { echo 'make: the page in Cockpit is built with npm, which is not installed' >&2; exit 1; }
+	cd $(COCKPIT) && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm run --silent check && npm test --silent && npm run --silent build
+	tests/cockpit '$(COCKPIT)'
+
+# What `make cockpit` has built, for every architecture: target/packages/cockpit-portero_VERSION_all.deb.
+cockpit-deb:
+	rm -rf '$(PACKAGES)/cockpit-deb' && mkdir -p '$(PACKAGES)/cockpit-deb'
+	$(MAKE) debian FOLDER='$(PACKAGES)/cockpit-deb' PACKAGING=packaging/cockpit/debian
+	cd '$(PACKAGES)/cockpit-deb' && SOURCE='$(CURDIR)' dpkg-buildpackage --no-check-builddeps --build=binary --no-sign >build.log 2>&1 || { cat build.log >&2; exit 1; }
+
+# And target/packages/cockpit-portero-VERSION-1DIST.noarch.rpm.
+cockpit-rpm:
+	rm -rf '$(PACKAGES)/cockpit-rpm' && mkdir -p '$(PACKAGES)/cockpit-rpm'
+	rpmbuild -bb --quiet --nodeps --build-in-place --define '_topdir $(abspath $(PACKAGES))/cockpit-rpm' \
+		--define 'portero_version $(VERSION)' $(RPM_OPTIONS) packaging/cockpit/cockpit-portero.spec \
+		>'$(PACKAGES)/cockpit-rpm/build.log' 2>&1 || { cat '$(PACKAGES)/cockpit-rpm/build.log' >&2; exit 1; }
+	rm -f '$(PACKAGES)'/cockpit-portero-*.rpm
+	cp '$(PACKAGES)'/cockpit-rpm/RPMS/noarch/cockpit-portero-*.rpm '$(PACKAGES)/'
 
 # All crates in vendor/, with the settings for cargo that let it build without a network.
 vendor:

@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     enter();
     let options = Options::from_environment(env!("CARGO_BIN_EXE_portero-lab-agent"));
     let folder = std::env::var("PORTERO_PACKAGES").expect("PORTERO_PACKAGES, from the Makefile");
-    let package = find_package(Path::new(&folder));
+    let package = find_package("portero", Path::new(&folder));
     let mut vm = Vm::boot(&options, &[(&package, "portero.deb")]);
     // Debian's policy lets libvirtd neither end the mounts of a guest's namespace nor virtlogd write a guest's console.
     vm.must("printf 'namespaces = []\\nstdio_handler = \"file\"\\n' >>/etc/libvirt/qemu.conf");

@@ -60,7 +60,7 @@ impl World {
     pub fn new(options: &Options) -> Self {
         let folder =
             std::env::var("PORTERO_PACKAGES").expect("PORTERO_PACKAGES, from the Makefile");
-        let package = find_package(Path::new(&folder));
+        let package = find_package("portero", Path::new(&folder));
         let start = Instant::now();
         let vm = Vm::boot(options, &[(&package, DEB)]);
         println!("  booted in {:.0} s", start.elapsed().as_secs_f64());

@@ -94,7 +94,7 @@ impl World {
     fn new(lab: Lab) -> Self {
         let folder =
             std::env::var("PORTERO_PACKAGES").expect("PORTERO_PACKAGES, from the Makefile");
-        let package = find_package(Path::new(&folder));
+        let package = find_package("portero", Path::new(&folder));
         let mkdir = ["-p", "/etc/libvirt/hooks/qemu.d"];
         lab.must("mkdir", &mkdir);
         for path in OWN_HOOKS {
