@@ -21,6 +21,9 @@ import { _ } from "./words.ts";
 /** How long after it ended `portero status --watch` is started again, in milliseconds. */
 const AGAIN = 5000;
 
+/** How often forwards of what does not run are read, in seconds: the status does not have them. */
+const INTERVAL = 10;
+
 /** The status as it changes, while somebody sees the page. */
 function useStatus(): { status: Status | null; why: Refusal | null } {
     const [status, setStatus] = useState<Status | null>(null);
@@ -91,9 +94,9 @@ function Nothing({ why }: { why: Refusal | null }) {
 export function App() {
     const { status, why } = useStatus();
     const [tab, setTab] = useTab();
-    const listing = useAnswer(listForwards, status, null);
+    const listing = useAnswer(listForwards, status, INTERVAL);
     if (!status || !listing.value)
-        return <Page className="no-masthead-sidebar pf-m-no-sidebar"><PageSection><Nothing why={why ?? listing.why} /></PageSection></Page>;
+        return <Page className="pf-m-no-sidebar"><PageSection><Nothing why={why ?? listing.why} /></PageSection></Page>;
     const tabs: [string, string, () => React.ReactNode][] = [
         ["forwards", _("Forwards"), () => (
             <>
@@ -111,13 +114,13 @@ export function App() {
     return (
         <Page className="pf-m-no-sidebar">
             <PageSection type="tabs" hasBodyWrapper={false}>
-                <Tabs activeKey={content[0]} onSelect={(_event, key) => setTab(String(key))} aria-label="portero" component="nav">
+                <Tabs activeKey={content[0]} onSelect={(_event, key) => setTab(String(key))} aria-label="portero">
                     {tabs.map(([name, title]) => (
-                        <Tab key={name} eventKey={name} href={name === "forwards" ? "#/" : `#/${name}`} title={<TabTitleText>{title}</TabTitleText>} />
+                        <Tab key={name} eventKey={name} tabContentId="content" title={<TabTitleText>{title}</TabTitleText>} />
                     ))}
                 </Tabs>
             </PageSection>
-            <PageSection hasBodyWrapper={false} className="portero-cards">
+            <PageSection hasBodyWrapper={false} className="portero-cards" id="content" role="tabpanel" aria-label={content[1]}>
                 {why && <Refused why={why} />}
                 {listing.why && <Refused why={listing.why} />}
                 {status.unread_rules.map(one => <Alert key={one} variant="warning" isInline title={one} />)}

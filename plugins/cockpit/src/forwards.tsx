@@ -24,6 +24,7 @@ function State({ forward }: { forward: Forward }) {
         <>
             <Label status={status} isCompact>{text}</Label>
             {forward.reason && <small className="portero-reason">{forward.reason}</small>}
+            {forward.in === "live" && <small className="portero-reason">{_("until the guest ends")}</small>}
         </>
     );
 }
@@ -71,24 +72,16 @@ export function Forwards({ listing, status, onChange }: { listing: Listing; stat
                         rows={listing.forwards}
                         rowKey={one => `${one.uuid} ${one.forward} ${one.source} ${one.sources} ${one.dev} ${one.in} ${one.written}`}
                         columns={[
-                            { title: _("Guest or network"), cell: one => one.name },
+                            { title: _("Guest"), cell: one => one.owner === "network" ? format(_("network $0"), one.name) : one.name },
                             { title: _("Forward"), cell: one => <code>{spec(one)}</code> },
                             { title: _("Leads to"), cell: one => one.addresses.join(", ") || "–" },
                             { title: _("Clients"), cell: clients },
                             { title: _("State"), cell: one => <State forward={one} /> },
-                            {
-                                title: _("Kept"),
-                                cell: one => ({
-                                    both: _("always"),
-                                    live: _("until the guest ends"),
-                                    config: _("from the next start on"),
-                                }[one.in]),
-                            },
                             { title: _("Traffic"), cell: one => bytes(counted(one, status).bytes), isNumber: true },
                             {
                                 title: _("Actions"),
                                 cell: one => (
-                                    <div className="portero-actions">
+                                    <div className="portero-actions portero-table-actions">
                                         {explained(one) && (
                                             <Button
                                                 variant="secondary"
@@ -114,7 +107,7 @@ export function Forwards({ listing, status, onChange }: { listing: Listing; stat
                                             : (
                                                 <small>
                                                     {one.written === "metadata"
-                                                        ? format(_("in the metadata of network $0"), one.name)
+                                                        ? _("in its metadata")
                                                         : format(_("in $0"), one.written)}
                                                 </small>
                                             )}

@@ -41,12 +41,13 @@ export function Hops({ words }: { words: string[] }) {
         return <Refused why={why} />;
     if (!found)
         return <Spinner aria-label={_("portero follows a packet")} />;
+    const again = () => setTimes(times + 1);
     return (
         <>
             {found.fails
                 ? (
                     <Alert variant="danger" isInline className="portero-space" title={format(_("$0 fails"), found.fails)}>
-                        {found.mend && <Repair repair={found.mend} untilBoot={found.until_boot} onDone={() => setTimes(times + 1)} />}
+                        {found.mend && <Repair repair={found.mend} untilBoot={found.until_boot} onDone={again} />}
                     </Alert>
                 )
                 : <Alert variant="success" isInline className="portero-space" title={_("Every hop holds that can be seen from here.")} />}
@@ -60,6 +61,7 @@ export function Hops({ words }: { words: string[] }) {
                     { title: _("What portero sees"), cell: hop => hop.text },
                 ]}
             />
+            <Button variant="secondary" size="sm" className="portero-below" onClick={again}>{_("Explain again")}</Button>
         </>
     );
 }

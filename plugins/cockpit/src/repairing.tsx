@@ -1,30 +1,51 @@
-/** A repair as portero names it, with a button where it can be run. */
+/** A repair as portero names it, with a button where it can be run; it shows what is run before. */
 
 import { Button } from "@patternfly/react-core/dist/esm/components/Button/index.js";
 import { useState } from "react";
-import { Confirm } from "./confirm.tsx";
+import { Commands } from "./confirm.tsx";
+import { Refused, refusal } from "./refused.tsx";
 import { programs } from "./repair.ts";
+import { must, type Refusal } from "./run.ts";
 import { _, format } from "./words.ts";
+
+function Running({ commands, onDone, onClose }: { commands: string[][]; onDone(): void; onClose(): void }) {
+    const [isBusy, setBusy] = useState(false);
+    const [why, setWhy] = useState<Refusal | null>(null);
+    const run = async () => {
+        setBusy(true);
+        setWhy(null);
+        try {
+            for (const words of commands)
+                await must(words);
+            onClose();
+            onDone();
+        } catch (caught) {
+            setWhy(refusal(caught));
+            setBusy(false);
+        }
+    };
+    return (
+        <>
+            <p>{_("Cockpit runs this on the host as root:")}</p>
+            <Commands commands={commands} />
+            <Refused why={why} />
+            <div className="portero-actions">
+                <Button isLoading={isBusy} isDisabled={isBusy} onClick={run}>{_("Run")}</Button>
+                <Button variant="link" onClick={onClose}>{_("Cancel")}</Button>
+            </div>
+        </>
+    );
+}
 
 export function Repair({ repair, untilBoot, onDone }: { repair: string; untilBoot: string | null; onDone(): void }) {
     const [isOpen, setOpen] = useState(false);
     const commands = programs(repair);
-    const note = untilBoot ? format(_("The next boot undoes this; write it into $0 too."), untilBoot) : "";
     return (
         <div className="portero-repair">
-            <code>{repair}</code>
-            {note !== "" && <small>{note}</small>}
-            {commands && <Button variant="secondary" size="sm" onClick={() => setOpen(true)}>{_("Repair…")}</Button>}
-            {commands && isOpen && (
-                <Confirm
-                    title={_("Repair")}
-                    text={`${_("Cockpit runs this on the host as root:")} ${note}`}
-                    commands={commands}
-                    action={_("Run")}
-                    onDone={onDone}
-                    onClose={() => setOpen(false)}
-                />
-            )}
+            {!isOpen && <code>{repair}</code>}
+            {untilBoot && <small>{format(_("The next boot undoes this; write it into $0 too."), untilBoot)}</small>}
+            {commands && !isOpen && <Button variant="secondary" size="sm" onClick={() => setOpen(true)}>{_("Repair…")}</Button>}
+            {commands && isOpen && <Running commands={commands} onDone={onDone} onClose={() => setOpen(false)} />}
         </div>
     );
 }

@@ -22,7 +22,7 @@ export function Table<T>({ label, columns, rows, rowKey }: {
             <thead className="pf-v6-c-table__thead">
                 <tr className="pf-v6-c-table__tr">
                     {columns.map(column => (
-                        <th key={column.title} className={`pf-v6-c-table__th${number(column)}`} scope="col">{column.title}</th>
+                        <th key={column.title} className={`pf-v6-c-table__th pf-m-wrap${number(column)}`} scope="col">{column.title}</th>
                     ))}
                 </tr>
             </thead>

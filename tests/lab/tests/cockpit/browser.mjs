@@ -15,6 +15,10 @@ const complaints = [];
 page.on("pageerror", error => complaints.push(String(error)));
 page.on("console", message => message.type() === "error" && complaints.push(message.text()));
 
+// All that it has asked for.
+const addresses = new Set();
+page.on("request", request => addresses.add(request.url()));
+
 /** portero's page, or Cockpit's window around it. */
 const place = where => where === "shell" ? page : page.frameLocator('iframe[name="cockpit1:localhost/portero"]');
 const found = ({ where, role, name, css }) =>
@@ -40,7 +44,7 @@ const verbs = {
     size: ({ width, height }) => page.setViewportSize({ width, height }),
     colors: ({ text }) => page.evaluate(style => {
         localStorage.setItem("shell:style", style);
-        for (const one of [window, ...window.frames])
+        for (const one of [window, ...Array.from({ length: window.length }, (_, at) => window[at])])
             one.dispatchEvent(new CustomEvent("cockpit-style", { detail: { style } }));
     }, text),
     // What has the keyboard: its role or tag, and its name.
@@ -58,6 +62,13 @@ const verbs = {
             await page.screenshot({ path, animations: "disabled" });
     },
     complaints: () => complaints.splice(0),
+    addresses: () => [...addresses],
+    language: ({ text }) => context.addCookies([{ name: "CockpitLang", value: text, url: address }]),
+    // Who has logged in never before.
+    forget: async () => {
+        await context.clearCookies();
+        await page.evaluate(() => localStorage.clear()).catch(() => null);
+    },
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -1,12 +1,18 @@
 //! Chromium on the laptop, which does what it is told by browser.mjs.
 
-use portero_lab::Lab;
+use portero_lab::{Lab, Program};
 use serde_json::{json, Value};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Where Cockpit is.
 const ADDRESS: &str = "http://192.0.2.10:9090";
+
+/// What could be seen when the last step failed.
+const FAILED: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cockpit-failed.png");
 
 /// The browser, which ends with the value.
 pub struct Browser {
@@ -17,10 +23,12 @@ pub struct Browser {
 
 impl Browser {
     /// Starts it.
-    pub fn start(project: &str) -> Self {
-        let script = format!("{project}/tests/lab/tests/cockpit/browser.mjs");
+    pub fn start(project: &Path) -> Self {
+        let script = project.join("tests/lab/tests/cockpit/browser.mjs");
         let mut child = Command::new("ip")
-            .args(["netns", "exec", "laptop", "node", &script, project, ADDRESS])
+            .args(["netns", "exec", "laptop", "node"])
+            .args([&script, project])
+            .arg(ADDRESS)
             .env("HOME", "/root")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -48,14 +56,22 @@ impl Browser {
         }
     }
 
+    /// What was asked for; if it fails, a picture stays of what could be seen.
     fn must(&mut self, step: &Value) -> Value {
-        let answer = self.attempt(step);
-        answer.unwrap_or_else(|error| panic!("{step}: {error}"))
+        self.attempt(step).unwrap_or_else(|error| {
+            let _ = self.attempt(&json!({ "do": "shoot", "path": FAILED }));
+            panic!("{step}: {error} (see {FAILED})")
+        })
     }
 
-    /// Opens a page of Cockpit's.
+    /// Opens a page of Cockpit's, as soon as Cockpit answers.
     pub fn open(&mut self, path: &str) {
-        self.must(&json!({ "do": "open", "path": path }));
+        let step = json!({ "do": "open", "path": path });
+        let end = Instant::now() + Duration::from_secs(30);
+        while let Err(error) = self.attempt(&step) {
+            assert!(Instant::now() < end, "Cockpit does not answer: {error}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Clicks a button of portero's page.
@@ -65,7 +81,7 @@ impl Browser {
 
     /// Opens a tab of portero's page.
     pub fn tab(&mut self, name: &str) {
-        self.must(&json!({ "do": "click", "role": "link", "name": name }));
+        self.must(&json!({ "do": "click", "role": "tab", "name": name }));
     }
 
     /// Does something with what has a role and a name on portero's page.
@@ -101,6 +117,22 @@ impl Browser {
     /// Waits until nothing fits a selector on portero's page.
     pub fn misses(&mut self, css: &str) {
         self.must(&json!({ "do": "gone", "css": css }));
+    }
+
+    /// Waits until something fits a selector on portero's page.
+    pub fn await_css(&mut self, css: &str) {
+        self.must(&json!({ "do": "await", "css": css }));
+    }
+
+    /// How much fits a selector on portero's page.
+    pub fn count(&mut self, css: &str) -> u64 {
+        let count = self.must(&json!({ "do": "count", "css": css }));
+        count.as_u64().unwrap_or_default()
+    }
+
+    /// Chooses a language, as Cockpit's menu does.
+    pub fn language(&mut self, name: &str) {
+        self.must(&json!({ "do": "language", "text": name }));
     }
 
     /// Presses a key.
@@ -153,18 +185,39 @@ impl Drop for Browser {
     }
 }
 
-/// Cockpit's web server and an administrator who can log in: what `apt install cockpit` and systemd make.
-pub fn serve_cockpit(lab: &Lab) -> Vec<portero_lab::Program> {
-    lab.must("useradd", &["-m", "-s", "/bin/bash", "-G", "sudo", "admin"]);
-    lab.must("sh", &["-c", "echo admin:foobar | chpasswd"]);
-    let mut programs = Vec::new();
-    // Since Cockpit 330 systemd starts a session for each connection to a socket.
-    if std::path::Path::new("/usr/lib/systemd/system/cockpit-session.socket").exists() {
-        std::fs::create_dir_all("/run/cockpit").expect("/run/cockpit");
+/// What the administrator's session has in its environment, as systemd makes it.
+const ENVIRONMENT: &str =
+    "XDG_RUNTIME_DIR=/run/user/1000\nDBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus\n";
+
+/// Cockpit's web server and an administrator who can log in, with the buses that a session needs: what `apt install cockpit` and
+/// systemd make.
+pub fn serve_cockpit(lab: &Lab, password: &str) -> Vec<Program> {
+    let useradd = ["-m", "-u", "1000", "-s", "/bin/bash", "-G", "sudo", "admin"];
+    lab.must("useradd", &useradd);
+    let change = format!("echo admin:{password} | chpasswd");
+    lab.must("sh", &["-c", &change]);
+    fs::write("/etc/environment", ENVIRONMENT).expect("/etc/environment");
+    let runtime = ["-d", "-m", "0700", "-o", "admin", "/run/user/1000"];
+    lab.must("install", &runtime);
+    let session = [
+        "-u",
+        "admin",
+        "--",
+        "dbus-daemon",
+        "--session",
+        "--nofork",
+        "--nopidfile",
+        "--address=unix:path=/run/user/1000/bus",
+    ];
+    let mut programs = vec![lab.system_bus(), lab.start("runuser", &session)];
+    // There systemd starts a session's program for each connection to a socket.
+    if Path::new("/usr/lib/systemd/system/cockpit-session.socket").exists() {
+        fs::create_dir_all("/run/cockpit").expect("/run/cockpit");
         let listen = ["--listen=/run/cockpit/session", "--accept", "--inetd"];
         let listen = [&listen[..], &["/usr/lib/cockpit/cockpit-session"]].concat();
         programs.push(lab.start("systemd-socket-activate", &listen));
     }
-    programs.push(lab.start("/usr/lib/cockpit/cockpit-ws", &["--no-tls", "--port=9090"]));
+    let serve = ["--no-tls", "--port=9090"];
+    programs.push(lab.start("/usr/lib/cockpit/cockpit-ws", &serve));
     programs
 }
