@@ -34,6 +34,9 @@ IN_CELL := PORTERO_LAB_ROOT='$(TREE)' PORTERO_LAB_BACKEND='$(lastword $(subst /,
 MACHINES := machine enforcing
 # What the suite `metrics` asks.
 PROMETHEUS = $(or $(CARGO_TARGET_DIR),target)/prometheus
+# And this one has a tree beside each, with Cockpit and a browser.
+WITH_COCKPIT = PORTERO_LAB_ROOT='$(TREE)-cockpit'
+BROWSED := bookworm/iptables trixie/nftables
 ON_MACHINE = PORTERO_LAB_ROOT='$(ROOTS)/$(TEST)' PORTERO_LAB_BACKEND=nftables
 # Which scenarios of the suite `machine`, by a part of their names: all, `short:`, or `none`. `enforcing` is run with all.
 MACHINE ?=
@@ -136,7 +139,7 @@ rpm: build
 # portero's page in Cockpit, in plugins/cockpit/dist. It needs npm, and nothing else here needs it.
 COCKPIT := plugins/cockpit
 cockpit:
-	@command -v npm >/dev/null || { echo 'make: the page in Cockpit is built with npm, which is not installed' >&2; exit 1; }
+	command -v npm >/dev/null || tests/setup npm
 	cd $(COCKPIT) && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm run --silent check && npm test --silent && npm run --silent build
 	tests/cockpit '$(COCKPIT)'
 
@@ -213,7 +216,7 @@ test-all: setup
 
 .PHONY: trees
 trees: setup
-	tests/roots $(TREES) $(if $(filter none,$(MACHINE)),,machine) $(if $(MACHINE),,enforcing)
+	tests/roots $(TREES) $(addsuffix -cockpit,$(foreach cell,$(filter $(BROWSED),$(CELLS)),$(firstword $(subst /, ,$(cell))))) $(if $(filter none,$(MACHINE)),,machine) $(if $(MACHINE),,enforcing)
 
 # Without a libvirt, but for its headers: seconds, not minutes, and no privileges.
 unit:
@@ -236,13 +239,14 @@ TEST ?= forwarding
 # One suite in the cell of `make test`; `make lab SCENARIO='part of a name'` runs some of its scenarios. CONTRIBUTING.md names
 # the suites.
 lab: PROFILE := dev
-lab: setup
+lab: setup $(filter cockpit,$(TEST))
 	$(MAKE) -j 2 tree compile
-	tests/inside '$(TREE)' $(MAKE) deb CARGO=true
+	tests/inside '$(TREE)' $(MAKE) deb $(patsubst %,%-deb,$(filter cockpit,$(TEST))) CARGO=true
 	$(if $(filter $(MACHINES),$(TEST)),tests/roots '$(TEST)')
 	$(if $(filter metrics,$(TEST)),tests/prometheus '$(PROMETHEUS)')
 	$(if $(filter ansible,$(TEST)),$(MAKE) ansible-core)
-	$(if $(filter $(MACHINES),$(TEST)),$(ON_MACHINE),$(IN_CELL)) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
+	$(if $(filter cockpit,$(TEST)),tests/roots '$(notdir $(TREE))-cockpit')
+	$(if $(filter $(MACHINES),$(TEST)),$(ON_MACHINE),$(IN_CELL) $(if $(filter cockpit,$(TEST)),$(WITH_COCKPIT))) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 LAB := $(CARGO) test --locked --quiet --workspace --test
 # What is run in each cell: what takes longest first.
@@ -255,7 +259,8 @@ ONCE := $(foreach tree,$(filter-out %-modular,$(TREES)),$(firstword $(filter $(t
 JOBS := $(if $(filter none,$(MACHINE)),,job/machine/nftables/machine) $(if $(MACHINE),,job/enforcing/nftables/enforcing) $(ONCE:%=job/%/bridges) \
 	$(foreach lab,$(LABS),$(foreach cell,$(CELLS),$(if $(findstring -modular/,$(cell)),$(addprefix job/$(cell)/,$(filter $(MODULAR),$(lab))),job/$(cell)/$(lab)))) \
 	$(ONCE:%=job/%/firewalls) \
-	$(patsubst %,job/%/docs,$(filter bookworm/iptables trixie-modular/nftables,$(CELLS)))
+	$(patsubst %,job/%/docs,$(filter bookworm/iptables trixie-modular/nftables,$(CELLS))) \
+	$(patsubst %,job/%/cockpit,$(filter $(BROWSED),$(CELLS)))
 .PHONY: $(JOBS)
 
 # One suite in one cell: job/TREE/FIREWALL/SUITE.
@@ -263,7 +268,7 @@ $(JOBS): words = $(subst /, ,$@)
 $(JOBS):
 	@echo '== $(@:job/%=%)'
 	@start=$$(date +%s); \
-	PORTERO_LAB_ROOT='$(ROOTS)/$(word 2,$(words))' PORTERO_LAB_BACKEND='$(word 3,$(words))' \
+	PORTERO_LAB_ROOT='$(ROOTS)/$(word 2,$(words))$(addprefix -,$(filter cockpit,$(word 4,$(words))))' PORTERO_LAB_BACKEND='$(word 3,$(words))' \
 		PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(word 4,$(words))' $(if $(filter machine,$(word 4,$(words))),-- '$(MACHINE)') && \
 	echo "== $(@:job/%=%): passed in $$(($$(date +%s) - start)) s"
 
@@ -295,8 +300,8 @@ oldest: setup
 	done
 
 # The packages as they are released: made in a tree that has what makes them, and looked at.
-packages:
-	tests/inside '$(TREE)' $(MAKE) deb rpm CARGO=true
+packages: cockpit
+	tests/inside '$(TREE)' $(MAKE) deb rpm cockpit-deb cockpit-rpm CARGO=true
 	tests/inside '$(TREE)' tests/packages '$(abspath $(PACKAGES))' '$(realpath $(TREE))'
 
 # portero-watch under a real systemd, in the tree, and SELinux's module against Debian's policy.

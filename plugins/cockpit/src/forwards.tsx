@@ -9,6 +9,7 @@ import { Adding } from "./adding.tsx";
 import { Confirm } from "./confirm.tsx";
 import { HopsDialog } from "./hops.tsx";
 import { counted, explained, removal, type Forward, type Listing, type Status, type Stopped } from "./portero.ts";
+import { programs } from "./repair.ts";
 import { Table } from "./table.tsx";
 import { _, bytes, format } from "./words.ts";
 
@@ -36,8 +37,8 @@ function clients(forward: Forward): string {
     return forward.dev ? format(_("$0 by $1"), whom, forward.dev) : whom;
 }
 
-/** What the words of one of portero's commands are, behind `portero explain`. */
-const asked = (stopped: Stopped) => stopped.explain.replace(/^portero explain /, "").replaceAll("'", "").split(" ");
+/** What `portero explain` is asked in the command that explains more. */
+const asked = (stopped: Stopped) => programs(stopped.explain)?.[0].slice(2) ?? [];
 
 export function Forwards({ listing, status, onChange }: { listing: Listing; status: Status; onChange(): void }) {
     const [isAdding, setAdding] = useState(false);
@@ -46,7 +47,7 @@ export function Forwards({ listing, status, onChange }: { listing: Listing; stat
     const running = status.guests.filter(guest => guest.driver === "qemu").map(guest => guest.name);
     const off = listing.forwards.filter(forward => forward.owner === "domain" && forward.driver === "qemu").map(one => one.name);
     const known = [...new Set([...running, ...off])].filter(name => name !== null).sort();
-    const spec = (forward: Forward) => forward.protocol ? `${forward.forward}` : format(_("all of $0"), forward.forward);
+    const spec = (forward: Forward) => forward.protocol ? forward.forward : format(_("all of $0"), forward.forward);
     return (
         <Card>
             <CardHeader actions={{ actions: <Button onClick={() => setAdding(true)}>{_("Add a forward")}</Button> }}>

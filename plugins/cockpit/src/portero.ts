@@ -179,36 +179,37 @@ export interface NewForward {
     isReserved: boolean;
 }
 
+/** A command with names, which no dash makes an option of. */
+function command(verbs: string[], names: string[], options: string[]): string[] {
+    const isPlain = names.every(name => !name.startsWith("-"));
+    return isPlain ? ["portero", ...verbs, ...names, ...options] : ["portero", ...verbs, ...options, "--", ...names];
+}
+
 /** The command that adds it. */
 export function addition(wanted: NewForward): string[] {
     const address = wanted.address.trim();
     const at = address === "" ? "" : `${address.includes(":") ? `[${address}]` : address}:`;
     const to = wanted.guestPorts.trim() === "" ? "" : `:${wanted.guestPorts.trim()}`;
     const protocols = wanted.protocols === "tcp" ? "" : `/${wanted.protocols}`;
-    const words = ["portero", "forward", "add", wanted.guest, `${at}${wanted.ports.trim()}${to}${protocols}`];
-    for (const source of wanted.sources.split(/[\s,]+/).filter(source => source !== ""))
-        words.push(`--source=${source}`);
+    const options = wanted.sources.split(/[\s,]+/).filter(source => source !== "").map(source => `--source=${source}`);
     if (wanted.isPersistent)
-        words.push("--persistent");
+        options.push("--persistent");
     if (wanted.isReserved)
-        words.push("--reserve=yes");
-    return words;
+        options.push("--reserve=yes");
+    return command(["forward", "add"], [wanted.guest, `${at}${wanted.ports.trim()}${to}${protocols}`], options);
 }
 
 /** The command that removes a forward; nothing if it is not in a domain's metadata. */
 export function removal(forward: Forward): string[] | null {
     if (forward.owner !== "domain" || forward.written !== "metadata")
         return null;
-    const words = ["portero", "forward", "remove"];
-    if (forward.driver === "lxc")
-        words.push("--connect=lxc:///system");
-    words.push(forward.name, forward.forward);
-    for (const source of [forward.source, ...forward.sources ?? []])
-        source && words.push(`--source=${source}`);
+    const options = [forward.source, ...forward.sources ?? []].filter(source => source).map(source => `--source=${source}`);
     if (forward.dev)
-        words.push(`--dev=${forward.dev}`);
-    words.push({ both: "--persistent", live: "--live", config: "--config" }[forward.in]);
-    return words;
+        options.push(`--dev=${forward.dev}`);
+    options.push({ both: "--persistent", live: "--live", config: "--config" }[forward.in]);
+    if (forward.driver === "lxc")
+        options.push("--connect=lxc:///system");
+    return command(["forward", "remove"], [forward.name, forward.forward], options);
 }
 
 /** What `portero explain` takes for a forward's first port; nothing for a whole address. */

@@ -18,7 +18,7 @@ export function Table<T>({ label, columns, rows, rowKey }: {
 }) {
     const number = (column: Column<T>) => column.isNumber ? " portero-number" : "";
     return (
-        <table className="pf-v6-c-table pf-m-grid-md pf-m-compact" aria-label={label} role="grid">
+        <table className="pf-v6-c-table pf-m-grid-md pf-m-compact" aria-label={label}>
             <thead className="pf-v6-c-table__thead">
                 <tr className="pf-v6-c-table__tr">
                     {columns.map(column => (

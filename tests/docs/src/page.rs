@@ -37,8 +37,8 @@ pub fn project() -> PathBuf {
     folder.canonicalize().expect("the project's folder")
 }
 
-/// All Markdown files of the project by their paths below its folder, those of hidden folders and of
-/// cargo's left out.
+/// All Markdown files of the project by their paths below its folder, those of hidden folders, of
+/// cargo's and of npm's left out.
 ///
 /// # Panics
 /// When a folder cannot be read.
@@ -50,7 +50,7 @@ pub fn pages() -> Vec<String> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = format!("{below}{name}");
             if entry.file_type().expect("its type").is_dir() {
-                if !name.starts_with('.') && path != "target" {
+                if !name.starts_with('.') && name != "node_modules" && path != "target" {
                     collect(&entry.path(), &format!("{path}/"), pages);
                 }
             } else if name.ends_with(".md") {

@@ -52,7 +52,7 @@ fn kept(world: &mut World) {
     });
     let browser = &mut world.browser;
     browser.click("Keep the bridge");
-    browser.sees("kept");
+    browser.shows("kept");
     let status = world.lab().must("portero", &["bridge", "status"]);
     assert!(status.contains("confirmed"), "{status}");
     let browser = &mut world.browser;

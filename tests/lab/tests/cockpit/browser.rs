@@ -114,6 +114,11 @@ impl Browser {
         self.must(&json!({ "do": "see", "text": text }));
     }
 
+    /// Waits until this alone stands somewhere on portero's page.
+    pub fn shows(&mut self, text: &str) {
+        self.await_css(&format!("text='{text}'"));
+    }
+
     /// Waits until nothing fits a selector on portero's page.
     pub fn misses(&mut self, css: &str) {
         self.must(&json!({ "do": "gone", "css": css }));

@@ -42,7 +42,7 @@ fn added_and_removed(world: &mut World) {
     browser.sees("portero forward add web 8080:80 --persistent");
     browser.click("Add");
     browser.sees("192.168.122.10:80");
-    browser.sees("active");
+    browser.shows("active");
     world.serves(8080, "web tcp 80");
     let written = world.lab().virsh(&["dumpxml", "--inactive", "web"]);
     assert!(written.contains("8080"), "{written}");
@@ -109,7 +109,7 @@ fn reserved(world: &mut World) {
         true,
     );
     browser.click("Add");
-    browser.sees("active");
+    browser.shows("active");
     world.serves(8082, "nas tcp 80");
     let network = world.lab().virsh(&["net-dumpxml", "default"]);
     assert!(network.contains(MAC), "{network}");
@@ -140,14 +140,14 @@ fn refused(world: &mut World) {
 fn followed(world: &mut World) {
     world.begin();
     world.add(&["web", "8080:80", "--persistent"]);
-    world.browser.sees("active");
+    world.browser.shows("active");
     world.serves(8080, "web tcp 80");
     // Its memory is kept, so that it need not boot again.
     world.lab().virsh(&["managedsave", "web"]);
-    world.browser.sees("off");
+    world.browser.shows("off");
     world.refuses(8080);
     world.lab().virsh(&["start", "web"]);
-    world.browser.sees("active");
+    world.browser.shows("active");
     world.serves(8080, "web tcp 80");
     let remove = ["forward", "remove", "web", "8080", "--persistent"];
     world.lab().must("portero", &remove);
