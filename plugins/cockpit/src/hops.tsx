@@ -51,6 +51,7 @@ export function Hops({ words }: { words: string[] }) {
                     </Alert>
                 )
                 : <Alert variant="success" isInline className="portero-space" title={_("Every hop holds that can be seen from here.")} />}
+            <Button variant="secondary" size="sm" className="portero-space" onClick={again}>{_("Explain again")}</Button>
             <Table
                 label={_("Hops")}
                 rows={found.hops}
@@ -61,7 +62,6 @@ export function Hops({ words }: { words: string[] }) {
                     { title: _("What portero sees"), cell: hop => hop.text },
                 ]}
             />
-            <Button variant="secondary" size="sm" className="portero-below" onClick={again}>{_("Explain again")}</Button>
         </>
     );
 }
