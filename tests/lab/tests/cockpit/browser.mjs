@@ -32,7 +32,6 @@ const verbs = {
     click: step => found(step).click(),
     fill: step => found(step).fill(step.text),
     choose: step => found(step).selectOption(step.text),
-    check: step => found(step).setChecked(step.on),
     focus: step => found(step).focus(),
     press: ({ key }) => page.keyboard.press(key),
     type: ({ text }) => page.keyboard.type(text),

@@ -99,9 +99,9 @@ impl Browser {
         self.must(&json!({ "do": "choose", "role": "combobox", "name": name, "text": text }));
     }
 
-    /// Sets a checkbox of portero's page.
-    pub fn check(&mut self, name: &str, on: bool) {
-        self.must(&json!({ "do": "check", "role": "checkbox", "name": name, "on": on }));
+    /// Sets a checkbox of portero's page, or clears it if it is set.
+    pub fn toggle(&mut self, name: &str) {
+        self.act("click", "checkbox", name);
     }
 
     /// Does something in Cockpit's window with what a selector finds.

@@ -68,7 +68,7 @@ fn for_the_office(world: &mut World) {
     browser.fill("Ports of the guest", "80");
     browser.fill("Address of the host", "192.0.2.10");
     browser.fill("Who may use it", "198.51.100.0/24");
-    browser.check("Persistent: also after the guest's next start", false);
+    browser.toggle("Persistent: also after the guest's next start");
     browser.sees("portero forward add web 192.0.2.10:8081:80 --source=198.51.100.0/24");
     browser.click("Add");
     browser.sees("until the guest ends");
@@ -104,10 +104,7 @@ fn reserved(world: &mut World) {
     browser.choose("Guest", "nas");
     browser.fill("Ports of the host", "8082");
     browser.fill("Ports of the guest", "80");
-    browser.check(
-        "Reserve the guest's address, if DHCP has no reservation for it",
-        true,
-    );
+    browser.toggle("Reserve the guest's address, if DHCP has no reservation for it");
     browser.click("Add");
     browser.shows("active");
     world.serves(8082, "nas tcp 80");
