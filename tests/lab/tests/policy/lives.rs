@@ -111,7 +111,7 @@ fn refused(world: &mut World) {
 fn box_on(world: &World, bridge: &str) -> Program {
     for step in [
         "netns add box".to_owned(),
-        format!("link add box0 type veth peer name eth0 netns box"),
+        "link add box0 type veth peer name eth0 netns box".to_owned(),
         format!("link set box0 master {bridge} up"),
         "-n box address add 192.168.91.10/24 dev eth0".to_owned(),
         "-n box link set eth0 up".to_owned(),
