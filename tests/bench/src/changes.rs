@@ -36,7 +36,7 @@ pub fn measure(programs: &Path, runs: u32) -> io::Result<Row> {
         ratio: Some(1.3),
         time: None,
     };
-    Ok(Row::times(what, times[1], times[0], limit))
+    Ok(Row::costs(what, times[1], times[0], limit))
 }
 
 /// The worker: a world with another guest, portero-watch, and what others do.
@@ -76,16 +76,16 @@ pub fn work(hooks: &Hooks, activity: Activity) -> io::Result<()> {
             // They are at it before the guest comes.
             thread::sleep(Duration::from_millis(300));
             let before = changes.load(Ordering::Relaxed);
-            let time = lives[0].begin()?;
+            let cost = lives[0].begin()?;
             acts.store(false, Ordering::Relaxed);
             if activity == Activity::Busy
                 && changes.load(Ordering::Relaxed) == before
-                && time > PAUSE * 3
+                && cost.time > PAUSE * 3
             {
                 return Err(io::Error::other("others changed nothing meanwhile"));
             }
             lives[0].end()?;
-            Ok(time)
+            Ok(cost)
         });
         is_over.store(true, Ordering::Relaxed);
         if let Some(changer) = changer {

@@ -53,15 +53,15 @@ pub fn measure(programs: &Path, runs: u32) -> io::Result<Vec<Row>> {
         let rate = |time: Duration| f64::from(CONNECTIONS) / time.as_secs_f64();
         let what = format!(
             "{firewall}: a new connection at {MANY} forwards ({:.0}/s) / at {FEW} ({:.0}/s)",
-            rate(times[1]),
-            rate(times[0])
+            rate(times[1].time),
+            rate(times[0].time)
         );
         let limit = match firewall {
             Firewall::Nftables => LIMIT,
             Firewall::Iptables => Limit::default(),
         };
         let (many, few) = (times[1] / CONNECTIONS, times[0] / CONNECTIONS);
-        rows.push(Row::times(what, many, few, limit));
+        rows.push(Row::costs(what, many, few, limit));
     }
     Ok(rows)
 }

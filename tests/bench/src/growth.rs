@@ -7,7 +7,7 @@ use crate::hooks::{Hooks, Life};
 use crate::process::Process;
 use crate::recorded::Guest;
 use crate::table::{Limit, Row};
-use crate::worker::{answer, answer_each_request, medians_of, Firewall, Role, Worker};
+use crate::worker::{answer, answer_each_request, medians_of, Command, Firewall, Role, Worker};
 use crate::world;
 use std::io;
 use std::path::Path;
@@ -59,7 +59,7 @@ pub fn measure(
                 "{firewall}: start + stop beside {number} guests / beside {}",
                 others[0]
             );
-            Row::times(what, *time, times[0], limit)
+            Row::costs(what, *time, times[0], limit)
         })
         .collect())
 }
@@ -96,40 +96,47 @@ fn install(hooks: &Hooks, reserved: &[Guest], guests: &[Guest]) -> io::Result<()
     Ok(())
 }
 
-/// How many guests run while everything is compared.
-const COMPARED: u32 = 1000;
+/// How many guests run while a command is measured.
+const GUESTS: u32 = 1000;
 
-/// Measures a comparison that finds nothing to do.
+/// Measures a comparison that finds nothing to do, and what `portero status` tells, of one guest and of many.
 ///
 /// # Errors
 /// Those of the workers and their processes.
-pub fn measure_sync(programs: &Path, runs: u32) -> io::Result<Row> {
-    let worker = |guests| Worker::spawn(programs, Role::Sync { guests });
-    let workers = vec![worker(1)?, worker(COMPARED)?];
-    let times = medians_of(runs, workers)?;
-    let what =
-        format!("nftables: portero sync, nothing to mend, {COMPARED} guests x {FORWARDS} / 1");
-    let limit = Limit {
-        ratio: None,
-        time: Some(Duration::from_millis(150)),
-    };
-    Ok(Row::times(what, times[1], times[0], limit))
+pub fn measure_commands(programs: &Path, runs: u32) -> io::Result<Vec<Row>> {
+    let rows = [
+        (Command::Sync, ", nothing to repair", 150),
+        (Command::Status, "", 300),
+    ];
+    let rows = rows.into_iter().map(|(command, finds, limit)| {
+        let worker = |guests| Worker::spawn(programs, Role::Command { command, guests });
+        let times = medians_of(runs, vec![worker(1)?, worker(GUESTS)?])?;
+        let word = command.word();
+        let what = format!("nftables: portero {word}{finds}, {GUESTS} guests x {FORWARDS} / 1");
+        let limit = Limit {
+            ratio: None,
+            time: Some(Duration::from_millis(limit)),
+        };
+        Ok(Row::costs(what, times[1], times[0], limit))
+    });
+    rows.collect()
 }
 
 /// The worker of that.
 ///
 /// # Errors
 /// Those of the processes.
-pub fn sync(hooks: &Hooks, guests: u32) -> io::Result<()> {
+pub fn command(hooks: &Hooks, command: Command, guests: u32) -> io::Result<()> {
     world::set_up()?;
     world::make_libvirt_nftables()?;
     let guests: Vec<Guest> = (0..guests).map(numbered).collect();
     let begin = std::time::Instant::now();
     install(hooks, &guests, &guests)?;
     answer(begin.elapsed())?;
-    let sync = Process::new(hooks.operator_command(), ["sync"]);
-    sync.run()?;
-    answer_each_request(|| sync.run())
+    let operator = hooks.operator_command();
+    Process::new(&operator, ["sync"]).run()?;
+    let measured = Process::new(&operator, [command.word()]);
+    answer_each_request(|| measured.run())
 }
 
 fn numbered(number: u32) -> Guest {

@@ -1,11 +1,11 @@
 //! The three hooks, run as libvirt runs them at each step of a guest's life.
 
+use crate::cost::Cost;
 use crate::process::{run_all, Process};
 use crate::recorded::{network_data, Guest, NETWORK};
 use crate::world::FOLDER;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The folder with the programs to measure.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ impl Life {
     ///
     /// # Errors
     /// Those of the hooks.
-    pub fn begin(&self) -> io::Result<Duration> {
+    pub fn begin(&self) -> io::Result<Cost> {
         run_all([
             &self.prepare,
             &self.port_created,
@@ -144,7 +144,7 @@ impl Life {
     ///
     /// # Errors
     /// Those of the hooks.
-    pub fn end(&self) -> io::Result<Duration> {
+    pub fn end(&self) -> io::Result<Cost> {
         run_all([&self.stopped, &self.port_deleted, &self.release])
     }
 

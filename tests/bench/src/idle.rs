@@ -58,7 +58,7 @@ pub fn measure(hooks: &Hooks, programs: &Path, runs: u32) -> io::Result<Vec<Row>
         let sides: Vec<Side<'_>> = vec![Box::new(with_undo), Box::new(|| noop.run())];
         let times = medians(runs, sides)?;
         let what = format!("no forward: {name} / static no-op");
-        rows.push(Row::times(what, times[0], times[1], *limit));
+        rows.push(Row::costs(what, times[0], times[1], *limit));
     }
     Ok(rows)
 }

@@ -5,6 +5,7 @@
 
 mod changes;
 mod connections;
+mod cost;
 mod growth;
 mod hooks;
 mod idle;
@@ -43,6 +44,10 @@ struct Args {
     /// How many other guests stand beside the measured one
     #[arg(long, value_delimiter = ',', default_value = "0,10,100,1000")]
     others: Vec<u32>,
+    /// Which measurements, by words of `idle`, `start`, `nftables`, `policy`, `connections`, `compared`, `changes`,
+    /// `others`, `one-by-one` and `size` [default: all]
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Another qemu hook to compare with, instead of one iptables process per rule; its own
     /// configuration has to know the domains guest1 and guest1000
     #[arg(long, value_name = "PATH")]
@@ -72,7 +77,7 @@ fn run(args: &Args) -> io::Result<()> {
     let hooks = Hooks::in_folder(&programs)?;
     match args.worker {
         Some(Role::Others { firewall, number }) => return growth::work(&hooks, firewall, number),
-        Some(Role::Sync { guests }) => return growth::sync(&hooks, guests),
+        Some(Role::Command { command, guests }) => return growth::command(&hooks, command, guests),
         Some(Role::Changes { activity }) => return changes::work(&hooks, activity),
         Some(Role::Connections { firewall, forwards }) => {
             return connections::work(&hooks, firewall, forwards)
@@ -89,26 +94,42 @@ fn run(args: &Args) -> io::Result<()> {
 }
 
 fn measure(args: &Args, programs: &Path, hooks: &Hooks) -> io::Result<Vec<Row>> {
-    let runs = args.runs;
-    let other = args.hook.as_deref();
-    let mut rows = idle::measure(hooks, programs, runs)?;
-    rows.push(start::measure(hooks, 1, runs)?);
-    rows.push(start::measure(hooks, 1000, runs)?);
-    for others in [Others::Nobody, Others::OneGuest] {
-        for forwards in [1, 1000, 10_000] {
-            rows.push(start_nftables::measure(hooks, forwards, others, runs)?);
+    let (runs, other) = (args.runs, args.hook.as_deref());
+    let is_wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|one| one == name);
+    let mut rows = Vec::new();
+    let mut add = |name: &str, measure: &dyn Fn() -> io::Result<Vec<Row>>| {
+        if is_wanted(name) {
+            rows.extend(measure()?);
         }
+        Ok::<_, io::Error>(())
+    };
+    add("idle", &|| idle::measure(hooks, programs, runs))?;
+    add("start", &|| {
+        let forwards = [1, 1000].into_iter();
+        let rows = forwards.map(|forwards| start::measure(hooks, forwards, runs));
+        rows.collect()
+    })?;
+    for others in [Others::Nobody, Others::OneGuest] {
+        add("nftables", &|| {
+            let forwards = [1, 1000, 10_000].into_iter();
+            let rows = forwards.map(|one| start_nftables::measure(hooks, one, others, runs));
+            rows.collect()
+        })?;
     }
-    rows.extend(policy::measure(hooks, programs, runs)?);
-    rows.extend(connections::measure(programs, runs)?);
-    rows.push(growth::measure_sync(programs, runs)?);
-    rows.push(changes::measure(programs, runs)?);
+    add("policy", &|| policy::measure(hooks, programs, runs))?;
+    add("connections", &|| connections::measure(programs, runs))?;
+    add("compared", &|| growth::measure_commands(programs, runs))?;
+    add("changes", &|| Ok(vec![changes::measure(programs, runs)?]))?;
     for firewall in [Firewall::Iptables, Firewall::Nftables] {
-        rows.extend(growth::measure(programs, firewall, &args.others, runs)?);
+        add("others", &|| {
+            growth::measure(programs, firewall, &args.others, runs)
+        })?;
     }
-    rows.push(one_by_one::measure(hooks, 1, runs, other)?);
-    rows.push(one_by_one::measure(hooks, 1000, 1, other)?);
-    rows.extend(size::measure(hooks)?);
+    add("one-by-one", &|| {
+        let one = one_by_one::measure(hooks, 1, runs, other)?;
+        Ok(vec![one, one_by_one::measure(hooks, 1000, 1, other)?])
+    })?;
+    add("size", &|| size::measure(hooks))?;
     Ok(rows)
 }
 

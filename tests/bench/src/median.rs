@@ -1,27 +1,36 @@
 //! Medians of measurements that take turns.
 
+use crate::cost::Cost;
+use crate::process::counting;
 use std::io;
 use std::time::Duration;
 
 /// One of the things that are compared: sets up, measures, undoes, and gives what it measured.
-pub type Side<'a> = Box<dyn FnMut() -> io::Result<Duration> + 'a>;
+pub type Side<'a> = Box<dyn FnMut() -> io::Result<Cost> + 'a>;
 
 /// Lets the sides take turns `runs` times, after one turn that does not count, so that whatever
-/// slows the machine meets all of them; gives the median of each.
+/// slows the machine meets all of them; gives the median of each, with the instructions of one turn more.
 ///
 /// # Errors
 /// Those of the sides.
-pub fn medians(runs: u32, mut sides: Vec<Side<'_>>) -> io::Result<Vec<Duration>> {
+pub fn medians(runs: u32, mut sides: Vec<Side<'_>>) -> io::Result<Vec<Cost>> {
     let mut times = vec![Vec::new(); sides.len()];
     for run in 0..=runs {
         for (side, times) in sides.iter_mut().zip(&mut times) {
-            let time = side()?;
+            let cost = side()?;
             if run > 0 {
-                times.push(time);
+                times.push(cost.time);
             }
         }
     }
-    Ok(times.into_iter().map(median).collect())
+    let sides = sides.iter_mut().zip(times);
+    let costs = sides.map(|(side, times)| {
+        Ok(Cost {
+            time: median(times),
+            ..counting(side)?
+        })
+    });
+    costs.collect()
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

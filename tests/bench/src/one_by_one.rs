@@ -49,7 +49,7 @@ pub fn measure(hooks: &Hooks, forwards: u32, runs: u32, other: Option<&Path>) ->
     };
     let plural = if forwards == 1 { "" } else { "s" };
     let what = format!("{forwards} forward{plural}: whole start / {name}");
-    Ok(Row::times(what, times[0], times[1], Limit::default()))
+    Ok(Row::costs(what, times[0], times[1], Limit::default()))
 }
 
 /// Another hook with the argv and stdin that libvirt gives.

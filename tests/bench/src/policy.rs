@@ -2,6 +2,7 @@
 //! rules cost each packet.
 
 use crate::connections::{enter, make_neighbours, Client};
+use crate::cost::Cost;
 use crate::hooks::Hooks;
 use crate::median::medians;
 use crate::process::Process;
@@ -112,7 +113,7 @@ fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
     };
     let commit = || {
         let times = bare.iter().map(Process::run);
-        let time = times.sum::<io::Result<Duration>>()?;
+        let time = times.sum::<io::Result<Cost>>()?;
         undo.iter().try_for_each(|undo| undo.run().map(drop))?;
         Ok(time)
     };
@@ -122,7 +123,7 @@ fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
         hooks.daemon_start().run()?;
     }
     let what = format!("{firewall}, {MANY} rules: network start / bare commit");
-    Ok(Row::times(what, times[0], times[1], START))
+    Ok(Row::costs(what, times[0], times[1], START))
 }
 
 fn packets(programs: &Path, firewall: Firewall, runs: u32) -> io::Result<Row> {
@@ -137,7 +138,7 @@ fn packets(programs: &Path, firewall: Firewall, runs: u32) -> io::Result<Row> {
     };
     let what = format!("{firewall}: a packet and its answer at {MANY} rules / at {FEW}");
     let (many, few) = (times[1] / PACKETS, times[0] / PACKETS);
-    Ok(Row::times(what, many, few, limit))
+    Ok(Row::costs(what, many, few, limit))
 }
 
 /// The worker: a guest that is a network namespace, on a network whose policy lets the client in by

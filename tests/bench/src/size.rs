@@ -25,6 +25,7 @@ pub fn measure(hooks: &Hooks) -> io::Result<Vec<Row>> {
             measured: format!("{size} B"),
             against: String::new(),
             ratio: String::new(),
+            instructions: String::new(),
             limit: format!("{LIMIT} B"),
             within: Some(size <= LIMIT),
         });
@@ -49,6 +50,7 @@ pub fn measure(hooks: &Hooks) -> io::Result<Vec<Row>> {
             measured: libraries.len().to_string(),
             against: String::new(),
             ratio: String::new(),
+            instructions: String::new(),
             limit: "libc's".into(),
             within: Some(ldd.status.success() && strange.is_empty()),
         });

@@ -51,7 +51,7 @@ pub fn measure(hooks: &Hooks, forwards: u32, runs: u32) -> io::Result<Row> {
     let times = medians(runs, vec![Box::new(hook), Box::new(commit)])?;
     let plural = if forwards == 1 { "" } else { "s" };
     let what = format!("{forwards} forward{plural}: qemu start / bare iptables-restore");
-    Ok(Row::times(what, times[0], times[1], LIMIT))
+    Ok(Row::costs(what, times[0], times[1], LIMIT))
 }
 
 /// What the hooks commit for this guest: what `portero plan` wants while the guest runs and its

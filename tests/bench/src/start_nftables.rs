@@ -85,7 +85,7 @@ pub fn measure(hooks: &Hooks, forwards: u32, others: Others, runs: u32) -> io::R
         Others::OneGuest => " beside another guest",
     };
     let what = format!("nftables, {forwards} forward{plural}{beside}: qemu start / bare nft -f");
-    Ok(Row::times(what, times[0], times[1], Limit::default()))
+    Ok(Row::costs(what, times[0], times[1], Limit::default()))
 }
 
 /// The elements of a script.

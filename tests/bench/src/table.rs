@@ -1,5 +1,6 @@
 //! The plain text table of results.
 
+use crate::cost::Cost;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct Row {
     pub against: String,
     /// The ratio of the two.
     pub ratio: String,
+    /// The instructions of both, where they were counted.
+    pub instructions: String,
     /// What is permitted.
     pub limit: String,
     /// Whether that was kept; nothing where there is no limit.
@@ -30,14 +33,17 @@ pub struct Limit {
 }
 
 impl Row {
-    /// A time beside the one that it is measured against.
+    /// A cost beside the one that it is measured against.
     #[must_use]
-    pub fn times(what: String, measured: Duration, against: Duration, limit: Limit) -> Self {
-        let ratio = measured.as_secs_f64() / against.as_secs_f64();
+    pub fn costs(what: String, measured: Cost, against: Cost, limit: Limit) -> Self {
+        let ratio = measured.time.as_secs_f64() / against.time.as_secs_f64();
         let within = [
             limit.ratio.map(|limit| ratio <= limit),
-            limit.time.map(|limit| measured <= limit),
+            limit.time.map(|limit| measured.time <= limit),
         ];
+        let counted = measured.instructions.zip(against.instructions);
+        let instructions =
+            counted.map(|(one, other)| format!("{} / {}", millions(one), millions(other)));
         let texts = [
             limit.ratio.map(|limit| format!("{limit}x")),
             limit.time.map(milliseconds),
@@ -45,8 +51,9 @@ impl Row {
         let texts: Vec<String> = texts.into_iter().flatten().collect();
         Self {
             what,
-            measured: milliseconds(measured),
-            against: milliseconds(against),
+            measured: milliseconds(measured.time),
+            against: milliseconds(against.time),
+            instructions: instructions.unwrap_or_default(),
             ratio: format!("{ratio:.2}x"),
             limit: texts.join(", "),
             within: within.into_iter().flatten().reduce(|a, b| a && b),
@@ -60,10 +67,26 @@ fn milliseconds(time: Duration) -> String {
     format!("{value:.digits$} ms")
 }
 
+fn millions(instructions: u64) -> String {
+    format!(
+        "{}.{:02} M",
+        instructions / 1_000_000,
+        instructions / 10_000 % 100
+    )
+}
+
 /// All rows below a heading, as wide as they need.
 #[must_use]
 pub fn render(rows: &[Row]) -> String {
-    let heading = ["MEASURED", "TIME/SIZE", "AGAINST", "RATIO", "LIMIT", ""];
+    let heading = [
+        "MEASURED",
+        "TIME/SIZE",
+        "AGAINST",
+        "RATIO",
+        "INSTRUCTIONS",
+        "LIMIT",
+        "",
+    ];
     let mut lines = vec![heading.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| {
         let verdict = match row.within {
@@ -76,6 +99,7 @@ pub fn render(rows: &[Row]) -> String {
             row.measured.clone(),
             row.against.clone(),
             row.ratio.clone(),
+            row.instructions.clone(),
             row.limit.clone(),
             verdict.to_owned(),
         ]

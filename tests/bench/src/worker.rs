@@ -1,10 +1,12 @@
 //! A world of its own in another process, which measures whenever it is asked.
 
+use crate::cost::Cost;
 use crate::median::{medians, Side};
+use crate::process::{counting, is_counting};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{self, Child, ChildStdin, ChildStdout, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -18,8 +20,10 @@ pub enum Role {
         /// How many.
         number: u32,
     },
-    /// Compares everything where so many guests run, and finds nothing to do.
-    Sync {
+    /// Runs a command where so many guests run.
+    Command {
+        /// Which.
+        command: Command,
         /// How many.
         guests: u32,
     },
@@ -53,6 +57,26 @@ pub enum Activity {
     Busy,
 }
 
+/// A command of portero's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `portero sync`.
+    Sync,
+    /// `portero status`.
+    Status,
+}
+
+impl Command {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Status => "status",
+        }
+    }
+}
+
 /// A firewall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firewall {
@@ -75,7 +99,7 @@ impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Others { firewall, number } => write!(formatter, "others-{firewall}:{number}"),
-            Self::Sync { guests } => write!(formatter, "sync:{guests}"),
+            Self::Command { command, guests } => write!(formatter, "{}:{guests}", command.word()),
             Self::Changes { activity } => write!(formatter, "changes:{}", *activity as u32),
             Self::Connections { firewall, forwards } => write!(formatter, "{firewall}:{forwards}"),
             Self::Packets { firewall, rules } => write!(formatter, "policy-{firewall}:{rules}"),
@@ -94,6 +118,10 @@ impl FromStr for Role {
             firewall,
             forwards: number,
         };
+        let command = |command| Self::Command {
+            command,
+            guests: number,
+        };
         let others = |firewall| Self::Others { firewall, number };
         let packets = |firewall| Self::Packets {
             firewall,
@@ -102,7 +130,8 @@ impl FromStr for Role {
         match kind {
             "policy-iptables" => Ok(packets(Firewall::Iptables)),
             "policy-nftables" => Ok(packets(Firewall::Nftables)),
-            "sync" => Ok(Self::Sync { guests: number }),
+            "sync" => Ok(command(Command::Sync)),
+            "status" => Ok(command(Command::Status)),
             "changes" if number == 0 => Ok(Self::Changes {
                 activity: Activity::Quiet,
             }),
@@ -132,7 +161,7 @@ impl Worker {
     /// # Errors
     /// When it fails.
     pub fn spawn(programs: &Path, role: Role) -> io::Result<Self> {
-        let mut child = Command::new("unshare")
+        let mut child = process::Command::new("unshare")
             .args(["--mount", "--net", "--"])
             .arg(std::env::current_exe()?)
             .arg("--worker")
@@ -149,7 +178,7 @@ impl Worker {
             child,
             took: Duration::ZERO,
         };
-        worker.took = worker.answer()?;
+        worker.took = worker.answer()?.time;
         Ok(worker)
     }
 
@@ -163,19 +192,23 @@ impl Worker {
     ///
     /// # Errors
     /// When it fails.
-    pub fn turn(&mut self) -> io::Result<Duration> {
-        self.requests.write_all(b"\n")?;
+    pub fn turn(&mut self) -> io::Result<Cost> {
+        let request = if is_counting() { COUNT } else { "" };
+        writeln!(self.requests, "{request}")?;
         self.answer()
     }
 
-    fn answer(&mut self) -> io::Result<Duration> {
+    fn answer(&mut self) -> io::Result<Cost> {
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
-        let nanoseconds = line
-            .trim()
-            .parse()
-            .map_err(|_| io::Error::other("a worker failed"))?;
-        Ok(Duration::from_nanos(nanoseconds))
+        let mut numbers = line.split_whitespace().map(str::parse);
+        let Some(Ok(nanoseconds)) = numbers.next() else {
+            return Err(io::Error::other("a worker failed"));
+        };
+        Ok(Cost {
+            time: Duration::from_nanos(nanoseconds),
+            instructions: numbers.next().and_then(Result::ok),
+        })
     }
 
     /// Ends it.
@@ -197,7 +230,7 @@ impl Worker {
 ///
 /// # Errors
 /// When one fails.
-pub fn medians_of(runs: u32, mut workers: Vec<Worker>) -> io::Result<Vec<Duration>> {
+pub fn medians_of(runs: u32, mut workers: Vec<Worker>) -> io::Result<Vec<Cost>> {
     let sides = workers.iter_mut();
     let sides = sides.map(|worker| Box::new(|| worker.turn()) as Side<'_>);
     let times = medians(runs, sides.collect())?;
@@ -205,24 +238,35 @@ pub fn medians_of(runs: u32, mut workers: Vec<Worker>) -> io::Result<Vec<Duratio
     Ok(times)
 }
 
+/// What a worker reads where it is to count.
+const COUNT: &str = "count";
+
 /// In the worker: measures once for each line it reads.
 ///
 /// # Errors
 /// Those of the measurement and of the pipes.
-pub fn answer_each_request(mut measure: impl FnMut() -> io::Result<Duration>) -> io::Result<()> {
+pub fn answer_each_request<C: Into<Cost>>(
+    mut measure: impl FnMut() -> io::Result<C>,
+) -> io::Result<()> {
     for line in io::stdin().lines() {
-        line?;
-        answer(measure()?)?;
+        let cost = match line?.as_str() {
+            COUNT => counting(&mut measure),
+            _ => measure(),
+        };
+        answer(cost?)?;
     }
     Ok(())
 }
 
-/// In the worker: a line with nanoseconds.
+/// In the worker: a line with nanoseconds, and instructions where they were counted.
 ///
 /// # Errors
 /// Those of the pipe.
-pub fn answer(time: Duration) -> io::Result<()> {
+pub fn answer(cost: impl Into<Cost>) -> io::Result<()> {
+    let cost = cost.into();
+    let instructions = cost.instructions.map(|number| number.to_string());
     let mut stdout = io::stdout();
-    writeln!(stdout, "{}", time.as_nanos())?;
+    let time = cost.time.as_nanos();
+    writeln!(stdout, "{time} {}", instructions.unwrap_or_default())?;
     stdout.flush()
 }
