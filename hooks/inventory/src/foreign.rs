@@ -21,17 +21,42 @@ const SIDE_BY_SIDE: usize = 8;
 /// reading makes them.
 #[must_use]
 pub fn foreign_rules(families: &[Family], deadline: Deadline) -> Rules {
+    with_unlisted(deadline, || {
+        let (iptables, told) = iptables(families, deadline);
+        with_nftables(iptables, told, deadline)
+    })
+}
+
+/// The same where anybody but libvirt and portero has what may stop a packet; else none of them, and what could not be read.
+/// What is in the sets of nftables, of which most may be portero's, says nothing of that, and is read only then.
+#[must_use]
+pub fn stopping_rules(families: &[Family], deadline: Deadline) -> Rules {
+    let (iptables, told) = iptables(families, deadline);
+    if told <= MUCH && !iptables.have_stops_of_others() {
+        let (chains, _) = nftables(&["-t", "list", "ruleset"], deadline);
+        if chains.unread.is_empty() && !chains.have_stops_of_others() {
+            let mut none = Rules::default();
+            none.unread.extend(iptables.unread);
+            return none;
+        }
+    }
+    with_unlisted(deadline, || with_nftables(iptables, told, deadline))
+}
+
+/// Reads what decides too and no firewall lists, beside the rules.
+fn with_unlisted(deadline: Deadline, listed: impl FnOnce() -> Rules) -> Rules {
     thread::scope(|scope| {
         let besides = || unlisted(deadline);
         let reading = Builder::new().spawn_scoped(scope, besides);
-        let mut rules = listed_rules(families, deadline);
+        let mut rules = listed();
         let unlisted = reading.ok().and_then(|reading| reading.join().ok());
         rules.unlisted = unlisted.unwrap_or_else(besides);
         rules
     })
 }
 
-fn listed_rules(families: &[Family], deadline: Deadline) -> Rules {
+/// What iptables lists, and how much that tells of nftables.
+fn iptables(families: &[Family], deadline: Deadline) -> (Rules, usize) {
     let variants: Vec<Variant> = families
         .iter()
         .flat_map(|family| variants(*family))
@@ -43,6 +68,11 @@ fn listed_rules(families: &[Family], deadline: Deadline) -> Rules {
         told += if variant.of.is_in_nftables { length } else { 0 };
         iptables.append(rules);
     }
+    (iptables, told)
+}
+
+/// That with what nft lists besides.
+fn with_nftables(iptables: Rules, told: usize, deadline: Deadline) -> Rules {
     let few = (told > MUCH)
         .then(|| tables_besides(&iptables, deadline))
         .flatten();

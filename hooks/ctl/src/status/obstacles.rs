@@ -5,7 +5,7 @@ use crate::everybody::RULES;
 use crate::stop::name_stop;
 use crate::stopped::{outer, uplink, Certainty, Host, StoppedForward};
 use portero_engine::{ApplyError, Engine};
-use portero_inventory::{foreign_rules, ActiveNetwork, Guest, HostFacts, OwnerStatus};
+use portero_inventory::{stopping_rules, ActiveNetwork, Guest, HostFacts, OwnerStatus};
 use portero_model::{Dnat, Family, Owner, Protocol};
 use portero_system::Deadline;
 use portero_trace::{word, RuleOwner, Rules};
@@ -142,7 +142,7 @@ impl From<Stopped> for Printed {
     }
 }
 
-/// Reads everybody's rules, once, and finds what others stop.
+/// Reads everybody's rules, where others have what may stop packets, and finds what it stops.
 pub(super) fn gather(known: &Known<'_>, engine: &mut Engine<'_>) -> Result<Obstacles, ApplyError> {
     let has_forwards = known
         .owners
@@ -151,7 +151,7 @@ pub(super) fn gather(known: &Known<'_>, engine: &mut Engine<'_>) -> Result<Obsta
     if !has_forwards && known.guests.is_empty() {
         return Ok(Obstacles::default());
     }
-    let rules = foreign_rules(&Family::ALL, Deadline::after(RULES));
+    let rules = stopping_rules(&Family::ALL, Deadline::after(RULES));
     let mut found = Obstacles::default();
     if rules.have_stops_of_others() {
         let uplink = uplink(engine)?;
