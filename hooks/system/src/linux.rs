@@ -183,10 +183,8 @@ impl System for Linux {
 
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<()> {
         if script.tool == Tool::Nft {
-            if let Some(changes) = script.element_changes() {
-                if commit(&changes, deadline)? == Committed::Done {
-                    return Ok(());
-                }
+            if script.has_no_text() && commit(&script.commands, deadline)? == Committed::Done {
+                return Ok(());
             }
             if let Some(nft) = self.expected.take() {
                 return nft.finish(&script.text(), deadline).map(drop);

@@ -16,10 +16,16 @@ const fn kind(number: u8) -> u16 {
 pub(crate) const GET_TABLE: u16 = kind(1);
 /// `NFT_MSG_GETCHAIN`.
 pub(crate) const GET_CHAIN: u16 = kind(4);
+/// `NFT_MSG_DELCHAIN`.
+pub(crate) const DELETE_CHAIN: u16 = kind(5);
 /// `NFT_MSG_GETRULE`.
 pub(crate) const GET_RULE: u16 = kind(7);
+/// `NFT_MSG_DELRULE`.
+pub(crate) const DELETE_RULES: u16 = kind(8);
 /// `NFT_MSG_GETSET`.
 pub(crate) const GET_SET: u16 = kind(10);
+/// `NFT_MSG_DELSET`.
+pub(crate) const DELETE_SET: u16 = kind(11);
 /// `NFT_MSG_NEWSETELEM`.
 pub(crate) const NEW_ELEMENTS: u16 = kind(12);
 /// `NFT_MSG_GETSETELEM`.

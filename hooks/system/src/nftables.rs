@@ -3,18 +3,18 @@
 use crate::netlink::{Netlink, Raw};
 use crate::nfnetlink::{
     attributes, find, message, names, number, text, value, Attributes, TableFamily, CHAIN_NAME,
-    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS, SUBSYSTEM, TABLE,
-    WITHIN,
+    DELETE_CHAIN, DELETE_ELEMENTS, DELETE_RULES, DELETE_SET, GET_CHAIN, GET_ELEMENTS, GET_RULE,
+    GET_SET, NEW_ELEMENTS, SUBSYSTEM, TABLE, WITHIN,
 };
 use crate::tables::has_table;
 use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use portero_firewall::nftables::{
-    DataTypes, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
+    DataTypes, Intervals, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
     TableContent, Types, NAME,
 };
-use portero_firewall::{ElementChange, Verb};
+use portero_firewall::{Command, ElementChange, ObjectKind, Removal, Verb};
 use portero_model::Counter;
 use std::collections::BTreeMap;
 
@@ -79,46 +79,79 @@ const LIST_ELEMENT: u16 = 1;
 /// How many bytes of elements are put into one message: the length of their attribute has sixteen bits.
 const MOST_BYTES: usize = 32 * 1024;
 
-/// Gives the kernel changes of elements, all or none of them. Says that it cannot, and does nothing, where one is not
-/// in such words that its bytes are known.
+/// Gives the kernel the commands of a script, all or none of them. Says that it cannot, and does nothing, where one is not in
+/// such words that its bytes are known.
 ///
 /// # Errors
 /// [`SystemError::Refused`] when the kernel refuses one, [`SystemError`] when it cannot be asked.
-pub(crate) fn commit(changes: &[&ElementChange], deadline: Deadline) -> Result<Committed> {
+pub(crate) fn commit(commands: &[Command], deadline: Deadline) -> Result<Committed> {
     let mut types: BTreeMap<Place, BTreeMap<String, SetTypes>> = BTreeMap::new();
-    // The messages, and the change that each is part of.
+    // The messages, and the command that each is part of.
     let (mut steps, mut parts) = (Vec::new(), Vec::new());
-    for change in changes {
-        let table = types
-            .entry(change.place)
-            .or_insert_with(|| SetTypes::of_table(change.place));
-        let Some(messages) = table
-            .get(&change.set)
-            .and_then(|types| messages(change, types))
-        else {
-            return Ok(Committed::Unknown);
+    for command in commands {
+        let (messages, flags) = match command {
+            Command::Text(_) => return Ok(Committed::Unknown),
+            Command::Elements(change) => {
+                let table = types
+                    .entry(change.place)
+                    .or_insert_with(|| SetTypes::of_table(change.place));
+                let known = table.get(&change.set).cloned();
+                let types = known.or_else(|| policy_types(change));
+                let Some(messages) = types.and_then(|types| messages(change, &types)) else {
+                    return Ok(Committed::Unknown);
+                };
+                let flags = match change.verb {
+                    Verb::Add => NLM_F_CREATE,
+                    Verb::Create => NLM_F_CREATE | NLM_F_EXCL,
+                    Verb::Delete => 0,
+                };
+                (messages, flags)
+            }
+            Command::Removal(removal) => (removals(removal), 0),
         };
-        let flags = match change.verb {
-            Verb::Add => NLM_F_CREATE,
-            Verb::Create => NLM_F_CREATE | NLM_F_EXCL,
-            Verb::Delete => 0,
-        };
-        parts.extend(messages.iter().map(|_| *change));
+        parts.extend(messages.iter().map(|_| command));
         steps.extend(messages.into_iter().map(|message| (message, flags)));
     }
     let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(SUBSYSTEM, steps)?;
     match refused {
         None => Ok(Committed::Done),
         Some((step, source)) => Err(SystemError::Refused {
-            what: match parts.get(step) {
-                Some(change) => {
-                    let (verb, place, set) = (change.verb, change.place, &change.set);
-                    format!("{verb} element {place} {set}")
-                }
-                None => "a change of elements".to_owned(),
-            },
+            what: parts
+                .get(step)
+                .map_or_else(|| "a change".to_owned(), |command| name(command)),
             source,
         }),
+    }
+}
+
+/// The types of a set that a policy has to itself.
+fn policy_types(change: &ElementChange) -> Option<SetTypes> {
+    let (first, _) = change.elements.first()?;
+    (change.place == Place::Policy).then(|| SetTypes::of_policy(first))
+}
+
+/// A command in a few words.
+fn name(command: &Command) -> String {
+    match command {
+        Command::Text(text) => text.clone(),
+        Command::Elements(change) => {
+            let (verb, place, set) = (change.verb, change.place, &change.set);
+            format!("{verb} element {place} {set}")
+        }
+        Command::Removal(Removal { place, kind, name }) => format!("delete {kind} {place} {name}"),
+    }
+}
+
+/// The messages that take a chain with its rules away, or a set.
+fn removals(removal: &Removal) -> Vec<Raw> {
+    let family = TableFamily::from(removal.place);
+    let of = |kind, attribute| {
+        let names = names(&[(TABLE, removal.place.name()), (attribute, &removal.name)]);
+        message(kind, family, &names)
+    };
+    match removal.kind {
+        ObjectKind::Chain => vec![of(DELETE_RULES, WITHIN), of(DELETE_CHAIN, CHAIN_NAME)],
+        ObjectKind::Set => vec![of(DELETE_SET, WITHIN)],
     }
 }
 
@@ -144,7 +177,8 @@ fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
                 let Some((key, data)) = elements.next() else {
                     break;
                 };
-                all_known &= put_element(list, types, key, data.as_deref()).is_some();
+                all_known &=
+                    put_element(list, change.verb, types, (key, data.as_deref())).is_some();
             }
         });
         if !all_known {
@@ -159,11 +193,13 @@ fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
     Some(messages)
 }
 
+/// Adds an element to a message. An interval of two elements is given, and not taken: nft gives no end to one that another
+/// begins behind, so that nobody knows what there is to take.
 fn put_element(
     list: &mut Attributes,
+    verb: Verb,
     types: &SetTypes,
-    key: &str,
-    words: Option<&str>,
+    (key, words): (&str, Option<&str>),
 ) -> Option<()> {
     let [first, last] = types.key.encode(key)?;
     let data = match (&types.data, words) {
@@ -176,12 +212,14 @@ fn put_element(
         }
         _ => return None,
     };
-    if !types.has_ranges && first != last {
-        return None;
+    match (types.intervals, verb) {
+        (Intervals::None, _) if first != last => return None,
+        (Intervals::InTwo, Verb::Delete) => return None,
+        _ => {}
     }
     list.nest(LIST_ELEMENT, |one| {
         one.nest(element::KEY, |key| key.put(data::VALUE, &first));
-        if types.has_ranges {
+        if types.intervals == Intervals::InOne {
             one.nest(element::KEY_END, |key| key.put(data::VALUE, &last));
         }
         match &data {
@@ -197,7 +235,25 @@ fn put_element(
             Some(RawData::Verdict) | None => {}
         }
     });
+    if let (Intervals::InTwo, Some(behind)) = (types.intervals, behind(&last)) {
+        list.nest(LIST_ELEMENT, |one| {
+            one.nest(element::KEY, |key| key.put(data::VALUE, &behind));
+            one.put(element::FLAGS, &element::IS_INTERVAL_END.to_be_bytes());
+        });
+    }
     Some(())
+}
+
+/// The key behind a key, in network byte order; nothing behind the last of all.
+fn behind(key: &[u8]) -> Option<Vec<u8>> {
+    let mut key = key.to_vec();
+    for byte in key.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Some(key);
+        }
+    }
+    None
 }
 
 fn encode_one(types: &Types, words: &str) -> Option<Vec<u8>> {
@@ -392,6 +448,7 @@ fn comment(userdata: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
 
@@ -403,6 +460,33 @@ mod tests {
         );
         assert_eq!(comment(&[0, 9, b'h']), None);
         assert_eq!(comment(&[]), None);
+    }
+
+    #[test]
+    fn an_interval_of_one_part_is_its_first_key_and_the_one_behind() {
+        let words = ["10.0.0.0/16", "10.1.0.0", "192.0.2.1", "255.255.255.0/24"];
+        let change = |verb| ElementChange {
+            verb,
+            place: Place::Policy,
+            set: "in_0".to_owned(),
+            elements: words.map(|word| (word.to_owned(), None)).into(),
+        };
+        let types = policy_types(&change(Verb::Add)).expect("addresses");
+        let found = messages(&change(Verb::Create), &types).expect("bytes");
+        let elements = elements_of(&found);
+        // Nothing is behind the last of all addresses.
+        assert_eq!(elements.len(), 2 * words.len() - 1);
+        let types = RawTypes {
+            key: 7,
+            data: None,
+            has_intervals: true,
+        };
+        let read = SetContent::of_kernel("in_0".to_owned(), types, elements);
+        assert!(read.is_known);
+        assert!(read.elements.iter().map(|one| &one.key).eq(words));
+        // Whether there is an end to take is not known.
+        let types = policy_types(&change(Verb::Delete)).expect("addresses");
+        assert_eq!(messages(&change(Verb::Delete), &types), None);
     }
 
     #[test]

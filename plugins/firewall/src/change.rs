@@ -18,6 +18,18 @@ pub enum Change {
     Comparison,
 }
 
+impl Change {
+    /// Sets, chains and rules, which the program has to make, before the elements that lead to them, which need no program.
+    fn text_first(self) -> Self {
+        let divide = |scripts: Vec<Script>| scripts.into_iter().flat_map(Script::text_first);
+        match self {
+            Self::Scripts(scripts) => Self::Scripts(divide(scripts).collect()),
+            Self::ScriptsFirst(scripts) => Self::ScriptsFirst(divide(scripts).collect()),
+            Self::Comparison => Self::Comparison,
+        }
+    }
+}
+
 /// How an owner's rules `old`, which are in the firewall, become `new`. `others` are the rules of everybody else, of which
 /// no more are asked for than it takes to know.
 #[must_use]
@@ -34,7 +46,7 @@ pub fn change_owner(
         Firewall::Nftables => of_nftables(base, old, new, others),
     };
     if old.antispoof == new.antispoof {
-        return change;
+        return change.text_first();
     }
     // The table of antispoof may have to go.
     let (Change::Scripts(mut scripts), true) = (change, new.antispoof.is_some() && !base.shared)
@@ -43,7 +55,7 @@ pub fn change_owner(
     };
     let script = change_antispoof(old, new, table(base.antispoof));
     append(&mut scripts, script);
-    Change::Scripts(scripts)
+    Change::Scripts(scripts).text_first()
 }
 
 fn table(stands: bool) -> PolicyTable {
@@ -84,11 +96,7 @@ fn of_nftables(
         (false, _) if !has_others => {
             let nothing = nftables::Observed::without_rules(&base.libvirt);
             let script = nftables::reconcile(&nothing, std::slice::from_ref(new));
-            Change::Scripts(match (script, &new.policy) {
-                // Tables without elements change nothing for anybody, and elements need no program.
-                (Some(script), None) => script.tables_and_elements(),
-                (script, _) => script.into_iter().collect(),
-            })
+            Change::Scripts(script.into_iter().collect())
         }
         // Others have nothing but policies: the table of forwards has to come.
         _ if !others_forward && !forwarded && forwards => Change::Comparison,

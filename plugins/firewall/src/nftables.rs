@@ -31,7 +31,7 @@ pub use element::Place;
 pub use listing::ReadError;
 pub use observed::Observed;
 pub use transaction::{change_owner, reconcile, shares_elements};
-pub use wire::{DataTypes, SetTypes, Types};
+pub use wire::{DataTypes, Intervals, SetTypes, Types};
 pub use write::PolicyTable;
 
 /// The name of portero's table, of its chain and of its set in libvirt's tables.

@@ -60,8 +60,8 @@ impl Tool {
     }
 }
 
-/// What one run of a firewall's program does. It can be printed, and what is of nothing but elements can be given to the
-/// kernel without the program.
+/// What one run of a firewall's program does. It can be printed, and what has no text can be given to the kernel without the
+/// program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     /// The program.
@@ -77,6 +77,29 @@ pub enum Command {
     Text(String),
     /// Elements of a set of nftables.
     Elements(ElementChange),
+    /// A chain or a set of nftables goes, with what is in it.
+    Removal(Removal),
+}
+
+/// What goes from a table of nftables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// The table.
+    pub place: Place,
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its name.
+    pub name: String,
+}
+
+/// What a table of nftables has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum ObjectKind {
+    /// A chain.
+    Chain,
+    /// A set or map.
+    Set,
 }
 
 /// Elements of one set or map of nftables that come or go.
@@ -120,30 +143,40 @@ impl Script {
             match command {
                 Command::Text(lines) => text += lines,
                 Command::Elements(change) => change.write(&mut text),
+                Command::Removal(removal) => removal.write(&mut text),
             }
         }
         text
     }
 
-    /// The same as two, of which the second is of nothing but elements: where all that it makes is new, no other command needs
-    /// them.
-    pub(crate) fn tables_and_elements(self) -> Vec<Self> {
+    /// The same as two, of which the second has no text: where nothing leads to what the text makes but elements, no packet
+    /// meets that before them.
+    #[must_use]
+    pub fn text_first(self) -> Vec<Self> {
         let (tool, commands) = (self.tool, self.commands.into_iter());
-        let (tables, elements): (Vec<_>, Vec<_>) =
+        let (text, others): (Vec<_>, Vec<_>) =
             commands.partition(|command| matches!(command, Command::Text(_)));
-        let both = [tables, elements].into_iter();
+        let both = [text, others].into_iter();
         let both = both.filter(|commands| !commands.is_empty());
         both.map(|commands| Self { tool, commands }).collect()
     }
 
-    /// Its changes, where it is of nothing but elements.
+    /// Whether it can be done without the program, as far as it is in words that the kernel's bytes are known of.
     #[must_use]
-    pub fn element_changes(&self) -> Option<Vec<&ElementChange>> {
-        let changes = self.commands.iter().map(|command| match command {
-            Command::Text(_) => None,
-            Command::Elements(change) => Some(change),
-        });
-        changes.collect()
+    pub fn has_no_text(&self) -> bool {
+        let mut commands = self.commands.iter();
+        commands.all(|command| !matches!(command, Command::Text(_)))
+    }
+}
+
+impl Removal {
+    fn write(&self, text: &mut String) {
+        let Self { place, kind, name } = self;
+        if *kind == ObjectKind::Chain {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "flush chain {place} {name}");
+        }
+        let _ = writeln!(text, "delete {kind} {place} {name}");
     }
 }
 
@@ -180,6 +213,12 @@ impl Commands {
 
     pub(crate) fn push(&mut self, change: ElementChange) {
         self.0.push(Command::Elements(change));
+    }
+
+    /// A chain or a set goes.
+    pub(crate) fn remove(&mut self, place: Place, kind: ObjectKind, name: &str) {
+        let name = name.to_owned();
+        self.0.push(Command::Removal(Removal { place, kind, name }));
     }
 
     /// The script for nft, if there is any command.

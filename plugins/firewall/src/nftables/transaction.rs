@@ -7,7 +7,7 @@ use super::forward;
 use super::observed::{LibvirtTable, Observed, Table};
 use super::policy::{objects, Line, Objects};
 use super::write::{find_in, has, reconcile_table, write_difference, write_elements, PolicyTable};
-use crate::script::{Commands, Verb};
+use crate::script::{Commands, ObjectKind, Verb};
 use crate::Script;
 use portero_model::{Family, Ruleset};
 use std::fmt::Write as _;
@@ -171,13 +171,11 @@ fn delete_objects<'a>(
     sets: impl Iterator<Item = &'a String>,
     commands: &mut Commands,
 ) {
-    let place = Place::Policy;
     for name in chains {
-        let _ = writeln!(commands, "flush chain {place} {name}");
-        let _ = writeln!(commands, "delete chain {place} {name}");
+        commands.remove(Place::Policy, ObjectKind::Chain, name);
     }
     for name in sets {
-        let _ = writeln!(commands, "delete set {place} {name}");
+        commands.remove(Place::Policy, ObjectKind::Set, name);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keys and data of elements in the kernel's own bytes (linux/netfilter/nf_tables.h), beside the words of nft(8) for them.
 //! Numbers are in network byte order; the parts of a concatenation are each padded to four bytes.
 
-use super::base::{libvirt_sets, own_sets};
+use super::base::{libvirt_sets, own_sets, policy_sets};
 use super::element::{network, quoted, Place};
 use crate::antispoof::antispoof_sets;
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
@@ -230,12 +230,23 @@ pub struct SetTypes {
     pub key: Types,
     /// What a map gives.
     pub data: Option<DataTypes>,
-    /// Whether a key may be a range in each of its parts.
-    pub has_ranges: bool,
+    /// How what stands for many keys is told.
+    pub intervals: Intervals,
+}
+
+/// How the kernel is told of what stands for many keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intervals {
+    /// An element is one key.
+    None,
+    /// An element has a first and a last key, each part of a concatenation by itself.
+    InOne,
+    /// It is two elements: the first key, and the first behind it.
+    InTwo,
 }
 
 impl SetTypes {
-    /// From what follows `type` in the definition of a set; nothing where an interval is more than one element.
+    /// From what follows `type` in the definition of a set.
     fn of_definition(definition: &str) -> Option<Self> {
         let types = definition.split_once("type ")?.1.split_once(';')?.0;
         let (key, data) = match types.split_once(" : ") {
@@ -247,32 +258,49 @@ impl SetTypes {
             Some(words) => Some(DataTypes::Values(Types::of_words(words)?)),
             None => None,
         };
-        let (key, has_ranges) = (Types::of_words(key)?, definition.contains("interval"));
-        let is_one = !has_ranges || key.0.len() > 1;
-        is_one.then_some(Self {
+        let key = Types::of_words(key)?;
+        let intervals = match (definition.contains("interval"), key.is_one()) {
+            (false, _) => Intervals::None,
+            (true, false) => Intervals::InOne,
+            (true, true) => Intervals::InTwo,
+        };
+        Some(Self {
             key,
             data,
-            has_ranges,
+            intervals,
         })
     }
 
-    /// Those of all sets of a table whose elements can be given to the kernel one by one.
+    /// Those of the sets that a table always has.
     #[must_use]
     pub fn of_table(place: Place) -> BTreeMap<String, Self> {
         let definitions = match place {
             Place::Own => own_sets(),
+            Place::Policy => policy_sets(),
             Place::Antispoof => antispoof_sets(),
             Place::Libvirt(family) => {
                 let sets = libvirt_sets(family).into_iter();
                 sets.map(|(name, set)| (name.to_owned(), set)).collect()
             }
-            // Its maps have intervals with one part, which nft makes two elements each of.
-            Place::Policy => BTreeMap::new(),
         };
         let known = definitions
             .into_iter()
             .filter_map(|(name, definition)| Some((name, Self::of_definition(&definition)?)));
         known.collect()
+    }
+
+    /// Those of a set that a policy has to itself: addresses, as this one of it.
+    #[must_use]
+    pub fn of_policy(address: &str) -> Self {
+        let kind = match address.contains(':') {
+            true => DataType::Ipv6Address,
+            false => DataType::Ipv4Address,
+        };
+        Self {
+            key: Types(vec![kind]),
+            data: None,
+            intervals: Intervals::InTwo,
+        }
     }
 }
 
@@ -360,9 +388,11 @@ mod tests {
     }
 
     #[test]
-    fn all_sets_of_forwards_can_be_given_to_the_kernel() {
+    fn elements_of_all_sets_can_be_given_to_the_kernel() {
         assert_eq!(SetTypes::of_table(Place::Own).len(), own_sets().len());
         let antispoof = SetTypes::of_table(Place::Antispoof);
         assert_eq!(antispoof.len(), antispoof_sets().len());
+        let policy = SetTypes::of_table(Place::Policy);
+        assert_eq!(policy.len(), policy_sets().len());
     }
 }

@@ -164,7 +164,7 @@ fn change(old: &Ruleset, new: &Ruleset) -> Script {
     let mut scripts = vec![script.expect("a script")];
     portero_firewall::append(&mut scripts, change_antispoof(old, new, there));
     let script = scripts.remove(0);
-    assert!(scripts.is_empty() && script.element_changes().is_some());
+    assert!(scripts.is_empty() && script.has_no_text());
     script
 }
 
