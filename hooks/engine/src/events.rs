@@ -10,7 +10,7 @@ use portero_libvirt::{
     DaemonOperation, Domain, DomainOperation, Event, InterfaceName, Network, NetworkOperation,
     NetworkPort, Nic,
 };
-use portero_model::{Origin, Owner, OwnerKind, Pending};
+use portero_model::{Family, Origin, Owner, OwnerKind, Pending};
 use portero_port_forward::{plan_network, Forward, Plan};
 use portero_routed_policy::WrittenPolicy;
 use portero_system::{Deadline, Severity};
@@ -203,11 +203,29 @@ impl Engine<'_> {
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
+        if old.as_ref().is_some_and(|old| old.phase == Phase::Prepared) {
+            self.prespawn_iptables(&forwards, deadline)?;
+        }
         self.forget_unplugged(domain, SystemTime::now())?;
         let record = self.domain_record(&config, domain, &forwards, old.as_ref())?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
         self.apply(&config, record, LibvirtRules::Standing, deadline)
+    }
+
+    /// Forwards are about to come: where they are iptables' rules, its program can start meanwhile.
+    fn prespawn_iptables(
+        &mut self,
+        forwards: &[Forward],
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
+        let base = self.state.base()?.filter(|_| self.state.is_clean());
+        let is_iptables = base.is_some_and(|base| base.firewall == Firewall::Iptables);
+        if is_iptables && forwards.iter().any(|one| one.takes(Family::Ipv4)) {
+            let tool = Tool::Restore(Family::Ipv4);
+            self.system.prespawn(tool, deadline);
+        }
+        Ok(())
     }
 
     /// What a running domain is to be given, checked against everything.
@@ -292,7 +310,7 @@ impl Engine<'_> {
         let _lock = self.state.lock(deadline)?;
         if has_policy && has_nft {
             // It holds the lock too.
-            self.system.prespawn(Tool::Nft);
+            self.system.prespawn(Tool::Nft, deadline);
         }
         let owner = Owner::from(network);
         self.check(&config, &owner, &forwards, None)?;

@@ -28,8 +28,8 @@ use std::time::Duration;
 /// The real machine.
 #[derive(Debug, Default)]
 pub struct Linux {
-    /// An nft that waits for its script.
-    expected: Option<Started>,
+    /// A firewall's program that waits for its script.
+    expected: Option<(Tool, Started)>,
 }
 
 impl Linux {
@@ -173,29 +173,27 @@ impl System for Linux {
         Ok(observed)
     }
 
-    fn prespawn(&mut self, tool: Tool) {
-        // What iptables-restore is to wait for its lock is not known yet.
-        if tool == Tool::Nft && self.expected.is_none() {
+    fn prespawn(&mut self, tool: Tool, deadline: Deadline) {
+        if self.expected.is_none() {
             // Whoever cannot be started now is started, and missed, when it is needed.
-            self.expected = Started::new(tool.program(), tool.arguments(), Stdio::null()).ok();
+            let started = start(tool, deadline).ok();
+            self.expected = started.map(|started| (tool, started));
         }
     }
 
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<()> {
-        if script.tool == Tool::Nft {
-            if script.has_no_text() && commit(&script.commands, deadline)? == Committed::Done {
-                return Ok(());
-            }
-            if let Some(nft) = self.expected.take() {
-                return nft.finish(&script.text(), deadline).map(drop);
-            }
+        let tool = script.tool;
+        if tool == Tool::Nft
+            && script.has_no_text()
+            && commit(&script.commands, deadline)? == Committed::Done
+        {
+            return Ok(());
         }
-        let wait = format!("--wait={}", deadline.left().as_secs().max(1));
-        let mut arguments = script.tool.arguments().to_vec();
-        if let Tool::Restore(_) = script.tool {
-            arguments.push(&wait);
-        }
-        run(script.tool.program(), &arguments, &script.text(), deadline)
+        let started = match self.expected.take_if(|(expected, _)| *expected == tool) {
+            Some((_, started)) => started,
+            None => start(tool, deadline)?,
+        };
+        started.finish(&script.text(), deadline).map(drop)
     }
 
     fn listeners(&mut self, claims: &[Claim]) -> Result<Vec<Listener>> {
@@ -358,6 +356,16 @@ impl System for Linux {
     fn reattach(&mut self, bridge: &InterfaceName, guests: &[Nic]) -> Result<Vec<String>> {
         taps::reattach(bridge, guests, Deadline::after(REATTACH_LIMIT))
     }
+}
+
+/// Starts a firewall's program, which waits for its script.
+fn start(tool: Tool, deadline: Deadline) -> Result<Started> {
+    let wait = format!("--wait={}", deadline.left().as_secs().max(1));
+    let mut arguments = tool.arguments().to_vec();
+    if let Tool::Restore(_) = tool {
+        arguments.push(&wait);
+    }
+    Started::new(tool.program(), &arguments, Stdio::null())
 }
 
 /// Whether nftables has a table.

@@ -80,7 +80,7 @@ pub trait System {
 
     /// A script for this tool is about to be planned, and may then be committed: whatever of it takes
     /// its time may begin now. Nothing is changed by that.
-    fn prespawn(&mut self, _tool: Tool) {}
+    fn prespawn(&mut self, _tool: Tool, _deadline: Deadline) {}
 
     /// Commits a script; each of its tables is changed as a whole or not at all.
     ///

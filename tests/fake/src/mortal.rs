@@ -113,8 +113,8 @@ impl System for Mortal<'_> {
         self.call(System::check_antispoof)
     }
 
-    fn prespawn(&mut self, tool: Tool) {
-        self.call(|machine| machine.prespawn(tool));
+    fn prespawn(&mut self, tool: Tool, deadline: Deadline) {
+        self.call(|machine| machine.prespawn(tool, deadline));
     }
 
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<(), SystemError> {
