@@ -10,12 +10,12 @@ use portero_model::{Family, Ruleset, Spoof};
 
 /// The elements of a network's antispoof.
 fn elements(ruleset: &Ruleset) -> Elements {
-    let mut elements = Elements::new();
+    let mut elements = Elements::default();
     let Some(antispoof) = &ruleset.antispoof else {
         return elements;
     };
     let mut add = |set: &str, key: String| {
-        elements.insert(Place::Antispoof.key(set, key), None);
+        elements.insert(Place::Antispoof, set, key, None);
     };
     for tap in &antispoof.taps {
         let name = quoted(&tap.name);
@@ -57,14 +57,15 @@ pub fn change_antispoof(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Opt
 #[must_use]
 pub fn reconcile_antispoof(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
     let is_wanted = desired.iter().any(|ruleset| ruleset.antispoof.is_some());
-    let wanted: Elements = desired.iter().flat_map(elements).collect();
+    let (wanted, _) = union(desired);
     let mut commands = Commands::default();
+    let place = Place::Antispoof;
     reconcile_table(
-        Place::Antispoof,
+        place,
         observed.antispoof.as_ref(),
-        is_wanted.then(|| wanted.iter()),
+        is_wanted.then_some(&wanted),
         |commands| commands.push_str(&antispoof_table()),
-        |table, wanted, commands| write_difference(&table.elements, wanted, commands),
+        |table, wanted, commands| write_difference(place, &table.elements, wanted, commands),
         &mut commands,
     );
     commands.finish()
@@ -74,8 +75,19 @@ pub fn reconcile_antispoof(observed: &Observed, desired: &[Ruleset]) -> Option<S
 /// have the same MAC address; see [`crate::nftables::shares_elements`].
 #[must_use]
 pub fn shares_antispoof(desired: &[Ruleset]) -> bool {
-    let all = || desired.iter().flat_map(elements);
-    all().count() > all().collect::<Elements>().len()
+    let (union, sum) = union(desired);
+    sum > union.len()
+}
+
+/// The elements of all networks, and how many all have together.
+fn union(desired: &[Ruleset]) -> (Elements, usize) {
+    let mut union = Elements::default();
+    let mut sum = 0;
+    for one in desired.iter().map(elements) {
+        sum += one.len();
+        union.extend(one);
+    }
+    (union, sum)
 }
 
 impl Observed {
@@ -87,7 +99,8 @@ impl Observed {
             None => ruleset.antispoof.is_none(),
             Some(table) => {
                 let wanted = elements(ruleset);
-                wanted.iter().all(|element| has(&table.elements, &element))
+                let mut wanted = wanted.iter();
+                wanted.all(|element| has(&table.elements, &element))
             }
         }
     }

@@ -40,32 +40,109 @@ impl Place {
             Self::Libvirt(_) => LIBVIRT_TABLE,
         }
     }
-
-    pub(crate) fn key(self, set: &str, key: String) -> Key {
-        Key {
-            place: self,
-            set: set.to_owned(),
-            key,
-        }
-    }
 }
 
 /// What an element is found by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key<'a> {
     /// The table.
     pub(crate) place: Place,
     /// The set or map.
-    pub(crate) set: String,
+    pub(crate) set: &'a str,
     /// The parts of the key, as nft reads them.
-    pub(crate) key: String,
+    pub(crate) key: &'a str,
 }
 
-/// Elements with what a map gives for them; sets give nothing.
-pub(crate) type Elements = BTreeMap<Key, Option<String>>;
+/// One element, with what a map gives for it.
+pub(crate) type Element<'a> = (Key<'a>, &'a Option<String>);
 
-/// One of them.
-pub(crate) type Element<'a> = (&'a Key, &'a Option<String>);
+/// Keys of a set with what a map gives for them; a set gives nothing.
+type Keys = BTreeMap<String, Option<String>>;
+
+/// Elements by their tables and sets, in the order of all of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Elements(BTreeMap<Place, BTreeMap<String, Keys>>);
+
+impl Elements {
+    fn in_set(&mut self, place: Place, set: &str, add: impl FnOnce(&mut Keys)) {
+        let sets = self.0.entry(place).or_default();
+        // An entry would need a name of its own for each of a set's elements.
+        match sets.get_mut(set) {
+            Some(keys) => add(keys),
+            None => add(sets.entry(set.to_owned()).or_default()),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, place: Place, set: &str, key: String, data: Option<String>) {
+        self.in_set(place, set, |keys| drop(keys.insert(key, data)));
+    }
+
+    /// Adds all of these to a set.
+    pub(crate) fn insert_all(
+        &mut self,
+        place: Place,
+        set: &str,
+        elements: impl Iterator<Item = (String, Option<String>)>,
+    ) {
+        self.in_set(place, set, |keys| add_all(keys, elements.collect()));
+    }
+
+    pub(crate) fn extend(&mut self, others: Self) {
+        for (place, sets) in others.0 {
+            for (set, others) in sets {
+                self.in_set(place, &set, |keys| add_all(keys, others));
+            }
+        }
+    }
+
+    /// Keeps the elements of these sets alone.
+    pub(crate) fn retain_sets(&mut self, is_kept: impl Fn(&String) -> bool) {
+        for sets in self.0.values_mut() {
+            sets.retain(|set, _| is_kept(set));
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Element<'_>> {
+        self.0.keys().flat_map(|place| self.iter_in(*place))
+    }
+
+    /// Those in a table.
+    pub(crate) fn iter_in(&self, place: Place) -> impl Iterator<Item = Element<'_>> {
+        let sets = self.0.get(&place).into_iter().flatten();
+        sets.flat_map(move |(set, keys)| {
+            keys.iter()
+                .map(move |(key, data)| (Key { place, set, key }, data))
+        })
+    }
+
+    /// Whether there are any in a table.
+    pub(crate) fn has_any(&self, place: Place) -> bool {
+        self.iter_in(place).next().is_some()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        let sets = self.0.values().flat_map(BTreeMap::values);
+        sets.map(BTreeMap::len).sum()
+    }
+
+    /// What a map gives for an element that is among them.
+    pub(crate) fn get(&self, key: Key<'_>) -> Option<&Option<String>> {
+        self.0.get(&key.place)?.get(key.set)?.get(key.key)
+    }
+}
+
+/// Adds some to others, of which there may be many: `BTreeMap::append` would go through all of them.
+fn add_all(keys: &mut Keys, more: Keys) {
+    if keys.is_empty() {
+        *keys = more;
+    } else {
+        keys.extend(more);
+    }
+}
 
 /// nft's name for the header of a family, and for the family of tables.
 pub(crate) fn ip(family: Family) -> &'static str {

@@ -116,8 +116,8 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             ..
         }) => {
             let key = format!("{address} . {} . {ports}", protocol.number());
-            let key = Place::Own.key(ADDRESS_PORTS_MAP, key);
-            elements.insert(key, Some(guest.to_string()));
+            let to = Some(guest.to_string());
+            elements.insert(Place::Own, ADDRESS_PORTS_MAP, key, to);
         }
         Rule::Address {
             address,
@@ -128,12 +128,11 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             let at_home = format!("{guest} . {}", quoted(bridge));
             let passes = format!("{address} . {guest}");
             let libvirt = Place::Libvirt(Family::from(*guest));
-            elements.extend([
-                (Place::Own.key(ADDRESS_MAP, host.clone()), Some(to.clone())),
-                (Place::Own.key(ADDRESS_SNAT_MAP, to), Some(host)),
-                (Place::Own.key(ADDRESS_BRIDGE_SET, at_home), None),
-                (libvirt.key(ADDRESSES_SET, passes), None),
-            ]);
+            let (own, of_host, of_guest) = (Place::Own, Some(host.clone()), Some(to.clone()));
+            elements.insert(own, ADDRESS_MAP, host, of_guest);
+            elements.insert(own, ADDRESS_SNAT_MAP, to, of_host);
+            elements.insert(own, ADDRESS_BRIDGE_SET, at_home, None);
+            elements.insert(libvirt, ADDRESSES_SET, passes, None);
         }
         Rule::Dnat(dnat) => {
             let Dnat {
@@ -168,24 +167,24 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             for (port, guest_port) in ports.zip(*guest_ports) {
                 let key = format!("{restrictions}{number} . {port}");
                 let to = format!("{guest} . {guest_port}");
-                elements.insert(Place::Own.key(&map, key), Some(to));
+                elements.insert(Place::Own, &map, key, Some(to));
             }
             for key in accepted(dnat).into_iter().flatten() {
-                elements.insert(libvirt.key(NAME, key), None);
+                elements.insert(libvirt, NAME, key, None);
             }
         }
         Rule::Masquerade { source, guest, .. } => {
             let family = Family::from(*guest);
-            let key = match source {
+            let (set, key) = match source {
                 Some(source) => {
                     let key = format!("{} . {guest}", network(*source));
-                    Place::Own.key(&masquerade_set(family), key)
+                    (masquerade_set(family), key)
                 }
-                None => Place::Own.key(&masquerade_all_set(family), guest.to_string()),
+                None => (masquerade_all_set(family), guest.to_string()),
             };
-            elements.insert(key, None);
-            let guest = Place::Libvirt(family).key(GUESTS_SET, guest.to_string());
-            elements.insert(guest, None);
+            elements.insert(Place::Own, &set, key, None);
+            let libvirt = Place::Libvirt(family);
+            elements.insert(libvirt, GUESTS_SET, guest.to_string(), None);
         }
         Rule::Symmetric {
             address,
@@ -193,13 +192,13 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
             route,
         } => {
             let key = format!("{address} . {guest}");
-            let key = Place::Own.key(&symmetric_map(route.family), key);
-            elements.insert(key, Some(format!("jump {}", mark_chain(route.mark))));
+            let (map, jump) = (symmetric_map(route.family), mark_chain(route.mark));
+            elements.insert(Place::Own, &map, key, Some(format!("jump {jump}")));
         }
         // These have a table of their own.
         Rule::Ban(_) => {}
         Rule::Localnet { bridge } => {
-            elements.insert(Place::Own.key(LOCALNET_SET, quoted(bridge)), None);
+            elements.insert(Place::Own, LOCALNET_SET, quoted(bridge), None);
         }
     }
 }

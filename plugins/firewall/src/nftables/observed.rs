@@ -210,7 +210,8 @@ fn add_elements(place: Place, set: SetContent, elements: &mut Elements) -> bool 
     } = set;
     if is_known {
         let found = found.into_iter();
-        elements.extend(found.map(|element| (place.key(&name, element.key), element.data)));
+        let found = found.map(|element| (element.key, element.data));
+        elements.insert_all(place, &name, found);
     }
     is_known
 }

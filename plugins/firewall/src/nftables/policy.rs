@@ -4,7 +4,7 @@
 //! A chain's name ends in a digest of what is in it. So a changed policy is another chain: it is
 //! put together beside the old one, and the elements that lead to it change in the same commit.
 
-use super::element::{address_type, ip, network, prefix, quoted, Elements, Key, Place};
+use super::element::{address_type, ip, network, prefix, quoted, Elements, Place};
 use ipnet::IpNet;
 use portero_model::{
     CompiledRule, Direction, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol,
@@ -78,8 +78,8 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
     };
     let bridge = quoted(&policy.bridge);
     let mut lead = |map: String, key: &str, chain: &str| {
-        let key = Place::Policy.key(&map, key.to_owned());
-        elements.insert(key, Some(format!("jump {chain}")));
+        let jump = Some(format!("jump {chain}"));
+        elements.insert(Place::Policy, &map, key.to_owned(), jump);
     };
     let mut own_elements = Vec::new();
     for (direction, rules) in &policy.rules {
@@ -103,15 +103,16 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
         lead(nat_map(Family::from(from.addr())), &network(from), &name);
         chain.finish(name, &mut objects);
     }
-    for key in own_elements {
-        elements.insert(key, None);
+    for (set, keys) in own_elements {
+        let keys = keys.into_iter().map(|key| (key, None));
+        elements.insert_all(Place::Policy, &set, keys);
     }
     let pair = format!("{bridge} . {bridge}");
-    elements.insert(Place::Policy.key(CROSS_SET, pair.clone()), None);
+    elements.insert(Place::Policy, CROSS_SET, pair.clone(), None);
     for family in Family::ALL {
         let place = Place::Libvirt(family);
-        elements.insert(place.key(LIBVIRT_SET, bridge.clone()), None);
-        elements.insert(place.key(LIBVIRT_CROSS_SET, pair.clone()), None);
+        elements.insert(place, LIBVIRT_SET, bridge.clone(), None);
+        elements.insert(place, LIBVIRT_CROSS_SET, pair.clone(), None);
     }
     objects
 }
@@ -340,16 +341,15 @@ impl ChainOf {
         format!("{kind}_{}_{digest:016x}", owner.hash())
     }
 
-    /// Gives the sets their names; what is in them is returned.
-    fn finish(mut self, name: String, objects: &mut Objects) -> Vec<Key> {
+    /// Gives the sets their names, which are returned with what is in them.
+    fn finish(mut self, name: String, objects: &mut Objects) -> Vec<(String, Vec<String>)> {
         let mut elements = Vec::new();
         for (index, set) in self.sets.iter().enumerate() {
             let set_name = format!("{name}_{index}");
             let kind = address_type(set.family);
             let definition = format!("{{ type {kind}; flags interval; counter; }}");
-            for (net, _) in &set.nets {
-                elements.push(Place::Policy.key(&set_name, network(*net)));
-            }
+            let keys = set.nets.iter().map(|(net, _)| network(*net));
+            elements.push((set_name.clone(), keys.collect()));
             objects.sets.insert(set_name, definition);
         }
         for line in &mut self.lines {

@@ -6,7 +6,7 @@ use super::element::{Element, Elements, Key, Place};
 use super::forward;
 use super::observed::{LibvirtTable, Observed, Table};
 use super::policy::{objects, Line, Objects};
-use super::write::{find_in, has, reconcile_table, write_difference, write_elements, PolicyTable};
+use super::write::{has, reconcile_table, write_difference, write_elements, PolicyTable};
 use crate::script::{Commands, ObjectKind, Verb};
 use crate::Script;
 use portero_model::{Family, Ruleset};
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 /// All elements of an owner's rules, and what it has to itself.
 fn parts(ruleset: &Ruleset) -> (Elements, Objects) {
-    let mut elements = Elements::new();
+    let mut elements = Elements::default();
     for rule in &ruleset.rules {
         forward::add(rule, &mut elements);
     }
@@ -44,17 +44,18 @@ pub fn change_owner(
     let is_known = |name: &str| old_objects.chains.contains_key(name);
     add_objects(&new_objects, is_known, &mut commands);
     let gone = old.iter().filter(|element| !has(&new, element));
-    let gone = gone.filter(|(key, _)| !is_own_set(key, &old_objects, &new_objects));
+    let gone = gone.filter(|(key, _)| !is_own_set(*key, &old_objects, &new_objects));
     let came = new.iter().filter(|element| !has(&old, element));
-    let is_there = |(key, _): &Element<'_>| is_in(key, libvirt);
+    let is_there = |(key, _): &Element<'_>| is_in(*key, libvirt);
     write_elements(Verb::Delete, gone.filter(is_there), &mut commands);
     // Nobody else can have elements in a set that comes now, and nft (seen on 1.0.6) finds those
     // that it is told to create in one with intervals there already.
-    let is_new = |key: &Key| {
+    let is_new = |key: Key<'_>| {
         key.place == Place::Policy
-            && (policies == PolicyTable::Missing || new_objects.sets.contains_key(&key.set))
+            && (policies == PolicyTable::Missing || new_objects.sets.contains_key(key.set))
     };
-    let (first, others): (Vec<_>, Vec<_>) = came.filter(is_there).partition(|(key, _)| is_new(key));
+    let (first, others): (Vec<_>, Vec<_>) =
+        came.filter(is_there).partition(|(key, _)| is_new(*key));
     write_elements(Verb::Add, first.into_iter(), &mut commands);
     write_elements(Verb::Create, others.into_iter(), &mut commands);
     let stale_chains = old_objects.chains.keys();
@@ -70,7 +71,7 @@ pub fn change_owner(
 /// libvirt's. Nothing of anybody else is touched.
 #[must_use]
 pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
-    let mut wanted = Elements::new();
+    let mut wanted = Elements::default();
     let mut wanted_objects = Objects::default();
     for ruleset in desired {
         let (elements, objects) = parts(ruleset);
@@ -78,18 +79,19 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
         wanted_objects.extend(objects);
     }
     let mut commands = Commands::default();
+    let wanted_in = |place| wanted.has_any(place).then_some(&wanted);
     reconcile_table(
         Place::Own,
         observed.own.as_ref(),
-        find_in(&wanted, Place::Own),
+        wanted_in(Place::Own),
         |commands| commands.push_str(&own_table()),
-        |table, wanted, commands| write_difference(&table.elements, wanted, commands),
+        |table, wanted, commands| write_difference(Place::Own, &table.elements, wanted, commands),
         &mut commands,
     );
     reconcile_table(
         Place::Policy,
         observed.policy.as_ref(),
-        find_in(&wanted, Place::Policy),
+        wanted_in(Place::Policy),
         |commands| {
             make_policy_table(&wanted_objects, commands);
             add_objects(&wanted_objects, |_| false, commands);
@@ -108,12 +110,7 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
 }
 
 /// Turns a table of policies that is whole into the one that is wanted.
-fn mend_policies<'a>(
-    table: &Table,
-    wanted: impl Iterator<Item = Element<'a>>,
-    objects: &Objects,
-    commands: &mut Commands,
-) {
+fn mend_policies(table: &Table, wanted: &Elements, objects: &Objects, commands: &mut Commands) {
     let is_right = |name: &str| {
         let (found, wanted) = (table.chains.get(name), objects.chains.get(name));
         found.is_some_and(|found| wanted.is_some_and(|wanted| has_comments(found, wanted)))
@@ -121,8 +118,8 @@ fn mend_policies<'a>(
     add_objects(objects, is_right, commands);
     let stale = |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
     let mut found = table.elements.clone();
-    found.retain(|key, _| !stale(&key.set));
-    write_difference(&found, wanted, commands);
+    found.retain_sets(|set| !stale(set));
+    write_difference(Place::Policy, &found, wanted, commands);
     let chains = table.chains.keys();
     let chains = chains.filter(|name| !objects.chains.contains_key(*name));
     let sets = table.sets.iter().filter(|name| stale(name));
@@ -180,17 +177,15 @@ fn delete_objects<'a>(
 }
 
 /// Whether an element is in a set that goes as a whole.
-fn is_own_set(key: &Key, old: &Objects, new: &Objects) -> bool {
-    key.place == Place::Policy
-        && old.sets.contains_key(&key.set)
-        && !new.sets.contains_key(&key.set)
+fn is_own_set(key: Key<'_>, old: &Objects, new: &Objects) -> bool {
+    key.place == Place::Policy && old.sets.contains_key(key.set) && !new.sets.contains_key(key.set)
 }
 
 /// Whether two owners have an element in common, as when both forward ports of one guest: neither
 /// may then take it away alone.
 #[must_use]
 pub fn shares_elements(desired: &[Ruleset]) -> bool {
-    let mut union = Elements::new();
+    let mut union = Elements::default();
     let mut sum = 0;
     for ruleset in desired {
         let (elements, _) = parts(ruleset);
@@ -230,7 +225,7 @@ impl Observed {
     }
 }
 
-fn is_in(key: &Key, libvirt: &[Family]) -> bool {
+fn is_in(key: Key<'_>, libvirt: &[Family]) -> bool {
     match key.place {
         Place::Own | Place::Policy | Place::Antispoof => true,
         Place::Libvirt(family) => libvirt.contains(&family),
@@ -245,8 +240,7 @@ fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, commands: &mu
             let _ = writeln!(commands, "add set {place} {name} {definition}");
         }
     }
-    let wanted = wanted.iter().filter(|(key, _)| key.place == place);
-    write_difference(&table.elements, wanted, commands);
+    write_difference(place, &table.elements, wanted, commands);
     if !table.is_whole {
         for chain in libvirt_chains(family) {
             let name = chain.name;

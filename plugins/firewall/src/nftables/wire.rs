@@ -66,39 +66,57 @@ impl DataType {
         }
     }
 
-    /// The first and the last value that a word stands for.
-    fn encode(self, word: &str) -> Option<[Vec<u8>; 2]> {
-        let one = |bytes: Vec<u8>| Some([bytes.clone(), bytes]);
+    /// Adds the first and the last value that a word stands for to both.
+    fn encode(self, word: &str, [first, last]: &mut [Vec<u8>; 2]) -> Option<()> {
+        let mut put = |one: &[u8], other: &[u8]| {
+            first.extend_from_slice(one);
+            last.extend_from_slice(other);
+        };
         match self {
             Self::Ipv4Address | Self::Ipv6Address => {
                 let net: IpNet = match word.contains('/') {
                     true => word.parse().ok()?,
                     false => IpNet::from(word.parse::<IpAddr>().ok()?),
                 };
-                let bytes = |address: IpAddr| match address {
-                    IpAddr::V4(address) => address.octets().to_vec(),
-                    IpAddr::V6(address) => address.octets().to_vec(),
-                };
-                let both = [bytes(net.network()), bytes(net.broadcast())];
-                (both[0].len() == self.size()).then_some(both)
+                match (self, net) {
+                    (Self::Ipv4Address, IpNet::V4(net)) => {
+                        put(&net.network().octets(), &net.broadcast().octets());
+                    }
+                    (Self::Ipv6Address, IpNet::V6(net)) => {
+                        put(&net.network().octets(), &net.broadcast().octets());
+                    }
+                    _ => return None,
+                }
             }
             Self::EtherAddress => {
                 let bytes = word.split(':').map(|byte| u8::from_str_radix(byte, 16));
-                one(bytes.collect::<Result<_, _>>().ok()?).filter(|both| both[0].len() == 6)
+                let bytes: Vec<u8> = bytes.collect::<Result<_, _>>().ok()?;
+                put(&bytes, &bytes);
+                (bytes.len() == self.size()).then_some(())?;
             }
-            Self::InetProtocol => one(vec![word.parse().ok()?]),
+            Self::InetProtocol => {
+                let number = [word.parse().ok()?];
+                put(&number, &number);
+            }
             Self::InetService => {
-                let (first, last) = word.split_once('-').unwrap_or((word, word));
-                let bytes = |port: &str| Some(port.parse::<u16>().ok()?.to_be_bytes().to_vec());
-                Some([bytes(first)?, bytes(last)?])
+                let bytes = |port: &str| Some(port.parse::<u16>().ok()?.to_be_bytes());
+                match word.split_once('-') {
+                    Some((from, to)) => put(&bytes(from)?, &bytes(to)?),
+                    None => {
+                        let port = bytes(word)?;
+                        put(&port, &port);
+                    }
+                }
             }
             Self::InterfaceName => {
-                let name = word.strip_prefix('"')?.strip_suffix('"')?;
-                let mut bytes = name.as_bytes().to_vec();
-                bytes.resize(NAME_SIZE, 0);
-                one(bytes).filter(|_| name.len() < NAME_SIZE)
+                let name = word.strip_prefix('"')?.strip_suffix('"')?.as_bytes();
+                (name.len() < NAME_SIZE).then_some(())?;
+                let mut bytes = [0; NAME_SIZE];
+                bytes[..name.len()].copy_from_slice(name);
+                put(&bytes, &bytes);
             }
         }
+        Some(())
     }
 
     /// The word for all values from the first to the last.
@@ -172,15 +190,17 @@ impl Types {
     /// The first and the last key that words stand for; nothing when they are not of these types.
     #[must_use]
     pub fn encode(&self, words: &str) -> Option<[Vec<u8>; 2]> {
-        let mut both = [Vec::new(), Vec::new()];
-        let mut words = words.split(" . ");
+        let size: usize = self.0.iter().map(|kind| self.padded(*kind)).sum();
+        let mut both = [Vec::with_capacity(size), Vec::with_capacity(size)];
+        let mut words = words.split(' ');
+        let mut end = 0;
         for kind in &self.0 {
-            let part = kind.encode(words.next()?)?;
-            for (bytes, part) in both.iter_mut().zip(part) {
-                let end = bytes.len() + self.padded(*kind);
-                bytes.extend(part);
-                bytes.resize(end, 0);
+            if end > 0 && words.next() != Some(".") {
+                return None;
             }
+            kind.encode(words.next()?, &mut both)?;
+            end += self.padded(*kind);
+            both.iter_mut().for_each(|bytes| bytes.resize(end, 0));
         }
         words.next().is_none().then_some(both)
     }

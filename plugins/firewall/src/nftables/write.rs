@@ -3,7 +3,6 @@
 use super::element::{Element, Elements, Key, Place};
 use super::observed::Table;
 use crate::script::{Commands, ElementChange, Verb};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Whether a table of policies is there.
@@ -28,14 +27,14 @@ pub(crate) fn write_elements<'a>(
 ) {
     let mut change: Option<ElementChange> = None;
     for (Key { place, set, key }, data) in elements {
-        let element = (key.clone(), data.clone());
+        let element = (key.to_owned(), data.clone());
         match &mut change {
-            Some(open) if open.place == *place && open.set == *set => open.elements.push(element),
+            Some(open) if open.place == place && open.set == set => open.elements.push(element),
             _ => {
                 let next = ElementChange {
                     verb,
-                    place: *place,
-                    set: set.clone(),
+                    place,
+                    set: set.to_owned(),
                     elements: vec![element],
                 };
                 if let Some(whole) = change.replace(next) {
@@ -49,26 +48,14 @@ pub(crate) fn write_elements<'a>(
     }
 }
 
-/// The elements in a table, in their order; nothing when there are none.
-pub(crate) fn find_in(
-    elements: &Elements,
-    place: Place,
-) -> Option<impl Iterator<Item = Element<'_>>> {
-    let mut found = elements
-        .iter()
-        .filter(move |(key, _)| key.place == place)
-        .peekable();
-    found.peek().is_some().then_some(found)
-}
-
 /// Brings a table of portero's own to the elements that are wanted, or takes it away where none are:
 /// `mend` changes one that is whole, `make` writes a new one.
-pub(crate) fn reconcile_table<'a, Wanted: Iterator<Item = Element<'a>>>(
+pub(crate) fn reconcile_table(
     place: Place,
     observed: Option<&Table>,
-    wanted: Option<Wanted>,
+    wanted: Option<&Elements>,
     make: impl FnOnce(&mut Commands),
-    mend: impl FnOnce(&Table, Wanted, &mut Commands),
+    mend: impl FnOnce(&Table, &Elements, &mut Commands),
     commands: &mut Commands,
 ) {
     match (observed, wanted) {
@@ -79,24 +66,21 @@ pub(crate) fn reconcile_table<'a, Wanted: Iterator<Item = Element<'a>>>(
             }
             if let Some(wanted) = wanted {
                 make(commands);
-                write_elements(Verb::Add, wanted, commands);
+                write_elements(Verb::Add, wanted.iter_in(place), commands);
             }
         }
     }
 }
 
-/// Turns the elements that were found into those that are wanted.
-pub(crate) fn write_difference<'a>(
+/// Turns the elements that were found in a table into those that are wanted there.
+pub(crate) fn write_difference(
+    place: Place,
     found: &Elements,
-    wanted: impl Iterator<Item = Element<'a>>,
+    wanted: &Elements,
     commands: &mut Commands,
 ) {
-    let wanted: BTreeMap<&Key, &Option<String>> = wanted.collect();
-    let strange = found
-        .iter()
-        .filter(|(key, data)| wanted.get(key) != Some(data));
-    let missing = wanted.iter().map(|(key, data)| (*key, *data));
+    let strange = found.iter_in(place).filter(|one| !has(wanted, one));
     write_elements(Verb::Delete, strange, commands);
-    let missing = missing.filter(|element| !has(found, element));
+    let missing = wanted.iter_in(place).filter(|one| !has(found, one));
     write_elements(Verb::Add, missing, commands);
 }
