@@ -74,6 +74,10 @@ impl Engine<'_> {
         old: Option<&Record>,
     ) -> Result<(), ApplyError> {
         check_alone(config, forwards)?;
+        let claims = || forwards.iter().flat_map(Forward::claims);
+        if old.is_some_and(|old| old.ruleset.claims.iter().cloned().eq(claims())) {
+            return Ok(());
+        }
         let held: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
         let new = new_claims(forwards, &held);
         if new.is_empty() {

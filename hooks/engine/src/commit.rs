@@ -1,7 +1,6 @@
 //! Changes one owner's rules, trusting that the firewall holds what the records say.
 
 use crate::engine::{Engine, LibvirtRules};
-use crate::inputs::same_owner;
 use crate::{ApplyError, Config, Record};
 use portero_firewall::{change_owner, BaseTables, Change, Script};
 use portero_model::{Owner, Ruleset};
@@ -19,9 +18,23 @@ impl Engine<'_> {
         libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
+        let owner = &record.ruleset.owner;
+        let old = self.state.record(owner.kind, owner.uuid)?;
+        self.apply_after(config, old, record, libvirt, deadline)
+    }
+
+    /// The same where what it had before is known: a record of thousands of forwards is not read twice.
+    pub(crate) fn apply_after(
+        &mut self,
+        config: &Config,
+        old: Option<Record>,
+        record: Record,
+        libvirt: LibvirtRules,
+        deadline: Deadline,
+    ) -> Result<(), ApplyError> {
         let owner = record.ruleset.owner.clone();
         let new = (!record.ruleset.is_empty()).then_some(record);
-        self.replace(config, &owner, new, libvirt, deadline)
+        self.replace(config, &owner, (old, new), libvirt, deadline)
     }
 
     /// Replaces what an owner has by its new record, or by nothing. When the firewall turns out to
@@ -30,7 +43,7 @@ impl Engine<'_> {
         &mut self,
         config: &Config,
         owner: &Owner,
-        new: Option<Record>,
+        (old, new): (Option<Record>, Option<Record>),
         libvirt: LibvirtRules,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
@@ -38,7 +51,6 @@ impl Engine<'_> {
         let Some(base) = base.filter(|_| self.state.is_clean()) else {
             return self.reconcile(config, new.into_iter().collect(), libvirt, deadline);
         };
-        let old = self.state.record(owner.kind, owner.uuid)?;
         let nothing = Ruleset::empty(owner.clone());
         let before = old.as_ref().map_or(&nothing, |old| &old.ruleset);
         let after = new.as_ref().map_or(&nothing, |new| &new.ruleset);
@@ -145,10 +157,9 @@ impl Engine<'_> {
         let mut failed = None;
         let mut others = self
             .state
-            .records()?
+            .records_of_others(&new.owner)?
             .filter_map(|record| record.map_err(|error| failed = Some(error)).ok())
-            .map(|record| record.ruleset)
-            .filter(|ruleset| !same_owner(&ruleset.owner, &new.owner));
+            .map(|record| record.ruleset);
         let change = change_owner(base, old, new, &mut others);
         drop(others);
         failed.map_or(Ok(change), Err)

@@ -197,12 +197,12 @@ impl Engine<'_> {
     /// A guest is about to run or runs: its rules shall be there.
     fn activate(&mut self, domain: &Domain, stdin: &[u8]) -> Result<(), ApplyError> {
         let forwards = self.domain_forwards(domain)?;
-        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
-        if forwards.is_empty() && old.is_none() {
+        if forwards.is_empty() && !self.state.has_record(OwnerKind::Domain, domain.uuid) {
             return self.mend_if_needed();
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
         if old.as_ref().is_some_and(|old| old.phase == Phase::Prepared) {
             self.prespawn_iptables(&forwards, deadline)?;
         }
@@ -210,7 +210,7 @@ impl Engine<'_> {
         let record = self.domain_record(&config, domain, &forwards, old.as_ref())?;
         self.state
             .put_object(OwnerKind::Domain, domain.uuid, stdin)?;
-        self.apply(&config, record, LibvirtRules::Standing, deadline)
+        self.apply_after(&config, old, record, LibvirtRules::Standing, deadline)
     }
 
     /// Forwards are about to come: where they are iptables' rules, its program can start meanwhile.
@@ -248,14 +248,16 @@ impl Engine<'_> {
     fn remove_domain(&mut self, domain: &Domain) -> Result<(), ApplyError> {
         self.state.remove_ports(domain.uuid)?;
         let known = self.state.has_object(OwnerKind::Domain, domain.uuid);
-        if !known && self.state.record(OwnerKind::Domain, domain.uuid)?.is_none() {
+        if !known && !self.state.has_record(OwnerKind::Domain, domain.uuid) {
             return self.mend_if_needed();
         }
         let (config, deadline) = self.configure_or_default();
         let _lock = self.state.lock(deadline)?;
         self.state.remove_object(OwnerKind::Domain, domain.uuid)?;
         let owner = Owner::from(domain);
-        self.replace(&config, &owner, None, LibvirtRules::Standing, deadline)
+        let old = self.state.record(OwnerKind::Domain, domain.uuid)?;
+        let standing = LibvirtRules::Standing;
+        self.replace(&config, &owner, (old, None), standing, deadline)
     }
 
     /// Refuses the start of a network whose bridge on the host is not there.
@@ -451,7 +453,7 @@ impl Engine<'_> {
         if old.as_ref() == Some(&record) {
             return Ok(());
         }
-        self.apply(&config, record, LibvirtRules::Coming, deadline)
+        self.apply_after(&config, old, record, LibvirtRules::Coming, deadline)
     }
 
     /// The daemon starts or reloads: what is missing comes back, and [`Self::daemon_is_ready`] or the first guest it finds

@@ -215,6 +215,12 @@ impl State {
         self.root.join("records").join(name)
     }
 
+    /// Whether an owner has a record.
+    #[must_use]
+    pub fn has_record(&self, kind: OwnerKind, uuid: Uuid) -> bool {
+        self.record_path(kind, uuid).exists()
+    }
+
     /// The networks that have a record.
     ///
     /// # Errors
@@ -251,16 +257,6 @@ impl State {
         }
     }
 
-    fn read_records<T: DeserializeOwned>(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<T, FileError>> + '_, FileError> {
-        let folder = self.root.join("records");
-        let names = files::names(&folder, ".json")?;
-        Ok(names
-            .into_iter()
-            .filter_map(move |name| self.read_record(&folder.join(name)).transpose()))
-    }
-
     /// All records, in the order of their names, read one by one as they are asked for.
     ///
     /// # Errors
@@ -268,7 +264,30 @@ impl State {
     pub fn records(
         &self,
     ) -> Result<impl Iterator<Item = Result<Record, FileError>> + '_, FileError> {
-        self.read_records()
+        self.read_records(None)
+    }
+
+    /// Those of everybody else.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn records_of_others(
+        &self,
+        owner: &Owner,
+    ) -> Result<impl Iterator<Item = Result<Record, FileError>> + '_, FileError> {
+        self.read_records(Some(self.record_path(owner.kind, owner.uuid)))
+    }
+
+    /// All records but one.
+    fn read_records(
+        &self,
+        but: Option<PathBuf>,
+    ) -> Result<impl Iterator<Item = Result<Record, FileError>> + '_, FileError> {
+        let folder = self.root.join("records");
+        let names = files::names(&folder, ".json")?;
+        let paths = names.into_iter().map(move |name| folder.join(name));
+        let paths = paths.filter(move |path| but.as_ref() != Some(path));
+        Ok(paths.filter_map(|path| self.read_record(&path).transpose()))
     }
 
     /// Writes an owner's record.

@@ -79,6 +79,9 @@ impl Engine<'_> {
             (old, new, "forward-removed", " removed"),
         ];
         for (has, lacks, event, verb) in news {
+            if has.dnats().next().is_none() {
+                continue;
+            }
             let known: HashSet<&Dnat> = lacks.dnats().collect();
             let mut changed = has.dnats().filter(|dnat| !known.contains(dnat));
             for dnat in changed.by_ref().take(LOGGED_CHANGES) {

@@ -85,13 +85,13 @@ pub(crate) struct Attributes(Vec<u8>);
 
 impl Attributes {
     pub(crate) fn put(&mut self, attribute: u16, value: &[u8]) {
-        self.extend(attribute, |bytes| bytes.extend(value));
+        self.extend(attribute, |bytes| bytes.extend_from_slice(value));
     }
 
     /// A text, which the kernel wants to end in a zero.
     pub(crate) fn put_text(&mut self, attribute: u16, text: &str) {
         self.extend(attribute, |bytes| {
-            bytes.extend(text.as_bytes());
+            bytes.extend_from_slice(text.as_bytes());
             bytes.push(0);
         });
     }
@@ -113,7 +113,7 @@ impl Attributes {
     /// An attribute with what is added to the bytes; both ends are at multiples of four bytes.
     fn extend(&mut self, attribute: u16, add: impl FnOnce(&mut Vec<u8>)) {
         let start = self.0.len();
-        self.0.extend([0; ATTRIBUTE_HEADER]);
+        self.0.extend_from_slice(&[0; ATTRIBUTE_HEADER]);
         add(&mut self.0);
         // Nobody puts more into one than fits: see `MOST_BYTES` in nftables.rs.
         let length = u16::try_from(self.0.len() - start).unwrap_or(u16::MAX);
@@ -135,7 +135,7 @@ pub(crate) fn names(all: &[(u16, &str)]) -> Attributes {
 /// A message with a `struct nfgenmsg` (family, version, resource).
 pub(crate) fn message(kind: u16, family: TableFamily, attributes: &Attributes) -> Raw {
     let mut payload = vec![family as u8, 0, 0, 0];
-    payload.extend(&attributes.0);
+    payload.extend_from_slice(&attributes.0);
     Raw { kind, payload }
 }
 
