@@ -122,6 +122,12 @@ fn check_domain(domain: &Domain, origin: &Origin) -> Result<Content, Error> {
     let Some(element) = domain.metadata().map_err(at)? else {
         return Ok(Content::Nothing);
     };
+    // Metadata of a domain may have less than a file of the administrator's.
+    let metadata = Origin::Metadata(Owner::from(domain));
+    parse(&element, OwnerKind::Domain, &metadata).map_err(|error| ForwardError {
+        origin: origin.clone(),
+        ..error
+    })?;
     let forwards = forwards(&element, OwnerKind::Domain, origin)?;
     for forward in &forwards {
         let mut nics = domain.nics.iter().filter(|nic| nic.network.is_some());
