@@ -2,6 +2,7 @@
 //! firewall.
 
 use crate::dnsmasq::{dnsmasq, Dnsmasq};
+use crate::link::link;
 use crate::Snapshot;
 use ipnet::IpNet;
 use portero_engine::{file_of, parse, ApplyError, NetworkPolicy, Record};
@@ -31,6 +32,8 @@ pub struct ActiveNetwork {
     pub has_file: bool,
     /// What its guests may ask its dnsmasq for, where it has one.
     pub dnsmasq: Option<Dnsmasq>,
+    /// Interfaces that antispoof could not guard at the last event or comparison, and that are still in its bridge.
+    pub unguarded: Vec<String>,
 }
 
 impl ActiveNetwork {
@@ -80,14 +83,11 @@ impl ActiveNetwork {
         self.given.as_ref()?.policy.as_ref()
     }
 
-    /// The interfaces in its bridge that antispoof cannot guard, by the last event or comparison, each with what there
-    /// is to say of it.
+    /// The interfaces in its bridge that antispoof cannot guard, each with what there is to say of it.
     pub fn unguarded(&self) -> impl Iterator<Item = (&str, String)> {
-        let antispoof = self.given.as_ref().and_then(|one| one.antispoof.as_ref());
-        let names = antispoof.into_iter().flat_map(|one| &one.unguarded);
         let (network, bridge) = (&self.network.name, &self.network.bridge);
         let bridge = bridge.as_ref().map_or("its bridge", InterfaceName::as_str);
-        names.map(move |name| {
+        self.unguarded.iter().map(move |name| {
             let what = antispoof::unguarded(name, bridge);
             (
                 name.as_str(),
@@ -141,6 +141,9 @@ impl Snapshot<'_, '_> {
             ActiveNetwork {
                 network: network.clone(),
                 is_in_firewall: given.as_ref().is_none_or(holds),
+                unguarded: (given.iter())
+                    .flat_map(|one| unguarded(one, network))
+                    .collect(),
                 given,
                 written: self.engine.compiled_policy(network, &self.networks),
                 has_file: file.exists(),
@@ -257,4 +260,15 @@ fn checked(network: &Network, policy: Option<NetworkPolicy>) -> Checked {
         },
         None => Checked::NoPolicy,
     }
+}
+
+/// Those that could not be guarded and are still in the network's bridge.
+fn unguarded(given: &Ruleset, network: &Network) -> Vec<String> {
+    let bridge = network.bridge.as_ref().map(InterfaceName::as_str);
+    let is_there = |name: &&String| {
+        let master = link(name).and_then(|link| link.master);
+        master.is_some() && master.as_deref() == bridge
+    };
+    let unguarded = given.antispoof.iter().flat_map(|one| &one.unguarded);
+    unguarded.filter(is_there).cloned().collect()
 }

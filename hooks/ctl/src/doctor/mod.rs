@@ -160,6 +160,7 @@ pub(crate) mod tests {
             file: format!("/etc/portero/networks/{name}.xml").into(),
             has_file: false,
             dnsmasq: None,
+            unguarded: Vec::new(),
         }
     }
 

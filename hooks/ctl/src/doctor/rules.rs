@@ -179,19 +179,13 @@ mod tests {
     use crate::doctor::tests::{facts, network, with_policy};
     use portero_engine::{ApplyError, Phase, Record};
     use portero_inventory::OwnerStatus;
-    use portero_model::{Antispoof, Owner, Ruleset, Spoof};
+    use portero_model::{Owner, Ruleset};
     use std::collections::BTreeSet;
 
     #[test]
     fn an_interface_that_cannot_be_guarded_is_found() {
         let mut lan = with_policy(network("lan", 1, ""));
-        let given = lan.given.as_mut().expect("what it was given");
-        given.antispoof = Some(Antispoof {
-            against: BTreeSet::from([Spoof::Mac]),
-            nets: Vec::new(),
-            taps: BTreeSet::new(),
-            unguarded: BTreeSet::from(["eth7".to_owned(), "vnet7".to_owned()]),
-        });
+        lan.unguarded = vec!["eth7".to_owned(), "vnet7".to_owned()];
         let findings = antispoof(&facts(vec![lan, network("other", 2, "")]));
         let found: Vec<&str> = findings.iter().map(|one| one.finding.as_str()).collect();
         let what =

@@ -104,6 +104,7 @@ impl Scene {
             file: "/etc/portero/networks/none.xml".into(),
             has_file: false,
             dnsmasq: None,
+            unguarded: Vec::new(),
         });
     }
 

@@ -2,7 +2,7 @@
 
 use crate::host::{Host, ADDRESS, BACK, NIC};
 use crate::manager::{self, Manager};
-use portero_lab::{Lab, Scenario};
+use portero_lab::{wait_until, Lab, Program, Scenario};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -37,6 +37,10 @@ pub const SCENARIOS: &[Scenario<Host>] = &[
     Scenario {
         name: "networkd: rolled back when nobody confirms, and when the gateway is gone",
         run: |host| taken_back(host, manager::networkd),
+    },
+    Scenario {
+        name: "ifupdown: killed with its guard, and repaired as doctor says",
+        run: half_done,
     },
     Scenario {
         name: "networkd: killed at any of its steps",
@@ -261,6 +265,40 @@ fn dhcp(host: &mut Host) {
     assert_eq!(host.addresses(NIC), "");
     host.must("bridge remove --bridge br0");
     assert_eq!(host.addresses(NIC), before);
+}
+
+/// `apply` and its guard are killed in the middle: doctor finds what is left, and its repair takes it back.
+fn half_done(host: &mut Host) {
+    host.configure(manager::ifupdown);
+    let before = host.seen();
+    assert!(!host.portero("doctor").stdout.contains("bridges: "));
+    let brctl = fs::read("/usr/sbin/brctl").expect("brctl");
+    fs::write("/usr/sbin/brctl", "#!/bin/sh\nexec sleep 300\n").expect("brctl");
+    let words: Vec<&str> = APPLY.split(' ').collect();
+    let apply = Program::start("portero", &words);
+    let is_there = |of: &str| host.lab.run("pgrep", &["-f", of]).ok;
+    wait_until(Duration::from_secs(9), "nothing is done", || {
+        is_there("sleep 300") && is_there("portero bridge guard")
+    });
+    for of in [
+        "portero bridge guard",
+        "portero bridge apply",
+        "ifup",
+        "sleep 300",
+    ] {
+        let _ = host.lab.run("pkill", &["-9", "-f", of]);
+    }
+    fs::write("/usr/sbin/brctl", brctl).expect("brctl");
+    drop(apply);
+    let found = host.portero("doctor").stdout;
+    let (_, found) = found
+        .split_once("bridges: bridge br0 is half done")
+        .unwrap_or_else(|| panic!("{found}"));
+    let (_, repair) = found.split_once("repair: portero ").expect("a command");
+    assert_ne!(host.seen().files, before.files, "nothing has been done");
+    host.must(repair.lines().next().expect("a command"));
+    host.is_back(&before, Duration::from_secs(10));
+    assert!(!host.portero("doctor").stdout.contains("bridges: "));
 }
 
 /// A program of the host fails, or hangs, in the middle.

@@ -225,6 +225,19 @@ fn unguarded(world: &mut World) {
     let log = world.lab.log().join("\n");
     assert!(!log.contains("cannot be guarded"), "{log}");
     world.end("box");
+    // The repair that it names: nobody is there any more whom nobody guards.
+    for name in ["vnet77", "pair78"] {
+        let repair = format!("ip link set {name} nomaster");
+        assert!(doctor.contains(&repair), "{doctor}");
+        world.lab.must("sh", &["-c", &repair]);
+    }
+    let doctor = world.lab.run("portero", &["doctor"]).stdout;
+    assert!(!doctor.contains("cannot be guarded"), "{doctor}");
+    for space in ["of-vnet77", "of-pair78"] {
+        world
+            .lab
+            .refuses(From::Namespace(space), Proto::Tcp, PEER, 80);
+    }
     for name in ["vnet77", "pair78"] {
         world.lab.must("ip", &["link", "del", name]);
         world

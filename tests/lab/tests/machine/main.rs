@@ -2,6 +2,7 @@
 //! firewalls, and guests that run on its emulated virtualization. An outside client sits at the other end of its NIC.
 
 mod bridges;
+mod doctor;
 mod firewalls;
 mod life;
 mod power;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         power::SCENARIOS,
         units::SCENARIOS,
         shells::SCENARIOS,
+        doctor::SCENARIOS,
         bridges::SCENARIOS,
     ]
     .concat();
