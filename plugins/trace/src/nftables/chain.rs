@@ -87,6 +87,8 @@ impl Chain<'_> {
         }
         let passes = |device: &Value| packet.passes(device.as_str().unwrap_or_default());
         match &self.chain["dev"] {
+            // nft 1.0.6, Debian 12's, does not tell in JSON which interface such a chain is of.
+            Value::Null if matches!(word(self.chain, "hook"), "ingress" | "egress") => None,
             Value::Null => Some(true),
             Value::Array(devices) => {
                 let differ = devices.iter().map(|device| Some(!passes(device)?));

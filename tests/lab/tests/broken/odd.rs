@@ -169,6 +169,18 @@ fn tap(world: &World) -> String {
 fn interfaces(world: &mut World) {
     world.serves();
     let tap = tap(world);
+    // nft 1.0.6 does not tell in JSON which interface such a chain is of.
+    sh(
+        world,
+        "nft 'table netdev odd { chain way { type filter hook ingress device \"lo\" priority 0; }; }'",
+    );
+    let listed = world.lab.must("nft", &["-j", "list", "chains", "netdev"]);
+    let state = if listed.contains("\"dev\"") {
+        "fails"
+    } else {
+        "unknown"
+    };
+    sh(world, "nft delete table netdev odd");
     for (hook, device, rule) in [
         ("egress", tap.as_str(), "tcp dport 80"),
         ("egress", "br-lan", "tcp dport 80"),
@@ -185,7 +197,7 @@ fn interfaces(world: &mut World) {
             world,
             &format!("nft -f {file}"),
             "nft delete table netdev odd",
-            "fails",
+            state,
             "by nftables table netdev odd",
         );
     }

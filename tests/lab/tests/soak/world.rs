@@ -256,9 +256,9 @@ impl World {
     /// All files in /run/portero.
     fn files(&self) -> Vec<String> {
         let found = self.lab.run("find", &["/run/portero", "-type", "f"]);
-        // These say where the rules are and since when; they stay.
+        // These say where the rules are and since when, and what portero-watch has counted; they stay.
         let is_kept = |file: &&str| {
-            !["base", "clean", "compared", "lock"]
+            !["base", "clean", "compared", "lock", "watched"]
                 .contains(&file.rsplit('/').next().unwrap_or_default())
         };
         let files = found.stdout.lines().filter(is_kept);
