@@ -174,7 +174,12 @@ fn firewalld(world: &mut World, backend: &str) {
     // Where it is told to stop what others forward.
     set(world, "StrictForwardPorts", "yes");
     world.vm.must(RELOAD);
-    world.refuses(BOX_PORT);
+    if backend == "nftables" || is_in_nftables(world, "inet portero") {
+        world.refuses(BOX_PORT);
+    } else {
+        // Where both are in iptables' tables, portero's rules come first.
+        world.serves(BOX_PORT);
+    }
     is_opened(world, "firewalld with StrictForwardPorts");
     world.refuses(OWN);
     world.vm.must(&format!(
@@ -205,12 +210,6 @@ fn has_backend(world: &World, backend: &str) {
          grep -q {backend} /etc/libvirt/network.conf"
     ));
     begin_anew(world);
-    let is_in_nftables = |world: &World, table: &str| {
-        world
-            .vm
-            .run(&format!("nft list tables | grep -qx 'table {table}'"))
-            .ok
-    };
     for table in ["ip libvirt_network", "inet portero"] {
         assert_eq!(
             is_in_nftables(world, table),
@@ -218,4 +217,9 @@ fn has_backend(world: &World, backend: &str) {
             "{table}"
         );
     }
+}
+
+fn is_in_nftables(world: &World, table: &str) -> bool {
+    let listed = format!("nft list tables | grep -qx 'table {table}'");
+    world.vm.run(&listed).ok
 }
