@@ -310,6 +310,9 @@ fn stopped_question(rules: &Rules, flow: &Flow, source: IpAddr) -> Option<String
 /// What stops the guest's answers to neighbour discovery, which the host's own kernel needs to reach it.
 fn stopped_discovery(rules: &Rules, flow: &Flow, host: IpAddr) -> Option<(Flow, Stop)> {
     let guest = flow.server_address;
+    if guest.is_ipv4() {
+        return None;
+    }
     let answer = Flow {
         // A neighbour advertisement (RFC 4861).
         traffic: Traffic::Icmp { kind: 136, code: 0 },
@@ -322,7 +325,7 @@ fn stopped_discovery(rules: &Rules, flow: &Flow, host: IpAddr) -> Option<(Flow, 
         judges_bridged: flow.judges_bridged,
     };
     match rules.judge(&answer, Leg::There) {
-        Judgement::Stopped(stop) if guest.is_ipv6() => Some((answer, stop)),
+        Judgement::Stopped(stop) => Some((answer, stop)),
         _ => None,
     }
 }

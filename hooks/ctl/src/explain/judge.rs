@@ -8,7 +8,7 @@ mod pending;
 
 pub(super) use hop::{Hop, HopState, Seen};
 pub(crate) use host::{forwarding_mend, forwarding_sysctl};
-pub(super) use host::{judge_ruling, PASSES};
+pub(super) use host::{judge_firewalls, judge_ruling, Followed};
 
 use super::value::Facts;
 

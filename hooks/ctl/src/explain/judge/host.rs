@@ -11,13 +11,10 @@ use crate::stop::{mend_stop, name_stop};
 use portero_inventory::ObjectState;
 use portero_model::{Family, Owner, OwnerKind, Verdict};
 use portero_system::RouteLookup;
-use portero_trace::{word, Judgement, Leg, Scope, Stop};
+use portero_trace::{word, Flow, Judgement, Leg, Scope, Settings, Stop};
 use std::net::IpAddr;
 
 const SYNC: &str = "portero sync";
-
-/// What is said where nothing else is.
-pub(in crate::explain) const PASSES: &str = "nobody's rules stop the packet or its reply";
 
 /// Somebody has to want the port, and be able to have it.
 pub(super) fn forward(facts: &Facts) -> Seen {
@@ -314,6 +311,30 @@ pub(in crate::explain) fn judge_ruling(ruling: &Ruling, what: &str) -> Seen {
 
 /// Everybody's rules have to let it pass.
 pub(super) fn firewalls(way: &GuestPath) -> Seen {
+    judge_firewalls(&Followed {
+        flow: &way.flow,
+        judgements: &way.judgements,
+        settings: &way.settings,
+        unread: &way.unread,
+        also: way.also.as_deref(),
+    })
+}
+
+/// A connection that was followed through everybody's rules.
+pub(in crate::explain) struct Followed<'a> {
+    pub(in crate::explain) flow: &'a Flow,
+    /// What the rules make of the packet and its reply.
+    pub(in crate::explain) judgements: &'a [(Leg, Judgement)],
+    pub(in crate::explain) settings: &'a Settings,
+    /// Rules that could not be read.
+    pub(in crate::explain) unread: &'a [String],
+    /// What else decides, in words.
+    pub(in crate::explain) also: Option<&'a str>,
+}
+
+/// Whether everybody's rules let a packet and its reply pass.
+pub(in crate::explain) fn judge_firewalls(followed: &Followed<'_>) -> Seen {
+    const PASSES: &str = "nobody's rules stop the packet or its reply";
     let tell = |leg: Leg, stop: &Stop| {
         let what = match leg {
             Leg::There => "the packet",
@@ -321,18 +342,19 @@ pub(super) fn firewalls(way: &GuestPath) -> Seen {
         };
         format!("{} of {what}, by {}", stop.verdict, name_stop(stop))
     };
-    for (leg, judgement) in &way.judgements {
+    for (leg, judgement) in followed.judgements {
         if let Judgement::Stopped(stop) = judgement {
-            let mend = mend_stop(stop, (&way.flow, *leg), &way.settings, Scope::Port);
+            let at = (followed.flow, *leg);
+            let mend = mend_stop(stop, at, followed.settings, Scope::Port);
             return Seen::fails(tell(*leg, stop), mend);
         }
     }
-    for (leg, judgement) in &way.judgements {
+    for (leg, judgement) in followed.judgements {
         if let Judgement::Doubtful(stop) = judgement {
             return Seen::Unknown(format!("perhaps {}", tell(*leg, stop)));
         }
     }
-    match (way.unread.first(), &way.also) {
+    match (followed.unread.first(), followed.also) {
         (Some(problem), _) => Seen::Unknown(format!("not all rules could be read: {problem}")),
         (None, Some(also)) => Seen::Unknown(format!("{PASSES}, but {also}")),
         (None, None) => Seen::Ok(PASSES.to_owned()),

@@ -1,13 +1,15 @@
 //! Judges what a guest needs of the host, hop by hop. Pure.
 
 use super::value::{AskedService, Leaving, LeavingNetwork, LeavingNic, Way};
-use crate::explain::judge::{forwarding_mend, forwarding_sysctl, judge_ruling, Hop, Seen, PASSES};
+use crate::explain::judge::{
+    forwarding_mend, forwarding_sysctl, judge_firewalls, judge_ruling, Followed, Hop, Seen,
+};
 use crate::stop::{mend_stop, name_stop};
 use portero_inventory::ObjectState;
 use portero_libvirt::ForwardMode;
 use portero_model::{Family, Verdict};
 use portero_system::RouteLookup;
-use portero_trace::{word, Judgement, Leg, Scope};
+use portero_trace::{word, Judgement, Scope};
 
 /// Whether the guest runs at all.
 pub(super) fn guest(guest: &Leaving) -> Hop {
@@ -241,31 +243,11 @@ fn rules(way: &Way, guest: &Leaving) -> Seen {
 }
 
 fn firewalls(way: &Way, guest: &Leaving) -> Seen {
-    let name = |leg: Leg| match leg {
-        Leg::There => "the packet",
-        Leg::Back => "its reply",
-    };
-    for (leg, judgement) in &way.judgements {
-        if let Judgement::Stopped(stop) = judgement {
-            return Seen::fails(
-                format!("{} of {}, by {}", stop.verdict, name(*leg), name_stop(stop)),
-                mend_stop(stop, (&way.flow, *leg), &guest.settings, Scope::Port),
-            );
-        }
-    }
-    for (leg, judgement) in &way.judgements {
-        if let Judgement::Doubtful(stop) = judgement {
-            return Seen::Unknown(format!(
-                "perhaps {} of {}, by {}",
-                stop.verdict,
-                name(*leg),
-                name_stop(stop)
-            ));
-        }
-    }
-    match (guest.unread.first(), &way.also) {
-        (Some(problem), _) => Seen::Unknown(format!("not all rules could be read: {problem}")),
-        (None, Some(also)) => Seen::Unknown(format!("{PASSES}, but {also}")),
-        (None, None) => Seen::Ok(PASSES.to_owned()),
-    }
+    judge_firewalls(&Followed {
+        flow: &way.flow,
+        judgements: &way.judgements,
+        settings: &guest.settings,
+        unread: &guest.unread,
+        also: way.also.as_deref(),
+    })
 }
