@@ -3,7 +3,6 @@
 //! What can be wrong with a set is told and refuses nothing: who fills it may make it later, as fail2ban does at its first ban.
 
 use crate::engine::Engine;
-use crate::inputs::same_owner;
 use crate::{ApplyError, Record};
 use portero_firewall::{reconcile_bans, BanList, BanTable, Script, MOST_BANNED};
 use portero_model::{Ban, NftSet, Owner, Ruleset};
@@ -116,7 +115,7 @@ impl Engine<'_> {
             self.system.commit(&script, deadline)?;
             self.has_changed = true;
         }
-        if sets.len() < known.len() || all.len() > sets.len() {
+        if all.len() > sets.len() {
             self.state.put_ban_sets(&sets)?;
         }
         Ok(())
@@ -129,8 +128,8 @@ impl Engine<'_> {
         after: &Ruleset,
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
-        let mut records = self.all_records()?;
-        records.retain(|record| !same_owner(&record.ruleset.owner, owner));
+        let records: Result<Vec<Record>, _> = self.state.records_of_others(owner)?.collect();
+        let records = records?;
         let others = records.iter().map(|record| &record.ruleset);
         self.follow_bans(others.chain([after]), deadline)
     }

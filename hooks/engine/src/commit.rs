@@ -60,7 +60,9 @@ impl Engine<'_> {
             Change::Comparison => &[],
         };
         // Nobody who is banned gets in between, neither before nor after.
-        if after.bans().next().is_some() {
+        let bans = after.bans().next().is_some();
+        let banned = !bans && before.bans().next().is_some();
+        if bans {
             self.follow_bans_of(owner, after, deadline)?;
         }
         if matches!(&change, Change::Scripts(scripts) if scripts.is_empty()) {
@@ -68,7 +70,7 @@ impl Engine<'_> {
                 let text = new.as_ref().map(|record| self.state.record_text(record));
                 self.note(owner, text)?;
             }
-            if before.bans().next().is_some() {
+            if banned {
                 self.follow_bans_of(owner, after, deadline)?;
             }
             return Ok(());
@@ -94,7 +96,7 @@ impl Engine<'_> {
         self.log.step("rules committed");
         let noted = self.note(owner, text);
         self.log_change(before, after);
-        if before.bans().next().is_some() && after.bans().next().is_none() {
+        if banned {
             self.follow_bans_of(owner, after, deadline)?;
         }
         self.follow_docker_of(config.docker, base.firewall, (before, after), deadline);
