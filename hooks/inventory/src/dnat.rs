@@ -44,9 +44,7 @@ pub fn find_reply_route<'a>(
     host: IpAddr,
     of: IpAddr,
 ) -> Option<ReplyRoute> {
-    let given = owners.into_iter().filter(|owner| owner.is_in_firewall);
-    let mut rules = given.flat_map(|owner| &owner.record.ruleset.rules);
-    rules.find_map(|rule| match rule {
+    rules_in_firewall(owners).find_map(|rule| match rule {
         Rule::Symmetric {
             address,
             guest,
@@ -62,9 +60,7 @@ pub fn is_masqueraded<'a>(
     of: IpAddr,
     client: Option<IpAddr>,
 ) -> bool {
-    let given = owners.into_iter().filter(|owner| owner.is_in_firewall);
-    let mut rules = given.flat_map(|owner| &owner.record.ruleset.rules);
-    rules.any(|rule| match rule {
+    rules_in_firewall(owners).any(|rule| match rule {
         Rule::Masquerade { source, guest, .. } if *guest == of => match (source, client) {
             (None, _) => true,
             (Some(source), Some(client)) => source.contains(&client),
@@ -72,4 +68,11 @@ pub fn is_masqueraded<'a>(
         },
         _ => false,
     })
+}
+
+fn rules_in_firewall<'a>(
+    owners: impl IntoIterator<Item = &'a OwnerStatus>,
+) -> impl Iterator<Item = &'a Rule> {
+    let given = owners.into_iter().filter(|owner| owner.is_in_firewall);
+    given.flat_map(|owner| &owner.record.ruleset.rules)
 }

@@ -17,17 +17,20 @@ const MUCH: usize = 64 * 1024;
 /// Most programs that run at one time.
 const SIDE_BY_SIDE: usize = 8;
 
-/// Reads all rules that packets of these families meet. Tables of the legacy iptables are read only where the kernel has some, since
-/// reading makes them.
+/// Reads all rules that packets of these families meet, and what decides besides them.
 #[must_use]
 pub fn foreign_rules(families: &[Family], deadline: Deadline) -> Rules {
-    with_unlisted(deadline, || {
-        let (iptables, told) = iptables(families, deadline);
-        with_nftables(iptables, told, deadline)
-    })
+    with_unlisted(deadline, || listed_rules(families, deadline))
 }
 
-/// The same where anybody but libvirt and portero has what may stop a packet; else none of them, and what could not be read.
+/// The rules alone. Tables of the legacy iptables are read only where the kernel has some, since reading makes them.
+#[must_use]
+pub fn listed_rules(families: &[Family], deadline: Deadline) -> Rules {
+    let (iptables, told) = iptables(families, deadline);
+    with_nftables(iptables, told, deadline)
+}
+
+/// What [`foreign_rules`] reads where anybody but libvirt and portero has what may stop a packet; else none of them, and what could not be read.
 /// What is in the sets of nftables, of which most may be portero's, says nothing of that, and is read only then.
 #[must_use]
 pub fn stopping_rules(families: &[Family], deadline: Deadline) -> Rules {
@@ -45,13 +48,18 @@ pub fn stopping_rules(families: &[Family], deadline: Deadline) -> Rules {
 
 /// Reads what decides too and no firewall lists, beside the rules.
 fn with_unlisted(deadline: Deadline, listed: impl FnOnce() -> Rules) -> Rules {
+    let (unlisted, mut rules) = beside(|| unlisted(deadline), listed);
+    rules.unlisted = unlisted;
+    rules
+}
+
+/// Does the first in a thread of its own, and again here if that comes to nothing, while this does the second.
+fn beside<R: Send, T>(first: impl Fn() -> R + Sync, second: impl FnOnce() -> T) -> (R, T) {
     thread::scope(|scope| {
-        let besides = || unlisted(deadline);
-        let reading = Builder::new().spawn_scoped(scope, besides);
-        let mut rules = listed();
-        let unlisted = reading.ok().and_then(|reading| reading.join().ok());
-        rules.unlisted = unlisted.unwrap_or_else(besides);
-        rules
+        let doing = Builder::new().spawn_scoped(scope, &first);
+        let second = second();
+        let done = doing.ok().and_then(|doing| doing.join().ok());
+        (done.unwrap_or_else(&first), second)
     })
 }
 
@@ -87,13 +95,7 @@ pub fn foreign_rules_during<T>(
     deadline: Deadline,
     work: impl FnOnce() -> T,
 ) -> (Rules, T) {
-    thread::scope(|scope| {
-        let read = || foreign_rules(families, deadline);
-        let reading = Builder::new().spawn_scoped(scope, read);
-        let done = work();
-        let rules = reading.ok().and_then(|reading| reading.join().ok());
-        (rules.unwrap_or_else(read), done)
-    })
+    beside(|| foreign_rules(families, deadline), work)
 }
 
 /// What nftables has besides the tables of which iptables has told everything; nothing when that is not to be had so.

@@ -6,6 +6,7 @@ use portero_system::Deadline;
 use portero_trace::Unlisted;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Disciplines of tc that classify nothing, or by hashes alone.
 const WITHOUT_FILTERS: [&str; 7] = [
@@ -74,22 +75,21 @@ fn json<T: for<'de> Deserialize<'de>>(words: &[&str], deadline: Deadline) -> Opt
 }
 
 fn of_links(links: &[Link]) -> Vec<Unlisted> {
-    let is_vrf = |name: &String| {
-        let mut links = links.iter();
-        links.any(|link| {
-            let kind = link
-                .linkinfo
-                .as_ref()
-                .and_then(|info| info.info_kind.as_deref());
-            link.ifname == *name && kind == Some("vrf")
-        })
+    let is_vrf = |link: &&Link| {
+        let kind = link.linkinfo.as_ref();
+        kind.and_then(|info| info.info_kind.as_deref()) == Some("vrf")
     };
+    let vrfs: BTreeSet<&String> = links
+        .iter()
+        .filter(is_vrf)
+        .map(|link| &link.ifname)
+        .collect();
     let mut found = Vec::new();
     for link in links {
         if link.xdp.is_some() {
             found.push(Unlisted::on(&link.ifname, "a program of XDP"));
         }
-        if let Some(master) = link.master.as_ref().filter(|master| is_vrf(master)) {
+        if let Some(master) = link.master.as_ref().filter(|name| vrfs.contains(name)) {
             found.push(Unlisted::on(
                 &link.ifname,
                 &format!("VRF {master}, which has routes of its own,"),

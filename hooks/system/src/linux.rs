@@ -50,11 +50,11 @@ impl Linux {
 /// libvirt's chain of nftables that has a rule for every network it filters, and ends in `reject`.
 const LIBVIRT_NFTABLES_CHAIN: &str = "guest_input";
 
-/// How nft says that a set or its table is not there.
-const NO_SUCH: &str = "No such file or directory";
-
 /// The same of iptables.
 const LIBVIRT_IPTABLES_CHAIN: &str = "LIBVIRT_FWI";
+
+/// How nft says that a set or its table is not there.
+const NO_SUCH: &str = "No such file or directory";
 
 /// Longest time to put taps back; netlink answers at once or not at all.
 const REATTACH_LIMIT: Duration = Duration::from_secs(5);
