@@ -8,10 +8,11 @@ import { HelperText, HelperTextItem } from "@patternfly/react-core/dist/esm/comp
 import { Modal, ModalBody, ModalFooter, ModalHeader } from "@patternfly/react-core/dist/esm/components/Modal/index.js";
 import { TextInput } from "@patternfly/react-core/dist/esm/components/TextInput/index.js";
 import { useEffect, useState, type FormEvent } from "react";
+import { useAttempt } from "./attempt.ts";
 import { Commands } from "./confirm.tsx";
 import { addition, domains, type NewForward } from "./portero.ts";
-import { Refused, refusal } from "./refused.tsx";
-import { must, type Refusal } from "./run.ts";
+import { Refused } from "./refused.tsx";
+import { must } from "./run.ts";
 import { _ } from "./words.ts";
 
 function Field({ id, label, help, value, onChange, placeholder, isFirst }: {
@@ -53,8 +54,7 @@ export function Adding({ known, onDone, onClose }: { known: string[]; onDone(): 
         isPersistent: true,
         isReserved: false,
     });
-    const [isBusy, setBusy] = useState(false);
-    const [why, setWhy] = useState<Refusal | null>(null);
+    const { isBusy, why, attempt } = useAttempt();
     const change = (part: Partial<NewForward>) => setWanted(wanted => ({ ...wanted, ...part }));
     useEffect(() => {
         domains().then(more => {
@@ -64,20 +64,15 @@ export function Adding({ known, onDone, onClose }: { known: string[]; onDone(): 
         });
     }, []);
     const isComplete = wanted.guest !== "" && wanted.ports.trim() !== "";
-    const add = async (event?: FormEvent) => {
+    const add = (event?: FormEvent) => {
         event?.preventDefault();
         if (!isComplete || isBusy)
             return;
-        setBusy(true);
-        setWhy(null);
-        try {
+        attempt(async () => {
             await must(addition(wanted));
             onDone();
             onClose();
-        } catch (caught) {
-            setWhy(refusal(caught));
-            setBusy(false);
-        }
+        });
     };
     return (
         <Modal isOpen variant="medium" onClose={onClose} aria-labelledby="add-title" aria-describedby="add-form">

@@ -1,7 +1,7 @@
 /** What a command answers, asked again when something has changed, every few seconds if that is wanted. */
 
 import { useCallback, useEffect, useState } from "react";
-import { Refusal } from "./run.ts";
+import { refusal, type Refusal } from "./run.ts";
 
 export interface Answer<T> {
     value: T | null;
@@ -31,7 +31,7 @@ export function useAnswer<T>(ask: () => Promise<T>, change: unknown, seconds: nu
             },
             caught => {
                 if (!isOver)
-                    setWhy(caught instanceof Refusal ? caught : new Refusal(null, String(caught)));
+                    setWhy(refusal(caught));
             },
         ).then(wait);
         return () => {

@@ -10,10 +10,11 @@ import { Spinner } from "@patternfly/react-core/dist/esm/components/Spinner/inde
 import { TextInput } from "@patternfly/react-core/dist/esm/components/TextInput/index.js";
 import { useState, type FormEvent } from "react";
 import { useAnswer } from "./asked.ts";
+import { useAttempt } from "./attempt.ts";
 import { Commands, Confirm } from "./confirm.tsx";
 import { bridges, nics, type Bridge } from "./portero.ts";
-import { Refused, refusal } from "./refused.tsx";
-import { must, type Refusal } from "./run.ts";
+import { Refused } from "./refused.tsx";
+import { must, mustAll } from "./run.ts";
 import { Table } from "./table.tsx";
 import { _, format } from "./words.ts";
 
@@ -23,13 +24,9 @@ const PLANNED = [0, 3];
 const verb = (verb: string, bridge: string) => ["portero", "bridge", verb, `--bridge=${bridge}`];
 
 function Made({ bridge, onChange }: { bridge: Bridge; onChange(): void }) {
-    const [why, setWhy] = useState<Refusal | null>(null);
-    const [isBusy, setBusy] = useState(false);
+    const { isBusy, why, attempt } = useAttempt();
     const run = async (words: string[]) => {
-        setBusy(true);
-        setWhy(null);
-        await must(words).catch(caught => setWhy(refusal(caught)));
-        setBusy(false);
+        await attempt(() => mustAll([words]));
         onChange();
     };
     if (bridge.state !== "waiting" && bridge.state !== "half done")
@@ -67,18 +64,11 @@ function Making({ nics, onChange }: { nics: string[]; onChange(): void }) {
     const [chosen, setChosen] = useState("");
     const [timeout, setTimeout] = useState("120");
     const [plan, setPlan] = useState<{ words: string[]; diff: string; notes: string } | null>(null);
-    const [isBusy, setBusy] = useState(false);
-    const [why, setWhy] = useState<Refusal | null>(null);
+    const { isBusy, why, attempt } = useAttempt();
     const nic = chosen || (nics[0] ?? "");
     const changed = (set: (value: string) => void) => (value: string) => {
         set(value);
         setPlan(null);
-    };
-    const attempt = async (work: () => Promise<void>) => {
-        setBusy(true);
-        setWhy(null);
-        await work().catch(caught => setWhy(refusal(caught)));
-        setBusy(false);
     };
     const show = (event: FormEvent) => {
         event.preventDefault();

@@ -3,10 +3,10 @@
 import { Button } from "@patternfly/react-core/dist/esm/components/Button/index.js";
 import { CodeBlock, CodeBlockCode } from "@patternfly/react-core/dist/esm/components/CodeBlock/index.js";
 import { Modal, ModalBody, ModalFooter, ModalHeader } from "@patternfly/react-core/dist/esm/components/Modal/index.js";
-import { useState } from "react";
+import { useAttempt } from "./attempt.ts";
 import { inWords } from "./portero.ts";
-import { Refused, refusal } from "./refused.tsx";
-import { must, type Refusal } from "./run.ts";
+import { Refused } from "./refused.tsx";
+import { mustAll } from "./run.ts";
 import { _ } from "./words.ts";
 
 export function Commands({ commands }: { commands: string[][] }) {
@@ -26,21 +26,12 @@ export function Confirm({ title, text, commands, action, isDanger, onDone, onClo
     onDone(): void;
     onClose(): void;
 }) {
-    const [isBusy, setBusy] = useState(false);
-    const [why, setWhy] = useState<Refusal | null>(null);
-    const run = async () => {
-        setBusy(true);
-        setWhy(null);
-        try {
-            for (const words of commands)
-                await must(words);
-            onDone();
-            onClose();
-        } catch (caught) {
-            setWhy(refusal(caught));
-            setBusy(false);
-        }
-    };
+    const { isBusy, why, attempt } = useAttempt();
+    const run = () => attempt(async () => {
+        await mustAll(commands);
+        onDone();
+        onClose();
+    });
     return (
         <Modal isOpen variant="small" onClose={onClose} aria-labelledby="confirm-title" aria-describedby="confirm-text">
             <ModalHeader title={title} labelId="confirm-title" />

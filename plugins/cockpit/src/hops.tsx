@@ -7,9 +7,9 @@ import { Modal, ModalBody, ModalFooter, ModalHeader } from "@patternfly/react-co
 import { Spinner } from "@patternfly/react-core/dist/esm/components/Spinner/index.js";
 import { useEffect, useState } from "react";
 import { explain, type Explained, type Hop } from "./portero.ts";
-import { Refused, refusal } from "./refused.tsx";
+import { Refused } from "./refused.tsx";
 import { Repair } from "./repairing.tsx";
-import type { Refusal } from "./run.ts";
+import { refusal, type Refusal } from "./run.ts";
 import { Table } from "./table.tsx";
 import { _, format } from "./words.ts";
 

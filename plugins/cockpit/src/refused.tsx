@@ -1,16 +1,11 @@
 /** portero's own line, where it refuses. */
 
 import { Alert } from "@patternfly/react-core/dist/esm/components/Alert/index.js";
-import { Refusal } from "./run.ts";
+import type { Refusal } from "./run.ts";
 import { _ } from "./words.ts";
 
 export function Refused({ why }: { why: Refusal | null }) {
     if (why === null)
         return null;
     return <Alert variant="danger" isInline title={why.message.replace(/^error: /, "") || _("portero ended without a word")} />;
-}
-
-/** What was caught, as a refusal. */
-export function refusal(caught: unknown): Refusal {
-    return caught instanceof Refusal ? caught : new Refusal(null, String(caught));
 }

@@ -2,28 +2,20 @@
 
 import { Button } from "@patternfly/react-core/dist/esm/components/Button/index.js";
 import { useState } from "react";
+import { useAttempt } from "./attempt.ts";
 import { Commands } from "./confirm.tsx";
-import { Refused, refusal } from "./refused.tsx";
+import { Refused } from "./refused.tsx";
 import { programs } from "./repair.ts";
-import { must, type Refusal } from "./run.ts";
+import { mustAll } from "./run.ts";
 import { _, format } from "./words.ts";
 
 function Running({ commands, onDone, onClose }: { commands: string[][]; onDone(): void; onClose(): void }) {
-    const [isBusy, setBusy] = useState(false);
-    const [why, setWhy] = useState<Refusal | null>(null);
-    const run = async () => {
-        setBusy(true);
-        setWhy(null);
-        try {
-            for (const words of commands)
-                await must(words);
-            onClose();
-            onDone();
-        } catch (caught) {
-            setWhy(refusal(caught));
-            setBusy(false);
-        }
-    };
+    const { isBusy, why, attempt } = useAttempt();
+    const run = () => attempt(async () => {
+        await mustAll(commands);
+        onClose();
+        onDone();
+    });
     return (
         <>
             <p>{_("Cockpit runs this on the host as root:")}</p>

@@ -14,6 +14,11 @@ export class Refusal extends Error {
     }
 }
 
+/** What was caught, as a refusal. */
+export function refusal(caught: unknown): Refusal {
+    return caught instanceof Refusal ? caught : new Refusal(null, String(caught));
+}
+
 const AS_ROOT = { superuser: "require", err: "message" } as const;
 
 /** Runs a program to its end, whatever its status is. */
@@ -36,6 +41,12 @@ export async function must(words: string[], statuses = [0]): Promise<Ran> {
     if (!statuses.includes(ran.status))
         throw new Refusal(null, ran.stderr.trim() || ran.stdout.trim());
     return ran;
+}
+
+/** Runs programs one after the other, until one fails. */
+export async function mustAll(commands: string[][]): Promise<void> {
+    for (const words of commands)
+        await must(words);
 }
 
 /** The JSON that a program prints. */
