@@ -114,16 +114,7 @@ fn until_advertised(world: &World) {
 
 fn advertised(world: &mut World) {
     let forwarding = "net.ipv6.conf.all.forwarding";
-    let add = [
-        "forward",
-        "add",
-        "web",
-        "8091:80",
-        "--guest",
-        "fd00:50::10",
-        "--live",
-    ];
-    world.lab.must("portero", &add);
+    world.forward_ipv6();
     let port = format!("[{HOST_V6}]:8091");
     world.reached(HOST_V6, 8091, "web tcp 80");
     world.lab.must(
@@ -183,10 +174,7 @@ fn advertised(world: &mut World) {
     let _ = world
         .lab
         .run("ip", &["-6", "route", "delete", "default", "dev", "eth0"]);
-    world.lab.must(
-        "portero",
-        &["forward", "remove", "web", "8091:80", "--live"],
-    );
+    world.end_ipv6();
 }
 
 /// A machine far away behind a second uplink, whose address has a table of routes of its own.

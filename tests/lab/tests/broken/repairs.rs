@@ -203,16 +203,7 @@ fn back(world: &mut World) {
     sh(world, "nft delete table inet odd");
     // Where no router is advertised, the one setting is enough.
     let forwarding = "net.ipv6.conf.all.forwarding";
-    let add = [
-        "forward",
-        "add",
-        "web",
-        "8091:80",
-        "--guest",
-        "fd00:50::10",
-        "--live",
-    ];
-    world.lab.must("portero", &add);
+    world.forward_ipv6();
     world.reached(HOST_V6, 8091, "web tcp 80");
     sh(world, &format!("sysctl -q -w {forwarding}=0"));
     world.not_reached(HOST_V6, 8091);
@@ -236,10 +227,7 @@ fn back(world: &mut World) {
     world.mend(&said);
     world.reached(HOST_V6, 8091, "web tcp 80");
     sh(world, "nft delete table inet odd");
-    world.lab.must(
-        "portero",
-        &["forward", "remove", "web", "8091:80", "--live"],
-    );
+    world.end_ipv6();
 }
 
 fn between_networks(world: &mut World) {

@@ -164,6 +164,19 @@ impl World {
         }
     }
 
+    /// Forwards port 8091 of the host to `web`'s IPv6 address.
+    pub fn forward_ipv6(&self) {
+        let to = ["--guest", "fd00:50::10", "--live"];
+        let add = [&["forward", "add", "web", "8091:80"][..], &to].concat();
+        self.lab.must("portero", &add);
+    }
+
+    /// Takes that back.
+    pub fn end_ipv6(&self) {
+        let remove = ["forward", "remove", "web", "8091:80", "--live"];
+        self.lab.must("portero", &remove);
+    }
+
     /// Runs a command in `web`.
     pub fn in_guest(&self, command: &str) {
         let order = format!("run {command}");
