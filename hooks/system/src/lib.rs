@@ -18,6 +18,7 @@ mod neighbors;
 pub mod netlink;
 mod nfnetlink;
 mod nftables;
+mod objects;
 mod paths;
 pub mod programs;
 mod routes;

@@ -183,10 +183,7 @@ impl System for Linux {
 
     fn commit(&mut self, script: &Script, deadline: Deadline) -> Result<()> {
         let tool = script.tool;
-        if tool == Tool::Nft
-            && script.has_no_text()
-            && commit(&script.commands, deadline)? == Committed::Done
-        {
+        if tool == Tool::Nft && commit(&script.commands, deadline)? == Committed::Done {
             return Ok(());
         }
         let started = match self.expected.take_if(|(expected, _)| *expected == tool) {

@@ -12,16 +12,26 @@ const fn kind(number: u8) -> u16 {
     u16::from_be_bytes([SUBSYSTEM, number])
 }
 
+/// `NFT_MSG_NEWTABLE`.
+pub(crate) const NEW_TABLE: u16 = kind(0);
 /// `NFT_MSG_GETTABLE`.
 pub(crate) const GET_TABLE: u16 = kind(1);
+/// `NFT_MSG_DELTABLE`.
+pub(crate) const DELETE_TABLE: u16 = kind(2);
+/// `NFT_MSG_NEWCHAIN`.
+pub(crate) const NEW_CHAIN: u16 = kind(3);
 /// `NFT_MSG_GETCHAIN`.
 pub(crate) const GET_CHAIN: u16 = kind(4);
 /// `NFT_MSG_DELCHAIN`.
 pub(crate) const DELETE_CHAIN: u16 = kind(5);
+/// `NFT_MSG_NEWRULE`.
+pub(crate) const NEW_RULE: u16 = kind(6);
 /// `NFT_MSG_GETRULE`.
 pub(crate) const GET_RULE: u16 = kind(7);
 /// `NFT_MSG_DELRULE`.
 pub(crate) const DELETE_RULES: u16 = kind(8);
+/// `NFT_MSG_NEWSET`.
+pub(crate) const NEW_SET: u16 = kind(9);
 /// `NFT_MSG_GETSET`.
 pub(crate) const GET_SET: u16 = kind(10);
 /// `NFT_MSG_DELSET`.
@@ -86,6 +96,11 @@ pub(crate) struct Attributes(Vec<u8>);
 impl Attributes {
     pub(crate) fn put(&mut self, attribute: u16, value: &[u8]) {
         self.extend(attribute, |bytes| bytes.extend_from_slice(value));
+    }
+
+    /// A number in network byte order.
+    pub(crate) fn put_number(&mut self, attribute: u16, number: u32) {
+        self.put(attribute, &number.to_be_bytes());
     }
 
     /// A text, which the kernel wants to end in a zero.

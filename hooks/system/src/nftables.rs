@@ -3,20 +3,20 @@
 use crate::netlink::{Netlink, Raw};
 use crate::nfnetlink::{
     attributes, find, message, names, number, text, value, Attributes, TableFamily, CHAIN_NAME,
-    DELETE_CHAIN, DELETE_ELEMENTS, DELETE_RULES, DELETE_SET, GET_CHAIN, GET_ELEMENTS, GET_RULE,
-    GET_SET, NEW_ELEMENTS, SUBSYSTEM, TABLE, WITHIN,
+    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS, SUBSYSTEM, TABLE,
+    WITHIN,
 };
+use crate::objects::Objects;
 use crate::tables::has_table;
 use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use portero_firewall::nftables::{
-    DataTypes, Intervals, Place, RawData, RawElement, RawTypes, RuleContent, SetContent, SetTypes,
-    TableContent, Types, NAME,
+    behind, DataTypes, Intervals, KnownSets, Place, RawData, RawElement, RawTypes, RuleContent,
+    SetContent, SetTypes, TableContent, Types, NAME,
 };
-use portero_firewall::{Command, ElementChange, ObjectKind, Removal, Verb};
+use portero_firewall::{Command, ElementChange, Verb};
 use portero_model::Counter;
-use std::collections::BTreeMap;
 
 /// `NFTA_SET_ELEM_LIST_ELEMENTS`.
 const ELEMENTS: u16 = 3;
@@ -85,32 +85,21 @@ const MOST_BYTES: usize = 32 * 1024;
 /// # Errors
 /// [`SystemError::Refused`] when the kernel refuses one, [`SystemError`] when it cannot be asked.
 pub(crate) fn commit(commands: &[Command], deadline: Deadline) -> Result<Committed> {
-    let mut types: BTreeMap<Place, BTreeMap<String, SetTypes>> = BTreeMap::new();
+    let mut sets = KnownSets::default();
     // The messages, and the command that each is part of.
     let (mut steps, mut parts) = (Vec::new(), Vec::new());
+    let mut objects = Objects::default();
     for command in commands {
-        let (messages, flags) = match command {
-            Command::Text(_) => return Ok(Committed::Unknown),
-            Command::Elements(change) => {
-                let table = types
-                    .entry(change.place)
-                    .or_insert_with(|| SetTypes::of_table(change.place));
-                let known = table.get(&change.set).cloned();
-                let types = known.or_else(|| policy_types(change));
-                let Some(messages) = types.and_then(|types| messages(change, &types)) else {
-                    return Ok(Committed::Unknown);
-                };
-                let flags = match change.verb {
-                    Verb::Add => NLM_F_CREATE,
-                    Verb::Create => NLM_F_CREATE | NLM_F_EXCL,
-                    Verb::Delete => 0,
-                };
-                (messages, flags)
-            }
-            Command::Removal(removal) => (removals(removal), 0),
+        let messages = match command {
+            Command::Text(_) => None,
+            Command::Elements(change) => change_of_elements(change, &mut sets),
+            Command::Object(change) => objects.messages(change, &mut sets),
+        };
+        let Some(messages) = messages else {
+            return Ok(Committed::Unknown);
         };
         parts.extend(messages.iter().map(|_| command));
-        steps.extend(messages.into_iter().map(|message| (message, flags)));
+        steps.extend(messages);
     }
     let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(SUBSYSTEM, steps)?;
     match refused {
@@ -122,6 +111,18 @@ pub(crate) fn commit(commands: &[Command], deadline: Deadline) -> Result<Committ
             source,
         }),
     }
+}
+
+fn change_of_elements(change: &ElementChange, sets: &mut KnownSets) -> Option<Vec<(Raw, u16)>> {
+    let known = sets.of(change.place).get(&change.set).cloned();
+    let types = known.or_else(|| policy_types(change))?;
+    let flags = match change.verb {
+        Verb::Add => NLM_F_CREATE,
+        Verb::Create => NLM_F_CREATE | NLM_F_EXCL,
+        Verb::Delete => 0,
+    };
+    let messages = messages(change, &types)?.into_iter();
+    Some(messages.map(|message| (message, flags)).collect())
 }
 
 /// The types of a set that a policy has to itself.
@@ -138,20 +139,7 @@ fn name(command: &Command) -> String {
             let (verb, place, set) = (change.verb, change.place, &change.set);
             format!("{verb} element {place} {set}")
         }
-        Command::Removal(Removal { place, kind, name }) => format!("delete {kind} {place} {name}"),
-    }
-}
-
-/// The messages that take a chain with its rules away, or a set.
-fn removals(removal: &Removal) -> Vec<Raw> {
-    let family = TableFamily::from(removal.place);
-    let of = |kind, attribute| {
-        let names = names(&[(TABLE, removal.place.name()), (attribute, &removal.name)]);
-        message(kind, family, &names)
-    };
-    match removal.kind {
-        ObjectKind::Chain => vec![of(DELETE_RULES, WITHIN), of(DELETE_CHAIN, CHAIN_NAME)],
-        ObjectKind::Set => vec![of(DELETE_SET, WITHIN)],
+        Command::Object(change) => change.to_string(),
     }
 }
 
@@ -242,18 +230,6 @@ fn put_element(
         });
     }
     Some(())
-}
-
-/// The key behind a key, in network byte order; nothing behind the last of all.
-fn behind(key: &[u8]) -> Option<Vec<u8>> {
-    let mut key = key.to_vec();
-    for byte in key.iter_mut().rev() {
-        *byte = byte.wrapping_add(1);
-        if *byte != 0 {
-            return Some(key);
-        }
-    }
-    None
 }
 
 fn encode_one(types: &Types, words: &str) -> Option<Vec<u8>> {
@@ -499,8 +475,8 @@ mod tests {
             set: "v4".to_owned(),
             elements: elements.collect(),
         };
-        let types = SetTypes::of_table(Place::Own);
-        let messages = messages(&change, &types["v4"]).unwrap_or_default();
+        let mut sets = KnownSets::default();
+        let messages = messages(&change, &sets.of(Place::Own)["v4"]).unwrap_or_default();
         assert!(messages.len() > 10, "{}", messages.len());
         let longest = messages.iter().map(|message| message.payload.len()).max();
         assert!(longest < Some(usize::from(u16::MAX)), "{longest:?}");

@@ -19,9 +19,9 @@ pub enum Change {
 }
 
 impl Change {
-    /// Sets, chains and rules, which the program has to make, before the elements that lead to them, which need no program.
-    fn text_first(self) -> Self {
-        let divide = |scripts: Vec<Script>| scripts.into_iter().flat_map(Script::text_first);
+    /// What the program has to make before the elements that lead to it, which need no program.
+    fn program_first(self) -> Self {
+        let divide = |scripts: Vec<Script>| scripts.into_iter().flat_map(Script::program_first);
         match self {
             Self::Scripts(scripts) => Self::Scripts(divide(scripts).collect()),
             Self::ScriptsFirst(scripts) => Self::ScriptsFirst(divide(scripts).collect()),
@@ -46,7 +46,7 @@ pub fn change_owner(
         Firewall::Nftables => of_nftables(base, old, new, others),
     };
     if old.antispoof == new.antispoof {
-        return change.text_first();
+        return change.program_first();
     }
     // The table of antispoof may have to go.
     let (Change::Scripts(mut scripts), true) = (change, new.antispoof.is_some() && !base.shared)
@@ -55,7 +55,7 @@ pub fn change_owner(
     };
     let script = change_antispoof(old, new, table(base.antispoof));
     append(&mut scripts, script);
-    Change::Scripts(scripts).text_first()
+    Change::Scripts(scripts).program_first()
 }
 
 fn table(stands: bool) -> PolicyTable {

@@ -23,6 +23,4 @@ pub use concern::concerns;
 pub use driver::{BaseTables, Driver};
 pub use forward_counters::ForwardCounters;
 pub use rule_counters::RuleCounters;
-pub use script::{
-    append, Command, ElementChange, Firewall, ObjectKind, Removal, Script, Tool, Verb,
-};
+pub use script::{append, Command, ElementChange, Firewall, Script, Tool, Verb};

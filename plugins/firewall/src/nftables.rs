@@ -14,10 +14,15 @@ pub(crate) mod base;
 mod content;
 mod driver;
 pub(crate) mod element;
+mod expression;
+mod field;
 mod forward;
+mod known;
 mod listing;
+pub(crate) mod object;
 pub(crate) mod observed;
 pub(crate) mod policy;
+mod reader;
 mod transaction;
 mod wire;
 pub(crate) mod write;
@@ -28,7 +33,10 @@ pub use content::{
     ElementContent, RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent,
 };
 pub use element::Place;
+pub use expression::{behind, Edge, Expression, OwnSet, RawRule, Value};
+pub use known::KnownSets;
 pub use listing::ReadError;
+pub use object::{Hook, NewChain, NewRule, NewSet, Object, ObjectChange};
 pub use observed::Observed;
 pub use transaction::{change_owner, reconcile, shares_elements};
 pub use wire::{DataTypes, Intervals, SetTypes, Types};

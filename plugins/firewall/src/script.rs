@@ -1,6 +1,6 @@
 //! The two firewalls portero can write to, and the scripts that it gives their programs.
 
-use crate::nftables::Place;
+use crate::nftables::{KnownSets, Object, ObjectChange, Place};
 use portero_model::Family;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
@@ -77,29 +77,8 @@ pub enum Command {
     Text(String),
     /// Elements of a set of nftables.
     Elements(ElementChange),
-    /// A chain or a set of nftables goes, with what is in it.
-    Removal(Removal),
-}
-
-/// What goes from a table of nftables.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removal {
-    /// The table.
-    pub place: Place,
-    /// What it is.
-    pub kind: ObjectKind,
-    /// Its name.
-    pub name: String,
-}
-
-/// What a table of nftables has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
-#[strum(serialize_all = "lowercase")]
-pub enum ObjectKind {
-    /// A chain.
-    Chain,
-    /// A set or map.
-    Set,
+    /// Something of a table of nftables that comes or goes.
+    Object(ObjectChange),
 }
 
 /// Elements of one set or map of nftables that come or go.
@@ -143,40 +122,39 @@ impl Script {
             match command {
                 Command::Text(lines) => text += lines,
                 Command::Elements(change) => change.write(&mut text),
-                Command::Removal(removal) => removal.write(&mut text),
+                Command::Object(change) => change.write(&mut text),
             }
         }
         text
     }
 
-    /// The same as two, of which the second has no text: where nothing leads to what the text makes but elements, no packet
-    /// meets that before them.
+    /// The same as two where it has what only the program can make, and the second can be done without: where nothing leads to
+    /// what the first makes but elements, no packet meets that before them.
     #[must_use]
-    pub fn text_first(self) -> Vec<Self> {
+    pub fn program_first(self) -> Vec<Self> {
+        if !self.needs_program() {
+            return vec![self];
+        }
         let (tool, commands) = (self.tool, self.commands.into_iter());
-        let (text, others): (Vec<_>, Vec<_>) =
-            commands.partition(|command| matches!(command, Command::Text(_)));
-        let both = [text, others].into_iter();
+        let (first, others): (Vec<_>, Vec<_>) = commands.partition(|command| match command {
+            Command::Text(_) => true,
+            Command::Object(change) => change.makes(),
+            Command::Elements(_) => false,
+        });
+        let both = [first, others].into_iter();
         let both = both.filter(|commands| !commands.is_empty());
         both.map(|commands| Self { tool, commands }).collect()
     }
 
-    /// Whether it can be done without the program, as far as it is in words that the kernel's bytes are known of.
+    /// Whether only the program knows what some of it is.
     #[must_use]
-    pub fn has_no_text(&self) -> bool {
-        let mut commands = self.commands.iter();
-        commands.all(|command| !matches!(command, Command::Text(_)))
-    }
-}
-
-impl Removal {
-    fn write(&self, text: &mut String) {
-        let Self { place, kind, name } = self;
-        if *kind == ObjectKind::Chain {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "flush chain {place} {name}");
-        }
-        let _ = writeln!(text, "delete {kind} {place} {name}");
+    pub fn needs_program(&self) -> bool {
+        let mut sets = KnownSets::default();
+        self.commands.iter().any(|command| match command {
+            Command::Text(_) => true,
+            Command::Object(change) => !sets.knows(change),
+            Command::Elements(_) => false,
+        })
     }
 }
 
@@ -215,10 +193,13 @@ impl Commands {
         self.0.push(Command::Elements(change));
     }
 
-    /// A chain or a set goes.
-    pub(crate) fn remove(&mut self, place: Place, kind: ObjectKind, name: &str) {
-        let name = name.to_owned();
-        self.0.push(Command::Removal(Removal { place, kind, name }));
+    pub(crate) fn push_object(&mut self, change: ObjectChange) {
+        self.0.push(Command::Object(change));
+    }
+
+    /// Something of a table comes or goes.
+    pub(crate) fn change(&mut self, place: Place, object: Object) {
+        self.push_object(ObjectChange { place, object });
     }
 
     /// The script for nft, if there is any command.

@@ -1,9 +1,9 @@
 //! The base table of antispoof; `base.nft` beside this file has it as nft reads it, to be read by people.
 
-use crate::nftables::base::{define, empty_table, Chain};
+use crate::nftables::base::{chain, sorted};
 use crate::nftables::element::{address_type, prefix, Place};
+use crate::nftables::object::{NewChain, NewSet, Object, ObjectChange};
 use portero_model::{Family, Spoof};
-use std::collections::BTreeMap;
 
 /// The set of interfaces with the MAC address that each may send with.
 pub(super) const MAC_SET: &str = "macs";
@@ -49,10 +49,10 @@ pub(super) fn tap_set(against: Spoof) -> &'static str {
     }
 }
 
-/// Names of the table's sets with their definitions.
-pub(crate) fn antispoof_sets() -> BTreeMap<String, String> {
-    let mut sets = BTreeMap::new();
-    let mut add = |name: &str, types: &str| define(&mut sets, "set", name, types);
+/// The table's sets, by their names.
+pub(crate) fn antispoof_sets() -> Vec<NewSet> {
+    let mut sets = Vec::new();
+    let mut add = |name: &str, types: &str| sets.push(NewSet::set(name, types));
     for against in [Spoof::Ip, Spoof::Mac, Spoof::Dhcp, Spoof::Ra] {
         add(tap_set(against), "ifname");
     }
@@ -62,7 +62,7 @@ pub(crate) fn antispoof_sets() -> BTreeMap<String, String> {
         let kind = format!("ifname . {}; flags interval", address_type(family));
         add(&net_set(family), &kind);
     }
-    sets
+    sorted(sets)
 }
 
 /// The table's chains.
@@ -74,7 +74,7 @@ pub(crate) fn antispoof_sets() -> BTreeMap<String, String> {
 ///
 /// An interface that has been plugged into a guest has no guard yet when it comes. Those of libvirt's
 /// names reach no guarded one until they have.
-pub(crate) fn antispoof_chains() -> [Chain; 2] {
+pub(crate) fn antispoof_chains() -> [NewChain; 2] {
     let others = format!("iifname != @{GUARDED_SET} return");
     let mut rules = vec![("others".to_owned(), others)];
     let mut drop = |name: &str, what: &str| {
@@ -109,13 +109,17 @@ pub(crate) fn antispoof_chains() -> [Chain; 2] {
     );
     let forward = vec![("not guarded yet".to_owned(), unknown)];
     [
-        Chain::new("prerouting", Some(("filter", "prerouting", -301)), rules),
-        Chain::new("forward", Some(("filter", "forward", -301)), forward),
+        chain("prerouting", Some(("filter", "prerouting", -301)), rules),
+        chain("forward", Some(("filter", "forward", -301)), forward),
     ]
 }
 
-pub(super) fn antispoof_table() -> String {
-    empty_table(Place::Antispoof, &antispoof_sets(), &antispoof_chains())
+pub(super) fn antispoof_table() -> ObjectChange {
+    let (sets, chains) = (antispoof_sets(), antispoof_chains().into());
+    ObjectChange {
+        place: Place::Antispoof,
+        object: Object::Table { sets, chains },
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +128,8 @@ mod tests {
     #[test]
     fn the_readable_text_is_what_is_written() {
         let head = "# The base table of antispoof, without any network's elements: written by base.rs.\n\n";
-        let text = head.to_owned() + &super::antispoof_table();
+        let mut text = head.to_owned();
+        super::antispoof_table().write(&mut text);
         crate::readable::compare("src/antispoof/base.nft", &text);
     }
 }

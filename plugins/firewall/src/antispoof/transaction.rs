@@ -42,7 +42,7 @@ fn elements(ruleset: &Ruleset) -> Elements {
 pub fn change_antispoof(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Option<Script> {
     let mut commands = Commands::default();
     if table == PolicyTable::Missing && new.antispoof.is_some() {
-        commands.push_str(&antispoof_table());
+        commands.push_object(antispoof_table());
     }
     let (old, new) = (elements(old), elements(new));
     let gone = old.iter().filter(|element| !has(&new, element));
@@ -64,7 +64,7 @@ pub fn reconcile_antispoof(observed: &Observed, desired: &[Ruleset]) -> Option<S
         place,
         observed.antispoof.as_ref(),
         is_wanted.then_some(&wanted),
-        |commands| commands.push_str(&antispoof_table()),
+        |commands| commands.push_object(antispoof_table()),
         |table, wanted, commands| write_difference(place, &table.elements, wanted, commands),
         &mut commands,
     );

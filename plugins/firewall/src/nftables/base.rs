@@ -6,11 +6,10 @@ use super::forward::{
     mark_chain, masquerade_all_set, masquerade_set, symmetric_map, Shape, ADDRESSES_SET,
     ADDRESS_BRIDGE_SET, ADDRESS_MAP, ADDRESS_PORTS_MAP, ADDRESS_SNAT_MAP, GUESTS_SET, LOCALNET_SET,
 };
+use super::object::{Hook, NewChain, NewRule, NewSet, Object, ObjectChange};
 use super::policy::{direction_map, nat_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
-use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
+use super::{LIBVIRT_VERDICTS, NAME};
 use portero_model::{Direction, Family, ReplyRoute};
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// Part of every rule's comment; a rule of another version of the base tables is not taken for ours.
 const VERSION: &str = "portero 2";
@@ -19,37 +18,22 @@ const VERSION: &str = "portero 2";
 const PROTOCOLS: [u8; 3] = [6, 17, 132];
 
 /// Type, hook and priority of a base chain.
-type Hook = (&'static str, &'static str, i32);
+pub(crate) type At = (&'static str, &'static str, i32);
 
-/// A chain of the base tables.
-pub(crate) struct Chain {
-    pub(crate) name: &'static str,
-    /// Absent for a chain that is jumped to.
-    pub(crate) hook: Option<Hook>,
-    /// Names and texts of its rules.
-    pub(crate) rules: Vec<(String, String)>,
-}
-
-impl Chain {
-    pub(crate) fn new(
-        name: &'static str,
-        hook: Option<Hook>,
-        rules: Vec<(String, String)>,
-    ) -> Self {
-        Self { name, hook, rules }
-    }
-
-    /// The comments of its rules, by which they are known again.
-    pub(crate) fn comments(&self) -> Vec<String> {
-        let comments = self.rules.iter().map(|(name, _)| comment(name));
-        comments.collect()
-    }
-
-    /// Its rules as nft reads them.
-    pub(crate) fn rules(&self) -> impl Iterator<Item = String> + '_ {
-        self.rules
-            .iter()
-            .map(|(name, rule)| format!("{rule} comment \"{}\"", comment(name)))
+/// A chain of the base tables, with the names and words of its rules.
+pub(crate) fn chain(name: &str, at: Option<At>, rules: Vec<(String, String)>) -> NewChain {
+    let rules = rules.into_iter().map(|(name, words)| NewRule {
+        comment: comment(&name),
+        words,
+    });
+    NewChain {
+        name: name.to_owned(),
+        hook: at.map(|(kind, hook, priority)| Hook {
+            kind,
+            hook,
+            priority,
+        }),
+        rules: rules.collect(),
     }
 }
 
@@ -63,45 +47,44 @@ pub(crate) fn jump_comment() -> String {
 }
 
 /// The jump from the head of libvirt's chain.
-pub(crate) fn jump() -> String {
-    format!("jump {NAME} comment \"{}\"", jump_comment())
+pub(crate) fn jump() -> NewRule {
+    NewRule {
+        comment: jump_comment(),
+        words: format!("jump {NAME}"),
+    }
 }
 
-/// Adds a set or map of these types, by its name.
-pub(crate) fn define(sets: &mut BTreeMap<String, String>, what: &str, name: &str, types: &str) {
-    let definition = format!("{what} {name} {{ type {types}; }}");
-    sets.insert(name.to_owned(), definition);
-}
-
-/// Names of all sets and maps of portero's own table with their definitions.
-pub(crate) fn own_sets() -> BTreeMap<String, String> {
-    let mut sets = BTreeMap::new();
+/// All sets and maps of portero's own table, by their names.
+pub(crate) fn own_sets() -> Vec<NewSet> {
+    let mut sets = Vec::new();
     for family in Family::ALL {
         let address = address_type(family);
         for shape in Shape::all() {
             let key = shape.key(["ifname", &address, &address]);
             let flags = if shape.source { "; flags interval" } else { "" };
             let types = format!("{key}inet_proto . inet_service : {address} . inet_service{flags}");
-            define(&mut sets, "map", &shape.map(family), &types);
+            sets.push(NewSet::map(shape.map(family), types));
         }
         let types = format!("{address} . {address}; flags interval");
-        define(&mut sets, "set", &masquerade_set(family), &types);
-        define(&mut sets, "set", &masquerade_all_set(family), &address);
+        sets.push(NewSet::set(masquerade_set(family), types));
+        sets.push(NewSet::set(masquerade_all_set(family), &address));
         let types = format!("{address} . {address} : verdict");
-        define(&mut sets, "map", &symmetric_map(family), &types);
+        sets.push(NewSet::map(symmetric_map(family), types));
     }
-    define(&mut sets, "set", LOCALNET_SET, "ifname");
     let ports = "ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval";
-    define(&mut sets, "map", ADDRESS_PORTS_MAP, ports);
-    define(&mut sets, "map", ADDRESS_MAP, "ipv4_addr : ipv4_addr");
-    define(&mut sets, "map", ADDRESS_SNAT_MAP, "ipv4_addr : ipv4_addr");
-    define(&mut sets, "set", ADDRESS_BRIDGE_SET, "ipv4_addr . ifname");
-    sets
+    sets.extend([
+        NewSet::set(LOCALNET_SET, "ifname"),
+        NewSet::map(ADDRESS_PORTS_MAP, ports),
+        NewSet::map(ADDRESS_MAP, "ipv4_addr : ipv4_addr"),
+        NewSet::map(ADDRESS_SNAT_MAP, "ipv4_addr : ipv4_addr"),
+        NewSet::set(ADDRESS_BRIDGE_SET, "ipv4_addr . ifname"),
+    ]);
+    sorted(sets)
 }
 
 /// The chains of portero's own table. They stand a little before those of others at the same
 /// hooks, as the jumps of the iptables variant stand first.
-pub(crate) fn own_chains() -> Vec<Chain> {
+pub(crate) fn own_chains() -> Vec<NewChain> {
     let protocols = protocols();
     let local = || {
         let ports = format!("meta l4proto {protocols} fib daddr type local goto to_guests");
@@ -162,21 +145,21 @@ pub(crate) fn own_chains() -> Vec<Chain> {
     let leaving = vec![(ADDRESS_SNAT_MAP.to_owned(), leaving)];
     let mut chains = mark_chains();
     chains.extend([
-        Chain::new("to_guests", None, forwards),
-        Chain::new("prerouting", Some(("nat", "prerouting", -101)), local()),
-        Chain::new("local_out", Some(("nat", "output", -101)), local()),
-        Chain::new("postrouting", Some(("nat", "postrouting", 99)), masquerades),
+        chain("to_guests", None, forwards),
+        chain("prerouting", Some(("nat", "prerouting", -101)), local()),
+        chain("local_out", Some(("nat", "output", -101)), local()),
+        chain("postrouting", Some(("nat", "postrouting", 99)), masquerades),
         // Before what policies say of their networks.
-        Chain::new("leaving", Some(("nat", "postrouting", 98)), leaving),
-        Chain::new("forwarded", Some(("filter", "forward", -1)), forwarded),
-        Chain::new("local_in", Some(("filter", "input", -1)), guards),
+        chain("leaving", Some(("nat", "postrouting", 98)), leaving),
+        chain("forwarded", Some(("filter", "forward", -1)), forwarded),
+        chain("local_in", Some(("filter", "input", -1)), guards),
     ]);
     chains
 }
 
 /// What marks connections that came for an address of the host, and their answers before these are routed. Other bits of
 /// both marks stay as they are: a rule for each mark, since older kernels cannot join two marks.
-fn mark_chains() -> Vec<Chain> {
+fn mark_chains() -> Vec<NewChain> {
     let (mask, others) = (ReplyRoute::MASK, !ReplyRoute::MASK);
     let bits = ReplyRoute::bits_of;
     let set = |what: &str, mark: u8| {
@@ -186,10 +169,10 @@ fn mark_chains() -> Vec<Chain> {
         )
     };
     let marks = || 1..=ReplyRoute::MOST;
-    let mut chains: Vec<Chain> = marks()
+    let mut chains: Vec<NewChain> = marks()
         .map(|mark| {
             let rule = (mark_chain(mark).to_owned(), set("ct", mark));
-            Chain::new(mark_chain(mark), None, vec![rule])
+            chain(mark_chain(mark), None, vec![rule])
         })
         .collect();
     let new = Family::ALL.map(|family| {
@@ -212,31 +195,30 @@ fn mark_chains() -> Vec<Chain> {
     let (before_others, before_routing) =
         (("filter", "forward", -2), ("filter", "prerouting", -150));
     chains.extend([
-        Chain::new("answer", None, answer.collect()),
-        Chain::new("marked", Some(before_others), new.into()),
-        Chain::new("answers", Some(before_routing), answers),
+        chain("answer", None, answer.collect()),
+        chain("marked", Some(before_others), new.into()),
+        chain("answers", Some(before_routing), answers),
     ]);
     chains
 }
 
-/// Names of the sets and maps of the table of policies that all policies share.
-pub(crate) fn policy_sets() -> BTreeMap<String, String> {
-    let mut sets = BTreeMap::new();
+/// The sets and maps of the table of policies that all policies share, by their names.
+pub(crate) fn policy_sets() -> Vec<NewSet> {
+    let mut sets = Vec::new();
     for direction in Direction::ALL {
-        let types = "ifname : verdict";
-        define(&mut sets, "map", &direction_map(direction), types);
+        sets.push(NewSet::map(direction_map(direction), "ifname : verdict"));
     }
     for family in Family::ALL {
         let types = format!("{} : verdict; flags interval", address_type(family));
-        define(&mut sets, "map", &nat_map(family), &types);
+        sets.push(NewSet::map(nat_map(family), types));
     }
-    define(&mut sets, "set", CROSS_SET, "ifname . ifname");
-    sets
+    sets.push(NewSet::set(CROSS_SET, "ifname . ifname"));
+    sorted(sets)
 }
 
 /// The chains of the table of policies that lead to those of networks. What they let pass, others
 /// still judge; what is between two networks, both judge.
-pub(crate) fn policy_chains() -> Vec<Chain> {
+pub(crate) fn policy_chains() -> Vec<NewChain> {
     let of = |direction: Direction, side: &str| {
         let rule = lead(side, &direction_map(direction));
         (direction.name().to_owned(), rule)
@@ -255,10 +237,10 @@ pub(crate) fn policy_chains() -> Vec<Chain> {
         (map, rule)
     });
     vec![
-        Chain::new("forward", Some(("filter", "forward", -1)), forward),
-        Chain::new("input", Some(("filter", "input", -1)), input),
-        Chain::new("output", Some(("filter", "output", -1)), output),
-        Chain::new("postrouting", Some(("nat", "postrouting", 99)), nat.into()),
+        chain("forward", Some(("filter", "forward", -1)), forward),
+        chain("input", Some(("filter", "input", -1)), input),
+        chain("output", Some(("filter", "output", -1)), output),
+        chain("postrouting", Some(("nat", "postrouting", 99)), nat.into()),
     ]
 }
 
@@ -266,54 +248,42 @@ fn lead(what: &str, map: &str) -> String {
     format!("{what} vmap @{map}")
 }
 
-/// A table without elements.
-pub(crate) fn empty_table(
-    place: Place,
-    sets: &BTreeMap<String, String>,
-    chains: &[Chain],
-) -> String {
-    let mut text = format!("table {place} {{\n");
-    for definition in sets.values() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "\t{definition}");
-    }
-    for chain in chains {
-        let _ = writeln!(text, "\tchain {} {{", chain.name);
-        if let Some((kind, hook, priority)) = chain.hook {
-            let hook = format!("type {kind} hook {hook} priority {priority}");
-            let _ = writeln!(text, "\t\t{hook}; policy accept;");
-        }
-        for rule in chain.rules() {
-            let _ = writeln!(text, "\t\t{rule}");
-        }
-        text += "\t}\n";
-    }
-    text + "}\n"
+/// In the order of their names.
+pub(crate) fn sorted(mut sets: Vec<NewSet>) -> Vec<NewSet> {
+    sets.sort_by(|one, other| one.name.cmp(&other.name));
+    sets
 }
 
 /// portero's own table without elements.
-pub(crate) fn own_table() -> String {
-    empty_table(Place::Own, &own_sets(), &own_chains())
+pub(crate) fn own_table() -> ObjectChange {
+    let (sets, chains) = (own_sets(), own_chains());
+    ObjectChange {
+        place: Place::Own,
+        object: Object::Table { sets, chains },
+    }
 }
 
 /// The table of policies without any policy.
-pub(crate) fn policy_table() -> String {
-    empty_table(Place::Policy, &policy_sets(), &policy_chains())
+pub(crate) fn policy_table() -> ObjectChange {
+    let (sets, chains) = (policy_sets(), policy_chains());
+    ObjectChange {
+        place: Place::Policy,
+        object: Object::Table { sets, chains },
+    }
 }
 
 /// portero's sets in a table of libvirt's: connections that are accepted, by guest, protocol, the
 /// guest's port and the host's port; their guests; addresses of the host with the guests that have them; and bridges with a
 /// policy.
-pub(crate) fn libvirt_sets(family: Family) -> [(&'static str, String); 5] {
+pub(crate) fn libvirt_sets(family: Family) -> [NewSet; 5] {
     let address = address_type(family);
-    let accepted =
-        format!("{{ type {address} . inet_proto . inet_service . inet_service; counter; }}");
+    let accepted = format!("{address} . inet_proto . inet_service . inet_service; counter");
     [
-        (NAME, accepted),
-        (GUESTS_SET, format!("{{ type {address}; }}")),
-        (ADDRESSES_SET, format!("{{ type {address} . {address}; }}")),
-        (LIBVIRT_SET, "{ type ifname; }".to_owned()),
-        (LIBVIRT_CROSS_SET, "{ type ifname . ifname; }".to_owned()),
+        NewSet::set(NAME, accepted),
+        NewSet::set(GUESTS_SET, &address),
+        NewSet::set(ADDRESSES_SET, format!("{address} . {address}")),
+        NewSet::set(LIBVIRT_SET, "ifname"),
+        NewSet::set(LIBVIRT_CROSS_SET, "ifname . ifname"),
     ]
 }
 
@@ -325,7 +295,7 @@ const TO_CHAIN: &str = "portero_to";
 /// portero's chains in libvirt's table, in the order in which they can be made. The last is reached
 /// from the head of [`LIBVIRT_CHAIN`]. Of forwards there is a rule for each protocol: without that
 /// match nft does not know what kind of ports connection tracking gives.
-pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
+pub(crate) fn libvirt_chains(family: Family) -> Vec<NewChain> {
     let ip = ip(family);
     let accepted = PROTOCOLS.map(|protocol| {
         let rule = format!(
@@ -337,7 +307,7 @@ pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
     let named = |name: &str, rule: String| (name.to_owned(), rule);
     let verdict_of = |name: &'static str, verdicts: &str| {
         let jump = named("libvirt", format!("jump {verdicts}"));
-        Chain::new(name, None, vec![jump, named("accept", "accept".to_owned())])
+        chain(name, None, vec![jump, named("accept", "accept".to_owned())])
     };
     let [to_guests, from_guests] = LIBVIRT_VERDICTS;
     let mut rules = Vec::from(accepted);
@@ -369,13 +339,24 @@ pub(crate) fn libvirt_chains(family: Family) -> Vec<Chain> {
     vec![
         verdict_of(FROM_CHAIN, to_guests),
         verdict_of(TO_CHAIN, from_guests),
-        Chain::new(NAME, None, rules),
+        chain(NAME, None, rules),
     ]
 }
 
-/// Where the jump stands.
-pub(crate) fn jump_chain(family: Family) -> String {
-    format!("{} {LIBVIRT_CHAIN}", Place::Libvirt(family))
+/// All that portero has in a table of libvirt's, in the order in which it can be made.
+#[cfg(test)]
+fn libvirt_objects(family: Family) -> Vec<ObjectChange> {
+    let sets = libvirt_sets(family).into_iter().map(Object::Set);
+    let chains = libvirt_chains(family).into_iter().map(Object::Chain);
+    let jump = Object::FirstRule {
+        chain: super::LIBVIRT_CHAIN.to_owned(),
+        rule: jump(),
+    };
+    let place = Place::Libvirt(family);
+    let objects = sets.chain(chains).chain([jump]);
+    objects
+        .map(|object| ObjectChange { place, object })
+        .collect()
 }
 
 fn protocols() -> String {
@@ -393,21 +374,13 @@ mod tests {
         let mut text = "# The base tables of portero in nftables, without any owner's elements: written by base.rs.\n\n\
                         # Forwards.\n"
             .to_owned();
-        text += &own_table();
+        own_table().write(&mut text);
         text += "\n# Policies. What they let pass, others still judge.\n";
-        text += &policy_table();
+        policy_table().write(&mut text);
         text += "\n# What stands in libvirt's table of IPv4; that of IPv6 has the same.\n";
-        let place = Place::Libvirt(Family::Ipv4);
-        for (name, definition) in libvirt_sets(Family::Ipv4) {
-            let _ = writeln!(text, "add set {place} {name} {definition}");
+        for object in libvirt_objects(Family::Ipv4) {
+            object.write(&mut text);
         }
-        for chain in libvirt_chains(Family::Ipv4) {
-            let _ = writeln!(text, "add chain {place} {}", chain.name);
-            for rule in chain.rules() {
-                let _ = writeln!(text, "add rule {place} {} {rule}", chain.name);
-            }
-        }
-        let _ = writeln!(text, "insert rule {} {}", jump_chain(Family::Ipv4), jump());
         crate::readable::compare("src/nftables/base.nft", &text);
     }
 }

@@ -2,11 +2,11 @@
 
 use super::base::{
     jump_comment, libvirt_chains, libvirt_sets, own_chains, own_sets, policy_chains, policy_sets,
-    Chain,
 };
 use super::content::{RuleContent, SetContent, TableContent};
 use super::element::{Elements, Place};
 use super::listing::ReadError;
+use super::object::{NewChain, NewRule, NewSet};
 use super::{LIBVIRT_CHAIN, LIBVIRT_VERDICTS, NAME};
 use crate::antispoof::{antispoof_chains, antispoof_sets};
 use portero_model::Family;
@@ -113,12 +113,7 @@ impl Observed {
 
 impl Table {
     /// A table of portero's own with these sets and chains and no others.
-    fn fixed(
-        place: Place,
-        content: TableContent,
-        sets: &BTreeMap<String, String>,
-        chains: &[Chain],
-    ) -> Self {
+    fn fixed(place: Place, content: TableContent, sets: &[NewSet], chains: &[NewChain]) -> Self {
         let mut table = Self::read(place, content, sets, chains);
         table.is_whole &= table.sets.is_empty() && table.chains.is_empty();
         table
@@ -128,8 +123,8 @@ impl Table {
     fn read(
         place: Place,
         content: TableContent,
-        fixed_sets: &BTreeMap<String, String>,
-        fixed_chains: &[Chain],
+        fixed_sets: &[NewSet],
+        fixed_chains: &[NewChain],
     ) -> Self {
         let mut table = Self::default();
         let mut is_strange = false;
@@ -143,10 +138,10 @@ impl Table {
             let comments = table.chains.entry(rule.chain).or_default();
             comments.push(rule.comment);
         }
-        let has_sets = fixed_sets.keys().all(|name| table.sets.remove(name));
+        let has_sets = fixed_sets.iter().all(|set| table.sets.remove(&set.name));
         let has_chains = fixed_chains
             .iter()
-            .all(|chain| table.chains.remove(chain.name) == Some(chain.comments()));
+            .all(|chain| has_rules(table.chains.remove(&chain.name).as_deref(), &chain.rules));
         table.is_whole = !is_strange && has_sets && has_chains;
         table
     }
@@ -155,13 +150,13 @@ impl Table {
 impl LibvirtTable {
     fn read(family: Family, content: TableContent) -> Self {
         let mut table = Self::default();
-        let wanted_sets = libvirt_sets(family).map(|(name, _)| name);
+        let wanted_sets = libvirt_sets(family).map(|set| set.name);
         let wanted_chains = libvirt_chains(family);
         let mut comments: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut libvirt_chains = BTreeSet::new();
         let (mut is_strange, mut is_first) = (false, true);
         for set in content.sets {
-            if wanted_sets.contains(&set.name.as_str()) {
+            if wanted_sets.contains(&set.name) {
                 table.sets.insert(set.name.clone());
                 is_strange |= !add_elements(Place::Libvirt(family), set, &mut table.elements);
             }
@@ -195,10 +190,16 @@ impl LibvirtTable {
         let mut asked = [LIBVIRT_CHAIN].into_iter().chain(LIBVIRT_VERDICTS);
         table.has_forward = asked.all(|name| libvirt_chains.contains(name));
         let wanted = wanted_chains.iter();
-        let wanted = wanted.map(|chain| (chain.name.to_owned(), chain.comments()));
+        let wanted = wanted.map(|chain| (chain.name.clone(), chain.comments().cloned().collect()));
         table.is_whole = !is_strange && comments == wanted.collect();
         table
     }
+}
+
+/// Whether a chain that was found has these rules, by their comments.
+pub(crate) fn has_rules(found: Option<&[String]>, wanted: &[NewRule]) -> bool {
+    let wanted = wanted.iter().map(|rule| &rule.comment);
+    found.is_some_and(|found| found.iter().eq(wanted))
 }
 
 /// Adds a set's elements; false when one is in a form that portero never gives it.

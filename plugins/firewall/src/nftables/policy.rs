@@ -5,6 +5,7 @@
 //! put together beside the old one, and the elements that lead to it change in the same commit.
 
 use super::element::{address_type, ip, network, prefix, quoted, Elements, Place};
+use super::object::{NewRule, NewSet};
 use ipnet::IpNet;
 use portero_model::{
     CompiledRule, Direction, Family, Judged, Named, Nat, NatPeer, Nets, Owner, Peer, Protocol,
@@ -15,34 +16,13 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A rule: its comment, and its text without.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) comment: String,
-    text: String,
-}
-
-impl Line {
-    fn new(comment: &str, text: String) -> Self {
-        Self {
-            comment: comment.to_owned(),
-            text,
-        }
-    }
-
-    /// As nft reads it.
-    pub(crate) fn rule(&self) -> String {
-        format!("{} comment \"{}\"", self.text, self.comment)
-    }
-}
-
 /// What an owner has to itself in the table of policies, apart from elements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Objects {
-    /// Sets with their definitions.
-    pub(crate) sets: BTreeMap<String, String>,
+    /// Sets by their names.
+    pub(crate) sets: BTreeMap<String, NewSet>,
     /// Chains with their rules.
-    pub(crate) chains: BTreeMap<String, Vec<Line>>,
+    pub(crate) chains: BTreeMap<String, Vec<NewRule>>,
 }
 
 impl Objects {
@@ -70,6 +50,11 @@ pub(crate) const LIBVIRT_SET: &str = "portero_policy";
 /// See [`LIBVIRT_SET`].
 pub(crate) const LIBVIRT_CROSS_SET: &str = "portero_same_bridge";
 
+fn new_rule(comment: &str, words: String) -> NewRule {
+    let comment = comment.to_owned();
+    NewRule { comment, words }
+}
+
 /// What an owner's policy is: objects of its own, and elements of the sets that all share.
 pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
     let mut objects = Objects::default();
@@ -89,7 +74,7 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
         lead(direction_map(*direction), &bridge, &name);
         own_elements.extend(chain.finish(name, &mut objects));
     }
-    let mut nat_of: BTreeMap<IpNet, Vec<Line>> = BTreeMap::new();
+    let mut nat_of: BTreeMap<IpNet, Vec<NewRule>> = BTreeMap::new();
     for nat in &policy.nat {
         nat_of
             .entry(nat.guests())
@@ -120,7 +105,7 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
 /// A chain that is being put together.
 struct ChainOf {
     direction: Direction,
-    lines: Vec<Line>,
+    lines: Vec<NewRule>,
     /// Elements of each set, with the compiled rule that each is of.
     sets: Vec<SetOf>,
 }
@@ -183,7 +168,7 @@ impl ChainOf {
             passes.push(("forwards", "ct status dnat counter return"));
         }
         for (comment, text) in passes {
-            self.lines.push(Line::new(comment, text.to_owned()));
+            self.lines.push(new_rule(comment, text.to_owned()));
         }
         let openers: Vec<&CompiledRule> = CompiledRule::judging(rules, Judged::Opener).collect();
         self.add_groups(&openers);
@@ -306,7 +291,7 @@ impl ChainOf {
                 log.unit.name(),
                 log.prefix
             );
-            self.lines.push(Line::new(&format!("log {comment}"), text));
+            self.lines.push(new_rule(&format!("log {comment}"), text));
         }
         let verdict = match rule.verdict {
             Verdict::Accept => "return",
@@ -314,7 +299,7 @@ impl ChainOf {
             Verdict::Reject => "reject",
         };
         let text = format!("{matches}counter {verdict}");
-        self.lines.push(Line::new(comment, text));
+        self.lines.push(new_rule(comment, text));
     }
 
     fn guest_address(&self, family: Family) -> String {
@@ -328,7 +313,7 @@ impl ChainOf {
     fn name(&self, kind: &str, owner: &Owner) -> String {
         let mut text = String::new();
         for line in &self.lines {
-            text += &line.rule();
+            text += &line.to_string();
             text.push('\n');
         }
         for set in &self.sets {
@@ -347,18 +332,18 @@ impl ChainOf {
         for (index, set) in self.sets.iter().enumerate() {
             let set_name = format!("{name}_{index}");
             let kind = address_type(set.family);
-            let definition = format!("{{ type {kind}; flags interval; counter; }}");
             let keys = set.nets.iter().map(|(net, _)| network(*net));
             elements.push((set_name.clone(), keys.collect()));
-            objects.sets.insert(set_name, definition);
+            let set = NewSet::set(&set_name, format!("{kind}; flags interval; counter"));
+            objects.sets.insert(set_name, set);
         }
         for line in &mut self.lines {
-            if let Some(at) = line.text.find(SET_MARK) {
-                let digits = &line.text[at + SET_MARK.len()..];
+            if let Some(at) = line.words.find(SET_MARK) {
+                let digits = &line.words[at + SET_MARK.len()..];
                 let length = digits.find(' ').unwrap_or(digits.len());
                 let index = digits[..length].to_owned();
                 let mark = format!("{SET_MARK}{index}");
-                line.text = line.text.replacen(&mark, &format!("@{name}_{index}"), 1);
+                line.words = line.words.replacen(&mark, &format!("@{name}_{index}"), 1);
             }
         }
         objects.chains.insert(name, self.lines);
@@ -504,7 +489,7 @@ fn icmp_of(services: &[Service], family: Family) -> Vec<String> {
         .collect()
 }
 
-fn nat_lines(nat: &Nat) -> Vec<Line> {
+fn nat_lines(nat: &Nat) -> Vec<NewRule> {
     let family = Family::from(nat.guests().addr());
     let ip = ip(family);
     match nat {
@@ -515,7 +500,7 @@ fn nat_lines(nat: &Nat) -> Vec<Line> {
             };
             // A change to what it is already keeps libvirt from changing it (its chain is later).
             let text = format!("{to} counter snat {ip} to {ip} saddr");
-            vec![Line::new("keep", text)]
+            vec![new_rule("keep", text)]
         }
         Nat::Masquerade {
             from,
@@ -548,12 +533,12 @@ fn nat_lines(nat: &Nat) -> Vec<Line> {
             };
             let away = format!("{ip} daddr != {}", network(*from));
             vec![
-                Line::new("local", format!("{ip} daddr {{ {local} }} counter return")),
-                Line::new(
+                new_rule("local", format!("{ip} daddr {{ {local} }} counter return")),
+                new_rule(
                     "masquerade",
                     format!("{away} meta l4proto {{ 6, 17 }} counter {with_ports}"),
                 ),
-                Line::new("masquerade others", format!("{away} counter {without}")),
+                new_rule("masquerade others", format!("{away} counter {without}")),
             ]
         }
     }

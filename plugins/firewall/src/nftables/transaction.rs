@@ -1,16 +1,17 @@
 //! Scripts for nft that bring the kernel from one set of rules to another; each is committed as a
 //! whole or not at all.
 
-use super::base::{jump, jump_chain, libvirt_chains, libvirt_sets, own_table, policy_table};
+use super::base::{jump, libvirt_chains, libvirt_sets, own_table, policy_table};
 use super::element::{Element, Elements, Key, Place};
 use super::forward;
-use super::observed::{LibvirtTable, Observed, Table};
-use super::policy::{objects, Line, Objects};
+use super::object::{NewChain, Object};
+use super::observed::{has_rules, LibvirtTable, Observed, Table};
+use super::policy::{objects, Objects};
 use super::write::{has, reconcile_table, write_difference, write_elements, PolicyTable};
-use crate::script::{Commands, ObjectKind, Verb};
+use super::LIBVIRT_CHAIN;
+use crate::script::{Commands, Verb};
 use crate::Script;
 use portero_model::{Family, Ruleset};
-use std::fmt::Write as _;
 
 /// All elements of an owner's rules, and what it has to itself.
 fn parts(ruleset: &Ruleset) -> (Elements, Objects) {
@@ -84,7 +85,7 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
         Place::Own,
         observed.own.as_ref(),
         wanted_in(Place::Own),
-        |commands| commands.push_str(&own_table()),
+        |commands| commands.push_object(own_table()),
         |table, wanted, commands| write_difference(Place::Own, &table.elements, wanted, commands),
         &mut commands,
     );
@@ -113,7 +114,7 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
 fn mend_policies(table: &Table, wanted: &Elements, objects: &Objects, commands: &mut Commands) {
     let is_right = |name: &str| {
         let (found, wanted) = (table.chains.get(name), objects.chains.get(name));
-        found.is_some_and(|found| wanted.is_some_and(|wanted| has_comments(found, wanted)))
+        wanted.is_some_and(|wanted| has_rules(found.map(Vec::as_slice), wanted))
     };
     add_objects(objects, is_right, commands);
     let stale = |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
@@ -126,20 +127,21 @@ fn mend_policies(table: &Table, wanted: &Elements, objects: &Objects, commands: 
     delete_objects(chains, sets, commands);
 }
 
-/// Whether a chain that was found has the rules that are wanted, by their comments.
-fn has_comments(found: &[String], wanted: &[Line]) -> bool {
-    found.iter().eq(wanted.iter().map(|line| &line.comment))
-}
-
 /// Makes the table of policies. The chains of owners come first: nft (seen on 1.0.6 and 1.1.3) writes
 /// the elements of a map with intervals together with the map, before what leads up to them.
 fn make_policy_table(objects: &Objects, commands: &mut Commands) {
     let place = Place::Policy;
-    let _ = writeln!(commands, "add table {place}");
+    let (sets, chains) = (Vec::new(), Vec::new());
+    commands.change(place, Object::Table { sets, chains });
     for name in objects.chains.keys() {
-        let _ = writeln!(commands, "add chain {place} {name}");
+        let chain = NewChain {
+            name: name.clone(),
+            hook: None,
+            rules: Vec::new(),
+        };
+        commands.change(place, Object::Chain(chain));
     }
-    commands.push_str(&policy_table());
+    commands.push_object(policy_table());
 }
 
 /// Makes an owner's own sets and chains with their rules; those chains that are right stay.
@@ -147,18 +149,19 @@ fn add_objects(objects: &Objects, is_right: impl Fn(&str) -> bool, commands: &mu
     let place = Place::Policy;
     let is_right = |chain: &String| is_right(chain);
     let chains = || objects.chains.iter().filter(|(name, _)| !is_right(name));
-    for (name, definition) in &objects.sets {
+    for (name, set) in &objects.sets {
         // A set's name starts with that of its chain.
         if chains().any(|(chain, _)| name.starts_with(chain.as_str())) {
-            let _ = writeln!(commands, "add set {place} {name} {definition}");
+            commands.change(place, Object::Set(set.clone()));
         }
     }
-    for (name, lines) in chains() {
-        let _ = writeln!(commands, "add chain {place} {name}");
-        let _ = writeln!(commands, "flush chain {place} {name}");
-        for line in lines {
-            let _ = writeln!(commands, "add rule {place} {name} {}", line.rule());
-        }
+    for (name, rules) in chains() {
+        let chain = NewChain {
+            name: name.clone(),
+            hook: None,
+            rules: rules.clone(),
+        };
+        commands.change(place, Object::Chain(chain));
     }
 }
 
@@ -168,11 +171,9 @@ fn delete_objects<'a>(
     sets: impl Iterator<Item = &'a String>,
     commands: &mut Commands,
 ) {
-    for name in chains {
-        commands.remove(Place::Policy, ObjectKind::Chain, name);
-    }
-    for name in sets {
-        commands.remove(Place::Policy, ObjectKind::Set, name);
+    let chains = chains.map(|name| Object::NoChain(name.clone()));
+    for object in chains.chain(sets.map(|name| Object::NoSet(name.clone()))) {
+        commands.change(Place::Policy, object);
     }
 }
 
@@ -220,7 +221,7 @@ impl Observed {
         is_there
             && chains.all(|(name, lines)| {
                 let found = policy.and_then(|table| table.chains.get(name));
-                found.is_some_and(|found| has_comments(found, lines))
+                has_rules(found.map(Vec::as_slice), lines)
             })
     }
 }
@@ -235,25 +236,21 @@ fn is_in(key: Key<'_>, libvirt: &[Family]) -> bool {
 /// Puts portero's part of a table of libvirt's right.
 fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, commands: &mut Commands) {
     let place = Place::Libvirt(family);
-    for (name, definition) in libvirt_sets(family) {
-        if !table.sets.contains(name) {
-            let _ = writeln!(commands, "add set {place} {name} {definition}");
+    for set in libvirt_sets(family) {
+        if !table.sets.contains(&set.name) {
+            commands.change(place, Object::Set(set));
         }
     }
     write_difference(place, &table.elements, wanted, commands);
     if !table.is_whole {
         for chain in libvirt_chains(family) {
-            let name = chain.name;
-            let _ = writeln!(commands, "add chain {place} {name}");
-            let _ = writeln!(commands, "flush chain {place} {name}");
-            for rule in chain.rules() {
-                let _ = writeln!(commands, "add rule {place} {name} {rule}");
-            }
+            commands.change(place, Object::Chain(chain));
         }
     }
     if !(table.jump_is_first && table.jumps.len() == 1) {
         delete_jumps(family, table, commands);
-        let _ = writeln!(commands, "insert rule {} {}", jump_chain(family), jump());
+        let (chain, rule) = (LIBVIRT_CHAIN.to_owned(), jump());
+        commands.change(place, Object::FirstRule { chain, rule });
     }
 }
 
@@ -261,23 +258,17 @@ fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, commands: &mu
 fn withdraw(family: Family, table: &LibvirtTable, commands: &mut Commands) {
     let place = Place::Libvirt(family);
     delete_jumps(family, table, commands);
-    for name in &table.chains {
-        let _ = writeln!(commands, "flush chain {place} {name}");
-    }
-    for name in &table.chains {
-        let _ = writeln!(commands, "delete chain {place} {name}");
-    }
-    for name in &table.sets {
-        let _ = writeln!(commands, "delete set {place} {name}");
+    // By their names the one that leads to the others is the first.
+    let (chains, sets) = (table.chains.iter(), table.sets.iter());
+    let chains = chains.map(|name| Object::NoChain(name.clone()));
+    for object in chains.chain(sets.map(|name| Object::NoSet(name.clone()))) {
+        commands.change(place, object);
     }
 }
 
 fn delete_jumps(family: Family, table: &LibvirtTable, commands: &mut Commands) {
     for handle in &table.jumps {
-        let _ = writeln!(
-            commands,
-            "delete rule {} handle {handle}",
-            jump_chain(family)
-        );
+        let (chain, handle) = (LIBVIRT_CHAIN.to_owned(), *handle);
+        commands.change(Place::Libvirt(family), Object::NoRule { chain, handle });
     }
 }

@@ -1,11 +1,10 @@
 //! Keys and data of elements in the kernel's own bytes (linux/netfilter/nf_tables.h), beside the words of nft(8) for them.
 //! Numbers are in network byte order; the parts of a concatenation are each padded to four bytes.
 
-use super::base::{libvirt_sets, own_sets, policy_sets};
-use super::element::{network, quoted, Place};
-use crate::antispoof::antispoof_sets;
+use super::element::{network, quoted};
+use super::object::NewSet;
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
-use std::collections::BTreeMap;
+use portero_model::Family;
 use std::net::IpAddr;
 
 /// How many bits of a set's type each part of a concatenation has (`TYPE_BITS` of nft's include/datatype.h).
@@ -16,7 +15,7 @@ const NAME_SIZE: usize = 16;
 
 /// A type of nft's (`enum datatypes` of its include/datatype.h), by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DataType {
+pub(crate) enum DataType {
     Ipv4Address = 7,
     Ipv6Address = 8,
     EtherAddress = 9,
@@ -54,8 +53,16 @@ impl DataType {
         }
     }
 
+    /// That of a family's addresses.
+    pub(crate) fn of_address(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Self::Ipv4Address,
+            Family::Ipv6 => Self::Ipv6Address,
+        }
+    }
+
     /// In bytes.
-    fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         match self {
             Self::Ipv4Address => 4,
             Self::Ipv6Address => 16,
@@ -66,8 +73,16 @@ impl DataType {
         }
     }
 
+    /// See [`Types::byte_order`].
+    pub(crate) fn byte_order(self) -> u32 {
+        match self {
+            Self::InterfaceName | Self::InetProtocol => 1,
+            Self::Ipv4Address | Self::Ipv6Address | Self::EtherAddress | Self::InetService => 2,
+        }
+    }
+
     /// Adds the first and the last value that a word stands for to both.
-    fn encode(self, word: &str, [first, last]: &mut [Vec<u8>; 2]) -> Option<()> {
+    pub(crate) fn encode(self, word: &str, [first, last]: &mut [Vec<u8>; 2]) -> Option<()> {
         let mut put = |one: &[u8], other: &[u8]| {
             first.extend_from_slice(one);
             last.extend_from_slice(other);
@@ -179,6 +194,34 @@ impl Types {
         self.0.len() == 1
     }
 
+    /// The kernel's number of a set's type.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        let numbers = self.0.iter().map(|kind| *kind as u32);
+        numbers.fold(0, |number, kind| (number << TYPE_BITS) | kind)
+    }
+
+    /// The sizes of the parts, without what they are padded with, in bytes.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().map(|kind| kind.size())
+    }
+
+    /// The size of a key, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|kind| self.padded(*kind)).sum()
+    }
+
+    /// How nft notes the order of a key's bytes (`enum byteorder` of its include/datatype.h): 0 for a concatenation, 1 for
+    /// that of the host, 2 for that of the network.
+    #[must_use]
+    pub fn byte_order(&self) -> u32 {
+        match self.0.as_slice() {
+            [one] => one.byte_order(),
+            _ => 0,
+        }
+    }
+
     /// The size of a part that stands at an index, with what it is padded with, in bytes.
     fn padded(&self, kind: DataType) -> usize {
         match self.0.len() {
@@ -190,7 +233,7 @@ impl Types {
     /// The first and the last key that words stand for; nothing when they are not of these types.
     #[must_use]
     pub fn encode(&self, words: &str) -> Option<[Vec<u8>; 2]> {
-        let size: usize = self.0.iter().map(|kind| self.padded(*kind)).sum();
+        let size = self.size();
         let mut both = [Vec::with_capacity(size), Vec::with_capacity(size)];
         let mut words = words.split(' ');
         let mut end = 0;
@@ -252,6 +295,8 @@ pub struct SetTypes {
     pub data: Option<DataTypes>,
     /// How what stands for many keys is told.
     pub intervals: Intervals,
+    /// Whether each element counts.
+    pub has_counters: bool,
 }
 
 /// How the kernel is told of what stands for many keys.
@@ -288,25 +333,14 @@ impl SetTypes {
             key,
             data,
             intervals,
+            has_counters: definition.contains("counter"),
         })
     }
 
-    /// Those of the sets that a table always has.
+    /// Those of a set that is made; nothing where portero has no sets of the kind.
     #[must_use]
-    pub fn of_table(place: Place) -> BTreeMap<String, Self> {
-        let definitions = match place {
-            Place::Own => own_sets(),
-            Place::Policy => policy_sets(),
-            Place::Antispoof => antispoof_sets(),
-            Place::Libvirt(family) => {
-                let sets = libvirt_sets(family).into_iter();
-                sets.map(|(name, set)| (name.to_owned(), set)).collect()
-            }
-        };
-        let known = definitions
-            .into_iter()
-            .filter_map(|(name, definition)| Some((name, Self::of_definition(&definition)?)));
-        known.collect()
+    pub fn of_set(set: &NewSet) -> Option<Self> {
+        Self::of_definition(&set.definition)
     }
 
     /// Those of a set that a policy has to itself: addresses, as this one of it.
@@ -320,6 +354,7 @@ impl SetTypes {
             key: Types(vec![kind]),
             data: None,
             intervals: Intervals::InTwo,
+            has_counters: true,
         }
     }
 }
@@ -405,14 +440,5 @@ mod tests {
         );
         assert_eq!(Types::of_number(5), None);
         assert_eq!(DataTypes::of_number(0xffff_ff00), Some(DataTypes::Verdict));
-    }
-
-    #[test]
-    fn elements_of_all_sets_can_be_given_to_the_kernel() {
-        assert_eq!(SetTypes::of_table(Place::Own).len(), own_sets().len());
-        let antispoof = SetTypes::of_table(Place::Antispoof);
-        assert_eq!(antispoof.len(), antispoof_sets().len());
-        let policy = SetTypes::of_table(Place::Policy);
-        assert_eq!(policy.len(), policy_sets().len());
     }
 }

@@ -1,9 +1,9 @@
 //! Commands of nft for elements. A script is one transaction: all of it or nothing.
 
 use super::element::{Element, Elements, Key, Place};
+use super::object::Object;
 use super::observed::Table;
 use crate::script::{Commands, ElementChange, Verb};
-use std::fmt::Write as _;
 
 /// Whether a table of policies is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) fn reconcile_table(
         (Some(table), Some(wanted)) if table.is_whole => mend(table, wanted, commands),
         (observed, wanted) => {
             if observed.is_some() {
-                let _ = writeln!(commands, "delete table {place}");
+                commands.change(place, Object::NoTable);
             }
             if let Some(wanted) = wanted {
                 make(commands);

@@ -3,8 +3,10 @@
 //! nothing to mend.
 
 mod elements;
+mod natively;
 mod walk;
 
+use natively::is_as_by_nft;
 use nix::mount::{mount, MsFlags};
 use portero_fake::{example_policies, sample_networks, Policies};
 use portero_firewall::nftables::{self, PolicyTable};
@@ -158,11 +160,12 @@ fn nftables_holds(examples: &mut Examples) {
     let empty = observed();
     let change = |old: &Ruleset, new: &Ruleset, libvirt: &[Family], table| {
         let script = nftables::change_owner(old, new, libvirt, table);
-        // As hooks do it: what has no text goes to the kernel without nft.
-        let scripts = script.expect("a script").text_first();
+        // As hooks do it: what needs no program goes to the kernel without nft.
+        let scripts = script.expect("a script").program_first();
         scripts.iter().for_each(commit);
     };
     let mut before: Option<Ruleset> = None;
+    let (all, mut without_nft) = (examples.len(), 0);
     for (folder, policies) in examples {
         let place = folder.display().to_string();
         let rulesets = sorted(policies);
@@ -177,7 +180,7 @@ fn nftables_holds(examples: &mut Examples) {
         // All at once, into nothing and into a table that is broken.
         let script = nftables::reconcile(&empty, &rulesets).expect("a script");
         nft_likes(&script.text()).unwrap_or_else(|error| panic!("{place}: {error}"));
-        commit(&script);
+        without_nft += usize::from(is_as_by_nft(&script, &place));
         nft_is_right(&observed(), &rulesets, &place);
         commit(&Script::of_text(
             Tool::Nft,
@@ -204,18 +207,27 @@ fn nftables_holds(examples: &mut Examples) {
         commit(&nftables::reconcile(&observed(), &[]).expect("a script"));
         assert_eq!(observed(), empty, "{place}");
     }
+    assert_eq!(without_nft, all, "nft has to read some policy");
 }
 
 fn nftables_holds_random_ones(_: &mut Examples) {
     make_libvirt_tables();
     let observed = elements::told;
+    let mut without_nft = 0;
     for all in sample_networks(RANDOM) {
         let rulesets = all.with_policy();
+        let nothing = nftables::Observed::without_rules(&Family::ALL);
+        if let Some(script) = nftables::reconcile(&nothing, &rulesets) {
+            let place = format!("{:#?}", all.xml);
+            without_nft += usize::from(is_as_by_nft(&script, &place));
+        }
         if let Some(script) = nftables::reconcile(&observed(), &rulesets) {
             commit(&script);
         }
         nft_is_right(&observed(), &rulesets, &format!("{:#?}", all.xml));
     }
+    println!("  {without_nft} of {RANDOM} without nft");
+    assert!(without_nft > RANDOM * 9 / 10);
 }
 
 fn nft_is_right(observed: &nftables::Observed, rulesets: &[Ruleset], place: &str) {

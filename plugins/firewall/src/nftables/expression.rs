@@ -1,0 +1,118 @@
+//! Rules in the kernel's own expressions (linux/netfilter/nf_tables.h).
+
+use super::wire::DataType;
+
+/// A rule as the kernel takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawRule {
+    /// What it looks up in sets of its own. The kernel names them; [`Value::OwnSet`] is an index of these.
+    pub sets: Vec<OwnSet>,
+    /// Its steps.
+    pub expressions: Vec<Expression>,
+}
+
+/// A set that is part of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnSet {
+    /// The number of its type.
+    pub kind: u32,
+    /// Length of a key, in bytes.
+    pub length: u32,
+    /// How nft notes the order of its bytes; see [`Types::byte_order`](super::Types::byte_order).
+    pub byte_order: u32,
+    /// Whether its elements are the ends of intervals.
+    pub has_intervals: bool,
+    /// Its keys in their order.
+    pub keys: Vec<(Vec<u8>, Edge)>,
+}
+
+/// What a key of a set is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// An element, or the first of an interval.
+    First,
+    /// The first of an interval that ends with the last of all keys.
+    FirstOfRest,
+    /// The first behind an interval.
+    Behind,
+}
+
+/// A step of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression {
+    /// The name of its kind, `NFTA_EXPR_NAME`.
+    pub name: &'static str,
+    /// Its attributes with their numbers, which are those of its kind.
+    pub attributes: Vec<(u16, Value)>,
+}
+
+/// What an attribute of an expression is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A number.
+    Number(u32),
+    /// A number of one byte.
+    Byte(u8),
+    /// A number of eight bytes.
+    Long(u64),
+    /// Bytes to load or to compare, `NFTA_DATA_VALUE`.
+    Bytes(Vec<u8>),
+    /// A verdict, `NFTA_DATA_VERDICT`.
+    Verdict {
+        /// `NFTA_VERDICT_CODE`.
+        code: u32,
+        /// Where it leads to.
+        chain: Option<String>,
+    },
+    /// A name, or a text for the log.
+    Text(String),
+    /// A set of the rule's own, by its index.
+    OwnSet(usize),
+}
+
+impl OwnSet {
+    /// One with elements from a first to a last key each; nothing where some touch, which nft joins.
+    pub(super) fn with(kind: DataType, elements: &[[Vec<u8>; 2]]) -> Option<Self> {
+        let mut elements = elements.to_vec();
+        let has_intervals = elements.iter().any(|[first, last]| first != last);
+        let mut keys = Vec::new();
+        if has_intervals {
+            elements.sort();
+            // nft says where the first interval does not begin yet.
+            let [first, _] = elements.first()?;
+            if first.iter().any(|byte| *byte != 0) {
+                keys.push((vec![0; first.len()], Edge::Behind));
+            }
+            for [first, last] in elements {
+                let end = keys.last();
+                end.is_none_or(|(end, _)| *end < first).then_some(())?;
+                match behind(&last) {
+                    Some(behind) => keys.extend([(first, Edge::First), (behind, Edge::Behind)]),
+                    None => keys.push((first, Edge::FirstOfRest)),
+                }
+            }
+        } else {
+            keys.extend(elements.into_iter().map(|[key, _]| (key, Edge::First)));
+        }
+        Some(Self {
+            kind: kind as u32,
+            length: u32::try_from(kind.size()).ok()?,
+            byte_order: kind.byte_order(),
+            has_intervals,
+            keys,
+        })
+    }
+}
+
+/// The key behind a key, in network byte order; nothing behind the last of all.
+#[must_use]
+pub fn behind(key: &[u8]) -> Option<Vec<u8>> {
+    let mut key = key.to_vec();
+    for byte in key.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Some(key);
+        }
+    }
+    None
+}
