@@ -20,6 +20,7 @@ pub(super) mod kernel {
     pub(in super::super) const GOTO: u32 = u32::MAX - 3;
     pub(in super::super) const JUMP: u32 = u32::MAX - 2;
     /// `NFT_META_...`.
+    pub(in super::super) const ETHER_TYPE: u32 = 1;
     pub(in super::super) const MARK: u32 = 3;
     pub(in super::super) const IN_NAME: u32 = 6;
     pub(in super::super) const OUT_NAME: u32 = 7;
@@ -71,13 +72,12 @@ impl Kind {
 
     pub(super) fn encode(self, word: &str) -> Option<[Vec<u8>; 2]> {
         let mut both = [Vec::new(), Vec::new()];
-        let number = match self {
-            Self::Of(DataType::InetProtocol) if word == "icmp" => "1",
-            Self::Of(DataType::InetProtocol) if word == "icmpv6" => "58",
-            _ => word,
-        };
         match self {
-            Self::Of(kind) => kind.encode(number, &mut both)?,
+            Self::Of(kind) => {
+                let mut names = NUMBERS.iter();
+                let named = names.find(|(of, name, _)| (*of, *name) == (kind, word));
+                kind.encode(named.map_or(word, |(.., number)| number), &mut both)?;
+            }
             Self::Words(words) => {
                 let (_, bytes) = words.iter().find(|(name, _)| *name == word)?;
                 both = [bytes.to_vec(), bytes.to_vec()];
@@ -91,6 +91,16 @@ impl Kind {
         Some(both)
     }
 }
+
+/// Names of numbers: protocols (IANA), a type of ICMPv6 (RFC 4861), and Ethernet's types (linux/if_ether.h).
+const NUMBERS: [(DataType, &str, &str); 6] = [
+    (DataType::InetProtocol, "icmp", "1"),
+    (DataType::InetProtocol, "icmpv6", "58"),
+    (DataType::InetProtocol, "nd-router-advert", "134"),
+    (DataType::EtherType, "ip", "0x0800"),
+    (DataType::EtherType, "arp", "0x0806"),
+    (DataType::EtherType, "ip6", "0x86dd"),
+];
 
 /// Connection tracking's words (linux/netfilter/nf_conntrack_common.h).
 pub(super) const STATES: Kind = Kind::Bits(&[("related", 4), ("new", 8)]);

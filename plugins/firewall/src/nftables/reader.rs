@@ -25,17 +25,16 @@ pub(super) fn raw_rule(
     sets: &BTreeMap<String, SetTypes>,
 ) -> Option<RawRule> {
     let family = match place {
-        Place::Own | Place::Policy => None,
+        Place::Own | Place::Policy | Place::Antispoof => None,
         Place::Libvirt(family) => Some(family),
-        Place::Antispoof => return None,
     };
     let mut reader = Reader {
         words: words.split(' ').peekable(),
         known_sets: sets,
-        is_both: family.is_none(),
+        is_inet: matches!(place, Place::Own | Place::Policy),
         family,
         protocol: None,
-        is_ethernet: false,
+        is_ethernet: place == Place::Antispoof,
         rule: RawRule {
             sets: Vec::new(),
             expressions: Vec::new(),
@@ -50,9 +49,9 @@ pub(super) fn raw_rule(
 struct Reader<'a> {
     words: Peekable<Split<'a, char>>,
     known_sets: &'a BTreeMap<String, SetTypes>,
-    /// Whether packets of both families meet the rule.
-    is_both: bool,
-    /// The family that it is known to be of so far, and the protocol.
+    /// Whether it is of a table of the family `inet`.
+    is_inet: bool,
+    /// What packets that get so far are known to be of.
     family: Option<Family>,
     protocol: Option<u8>,
     is_ethernet: bool,
@@ -283,12 +282,7 @@ impl Reader<'_> {
                 self.load(&fields)?;
                 self.mask(*bit, 0);
                 // `ct status dnat` wants the bit, `ct status ! dnat` wants none.
-                let operator = if is_not {
-                    kernel::EQUAL
-                } else {
-                    kernel::UNEQUAL
-                };
-                self.compare(operator, &0_u32.to_ne_bytes());
+                self.compare(equal(!is_not), &0_u32.to_ne_bytes());
             }
             (Kind::Mark, "&") => {
                 let mask = hexadecimal(self.words.next()?)?;
@@ -313,11 +307,16 @@ impl Reader<'_> {
                     self.look_up_in(Value::OwnSet(index), None, is_not);
                 }
             },
+            (Kind::Of(DataType::InterfaceName), word) if word.ends_with("*\"") => {
+                let start = word.strip_prefix('"')?.trim_end_matches("*\"");
+                self.load(&fields)?;
+                self.compare(equal(is_not), start.as_bytes());
+            }
             (kind, word) => {
                 self.value(fields, kind.encode(word)?, is_not)?;
                 match word {
-                    "ipv4" if self.is_both && !is_not => self.family = Some(Family::Ipv4),
-                    "ipv6" if self.is_both && !is_not => self.family = Some(Family::Ipv6),
+                    "ipv4" | "ip" if !is_not => self.family = Some(Family::Ipv4),
+                    "ipv6" | "ip6" if !is_not => self.family = Some(Family::Ipv6),
                     _ => {}
                 }
             }
@@ -332,11 +331,7 @@ impl Reader<'_> {
         [first, last]: [Vec<u8>; 2],
         is_not: bool,
     ) -> Option<()> {
-        let operator = if is_not {
-            kernel::UNEQUAL
-        } else {
-            kernel::EQUAL
-        };
+        let operator = equal(is_not);
         if first == last {
             self.load(&fields)?;
             self.compare(operator, &first);
@@ -428,6 +423,7 @@ impl Reader<'_> {
                 "l4proto" => meta(kernel::PROTOCOL, Kind::Of(DataType::InetProtocol)),
                 "nfproto" => meta(kernel::PROTOCOL_FAMILY, FAMILIES),
                 "mark" => meta(kernel::MARK, Kind::Mark),
+                "protocol" => meta(kernel::ETHER_TYPE, Kind::Of(DataType::EtherType)),
                 _ => return None,
             },
             "ip" | "ip6" => {
@@ -451,15 +447,26 @@ impl Reader<'_> {
                 self.needs_ethernet();
                 payload(kernel::LINK, 6, DataType::EtherAddress)
             }
+            // The rest of a packet of ARP stands behind what it says of itself in eight bytes.
+            "arp" => {
+                self.next_is("saddr")?;
+                match self.words.next()? {
+                    "ether" => payload(kernel::NETWORK, 8, DataType::EtherAddress),
+                    "ip" => payload(kernel::NETWORK, 14, DataType::Ipv4Address),
+                    _ => return None,
+                }
+            }
+            // The first two bytes, which are compared as such a number is.
+            "@nh,0,16" => payload(kernel::NETWORK, 0, DataType::EtherType),
             "th" => {
-                self.next_is("dport")?;
-                payload(kernel::TRANSPORT, 2, DataType::InetService)
+                let offset = self.port()?;
+                payload(kernel::TRANSPORT, offset, DataType::InetService)
             }
             "tcp" | "udp" | "sctp" => {
                 let protocol = word.parse::<Protocol>().ok()?;
-                self.next_is("dport")?;
+                let offset = self.port()?;
                 self.needs_protocol(protocol.number())?;
-                payload(kernel::TRANSPORT, 2, DataType::InetService)
+                payload(kernel::TRANSPORT, offset, DataType::InetService)
             }
             "icmp" | "icmpv6" => {
                 let (family, protocol) = match word {
@@ -480,6 +487,15 @@ impl Reader<'_> {
             "ct" => self.connection()?,
             _ => return None,
         })
+    }
+
+    /// Where a port is.
+    fn port(&mut self) -> Option<usize> {
+        match self.words.next()? {
+            "sport" => Some(0),
+            "dport" => Some(2),
+            _ => None,
+        }
     }
 
     fn fib(&mut self) -> Option<Field> {
@@ -553,7 +569,7 @@ impl Reader<'_> {
     fn needs_family(&mut self, family: Family) -> Option<()> {
         match self.family {
             Some(known) => return (known == family).then_some(()),
-            None if !self.is_both => return None,
+            None if !self.is_inet => return None,
             None => {}
         }
         self.load_meta(kernel::PROTOCOL_FAMILY);
@@ -660,6 +676,14 @@ impl Reader<'_> {
     }
 }
 
+/// The operator that compares with one value.
+fn equal(is_not: bool) -> u32 {
+    match is_not {
+        false => kernel::EQUAL,
+        true => kernel::UNEQUAL,
+    }
+}
+
 /// The register for what is loaded so many bytes behind the first.
 fn register_at(start: usize) -> u32 {
     let words = u32::try_from(start / 4).unwrap_or(u32::MAX);
@@ -705,8 +729,8 @@ mod tests {
         ] {
             assert_eq!(read(Place::Own, words), None, "{words}");
         }
-        // Its own place has the same words in part, and what nft puts before them is another.
-        assert_eq!(read(Place::Antispoof, "drop"), None);
+        // What nft puts before the same words is another there.
+        assert_eq!(read(Place::Antispoof, "ip saddr 192.0.2.1 drop"), None);
         assert_eq!(
             read(Place::Libvirt(Family::Ipv4), "ip6 saddr fd00::1 drop"),
             None

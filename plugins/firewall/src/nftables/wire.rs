@@ -19,16 +19,18 @@ pub(crate) enum DataType {
     Ipv4Address = 7,
     Ipv6Address = 8,
     EtherAddress = 9,
+    EtherType = 10,
     InetProtocol = 12,
     InetService = 13,
     InterfaceName = 41,
 }
 
 impl DataType {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Ipv4Address,
         Self::Ipv6Address,
         Self::EtherAddress,
+        Self::EtherType,
         Self::InetProtocol,
         Self::InetService,
         Self::InterfaceName,
@@ -47,6 +49,7 @@ impl DataType {
             Self::Ipv4Address => "ipv4_addr",
             Self::Ipv6Address => "ipv6_addr",
             Self::EtherAddress => "ether_addr",
+            Self::EtherType => "ether_type",
             Self::InetProtocol => "inet_proto",
             Self::InetService => "inet_service",
             Self::InterfaceName => "ifname",
@@ -67,6 +70,7 @@ impl DataType {
             Self::Ipv4Address => 4,
             Self::Ipv6Address => 16,
             Self::EtherAddress => 6,
+            Self::EtherType => 2,
             Self::InetProtocol => 1,
             Self::InetService => 2,
             Self::InterfaceName => NAME_SIZE,
@@ -77,7 +81,11 @@ impl DataType {
     pub(crate) fn byte_order(self) -> u32 {
         match self {
             Self::InterfaceName | Self::InetProtocol => 1,
-            Self::Ipv4Address | Self::Ipv6Address | Self::EtherAddress | Self::InetService => 2,
+            Self::Ipv4Address
+            | Self::Ipv6Address
+            | Self::EtherAddress
+            | Self::EtherType
+            | Self::InetService => 2,
         }
     }
 
@@ -108,6 +116,11 @@ impl DataType {
                 let bytes: Vec<u8> = bytes.collect::<Result<_, _>>().ok()?;
                 put(&bytes, &bytes);
                 (bytes.len() == self.size()).then_some(())?;
+            }
+            Self::EtherType => {
+                let digits = word.strip_prefix("0x")?;
+                let number = u16::from_str_radix(digits, 16).ok()?.to_be_bytes();
+                put(&number, &number);
             }
             Self::InetProtocol => {
                 let number = [word.parse().ok()?];
@@ -149,6 +162,10 @@ impl DataType {
             Self::EtherAddress => {
                 let bytes: Vec<String> = first.iter().map(|byte| format!("{byte:02x}")).collect();
                 one(bytes.join(":"))
+            }
+            Self::EtherType => {
+                let number = u16::from_be_bytes(first.try_into().ok()?);
+                one(format!("{number:#06x}"))
             }
             Self::InetProtocol => one(first.first()?.to_string()),
             Self::InetService => {
@@ -398,6 +415,7 @@ mod tests {
             ),
             ("ifname . ether_addr", "\"vnet0\" . 52:54:00:00:00:01"),
             ("ifname", "\"virbr0\""),
+            ("ether_type", "0x0806"),
             ("ipv4_addr", "192.0.2.1"),
         ];
         for (kinds, words) in all {
