@@ -24,7 +24,6 @@ impl Engine<'_> {
             object: owner.to_string(),
             source,
         };
-        self.system.check_antispoof().map_err(failed)?;
         let guests = self.nics_on(owner.uuid)?;
         let taps = self.system.taps(bridge, &guests).map_err(failed)?;
         let mut unguarded = self.system.members(bridge).map_err(failed)?;

@@ -101,10 +101,6 @@ impl System for Linux {
         observe_tables(&[Place::Antispoof], deadline)
     }
 
-    fn check_antispoof(&mut self) -> Result<()> {
-        find_program(Tool::Nft.program()).map(drop)
-    }
-
     fn read_set(&mut self, set: &NftSet, deadline: Deadline) -> Result<Option<Vec<u8>>> {
         let words = ["-j", "list", "set", &set.family, &set.table, &set.name];
         match read(Tool::Nft.program(), &words, deadline) {

@@ -56,12 +56,6 @@ pub trait System {
     /// [`crate::SystemError`] when it cannot be read in time.
     fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed>;
 
-    /// Whether there is a program that such a table can be given to.
-    ///
-    /// # Errors
-    /// [`crate::SystemError::NoProgram`] when there is none.
-    fn check_antispoof(&mut self) -> Result<()>;
-
     /// What `nft -j list set` prints of somebody else's set; nothing when it is not there.
     ///
     /// # Errors

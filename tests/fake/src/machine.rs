@@ -48,8 +48,6 @@ pub struct Machine {
     pub pairs: BTreeSet<String>,
     /// Whether no firewall can be read, as while somebody else changes them all the time.
     pub is_unreadable: bool,
-    /// Whether the program `nft` is missing.
-    pub lacks_nft: bool,
     /// Addresses that somebody on a LAN has.
     pub strangers: Vec<IpAddr>,
     /// Addresses that the host answers for.
@@ -199,16 +197,6 @@ impl System for Machine {
 
     fn observe_antispoof(&mut self, _: Deadline) -> Result<nftables::Observed, SystemError> {
         self.observe_tables(&[Place::Antispoof])
-    }
-
-    fn check_antispoof(&mut self) -> Result<(), SystemError> {
-        if self.lacks_nft {
-            return Err(SystemError::NoProgram {
-                program: "nft".to_owned(),
-                looked_in: "nowhere".to_owned(),
-            });
-        }
-        Ok(())
     }
 
     fn count_rules(

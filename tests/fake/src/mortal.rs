@@ -109,10 +109,6 @@ impl System for Mortal<'_> {
         self.call(|machine| machine.observe_antispoof(deadline))
     }
 
-    fn check_antispoof(&mut self) -> Result<(), SystemError> {
-        self.call(System::check_antispoof)
-    }
-
     fn prespawn(&mut self, tool: Tool, deadline: Deadline) {
         self.call(|machine| machine.prespawn(tool, deadline));
     }

@@ -149,7 +149,6 @@ impl Case {
             ["libvirt", "has", "nftables"] => self.machine.start_libvirt(Firewall::Nftables),
             ["libvirt", "has", "iptables"] => self.machine.start_libvirt(Firewall::Iptables),
             ["flush"] => self.machine.flush(),
-            ["without", "nft"] => self.machine.lacks_nft = true,
             ["tap", name, mac, "in", bridge] => self.tap(name, mac, Some(bridge)),
             ["tap", name, mac, "in", "no", "bridge"] => self.tap(name, mac, None),
             ["tap", name, "gone"] => self.machine.taps.retain(|tap, _| tap.name != *name),

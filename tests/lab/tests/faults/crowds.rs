@@ -154,7 +154,7 @@ fn restore_hangs(world: &World) {
     assert!(!world.lab.rules().contains(&rule));
 }
 
-/// nft makes tables and chains; elements are given to the kernel, and tables read, without it.
+/// nf_tables is changed and read without nft.
 fn nft_hangs(world: &World) {
     let rule = world.port_80_of("10.77.1.1");
     let nft = "/usr/sbin/nft";
@@ -175,18 +175,15 @@ fn nft_hangs(world: &World) {
     });
     is_there(false);
     assert!(qemu(1, "release").run());
-    // Somebody has thrown the table away, which nft makes anew.
+    // Somebody has thrown the tables away.
     assert!(qemu(1, "prepare").run());
     world.lab.must(nft, &["delete table inet portero"]);
     fs::remove_file("/run/portero/clean").expect("the state was trusted");
     replaced(nft, HANG, || {
-        hangs("nft hangs, start", || assert!(!qemu(1, "start").run()));
-        hangs("nft hangs, started", || assert!(qemu(1, "started").run()));
-        hangs("nft hangs, reconnect", || {
-            assert!(qemu(1, "reconnect").run())
-        });
+        let begin = Instant::now();
+        assert!(qemu(1, "start").run() && qemu(1, "started").run());
+        assert!(begin.elapsed() < Duration::from_millis(1500), "nft was met");
     });
-    assert!(qemu(1, "started").run());
     is_there(true);
     assert!(qemu(1, "stopped").run() && qemu(1, "release").run());
     is_there(false);
