@@ -92,6 +92,8 @@ fn events(world: &mut World) {
     });
     drop(watch);
     world.lab.restart_libvirtd();
+    // It answers once it has its guest back, and the hook has ended that puts forwards back.
+    world.lab.virsh(&["dominfo", "web"]);
     let _ = world.lab.log();
 
     world.lab.must("portero", &["withdraw"]);
