@@ -303,17 +303,12 @@ impl Engine<'_> {
         let written = self.written_policy(network)?;
         let has_policy = written.is_some();
         let base = self.state.base()?;
-        let has_nft = base.as_ref().map(|base| base.firewall) == Some(Firewall::Nftables);
         let others_have = base.is_some_and(|base| base.policies);
         if forwards.is_empty() && !has_policy && !others_have {
             return Ok(());
         }
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
-        if has_policy && has_nft {
-            // It holds the lock too.
-            self.system.prespawn(Tool::Nft, deadline);
-        }
         let owner = Owner::from(network);
         self.check(&config, &owner, &forwards, None)?;
         plan_network(owner, &forwards, network)?;
