@@ -702,8 +702,7 @@ fn without_nft(world: &mut World) {
     assert!(started.ok, "{started:?}");
     let guards = || lab.run("nft", &["list", "table", "bridge", "portero_policy"]);
     assert!(guards().stdout.contains("comment \"portero 2: mac\""));
-    // Control.
-    lab.virsh(&["net-destroy", PEN.name]);
-    assert!(!guards().ok);
     end(lab, &[]);
+    // Control.
+    assert!(!guards().ok);
 }
