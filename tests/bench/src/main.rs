@@ -126,8 +126,13 @@ fn measure(args: &Args, programs: &Path, hooks: &Hooks) -> io::Result<Vec<Row>> 
         })?;
     }
     add("one-by-one", &|| {
-        let one = one_by_one::measure(hooks, 1, runs, other)?;
-        Ok(vec![one, one_by_one::measure(hooks, 1000, 1, other)?])
+        let measure =
+            |firewall, forwards, runs| one_by_one::measure(hooks, firewall, forwards, runs, other);
+        Ok(vec![
+            measure(Firewall::Iptables, 1, runs)?,
+            measure(Firewall::Nftables, 1, runs)?,
+            measure(Firewall::Iptables, 1000, 1)?,
+        ])
     })?;
     add("size", &|| size::measure(hooks))?;
     Ok(rows)

@@ -5,7 +5,8 @@ use crate::median::medians;
 use crate::process::{run_all, Process};
 use crate::recorded::Guest;
 use crate::table::{Limit, Row};
-use crate::world::FOLDER;
+use crate::worker::Firewall;
+use crate::world::{make_libvirt_nftables, remove_libvirt_nftables, FOLDER};
 use std::io;
 use std::path::Path;
 
@@ -23,7 +24,17 @@ struct Other {
 ///
 /// # Errors
 /// Those of the processes.
-pub fn measure(hooks: &Hooks, forwards: u32, runs: u32, other: Option<&Path>) -> io::Result<Row> {
+pub fn measure(
+    hooks: &Hooks,
+    firewall: Firewall,
+    forwards: u32,
+    runs: u32,
+    other: Option<&Path>,
+) -> io::Result<Row> {
+    if firewall == Firewall::Nftables {
+        make_libvirt_nftables()?;
+        hooks.daemon_start().run()?;
+    }
     let guest = Guest::alone(forwards);
     let life = hooks.life(&guest, std::slice::from_ref(&guest))?;
     life.gain_trust()?;
@@ -47,8 +58,12 @@ pub fn measure(hooks: &Hooks, forwards: u32, runs: u32, other: Option<&Path>) ->
     } else {
         medians(runs, vec![Box::new(ours), Box::new(theirs)])?
     };
+    if firewall == Firewall::Nftables {
+        remove_libvirt_nftables()?;
+        hooks.daemon_start().run()?;
+    }
     let plural = if forwards == 1 { "" } else { "s" };
-    let what = format!("{forwards} forward{plural}: whole start / {name}");
+    let what = format!("{firewall}, {forwards} forward{plural}: whole start / {name}");
     Ok(Row::costs(what, times[0], times[1], Limit::default()))
 }
 
