@@ -12,12 +12,16 @@ pub struct Claim {
     /// Transport protocol.
     pub protocol: Protocol,
     /// The family, where something in the forward says which; both when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
     /// The host's address; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
     /// The host's interface; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dev: Option<String>,
     /// From whom; everybody when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<IpNet>,
     /// The ports.
     pub ports: PortRange,

@@ -13,10 +13,13 @@ pub struct Dnat {
     /// Transport protocol.
     pub protocol: Protocol,
     /// The host's address; any local one except loopback when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
     /// The host's interface the packet must arrive by; any when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dev: Option<String>,
     /// Who may use it; everybody when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<IpNet>,
     /// The host's ports.
     pub ports: PortRange,
