@@ -68,7 +68,7 @@ impl ForwardCounters {
     /// What the elements of a forward have counted, each port by itself; nothing unless all are there.
     fn of_elements(&self, dnat: &Dnat) -> Option<Counter> {
         let mut all = Counter::default();
-        for key in accepted(dnat)? {
+        for key in accepted(dnat, &dnat.guest.to_string())? {
             all += *self.elements.get(&(dnat.family(), key))?;
         }
         Some(all)

@@ -44,9 +44,7 @@ pub fn change_antispoof(old: &Ruleset, new: &Ruleset, table: PolicyTable) -> Opt
     if table == PolicyTable::Missing && new.antispoof.is_some() {
         commands.push_object(antispoof_table());
     }
-    let (old, new) = (elements(old), elements(new));
-    let gone = old.iter().filter(|element| !has(&new, element));
-    let came = new.iter().filter(|element| !has(&old, element));
+    let [gone, came] = elements(old).difference(elements(new));
     write_elements(Verb::Delete, gone, &mut commands);
     write_elements(Verb::Create, came, &mut commands);
     commands.finish()

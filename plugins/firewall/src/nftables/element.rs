@@ -59,6 +59,12 @@ pub(crate) type Element<'a> = (Key<'a>, &'a Option<String>);
 /// Keys of a set with what a map gives for them; a set gives nothing.
 type Keys = BTreeMap<String, Option<String>>;
 
+/// The same in their order, or still in none.
+pub(crate) type Pairs = Vec<(String, Option<String>)>;
+
+/// A table, a set or map of it, and elements of that.
+pub(crate) type OfSet = (Place, String, Pairs);
+
 /// Elements by their tables and sets, in the order of all of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Elements(BTreeMap<Place, BTreeMap<String, Keys>>);
@@ -95,11 +101,38 @@ impl Elements {
         }
     }
 
-    /// Keeps the elements of these sets alone.
-    pub(crate) fn retain_sets(&mut self, is_kept: impl Fn(&String) -> bool) {
-        for sets in self.0.values_mut() {
-            sets.retain(|set, _| is_kept(set));
+    /// All of them.
+    pub(crate) fn into_sets(self) -> impl Iterator<Item = OfSet> {
+        self.0.into_iter().flat_map(|(place, sets)| {
+            let sets = sets.into_iter();
+            sets.map(move |(set, keys)| (place, set, keys.into_iter().collect()))
+        })
+    }
+
+    /// Those in a table that others lack, or have with other data.
+    pub(crate) fn without<'a>(
+        &'a self,
+        place: Place,
+        others: &'a Self,
+    ) -> impl Iterator<Item = OfSet> + 'a {
+        let sets = self.0.get(&place).into_iter().flatten();
+        sets.map(move |(set, keys)| {
+            let lack = |key: &str, data| others.get(Key { place, set, key }) != Some(data);
+            let lacked = keys.iter().filter(|(key, data)| lack(key, data));
+            let lacked = lacked.map(|(key, data)| (key.clone(), data.clone()));
+            (place, set.clone(), lacked.collect())
+        })
+    }
+
+    /// Those that others lack, and those of the others that it lacks.
+    pub(crate) fn difference(self, others: Self) -> [Vec<OfSet>; 2] {
+        if self.is_empty() || others.is_empty() {
+            return [self, others].map(|all| all.into_sets().collect());
         }
+        [(&self, &others), (&others, &self)].map(|(own, others)| {
+            let all = own.0.keys().map(|place| own.without(*place, others));
+            all.flatten().collect()
+        })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Element<'_>> {

@@ -1,11 +1,13 @@
 //! What an owner's forwards are as elements of the maps and sets of the base table.
 
-use super::element::{network, prefix, quoted, Elements, Place};
+use super::element::{network, prefix, quoted, Elements, Pairs, Place};
 use super::NAME;
 use portero_model::{Dnat, Family, ReplyRoute, Rule};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Which of a forward's restrictions are part of a map's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shape {
     /// The interface a packet arrived by.
     pub(crate) dev: bool,
@@ -93,18 +95,44 @@ pub(crate) fn mark_chain(mark: u8) -> &'static str {
     CHAINS[usize::from(mark.saturating_sub(1)).min(last)]
 }
 
-/// The keys of the connections that a forward has accepted in libvirt's table: one for each port, which counts; nothing for
-/// what is part of a whole address.
-pub(crate) fn accepted(dnat: &Dnat) -> Option<impl Iterator<Item = String> + '_> {
-    let number = dnat.protocol.number();
+/// The keys of the connections that a forward to a guest, whose address is given in words too, has accepted in libvirt's table:
+/// one for each port, which counts; nothing for what is part of a whole address.
+pub(crate) fn accepted<'a>(
+    dnat: &Dnat,
+    guest: &'a str,
+) -> Option<impl Iterator<Item = String> + 'a> {
+    let number = dnat.protocol.number().to_string();
     let ports = dnat.ports.zip(dnat.guest_ports);
-    let keys =
-        ports.map(move |(port, guest)| format!("{} . {number} . {guest} . {port}", dnat.guest));
+    let keys = ports.map(move |(port, guest_port)| {
+        [guest, &number, &guest_port.to_string(), &port.to_string()].join(" . ")
+    });
     (!dnat.is_whole_address).then_some(keys)
 }
 
-/// Adds the elements of a rule.
-pub(super) fn add(rule: &Rule, elements: &mut Elements) {
+/// Elements of forwards, of which there may be thousands: they are put into their order all at once.
+#[derive(Default)]
+struct Forwards {
+    maps: BTreeMap<(Family, Shape), Pairs>,
+    accepted: BTreeMap<Family, Pairs>,
+    /// Where the last one leads, and the words for it.
+    guest: Option<(IpAddr, String)>,
+}
+
+/// Adds the elements of rules.
+pub(super) fn add_all(rules: &[Rule], elements: &mut Elements) {
+    let mut forwards = Forwards::default();
+    for rule in rules {
+        add(rule, elements, &mut forwards);
+    }
+    for ((family, shape), keys) in forwards.maps {
+        elements.insert_all(Place::Own, &shape.map(family), keys.into_iter());
+    }
+    for (family, keys) in forwards.accepted {
+        elements.insert_all(Place::Libvirt(family), NAME, keys.into_iter());
+    }
+}
+
+fn add(rule: &Rule, elements: &mut Elements, forwards: &mut Forwards) {
     match rule {
         // A range is one element there, and Rule::Address has it pass.
         Rule::Dnat(Dnat {
@@ -150,28 +178,31 @@ pub(super) fn add(rule: &Rule, elements: &mut Elements) {
                 source: source.is_some(),
                 address: address.is_some(),
             };
-            let map = shape.map(Family::from(*guest));
-            let libvirt = Place::Libvirt(Family::from(*guest));
+            let family = Family::from(*guest);
+            let guest = match &mut forwards.guest {
+                Some((last, words)) if last == guest => words,
+                last => &mut last.insert((*guest, guest.to_string())).1,
+            };
             let restrictions = [
                 dev.as_ref().map(|dev| quoted(dev)),
                 source.map(network),
                 address.map(|address| address.to_string()),
+                // Its name would need /etc/protocols, which small systems lack.
+                Some(protocol.number().to_string()),
             ];
-            let restrictions: String = restrictions
+            let start: String = restrictions
                 .into_iter()
                 .flatten()
                 .map(|part| part + " . ")
                 .collect();
-            // Its name would need /etc/protocols, which small systems lack.
-            let number = protocol.number();
-            for (port, guest_port) in ports.zip(*guest_ports) {
-                let key = format!("{restrictions}{number} . {port}");
-                let to = format!("{guest} . {guest_port}");
-                elements.insert(Place::Own, &map, key, Some(to));
-            }
-            for key in accepted(dnat).into_iter().flatten() {
-                elements.insert(libvirt, NAME, key, None);
-            }
+            let map = forwards.maps.entry((family, shape)).or_default();
+            map.extend(ports.zip(*guest_ports).map(|(port, guest_port)| {
+                let to = [guest, " . ", &guest_port.to_string()].concat();
+                ([&*start, &port.to_string()].concat(), Some(to))
+            }));
+            let accepted = accepted(dnat, guest).into_iter().flatten();
+            let set = forwards.accepted.entry(family).or_default();
+            set.extend(accepted.map(|key| (key, None)));
         }
         Rule::Masquerade { source, guest, .. } => {
             let family = Family::from(*guest);

@@ -2,7 +2,7 @@
 //! whole or not at all.
 
 use super::base::{jump, libvirt_chains, libvirt_sets, own_table, policy_table};
-use super::element::{Element, Elements, Key, Place};
+use super::element::{Elements, Place};
 use super::forward;
 use super::object::{NewChain, Object};
 use super::observed::{has_rules, LibvirtTable, Observed, Table};
@@ -16,9 +16,7 @@ use portero_model::{Family, Ruleset};
 /// All elements of an owner's rules, and what it has to itself.
 fn parts(ruleset: &Ruleset) -> (Elements, Objects) {
     let mut elements = Elements::default();
-    for rule in &ruleset.rules {
-        forward::add(rule, &mut elements);
-    }
+    forward::add_all(&ruleset.rules, &mut elements);
     let objects = objects(ruleset, &mut elements);
     (elements, objects)
 }
@@ -44,21 +42,24 @@ pub fn change_owner(
     }
     let is_known = |name: &str| old_objects.chains.contains_key(name);
     add_objects(&new_objects, is_known, &mut commands);
-    let gone = old.iter().filter(|element| !has(&new, element));
-    let gone = gone.filter(|(key, _)| !is_own_set(*key, &old_objects, &new_objects));
-    let came = new.iter().filter(|element| !has(&old, element));
-    let is_there = |(key, _): &Element<'_>| is_in(*key, libvirt);
-    write_elements(Verb::Delete, gone.filter(is_there), &mut commands);
+    let [mut gone, mut came] = old.difference(new);
+    let has_set = |objects: &Objects, place: &Place, set: &String| {
+        *place == Place::Policy && objects.sets.contains_key(set)
+    };
+    gone.retain(|(place, set, _)| {
+        let is_own = has_set(&old_objects, place, set);
+        is_in(*place, libvirt) && (!is_own || has_set(&new_objects, place, set))
+    });
+    write_elements(Verb::Delete, gone, &mut commands);
+    came.retain(|(place, ..)| is_in(*place, libvirt));
     // Nobody else can have elements in a set that comes now, and nft (seen on 1.0.6) finds those
     // that it is told to create in one with intervals there already.
-    let is_new = |key: Key<'_>| {
-        key.place == Place::Policy
-            && (policies == PolicyTable::Missing || new_objects.sets.contains_key(key.set))
-    };
-    let (first, others): (Vec<_>, Vec<_>) =
-        came.filter(is_there).partition(|(key, _)| is_new(*key));
-    write_elements(Verb::Add, first.into_iter(), &mut commands);
-    write_elements(Verb::Create, others.into_iter(), &mut commands);
+    let (first, others): (Vec<_>, Vec<_>) = came.into_iter().partition(|(place, set, _)| {
+        let is_new = *place == Place::Policy && policies == PolicyTable::Missing;
+        is_new || has_set(&new_objects, place, set)
+    });
+    write_elements(Verb::Add, first, &mut commands);
+    write_elements(Verb::Create, others, &mut commands);
     let stale_chains = old_objects.chains.keys();
     let stale_chains = stale_chains.filter(|name| !new_objects.chains.contains_key(*name));
     let stale_sets = old_objects.sets.keys();
@@ -118,9 +119,14 @@ fn mend_policies(table: &Table, wanted: &Elements, objects: &Objects, commands: 
     };
     add_objects(objects, is_right, commands);
     let stale = |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
-    let mut found = table.elements.clone();
-    found.retain_sets(|set| !stale(set));
-    write_difference(Place::Policy, &found, wanted, commands);
+    let (place, found) = (Place::Policy, &table.elements);
+    let strange = found.without(place, wanted);
+    write_elements(
+        Verb::Delete,
+        strange.filter(|(_, set, _)| !stale(set)),
+        commands,
+    );
+    write_elements(Verb::Add, wanted.without(place, found), commands);
     let chains = table.chains.keys();
     let chains = chains.filter(|name| !objects.chains.contains_key(*name));
     let sets = table.sets.iter().filter(|name| stale(name));
@@ -177,11 +183,6 @@ fn delete_objects<'a>(
     }
 }
 
-/// Whether an element is in a set that goes as a whole.
-fn is_own_set(key: Key<'_>, old: &Objects, new: &Objects) -> bool {
-    key.place == Place::Policy && old.sets.contains_key(key.set) && !new.sets.contains_key(key.set)
-}
-
 /// Whether two owners have an element in common, as when both forward ports of one guest: neither
 /// may then take it away alone.
 #[must_use]
@@ -226,8 +227,8 @@ impl Observed {
     }
 }
 
-fn is_in(key: Key<'_>, libvirt: &[Family]) -> bool {
-    match key.place {
+fn is_in(place: Place, libvirt: &[Family]) -> bool {
+    match place {
         Place::Own | Place::Policy | Place::Antispoof => true,
         Place::Libvirt(family) => libvirt.contains(&family),
     }

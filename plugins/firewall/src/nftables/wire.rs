@@ -97,9 +97,9 @@ impl DataType {
         };
         match self {
             Self::Ipv4Address | Self::Ipv6Address => {
-                let net: IpNet = match word.contains('/') {
-                    true => word.parse().ok()?,
-                    false => IpNet::from(word.parse::<IpAddr>().ok()?),
+                let net = match word.parse::<IpAddr>() {
+                    Ok(address) => IpNet::from(address),
+                    Err(_) => word.parse().ok()?,
                 };
                 match (self, net) {
                     (Self::Ipv4Address, IpNet::V4(net)) => {
@@ -128,11 +128,11 @@ impl DataType {
             }
             Self::InetService => {
                 let bytes = |port: &str| Some(port.parse::<u16>().ok()?.to_be_bytes());
-                match word.split_once('-') {
-                    Some((from, to)) => put(&bytes(from)?, &bytes(to)?),
+                match bytes(word) {
+                    Some(port) => put(&port, &port),
                     None => {
-                        let port = bytes(word)?;
-                        put(&port, &port);
+                        let (from, to) = word.split_once('-')?;
+                        put(&bytes(from)?, &bytes(to)?);
                     }
                 }
             }
@@ -252,7 +252,7 @@ impl Types {
     pub fn encode(&self, words: &str) -> Option<[Vec<u8>; 2]> {
         let size = self.size();
         let mut both = [Vec::with_capacity(size), Vec::with_capacity(size)];
-        let mut words = words.split(' ');
+        let mut words = words.split_ascii_whitespace();
         let mut end = 0;
         for kind in &self.0 {
             if end > 0 && words.next() != Some(".") {

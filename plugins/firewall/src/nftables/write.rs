@@ -1,6 +1,6 @@
 //! Commands of nft for elements. A script is one transaction: all of it or nothing.
 
-use super::element::{Element, Elements, Key, Place};
+use super::element::{Element, Elements, OfSet, Place};
 use super::object::Object;
 use super::observed::Table;
 use crate::script::{Commands, ElementChange, Verb};
@@ -19,32 +19,21 @@ pub(crate) fn has(elements: &Elements, (key, data): &Element<'_>) -> bool {
     elements.get(*key) == Some(*data)
 }
 
-/// One command for each set; elements come in the order of their sets.
-pub(crate) fn write_elements<'a>(
+/// One command for each set of which there are elements.
+pub(crate) fn write_elements(
     verb: Verb,
-    elements: impl Iterator<Item = Element<'a>>,
+    sets: impl IntoIterator<Item = OfSet>,
     commands: &mut Commands,
 ) {
-    let mut change: Option<ElementChange> = None;
-    for (Key { place, set, key }, data) in elements {
-        let element = (key.to_owned(), data.clone());
-        match &mut change {
-            Some(open) if open.place == place && open.set == set => open.elements.push(element),
-            _ => {
-                let next = ElementChange {
-                    verb,
-                    place,
-                    set: set.to_owned(),
-                    elements: vec![element],
-                };
-                if let Some(whole) = change.replace(next) {
-                    commands.push(whole);
-                }
-            }
+    for (place, set, elements) in sets {
+        if !elements.is_empty() {
+            commands.push(ElementChange {
+                verb,
+                place,
+                set,
+                elements,
+            });
         }
-    }
-    if let Some(whole) = change {
-        commands.push(whole);
     }
 }
 
@@ -66,7 +55,8 @@ pub(crate) fn reconcile_table(
             }
             if let Some(wanted) = wanted {
                 make(commands);
-                write_elements(Verb::Add, wanted.iter_in(place), commands);
+                let nothing = Elements::default();
+                write_elements(Verb::Add, wanted.without(place, &nothing), commands);
             }
         }
     }
@@ -79,8 +69,6 @@ pub(crate) fn write_difference(
     wanted: &Elements,
     commands: &mut Commands,
 ) {
-    let strange = found.iter_in(place).filter(|one| !has(wanted, one));
-    write_elements(Verb::Delete, strange, commands);
-    let missing = wanted.iter_in(place).filter(|one| !has(found, one));
-    write_elements(Verb::Add, missing, commands);
+    write_elements(Verb::Delete, found.without(place, wanted), commands);
+    write_elements(Verb::Add, wanted.without(place, found), commands);
 }
