@@ -23,10 +23,10 @@ pub struct Element(Arc<Node>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Node {
-    name: Box<str>,
+    name: Arc<str>,
     namespace: Option<Arc<str>>,
     line: usize,
-    attributes: Box<[(Box<str>, Box<str>)]>,
+    attributes: Box<[(Arc<str>, Box<str>)]>,
     children: Vec<Element>,
     text: String,
 }
@@ -314,9 +314,7 @@ struct TreeBuilder<'a> {
     root: Option<Element>,
     elements: usize,
     /// Of the element that is being read.
-    attributes: Vec<(Box<str>, Box<str>)>,
-    /// Those that were met.
-    namespaces: Vec<Arc<str>>,
+    attributes: Vec<(Arc<str>, Box<str>)>,
 }
 
 impl<'a> TreeBuilder<'a> {
@@ -330,7 +328,6 @@ impl<'a> TreeBuilder<'a> {
             root: None,
             elements: 0,
             attributes: Vec::new(),
-            namespaces: Vec::new(),
         }
     }
 
@@ -400,12 +397,16 @@ impl<'a> TreeBuilder<'a> {
                 limit: ELEMENT_LIMIT,
             });
         }
+        // Thousands of elements are alike in a row.
+        let parent = self.open.last();
+        let before = parent.and_then(|parent| parent.children.last());
+        let before = before.map(|before| &*before.0);
         let (resolved, local) = self.reader.resolver().resolve_element(tag.name());
         let namespace = match resolved {
-            ResolveResult::Bound(namespace) => Some(intern(
-                &mut self.namespaces,
-                utf8(namespace.as_ref(), line)?,
-            )),
+            ResolveResult::Bound(namespace) => {
+                let known = before.or(parent).and_then(|node| node.namespace.as_ref());
+                Some(shared(known, namespace.as_ref(), line)?)
+            }
             ResolveResult::Unbound => None,
             ResolveResult::Unknown(prefix) => {
                 let prefix = utf8(&prefix, line)?.escape_debug();
@@ -413,17 +414,18 @@ impl<'a> TreeBuilder<'a> {
                 return Err(malformed(line, reason));
             }
         };
-        let name = utf8(local.as_ref(), line)?.into();
+        let name = shared(before.map(|before| &before.name), local.as_ref(), line)?;
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|error| malformed(line, error))?;
-            let key = utf8(attribute.key.as_ref(), line)?;
-            if key == "xmlns" || key.starts_with("xmlns:") {
+            if attribute.key.as_namespace_binding().is_some() {
                 continue;
             }
+            let known = before.and_then(|before| before.attributes.get(self.attributes.len()));
+            let key = shared(known.map(|(key, _)| key), attribute.key.as_ref(), line)?;
             let value = attribute
                 .normalized_value(quick_xml::XmlVersion::Implicit1_0)
                 .map_err(|error| malformed(line, error))?;
-            self.attributes.push((key.into(), value.into()));
+            self.attributes.push((key, value.into()));
         }
         Ok(Node {
             name,
@@ -457,14 +459,12 @@ impl<'a> TreeBuilder<'a> {
     }
 }
 
-/// The one of `known` that is this namespace; added when none is.
-fn intern(known: &mut Vec<Arc<str>>, namespace: &str) -> Arc<str> {
-    if let Some(known) = known.iter().find(|known| &***known == namespace) {
-        return Arc::clone(known);
+/// What the reader gives as bytes; the known one if it is the same.
+fn shared(known: Option<&Arc<str>>, bytes: &[u8], line: usize) -> Result<Arc<str>, XmlError> {
+    match known {
+        Some(known) if known.as_bytes() == bytes => Ok(Arc::clone(known)),
+        _ => Ok(utf8(bytes, line)?.into()),
     }
-    let new: Arc<str> = Arc::from(namespace);
-    known.push(Arc::clone(&new));
-    new
 }
 
 /// What the reader gives as bytes is a part of the text that it was given.
