@@ -65,7 +65,8 @@ impl Engine<'_> {
     }
 
     /// Checks an owner's forwards against limits, each other, other owners and the host's programs.
-    /// What the owner already holds is not checked against others again.
+    /// What the owner already holds is not checked against others again, and an owner that asks for just that is held to limits
+    /// alone.
     pub(crate) fn check(
         &mut self,
         config: &Config,
@@ -73,11 +74,12 @@ impl Engine<'_> {
         forwards: &[Forward],
         old: Option<&Record>,
     ) -> Result<(), ApplyError> {
-        check_alone(config, forwards)?;
+        config.limits.check_all(forwards)?;
         let claims = || forwards.iter().flat_map(Forward::claims);
         if old.is_some_and(|old| old.ruleset.claims.iter().cloned().eq(claims())) {
             return Ok(());
         }
+        check_own(forwards)?;
         let held: HashSet<&Claim> = old.iter().flat_map(|old| &old.ruleset.claims).collect();
         let new = new_claims(forwards, &held);
         if new.is_empty() {

@@ -1,5 +1,6 @@
 //! From an event to its effects, in an order that a kill at any point cannot harm.
 
+use crate::check::check_alone;
 use crate::config::{Config, DockerSettings};
 use crate::engine::{Engine, LibvirtRules};
 use crate::error::ApplyError;
@@ -438,7 +439,7 @@ impl Engine<'_> {
             return Ok(());
         };
         let forwards = self.domain_forwards(&domain)?;
-        config.limits.check_all(&forwards)?;
+        check_alone(&config, &forwards)?;
         let networks = self.state.networks()?;
         let old = self.state.record(OwnerKind::Domain, port.owner)?;
         let plan = self.plan_domain(&domain, &forwards, &networks, old.as_ref())?;

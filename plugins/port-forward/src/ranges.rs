@@ -62,10 +62,11 @@ pub(crate) fn mappings(element: &Element) -> Result<Vec<Mapping>, Problem> {
     }
     excluded.sort_unstable_by_key(|hole| hole.start());
     let excluded = joined(&excluded);
-    let left: Vec<Mapping> = wanted
-        .iter()
-        .flat_map(|mapping| cut(*mapping, &excluded))
-        .collect();
+    let cut = |mapping: &Mapping| cut(*mapping, &excluded);
+    let left: Vec<Mapping> = match excluded.is_empty() {
+        true => wanted,
+        false => wanted.iter().flat_map(cut).collect(),
+    };
     if left.is_empty() {
         return Err(element.problem("every port is excluded, expected at least one left"));
     }
@@ -103,7 +104,10 @@ fn mapped(element: &Element, host: PortRange) -> Result<Mapping, Problem> {
 
 /// The range, of some that have no port in common, that has one in common with another.
 fn neighbour(by_start: &BTreeMap<u16, PortRange>, range: PortRange) -> Option<PortRange> {
-    let (_, last) = by_start.range(..=range.end()).next_back()?;
+    // Most are behind all before them.
+    let last = by_start.last_key_value();
+    let last = last.filter(|(start, _)| **start <= range.end());
+    let (_, last) = last.or_else(|| by_start.range(..=range.end()).next_back())?;
     last.overlaps(range).then_some(*last)
 }
 
