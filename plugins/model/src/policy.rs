@@ -314,7 +314,7 @@ impl Nets {
         let mut nets: Vec<IpNet> = nets.iter().filter(of_family).copied().collect();
         if nets.len() > 1 {
             nets = IpNet::aggregate(&nets);
-            nets.sort();
+            nets.sort_unstable();
         }
         let (all, none) = (nets == [family.all()], nets.is_empty());
         match self {

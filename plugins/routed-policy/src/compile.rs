@@ -114,7 +114,7 @@ pub fn compile(
         }
         neighbors.extend(found);
     }
-    neighbors.sort();
+    neighbors.sort_unstable();
     neighbors.dedup();
     let antispoof = (!written.antispoof.is_empty()).then(|| Antispoof {
         against: written.antispoof.clone(),

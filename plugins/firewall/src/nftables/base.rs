@@ -250,7 +250,7 @@ fn lead(what: &str, map: &str) -> String {
 
 /// In the order of their names.
 pub(crate) fn sorted(mut sets: Vec<NewSet>) -> Vec<NewSet> {
-    sets.sort_by(|one, other| one.name.cmp(&other.name));
+    sets.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     sets
 }
 

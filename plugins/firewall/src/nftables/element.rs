@@ -84,13 +84,10 @@ impl Elements {
     }
 
     /// Adds all of these to a set.
-    pub(crate) fn insert_all(
-        &mut self,
-        place: Place,
-        set: &str,
-        elements: impl Iterator<Item = (String, Option<String>)>,
-    ) {
-        self.in_set(place, set, |keys| add_all(keys, elements.collect()));
+    pub(crate) fn insert_all(&mut self, place: Place, set: &str, elements: Pairs) {
+        self.in_set(place, set, |keys| {
+            add_all(keys, elements.into_iter().collect())
+        });
     }
 
     pub(crate) fn extend(&mut self, others: Self) {

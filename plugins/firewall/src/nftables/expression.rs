@@ -77,7 +77,7 @@ impl OwnSet {
         let has_intervals = elements.iter().any(|[first, last]| first != last);
         let mut keys = Vec::new();
         if has_intervals {
-            elements.sort();
+            elements.sort_unstable();
             // nft says where the first interval does not begin yet.
             let [first, _] = elements.first()?;
             if first.iter().any(|byte| *byte != 0) {

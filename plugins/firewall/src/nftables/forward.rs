@@ -125,10 +125,10 @@ pub(super) fn add_all(rules: &[Rule], elements: &mut Elements) {
         add(rule, elements, &mut forwards);
     }
     for ((family, shape), keys) in forwards.maps {
-        elements.insert_all(Place::Own, &shape.map(family), keys.into_iter());
+        elements.insert_all(Place::Own, &shape.map(family), keys);
     }
     for (family, keys) in forwards.accepted {
-        elements.insert_all(Place::Libvirt(family), NAME, keys.into_iter());
+        elements.insert_all(Place::Libvirt(family), NAME, keys);
     }
 }
 

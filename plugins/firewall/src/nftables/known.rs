@@ -23,9 +23,13 @@ impl KnownSets {
                 Place::Antispoof => antispoof_sets(),
                 Place::Libvirt(family) => libvirt_sets(family).into(),
             };
-            let known = sets.into_iter();
-            let known = known.filter_map(|set| Some((SetTypes::of_set(&set)?, set.name)));
-            known.map(|(types, name)| (name, types)).collect()
+            let mut known = BTreeMap::new();
+            for set in sets {
+                if let Some(types) = SetTypes::of_set(&set) {
+                    known.insert(set.name, types);
+                }
+            }
+            known
         })
     }
 

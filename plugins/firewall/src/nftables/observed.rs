@@ -212,7 +212,7 @@ fn add_elements(place: Place, set: SetContent, elements: &mut Elements) -> bool 
     if is_known {
         let found = found.into_iter();
         let found = found.map(|element| (element.key, element.data));
-        elements.insert_all(place, &name, found);
+        elements.insert_all(place, &name, found.collect());
     }
     is_known
 }

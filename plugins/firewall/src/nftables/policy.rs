@@ -90,7 +90,7 @@ pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
     }
     for (set, keys) in own_elements {
         let keys = keys.into_iter().map(|key| (key, None));
-        elements.insert_all(Place::Policy, &set, keys);
+        elements.insert_all(Place::Policy, &set, keys.collect());
     }
     let pair = format!("{bridge} . {bridge}");
     elements.insert(Place::Policy, CROSS_SET, pair.clone(), None);
