@@ -18,18 +18,6 @@ pub enum Change {
     Comparison,
 }
 
-impl Change {
-    /// What the program has to make before the elements that lead to it, which need no program.
-    fn program_first(self) -> Self {
-        let divide = |scripts: Vec<Script>| scripts.into_iter().flat_map(Script::program_first);
-        match self {
-            Self::Scripts(scripts) => Self::Scripts(divide(scripts).collect()),
-            Self::ScriptsFirst(scripts) => Self::ScriptsFirst(divide(scripts).collect()),
-            Self::Comparison => Self::Comparison,
-        }
-    }
-}
-
 /// How an owner's rules `old`, which are in the firewall, become `new`. `others` are the rules of everybody else, of which
 /// no more are asked for than it takes to know.
 #[must_use]
@@ -46,7 +34,7 @@ pub fn change_owner(
         Firewall::Nftables => of_nftables(base, old, new, others),
     };
     if old.antispoof == new.antispoof {
-        return change.program_first();
+        return change;
     }
     // The table of antispoof may have to go.
     let (Change::Scripts(mut scripts), true) = (change, new.antispoof.is_some() && !base.shared)
@@ -55,7 +43,7 @@ pub fn change_owner(
     };
     let script = change_antispoof(old, new, table(base.antispoof));
     append(&mut scripts, script);
-    Change::Scripts(scripts).program_first()
+    Change::Scripts(scripts)
 }
 
 fn table(stands: bool) -> PolicyTable {

@@ -1,6 +1,6 @@
 //! The two firewalls portero can write to, and the scripts that it gives their programs.
 
-use crate::nftables::{KnownSets, Object, ObjectChange, Place};
+use crate::nftables::{Object, ObjectChange, Place};
 use portero_model::Family;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
@@ -126,35 +126,6 @@ impl Script {
             }
         }
         text
-    }
-
-    /// The same as two where it has what only the program can make, and the second can be done without: where nothing leads to
-    /// what the first makes but elements, no packet meets that before them.
-    #[must_use]
-    pub fn program_first(self) -> Vec<Self> {
-        if !self.needs_program() {
-            return vec![self];
-        }
-        let (tool, commands) = (self.tool, self.commands.into_iter());
-        let (first, others): (Vec<_>, Vec<_>) = commands.partition(|command| match command {
-            Command::Text(_) => true,
-            Command::Object(change) => change.makes(),
-            Command::Elements(_) => false,
-        });
-        let both = [first, others].into_iter();
-        let both = both.filter(|commands| !commands.is_empty());
-        both.map(|commands| Self { tool, commands }).collect()
-    }
-
-    /// Whether only the program knows what some of it is.
-    #[must_use]
-    pub fn needs_program(&self) -> bool {
-        let mut sets = KnownSets::default();
-        self.commands.iter().any(|command| match command {
-            Command::Text(_) => true,
-            Command::Object(change) => !sets.knows(change),
-            Command::Elements(_) => false,
-        })
     }
 }
 

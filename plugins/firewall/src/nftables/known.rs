@@ -3,7 +3,7 @@
 use super::base::{libvirt_sets, own_sets, policy_sets};
 use super::element::Place;
 use super::expression::RawRule;
-use super::object::{NewRule, Object, ObjectChange};
+use super::object::NewRule;
 use super::reader::raw_rule;
 use super::wire::SetTypes;
 use crate::antispoof::antispoof_sets;
@@ -36,21 +36,6 @@ impl KnownSets {
     /// A rule as the kernel takes it; nothing where it is nft's to read.
     pub fn raw_rule(&mut self, place: Place, rule: &NewRule) -> Option<RawRule> {
         raw_rule(place, &rule.words, self.of(place))
-    }
-
-    /// Whether the kernel can be given all of an object.
-    pub fn knows(&mut self, change: &ObjectChange) -> bool {
-        let mut is_known = |rule: &NewRule| self.raw_rule(change.place, rule).is_some();
-        match &change.object {
-            Object::Table { chains, .. } => {
-                let mut rules = chains.iter().flat_map(|chain| &chain.rules);
-                rules.all(is_known)
-            }
-            Object::Chain(chain) => chain.rules.iter().all(is_known),
-            Object::FirstRule { rule, .. } => is_known(rule),
-            Object::Set(set) => SetTypes::of_set(set).is_some(),
-            Object::NoTable | Object::NoSet(_) | Object::NoChain(_) | Object::NoRule { .. } => true,
-        }
     }
 }
 

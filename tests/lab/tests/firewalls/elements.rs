@@ -1,6 +1,6 @@
 //! Elements that the kernel is given and tells without nft, beside what nft makes of the same.
 
-use crate::natively::is_as_by_nft;
+use crate::natively::{is_as_by_nft, needs_no_program};
 use crate::{commit, deadline, make_libvirt_tables, Examples};
 use portero_firewall::antispoof::{change_antispoof, reconcile_antispoof};
 use portero_firewall::nftables::{self, Observed, Place, PolicyTable, TableContent};
@@ -165,7 +165,7 @@ fn change(old: &Ruleset, new: &Ruleset) -> Script {
     let mut scripts = vec![script.expect("a script")];
     portero_firewall::append(&mut scripts, change_antispoof(old, new, there));
     let script = scripts.remove(0);
-    assert!(scripts.is_empty() && !script.needs_program());
+    assert!(scripts.is_empty() && needs_no_program(&script));
     script
 }
 

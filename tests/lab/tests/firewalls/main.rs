@@ -160,9 +160,7 @@ fn nftables_holds(examples: &mut Examples) {
     let empty = observed();
     let change = |old: &Ruleset, new: &Ruleset, libvirt: &[Family], table| {
         let script = nftables::change_owner(old, new, libvirt, table);
-        // As hooks do it: what needs no program goes to the kernel without nft.
-        let scripts = script.expect("a script").program_first();
-        scripts.iter().for_each(commit);
+        commit(&script.expect("a script"));
     };
     let mut before: Option<Ruleset> = None;
     let (all, mut without_nft) = (examples.len(), 0);
