@@ -18,6 +18,9 @@ use std::os::fd::AsFd;
 /// (`NLMSG_GOODSIZE` in a dump).
 const BUFFER_SIZE: usize = 64 * 1024;
 
+/// Length of netlink's own header in bytes, and of what a message is padded with.
+const HEADER: usize = 16 + 4;
+
 /// How many requests without answers are sent at once.
 const BATCH: usize = 128;
 
@@ -192,7 +195,9 @@ impl Netlink {
             kind,
             payload: vec![0, 0, 0, subsystem],
         };
-        let mut bytes = Vec::new();
+        let lengths = messages.iter().map(|(message, _)| message.payload.len());
+        let headers = (messages.len() + 2) * HEADER;
+        let mut bytes = Vec::with_capacity(lengths.sum::<usize>() + headers);
         self.put(limit(BATCH_BEGIN), NLM_F_REQUEST, &mut bytes);
         let first = self.sequence + 1;
         let mut messages = messages.into_iter().peekable();

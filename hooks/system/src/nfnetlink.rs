@@ -50,6 +50,9 @@ pub(crate) const WITHIN: u16 = 2;
 /// `NFTA_CHAIN_NAME`.
 pub(crate) const CHAIN_NAME: u16 = 3;
 
+/// What few messages are longer than, in bytes: so much is taken at once, since taking it bit by bit takes longer than the rest.
+const USUAL: usize = 1024;
+
 /// Length of an attribute's own header in bytes, netlink(7).
 const ATTRIBUTE_HEADER: usize = 4;
 /// `NLA_F_NESTED` of linux/netlink.h: what is in it are attributes.
@@ -140,7 +143,7 @@ impl Attributes {
 
 /// Attributes that are texts.
 pub(crate) fn names(all: &[(u16, &str)]) -> Attributes {
-    let mut attributes = Attributes::default();
+    let mut attributes = Attributes(Vec::with_capacity(USUAL));
     for (attribute, text) in all {
         attributes.put_text(*attribute, text);
     }
@@ -149,8 +152,7 @@ pub(crate) fn names(all: &[(u16, &str)]) -> Attributes {
 
 /// A message with a `struct nfgenmsg` (family, version, resource).
 pub(crate) fn message(kind: u16, family: TableFamily, attributes: &Attributes) -> Raw {
-    let mut payload = vec![family as u8, 0, 0, 0];
-    payload.extend_from_slice(&attributes.0);
+    let payload = [&[family as u8, 0, 0, 0], &attributes.0[..]].concat();
     Raw { kind, payload }
 }
 

@@ -110,13 +110,13 @@ impl Objects {
                 messages.push((named(NEW_TABLE, &[]), NLM_F_CREATE));
                 messages.extend(chains.iter().map(|chain| new_chain(place, chain)));
                 for set in new_sets {
-                    messages.push(self.new_set(place, set)?);
+                    messages.push(self.new_set(place, set, sets)?);
                 }
                 for chain in chains {
                     self.add_rules(place, chain, sets, &mut messages)?;
                 }
             }
-            Object::Set(set) => messages.push(self.new_set(place, set)?),
+            Object::Set(set) => messages.push(self.new_set(place, set, sets)?),
             Object::Chain(chain) => {
                 messages.push(new_chain(place, chain));
                 if !chain.rules.is_empty() {
@@ -150,8 +150,9 @@ impl Objects {
         self.sets
     }
 
-    fn new_set(&mut self, place: Place, new: &NewSet) -> Option<(Raw, u16)> {
-        let types = SetTypes::of_set(new)?;
+    fn new_set(&mut self, place: Place, new: &NewSet, sets: &mut KnownSets) -> Option<(Raw, u16)> {
+        let known = sets.of(place).get(&new.name).cloned();
+        let types = known.or_else(|| SetTypes::of_set(new))?;
         let mut attributes = names(&[(TABLE, place.name()), (WITHIN, &new.name)]);
         put_types(&mut attributes, &types);
         attributes.put_number(set::ID, self.next_set());
