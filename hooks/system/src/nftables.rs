@@ -13,7 +13,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use portero_firewall::nftables::{
     behind, DataTypes, Intervals, KnownSets, Place, RawData, RawElement, RawTypes, RuleContent,
-    SetContent, SetTypes, TableContent, Types, NAME,
+    SetContent, SetTypes, TableContent, NAME,
 };
 use portero_firewall::{Command, ElementChange, Verb};
 use portero_model::Counter;
@@ -155,7 +155,7 @@ pub(crate) enum Committed {
 /// The messages of a change, none of them too long; nothing when its words cannot be understood.
 fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
     let mut elements = change.elements.iter().peekable();
-    let mut messages = Vec::new();
+    let (mut messages, mut encoded) = (Vec::new(), Encoded::default());
     while elements.peek().is_some() {
         let mut all_known = true;
         let mut whole = names(&[(TABLE, change.place.name()), (WITHIN, &change.set)]);
@@ -165,8 +165,8 @@ fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
                 let Some((key, data)) = elements.next() else {
                     break;
                 };
-                all_known &=
-                    put_element(list, change.verb, types, (key, data.as_deref())).is_some();
+                let element = (key.as_str(), data.as_deref());
+                all_known &= put_element(list, change.verb, types, element, &mut encoded).is_some();
             }
         });
         if !all_known {
@@ -181,6 +181,13 @@ fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
     Some(messages)
 }
 
+/// An element's key and data in bytes, first and last of each; they are there once for all elements.
+#[derive(Default)]
+struct Encoded {
+    key: [Vec<u8>; 2],
+    data: [Vec<u8>; 2],
+}
+
 /// Adds an element to a message. An interval of two elements is given, and not taken: nft gives no end to one that another
 /// begins behind, so that nobody knows what there is to take.
 fn put_element(
@@ -188,53 +195,51 @@ fn put_element(
     verb: Verb,
     types: &SetTypes,
     (key, words): (&str, Option<&str>),
+    encoded: &mut Encoded,
 ) -> Option<()> {
-    let [first, last] = types.key.encode(key)?;
-    let data = match (&types.data, words) {
-        (None, None) => None,
-        (Some(DataTypes::Verdict), Some(words)) => {
-            Some(RawData::Jump(words.strip_prefix("jump ")?.to_owned()))
-        }
-        (Some(DataTypes::Values(types)), Some(words)) => {
-            Some(RawData::Value(encode_one(types, words)?))
-        }
-        _ => return None,
-    };
+    types.key.encode_into(key, &mut encoded.key)?;
+    let [first, last] = &encoded.key;
     match (types.intervals, verb) {
         (Intervals::None, _) if first != last => return None,
         (Intervals::InTwo, Verb::Delete) => return None,
         _ => {}
     }
-    list.nest(LIST_ELEMENT, |one| {
-        one.nest(element::KEY, |key| key.put(data::VALUE, &first));
-        if types.intervals == Intervals::InOne {
-            one.nest(element::KEY_END, |key| key.put(data::VALUE, &last));
+    let jump = match (&types.data, words) {
+        (None, None) => None,
+        (Some(DataTypes::Verdict), Some(words)) => Some(words.strip_prefix("jump ")?),
+        (Some(DataTypes::Values(types)), Some(words)) => {
+            types.encode_into(words, &mut encoded.data)?;
+            let [value, last] = &encoded.data;
+            (value == last).then_some(())?;
+            None
         }
-        match &data {
-            Some(RawData::Value(value)) => {
-                one.nest(element::DATA, |data| data.put(data::VALUE, value));
-            }
-            Some(RawData::Jump(chain)) => one.nest(element::DATA, |data| {
+        _ => return None,
+    };
+    list.nest(LIST_ELEMENT, |one| {
+        one.nest(element::KEY, |key| key.put(data::VALUE, first));
+        if types.intervals == Intervals::InOne {
+            one.nest(element::KEY_END, |key| key.put(data::VALUE, last));
+        }
+        match (jump, &types.data) {
+            (Some(chain), _) => one.nest(element::DATA, |data| {
                 data.nest(data::VERDICT, |verdict| {
-                    verdict.put(data::CODE, &data::JUMP.to_be_bytes());
+                    verdict.put_number(data::CODE, data::JUMP);
                     verdict.put_text(data::CHAIN, chain);
                 });
             }),
-            Some(RawData::Verdict) | None => {}
+            (None, Some(_)) => one.nest(element::DATA, |data| {
+                data.put(data::VALUE, &encoded.data[0]);
+            }),
+            (None, None) => {}
         }
     });
-    if let (Intervals::InTwo, Some(behind)) = (types.intervals, behind(&last)) {
+    if let (Intervals::InTwo, Some(behind)) = (types.intervals, behind(last)) {
         list.nest(LIST_ELEMENT, |one| {
             one.nest(element::KEY, |key| key.put(data::VALUE, &behind));
-            one.put(element::FLAGS, &element::IS_INTERVAL_END.to_be_bytes());
+            one.put_number(element::FLAGS, element::IS_INTERVAL_END);
         });
     }
     Some(())
-}
-
-fn encode_one(types: &Types, words: &str) -> Option<Vec<u8>> {
-    let [first, last] = types.encode(words)?;
-    (first == last).then_some(first)
 }
 
 /// What is in a table, if it is there; of libvirt's tables portero's own sets and the rules.

@@ -250,19 +250,25 @@ impl Types {
     /// The first and the last key that words stand for; nothing when they are not of these types.
     #[must_use]
     pub fn encode(&self, words: &str) -> Option<[Vec<u8>; 2]> {
-        let size = self.size();
-        let mut both = [Vec::with_capacity(size), Vec::with_capacity(size)];
+        let mut both = [Vec::new(), Vec::new()];
+        self.encode_into(words, &mut both)?;
+        Some(both)
+    }
+
+    /// The same into what is there for it, whatever it held.
+    pub fn encode_into(&self, words: &str, both: &mut [Vec<u8>; 2]) -> Option<()> {
+        both.iter_mut().for_each(Vec::clear);
         let mut words = words.split_ascii_whitespace();
         let mut end = 0;
         for kind in &self.0 {
             if end > 0 && words.next() != Some(".") {
                 return None;
             }
-            kind.encode(words.next()?, &mut both)?;
+            kind.encode(words.next()?, both)?;
             end += self.padded(*kind);
             both.iter_mut().for_each(|bytes| bytes.resize(end, 0));
         }
-        words.next().is_none().then_some(both)
+        words.next().is_none().then_some(())
     }
 
     /// The words for all keys from the first to the last, in each part; nothing when portero never writes such.
