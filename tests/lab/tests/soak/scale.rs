@@ -8,6 +8,7 @@ use crate::soak::number_of;
 use crate::view::View;
 use crate::world::{World, SAVE};
 use portero_lab::{Backend, Event, Scenario};
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,10 +46,13 @@ fn command(words: &[&str]) -> Cost {
 }
 
 fn cost_of(command: &mut Command) -> Cost {
+    const SAID: &str = "/run/lab/files/said";
+    let said = File::create(SAID).expect("a file");
     let begin = Instant::now();
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let child = command.stdout(Stdio::null()).stderr(said).spawn();
     let own = watched(&mut child.expect("a program"));
-    assert!(own.ok, "{command:?}");
+    let said = || fs::read_to_string(SAID).unwrap_or_default();
+    assert!(own.ok, "{command:?}: {}", said());
     Cost {
         time: begin.elapsed(),
         own,
