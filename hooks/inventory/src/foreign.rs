@@ -30,7 +30,8 @@ pub fn listed_rules(families: &[Family], deadline: Deadline) -> Rules {
     with_nftables(iptables, told, deadline)
 }
 
-/// What [`foreign_rules`] reads where anybody but libvirt and portero has what may stop a packet; else none of them, and what could not be read.
+/// What [`foreign_rules`] reads, if anybody but libvirt and portero has what may stop a packet. If nobody has, no rules, and what
+/// could not be read.
 /// What is in the sets of nftables, of which most may be portero's, says nothing of that, and is read only then.
 #[must_use]
 pub fn stopping_rules(families: &[Family], deadline: Deadline) -> Rules {

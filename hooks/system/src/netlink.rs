@@ -211,6 +211,10 @@ impl Netlink {
         }
         let last = self.sequence;
         self.put(limit(BATCH_END), NLM_F_REQUEST, &mut bytes);
+        // All that is refused is answered, the first of it first: there need be no room for the rest, nor for the requests in
+        // the answers. Older kernels know neither.
+        let _ = self.socket.set_no_enobufs(true);
+        let _ = self.socket.set_cap_ack(true);
         // The kernel takes no more at once than there is room for. Where it does not let us have more, as in some containers,
         // what is too long for it is refused.
         let _ = setsockopt(&self.socket, SndBufForce, &bytes.len());

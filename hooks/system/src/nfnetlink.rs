@@ -92,13 +92,20 @@ impl From<Place> for TableFamily {
     }
 }
 
+/// How many bytes of elements are put into one message: the length of their attribute has sixteen bits.
+pub(crate) const MOST_BYTES: usize = 32 * 1024;
+
 /// Attributes that are being put together.
 #[derive(Debug, Default)]
-pub(crate) struct Attributes(Vec<u8>);
+pub(crate) struct Attributes {
+    bytes: Vec<u8>,
+    /// Whether one of them is longer than its length can say.
+    is_too_long: bool,
+}
 
 impl Attributes {
     pub(crate) fn put(&mut self, attribute: u16, value: &[u8]) {
-        self.extend(attribute, |bytes| bytes.extend_from_slice(value));
+        self.nested(attribute, |inner| inner.bytes.extend_from_slice(value));
     }
 
     /// A number in network byte order.
@@ -108,51 +115,55 @@ impl Attributes {
 
     /// A text, which the kernel wants to end in a zero.
     pub(crate) fn put_text(&mut self, attribute: u16, text: &str) {
-        self.extend(attribute, |bytes| {
-            bytes.extend_from_slice(text.as_bytes());
-            bytes.push(0);
+        self.nested(attribute, |inner| {
+            inner.bytes.extend_from_slice(text.as_bytes());
+            inner.bytes.push(0);
         });
     }
 
     /// Attributes within one.
     pub(crate) fn nest(&mut self, attribute: u16, fill: impl FnOnce(&mut Self)) {
-        self.extend(attribute | NESTED, |bytes| {
-            let mut inner = Self(std::mem::take(bytes));
-            fill(&mut inner);
-            *bytes = inner.0;
-        });
+        self.nested(attribute | NESTED, fill);
     }
 
     /// How many bytes they are.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// An attribute with what is added to the bytes; both ends are at multiples of four bytes.
-    fn extend(&mut self, attribute: u16, add: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.0.len();
-        self.0.extend_from_slice(&[0; ATTRIBUTE_HEADER]);
-        add(&mut self.0);
-        // Nobody puts more into one than fits: see `MOST_BYTES` in nftables.rs.
-        let length = u16::try_from(self.0.len() - start).unwrap_or(u16::MAX);
-        self.0[start..start + 2].copy_from_slice(&length.to_ne_bytes());
-        self.0[start + 2..start + ATTRIBUTE_HEADER].copy_from_slice(&attribute.to_ne_bytes());
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    fn nested(&mut self, attribute: u16, add: impl FnOnce(&mut Self)) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; ATTRIBUTE_HEADER]);
+        add(self);
+        match u16::try_from(self.bytes.len() - start) {
+            Ok(length) => self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes()),
+            Err(_) => self.is_too_long = true,
+        }
+        self.bytes[start + 2..start + ATTRIBUTE_HEADER].copy_from_slice(&attribute.to_ne_bytes());
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 }
 
 /// Attributes that are texts.
 pub(crate) fn names(all: &[(u16, &str)]) -> Attributes {
-    let mut attributes = Attributes(Vec::with_capacity(USUAL));
+    let mut attributes = Attributes {
+        bytes: Vec::with_capacity(USUAL),
+        is_too_long: false,
+    };
     for (attribute, text) in all {
         attributes.put_text(*attribute, text);
     }
     attributes
 }
 
-/// A message with a `struct nfgenmsg` (family, version, resource).
+/// A message with a `struct nfgenmsg` (family, version, resource). One with an attribute that is too long is empty, which the
+/// kernel refuses: it would take the first part of it.
 pub(crate) fn message(kind: u16, family: TableFamily, attributes: &Attributes) -> Raw {
-    let payload = [&[family as u8, 0, 0, 0], &attributes.0[..]].concat();
+    let payload = match attributes.is_too_long {
+        false => [&[family as u8, 0, 0, 0], &attributes.bytes[..]].concat(),
+        true => Vec::new(),
+    };
     Raw { kind, payload }
 }
 
@@ -204,7 +215,7 @@ mod tests {
             inner.put(4, &7_u32.to_be_bytes());
         });
         assert_eq!(all.len() % 4, 0);
-        let found: Vec<_> = attributes(&all.0).collect();
+        let found: Vec<_> = attributes(&all.bytes).collect();
         assert_eq!(found[0], (1, &b"portero\0"[..]));
         let inner: Vec<_> = attributes(found[1].1).collect();
         assert_eq!(inner, [(3, &[1, 2, 3][..]), (4, &[0, 0, 0, 7][..])]);
@@ -213,11 +224,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_is_no_message() {
+        let mut all = Attributes::default();
+        all.nest(1, |inner| inner.put(2, &[0; 0x8000]));
+        assert!(!message(NEW_RULE, TableFamily::Inet, &all)
+            .payload
+            .is_empty());
+        all.nest(1, |inner| {
+            inner.put(2, &[0; 0x8000]);
+            inner.put(2, &[0; 0x8000]);
+        });
+        assert!(message(NEW_RULE, TableFamily::Inet, &all)
+            .payload
+            .is_empty());
+    }
+
+    #[test]
     fn what_is_cut_off_is_no_attribute() {
         let mut all = Attributes::default();
         all.put(1, &[1; 8]);
-        for end in 0..all.0.len() {
-            assert_eq!(attributes(&all.0[..end]).count(), 0, "{end}");
+        for end in 0..all.bytes.len() {
+            assert_eq!(attributes(&all.bytes[..end]).count(), 0, "{end}");
         }
         // A length of nothing does not go on for ever.
         assert_eq!(attributes(&[0; 16]).count(), 0);

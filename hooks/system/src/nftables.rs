@@ -1,10 +1,10 @@
-//! nf_tables without its program: elements are given to the kernel as one transaction, and a table is read as it stands.
+//! nf_tables without its program: the kernel is given changes as one transaction, and a table is read as it stands.
 
 use crate::netlink::{Netlink, Raw};
 use crate::nfnetlink::{
     attributes, find, message, names, number, text, value, Attributes, TableFamily, CHAIN_NAME,
-    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS, SUBSYSTEM, TABLE,
-    WITHIN,
+    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, MOST_BYTES, NEW_ELEMENTS,
+    SUBSYSTEM, TABLE, WITHIN,
 };
 use crate::objects::Objects;
 use crate::tables::has_table;
@@ -75,9 +75,6 @@ mod rule {
 
 /// `NFTA_LIST_ELEM`.
 const LIST_ELEMENT: u16 = 1;
-
-/// How many bytes of elements are put into one message: the length of their attribute has sixteen bits.
-const MOST_BYTES: usize = 32 * 1024;
 
 /// Gives the kernel the commands of a script, all or none of them. Says that it cannot, and does nothing, where one is not in
 /// such words that its bytes are known.

@@ -3,7 +3,7 @@
 use crate::netlink::Raw;
 use crate::nfnetlink::{
     message, names, Attributes, TableFamily, CHAIN_NAME, DELETE_CHAIN, DELETE_RULES, DELETE_SET,
-    DELETE_TABLE, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, TABLE, WITHIN,
+    DELETE_TABLE, MOST_BYTES, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, TABLE, WITHIN,
 };
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use portero_firewall::nftables::{
@@ -194,7 +194,8 @@ impl Objects {
         for own in &raw.sets {
             let number = self.next_set();
             numbers.push(number);
-            messages.extend(own_set(place, own, number).map(|message| (message, NLM_F_CREATE)));
+            let own = own_set(place, own, number).into_iter();
+            messages.extend(own.map(|message| (message, NLM_F_CREATE)));
         }
         let mut attributes = names(&[(TABLE, place.name()), (WITHIN, chain)]);
         attributes.nest(rule::EXPRESSIONS, |list| {
@@ -204,6 +205,7 @@ impl Objects {
                 });
             }
         });
+        // No comment of portero's is longer than the 128 bytes that nft permits.
         let comment = note(rule::COMMENT, &[rule.comment.as_bytes(), &[0]].concat());
         attributes.put(rule::USERDATA, &comment);
         let whole = message(NEW_RULE, TableFamily::from(place), &attributes);
@@ -281,8 +283,8 @@ fn order(kind: u8, number: u32) -> Vec<u8> {
     note(kind, &number.to_ne_bytes())
 }
 
-/// A set of a rule's own, and its elements.
-fn own_set(place: Place, own: &OwnSet, number: u32) -> [Raw; 2] {
+/// A set of a rule's own, and its elements, none of these messages too long.
+fn own_set(place: Place, own: &OwnSet, number: u32) -> Vec<Raw> {
     let family = TableFamily::from(place);
     let mut flags = set::ANONYMOUS | set::CONSTANT;
     let mut notes = order(set::KEY_ORDER, own.byte_order);
@@ -290,30 +292,37 @@ fn own_set(place: Place, own: &OwnSet, number: u32) -> [Raw; 2] {
         flags |= set::INTERVAL;
         notes.extend(order(set::MERGES, 1));
     }
-    let mut attributes = names(&[(TABLE, place.name()), (WITHIN, OWN_NAME)]);
+    let names = || names(&[(TABLE, place.name()), (WITHIN, OWN_NAME)]);
+    let mut attributes = names();
     attributes.put_number(set::FLAGS, flags);
     attributes.put_number(set::KEY_TYPE, own.kind);
     attributes.put_number(set::KEY_LENGTH, own.length);
     attributes.put_number(set::ID, number);
     attributes.put(set::USERDATA, &notes);
-    let mut elements = names(&[(TABLE, place.name()), (WITHIN, OWN_NAME)]);
-    elements.put_number(element::LIST_ID, number);
-    elements.nest(element::LIST, |list| {
-        for (key, edge) in &own.keys {
-            list.nest(LIST_ELEMENT, |one| {
-                one.nest(element::KEY, |value| value.put(element::VALUE, key));
-                match edge {
-                    Edge::First => {}
-                    Edge::Behind => one.put_number(element::FLAGS, element::IS_INTERVAL_END),
-                    Edge::FirstOfRest => one.put(element::USERDATA, &order(element::NOTES, 1)),
-                }
-            });
-        }
-    });
-    [
-        message(NEW_SET, family, &attributes),
-        message(NEW_ELEMENTS, family, &elements),
-    ]
+    let mut messages = vec![message(NEW_SET, family, &attributes)];
+    let mut keys = own.keys.iter().peekable();
+    while keys.peek().is_some() {
+        let mut elements = names();
+        elements.put_number(element::LIST_ID, number);
+        elements.nest(element::LIST, |list| {
+            let start = list.len();
+            while list.len() - start < MOST_BYTES {
+                let Some((key, edge)) = keys.next() else {
+                    break;
+                };
+                list.nest(LIST_ELEMENT, |one| {
+                    one.nest(element::KEY, |value| value.put(element::VALUE, key));
+                    match edge {
+                        Edge::First => {}
+                        Edge::Behind => one.put_number(element::FLAGS, element::IS_INTERVAL_END),
+                        Edge::FirstOfRest => one.put(element::USERDATA, &order(element::NOTES, 1)),
+                    }
+                });
+            }
+        });
+        messages.push(message(NEW_ELEMENTS, family, &elements));
+    }
+    messages
 }
 
 fn put_expression(one: &mut Attributes, expression: &Expression, own_sets: &[u32]) {

@@ -60,8 +60,8 @@ impl Tool {
     }
 }
 
-/// What one run of a firewall's program does. It can be printed, and what has no text can be given to the kernel without the
-/// program.
+/// What one run of a firewall's program does. It can be printed, and one of nft's whose words are known can be given to the
+/// kernel without the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     /// The program.
@@ -153,13 +153,6 @@ impl ElementChange {
 pub(crate) struct Commands(Vec<Command>);
 
 impl Commands {
-    pub(crate) fn push_str(&mut self, text: &str) {
-        match self.0.last_mut() {
-            Some(Command::Text(last)) => *last += text,
-            _ => self.0.push(Command::Text(text.to_owned())),
-        }
-    }
-
     pub(crate) fn push(&mut self, change: ElementChange) {
         self.0.push(Command::Elements(change));
     }
@@ -182,7 +175,10 @@ impl Commands {
 
 impl fmt::Write for Commands {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push_str(text);
+        match self.0.last_mut() {
+            Some(Command::Text(last)) => *last += text,
+            _ => self.0.push(Command::Text(text.to_owned())),
+        }
         Ok(())
     }
 }

@@ -71,21 +71,28 @@ pub enum Value {
 }
 
 impl OwnSet {
-    /// One with elements from a first to a last key each; nothing where some touch, which nft joins.
+    /// One with elements from a first to a last key each. Those that touch are one, as nft has it.
     pub(super) fn with(kind: DataType, elements: &[[Vec<u8>; 2]]) -> Option<Self> {
         let mut elements = elements.to_vec();
         let has_intervals = elements.iter().any(|[first, last]| first != last);
         let mut keys = Vec::new();
         if has_intervals {
             elements.sort_unstable();
+            let mut joined: Vec<[Vec<u8>; 2]> = Vec::new();
+            for [first, last] in elements {
+                match joined.last_mut() {
+                    Some([_, end]) if behind(end).is_none_or(|behind| first <= behind) => {
+                        *end = last.max(std::mem::take(end));
+                    }
+                    _ => joined.push([first, last]),
+                }
+            }
             // nft says where the first interval does not begin yet.
-            let [first, _] = elements.first()?;
+            let [first, _] = joined.first()?;
             if first.iter().any(|byte| *byte != 0) {
                 keys.push((vec![0; first.len()], Edge::Behind));
             }
-            for [first, last] in elements {
-                let end = keys.last();
-                end.is_none_or(|(end, _)| *end < first).then_some(())?;
+            for [first, last] in joined {
                 match behind(&last) {
                     Some(behind) => keys.extend([(first, Edge::First), (behind, Edge::Behind)]),
                     None => keys.push((first, Edge::FirstOfRest)),

@@ -122,19 +122,6 @@ pub enum Object {
 }
 
 impl ObjectChange {
-    /// Whether something comes, which others may lead to.
-    #[must_use]
-    pub fn makes(&self) -> bool {
-        match self.object {
-            Object::Table { .. } | Object::Set(_) | Object::Chain(_) | Object::FirstRule { .. } => {
-                true
-            }
-            Object::NoTable | Object::NoSet(_) | Object::NoChain(_) | Object::NoRule { .. } => {
-                false
-            }
-        }
-    }
-
     pub(crate) fn write(&self, text: &mut String) {
         // Writing to a String cannot fail.
         let _ = self.write_to(text);

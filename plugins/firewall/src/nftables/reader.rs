@@ -266,8 +266,13 @@ impl Reader<'_> {
         if word == "set" {
             return self.set_mark(&fields);
         }
+        // `ct status ! dnat` is about one bit, `!=` would be about all of them.
+        let not = match kind {
+            Kind::Bits(_) => "!",
+            _ => "!=",
+        };
         let (is_not, word) = match word {
-            "!=" | "!" => (true, self.words.next()?),
+            word if word == not => (true, self.words.next()?),
             word => (false, word),
         };
         if let Some(set) = word.strip_prefix('@') {
@@ -719,8 +724,8 @@ mod tests {
             "ip saddr 192.0.2.1 ip6 daddr fd00::1 accept",
             "tcp dport 80 udp dport 80 accept",
             "tcp dport != 80-90 accept",
-            // nft would join them.
-            "tcp dport { 80-90, 91-95 } accept",
+            "ct status != dnat accept",
+            "iifname ! \"eth0\" accept",
             "limit rate 1/week burst 5 packets",
             "log prefix \"without an end",
             "ip saddr . tcp",
@@ -747,6 +752,22 @@ mod tests {
         let family = ["meta", "cmp"];
         let key = ["meta", "payload", "meta", "lookup", "immediate"];
         assert_eq!(names, [&family[..], &key].concat());
+    }
+
+    #[test]
+    fn what_touches_is_one_interval() {
+        let keys = |words: &str| {
+            let rule = read(Place::Own, &format!("tcp dport {{ {words} }} accept"));
+            let sets = rule.map(|rule| rule.sets).unwrap_or_default();
+            sets.into_iter()
+                .flat_map(|set| set.keys)
+                .map(|(key, _)| key)
+        };
+        let one = || keys("80-95, 443");
+        assert_eq!(one().count(), 5);
+        assert!(one().eq(keys("443, 80-90, 91-95")));
+        assert!(one().eq(keys("80-95, 85, 443")));
+        assert!(one().eq(keys("80-90, 80-95, 85-92, 443")));
     }
 
     #[test]

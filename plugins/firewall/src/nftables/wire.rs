@@ -247,15 +247,8 @@ impl Types {
         }
     }
 
-    /// The first and the last key that words stand for; nothing when they are not of these types.
-    #[must_use]
-    pub fn encode(&self, words: &str) -> Option<[Vec<u8>; 2]> {
-        let mut both = [Vec::new(), Vec::new()];
-        self.encode_into(words, &mut both)?;
-        Some(both)
-    }
-
-    /// The same into what is there for it, whatever it held.
+    /// The first and the last key that words stand for, into what is there for them, whatever it held; nothing when they are not
+    /// of these types.
     pub fn encode_into(&self, words: &str, both: &mut [Vec<u8>; 2]) -> Option<()> {
         both.iter_mut().for_each(Vec::clear);
         let mut words = words.split_ascii_whitespace();
@@ -406,6 +399,11 @@ mod tests {
         Types::of_words(words).expect("types")
     }
 
+    fn encode(types: &Types, words: &str) -> Option<[Vec<u8>; 2]> {
+        let mut both = [vec![1], Vec::new()];
+        types.encode_into(words, &mut both).map(|()| both)
+    }
+
     #[test]
     fn words_are_bytes_and_bytes_are_words() {
         let all = [
@@ -426,19 +424,19 @@ mod tests {
         ];
         for (kinds, words) in all {
             let types = types(kinds);
-            let [first, last] = types.encode(words).expect("bytes");
+            let [first, last] = encode(&types, words).expect("bytes");
             assert_eq!(types.decode(&first, &last).as_deref(), Some(words));
         }
     }
 
     #[test]
     fn parts_of_a_concatenation_are_padded() {
-        let [first, last] = types("inet_proto . inet_service")
-            .encode("6 . 8080")
-            .expect("bytes");
+        let ports = types("inet_proto . inet_service");
+        let [first, last] = encode(&ports, "6 . 8080").expect("bytes");
         assert_eq!(first, [6, 0, 0, 0, 0x1f, 0x90, 0, 0]);
         assert_eq!(first, last);
-        assert_eq!(types("inet_proto").encode("6"), Some([vec![6], vec![6]]));
+        let one = encode(&types("inet_proto"), "6");
+        assert_eq!(one, Some([vec![6], vec![6]]));
     }
 
     #[test]
@@ -451,7 +449,7 @@ mod tests {
             ("ipv4_addr . inet_service", "192.0.2.1"),
             ("ipv4_addr", "192.0.2.1 . 80"),
         ] {
-            assert_eq!(types(kinds).encode(words), None, "{words}");
+            assert_eq!(encode(&types(kinds), words), None, "{words}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Commands of nft for elements. A script is one transaction: all of it or nothing.
+//! Commands for elements, and for the tables that have them. A script is one transaction: all of it or nothing.
 
 use super::element::{Element, Elements, OfSet, Place};
 use super::object::Object;

@@ -1,9 +1,14 @@
 //! Tables, chains and rules that the kernel is given without nft, beside what nft makes of the same text.
 
-use crate::{commit, likes, make_libvirt_tables, LIBVIRT_TABLES};
-use portero_firewall::nftables::{KnownSets, NewRule, Object};
-use portero_firewall::{Command, Script};
+use crate::{commit, likes, make_libvirt_tables, Examples, LIBVIRT_TABLES};
+use portero_firewall::nftables::{KnownSets, NewChain, NewRule, Object, ObjectChange, Place};
+use portero_firewall::{Command, Script, Tool};
+use std::fs;
 use std::process::Command as Process;
+
+/// The program, and where it is while nobody shall find it.
+const NFT: &str = "/usr/sbin/nft";
+const ASIDE: &str = "/usr/sbin/nft.aside";
 
 /// All tables, as nft lists them.
 fn listed() -> String {
@@ -15,7 +20,7 @@ fn read(text: &str) {
     likes("nft", &["--file"], text).unwrap_or_else(|error| panic!("{error}\n{text}"));
 }
 
-/// Whether the kernel can be given all of a script.
+/// Whether the words of all rules of a script are known.
 pub(crate) fn needs_no_program(script: &Script) -> bool {
     let mut sets = KnownSets::default();
     script.commands.iter().all(|command| match command {
@@ -37,11 +42,18 @@ pub(crate) fn needs_no_program(script: &Script) -> bool {
 }
 
 /// Commits a script into nothing but libvirt's tables. nft lists of it exactly what it lists where nft itself has read the text.
-/// Says whether it was done without nft.
+/// Says whether it was done without nft, which is not there then.
 pub(crate) fn is_as_by_nft(script: &Script, place: &str) -> bool {
     read("flush ruleset\n");
     make_libvirt_tables();
+    let is_without = needs_no_program(script);
+    if is_without {
+        fs::rename(NFT, ASIDE).expect("nft");
+    }
     commit(script);
+    if is_without {
+        fs::rename(ASIDE, NFT).expect("nft");
+    }
     let without = listed();
     read(&format!("flush ruleset\n{LIBVIRT_TABLES}"));
     read(&script.text());
@@ -52,5 +64,49 @@ pub(crate) fn is_as_by_nft(script: &Script, place: &str) -> bool {
     );
     // The control: an order of rules, a bit or a set that is another is seen.
     assert!(without.contains("portero 2: "), "{without}");
-    needs_no_program(script)
+    is_without
+}
+
+/// Rules with more in their sets than one message has room for, and with what touches in them.
+pub(crate) fn large_sets(_: &mut Examples) {
+    let numbers = 0..5_000_u32;
+    let addresses = numbers.clone().map(|number| {
+        let [_, _, high, low] = number.to_be_bytes();
+        format!("198.18.{high}.{low}")
+    });
+    let networks = numbers.clone().map(|number| {
+        let [_, _, high, low] = (2 * number).to_be_bytes();
+        format!("10.{high}.{low}.0/24")
+    });
+    let ipv6 = numbers.map(|number| format!("2001:db8:{:x}::/48", 2 * number));
+    let set = |words: &mut dyn Iterator<Item = String>| {
+        let words: Vec<String> = words.collect();
+        format!("{{ {} }}", words.join(", "))
+    };
+    let rules = [
+        format!("ip saddr {} counter drop", set(&mut { addresses })),
+        format!("ip saddr {} counter return", set(&mut { networks })),
+        format!("ip6 saddr != {} counter drop", set(&mut { ipv6 })),
+        "ip daddr { 10.0.0.0/24, 10.0.1.0/24, 10.0.3.0/24 } counter return".to_owned(),
+        "tcp dport { 80-90, 91-95, 443 } counter return".to_owned(),
+        "tcp dport { 1-1024, 80, 60000-65535 } counter return".to_owned(),
+    ];
+    let rules = rules.into_iter().enumerate().map(|(index, words)| NewRule {
+        comment: format!("portero 2: {index}"),
+        words,
+    });
+    let chain = NewChain {
+        name: "large".to_owned(),
+        hook: None,
+        rules: rules.collect(),
+    };
+    let (sets, chains) = (Vec::new(), Vec::new());
+    let objects = [Object::Table { sets, chains }, Object::Chain(chain)];
+    let place = Place::Policy;
+    let commands = objects.map(|object| Command::Object(ObjectChange { place, object }));
+    let script = Script {
+        tool: Tool::Nft,
+        commands: commands.into(),
+    };
+    assert!(is_as_by_nft(&script, "large sets"));
 }
