@@ -1,7 +1,7 @@
 //! What dnsmasq wrote, or somebody in its place, into the file of leases.
 
 use crate::world::{forward, hook, World, VICTIM, WAITING_MAC};
-use portero_lab::Scenario;
+use portero_lab::{wait_until, Scenario};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -186,10 +186,14 @@ fn told_by_a_guest(world: &mut World) {
     guest(&format!(
         "udhcpc -i eth0 -n -q -t 10 -T 1 -s /bin/true -x 0x3d:{text} -x 0x0c:{text}"
     ));
-    let leases = fs::read_to_string(FILE).expect("leases");
-    assert!(
-        leases.contains("22:7d:2c"),
-        "the identifier was not sent: {leases}"
+    // libvirt's program writes it after the answer.
+    wait_until(
+        Duration::from_secs(10),
+        "the identifier was not sent",
+        || {
+            let leases = fs::read_to_string(FILE);
+            leases.is_ok_and(|leases| leases.contains("22:7d:2c"))
+        },
     );
     world.lab.must("portero", &["sync"]);
     assert_eq!(world.rules(), before);

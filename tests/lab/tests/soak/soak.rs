@@ -113,7 +113,7 @@ fn soak(world: &mut World, events: u64) {
     world.start_watch();
     world.calm.begin(world.lab.agent(), WEB_PORT);
     let begin = Instant::now();
-    let (mut early, mut early_peak) = (None, 0);
+    let (mut early, mut early_memory, mut early_peak) = (None, 0, 0);
     let half = events / 2;
     for event in 0..events {
         // In the second half it lives on, so that it can be seen whether it grows.
@@ -128,6 +128,10 @@ fn soak(world: &mut World, events: u64) {
         }
         let what = world.step();
         world.is_right(what);
+        // It has more once it has looked at everybody's rules, which it does at times of its own.
+        if (half..half + half / 2).contains(&event) {
+            early_memory = early_memory.max(world.watch_memory());
+        }
         if event == half + half / 10 {
             early = Some(world.watch_size());
             early_peak = world.counts.hooks.peak;
@@ -145,7 +149,8 @@ fn soak(world: &mut World, events: u64) {
     }
     let took = begin.elapsed();
     let late = world.watch_size();
-    let early = early.expect("a sample");
+    let (_, early_files) = early.expect("a sample");
+    let early = (early_memory, early_files);
     let counts = std::mem::take(&mut world.counts);
     let (answers, failures) = world.calm.end();
     println!(

@@ -45,6 +45,12 @@ impl World {
             files.expect("its open files").count()
         });
         let files = files.min().expect("a number");
-        (status_of(watch.id(), "VmRSS"), files)
+        (self.watch_memory(), files)
+    }
+
+    /// Its memory alone.
+    pub fn watch_memory(&self) -> u64 {
+        let watch = self.watch.as_ref().expect("portero-watch");
+        status_of(watch.id(), "VmRSS")
     }
 }
