@@ -303,8 +303,7 @@ impl Engine<'_> {
         let forwards = self.network_forwards(network)?;
         let written = self.written_policy(network)?;
         let has_policy = written.is_some();
-        let base = self.state.base()?;
-        let others_have = base.is_some_and(|base| base.policies);
+        let others_have = self.state.base()?.is_some_and(|base| base.policies);
         if forwards.is_empty() && !has_policy && !others_have {
             return Ok(());
         }

@@ -4,6 +4,7 @@
 //! Whatever is called here has a deadline, or cannot wait: a hook that hangs hangs libvirt.
 
 mod announcements;
+mod attributes;
 mod conntrack;
 mod deadline;
 mod error;

@@ -1,5 +1,6 @@
 //! Messages of nf_tables (linux/netfilter/nfnetlink.h and nf_tables.h): their types, and attributes within attributes.
 
+use crate::attributes::{data, element};
 use crate::netlink::Raw;
 use portero_firewall::nftables::Place;
 use portero_model::Family;
@@ -93,7 +94,7 @@ impl From<Place> for TableFamily {
 }
 
 /// How many bytes of elements are put into one message: the length of their attribute has sixteen bits.
-pub(crate) const MOST_BYTES: usize = 32 * 1024;
+const MOST_BYTES: usize = 32 * 1024;
 
 /// Attributes that are being put together.
 #[derive(Debug, Default)]
@@ -126,8 +127,20 @@ impl Attributes {
         self.nested(attribute | NESTED, fill);
     }
 
+    /// A verdict, and the chain that it leads to.
+    pub(crate) fn put_verdict(&mut self, attribute: u16, code: u32, chain: Option<&str>) {
+        self.nest(attribute, |data| {
+            data.nest(data::VERDICT, |verdict| {
+                verdict.put_number(data::CODE, code);
+                if let Some(chain) = chain {
+                    verdict.put_text(data::CHAIN, chain);
+                }
+            });
+        });
+    }
+
     /// How many bytes they are.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.bytes.len()
     }
 
@@ -165,6 +178,31 @@ pub(crate) fn message(kind: u16, family: TableFamily, attributes: &Attributes) -
         true => Vec::new(),
     };
     Raw { kind, payload }
+}
+
+/// Messages of a kind with all of these in their lists of elements, none of them too long. Each begins with what `head` gives.
+pub(crate) fn lists<T>(
+    (kind, family): (u16, TableFamily),
+    head: impl Fn() -> Attributes,
+    items: impl Iterator<Item = T>,
+    mut put: impl FnMut(&mut Attributes, T),
+) -> Vec<Raw> {
+    let mut items = items.peekable();
+    let mut messages = Vec::new();
+    while items.peek().is_some() {
+        let mut whole = head();
+        whole.nest(element::LIST, |list| {
+            let start = list.len();
+            while list.len() - start < MOST_BYTES {
+                let Some(item) = items.next() else {
+                    break;
+                };
+                put(list, item);
+            }
+        });
+        messages.push(message(kind, family, &whole));
+    }
+    messages
 }
 
 /// The first attribute of a type in a message, behind its `struct nfgenmsg`.

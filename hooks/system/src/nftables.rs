@@ -1,9 +1,10 @@
 //! nf_tables without its program: the kernel is given changes as one transaction, and a table is read as it stands.
 
+use crate::attributes::{data, element, expression, rule, set, LIST_ELEMENT};
 use crate::netlink::{Netlink, Raw};
 use crate::nfnetlink::{
-    attributes, find, message, names, number, text, value, Attributes, TableFamily, CHAIN_NAME,
-    DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, MOST_BYTES, NEW_ELEMENTS,
+    attributes, find, lists, message, names, number, text, value, Attributes, TableFamily,
+    CHAIN_NAME, DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS,
     SUBSYSTEM, TABLE, WITHIN,
 };
 use crate::objects::Objects;
@@ -13,68 +14,10 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use portero_firewall::nftables::{
     behind, DataTypes, Intervals, KnownSets, Place, RawData, RawElement, RawTypes, RuleContent,
-    SetContent, SetTypes, TableContent, NAME,
+    SetContent, SetTypes, TableContent, JUMP, NAME,
 };
 use portero_firewall::{Command, ElementChange, Verb};
 use portero_model::Counter;
-
-/// `NFTA_SET_ELEM_LIST_ELEMENTS`.
-const ELEMENTS: u16 = 3;
-
-/// `NFTA_SET_ELEM_...`.
-mod element {
-    pub(super) const KEY: u16 = 1;
-    pub(super) const DATA: u16 = 2;
-    pub(super) const FLAGS: u16 = 3;
-    pub(super) const EXPRESSION: u16 = 7;
-    pub(super) const KEY_END: u16 = 10;
-    pub(super) const EXPRESSIONS: u16 = 11;
-    /// `NFT_SET_ELEM_INTERVAL_END`.
-    pub(super) const IS_INTERVAL_END: u32 = 1;
-}
-
-/// `NFTA_DATA_...` and `NFTA_VERDICT_...`.
-mod data {
-    pub(super) const VALUE: u16 = 1;
-    pub(super) const VERDICT: u16 = 2;
-    pub(super) const CODE: u16 = 1;
-    pub(super) const CHAIN: u16 = 2;
-    /// `NFT_JUMP`, -3.
-    pub(super) const JUMP: u32 = u32::MAX - 2;
-}
-
-/// `NFTA_EXPR_...`, and `NFTA_COUNTER_...`.
-mod expression {
-    pub(super) const NAME: u16 = 1;
-    pub(super) const DATA: u16 = 2;
-    pub(super) const BYTES: u16 = 1;
-    pub(super) const PACKETS: u16 = 2;
-}
-
-/// `NFTA_SET_...`.
-mod set {
-    pub(super) const FLAGS: u16 = 3;
-    pub(super) const KEY_TYPE: u16 = 4;
-    pub(super) const DATA_TYPE: u16 = 6;
-    /// `NFT_SET_ANONYMOUS`: part of a rule.
-    pub(super) const IS_ANONYMOUS: u32 = 1;
-    /// `NFT_SET_INTERVAL`.
-    pub(super) const HAS_INTERVALS: u32 = 4;
-}
-
-/// `NFTA_RULE_...`.
-mod rule {
-    pub(super) const HANDLE: u16 = 3;
-    pub(super) const EXPRESSIONS: u16 = 4;
-    pub(super) const USERDATA: u16 = 7;
-    /// `NFTNL_UDATA_RULE_COMMENT` of libnftnl/udata.h.
-    pub(super) const COMMENT: u8 = 0;
-    /// `NFTA_IMMEDIATE_DATA`.
-    pub(super) const IMMEDIATE_DATA: u16 = 2;
-}
-
-/// `NFTA_LIST_ELEM`.
-const LIST_ELEMENT: u16 = 1;
 
 /// Gives the kernel the commands of a script, all or none of them. Says that it cannot, and does nothing, where one is not in
 /// such words that its bytes are known.
@@ -149,33 +92,20 @@ pub(crate) enum Committed {
     Unknown,
 }
 
-/// The messages of a change, none of them too long; nothing when its words cannot be understood.
+/// The messages of a change; nothing when its words cannot be understood.
 fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
-    let mut elements = change.elements.iter().peekable();
-    let (mut messages, mut encoded) = (Vec::new(), Encoded::default());
-    while elements.peek().is_some() {
-        let mut all_known = true;
-        let mut whole = names(&[(TABLE, change.place.name()), (WITHIN, &change.set)]);
-        whole.nest(ELEMENTS, |list| {
-            let start = list.len();
-            while list.len() - start < MOST_BYTES {
-                let Some((key, data)) = elements.next() else {
-                    break;
-                };
-                let element = (key.as_str(), data.as_deref());
-                all_known &= put_element(list, change.verb, types, element, &mut encoded).is_some();
-            }
-        });
-        if !all_known {
-            return None;
-        }
-        let kind = match change.verb {
-            Verb::Add | Verb::Create => NEW_ELEMENTS,
-            Verb::Delete => DELETE_ELEMENTS,
-        };
-        messages.push(message(kind, TableFamily::from(change.place), &whole));
-    }
-    Some(messages)
+    let kind = match change.verb {
+        Verb::Add | Verb::Create => NEW_ELEMENTS,
+        Verb::Delete => DELETE_ELEMENTS,
+    };
+    let head = || names(&[(TABLE, change.place.name()), (WITHIN, &change.set)]);
+    let (mut all_known, mut encoded) = (true, Encoded::default());
+    let of = (kind, TableFamily::from(change.place));
+    let messages = lists(of, head, change.elements.iter(), |list, (key, data)| {
+        let element = (key.as_str(), data.as_deref());
+        all_known &= put_element(list, change.verb, types, element, &mut encoded).is_some();
+    });
+    all_known.then_some(messages)
 }
 
 /// An element's key and data in bytes, first and last of each; they are there once for all elements.
@@ -218,12 +148,7 @@ fn put_element(
             one.nest(element::KEY_END, |key| key.put(data::VALUE, last));
         }
         match (jump, &types.data) {
-            (Some(chain), _) => one.nest(element::DATA, |data| {
-                data.nest(data::VERDICT, |verdict| {
-                    verdict.put_number(data::CODE, data::JUMP);
-                    verdict.put_text(data::CHAIN, chain);
-                });
-            }),
+            (Some(chain), _) => one.put_verdict(element::DATA, JUMP, Some(chain)),
             (None, Some(_)) => one.nest(element::DATA, |data| {
                 data.put(data::VALUE, &encoded.data[0]);
             }),
@@ -321,7 +246,7 @@ impl Table {
 
 /// The elements in the messages that tell of them.
 fn elements_of(lists: &[Raw]) -> Vec<RawElement> {
-    let lists = lists.iter().filter_map(|found| value(found, ELEMENTS));
+    let lists = lists.iter().filter_map(|found| value(found, element::LIST));
     let elements = lists.flat_map(attributes).map(|(_, one)| element_of(one));
     elements.collect()
 }
@@ -333,9 +258,9 @@ fn set_of(found: &Raw) -> Option<(String, RawTypes)> {
     let types = RawTypes {
         key: numbered(set::KEY_TYPE)?,
         data: numbered(set::DATA_TYPE),
-        has_intervals: flags & set::HAS_INTERVALS != 0,
+        has_intervals: flags & set::INTERVAL != 0,
     };
-    let is_named = flags & set::IS_ANONYMOUS == 0;
+    let is_named = flags & set::ANONYMOUS == 0;
     is_named.then_some((text(value(found, WITHIN)?), types))
 }
 
@@ -387,7 +312,7 @@ fn data_of(bytes: &[u8]) -> RawData {
 
 /// The chain that a verdict jumps to.
 fn jump_of(verdict: &[u8]) -> Option<String> {
-    let is_jump = find(verdict, data::CODE).and_then(number) == Some(data::JUMP);
+    let is_jump = find(verdict, data::CODE).and_then(number) == Some(JUMP);
     let chain = find(verdict, data::CHAIN).filter(|_| is_jump)?;
     Some(text(chain))
 }
@@ -399,7 +324,10 @@ fn rule_of(found: &Raw) -> Option<RuleContent> {
         let name = find(expression, expression::NAME).map(text);
         let immediate =
             find(expression, expression::DATA).filter(|_| name.as_deref() == Some("immediate"))?;
-        jump_of(find(find(immediate, rule::IMMEDIATE_DATA)?, data::VERDICT)?)
+        jump_of(find(
+            find(immediate, expression::IMMEDIATE_DATA)?,
+            data::VERDICT,
+        )?)
     });
     Some(RuleContent {
         chain: text(value(found, WITHIN)?),
@@ -484,7 +412,7 @@ mod tests {
         assert!(longest < Some(usize::from(u16::MAX)), "{longest:?}");
         let found = messages
             .iter()
-            .filter_map(|message| value(message, ELEMENTS));
+            .filter_map(|message| value(message, element::LIST));
         let found: Vec<_> = found
             .flat_map(attributes)
             .map(|(_, one)| element_of(one))

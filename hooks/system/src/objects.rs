@@ -1,84 +1,16 @@
 //! Tables, chains, sets and rules of nf_tables as messages (linux/netfilter/nf_tables.h), as nft would give them to the kernel.
 
+use crate::attributes::{chain, data, element, expression, rule, set, LIST_ELEMENT};
 use crate::netlink::Raw;
 use crate::nfnetlink::{
-    message, names, Attributes, TableFamily, CHAIN_NAME, DELETE_CHAIN, DELETE_RULES, DELETE_SET,
-    DELETE_TABLE, MOST_BYTES, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, TABLE, WITHIN,
+    lists, message, names, Attributes, TableFamily, CHAIN_NAME, DELETE_CHAIN, DELETE_RULES,
+    DELETE_SET, DELETE_TABLE, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, TABLE, WITHIN,
 };
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use portero_firewall::nftables::{
-    DataTypes, Edge, Expression, Hook, Intervals, KnownSets, NewChain, NewRule, NewSet, Object,
-    ObjectChange, OwnSet, Place, RawRule, SetTypes, Value,
+    Edge, Expression, Hook, Intervals, KnownSets, NewChain, NewRule, NewSet, Object, ObjectChange,
+    OwnSet, Place, RawRule, SetTypes, Value,
 };
-
-/// `NFTA_LIST_ELEM`.
-const LIST_ELEMENT: u16 = 1;
-
-/// `NFTA_CHAIN_...` and `NFTA_HOOK_...`.
-mod chain {
-    pub(super) const HOOK: u16 = 4;
-    pub(super) const POLICY: u16 = 5;
-    pub(super) const TYPE: u16 = 7;
-    pub(super) const HOOK_NUMBER: u16 = 1;
-    pub(super) const HOOK_PRIORITY: u16 = 2;
-    /// `NF_ACCEPT`.
-    pub(super) const ACCEPT: u32 = 1;
-}
-
-/// `NFTA_SET_...`, `NFTA_SET_DESC_...` and `NFTA_SET_FIELD_...`.
-mod set {
-    pub(super) const FLAGS: u16 = 3;
-    pub(super) const KEY_TYPE: u16 = 4;
-    pub(super) const KEY_LENGTH: u16 = 5;
-    pub(super) const DATA_TYPE: u16 = 6;
-    pub(super) const DATA_LENGTH: u16 = 7;
-    pub(super) const DESCRIPTION: u16 = 9;
-    pub(super) const ID: u16 = 10;
-    pub(super) const USERDATA: u16 = 13;
-    pub(super) const EXPRESSION: u16 = 17;
-    pub(super) const DESCRIPTION_FIELDS: u16 = 2;
-    pub(super) const FIELD_LENGTH: u16 = 1;
-    /// `NFT_SET_...`.
-    pub(super) const ANONYMOUS: u32 = 0x1;
-    pub(super) const CONSTANT: u32 = 0x2;
-    pub(super) const INTERVAL: u32 = 0x4;
-    pub(super) const MAP: u32 = 0x8;
-    pub(super) const CONCATENATION: u32 = 0x80;
-    /// `NFT_DATA_VERDICT`.
-    pub(super) const VERDICT: u32 = 0xffff_ff00;
-    /// `NFTNL_UDATA_SET_KEYBYTEORDER`, `_DATABYTEORDER` and `_MERGE_ELEMENTS` of libnftnl/udata.h.
-    pub(super) const KEY_ORDER: u8 = 0;
-    pub(super) const DATA_ORDER: u8 = 1;
-    pub(super) const MERGES: u8 = 2;
-}
-
-/// `NFTA_SET_ELEM_LIST_...`, `NFTA_SET_ELEM_...` and `NFTA_DATA_VALUE`.
-mod element {
-    pub(super) const LIST: u16 = 3;
-    pub(super) const LIST_ID: u16 = 4;
-    pub(super) const KEY: u16 = 1;
-    pub(super) const FLAGS: u16 = 3;
-    pub(super) const IS_INTERVAL_END: u32 = 1;
-    pub(super) const USERDATA: u16 = 6;
-    /// `NFTNL_UDATA_SET_ELEM_FLAGS`, in which 1 is what nft calls an open interval.
-    pub(super) const NOTES: u8 = 1;
-    pub(super) const VALUE: u16 = 1;
-}
-
-/// `NFTA_RULE_...`, `NFTA_EXPR_...`, `NFTA_VERDICT_...` and `NFTA_LOOKUP_SET_ID`.
-mod rule {
-    pub(super) const HANDLE: u16 = 3;
-    pub(super) const EXPRESSIONS: u16 = 4;
-    pub(super) const USERDATA: u16 = 7;
-    /// `NFTNL_UDATA_RULE_COMMENT`.
-    pub(super) const COMMENT: u8 = 0;
-    pub(super) const NAME: u16 = 1;
-    pub(super) const DATA: u16 = 2;
-    pub(super) const VERDICT: u16 = 2;
-    pub(super) const CODE: u16 = 1;
-    pub(super) const CHAIN: u16 = 2;
-    pub(super) const SET_ID: u16 = 4;
-}
 
 /// The name by which the kernel is asked to name a set of a rule's own.
 const OWN_NAME: &str = "__set%d";
@@ -154,12 +86,12 @@ impl Objects {
         let known = sets.of(place).get(&new.name).cloned();
         let types = known.or_else(|| SetTypes::of_set(new))?;
         let mut attributes = names(&[(TABLE, place.name()), (WITHIN, &new.name)]);
-        put_types(&mut attributes, &types);
+        put_types(&mut attributes, &types, 0);
         attributes.put_number(set::ID, self.next_set());
         if types.has_counters {
             attributes.nest(set::EXPRESSION, |counter| {
-                counter.put_text(rule::NAME, "counter");
-                counter.nest(rule::DATA, |_| {});
+                counter.put_text(expression::NAME, "counter");
+                counter.nest(expression::DATA, |_| {});
             });
         }
         let whole = message(NEW_SET, TableFamily::from(place), &attributes);
@@ -235,28 +167,26 @@ fn hook_number(hook: &Hook) -> u32 {
     number.map_or(u32::MAX, |(number, _)| number)
 }
 
-fn put_types(attributes: &mut Attributes, types: &SetTypes) {
+/// What a set's elements are made of, and flags besides those that follow from it.
+fn put_types(attributes: &mut Attributes, types: &SetTypes, more: u32) {
     let size = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
-    let mut flags = match types.intervals {
+    let mut flags = more;
+    flags |= match types.intervals {
         Intervals::None => 0,
         Intervals::InOne => set::INTERVAL | set::CONCATENATION,
         Intervals::InTwo => set::INTERVAL,
     };
-    let mut notes = order(set::KEY_ORDER, types.key.byte_order());
-    let data = types.data.as_ref().map(|data| match data {
-        DataTypes::Verdict => (set::VERDICT, 0, 0),
-        DataTypes::Values(types) => (types.number(), size(types.size()), types.byte_order()),
-    });
-    if data.is_some() {
+    if types.data.is_some() {
         flags |= set::MAP;
     }
+    let mut notes = order(set::KEY_ORDER, types.key.byte_order());
     attributes.put_number(set::FLAGS, flags);
     attributes.put_number(set::KEY_TYPE, types.key.number());
     attributes.put_number(set::KEY_LENGTH, size(types.key.size()));
-    if let Some((number, length, of_data)) = data {
-        attributes.put_number(set::DATA_TYPE, number);
-        attributes.put_number(set::DATA_LENGTH, length);
-        notes.extend(order(set::DATA_ORDER, of_data));
+    if let Some(data) = &types.data {
+        attributes.put_number(set::DATA_TYPE, data.number());
+        attributes.put_number(set::DATA_LENGTH, size(data.size()));
+        notes.extend(order(set::DATA_ORDER, data.byte_order()));
     }
     if types.intervals == Intervals::InOne {
         attributes.nest(set::DESCRIPTION, |description| {
@@ -268,6 +198,10 @@ fn put_types(attributes: &mut Attributes, types: &SetTypes) {
                 }
             });
         });
+    }
+    // What touches in a rule's own set is one.
+    if flags & set::ANONYMOUS != 0 && types.intervals == Intervals::InTwo {
+        notes.extend(order(set::MERGES, 1));
     }
     attributes.put(set::USERDATA, &notes);
 }
@@ -283,72 +217,51 @@ fn order(kind: u8, number: u32) -> Vec<u8> {
     note(kind, &number.to_ne_bytes())
 }
 
-/// A set of a rule's own, and its elements, none of these messages too long.
+/// A set of a rule's own, and its elements.
 fn own_set(place: Place, own: &OwnSet, number: u32) -> Vec<Raw> {
     let family = TableFamily::from(place);
-    let mut flags = set::ANONYMOUS | set::CONSTANT;
-    let mut notes = order(set::KEY_ORDER, own.byte_order);
-    if own.has_intervals {
-        flags |= set::INTERVAL;
-        notes.extend(order(set::MERGES, 1));
-    }
-    let names = || names(&[(TABLE, place.name()), (WITHIN, OWN_NAME)]);
-    let mut attributes = names();
-    attributes.put_number(set::FLAGS, flags);
-    attributes.put_number(set::KEY_TYPE, own.kind);
-    attributes.put_number(set::KEY_LENGTH, own.length);
+    let head = || names(&[(TABLE, place.name()), (WITHIN, OWN_NAME)]);
+    let mut attributes = head();
+    put_types(&mut attributes, &own.types, set::ANONYMOUS | set::CONSTANT);
     attributes.put_number(set::ID, number);
-    attributes.put(set::USERDATA, &notes);
-    let mut messages = vec![message(NEW_SET, family, &attributes)];
-    let mut keys = own.keys.iter().peekable();
-    while keys.peek().is_some() {
-        let mut elements = names();
+    let head = || {
+        let mut elements = head();
         elements.put_number(element::LIST_ID, number);
-        elements.nest(element::LIST, |list| {
-            let start = list.len();
-            while list.len() - start < MOST_BYTES {
-                let Some((key, edge)) = keys.next() else {
-                    break;
-                };
-                list.nest(LIST_ELEMENT, |one| {
-                    one.nest(element::KEY, |value| value.put(element::VALUE, key));
-                    match edge {
-                        Edge::First => {}
-                        Edge::Behind => one.put_number(element::FLAGS, element::IS_INTERVAL_END),
-                        Edge::FirstOfRest => one.put(element::USERDATA, &order(element::NOTES, 1)),
-                    }
-                });
+        elements
+    };
+    let put = |list: &mut Attributes, (key, edge): &(Vec<u8>, Edge)| {
+        list.nest(LIST_ELEMENT, |one| {
+            one.nest(element::KEY, |value| value.put(data::VALUE, key));
+            match edge {
+                Edge::First => {}
+                Edge::Behind => one.put_number(element::FLAGS, element::IS_INTERVAL_END),
+                Edge::FirstOfRest => one.put(element::USERDATA, &order(element::NOTES, 1)),
             }
         });
-        messages.push(message(NEW_ELEMENTS, family, &elements));
-    }
-    messages
+    };
+    let elements = lists((NEW_ELEMENTS, family), head, own.keys.iter(), put);
+    [vec![message(NEW_SET, family, &attributes)], elements].concat()
 }
 
-fn put_expression(one: &mut Attributes, expression: &Expression, own_sets: &[u32]) {
-    one.put_text(rule::NAME, expression.name);
-    one.nest(rule::DATA, |attributes| {
-        for (attribute, value) in &expression.attributes {
+fn put_expression(one: &mut Attributes, step: &Expression, own_sets: &[u32]) {
+    one.put_text(expression::NAME, step.name);
+    one.nest(expression::DATA, |attributes| {
+        for (attribute, value) in &step.attributes {
             match value {
                 Value::Number(number) => attributes.put_number(*attribute, *number),
                 Value::Byte(byte) => attributes.put(*attribute, &[*byte]),
                 Value::Bytes(bytes) => {
-                    attributes.nest(*attribute, |data| data.put(element::VALUE, bytes));
+                    attributes.nest(*attribute, |data| data.put(data::VALUE, bytes));
                 }
-                Value::Verdict { code, chain } => attributes.nest(*attribute, |data| {
-                    data.nest(rule::VERDICT, |verdict| {
-                        verdict.put_number(rule::CODE, *code);
-                        if let Some(chain) = chain {
-                            verdict.put_text(rule::CHAIN, chain);
-                        }
-                    });
-                }),
+                Value::Verdict { code, chain } => {
+                    attributes.put_verdict(*attribute, *code, chain.as_deref());
+                }
                 Value::Long(number) => attributes.put(*attribute, &number.to_be_bytes()),
                 Value::Text(text) => attributes.put_text(*attribute, text),
                 Value::OwnSet(index) => {
                     attributes.put_text(*attribute, OWN_NAME);
                     let number = own_sets.get(*index).copied().unwrap_or_default();
-                    attributes.put_number(rule::SET_ID, number);
+                    attributes.put_number(expression::SET_ID, number);
                 }
             }
         }

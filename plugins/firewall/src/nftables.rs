@@ -33,7 +33,7 @@ pub use content::{
     ElementContent, RawData, RawElement, RawTypes, RuleContent, SetContent, TableContent,
 };
 pub use element::Place;
-pub use expression::{behind, Edge, Expression, OwnSet, RawRule, Value};
+pub use expression::{behind, Edge, Expression, OwnSet, RawRule, Value, JUMP};
 pub use known::KnownSets;
 pub use listing::ReadError;
 pub use object::{Hook, NewChain, NewRule, NewSet, Object, ObjectChange};

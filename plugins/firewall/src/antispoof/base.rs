@@ -2,7 +2,7 @@
 
 use crate::nftables::base::{chain, sorted};
 use crate::nftables::element::{address_type, prefix, Place};
-use crate::nftables::object::{NewChain, NewSet, Object, ObjectChange};
+use crate::nftables::object::{NewChain, NewSet, ObjectChange};
 use portero_model::{Family, Spoof};
 
 /// The set of interfaces with the MAC address that each may send with.
@@ -115,11 +115,8 @@ pub(crate) fn antispoof_chains() -> [NewChain; 2] {
 }
 
 pub(super) fn antispoof_table() -> ObjectChange {
-    let (sets, chains) = (antispoof_sets(), antispoof_chains().into());
-    ObjectChange {
-        place: Place::Antispoof,
-        object: Object::Table { sets, chains },
-    }
+    let chains = antispoof_chains().into();
+    ObjectChange::table(Place::Antispoof, antispoof_sets(), chains)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::forward::{
     mark_chain, masquerade_all_set, masquerade_set, symmetric_map, Shape, ADDRESSES_SET,
     ADDRESS_BRIDGE_SET, ADDRESS_MAP, ADDRESS_PORTS_MAP, ADDRESS_SNAT_MAP, GUESTS_SET, LOCALNET_SET,
 };
-use super::object::{Hook, NewChain, NewRule, NewSet, Object, ObjectChange};
+use super::object::{Hook, NewChain, NewRule, NewSet, ObjectChange};
 use super::policy::{direction_map, nat_map, CROSS_SET, LIBVIRT_CROSS_SET, LIBVIRT_SET};
 use super::{LIBVIRT_VERDICTS, NAME};
 use portero_model::{Direction, Family, ReplyRoute};
@@ -22,18 +22,15 @@ pub(crate) type At = (&'static str, &'static str, i32);
 
 /// A chain of the base tables, with the names and words of its rules.
 pub(crate) fn chain(name: &str, at: Option<At>, rules: Vec<(String, String)>) -> NewChain {
-    let rules = rules.into_iter().map(|(name, words)| NewRule {
-        comment: comment(&name),
-        words,
-    });
+    let rules = rules.into_iter();
+    let rules = rules.map(|(name, words)| NewRule::new(comment(&name), words));
     NewChain {
-        name: name.to_owned(),
         hook: at.map(|(kind, hook, priority)| Hook {
             kind,
             hook,
             priority,
         }),
-        rules: rules.collect(),
+        ..NewChain::inner(name, rules.collect())
     }
 }
 
@@ -48,10 +45,7 @@ pub(crate) fn jump_comment() -> String {
 
 /// The jump from the head of libvirt's chain.
 pub(crate) fn jump() -> NewRule {
-    NewRule {
-        comment: jump_comment(),
-        words: format!("jump {NAME}"),
-    }
+    NewRule::new(jump_comment(), format!("jump {NAME}"))
 }
 
 /// All sets and maps of portero's own table, by their names.
@@ -256,20 +250,12 @@ pub(crate) fn sorted(mut sets: Vec<NewSet>) -> Vec<NewSet> {
 
 /// portero's own table without elements.
 pub(crate) fn own_table() -> ObjectChange {
-    let (sets, chains) = (own_sets(), own_chains());
-    ObjectChange {
-        place: Place::Own,
-        object: Object::Table { sets, chains },
-    }
+    ObjectChange::table(Place::Own, own_sets(), own_chains())
 }
 
 /// The table of policies without any policy.
 pub(crate) fn policy_table() -> ObjectChange {
-    let (sets, chains) = (policy_sets(), policy_chains());
-    ObjectChange {
-        place: Place::Policy,
-        object: Object::Table { sets, chains },
-    }
+    ObjectChange::table(Place::Policy, policy_sets(), policy_chains())
 }
 
 /// portero's sets in a table of libvirt's: connections that are accepted, by guest, protocol, the
@@ -343,22 +329,6 @@ pub(crate) fn libvirt_chains(family: Family) -> Vec<NewChain> {
     ]
 }
 
-/// All that portero has in a table of libvirt's, in the order in which it can be made.
-#[cfg(test)]
-fn libvirt_objects(family: Family) -> Vec<ObjectChange> {
-    let sets = libvirt_sets(family).into_iter().map(Object::Set);
-    let chains = libvirt_chains(family).into_iter().map(Object::Chain);
-    let jump = Object::FirstRule {
-        chain: super::LIBVIRT_CHAIN.to_owned(),
-        rule: jump(),
-    };
-    let place = Place::Libvirt(family);
-    let objects = sets.chain(chains).chain([jump]);
-    objects
-        .map(|object| ObjectChange { place, object })
-        .collect()
-}
-
 fn protocols() -> String {
     let numbers: Vec<String> = PROTOCOLS.iter().map(ToString::to_string).collect();
     format!("{{ {} }}", numbers.join(", "))
@@ -367,6 +337,22 @@ fn protocols() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nftables::object::Object;
+
+    /// All that portero has in a table of libvirt's, in the order in which it can be made.
+    fn libvirt_objects(family: Family) -> Vec<ObjectChange> {
+        let sets = libvirt_sets(family).into_iter().map(Object::Set);
+        let chains = libvirt_chains(family).into_iter().map(Object::Chain);
+        let jump = Object::FirstRule {
+            chain: crate::nftables::LIBVIRT_CHAIN.to_owned(),
+            rule: jump(),
+        };
+        let place = Place::Libvirt(family);
+        let objects = sets.chain(chains).chain([jump]);
+        objects
+            .map(|object| ObjectChange { place, object })
+            .collect()
+    }
 
     /// `base.nft` is for people; `PORTERO_CASES=accept cargo test` writes it anew.
     #[test]

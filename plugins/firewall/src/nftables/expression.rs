@@ -1,6 +1,6 @@
 //! Rules in the kernel's own expressions (linux/netfilter/nf_tables.h).
 
-use super::wire::DataType;
+use super::wire::{DataType, Intervals, SetTypes};
 
 /// A rule as the kernel takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,14 +14,8 @@ pub struct RawRule {
 /// A set that is part of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnSet {
-    /// The number of its type.
-    pub kind: u32,
-    /// Length of a key, in bytes.
-    pub length: u32,
-    /// How nft notes the order of its bytes; see [`Types::byte_order`](super::Types::byte_order).
-    pub byte_order: u32,
-    /// Whether its elements are the ends of intervals.
-    pub has_intervals: bool,
+    /// What its keys are made of.
+    pub types: SetTypes,
     /// Its keys in their order.
     pub keys: Vec<(Vec<u8>, Edge)>,
 }
@@ -72,8 +66,7 @@ pub enum Value {
 
 impl OwnSet {
     /// One with elements from a first to a last key each. Those that touch are one, as nft has it.
-    pub(super) fn with(kind: DataType, elements: &[[Vec<u8>; 2]]) -> Option<Self> {
-        let mut elements = elements.to_vec();
+    pub(super) fn with(kind: DataType, mut elements: Vec<[Vec<u8>; 2]>) -> Self {
         let has_intervals = elements.iter().any(|[first, last]| first != last);
         let mut keys = Vec::new();
         if has_intervals {
@@ -88,8 +81,8 @@ impl OwnSet {
                 }
             }
             // nft says where the first interval does not begin yet.
-            let [first, _] = joined.first()?;
-            if first.iter().any(|byte| *byte != 0) {
+            let begins_later = |[first, _]: &&[Vec<u8>; 2]| first.iter().any(|byte| *byte != 0);
+            if let Some([first, _]) = joined.first().filter(begins_later) {
                 keys.push((vec![0; first.len()], Edge::Behind));
             }
             for [first, last] in joined {
@@ -101,15 +94,17 @@ impl OwnSet {
         } else {
             keys.extend(elements.into_iter().map(|[key, _]| (key, Edge::First)));
         }
-        Some(Self {
-            kind: kind as u32,
-            length: u32::try_from(kind.size()).ok()?,
-            byte_order: kind.byte_order(),
-            has_intervals,
-            keys,
-        })
+        let intervals = match has_intervals {
+            true => Intervals::InTwo,
+            false => Intervals::None,
+        };
+        let types = SetTypes::of_one(kind, intervals);
+        Self { types, keys }
     }
 }
+
+/// The kernel's code of a jump (`NFT_JUMP`), which is -3.
+pub const JUMP: u32 = u32::MAX - 2;
 
 /// The key behind a key, in network byte order; nothing behind the last of all.
 #[must_use]

@@ -15,10 +15,9 @@ pub(super) mod kernel {
     pub(in super::super) const UNEQUAL: u32 = 1;
     pub(in super::super) const AT_MOST: u32 = 3;
     pub(in super::super) const AT_LEAST: u32 = 5;
-    /// `NFT_RETURN`, `NFT_GOTO` and `NFT_JUMP`, which are -5, -4 and -3.
+    /// `NFT_RETURN` and `NFT_GOTO`, which are -5 and -4.
     pub(in super::super) const RETURN: u32 = u32::MAX - 4;
     pub(in super::super) const GOTO: u32 = u32::MAX - 3;
-    pub(in super::super) const JUMP: u32 = u32::MAX - 2;
     /// `NFT_META_...`.
     pub(in super::super) const ETHER_TYPE: u32 = 1;
     pub(in super::super) const MARK: u32 = 3;

@@ -52,6 +52,15 @@ pub struct NewRule {
     pub words: String,
 }
 
+impl NewRule {
+    pub(crate) fn new(comment: impl Into<String>, words: impl Into<String>) -> Self {
+        Self {
+            comment: comment.into(),
+            words: words.into(),
+        }
+    }
+}
+
 impl fmt::Display for NewRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} comment \"{}\"", self.words, self.comment)
@@ -70,9 +79,13 @@ pub struct NewChain {
 }
 
 impl NewChain {
-    /// The comments of its rules, by which they are known again.
-    pub(crate) fn comments(&self) -> impl Iterator<Item = &String> {
-        self.rules.iter().map(|rule| &rule.comment)
+    /// One that is jumped to.
+    pub(crate) fn inner(name: &str, rules: Vec<NewRule>) -> Self {
+        Self {
+            name: name.to_owned(),
+            hook: None,
+            rules,
+        }
     }
 }
 
@@ -122,6 +135,12 @@ pub enum Object {
 }
 
 impl ObjectChange {
+    /// A table comes, with these sets and chains.
+    pub(crate) fn table(place: Place, sets: Vec<NewSet>, chains: Vec<NewChain>) -> Self {
+        let object = Object::Table { sets, chains };
+        Self { place, object }
+    }
+
     pub(crate) fn write(&self, text: &mut String) {
         // Writing to a String cannot fail.
         let _ = self.write_to(text);
@@ -131,36 +150,25 @@ impl ObjectChange {
         let place = self.place;
         match &self.object {
             Object::Table { sets, chains } if sets.is_empty() && chains.is_empty() => {
-                writeln!(text, "add table {place}")
+                writeln!(text, "add {self}")
             }
             Object::Table { sets, chains } => write_table(place, sets, chains, text),
-            Object::Set(NewSet {
-                what,
-                name,
-                definition,
-            }) => writeln!(text, "add {what} {place} {name} {definition}"),
+            Object::Set(NewSet { definition, .. }) => writeln!(text, "add {self} {definition}"),
             Object::Chain(NewChain { name, rules, .. }) => {
-                writeln!(text, "add chain {place} {name}")?;
+                writeln!(text, "add {self}")?;
                 if !rules.is_empty() {
-                    writeln!(text, "flush chain {place} {name}")?;
+                    writeln!(text, "flush {self}")?;
                 }
                 for rule in rules {
                     writeln!(text, "add rule {place} {name} {rule}")?;
                 }
                 Ok(())
             }
-            Object::FirstRule { chain, rule } => {
-                writeln!(text, "insert rule {place} {chain} {rule}")
-            }
-            Object::NoTable => writeln!(text, "delete table {place}"),
-            Object::NoSet(name) => writeln!(text, "delete set {place} {name}"),
-            Object::NoChain(name) => {
-                writeln!(text, "flush chain {place} {name}")?;
-                writeln!(text, "delete chain {place} {name}")
-            }
-            Object::NoRule { chain, handle } => {
-                writeln!(text, "delete rule {place} {chain} handle {handle}")
-            }
+            Object::NoChain(name) => writeln!(text, "flush chain {place} {name}\n{self}"),
+            Object::FirstRule { .. }
+            | Object::NoTable
+            | Object::NoSet(_)
+            | Object::NoRule { .. } => writeln!(text, "{self}"),
         }
     }
 }

@@ -141,7 +141,7 @@ impl Table {
         let has_sets = fixed_sets.iter().all(|set| table.sets.remove(&set.name));
         let has_chains = fixed_chains
             .iter()
-            .all(|chain| has_rules(table.chains.remove(&chain.name).as_deref(), &chain.rules));
+            .all(|chain| has_rules(table.chains.remove(&chain.name).as_ref(), &chain.rules));
         table.is_whole = !is_strange && has_sets && has_chains;
         table
     }
@@ -189,15 +189,15 @@ impl LibvirtTable {
         }
         let mut asked = [LIBVIRT_CHAIN].into_iter().chain(LIBVIRT_VERDICTS);
         table.has_forward = asked.all(|name| libvirt_chains.contains(name));
-        let wanted = wanted_chains.iter();
-        let wanted = wanted.map(|chain| (chain.name.clone(), chain.comments().cloned().collect()));
-        table.is_whole = !is_strange && comments == wanted.collect();
+        let mut wanted = wanted_chains.iter();
+        let has_chains = wanted.all(|chain| has_rules(comments.get(&chain.name), &chain.rules));
+        table.is_whole = !is_strange && has_chains;
         table
     }
 }
 
 /// Whether a chain that was found has these rules, by their comments.
-pub(crate) fn has_rules(found: Option<&[String]>, wanted: &[NewRule]) -> bool {
+pub(crate) fn has_rules(found: Option<&Vec<String>>, wanted: &[NewRule]) -> bool {
     let wanted = wanted.iter().map(|rule| &rule.comment);
     found.is_some_and(|found| found.iter().eq(wanted))
 }

@@ -50,11 +50,6 @@ pub(crate) const LIBVIRT_SET: &str = "portero_policy";
 /// See [`LIBVIRT_SET`].
 pub(crate) const LIBVIRT_CROSS_SET: &str = "portero_same_bridge";
 
-fn new_rule(comment: &str, words: String) -> NewRule {
-    let comment = comment.to_owned();
-    NewRule { comment, words }
-}
-
 /// What an owner's policy is: objects of its own, and elements of the sets that all share.
 pub(crate) fn objects(ruleset: &Ruleset, elements: &mut Elements) -> Objects {
     let mut objects = Objects::default();
@@ -168,7 +163,7 @@ impl ChainOf {
             passes.push(("forwards", "ct status dnat counter return"));
         }
         for (comment, text) in passes {
-            self.lines.push(new_rule(comment, text.to_owned()));
+            self.lines.push(NewRule::new(comment, text));
         }
         let openers: Vec<&CompiledRule> = CompiledRule::judging(rules, Judged::Opener).collect();
         self.add_groups(&openers);
@@ -291,7 +286,8 @@ impl ChainOf {
                 log.unit.name(),
                 log.prefix
             );
-            self.lines.push(new_rule(&format!("log {comment}"), text));
+            self.lines
+                .push(NewRule::new(format!("log {comment}"), text));
         }
         let verdict = match rule.verdict {
             Verdict::Accept => "return",
@@ -299,7 +295,7 @@ impl ChainOf {
             Verdict::Reject => "reject",
         };
         let text = format!("{matches}counter {verdict}");
-        self.lines.push(new_rule(comment, text));
+        self.lines.push(NewRule::new(comment, text));
     }
 
     fn guest_address(&self, family: Family) -> String {
@@ -500,7 +496,7 @@ fn nat_lines(nat: &Nat) -> Vec<NewRule> {
             };
             // A change to what it is already keeps libvirt from changing it (its chain is later).
             let text = format!("{to} counter snat {ip} to {ip} saddr");
-            vec![new_rule("keep", text)]
+            vec![NewRule::new("keep", text)]
         }
         Nat::Masquerade {
             from,
@@ -533,12 +529,12 @@ fn nat_lines(nat: &Nat) -> Vec<NewRule> {
             };
             let away = format!("{ip} daddr != {}", network(*from));
             vec![
-                new_rule("local", format!("{ip} daddr {{ {local} }} counter return")),
-                new_rule(
+                NewRule::new("local", format!("{ip} daddr {{ {local} }} counter return")),
+                NewRule::new(
                     "masquerade",
                     format!("{away} meta l4proto {{ 6, 17 }} counter {with_ports}"),
                 ),
-                new_rule("masquerade others", format!("{away} counter {without}")),
+                NewRule::new("masquerade others", format!("{away} counter {without}")),
             ]
         }
     }

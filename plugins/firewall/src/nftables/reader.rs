@@ -5,7 +5,7 @@
 //! nft lists the rules as they were written.
 
 use super::element::{ip, Place};
-use super::expression::{Expression, OwnSet, RawRule, Value};
+use super::expression::{Expression, OwnSet, RawRule, Value, JUMP};
 use super::field::{
     kernel, number_of, payload, Field, Kind, ADDRESS_TYPES, DIRECTIONS, FAMILIES, STATES, STATUSES,
 };
@@ -63,6 +63,11 @@ impl Reader<'_> {
         (self.words.next()? == word).then_some(())
     }
 
+    /// Whether this word is next, which it then is no more.
+    fn takes(&mut self, word: &str) -> bool {
+        self.words.next_if_eq(&word).is_some()
+    }
+
     fn push(&mut self, name: &'static str, attributes: Vec<(u16, Value)>) {
         self.rule.expressions.push(Expression { name, attributes });
     }
@@ -81,14 +86,13 @@ impl Reader<'_> {
             "drop" => self.verdict(0, None),
             "accept" => self.verdict(1, None),
             "return" => self.verdict(kernel::RETURN, None),
-            "jump" | "goto" => {
+            "jump" => {
                 let chain = self.words.next()?;
-                let code = if word == "jump" {
-                    kernel::JUMP
-                } else {
-                    kernel::GOTO
-                };
-                self.verdict(code, Some(chain));
+                self.verdict(JUMP, Some(chain));
+            }
+            "goto" => {
+                let chain = self.words.next()?;
+                self.verdict(kernel::GOTO, Some(chain));
             }
             "reject" => {
                 // `NFT_REJECT_ICMPX_UNREACH`, or `NFT_REJECT_ICMP_UNREACH`, and that the port is not reached.
@@ -153,8 +157,7 @@ impl Reader<'_> {
 
     fn masquerade(&mut self) -> Option<()> {
         let mut attributes = Vec::new();
-        if self.words.peek() == Some(&"to") {
-            self.words.next();
+        if self.takes("to") {
             let ports = self.words.next()?.strip_prefix(':')?;
             let ports = Kind::Of(DataType::InetService).encode(ports)?;
             // `NFTA_MASQ_FLAGS`, `_REG_PROTO_MIN`, `_REG_PROTO_MAX`.
@@ -182,10 +185,7 @@ impl Reader<'_> {
 
     /// A change of one end of a connection: to what a map gives, to a field, or to addresses and ports.
     fn nat(&mut self, word: &str) -> Option<()> {
-        let family = Family::ALL
-            .into_iter()
-            .find(|family| Some(&ip(*family)) == self.words.peek())?;
-        self.words.next();
+        let family = family_of(self.words.next()?)?;
         self.next_is("to")?;
         let first = self.words.next()?;
         // `NFTA_NAT_TYPE`, `_FAMILY`.
@@ -200,15 +200,14 @@ impl Reader<'_> {
         }
         let fields = self.fields(first)?;
         let mut port = None;
-        if self.words.peek() == Some(&"map") {
-            self.words.next();
+        if self.takes("map") {
             let set = self.words.next()?.strip_prefix('@')?;
             let Some(DataTypes::Values(types)) = &self.known_sets.get(set)?.data else {
                 return None;
             };
             port = (!types.is_one()).then(|| register_at(DataType::of_address(family).size()));
             self.load(&fields)?;
-            self.look_up(set, Some(kernel::REGISTER), false);
+            self.look_up(named(set), Some(kernel::REGISTER), false);
         } else {
             let [_] = fields.as_slice() else { return None };
             self.load(&fields)?;
@@ -222,16 +221,12 @@ impl Reader<'_> {
 
     /// `ADDRESS[-ADDRESS][:PORT[-PORT]]`, addresses of IPv6 in brackets where ports follow.
     fn given(&mut self, family: Family, word: &str) -> Option<Vec<(u16, Value)>> {
-        let (addresses, ports) = match family {
-            Family::Ipv4 => match word.split_once(':') {
-                Some((addresses, ports)) => (addresses, Some(ports)),
-                None => (word, None),
-            },
-            Family::Ipv6 => match word.split_once("]:") {
-                Some((addresses, ports)) => (addresses, Some(ports)),
-                None => (word, None),
-            },
+        let separator = match family {
+            Family::Ipv4 => ":",
+            Family::Ipv6 => "]:",
         };
+        let both = word.split_once(separator);
+        let (addresses, ports) = both.map_or((word, None), |(both, ports)| (both, Some(ports)));
         let (first, last) = addresses.split_once('-').unwrap_or((addresses, addresses));
         let address = |word: &str| {
             let [first, last] =
@@ -260,7 +255,7 @@ impl Reader<'_> {
         if word == "vmap" {
             let set = self.words.next()?.strip_prefix('@')?;
             self.load(&fields)?;
-            self.look_up(set, Some(0), false);
+            self.look_up(named(set), Some(0), false);
             return Some(());
         }
         if word == "set" {
@@ -277,7 +272,7 @@ impl Reader<'_> {
         };
         if let Some(set) = word.strip_prefix('@') {
             self.load(&fields)?;
-            self.look_up(set, None, is_not);
+            self.look_up(named(set), None, is_not);
             return Some(());
         }
         is_one.then_some(())?;
@@ -291,25 +286,25 @@ impl Reader<'_> {
             }
             (Kind::Mark, "&") => {
                 let mask = hexadecimal(self.words.next()?)?;
-                let operator = match self.words.next()? {
-                    "==" => kernel::EQUAL,
-                    "!=" => kernel::UNEQUAL,
+                let is_not = match self.words.next()? {
+                    "==" => false,
+                    "!=" => true,
                     _ => return None,
                 };
                 let mark = hexadecimal(self.words.next()?)?;
                 self.load(&fields)?;
                 self.mask(mask, 0);
-                self.compare(operator, &mark.to_ne_bytes());
+                self.compare(equal(is_not), &mark.to_ne_bytes());
             }
-            (kind, "{") => match self.elements(kind)?.as_slice() {
+            (kind, "{") => match <[_; 1]>::try_from(self.elements(kind)?) {
                 // nft compares with one, too.
-                [one] => self.value(fields, one.clone(), is_not)?,
-                several => {
+                Ok([one]) => self.value(fields, one, is_not)?,
+                Err(several) => {
                     let Kind::Of(kind) = kind else { return None };
                     let index = self.rule.sets.len();
-                    self.rule.sets.push(OwnSet::with(kind, several)?);
+                    self.rule.sets.push(OwnSet::with(kind, several));
                     self.load(&fields)?;
-                    self.look_up_in(Value::OwnSet(index), None, is_not);
+                    self.look_up(Value::OwnSet(index), None, is_not);
                 }
             },
             (Kind::Of(DataType::InterfaceName), word) if word.ends_with("*\"") => {
@@ -407,8 +402,7 @@ impl Reader<'_> {
     /// Fields that are joined by dots.
     fn fields(&mut self, first: &str) -> Option<Vec<Field>> {
         let mut fields = vec![self.field(first)?];
-        while self.words.peek() == Some(&".") {
-            self.words.next();
+        while self.takes(".") {
             let word = self.words.next()?;
             fields.push(self.field(word)?);
         }
@@ -432,14 +426,13 @@ impl Reader<'_> {
                 _ => return None,
             },
             "ip" | "ip6" => {
-                let family = if word == "ip" {
-                    Family::Ipv4
-                } else {
-                    Family::Ipv6
-                };
+                let family = family_of(word)?;
                 self.needs_family(family)?;
                 let kind = DataType::of_address(family);
-                let source = if word == "ip" { 12 } else { 8 };
+                let source = match family {
+                    Family::Ipv4 => 12,
+                    Family::Ipv6 => 8,
+                };
                 let offset = match self.words.next()? {
                     "saddr" => source,
                     "daddr" => source + kind.size(),
@@ -539,27 +532,23 @@ impl Reader<'_> {
             "status" => of(2, STATUSES),
             "mark" => of(3, Kind::Mark),
             "original" | "reply" => {
-                let of_family = |family: Family, what: &str| {
-                    let first = if family == Family::Ipv4 { 19 } else { 21 };
-                    let key = match what {
-                        "saddr" => first,
-                        "daddr" => first + 1,
-                        _ => return None,
-                    };
-                    Some(of(key, Kind::Of(DataType::of_address(family))))
-                };
                 let mut field = match self.words.next()? {
-                    "ip" => {
-                        self.needs_family(Family::Ipv4)?;
-                        of_family(Family::Ipv4, self.words.next()?)?
-                    }
-                    "ip6" => {
-                        self.needs_family(Family::Ipv6)?;
-                        of_family(Family::Ipv6, self.words.next()?)?
-                    }
                     "proto-src" => of(11, Kind::Of(DataType::InetService)),
                     "proto-dst" => of(12, Kind::Of(DataType::InetService)),
-                    _ => return None,
+                    name => {
+                        let family = family_of(name)?;
+                        self.needs_family(family)?;
+                        let source = match family {
+                            Family::Ipv4 => 19,
+                            Family::Ipv6 => 21,
+                        };
+                        let key = match self.words.next()? {
+                            "saddr" => source,
+                            "daddr" => source + 1,
+                            _ => return None,
+                        };
+                        of(key, Kind::Of(DataType::of_address(family)))
+                    }
                 };
                 // `NFTA_CT_DIRECTION`.
                 let direction = Value::Byte(u8::from(word == "reply"));
@@ -629,11 +618,7 @@ impl Reader<'_> {
         (start <= 64).then_some(())
     }
 
-    fn look_up(&mut self, set: &str, data: Option<u32>, is_not: bool) {
-        self.look_up_in(Value::Text(set.to_owned()), data, is_not);
-    }
-
-    fn look_up_in(&mut self, set: Value, data: Option<u32>, is_not: bool) {
+    fn look_up(&mut self, set: Value, data: Option<u32>, is_not: bool) {
         // `NFTA_LOOKUP_SET`, `_SREG`, `_DREG`, and `_FLAGS` with `NFT_LOOKUP_F_INV`.
         let mut attributes = vec![(1, set), (2, Value::Number(kernel::REGISTER))];
         attributes.extend(data.map(|register| (3, Value::Number(register))));
@@ -681,6 +666,11 @@ impl Reader<'_> {
     }
 }
 
+/// A set of the table's.
+fn named(set: &str) -> Value {
+    Value::Text(set.to_owned())
+}
+
 /// The operator that compares with one value.
 fn equal(is_not: bool) -> u32 {
     match is_not {
@@ -696,6 +686,12 @@ fn register_at(start: usize) -> u32 {
         0 => kernel::REGISTER + words / 4,
         _ => kernel::REGISTER_32 + words,
     }
+}
+
+/// The family that nft has this name for.
+fn family_of(word: &str) -> Option<Family> {
+    let mut families = Family::ALL.into_iter();
+    families.find(|family| ip(*family) == word)
 }
 
 fn hexadecimal(word: &str) -> Option<u32> {

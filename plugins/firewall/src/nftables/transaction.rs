@@ -4,7 +4,7 @@
 use super::base::{jump, libvirt_chains, libvirt_sets, own_table, policy_table};
 use super::element::{Elements, Place};
 use super::forward;
-use super::object::{NewChain, Object};
+use super::object::{NewChain, Object, ObjectChange};
 use super::observed::{has_rules, LibvirtTable, Observed, Table};
 use super::policy::{objects, Objects};
 use super::write::{has, reconcile_table, write_difference, write_elements, PolicyTable};
@@ -64,7 +64,7 @@ pub fn change_owner(
     let stale_chains = stale_chains.filter(|name| !new_objects.chains.contains_key(*name));
     let stale_sets = old_objects.sets.keys();
     let stale_sets = stale_sets.filter(|name| !new_objects.sets.contains_key(*name));
-    delete_objects(stale_chains, stale_sets, &mut commands);
+    delete_objects(Place::Policy, stale_chains, stale_sets, &mut commands);
     commands.finish()
 }
 
@@ -115,7 +115,7 @@ pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
 fn mend_policies(table: &Table, wanted: &Elements, objects: &Objects, commands: &mut Commands) {
     let is_right = |name: &str| {
         let (found, wanted) = (table.chains.get(name), objects.chains.get(name));
-        wanted.is_some_and(|wanted| has_rules(found.map(Vec::as_slice), wanted))
+        wanted.is_some_and(|wanted| has_rules(found, wanted))
     };
     add_objects(objects, is_right, commands);
     let stale = |name: &String| table.sets.contains(name) && !objects.sets.contains_key(name);
@@ -130,21 +130,16 @@ fn mend_policies(table: &Table, wanted: &Elements, objects: &Objects, commands: 
     let chains = table.chains.keys();
     let chains = chains.filter(|name| !objects.chains.contains_key(*name));
     let sets = table.sets.iter().filter(|name| stale(name));
-    delete_objects(chains, sets, commands);
+    delete_objects(place, chains, sets, commands);
 }
 
 /// Makes the table of policies. The chains of owners come first: nft (seen on 1.0.6 and 1.1.3) writes
 /// the elements of a map with intervals together with the map, before what leads up to them.
 fn make_policy_table(objects: &Objects, commands: &mut Commands) {
     let place = Place::Policy;
-    let (sets, chains) = (Vec::new(), Vec::new());
-    commands.change(place, Object::Table { sets, chains });
+    commands.push_object(ObjectChange::table(place, Vec::new(), Vec::new()));
     for name in objects.chains.keys() {
-        let chain = NewChain {
-            name: name.clone(),
-            hook: None,
-            rules: Vec::new(),
-        };
+        let chain = NewChain::inner(name, Vec::new());
         commands.change(place, Object::Chain(chain));
     }
     commands.push_object(policy_table());
@@ -162,24 +157,21 @@ fn add_objects(objects: &Objects, is_right: impl Fn(&str) -> bool, commands: &mu
         }
     }
     for (name, rules) in chains() {
-        let chain = NewChain {
-            name: name.clone(),
-            hook: None,
-            rules: rules.clone(),
-        };
+        let chain = NewChain::inner(name, rules.clone());
         commands.change(place, Object::Chain(chain));
     }
 }
 
-/// Takes sets and chains away that nothing leads to any more.
+/// Takes sets and chains away that nothing leads to any more but the chains before them.
 fn delete_objects<'a>(
+    place: Place,
     chains: impl Iterator<Item = &'a String>,
     sets: impl Iterator<Item = &'a String>,
     commands: &mut Commands,
 ) {
     let chains = chains.map(|name| Object::NoChain(name.clone()));
     for object in chains.chain(sets.map(|name| Object::NoSet(name.clone()))) {
-        commands.change(Place::Policy, object);
+        commands.change(place, object);
     }
 }
 
@@ -220,9 +212,9 @@ impl Observed {
         });
         let mut chains = objects.chains.iter();
         is_there
-            && chains.all(|(name, lines)| {
+            && chains.all(|(name, rules)| {
                 let found = policy.and_then(|table| table.chains.get(name));
-                has_rules(found.map(Vec::as_slice), lines)
+                has_rules(found, rules)
             })
     }
 }
@@ -257,14 +249,10 @@ fn accept(family: Family, table: &LibvirtTable, wanted: &Elements, commands: &mu
 
 /// Takes portero's part out of a table of libvirt's.
 fn withdraw(family: Family, table: &LibvirtTable, commands: &mut Commands) {
-    let place = Place::Libvirt(family);
     delete_jumps(family, table, commands);
-    // By their names the one that leads to the others is the first.
+    // By their names the chain that leads to the others is the first.
     let (chains, sets) = (table.chains.iter(), table.sets.iter());
-    let chains = chains.map(|name| Object::NoChain(name.clone()));
-    for object in chains.chain(sets.map(|name| Object::NoSet(name.clone()))) {
-        commands.change(place, object);
-    }
+    delete_objects(Place::Libvirt(family), chains, sets, commands);
 }
 
 fn delete_jumps(family: Family, table: &LibvirtTable, commands: &mut Commands) {

@@ -10,6 +10,9 @@ use std::net::IpAddr;
 /// How many bits of a set's type each part of a concatenation has (`TYPE_BITS` of nft's include/datatype.h).
 const TYPE_BITS: u32 = 6;
 
+/// The kernel's number of a verdict as data (`NFT_DATA_VERDICT`).
+const VERDICT: u32 = 0xffff_ff00;
+
 /// Room for an interface's name (`IFNAMSIZ` of linux/if.h).
 const NAME_SIZE: usize = 16;
 
@@ -291,13 +294,39 @@ pub enum DataTypes {
 }
 
 impl DataTypes {
-    /// From the kernel's number of what a map gives (`NFT_DATA_VERDICT` of linux/netfilter/nf_tables.h).
+    /// From the kernel's number of what a map gives.
     #[must_use]
     pub fn of_number(number: u32) -> Option<Self> {
-        const VERDICT: u32 = 0xffff_ff00;
         match number {
             VERDICT => Some(Self::Verdict),
             number => Types::of_number(number).map(Self::Values),
+        }
+    }
+
+    /// The kernel's number of it.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        match self {
+            Self::Values(types) => types.number(),
+            Self::Verdict => VERDICT,
+        }
+    }
+
+    /// The size of what is given, in bytes; a verdict has none.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Values(types) => types.size(),
+            Self::Verdict => 0,
+        }
+    }
+
+    /// See [`Types::byte_order`].
+    #[must_use]
+    pub fn byte_order(&self) -> u32 {
+        match self {
+            Self::Values(types) => types.byte_order(),
+            Self::Verdict => 0,
         }
     }
 }
@@ -327,8 +356,10 @@ pub enum Intervals {
 }
 
 impl SetTypes {
-    /// From what follows `type` in the definition of a set.
-    fn of_definition(definition: &str) -> Option<Self> {
+    /// Those of a set that is made; nothing where portero has no sets of the kind.
+    #[must_use]
+    pub fn of_set(set: &NewSet) -> Option<Self> {
+        let definition = &set.definition;
         let types = definition.split_once("type ")?.1.split_once(';')?.0;
         let (key, data) = match types.split_once(" : ") {
             Some((key, data)) => (key, Some(data)),
@@ -353,12 +384,6 @@ impl SetTypes {
         })
     }
 
-    /// Those of a set that is made; nothing where portero has no sets of the kind.
-    #[must_use]
-    pub fn of_set(set: &NewSet) -> Option<Self> {
-        Self::of_definition(&set.definition)
-    }
-
     /// Those of a set that a policy has to itself: addresses, as this one of it.
     #[must_use]
     pub fn of_policy(address: &str) -> Self {
@@ -367,10 +392,18 @@ impl SetTypes {
             false => DataType::Ipv4Address,
         };
         Self {
+            has_counters: true,
+            ..Self::of_one(kind, Intervals::InTwo)
+        }
+    }
+
+    /// Those of a set of single values.
+    pub(crate) fn of_one(kind: DataType, intervals: Intervals) -> Self {
+        Self {
             key: Types(vec![kind]),
             data: None,
-            intervals: Intervals::InTwo,
-            has_counters: true,
+            intervals,
+            has_counters: false,
         }
     }
 }
