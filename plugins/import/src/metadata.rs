@@ -93,7 +93,8 @@ impl fmt::Display for Metadata<'_> {
         let words = ["virsh", "metadata", "--domain", name, "--uri", NAMESPACE];
         let set = ["--key", PREFIX, "--config", "--set", &bare];
         let command = shlex::try_join(words.into_iter().chain(set)).map_err(|_| fmt::Error)?;
-        let name = name.replace("--", "- -");
+        // A comment in XML must not hold `--`; of three in a row the first time leaves two.
+        let name = name.replace("--", "- -").replace("--", "- -");
         writeln!(formatter, "<!-- {name} -->\n{xml}\n\n{command}\n")
     }
 }
