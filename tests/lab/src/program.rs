@@ -65,7 +65,11 @@ impl Program {
         self
     }
 
-    pub(crate) fn spawn(command: &mut Command) -> Self {
+    /// The same of a command that has more to it than words.
+    ///
+    /// # Panics
+    /// When the program is not there.
+    pub fn spawn(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::null()).spawn();
         Self {
             child: child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")),
