@@ -59,6 +59,8 @@ pub(super) fn agrees(_: &mut Examples) {
     for name in ["br-lan", "up0", "port0"] {
         let _ = Command::new("ip").args(["link", "del", name]).output();
     }
+    // What scenarios before have left refuses the control.
+    clear();
     let mut server = make_machines();
     let mut seeds = 0;
     let (mut claimed, mut doubts, mut stops) = (0_u64, 0_u64, 0_u64);
