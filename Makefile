@@ -206,13 +206,21 @@ checks: tree
 	$(CARGO) clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(CARGO) clippy --workspace --test '*' --locked --quiet -- -D warnings
 
-# Every suite in every cell with the programs as they are released, and what needs no cell; three at a time, since they
-# mostly wait. All are run, whichever fails.
+# Every suite in every cell with the programs as they are released, and what needs no cell. All are run, whichever fails.
+# Three at a time, since they mostly wait; beside them the bridges of each tree, which do little else, and then what nobody
+# waits for.
 test-all: setup
 	$(MAKE) -j 2 compile trees ansible-core
 	tests/prometheus '$(PROMETHEUS)'
 	$(MAKE) build packages
-	$(MAKE) -j 3 -k --output-sync=target $(JOBS) ansible sandbox selinux deny fuzz FUZZ_SECONDS=8
+	$(MAKE) -j 2 -k --output-sync=target $(BRIDGES) unhurried & \
+	$(MAKE) -j 3 -k --output-sync=target $(JOBS) ansible sandbox selinux; \
+	others=$$?; wait $$! && exit $$others
+
+# Programs are built for it, which what measures times shall not notice.
+.PHONY: unhurried
+unhurried:
+	nice -n 19 $(MAKE) deny fuzz FUZZ_SECONDS=8
 
 .PHONY: trees
 trees: setup
@@ -249,23 +257,24 @@ lab: setup $(filter cockpit,$(TEST))
 	$(if $(filter $(MACHINES),$(TEST)),$(ON_MACHINE),$(IN_CELL) $(if $(filter cockpit,$(TEST)),$(WITH_COCKPIT))) PORTERO_PACKAGES='$(abspath $(PACKAGES))' $(LAB) '$(TEST)' -- '$(SCENARIO)'
 
 LAB := $(CARGO) test --locked --quiet --workspace --test
-# What is run in each cell: what takes longest first.
-LABS ?= policy forwarding faults soak attack migration ansible broken containers packages metrics
+# What is run in each cell: first what measures times, then what takes longest.
+LABS ?= soak policy forwarding faults attack migration ansible broken containers packages metrics
 # Those that depend on which daemon does what: the others would try once more what Debian's own libvirt 11.3 is tried with.
 MODULAR := policy forwarding soak migration broken containers
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are tried where
 # libvirt is one daemon, and where it is several.
 ONCE := $(foreach tree,$(filter-out %-modular,$(TREES)),$(firstword $(filter $(tree)/%,$(CELLS))))
-JOBS := $(if $(filter none,$(MACHINE)),,job/machine/nftables/machine) $(if $(MACHINE),,job/enforcing/nftables/enforcing) $(ONCE:%=job/%/bridges) \
+BRIDGES := $(ONCE:%=job/%/bridges)
+JOBS := $(if $(filter none,$(MACHINE)),,job/machine/nftables/machine) $(if $(MACHINE),,job/enforcing/nftables/enforcing) \
 	$(foreach lab,$(LABS),$(foreach cell,$(CELLS),$(if $(findstring -modular/,$(cell)),$(addprefix job/$(cell)/,$(filter $(MODULAR),$(lab))),job/$(cell)/$(lab)))) \
 	$(ONCE:%=job/%/firewalls) \
 	$(patsubst %,job/%/docs,$(filter bookworm/iptables trixie-modular/nftables,$(CELLS))) \
 	$(patsubst %,job/%/cockpit,$(filter $(BROWSED),$(CELLS)))
-.PHONY: $(JOBS)
+.PHONY: $(BRIDGES) $(JOBS)
 
 # One suite in one cell: job/TREE/FIREWALL/SUITE.
-$(JOBS): words = $(subst /, ,$@)
-$(JOBS):
+$(BRIDGES) $(JOBS): words = $(subst /, ,$@)
+$(BRIDGES) $(JOBS):
 	@echo '== $(@:job/%=%)'
 	@start=$$(date +%s); \
 	PORTERO_LAB_ROOT='$(ROOTS)/$(word 2,$(words))$(addprefix -,$(filter cockpit,$(word 4,$(words))))' PORTERO_LAB_BACKEND='$(word 3,$(words))' \
