@@ -19,9 +19,9 @@ pub(super) fn dump(kind: u16, head: usize, family: u8) -> Result<Vec<Raw>, Syste
     Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?.dump(&Raw { kind, payload })
 }
 
-/// Changes an address, a route, a neighbor or a rule.
+/// Changes an address, a route, a neighbor or a rule, or takes a link away.
 pub(super) fn change(kind: u16, payload: Vec<u8>, flags: u16) -> Result<(), SystemError> {
     let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
     let message = Raw { kind, payload };
-    netlink.request(message, NLM_F_REQUEST | NLM_F_ACK | flags, |_| {})
+    netlink.request(&message, NLM_F_REQUEST | NLM_F_ACK | flags, |_: Raw| {})
 }

@@ -6,18 +6,14 @@ use crate::kernel::{change, dump, FAMILIES, KERNEL};
 use crate::noted::{missing, Entry, Noted, What, ADDRESS_HEAD, NEIGHBOR_HEAD, ROUTE_HEAD};
 use crate::outcome::Kind;
 use crate::record::seconds;
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::link::LinkHeader;
 use nix::libc::{
-    RTM_DELADDR, RTM_DELNEIGH, RTM_DELROUTE, RTM_GETADDR, RTM_GETNEIGH, RTM_GETROUTE, RTM_NEWADDR,
-    RTM_NEWNEIGH, RTM_NEWROUTE,
+    RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELROUTE, RTM_GETADDR, RTM_GETNEIGH, RTM_GETROUTE,
+    RTM_NEWADDR, RTM_NEWNEIGH, RTM_NEWROUTE,
 };
 use portero_libvirt::MacAddress;
-use portero_system::netlink::{set_link, Netlink};
+use portero_system::netlink::{set_link, LinkChange, Raw};
 use portero_system::{interfaces, Deadline, SystemError};
 use std::fs;
 use std::path::PathBuf;
@@ -210,24 +206,22 @@ fn put_back_one(noted: &Noted, bridge: &str) -> Vec<SystemError> {
         return refused;
     };
     if interfaces::master(nic).as_deref() == Some(bridge) {
-        let left = set(index, |link| {
-            link.attributes.push(LinkAttribute::Controller(0))
-        });
+        let left = set(index, &[LinkChange::Controller(0)]);
         refused.extend(left.err());
     }
     refused.extend(write_settings(&noted.settings, nic));
     let differs = |name: &str, before: &str| attribute(nic, name).as_deref() != Some(before);
     if let Some(mtu) = noted.mtu.filter(|mtu| differs("mtu", &mtu.to_string())) {
-        let put = set(index, |link| link.attributes.push(LinkAttribute::Mtu(mtu)));
+        let put = set(index, &[LinkChange::Mtu(mtu)]);
         refused.extend(put.err());
     }
     let mac = noted.mac.as_deref().filter(|mac| differs("address", mac));
     if let Some(mac) = mac.and_then(|mac| mac.parse::<MacAddress>().ok()) {
-        let mac = LinkAttribute::Address(mac.octets().to_vec());
-        refused.extend(set(index, |link| link.attributes.push(mac)).err());
+        let mac = LinkChange::Address(mac.octets());
+        refused.extend(set(index, &[mac]).err());
     }
     if noted.is_up && !interfaces::is_up(nic) {
-        refused.extend(set(index, up).err());
+        refused.extend(set(index, &[LinkChange::Up]).err());
     }
     refused.extend(add_missing(noted, index));
     refused
@@ -276,11 +270,8 @@ pub(super) fn hand_over(noted: &[Noted], bridge: &str) -> Vec<SystemError> {
         if master.as_deref().is_some_and(|master| master != bridge) {
             continue;
         }
-        let entered = set(from, |link| {
-            up(link);
-            link.attributes.push(LinkAttribute::Controller(to));
-        });
-        if let Err(error) = entered.and_then(|()| set(to, up)) {
+        let entered = set(from, &[LinkChange::Up, LinkChange::Controller(to)]);
+        if let Err(error) = entered.and_then(|()| set(to, &[LinkChange::Up])) {
             refused.push(error);
             continue;
         }
@@ -364,11 +355,6 @@ fn remove_all(entries: &[Entry]) -> Vec<SystemError> {
     refused
 }
 
-fn up(link: &mut LinkMessage) {
-    link.header.flags = LinkFlags::Up;
-    link.header.change_mask = LinkFlags::Up;
-}
-
 /// Writes settings of IPv6 that an interface does not have.
 fn write_settings(settings: &[(String, String)], interface: &str) -> Vec<SystemError> {
     let mut refused = Vec::new();
@@ -394,8 +380,8 @@ fn add(what: What, payload: Vec<u8>) -> Result<(), SystemError> {
 }
 
 /// Changes a link.
-fn set(index: u32, change: impl FnOnce(&mut LinkMessage)) -> Result<(), SystemError> {
-    set_link(index, Deadline::after(KERNEL), change)
+fn set(index: u32, changes: &[LinkChange]) -> Result<(), SystemError> {
+    set_link(index, changes, Deadline::after(KERNEL))
 }
 
 /// Takes a bridge's interface away, if it is there.
@@ -403,11 +389,11 @@ pub(super) fn delete(bridge: &str) -> Result<(), SystemError> {
     let Ok(index) = interfaces::index(bridge) else {
         return Ok(());
     };
-    let mut link = LinkMessage::default();
-    link.header.index = index;
-    let mut netlink = Netlink::open(NETLINK_ROUTE, Deadline::after(KERNEL))?;
-    let message = RouteNetlinkMessage::DelLink(link);
-    netlink.request(message, NLM_F_REQUEST | NLM_F_ACK, |_| {})
+    let link = LinkHeader {
+        index,
+        ..LinkHeader::default()
+    };
+    change(RTM_DELLINK, Raw::new(RTM_DELLINK, &link).payload, 0)
 }
 
 fn setting(interface: &str, name: &str) -> PathBuf {

@@ -8,6 +8,11 @@ pub(crate) const CUT: char = '…';
 /// A text without anything that a terminal or a reader would not show as it is: no control
 /// characters, nothing that turns the direction of writing.
 pub(crate) fn shown(text: &str) -> String {
+    // Almost every text is of these, and a status of thousands of forwards has many.
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
     let shown = |character: char| match character {
         '\'' | '"' | '\\' => character.to_string(),
         // A character that joins the one before it is shown only where there is one.

@@ -2,9 +2,15 @@
 
 use crate::engine::{Engine, LibvirtRules};
 use crate::{ApplyError, Config, Record};
-use portero_firewall::{change_owner, BaseTables, Change, Script};
+use portero_firewall::{change_owner, BaseTables, Change, Command, Script};
 use portero_model::{Owner, Ruleset};
 use portero_system::{Deadline, FileError, Severity, System};
+
+/// From so many rules or elements on a record is put into words by another thread.
+const MANY: usize = 100;
+
+/// About how long a line of iptables' is.
+const LINE: usize = 100;
 
 /// What the file of a record is to hold.
 type RecordText = Result<Vec<u8>, FileError>;
@@ -121,8 +127,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Commits scripts, and meanwhile puts the record of it into words: that of a thousand rules takes
-    /// its time too.
+    /// Commits scripts, and puts the record of it into words: by another thread, if that takes longer than to start one.
     fn commit_with(
         &mut self,
         scripts: &[Script],
@@ -132,6 +137,11 @@ impl Engine<'_> {
         let Some(record) = record else {
             return (self.commit(scripts, deadline), None);
         };
+        if length(scripts) < MANY {
+            // First, since a program that takes the rules is just starting.
+            let text = self.state.record_text(record);
+            return (self.commit(scripts, deadline), Some(text));
+        }
         let (state, system) = (&self.state, &mut *self.system);
         std::thread::scope(|scope| {
             let text = std::thread::Builder::new();
@@ -186,4 +196,15 @@ fn commit(
         system.commit(script, deadline)?;
     }
     Ok(())
+}
+
+/// About how many rules and elements there are in scripts, and so in the record of them.
+fn length(scripts: &[Script]) -> usize {
+    let commands = scripts.iter().flat_map(|script| &script.commands);
+    let lengths = commands.map(|command| match command {
+        Command::Text(text) => text.len() / LINE,
+        Command::Elements(change) => change.elements.len(),
+        Command::Object(_) => 1,
+    });
+    lengths.sum()
 }

@@ -122,6 +122,7 @@ impl Engine<'_> {
         let (config, deadline) = self.configure()?;
         let _lock = self.state.lock(deadline)?;
         self.refresh()?;
+        self.preobserve(deadline);
         let old = self.all_records()?;
         let desired = self.desired(&config, Vec::new(), &old)?;
         self.planned_scripts(&config, config.docker, (&old, &desired), deadline)
@@ -338,17 +339,32 @@ impl Engine<'_> {
         if let Some(policy) = &record.ruleset.policy {
             self.system.check_neighbors(&policy.neighbors, deadline)?;
         }
-        let mut others = self.all_records()?.into_iter();
-        let concerns_others = others.any(|other| {
-            other.ruleset.policy.is_some() && other.ruleset.owner != record.ruleset.owner
-        });
-        if concerns_others {
-            // Their rules may name this network.
+        if self.concerns_others(network, &networks)? {
             let known = (!record.ruleset.is_empty()).then_some(record);
             let known = known.into_iter().collect();
             return self.reconcile(config, known, LibvirtRules::Coming, deadline);
         }
         self.apply(config, record, LibvirtRules::Coming, deadline)
+    }
+
+    /// Whether the policy of another network becomes another one with this network, whose name its rules may have, or has
+    /// outlived its network.
+    fn concerns_others(&self, network: &Network, networks: &[Network]) -> Result<bool, ApplyError> {
+        let mut recorded = self.state.recorded_networks()?;
+        recorded.remove(&network.uuid);
+        for uuid in recorded {
+            let record = self.state.record(OwnerKind::Network, uuid)?;
+            let Some(policy) = record.and_then(|record| record.ruleset.policy) else {
+                continue;
+            };
+            let other = networks.iter().find(|other| other.uuid == uuid);
+            match other.map(|other| self.compiled_policy(other, networks)) {
+                Some(Ok(Some(now))) if now.compiled.policy == policy => {}
+                // Whatever is wrong with it is told by the comparison.
+                Some(Ok(_) | Err(_)) | None => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     /// A network came, changed or went: its own rules and those of guests on it follow.

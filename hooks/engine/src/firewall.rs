@@ -4,7 +4,7 @@ use crate::config::libvirt_firewall;
 use crate::engine::Engine;
 use crate::lost::Lost;
 use crate::{ApplyError, Config, Record};
-use portero_firewall::{iptables, BaseTables, Driver, Firewall, Script};
+use portero_firewall::{iptables, BaseTables, Driver, Firewall, Reconciled, Script};
 use portero_model::{Family, Ruleset};
 use portero_system::{Deadline, Severity};
 
@@ -52,6 +52,15 @@ impl Engine<'_> {
         })
     }
 
+    /// Begins to read what [`Engine::observe`] will be asked for, where that takes long.
+    pub fn preobserve(&mut self, deadline: Deadline) {
+        let base = self.state.base().ok().flatten();
+        let is_nftables = base.is_some_and(|base| base.firewall == Firewall::Nftables);
+        if is_nftables && self.state.has_many_records() {
+            self.system.preobserve_nftables(deadline);
+        }
+    }
+
     /// Reads portero's part of a firewall, as far as it concerns these owners.
     pub fn observe<'r>(
         &mut self,
@@ -87,14 +96,14 @@ impl Engine<'_> {
     ) -> Result<(Vec<Script>, BaseTables), ApplyError> {
         let all = old.iter().map(|record| &record.ruleset).chain(new);
         let observed = self.observe(firewall, all, deadline)?;
+        let Reconciled { scripts, shared } = observed.reconcile(new);
         let base = BaseTables {
             firewall,
             libvirt: observed.libvirt(),
-            shared: observed.shares(new),
+            shared,
             policies: new.iter().any(|ruleset| ruleset.policy.is_some()),
             antispoof: false,
         };
-        let scripts = observed.reconcile(new);
         // What moves from another firewall was not lost.
         let is_same = !scripts.is_empty()
             && (self.state.base()?).is_some_and(|last| last.firewall == firewall);

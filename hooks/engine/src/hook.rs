@@ -74,7 +74,10 @@ fn handle(hook: Hook, arguments: &HookArguments, log: &mut Log) -> Result<(), Ap
     let paths = Paths::default();
     // It is started first, so that it is there whatever becomes of this process, and waits until that has ended.
     let _waits = daemon.and_then(|daemon| leave_behind(&daemon, &event, &paths, log));
-    Engine::new(paths, &mut Linux::default(), log).handle(&event, &stdin)
+    let done = Engine::new(paths, &mut Linux::default(), log).handle(&event, &stdin);
+    // The process ends: a document of ten thousand forwards need not be taken apart first.
+    std::mem::forget(event);
+    done
 }
 
 /// Starts what compares once more when a daemon has put its own rules in, where there is anything to compare.

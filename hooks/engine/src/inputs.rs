@@ -3,12 +3,12 @@
 use crate::check::{check_alone, new_claims};
 use crate::config::{element_in_file, group};
 use crate::engine::Engine;
-use crate::state::{PortState, RecordedPort};
+use crate::state::{by_owner, PortState, RecordedPort, Records};
 use crate::{ApplyError, Config, Phase, Record};
 use ipnet::IpNet;
 use portero_host_bridge::HostBridge;
 use portero_libvirt::{Domain, InterfaceName, MacAddress, Network, ObjectName};
-use portero_model::{Claim, Family, Origin, Owner, OwnerKind, Ruleset};
+use portero_model::{Claim, Family, Origin, Owner, OwnerKey, OwnerKind, Ruleset};
 use portero_port_forward::{
     check_others, find_guest, parse, parse_leases, plan_domain, plan_network, AddressSources,
     Attachment, ErrorKind, Forward, LastAddress, Lease, Missing, Plan,
@@ -341,46 +341,41 @@ impl Engine<'_> {
         known: Vec<Record>,
         old: &[Record],
     ) -> Result<Vec<Record>, ApplyError> {
+        let old = by_owner(old);
+        let given = keys(&known);
         let mut desired = known;
         let networks = self.state.networks()?;
         for network in &networks {
             let owner = Owner::from(network);
-            if is_known(&owner, &desired) {
+            if given.contains(&owner.key()) {
                 continue;
             }
-            let before = old
-                .iter()
-                .find(|record| same_owner(&record.ruleset.owner, &owner));
+            let before = old.get(&owner.key()).copied();
             let planned = self.network_forwards(network).and_then(|forwards| {
-                self.check_desired(config, &owner, &forwards, &desired, old)?;
+                self.check_desired(config, &owner, &forwards, &desired, &old)?;
                 let written = self.written_policy(network)?;
                 self.network_record(network, &forwards, written, &networks, before)
             });
-            self.add_desired(&owner, planned, old, &mut desired);
+            self.add_desired(&owner, planned, before, &mut desired);
         }
         for domain in &self.state.domains()? {
             let owner = Owner::from(domain);
-            if is_known(&owner, &desired) {
+            if given.contains(&owner.key()) {
                 continue;
             }
-            let is_prepared = |record: &&Record| {
-                same_owner(&record.ruleset.owner, &owner) && record.phase == Phase::Prepared
-            };
-            if let Some(prepared) = old.iter().find(is_prepared) {
+            let before = old.get(&owner.key()).copied();
+            if let Some(prepared) = before.filter(|one| one.phase == Phase::Prepared) {
                 let mut claimed = prepared.clone();
                 claimed.ruleset.rules.clear();
                 desired.push(claimed);
                 continue;
             }
             let planned = self.domain_forwards(domain).and_then(|forwards| {
-                self.check_desired(config, &owner, &forwards, &desired, old)?;
-                let before = old
-                    .iter()
-                    .find(|record| same_owner(&record.ruleset.owner, &owner));
+                self.check_desired(config, &owner, &forwards, &desired, &old)?;
                 let plan = self.plan_domain(domain, &forwards, &networks, before)?;
                 self.record_of(plan, before)
             });
-            self.add_desired(&owner, planned, old, &mut desired);
+            self.add_desired(&owner, planned, before, &mut desired);
         }
         Ok(desired)
     }
@@ -394,22 +389,20 @@ impl Engine<'_> {
         owner: &Owner,
         forwards: &[Forward],
         desired: &[Record],
-        old: &[Record],
+        old: &Records<'_>,
     ) -> Result<(), ApplyError> {
         check_alone(config, forwards)?;
-        let held: HashSet<&Claim> = old
-            .iter()
-            .filter(|record| same_owner(&record.ruleset.owner, owner))
-            .flat_map(|record| &record.ruleset.claims)
-            .collect();
+        let before = old.get(&owner.key()).into_iter();
+        let held: HashSet<&Claim> = before.flat_map(|one| &one.ruleset.claims).collect();
         let new = new_claims(forwards, &held);
         if new.is_empty() {
             return Ok(());
         }
+        let planned = keys(desired);
         let still: Vec<&Ruleset> = old
-            .iter()
+            .values()
             .map(|record| &record.ruleset)
-            .filter(|ruleset| !is_known(&ruleset.owner, desired))
+            .filter(|ruleset| !planned.contains(&ruleset.owner.key()))
             .filter(|ruleset| {
                 self.state
                     .has_object(ruleset.owner.kind, ruleset.owner.uuid)
@@ -424,12 +417,9 @@ impl Engine<'_> {
         &mut self,
         owner: &Owner,
         planned: Result<Record, ApplyError>,
-        old: &[Record],
+        before: Option<&Record>,
         desired: &mut Vec<Record>,
     ) {
-        let old = old
-            .iter()
-            .find(|record| same_owner(&record.ruleset.owner, owner));
         match planned {
             Ok(record) if record.ruleset.is_empty() => {}
             Ok(record) => desired.push(record),
@@ -440,7 +430,7 @@ impl Engine<'_> {
                 };
                 self.log_error(&keeps);
                 self.kept.push(owner.clone());
-                desired.extend(old.cloned());
+                desired.extend(before.cloned());
             }
         }
     }
@@ -507,15 +497,9 @@ fn attachments<'a>(
     attachments
 }
 
-/// Whether an owner is among those that have been planned.
-fn is_known(owner: &Owner, planned: &[Record]) -> bool {
-    let mut planned = planned.iter();
-    planned.any(|record| same_owner(&record.ruleset.owner, owner))
-}
-
-/// Whether two owners are the same object, whatever its name is now.
-pub(crate) fn same_owner(a: &Owner, b: &Owner) -> bool {
-    (a.kind, a.uuid) == (b.kind, b.uuid)
+/// Whose records these are.
+fn keys(records: &[Record]) -> HashSet<OwnerKey> {
+    records.iter().map(|one| one.ruleset.owner.key()).collect()
 }
 
 /// The current leases of a bridge; a file that cannot be read holds none.

@@ -4,27 +4,18 @@
 use crate::config::DockerSettings;
 use crate::engine::{Engine, LibvirtRules};
 use crate::firewall::Choice;
+use crate::state::by_owner;
 use crate::{ApplyError, Config, Record};
 use portero_firewall::{BaseTables, Firewall, Script};
-use portero_model::{OwnerKind, Ruleset};
+use portero_model::Ruleset;
 use portero_system::{Deadline, FileError, Flow, Severity};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Instant;
-use uuid::Uuid;
-
-/// Records by whose they are.
-fn by_owner(records: &[Record]) -> BTreeMap<(OwnerKind, Uuid), &Record> {
-    let owners = records.iter().map(|record| {
-        let owner = &record.ruleset.owner;
-        ((owner.kind, owner.uuid), record)
-    });
-    owners.collect()
-}
 
 impl Engine<'_> {
     /// All records.
     pub fn all_records(&self) -> Result<Vec<Record>, FileError> {
-        self.state.records()?.collect()
+        self.state.all_records()
     }
 
     /// Brings the firewall to what all inputs ask for; `known` are owners planned already.
@@ -36,6 +27,7 @@ impl Engine<'_> {
         deadline: Deadline,
     ) -> Result<(), ApplyError> {
         let begin = Instant::now();
+        self.preobserve(deadline.within(self.reading_limit));
         let old = self.all_records()?;
         let desired = self.desired(config, known, &old)?;
         self.log.step("rules planned");
@@ -89,14 +81,14 @@ impl Engine<'_> {
         let mut noted = Ok(());
         for record in old {
             let owner = &record.ruleset.owner;
-            if !after.contains_key(&(owner.kind, owner.uuid)) {
+            if !after.contains_key(&owner.key()) {
                 noted = noted.and(self.state.remove_record(owner.kind, owner.uuid));
                 self.log_change(&record.ruleset, &Ruleset::empty(owner.clone()));
             }
         }
         for record in desired {
             let owner = &record.ruleset.owner;
-            let before = before.get(&(owner.kind, owner.uuid)).copied();
+            let before = before.get(&owner.key()).copied();
             if before != Some(record) {
                 noted = noted.and(self.state.put_record(record));
                 let nothing = Ruleset::empty(owner.clone());

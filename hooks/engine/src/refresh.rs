@@ -294,8 +294,7 @@ impl Engine<'_> {
     /// Whether a running domain asks for nothing else than it did before. One that is just starting
     /// is the hooks'.
     fn is_known(&self, domain: &Domain) -> Result<bool, ApplyError> {
-        let record = self.state.record(OwnerKind::Domain, domain.uuid)?;
-        if record.as_ref().is_some_and(is_prepared) {
+        if self.state.phase(OwnerKind::Domain, domain.uuid)? == Some(Phase::Prepared) {
             return Ok(true);
         }
         Ok(match self.state.domain(domain.uuid)? {
@@ -321,10 +320,6 @@ impl Engine<'_> {
             self.state.remove_object(OwnerKind::Domain, domain.uuid)
         }
     }
-}
-
-fn is_prepared(record: &Record) -> bool {
-    record.phase == Phase::Prepared
 }
 
 /// What of a domain's interfaces says where its forwards lead.

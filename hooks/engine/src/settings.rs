@@ -2,7 +2,6 @@
 //! host answers for, and marks by which answers are routed. Each is noted before it is changed, so that a killed event's can be taken back.
 
 use crate::engine::Engine;
-use crate::inputs::same_owner;
 use crate::state::Setting;
 use crate::ApplyError;
 use portero_model::{Neighbor, ReplyRoute, Ruleset};
@@ -179,7 +178,7 @@ impl Engine<'_> {
             let ruleset = record?.ruleset;
             let is_other = !concerned
                 .iter()
-                .any(|concerned| same_owner(&concerned.owner, &ruleset.owner));
+                .any(|concerned| concerned.owner.key() == ruleset.owner.key());
             let has_input = self
                 .state
                 .has_object(ruleset.owner.kind, ruleset.owner.uuid);

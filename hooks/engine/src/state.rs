@@ -18,14 +18,15 @@ pub(crate) use ports::OutdatedPort;
 
 use portero_firewall::BaseTables;
 use portero_libvirt::{Domain, Network, Status};
-use portero_model::{Claim, NftSet, Owner, OwnerKind, Pending, Ruleset};
+use portero_model::{Claim, NftSet, Owner, OwnerKey, OwnerKind, Pending, Ruleset};
 use portero_port_forward::LastAddress;
 
-use portero_system::{files, Deadline, FileError, Flow, Lock, Paths};
+use portero_system::{files, side_by_side, Deadline, FileError, Flow, Lock, Paths};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
@@ -37,6 +38,12 @@ const FLOWS: &str = "flows";
 
 /// Where the sets stand that are mirrored.
 const BANS: &str = "bans";
+
+/// From so many owners on it is worth threads to read what there is of them.
+const MANY: usize = 100;
+
+/// How many threads read many files. How many processors there are is not asked: a hook may not read the files that tell it.
+const READERS: usize = 4;
 
 /// How long an object may take to start, before it counts as one that failed to.
 const LONGEST_START: Duration = Duration::from_secs(300);
@@ -53,6 +60,16 @@ pub struct Record {
     /// Of a domain, where its interfaces were found to be since it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<LastAddress>,
+}
+
+/// Records by whose they are.
+pub type Records<'r> = BTreeMap<OwnerKey, &'r Record>;
+
+/// Finds records by whose they are.
+#[must_use]
+pub fn by_owner(records: &[Record]) -> Records<'_> {
+    let owners = records.iter().map(|one| (one.ruleset.owner.key(), one));
+    owners.collect()
 }
 
 /// A setting of the kernel's that portero changes, and changes back.
@@ -89,6 +106,12 @@ pub enum Phase {
     Active,
 }
 
+/// What of a record says how far its owner is.
+#[derive(Deserialize)]
+struct PhaseOfRecord {
+    phase: Phase,
+}
+
 /// What of a record says who holds which ports.
 #[derive(Deserialize)]
 struct ClaimsOfRecord {
@@ -105,6 +128,15 @@ struct ClaimsOfRuleset {
 #[derive(Debug, Clone)]
 pub struct State {
     root: PathBuf,
+    /// By the names of their files: a comparison asks for each domain twice.
+    domains: Arc<Mutex<HashMap<String, Arc<DomainFile>>>>,
+}
+
+/// A domain's file as it was read last.
+#[derive(Debug)]
+struct DomainFile {
+    xml: Vec<u8>,
+    domain: Option<Domain>,
 }
 
 impl State {
@@ -113,6 +145,7 @@ impl State {
     pub fn new(paths: &Paths) -> Self {
         Self {
             root: paths.state.clone(),
+            domains: Arc::default(),
         }
     }
 
@@ -210,6 +243,12 @@ impl State {
         files::names(&folder, ".xml").is_ok_and(|names| !names.is_empty())
     }
 
+    /// Whether so many have records that to read all takes long.
+    pub(crate) fn has_many_records(&self) -> bool {
+        let names = files::names(&self.root.join("records"), ".json");
+        names.is_ok_and(|names| names.len() >= MANY)
+    }
+
     fn record_path(&self, kind: OwnerKind, uuid: Uuid) -> PathBuf {
         let name = format!("{}-{uuid}.json", kind.name());
         self.root.join("records").join(name)
@@ -244,6 +283,15 @@ impl State {
         self.read_record(&self.record_path(kind, uuid))
     }
 
+    /// How far an owner is whose record there is, whether or not the rest of that can be understood.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn phase(&self, kind: OwnerKind, uuid: Uuid) -> Result<Option<Phase>, FileError> {
+        let record = self.read_record(&self.record_path(kind, uuid))?;
+        Ok(record.map(|PhaseOfRecord { phase }| phase))
+    }
+
     fn read_record<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, FileError> {
         let Some(content) = files::read_own(path)? else {
             return Ok(None);
@@ -265,6 +313,16 @@ impl State {
         &self,
     ) -> Result<impl Iterator<Item = Result<Record, FileError>> + '_, FileError> {
         self.read_records(None)
+    }
+
+    /// All of them at once.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn all_records(&self) -> Result<Vec<Record>, FileError> {
+        let folder = self.root.join("records");
+        let names = files::names(&folder, ".json")?;
+        read_all(&names, |name| self.read_record(&folder.join(name)))
     }
 
     /// Those of everybody else.
@@ -372,6 +430,7 @@ impl State {
     /// # Errors
     /// [`FileError`].
     pub fn remove_object(&self, kind: OwnerKind, uuid: Uuid) -> Result<(), FileError> {
+        self.parsed().remove(&object_file(uuid));
         files::remove(&self.object_path(kind, uuid))
     }
 
@@ -381,7 +440,7 @@ impl State {
     /// [`FileError`].
     pub fn domain(&self, uuid: Uuid) -> Result<Option<Domain>, FileError> {
         let content = files::read_own(&self.object_path(OwnerKind::Domain, uuid))?;
-        Ok(content.and_then(|xml| Domain::read(&xml)))
+        Ok(content.and_then(|xml| self.domain_of(&object_file(uuid), xml)))
     }
 
     /// An active network; nothing when there is none of the UUID, or its file cannot be understood.
@@ -398,7 +457,9 @@ impl State {
     /// # Errors
     /// [`FileError`].
     pub fn domains(&self) -> Result<Vec<Domain>, FileError> {
-        self.objects(OwnerKind::Domain, None, Domain::read)
+        self.objects(OwnerKind::Domain, None, |name, xml| {
+            self.domain_of(name, xml)
+        })
     }
 
     /// All active networks; files that cannot be understood are passed over.
@@ -406,7 +467,7 @@ impl State {
     /// # Errors
     /// [`FileError`].
     pub fn networks(&self) -> Result<Vec<Network>, FileError> {
-        self.objects(OwnerKind::Network, None, Network::read)
+        self.objects(OwnerKind::Network, None, |_, xml| Network::read(&xml))
     }
 
     /// All active networks, `known` among them as it is and not as it was written.
@@ -415,7 +476,8 @@ impl State {
     /// [`FileError`].
     pub fn networks_with(&self, known: &Network) -> Result<Vec<Network>, FileError> {
         let mut networks = vec![known.clone()];
-        networks.extend(self.objects(OwnerKind::Network, Some(known.uuid), Network::read)?);
+        let read = |_: &str, xml: Vec<u8>| Network::read(&xml);
+        networks.extend(self.objects(OwnerKind::Network, Some(known.uuid), read)?);
         Ok(networks)
     }
 
@@ -452,24 +514,41 @@ impl State {
         Ok(uuids.collect())
     }
 
+    /// The domain in a file, by what was read there last where that is the same.
+    fn domain_of(&self, file: &str, xml: Vec<u8>) -> Option<Domain> {
+        let known = self.parsed().get(file).cloned();
+        if let Some(known) = known.filter(|known| known.xml == xml) {
+            return known.domain.clone();
+        }
+        let domain = Domain::read(&xml);
+        let read = DomainFile {
+            xml,
+            domain: domain.clone(),
+        };
+        self.parsed().insert(file.to_owned(), Arc::new(read));
+        domain
+    }
+
+    fn parsed(&self) -> MutexGuard<'_, HashMap<String, Arc<DomainFile>>> {
+        let parsed = self.domains.lock();
+        parsed.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// All objects of a kind but one.
-    fn objects<T>(
+    fn objects<T: Send>(
         &self,
         kind: OwnerKind,
         but: Option<Uuid>,
-        read: impl Fn(&[u8]) -> Option<T>,
+        read: impl Fn(&str, Vec<u8>) -> Option<T> + Sync,
     ) -> Result<Vec<T>, FileError> {
         let folder = self.objects_path(kind);
         let but = but.map(object_file);
-        let mut objects = Vec::new();
-        for name in files::names(&folder, ".xml")? {
-            if Some(&name) == but.as_ref() {
-                continue;
-            }
+        let mut names = files::names(&folder, ".xml")?;
+        names.retain(|name| Some(name) != but.as_ref());
+        read_all(&names, |name| {
             let content = files::read_own(&folder.join(name))?;
-            objects.extend(content.and_then(|content| read(&content)));
-        }
-        Ok(objects)
+            Ok(content.and_then(|content| read(name, content)))
+        })
     }
 
     /// Whether portero has changed a setting.
@@ -594,6 +673,22 @@ fn object_file(uuid: Uuid) -> String {
     format!("{uuid}.xml")
 }
 
+/// Reads files, in the order of their names; many of them by several threads.
+fn read_all<T: Send>(
+    names: &[String],
+    read: impl Fn(&str) -> Result<Option<T>, FileError> + Sync,
+) -> Result<Vec<T>, FileError> {
+    let readers = if names.len() < MANY { 1 } else { READERS };
+    let length = names.len().div_ceil(readers).max(1);
+    let parts: Vec<&[String]> = names.chunks(length).collect();
+    let found = side_by_side(&parts, readers, |names| -> Result<Vec<T>, FileError> {
+        let found = names.iter().filter_map(|name| read(name).transpose());
+        found.collect()
+    });
+    let found: Vec<Vec<T>> = found.into_iter().collect::<Result<_, _>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     files::write(path, &to_json(path, value)?)
 }
@@ -635,5 +730,66 @@ mod tests {
         let other = File::open(&path).expect("the file");
         let flag = fcntl(&other, FcntlArg::F_GETFD).expect("its flag");
         assert_eq!(flag, FdFlag::FD_CLOEXEC.bits());
+    }
+
+    fn state(root: &Path) -> State {
+        let paths = Paths::below(root);
+        fs::create_dir_all(&paths.state).expect("a folder");
+        State::new(&paths)
+    }
+
+    #[test]
+    fn many_records_are_read_as_few_are() {
+        let root = tempfile::tempdir().expect("a folder");
+        let state = state(root.path());
+        let record = |number: usize| Record {
+            phase: Phase::Active,
+            ruleset: Ruleset::empty(Owner {
+                kind: OwnerKind::Domain,
+                driver: None,
+                uuid: Uuid::from_u128(number as u128),
+                name: format!("guest{number}"),
+            }),
+            pending: Vec::new(),
+            addresses: Vec::new(),
+        };
+        let mut records = Vec::new();
+        for number in 0..=MANY {
+            // Before, at and behind the number from which threads read them.
+            assert_eq!(state.has_many_records(), number >= MANY);
+            records.push(record(number));
+            state.put_record(&records[number]).expect("a record");
+            if number + 2 > MANY {
+                assert!(state.all_records().expect("records") == records);
+            }
+        }
+        state.mark_clean().expect("clean");
+        let broken = &records.remove(MANY / 2).ruleset.owner;
+        state.put_record_text(broken, b"{").expect("a file");
+        assert!(state.all_records().expect("records") == records);
+        assert!(!state.is_clean(), "it is trusted");
+    }
+
+    #[test]
+    fn a_domain_is_what_its_file_says_now() {
+        let root = tempfile::tempdir().expect("a folder");
+        let state = state(root.path());
+        let uuid = Uuid::from_u128(1);
+        let named = |name: Option<&str>| {
+            let xml = name.map_or(String::new(), |name| {
+                format!("<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid></domain>")
+            });
+            let kept = state.put_object(OwnerKind::Domain, uuid, xml.as_bytes());
+            kept.expect("it is kept");
+            let one = state.domain(uuid).expect("a file");
+            assert!(state.domains().expect("files") == Vec::from_iter(one.clone()));
+            one.map(|domain| domain.name.to_string())
+        };
+        for name in [Some("one"), Some("two"), None, Some("two")] {
+            assert_eq!(named(name).as_deref(), name);
+        }
+        let removed = state.remove_object(OwnerKind::Domain, uuid);
+        removed.expect("it is removed");
+        assert!(state.domain(uuid).expect("no file").is_none());
     }
 }

@@ -3,7 +3,7 @@
 use crate::unlisted::unlisted;
 use portero_model::Family;
 use portero_system::programs::{find_program, read};
-use portero_system::{files, Deadline, Paths, SystemError};
+use portero_system::{files, side_by_side, Deadline, Paths, SystemError};
 use portero_trace::{Iptables, Rules, Settings};
 use serde::Deserialize;
 use std::fs;
@@ -70,7 +70,7 @@ fn iptables(families: &[Family], deadline: Deadline) -> (Rules, usize) {
         .iter()
         .flat_map(|family| variants(*family))
         .collect();
-    let saved = side_by_side(&variants, |variant| variant.read(deadline));
+    let saved = side_by_side(&variants, SIDE_BY_SIDE, |variant| variant.read(deadline));
     let mut iptables = Rules::default();
     let mut told = 0;
     for (variant, (rules, length)) in variants.iter().zip(saved) {
@@ -112,7 +112,7 @@ fn tables_besides(iptables: &Rules, deadline: Deadline) -> Option<Rules> {
             tables.push(table);
         }
     }
-    let listings = side_by_side(&tables, |[family, table]| {
+    let listings = side_by_side(&tables, SIDE_BY_SIDE, |[family, table]| {
         nftables(&["list", "table", family, table], deadline)
     });
     let mut rules = Rules::default();
@@ -154,24 +154,6 @@ fn parsed(
         Err(error) => rules.unread.push(error.to_string()),
     }
     (rules, length)
-}
-
-/// Does the same work for each, several at one time; the results are in the order of the items.
-fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let work = &work;
-    let some = |items: &[T]| -> Vec<R> {
-        thread::scope(|scope| {
-            let spawn = |item| Builder::new().spawn_scoped(scope, move || work(item));
-            let threads: Vec<_> = items.iter().map(|item| (item, spawn(item))).collect();
-            let results = threads.into_iter().map(|(item, thread)| {
-                let result = thread.ok().and_then(|thread| thread.join().ok());
-                // Where no thread is to be had, one after the other.
-                result.unwrap_or_else(|| work(item))
-            });
-            results.collect()
-        })
-    };
-    items.chunks(SIDE_BY_SIDE).flat_map(some).collect()
 }
 
 /// A chain as `nft -j list chains` names it.
@@ -277,17 +259,6 @@ pub fn settings(paths: &Paths) -> Settings {
 #[allow(clippy::expect_used, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn results_are_in_the_order_of_what_was_asked() {
-        let numbers: Vec<u64> = (0..20).collect();
-        let slow_first = |number: &u64| {
-            thread::sleep(std::time::Duration::from_millis(20 - number));
-            number * 2
-        };
-        let doubled: Vec<u64> = numbers.iter().map(|number| number * 2).collect();
-        assert_eq!(side_by_side(&numbers, slow_first), doubled);
-    }
 
     #[test]
     fn chains_are_read_and_what_else_is_listed_is_passed_over() {

@@ -1,12 +1,12 @@
 //! What the operator is told of running guests, those without forwards included.
 
 use crate::Snapshot;
-use portero_engine::{leases, ApplyError, PortState, Record};
+use portero_engine::{by_owner, leases, ApplyError, PortState, Record};
 use portero_libvirt::{Domain, Driver, InterfaceName, MacAddress, Network, ObjectName};
 use portero_model::{Family, OwnerKind};
 use portero_port_forward::{address_of, LastAddress, Lease};
 use serde::{Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -88,10 +88,10 @@ impl Snapshot<'_, '_> {
     pub fn guests(&mut self) -> Result<Vec<Guest>, ApplyError> {
         let domains = self.running_domains()?.into_iter();
         let mut guests: Vec<Guest> = domains.map(Guest::from).collect();
-        let known = guests.len();
+        let known: HashSet<Uuid> = guests.iter().map(|guest| guest.uuid).collect();
         for port in self.engine.state.all_ports()? {
             if port.state == PortState::Detached
-                || guests[..known].iter().any(|one| one.uuid == port.owner)
+                || known.contains(&port.owner)
                 || self.engine.is_port_gone(&port)
             {
                 continue;
@@ -128,12 +128,9 @@ impl Snapshot<'_, '_> {
 
     fn find_addresses(&self, guests: &mut [Guest]) {
         let mut known: BTreeMap<&InterfaceName, Vec<Lease>> = BTreeMap::new();
+        let records = by_owner(&self.records);
         let nics = guests.iter_mut().flat_map(|guest| {
-            let mut records = self.records.iter();
-            let record = records.find(|one| {
-                let owner = &one.ruleset.owner;
-                (owner.kind, owner.uuid) == (OwnerKind::Domain, guest.uuid)
-            });
+            let record = records.get(&(OwnerKind::Domain, guest.uuid));
             let last = record.map_or(&[][..], |one| &one.addresses);
             guest.nics.iter_mut().map(move |nic| (nic, last))
         });

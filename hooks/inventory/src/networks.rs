@@ -130,10 +130,8 @@ impl Snapshot<'_, '_> {
     #[must_use]
     pub fn networks(&self) -> Vec<ActiveNetwork> {
         let active = self.networks.iter().map(|network| {
-            let is_its_own = |record: &&Record| {
-                let owner = &record.ruleset.owner;
-                (owner.kind, owner.uuid) == (OwnerKind::Network, network.uuid)
-            };
+            let key = (OwnerKind::Network, network.uuid);
+            let is_its_own = |record: &&Record| record.ruleset.owner.key() == key;
             let given = self.records.iter().find(is_its_own);
             let given = given.map(|record| record.ruleset.clone());
             let holds = |ruleset| self.observed.holds(ruleset);

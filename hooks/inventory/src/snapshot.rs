@@ -46,6 +46,7 @@ impl<'s, 'a> Snapshot<'s, 'a> {
         engine.refresh_networks()?;
         let mut networks = engine.state.networks()?;
         networks.sort_by(|a, b| a.name.cmp(&b.name));
+        engine.preobserve(deadline);
         let records = engine.all_records()?;
         let choice = engine.choose(&config, deadline)?;
         let rulesets = records.iter().map(|record| &record.ruleset);

@@ -2,9 +2,9 @@
 
 use crate::netlink::{messages, Raw};
 use crate::nfnetlink::{text, value, CHAIN_NAME, SUBSYSTEM, TABLE, WITHIN};
-use netlink_packet_core::NetlinkPayload;
-use netlink_packet_route::link::LinkAttribute;
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_core::{parse_string, parse_u32, Emitable, NetlinkPayload, NlasIterator};
+use netlink_packet_route::link::LinkHeader;
+use nix::libc::{IFLA_IFNAME, IFLA_MASTER, RTM_DELLINK, RTM_NEWLINK};
 use portero_firewall::BANS_TABLE;
 use portero_model::NftSet;
 use std::collections::BTreeSet;
@@ -84,18 +84,23 @@ pub struct ChangedLink {
 #[must_use]
 pub fn changed_links(datagram: &[u8]) -> Option<Vec<ChangedLink>> {
     let mut changed = Vec::new();
-    for message in messages::<RouteNetlinkMessage>(datagram) {
+    let header = LinkHeader::default().buffer_len();
+    for message in messages::<Raw>(datagram) {
         let link = match message.ok()?.payload {
-            NetlinkPayload::InnerMessage(
-                RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
-            ) => link,
+            NetlinkPayload::InnerMessage(link)
+                if [RTM_NEWLINK, RTM_DELLINK].contains(&link.kind) =>
+            {
+                link.payload
+            }
             _ => continue,
         };
         let mut one = ChangedLink::default();
-        for attribute in link.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => one.name = name,
-                LinkAttribute::Controller(index) => one.controller = Some(index),
+        // There are many more, which take longer to read and may be of a newer kernel.
+        for attribute in NlasIterator::new(link.get(header..)?) {
+            let attribute = attribute.ok()?;
+            match attribute.kind() {
+                IFLA_IFNAME => one.name = parse_string(attribute.value()).ok()?,
+                IFLA_MASTER => one.controller = Some(parse_u32(attribute.value()).ok()?),
                 _ => {}
             }
         }
@@ -109,8 +114,9 @@ pub fn changed_links(datagram: &[u8]) -> Option<Vec<ChangedLink>> {
 mod tests {
     use super::*;
     use crate::nfnetlink::{message, names, TableFamily};
-    use netlink_packet_core::NetlinkMessage;
-    use netlink_packet_route::link::LinkMessage;
+    use netlink_packet_core::{DefaultNla, NetlinkHeader, NetlinkMessage, NetlinkSerializable};
+    use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+    use netlink_packet_route::RouteNetlinkMessage;
 
     /// A datagram with a message of nf_tables.
     fn datagram(kind: u8, attributes: &[(u16, &str)]) -> Vec<u8> {
@@ -118,11 +124,9 @@ mod tests {
         bytes(message(kind, TableFamily::Inet, &names(attributes)))
     }
 
-    fn bytes<M>(message: M) -> Vec<u8>
-    where
-        M: netlink_packet_core::NetlinkSerializable + Into<NetlinkPayload<M>>,
-    {
-        let mut message = NetlinkMessage::from(message);
+    fn bytes<M: NetlinkSerializable>(message: M) -> Vec<u8> {
+        let inner = NetlinkPayload::InnerMessage(message);
+        let mut message = NetlinkMessage::new(NetlinkHeader::default(), inner);
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
@@ -196,7 +200,40 @@ mod tests {
             controller: Some(7),
         };
         let found = changed_links(&[new.clone(), gone].concat()).expect("links");
-        assert_eq!(found, [expected.clone(), expected]);
+        assert_eq!(found, [expected.clone(), expected.clone()]);
         assert_eq!(changed_links(&new[..new.len() - 8]), None);
+        // A link of which the kernel says more.
+        let link = |attributes: &[DefaultNla]| {
+            let mut payload = vec![0; LinkHeader::default().buffer_len() + attributes.buffer_len()];
+            let header = payload.len() - attributes.buffer_len();
+            attributes.emit(&mut payload[header..]);
+            let kind = RTM_NEWLINK;
+            changed_links(&bytes(Raw { kind, payload }))
+        };
+        let name = DefaultNla::new(IFLA_IFNAME, b"vnet3\0".to_vec());
+        let bridge = |value: &[u8]| DefaultNla::new(IFLA_MASTER, value.to_vec());
+        // `IFLA_MTU`, which has four bytes, and one of a kernel to come.
+        let others = [
+            DefaultNla::new(4, vec![1]),
+            DefaultNla::new(999, vec![2; 7]),
+        ];
+        let [mtu, unknown] = others;
+        let known = [mtu, name.clone(), unknown, bridge(&7_u32.to_ne_bytes())];
+        assert_eq!(link(&known), Some(vec![expected]));
+        assert_eq!(link(&[name, bridge(&[7])]), None);
+        assert_eq!(
+            changed_links(&bytes(Raw {
+                kind: RTM_NEWLINK,
+                payload: vec![0; 8]
+            })),
+            None
+        );
+        assert_eq!(
+            changed_links(&bytes(Raw {
+                kind: 20,
+                payload: Vec::new()
+            })),
+            Some(Vec::new())
+        );
     }
 }

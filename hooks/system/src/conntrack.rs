@@ -45,7 +45,7 @@ pub(crate) fn forget(flows: &[Flow], deadline: Deadline) -> Result<()> {
         let mut found = Vec::new();
         let header = || NetfilterHeader::new(family, 0, 0);
         let list = NetfilterMessage::new(header(), ConntrackMessage::Get(Vec::new()));
-        netlink.request(list, NLM_F_REQUEST | NLM_F_DUMP, |answer| {
+        netlink.request(&list, NLM_F_REQUEST | NLM_F_DUMP, |answer| {
             let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = answer.inner
             else {
                 return;

@@ -26,6 +26,7 @@ mod routes;
 mod system;
 mod tables;
 mod taps;
+mod threads;
 mod uplinks;
 
 pub use announcements::{changed_links, rules_concern, sets_concern, ChangedLink};
@@ -40,4 +41,5 @@ pub use paths::Paths;
 pub use programs::clean_environment;
 pub use routes::RouteLookup;
 pub use system::{Detected, Flow, InterfaceState, Switch, System};
+pub use threads::side_by_side;
 pub use uplinks::{Uplink, RULE_PROTOCOL};

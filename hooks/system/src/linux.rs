@@ -2,7 +2,7 @@
 
 use crate::interfaces::Interface;
 use crate::nfnetlink::TableFamily;
-use crate::nftables::{commit, count, read as read_table, Committed};
+use crate::nftables::{commit, count, generation, read as read_table, Committed};
 use crate::programs::{find_program, read, run, Started};
 use crate::tables::{has_chain, has_rules, has_table};
 use crate::{
@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 /// The real machine.
@@ -30,6 +31,25 @@ use std::time::Duration;
 pub struct Linux {
     /// A firewall's program that waits for its script.
     expected: Option<(Tool, Started)>,
+    observation: Option<Observation>,
+}
+
+/// An observation of nftables that has begun.
+#[derive(Debug)]
+struct Observation {
+    /// Of which generation it is, unless somebody commits before it has ended.
+    generation: u32,
+    thread: JoinHandle<Result<nftables::Observed>>,
+}
+
+impl Observation {
+    /// What it finds, if nobody has committed anything since it began.
+    fn observed(self, deadline: Deadline) -> Option<nftables::Observed> {
+        let is_now = || generation(deadline) == Some(self.generation);
+        // Who knows already that it comes to nothing does not wait for it.
+        let observed = is_now().then(|| self.thread.join().ok()?.ok())?;
+        observed.filter(|_| is_now())
+    }
 }
 
 impl Linux {
@@ -92,9 +112,19 @@ impl System for Linux {
         Ok(detected)
     }
 
+    fn preobserve_nftables(&mut self, deadline: Deadline) {
+        self.observation = generation(deadline).and_then(|generation| {
+            let thread = Builder::new().spawn(move || observe_nftables(deadline));
+            // Where no thread is to be had, it begins when it is needed.
+            let thread = thread.ok()?;
+            Some(Observation { generation, thread })
+        });
+    }
+
     fn observe_nftables(&mut self, deadline: Deadline) -> Result<nftables::Observed> {
-        let [ipv4, ipv6] = Family::ALL.map(Place::Libvirt);
-        observe_tables(&[Place::Own, Place::Policy, ipv4, ipv6], deadline)
+        let begun = self.observation.take();
+        let observed = begun.and_then(|begun| begun.observed(deadline));
+        observed.map_or_else(|| observe_nftables(deadline), Ok)
     }
 
     fn observe_antispoof(&mut self, deadline: Deadline) -> Result<nftables::Observed> {
@@ -373,6 +403,11 @@ fn has_docker_user(family: Family, deadline: Deadline) -> Result<bool> {
         docker::DOCKER_USER,
         deadline,
     )
+}
+
+fn observe_nftables(deadline: Deadline) -> Result<nftables::Observed> {
+    let [ipv4, ipv6] = Family::ALL.map(Place::Libvirt);
+    observe_tables(&[Place::Own, Place::Policy, ipv4, ipv6], deadline)
 }
 
 /// Reads those tables that are there.

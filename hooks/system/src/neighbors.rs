@@ -4,15 +4,14 @@
 //! IPv4 needs no sysctl for that; IPv6 needs `proxy_ndp` of the interface.
 
 use crate::interfaces;
-use crate::netlink::Netlink;
+use crate::netlink::{Netlink, Raw};
 use crate::programs::{read, run};
 use crate::{Deadline, Result, SystemError};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::libc::{RTM_GETNEIGH, RTM_NEWNEIGH};
 use nix::sys::socket::{setsockopt, sockopt};
 use portero_libvirt::{InterfaceName, MacAddress};
 use portero_model::{Family, Neighbor};
@@ -132,12 +131,13 @@ pub(crate) fn mac_of(netlink: &mut Netlink, index: u32, address: IpAddr) -> Resu
 
 /// Gives each of the kernel's neighbours to `each`.
 fn each(netlink: &mut Netlink, mut each: impl FnMut(&NeighbourMessage)) -> Result<()> {
-    let all = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
-    netlink.request(all, NLM_F_REQUEST | NLM_F_DUMP, |answer| {
-        if let RouteNetlinkMessage::NewNeighbour(entry) = answer {
-            each(&entry);
+    let all = Raw::new(RTM_GETNEIGH, &NeighbourMessage::default());
+    for answer in netlink.dump(&all)? {
+        if answer.kind == RTM_NEWNEIGH {
+            each(&answer.parse()?);
         }
-    })
+    }
+    Ok(())
 }
 
 /// The IP and the MAC address of a neighbour behind an interface, if it has answered at some time.

@@ -2,13 +2,14 @@
 
 use crate::{Deadline, Result, SystemError};
 use netlink_packet_core::{
-    DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    DecodeError, DefaultNla, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable, Parseable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR,
+    NLM_F_REQUEST,
 };
-use netlink_packet_route::link::LinkMessage;
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use nix::libc::{IFLA_ADDRESS, IFLA_MASTER, IFLA_MTU, RTM_SETLINK};
 use nix::poll::{poll, PollFd, PollFlags};
 use nix::sys::socket::{setsockopt, sockopt::SndBufForce};
 use std::convert::Infallible;
@@ -18,8 +19,11 @@ use std::os::fd::AsFd;
 /// (`NLMSG_GOODSIZE` in a dump).
 const BUFFER_SIZE: usize = 64 * 1024;
 
-/// Length of netlink's own header in bytes, and of what a message is padded with.
-const HEADER: usize = 16 + 4;
+/// Length of netlink's own header in bytes.
+const HEADER: usize = 16;
+
+/// The most that a message is padded with, in bytes.
+const PADDING: usize = 3;
 
 /// How many requests without answers are sent at once.
 const BATCH: usize = 128;
@@ -66,27 +70,78 @@ impl NetlinkSerializable for Raw {
     }
 }
 
-impl From<Raw> for NetlinkPayload<Raw> {
-    fn from(message: Raw) -> Self {
-        Self::InnerMessage(message)
+impl Raw {
+    /// A message of a type that the library has. The library's `RouteNetlinkMessage` is an enum of all messages of rtnetlink(7): a
+    /// hook that links it has code for queueing disciplines and tunnels.
+    #[must_use]
+    pub fn new(kind: u16, message: &impl Emitable) -> Self {
+        let payload = bytes(message);
+        Self { kind, payload }
+    }
+
+    /// What it says, as a type that the library has.
+    ///
+    /// # Errors
+    /// [`SystemError`] when it says something else.
+    pub fn parse<M: Parseable<[u8]>>(&self) -> Result<M> {
+        M::parse(&self.payload).map_err(not_understood)
     }
 }
 
-/// Changes a link: what `change` writes into the message, and nothing else of it.
+/// What of a link is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkChange {
+    /// It is set up.
+    Up,
+    /// It is set down.
+    Down,
+    /// It enters the bridge of this index, or leaves its own for 0.
+    Controller(u32),
+    /// Its MTU in bytes.
+    Mtu(u32),
+    /// Its MAC address.
+    Address([u8; 6]),
+}
+
+/// Makes these changes of a link, and no others.
 ///
 /// # Errors
 /// [`SystemError`] when the kernel refuses, or does not answer until the deadline.
-pub fn set_link(
-    index: u32,
-    deadline: Deadline,
-    change: impl FnOnce(&mut LinkMessage),
-) -> Result<()> {
-    let mut link = LinkMessage::default();
-    link.header.index = index;
-    change(&mut link);
-    let message = RouteNetlinkMessage::SetLink(link);
+pub fn set_link(index: u32, changes: &[LinkChange], deadline: Deadline) -> Result<()> {
     let flags = NLM_F_REQUEST | NLM_F_ACK;
-    Netlink::open(NETLINK_ROUTE, deadline)?.request(message, flags, |_| {})
+    Netlink::open(NETLINK_ROUTE, deadline)?.request(&changed(index, changes), flags, |_: Raw| {})
+}
+
+/// The message that makes these changes.
+fn changed(index: u32, changes: &[LinkChange]) -> Raw {
+    let mut header = LinkHeader {
+        index,
+        ..LinkHeader::default()
+    };
+    let mut attributes = Vec::new();
+    for change in changes {
+        let (kind, value) = match change {
+            LinkChange::Up | LinkChange::Down => {
+                header.change_mask = LinkFlags::Up;
+                header.flags.set(LinkFlags::Up, *change == LinkChange::Up);
+                continue;
+            }
+            LinkChange::Controller(index) => (IFLA_MASTER, index.to_ne_bytes().to_vec()),
+            LinkChange::Mtu(bytes) => (IFLA_MTU, bytes.to_ne_bytes().to_vec()),
+            LinkChange::Address(octets) => (IFLA_ADDRESS, octets.to_vec()),
+        };
+        attributes.push(DefaultNla::new(kind, value));
+    }
+    Raw {
+        kind: RTM_SETLINK,
+        payload: [bytes(&header), bytes(&attributes.as_slice())].concat(),
+    }
+}
+
+fn bytes(part: &impl Emitable) -> Vec<u8> {
+    let mut bytes = vec![0; part.buffer_len()];
+    part.emit(&mut bytes);
+    bytes
 }
 
 /// A netlink socket of one protocol.
@@ -100,6 +155,10 @@ pub struct Netlink {
 
 fn error(source: std::io::Error) -> SystemError {
     SystemError::file("netlink")(source)
+}
+
+fn not_understood(reason: DecodeError) -> SystemError {
+    error(std::io::Error::other(reason.to_string()))
 }
 
 impl Netlink {
@@ -118,9 +177,9 @@ impl Netlink {
 
     /// Sends a request and gives every answer to `each`, until the kernel says that it is done or
     /// acknowledges. A request without answers needs `NLM_F_ACK`.
-    pub fn request<M>(&mut self, message: M, flags: u16, mut each: impl FnMut(M)) -> Result<()>
+    pub fn request<M>(&mut self, message: &M, flags: u16, mut each: impl FnMut(M)) -> Result<()>
     where
-        M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
+        M: NetlinkSerializable + NetlinkDeserializable,
     {
         let mut bytes = Vec::new();
         self.put(message, flags, &mut bytes);
@@ -144,20 +203,28 @@ impl Netlink {
     }
 
     /// Puts the next message behind others that are sent with it.
-    fn put<M: NetlinkSerializable + Into<NetlinkPayload<M>>>(
-        &mut self,
-        message: M,
-        flags: u16,
-        bytes: &mut Vec<u8>,
-    ) {
+    fn put<M: NetlinkSerializable>(&mut self, message: &M, flags: u16, bytes: &mut Vec<u8>) {
+        let mut payload = vec![0; message.buffer_len()];
+        message.serialize(&mut payload);
+        let kind = message.message_type();
+        self.put_raw(&Raw { kind, payload }, flags, bytes);
+    }
+
+    /// The same for one that is in the kernel's bytes already, of which a batch may have thousands.
+    fn put_raw(&mut self, message: &Raw, flags: u16, bytes: &mut Vec<u8>) {
         self.sequence += 1;
-        let mut request = NetlinkMessage::from(message);
-        request.header.flags = flags;
-        request.header.sequence_number = self.sequence;
-        request.finalize();
-        let start = bytes.len();
-        bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
-        request.serialize(&mut bytes[start..]);
+        let mut header = NetlinkHeader::default();
+        let length = HEADER + message.payload.len();
+        header.length = u32::try_from(length).unwrap_or(u32::MAX);
+        header.message_type = message.kind;
+        header.flags = flags;
+        header.sequence_number = self.sequence;
+        let mut head = [0; HEADER];
+        header.emit(&mut head);
+        bytes.extend_from_slice(&head);
+        bytes.extend_from_slice(&message.payload);
+        let missing = length.next_multiple_of(4) - length;
+        bytes.extend_from_slice(&[0; PADDING][..missing]);
     }
 
     /// Asks for everything there is of a kind. What somebody changes meanwhile may be told twice or not at all, which the kernel
@@ -170,7 +237,7 @@ impl Netlink {
             let mut found = Vec::new();
             self.is_interrupted = false;
             let flags = NLM_F_REQUEST | NLM_F_DUMP;
-            self.request(message.clone(), flags, |answer| found.push(answer))?;
+            self.request(message, flags, |answer| found.push(answer))?;
             if !self.is_interrupted {
                 return Ok(found);
             }
@@ -186,7 +253,7 @@ impl Netlink {
     pub fn transact(
         &mut self,
         subsystem: u8,
-        messages: Vec<(Raw, u16)>,
+        messages: &[(Raw, u16)],
     ) -> Result<Option<(usize, std::io::Error)>> {
         if messages.is_empty() {
             return Ok(None);
@@ -196,21 +263,21 @@ impl Netlink {
             payload: vec![0, 0, 0, subsystem],
         };
         let lengths = messages.iter().map(|(message, _)| message.payload.len());
-        let headers = (messages.len() + 2) * HEADER;
+        let headers = (messages.len() + 2) * (HEADER + PADDING);
         let mut bytes = Vec::with_capacity(lengths.sum::<usize>() + headers);
-        self.put(limit(BATCH_BEGIN), NLM_F_REQUEST, &mut bytes);
+        self.put_raw(&limit(BATCH_BEGIN), NLM_F_REQUEST, &mut bytes);
         let first = self.sequence + 1;
-        let mut messages = messages.into_iter().peekable();
+        let mut messages = messages.iter().peekable();
         while let Some((message, flags)) = messages.next() {
             // The last is answered when all are done.
             let acknowledged = match messages.peek() {
                 Some(_) => 0,
                 None => NLM_F_ACK,
             };
-            self.put(message, NLM_F_REQUEST | flags | acknowledged, &mut bytes);
+            self.put_raw(message, NLM_F_REQUEST | flags | acknowledged, &mut bytes);
         }
         let last = self.sequence;
-        self.put(limit(BATCH_END), NLM_F_REQUEST, &mut bytes);
+        self.put_raw(&limit(BATCH_END), NLM_F_REQUEST, &mut bytes);
         // All that is refused is answered, the first of it first: there need be no room for the rest, nor for the requests in
         // the answers. Older kernels know neither.
         let _ = self.socket.set_no_enobufs(true);
@@ -246,7 +313,7 @@ impl Netlink {
         mut refused: impl FnMut(std::io::Error) -> std::io::Result<()>,
     ) -> Result<()>
     where
-        M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
+        M: NetlinkSerializable + NetlinkDeserializable,
     {
         let mut messages = messages.into_iter().peekable();
         while messages.peek().is_some() {
@@ -258,7 +325,7 @@ impl Netlink {
                     Some(_) => NLM_F_REQUEST,
                     None => NLM_F_REQUEST | NLM_F_ACK,
                 };
-                self.put(message, flags, &mut bytes);
+                self.put(&message, flags, &mut bytes);
             }
             self.socket.send(&bytes, 0).map_err(error)?;
             let mut is_done = false;
@@ -284,12 +351,11 @@ impl Netlink {
         &mut self,
         mut each: impl FnMut(NetlinkMessage<M>) -> std::io::Result<()>,
     ) -> Result<()> {
-        let mut buffer = vec![0; BUFFER_SIZE];
         self.wait()?;
-        let size = self.socket.recv(&mut &mut buffer[..], 0).map_err(error)?;
-        for answer in messages::<M>(&buffer[..size.min(BUFFER_SIZE)]) {
-            let answer =
-                answer.map_err(|reason| error(std::io::Error::other(reason.to_string())))?;
+        let mut buffer = Vec::with_capacity(BUFFER_SIZE);
+        self.socket.recv(&mut buffer, 0).map_err(error)?;
+        for answer in messages::<M>(&buffer) {
+            let answer = answer.map_err(not_understood)?;
             self.is_interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
             each(answer).map_err(error)?;
         }
@@ -329,4 +395,33 @@ pub(crate) fn messages<M: NetlinkDeserializable>(
         };
         Some(message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes, changed, LinkChange};
+    use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+
+    #[test]
+    fn a_link_is_changed_by_the_message_that_the_library_makes_of_it() {
+        let is = |changes: &[LinkChange], flags: [LinkFlags; 2], attributes| {
+            let mut link = LinkMessage::default();
+            link.header.index = 7;
+            [link.header.flags, link.header.change_mask] = flags;
+            link.attributes = attributes;
+            assert_eq!(changed(7, changes).payload, bytes(&link), "{changes:?}");
+        };
+        let none = LinkFlags::empty();
+        let controller = LinkAttribute::Controller(9);
+        let to_nine = LinkChange::Controller(9);
+        is(&[to_nine], [none; 2], vec![controller.clone()]);
+        let down = [LinkChange::Down, to_nine];
+        is(&down, [none, LinkFlags::Up], vec![controller.clone()]);
+        let up = [LinkChange::Up, to_nine];
+        is(&up, [LinkFlags::Up; 2], vec![controller]);
+        let mac = [0x52, 0x54, 0, 0, 0x50, 0x12];
+        let both = [LinkChange::Address(mac), LinkChange::Mtu(1400)];
+        let address = LinkAttribute::Address(mac.to_vec());
+        is(&both, [none; 2], vec![address, LinkAttribute::Mtu(1400)]);
+    }
 }

@@ -43,7 +43,11 @@ pub(crate) const NEW_ELEMENTS: u16 = kind(12);
 pub(crate) const GET_ELEMENTS: u16 = kind(13);
 /// `NFT_MSG_DELSETELEM`.
 pub(crate) const DELETE_ELEMENTS: u16 = kind(14);
+/// `NFT_MSG_GETGEN`.
+pub(crate) const GET_GENERATION: u16 = kind(16);
 
+/// `NFTA_GEN_ID`.
+pub(crate) const GENERATION_ID: u16 = 1;
 /// `NFTA_TABLE_NAME`, and the table of whatever is in one: `NFTA_CHAIN_TABLE`, `NFTA_SET_ELEM_LIST_TABLE`, ...
 pub(crate) const TABLE: u16 = 1;
 /// What something is in, or its name, of all but chains: `NFTA_RULE_CHAIN`, `NFTA_SET_NAME`, `NFTA_SET_ELEM_LIST_SET`, ...
@@ -106,7 +110,7 @@ pub(crate) struct Attributes {
 
 impl Attributes {
     pub(crate) fn put(&mut self, attribute: u16, value: &[u8]) {
-        self.nested(attribute, |inner| inner.bytes.extend_from_slice(value));
+        self.put_parts(attribute, [value, &[]]);
     }
 
     /// A number in network byte order.
@@ -116,15 +120,40 @@ impl Attributes {
 
     /// A text, which the kernel wants to end in a zero.
     pub(crate) fn put_text(&mut self, attribute: u16, text: &str) {
-        self.nested(attribute, |inner| {
-            inner.bytes.extend_from_slice(text.as_bytes());
-            inner.bytes.push(0);
-        });
+        self.put_parts(attribute, [text.as_bytes(), &[0]]);
     }
 
-    /// Attributes within one.
+    /// An attribute whose value is two parts.
+    fn put_parts(&mut self, attribute: u16, [first, second]: [&[u8]; 2]) {
+        self.put_header(attribute, first.len() + second.len());
+        self.bytes.extend_from_slice(first);
+        self.bytes.extend_from_slice(second);
+        self.pad();
+    }
+
+    /// Attributes within one; both ends are at multiples of four bytes.
     pub(crate) fn nest(&mut self, attribute: u16, fill: impl FnOnce(&mut Self)) {
-        self.nested(attribute | NESTED, fill);
+        let start = self.bytes.len();
+        self.put_header(attribute | NESTED, 0);
+        fill(self);
+        match u16::try_from(self.bytes.len() - start) {
+            Ok(length) => self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes()),
+            Err(_) => self.is_too_long = true,
+        }
+    }
+
+    fn put_header(&mut self, attribute: u16, length: usize) {
+        let whole = u16::try_from(ATTRIBUTE_HEADER + length).unwrap_or_else(|_| {
+            self.is_too_long = true;
+            u16::MAX
+        });
+        let ([a, b], [c, d]) = (whole.to_ne_bytes(), attribute.to_ne_bytes());
+        self.bytes.extend_from_slice(&[a, b, c, d]);
+    }
+
+    fn pad(&mut self) {
+        let missing = self.bytes.len().next_multiple_of(4) - self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 3][..missing]);
     }
 
     /// A verdict, and the chain that it leads to.
@@ -142,19 +171,6 @@ impl Attributes {
     /// How many bytes they are.
     fn len(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// An attribute with what is added to the bytes; both ends are at multiples of four bytes.
-    fn nested(&mut self, attribute: u16, add: impl FnOnce(&mut Self)) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; ATTRIBUTE_HEADER]);
-        add(self);
-        match u16::try_from(self.bytes.len() - start) {
-            Ok(length) => self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes()),
-            Err(_) => self.is_too_long = true,
-        }
-        self.bytes[start + 2..start + ATTRIBUTE_HEADER].copy_from_slice(&attribute.to_ne_bytes());
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 }
 

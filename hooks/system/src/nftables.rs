@@ -4,13 +4,13 @@ use crate::attributes::{data, element, expression, rule, set, LIST_ELEMENT};
 use crate::netlink::{Netlink, Raw};
 use crate::nfnetlink::{
     attributes, find, lists, message, names, number, text, value, Attributes, TableFamily,
-    CHAIN_NAME, DELETE_ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_SET, NEW_ELEMENTS,
-    SUBSYSTEM, TABLE, WITHIN,
+    CHAIN_NAME, DELETE_ELEMENTS, GENERATION_ID, GET_CHAIN, GET_ELEMENTS, GET_GENERATION, GET_RULE,
+    GET_SET, NEW_ELEMENTS, SUBSYSTEM, TABLE, WITHIN,
 };
 use crate::objects::Objects;
 use crate::tables::has_table;
 use crate::{Deadline, Result, SystemError};
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use portero_firewall::nftables::{
     behind, DataTypes, Intervals, KnownSets, Place, RawData, RawElement, RawTypes, RuleContent,
@@ -41,7 +41,7 @@ pub(crate) fn commit(commands: &[Command], deadline: Deadline) -> Result<Committ
         parts.extend(messages.iter().map(|_| command));
         steps.extend(messages);
     }
-    let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(SUBSYSTEM, steps)?;
+    let refused = Netlink::open(NETLINK_NETFILTER, deadline)?.transact(SUBSYSTEM, &steps)?;
     match refused {
         None => Ok(Committed::Done),
         Some((step, source)) => Err(SystemError::Refused {
@@ -103,7 +103,7 @@ fn messages(change: &ElementChange, types: &SetTypes) -> Option<Vec<Raw>> {
     let of = (kind, TableFamily::from(change.place));
     let messages = lists(of, head, change.elements.iter(), |list, (key, data)| {
         let element = (key.as_str(), data.as_deref());
-        all_known &= put_element(list, change.verb, types, element, &mut encoded).is_some();
+        all_known &= put_element(list, types, element, &mut encoded).is_some();
     });
     all_known.then_some(messages)
 }
@@ -115,21 +115,17 @@ struct Encoded {
     data: [Vec<u8>; 2],
 }
 
-/// Adds an element to a message. An interval of two elements is given, and not taken: nft gives no end to one that another
-/// begins behind, so that nobody knows what there is to take.
+/// Adds an element to a message.
 fn put_element(
     list: &mut Attributes,
-    verb: Verb,
     types: &SetTypes,
     (key, words): (&str, Option<&str>),
     encoded: &mut Encoded,
 ) -> Option<()> {
     types.key.encode_into(key, &mut encoded.key)?;
     let [first, last] = &encoded.key;
-    match (types.intervals, verb) {
-        (Intervals::None, _) if first != last => return None,
-        (Intervals::InTwo, Verb::Delete) => return None,
-        _ => {}
+    if types.intervals == Intervals::None && first != last {
+        return None;
     }
     let jump = match (&types.data, words) {
         (None, None) => None,
@@ -162,6 +158,18 @@ fn put_element(
         });
     }
     Some(())
+}
+
+/// The number that each commit to nf_tables counts up, whoever's it is; nothing when the kernel does not tell it.
+pub(crate) fn generation(deadline: Deadline) -> Option<u32> {
+    // Of no family.
+    let asked = message(GET_GENERATION, TableFamily::Inet, &Attributes::default());
+    let mut generation = None;
+    let mut netlink = Netlink::open(NETLINK_NETFILTER, deadline).ok()?;
+    let told = netlink.request(&asked, NLM_F_REQUEST | NLM_F_ACK, |answer: Raw| {
+        generation = value(&answer, GENERATION_ID).and_then(number);
+    });
+    told.ok().and(generation)
 }
 
 /// What is in a table, if it is there; of libvirt's tables portero's own sets and the rules.
@@ -390,9 +398,22 @@ mod tests {
         let read = SetContent::of_kernel("in_0".to_owned(), types, elements);
         assert!(read.is_known);
         assert!(read.elements.iter().map(|one| &one.key).eq(words));
-        // Whether there is an end to take is not known.
-        let types = policy_types(&change(Verb::Delete)).expect("addresses");
-        assert_eq!(messages(&change(Verb::Delete), &types), None);
+    }
+
+    #[test]
+    fn an_interval_goes_with_its_end() {
+        let [came, gone] = [Verb::Create, Verb::Delete].map(|verb| {
+            let change = ElementChange {
+                verb,
+                place: Place::Policy,
+                set: "nat_v4".to_owned(),
+                elements: vec![("10.0.0.0/8".to_owned(), Some("jump nat0".to_owned()))],
+            };
+            let types = KnownSets::default().of(Place::Policy)["nat_v4"].clone();
+            messages(&change, &types).expect("bytes").remove(0)
+        });
+        assert_eq!(came.payload, gone.payload);
+        assert_ne!(came.kind, gone.kind);
     }
 
     #[test]

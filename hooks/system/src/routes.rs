@@ -1,15 +1,16 @@
 //! Which interface of the host's an address is behind, by the kernel's routes.
 
-use crate::netlink::Netlink;
+use crate::netlink::{Netlink, Raw};
 use crate::programs::read;
 use crate::{neighbors, Deadline, Result, SystemError};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::AddressFamily;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
+use nix::libc::{RTM_GETROUTE, RTM_NEWROUTE};
 use nix::net::if_::if_indextoname;
 use portero_model::Family;
 use serde::de::DeserializeOwned;
@@ -82,16 +83,16 @@ pub(crate) fn route_lookup(address: IpAddr, deadline: Deadline) -> Result<RouteL
     }
     let mut netlink = Netlink::open(NETLINK_ROUTE, deadline)?;
     let mut found = None;
-    let question = RouteNetlinkMessage::GetRoute(question(address));
+    let question = Raw::new(RTM_GETROUTE, &question(address));
     // One route, whose end nothing but its acknowledgement tells.
     let flags = NLM_F_REQUEST | NLM_F_ACK;
-    let asked = netlink.request(question, flags, |answer| {
-        if let RouteNetlinkMessage::NewRoute(route) = answer {
-            found = Some(route);
+    let asked = netlink.request(&question, flags, |answer: Raw| {
+        if answer.kind == RTM_NEWROUTE {
+            found = Some(answer);
         }
     });
     let route = match (asked, found) {
-        (Ok(()), Some(route)) => route,
+        (Ok(()), Some(route)) => route.parse::<RouteMessage>()?,
         (Err(SystemError::File { source, .. }), _) if is_no_way(&source) => {
             return Ok(RouteLookup::Nowhere)
         }

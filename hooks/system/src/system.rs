@@ -72,8 +72,13 @@ pub trait System {
         Ok(None)
     }
 
+    /// nftables is about to be observed: that may begin now, beside what else is to be done. What it finds counts unless somebody
+    /// commits anything meanwhile.
+    fn preobserve_nftables(&mut self, _deadline: Deadline) {}
+
     /// A script for this tool is about to be planned, and may then be committed: whatever of it takes
-    /// its time may begin now. Nothing is changed by that.
+    /// its time may begin now. Nothing is changed by that. Whoever calls this holds the lock: a program that was started under it
+    /// holds it too, and outlives an event that is killed.
     fn prespawn(&mut self, _tool: Tool, _deadline: Deadline) {}
 
     /// Commits a script; each of its tables is changed as a whole or not at all.

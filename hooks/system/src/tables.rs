@@ -66,7 +66,7 @@ const NOT_THERE: [Errno; 5] = [
 fn ask(message: Raw, flags: u16, deadline: Deadline) -> Result<usize> {
     let mut answers = 0;
     let asked = Netlink::open(NETLINK_NETFILTER, deadline)
-        .and_then(|mut netlink| netlink.request(message, flags, |_: Raw| answers += 1));
+        .and_then(|mut netlink| netlink.request(&message, flags, |_: Raw| answers += 1));
     match asked {
         Err(SystemError::File { source, .. }) if is_not_there(&source) => Ok(0),
         other => other.map(|()| answers),

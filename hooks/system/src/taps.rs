@@ -1,9 +1,8 @@
 //! Finds the host's ends of guests' interfaces, and puts them back into a bridge that libvirt took away under them.
 
 use crate::interfaces;
-use crate::netlink::set_link;
+use crate::netlink::{set_link, LinkChange};
 use crate::{Deadline, Result, SystemError};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use portero_libvirt::{InterfaceName, MacAddress, Nic};
 use portero_model::Tap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,24 +132,15 @@ pub(crate) fn reattach(
             continue;
         }
         let index = interfaces::index(&name).map_err(error)?;
-        let join = |link: &mut LinkMessage| {
-            let bridge = LinkAttribute::Controller(bridge_index);
-            link.attributes.push(bridge);
-        };
+        let join = LinkChange::Controller(bridge_index);
         if is_isolated {
             // Nothing passes until it is what it was.
-            set_link(index, deadline, |link| {
-                link.header.change_mask = LinkFlags::Up;
-                join(link);
-            })?;
+            set_link(index, &[LinkChange::Down, join], deadline)?;
             let file = interfaces::folder(&name).join("brport/isolated");
             fs::write(&file, "1").map_err(SystemError::file(file.display()))?;
-            set_link(index, deadline, |link| {
-                link.header.change_mask = LinkFlags::Up;
-                link.header.flags = LinkFlags::Up;
-            })?;
+            set_link(index, &[LinkChange::Up], deadline)?;
         } else {
-            set_link(index, deadline, join)?;
+            set_link(index, &[join], deadline)?;
         }
         back.push(name);
     }

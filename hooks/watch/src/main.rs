@@ -29,7 +29,7 @@ use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::statvfs::{statvfs, FsFlags};
 use notify::Systemd;
 use pace::{Pace, Step};
-use portero_engine::{ApplyError, Engine, Record, State};
+use portero_engine::{ApplyError, Engine, State};
 use portero_libvirt::{Driver, ObjectName};
 use portero_system::{
     clean_environment, rules_concern, sets_concern, Linux, Log, LogSink, Paths, Severity,
@@ -172,7 +172,7 @@ fn watch(mut systemd: Systemd, log: &mut Log) -> Result<std::convert::Infallible
                 let state = State::new(&paths);
                 sets = state.ban_sets();
                 // What cannot be read was told by the comparison.
-                let records: Result<Vec<Record>, _> = state.records().and_then(Iterator::collect);
+                let records = state.all_records();
                 lookout.see(&records.unwrap_or_default());
                 check_writable(&paths.state)?;
                 systemd.up(log);

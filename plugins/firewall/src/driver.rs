@@ -13,15 +13,20 @@ pub trait Driver {
     /// Whether a part of it in which these owners have rules has none of portero's at all, as after a flush.
     fn is_flushed(&self, desired: &[Ruleset]) -> bool;
 
-    /// The scripts that turn it into exactly the desired rules; none when nothing differs. Nothing of anybody else's is
-    /// touched.
-    fn reconcile(&self, desired: &[Ruleset]) -> Vec<Script>;
+    /// What turns it into exactly the desired rules. Nothing of anybody else's is touched.
+    fn reconcile(&self, desired: &[Ruleset]) -> Reconciled;
 
     /// The families whose part of libvirt's portero's rules stand in.
     fn libvirt(&self) -> Vec<Family>;
+}
 
+/// What a comparison with the desired rules gives: both from one reading of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconciled {
+    /// The scripts that make the difference; none when nothing differs.
+    pub scripts: Vec<Script>,
     /// Whether something of what is desired is of two owners, neither of whom may then take it away alone.
-    fn shares(&self, desired: &[Ruleset]) -> bool;
+    pub shared: bool,
 }
 
 /// Where the rules of all owners stand.

@@ -43,18 +43,21 @@ impl ForwardCounters {
     #[must_use]
     pub fn of_forwards(&self, ruleset: &Ruleset) -> Vec<ForwardCounter> {
         // What several forwards send to the same port by the same port is one there.
-        let accepts: Vec<String> = ruleset.dnats().map(accept).collect();
-        let mut senders: HashMap<&str, HashSet<&Dnat>> = HashMap::new();
-        for (accept, dnat) in accepts.iter().zip(ruleset.dnats()) {
-            senders.entry(accept).or_default().insert(dnat);
+        let way = |dnat: &Dnat| (dnat.protocol, dnat.guest, dnat.ports, dnat.guest_ports);
+        let mut senders: HashMap<_, HashSet<&Dnat>> = HashMap::new();
+        for dnat in ruleset.dnats() {
+            senders.entry(way(dnat)).or_default().insert(dnat);
         }
-        let counter = |base: Base, dnat: &Dnat, text: &str| {
-            let rule = format!("{} {text}", base.owner_chain(&ruleset.owner));
+        let counter = |base: Base, dnat: &Dnat, text: fn(&Dnat) -> String| {
+            if self.rules.is_empty() {
+                return None;
+            }
+            let rule = format!("{} {}", base.owner_chain(&ruleset.owner), text(dnat));
             self.rules.get(&(dnat.family(), rule)).copied()
         };
-        let forwards = accepts.iter().zip(ruleset.dnats()).map(|(accept, dnat)| {
-            let opened = counter(sender(dnat), dnat, &send(dnat));
-            let is_alone = senders[accept.as_str()].len() == 1;
+        let forwards = ruleset.dnats().map(|dnat| {
+            let opened = counter(sender(dnat), dnat, send);
+            let is_alone = senders[&way(dnat)].len() == 1;
             let traffic =
                 || counter(Base::Forward, dnat, accept).or_else(|| self.of_elements(dnat));
             ForwardCounter {

@@ -20,7 +20,7 @@ pub use bans::{
 };
 pub use change::{change_owner, Change};
 pub use concern::concerns;
-pub use driver::{BaseTables, Driver};
+pub use driver::{BaseTables, Driver, Reconciled};
 pub use forward_counters::ForwardCounters;
 pub use rule_counters::RuleCounters;
 pub use script::{append, Command, ElementChange, Firewall, Script, Tool, Verb};

@@ -21,7 +21,7 @@ pub use claim::Claim;
 pub use counter::{Counter, Counters, ForwardCounter};
 pub use dnat::{Arrives, Dnat, ToHost};
 pub use family::Family;
-pub use owner::{Origin, Owner, OwnerKind};
+pub use owner::{Origin, Owner, OwnerKey, OwnerKind};
 pub use pending::Pending;
 pub use policy::{
     CompiledRule, Direction, Judged, LogRate, Named, Nat, NatPeer, Neighbor, Nets, Peer, Policy,

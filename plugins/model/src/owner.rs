@@ -69,7 +69,16 @@ impl From<&Network> for Owner {
     }
 }
 
+/// By what an owner is found, whatever its name is now.
+pub type OwnerKey = (OwnerKind, Uuid);
+
 impl Owner {
+    /// By what it is found.
+    #[must_use]
+    pub fn key(&self) -> OwnerKey {
+        (self.kind, self.uuid)
+    }
+
     /// The owner for an object.
     #[must_use]
     pub fn new(kind: OwnerKind, uuid: Uuid, name: &ObjectName) -> Self {

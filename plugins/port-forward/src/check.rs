@@ -143,7 +143,7 @@ pub fn check_others<'a>(
         }
     }
     for other in others {
-        if (other.owner.kind, other.owner.uuid) == (owner.kind, owner.uuid) {
+        if other.owner.key() == owner.key() {
             continue;
         }
         for held in &other.claims {

@@ -5,14 +5,16 @@ use crate::connections::{enter, make_neighbours, Client};
 use crate::cost::Cost;
 use crate::hooks::Hooks;
 use crate::median::medians;
-use crate::process::Process;
-use crate::recorded::{policy_network_data, Guest, NETWORK};
+use crate::process::{run_all, Process};
+use crate::recorded::{
+    other_policy_network_data, policy_network_data, Guest, NETWORK, OTHER_NETWORK,
+};
 use crate::table::{Limit, Row};
 use crate::worker::{answer, answer_each_request, medians_of, Firewall, Role, Worker};
 use crate::world::{self, libvirt_nftables, make_libvirt_nftables, FOLDER};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +28,15 @@ const START: Limit = Limit {
     ratio: Some(1.25),
     time: None,
 };
+
+/// The same beside another network with a policy.
+const BESIDE_ANOTHER: Limit = Limit {
+    ratio: Some(0.8),
+    time: None,
+};
+
+/// Where the hooks keep what they know.
+const RUN: &str = "/run/portero";
 
 /// On nftables, many may cost a packet at most this many times what few do.
 const PACKET: Limit = Limit {
@@ -48,18 +59,68 @@ pub fn measure(hooks: &Hooks, programs: &Path, runs: u32) -> io::Result<Vec<Row>
     for firewall in [Firewall::Iptables, Firewall::Nftables] {
         rows.push(start(hooks, firewall, runs)?);
     }
+    rows.push(start_beside_another(hooks, runs)?);
     for firewall in [Firewall::Nftables, Firewall::Iptables] {
         rows.push(packets(programs, firewall, runs)?);
     }
     Ok(rows)
 }
 
-fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
-    let file = |name: &str, text: &str| {
-        let file = Path::new(FOLDER).join(name);
-        std::fs::write(&file, text)?;
-        Ok::<_, io::Error>(file)
+fn file(name: &str, text: &str) -> io::Result<PathBuf> {
+    let file = Path::new(FOLDER).join(name);
+    std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+/// The events of a network, by its name and data: `start` and `stopped`.
+fn events(hooks: &Hooks, name: &str, data: &Path) -> [Process; 2] {
+    ["start", "stopped"].map(|operation| {
+        let arguments = [name, operation, "begin", "-"];
+        Process::new(hooks.program("network"), arguments).reading(data)
+    })
+}
+
+/// What `portero plan` wants now, as processes that commit it.
+fn planned(hooks: &Hooks) -> io::Result<Vec<Process>> {
+    let plan = Process::new(hooks.operator_command(), ["plan"]).output()?;
+    let scripts = plan.split("# ");
+    let scripts = scripts.filter_map(|script| script.split_once('\n'));
+    let processes = scripts.enumerate().map(|(index, (command, text))| {
+        let file = file(&format!("policy-{index}"), text)?;
+        let mut words = command.split_whitespace();
+        let program = words
+            .next()
+            .ok_or_else(|| io::Error::other("portero plan named no program"))?;
+        Ok(Process::new(program, words).reading(&file))
+    });
+    let processes = processes.collect::<io::Result<Vec<Process>>>()?;
+    if processes.is_empty() {
+        return Err(io::Error::other("portero plan printed no policy"));
+    }
+    Ok(processes)
+}
+
+/// What a network's start takes, and the bare commit, which `undo` takes back.
+fn compared(
+    runs: u32,
+    [begin, end]: [&Process; 2],
+    bare: &[Process],
+    undo: impl Fn() -> io::Result<()>,
+) -> io::Result<Vec<Cost>> {
+    let hook = || {
+        let time = begin.run()?;
+        end.run()?;
+        Ok(time)
     };
+    let commit = || {
+        let time = run_all(bare)?;
+        undo()?;
+        Ok(time)
+    };
+    medians(runs, vec![Box::new(hook), Box::new(commit)])
+}
+
+fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
     match firewall {
         Firewall::Nftables => make_libvirt_nftables()?,
         // What was used last would be used again.
@@ -67,11 +128,7 @@ fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
     }
     hooks.daemon_start().run()?;
     let data = file("policy.xml", &policy_network_data(MANY))?;
-    let event = |operation| {
-        let arguments = [NETWORK, operation, "begin", "-"];
-        Process::new(hooks.program("network"), arguments).reading(&data)
-    };
-    let (begin, end) = (event("start"), event("stopped"));
+    let [begin, end] = events(hooks, NETWORK, &data);
     begin.run()?;
     end.run()?;
     begin.run()?;
@@ -86,44 +143,47 @@ fn start(hooks: &Hooks, firewall: Firewall, runs: u32) -> io::Result<Row> {
             .flat_map(|program| ["-F", "-X"].map(|word| Process::new(program, [word])))
             .collect(),
     };
-    undo.iter().try_for_each(|undo| undo.run().map(drop))?;
-    let plan = Process::new(hooks.operator_command(), ["plan"]).output()?;
-    let bare = plan
-        .split("# ")
-        .filter_map(|script| script.split_once('\n'))
-        .enumerate()
-        .map(|(index, (command, text))| {
-            let file = file(&format!("policy-{index}"), text)?;
-            let words: Vec<&str> = command.split_whitespace().collect();
-            let (program, arguments) = words
-                .split_first()
-                .ok_or_else(|| io::Error::other("portero plan named no program"))?;
-            Ok(Process::new(*program, arguments.iter().copied()).reading(&file))
-        })
-        .collect::<io::Result<Vec<Process>>>()?;
-    if bare.is_empty() {
-        return Err(io::Error::other("portero plan printed no policy"));
-    }
+    run_all(&undo)?;
+    let bare = planned(hooks)?;
     hooks.daemon_start().run()?;
     end.run()?;
-    let hook = || {
-        let time = begin.run()?;
-        end.run()?;
-        Ok(time)
-    };
-    let commit = || {
-        let times = bare.iter().map(Process::run);
-        let time = times.sum::<io::Result<Cost>>()?;
-        undo.iter().try_for_each(|undo| undo.run().map(drop))?;
-        Ok(time)
-    };
-    let times = medians(runs, vec![Box::new(hook), Box::new(commit)])?;
+    let times = compared(runs, [&begin, &end], &bare, || run_all(&undo).map(drop))?;
     if firewall == Firewall::Nftables {
         world::remove_libvirt_nftables()?;
         hooks.daemon_start().run()?;
     }
     let what = format!("{firewall}, {MANY} rules: network start / bare commit");
     Ok(Row::costs(what, times[0], times[1], START))
+}
+
+/// The same on nftables while another network has a policy, so that its table stands: of a thousand rules about addresses come
+/// two chains, a set, and elements.
+fn start_beside_another(hooks: &Hooks, runs: u32) -> io::Result<Row> {
+    make_libvirt_nftables()?;
+    hooks.daemon_start().run()?;
+    let data = file("policy.xml", &policy_network_data(MANY))?;
+    let [begin, end] = events(hooks, NETWORK, &data);
+    let data = file("other-policy.xml", &other_policy_network_data(FEW))?;
+    let [begin_other, end_other] = events(hooks, OTHER_NETWORK, &data);
+    begin_other.run()?;
+    // What the hooks know while the rules are there: with it, rules that have gone are wanted, and others are known.
+    let known = format!("{FOLDER}/known");
+    let copy = |from: &str, to: &str| Process::new("cp", ["-aT", from, to]).run().map(drop);
+    begin.run()?;
+    copy(RUN, &known)?;
+    end.run()?;
+    copy(&known, RUN)?;
+    let bare = planned(hooks)?;
+    end.run()?;
+    let times = compared(runs, [&begin, &end], &bare, || {
+        copy(&known, RUN)?;
+        end.run().map(drop)
+    })?;
+    end_other.run()?;
+    world::remove_libvirt_nftables()?;
+    hooks.daemon_start().run()?;
+    let what = format!("nftables, {MANY} rules beside another: network start / bare nft -f");
+    Ok(Row::costs(what, times[0], times[1], BESIDE_ANOTHER))
 }
 
 fn packets(programs: &Path, firewall: Firewall, runs: u32) -> io::Result<Row> {

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 /// The name of the one network all guests are on.
 pub const NETWORK: &str = "default";
-/// The bridge of that network.
+/// The name of another one.
+pub const OTHER_NETWORK: &str = "other";
+/// The bridge of the one that all guests are on.
 pub const BRIDGE: &str = "virbr0";
 /// The address of the bridge.
 pub const BRIDGE_ADDRESS: &str = "10.0.0.1";
@@ -159,6 +161,22 @@ pub fn policy_network_data(rules: u32) -> String {
     network_data(&[])
         .replace(&format!("<name>{NETWORK}</name>"), &policy)
         .replace("mode='nat'", "mode='route'")
+}
+
+/// The same of another network.
+#[must_use]
+pub fn other_policy_network_data(rules: u32) -> String {
+    [
+        (NETWORK, OTHER_NETWORK),
+        ("22222222-2222-", "22222222-3333-"),
+        (BRIDGE, "virbr9"),
+        (BRIDGE_ADDRESS, "10.9.0.1"),
+    ]
+    .iter()
+    .fold(policy_network_data(rules), |data, (of_one, of_other)| {
+        data.replace(&format!("'{of_one}'"), &format!("'{of_other}'"))
+            .replace(&format!(">{of_one}"), &format!(">{of_other}"))
+    })
 }
 
 fn network_xml(reserved: &[Guest]) -> String {

@@ -106,10 +106,8 @@ pub(crate) fn forwards_of(
     owner: &Owner,
 ) -> Result<Vec<Finding>, ApplyError> {
     let mut facts = Facts::gather(engine)?;
-    facts.owners.retain(|one| {
-        let known = &one.record.ruleset.owner;
-        (known.kind, known.uuid) == (owner.kind, owner.uuid)
-    });
+    let owners = &mut facts.owners;
+    owners.retain(|one| one.record.ruleset.owner.key() == owner.key());
     let mut findings = others::firewalls(&facts);
     findings.extend(others::published(&facts));
     Ok(findings)

@@ -100,10 +100,7 @@ pub(super) fn find_outcome(
         return Wanted::ForOthers { owner, whom };
     }
     let mut statuses = owners.iter().map(|status| &status.record);
-    let record = statuses.find(|record| {
-        let known = &record.ruleset.owner;
-        (known.kind, known.uuid) == (owner.kind, owner.uuid)
-    });
+    let record = statuses.find(|record| record.ruleset.owner.key() == owner.key());
     let mut pending = record.iter().flat_map(|record| &record.pending);
     let waits = |claim: &Claim| is_claimed(claim, asked);
     let recorded = pending.find(|waiting| waiting.claims.iter().any(waits));

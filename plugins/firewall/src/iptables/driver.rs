@@ -3,8 +3,7 @@
 use super::base::LibvirtChains;
 use super::observed::Observed;
 use super::transaction::reconcile;
-use crate::driver::Driver;
-use crate::script::Script;
+use crate::driver::{Driver, Reconciled};
 use portero_model::{Family, Ruleset};
 
 /// Both families, as far as they could be read.
@@ -25,11 +24,15 @@ impl Driver for Families {
         })
     }
 
-    fn reconcile(&self, desired: &[Ruleset]) -> Vec<Script> {
+    fn reconcile(&self, desired: &[Ruleset]) -> Reconciled {
         let families = self.0.iter();
-        families
-            .filter_map(|(family, observed)| reconcile(*family, observed, desired))
-            .collect()
+        let scripts =
+            families.filter_map(|(family, observed)| reconcile(*family, observed, desired));
+        Reconciled {
+            scripts: scripts.collect(),
+            // Each owner has chains of its own.
+            shared: false,
+        }
     }
 
     fn libvirt(&self) -> Vec<Family> {
@@ -38,10 +41,5 @@ impl Driver for Families {
             .filter(|(_, observed)| observed.libvirt() == LibvirtChains::Standing)
             .map(|(family, _)| *family)
             .collect()
-    }
-
-    /// Each owner has chains of its own.
-    fn shares(&self, _desired: &[Ruleset]) -> bool {
-        false
     }
 }

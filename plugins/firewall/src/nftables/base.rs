@@ -89,9 +89,7 @@ pub(crate) fn own_chains() -> Vec<NewChain> {
             (ADDRESS_MAP.to_owned(), rest),
         ]
     };
-    let ports = format!(
-        "meta l4proto {protocols} dnat ip to ip daddr . meta l4proto . th dport map @{ADDRESS_PORTS_MAP}"
-    );
+    let ports = format!("dnat ip to ip daddr . meta l4proto . th dport map @{ADDRESS_PORTS_MAP}");
     // Who has an address as a whole comes before those that forward a port of all addresses.
     let mut forwards = vec![(ADDRESS_PORTS_MAP.to_owned(), ports)];
     let (mut masquerades, mut forwarded) = (Vec::new(), Vec::new());
@@ -111,7 +109,11 @@ pub(crate) fn own_chains() -> Vec<NewChain> {
                 let loopback = family.loopback();
                 rule += &format!("{ip} daddr != {loopback} ");
             }
-            rule += &format!("meta l4proto {protocols} dnat {ip} to ");
+            // nft 1.0.6 wants to be told once more, as long as the map has intervals.
+            if shape.source {
+                rule += &format!("meta l4proto {protocols} ");
+            }
+            rule += &format!("dnat {ip} to ");
             rule += &shape.key(["iifname", &format!("{ip} saddr"), &format!("{ip} daddr")]);
             rule += &format!("meta l4proto . th dport map @{map}");
             forwards.push((map, rule));

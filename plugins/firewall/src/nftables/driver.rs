@@ -1,9 +1,8 @@
 //! nftables as a driver: elements of sets and maps that all owners share.
 
 use super::observed::Observed;
-use super::transaction::{reconcile, shares_elements};
-use crate::driver::Driver;
-use crate::script::Script;
+use super::transaction::Wanted;
+use crate::driver::{Driver, Reconciled};
 use portero_model::{Family, Ruleset};
 
 impl Driver for Observed {
@@ -18,15 +17,15 @@ impl Driver for Observed {
         })
     }
 
-    fn reconcile(&self, desired: &[Ruleset]) -> Vec<Script> {
-        reconcile(self, desired).into_iter().collect()
+    fn reconcile(&self, desired: &[Ruleset]) -> Reconciled {
+        let wanted = Wanted::of(desired);
+        Reconciled {
+            scripts: wanted.reconcile(self).into_iter().collect(),
+            shared: wanted.is_shared(),
+        }
     }
 
     fn libvirt(&self) -> Vec<Family> {
         self.libvirt_families().collect()
-    }
-
-    fn shares(&self, desired: &[Ruleset]) -> bool {
-        shares_elements(desired)
     }
 }

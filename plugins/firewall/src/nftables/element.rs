@@ -114,8 +114,13 @@ impl Elements {
     ) -> impl Iterator<Item = OfSet> + 'a {
         let sets = self.0.get(&place).into_iter().flatten();
         sets.map(move |(set, keys)| {
-            let lack = |key: &str, data| others.get(Key { place, set, key }) != Some(data);
-            let lacked = keys.iter().filter(|(key, data)| lack(key, data));
+            let others = others.0.get(&place).and_then(|sets| sets.get(set));
+            // Both are in one order.
+            let mut others = others.into_iter().flatten().peekable();
+            let lacked = keys.iter().filter(|(key, data)| {
+                while others.next_if(|(other, _)| other < key).is_some() {}
+                others.peek() != Some(&(key, data))
+            });
             let lacked = lacked.map(|(key, data)| (key.clone(), data.clone()));
             (place, set.clone(), lacked.collect())
         })
@@ -207,4 +212,38 @@ pub(crate) fn network(network: IpNet) -> String {
 /// An interface's name; [`portero_libvirt::InterfaceName`] has no quote in it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{name}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elements(set: &str, pairs: &[(&str, &str)]) -> Elements {
+        let pairs = pairs.iter();
+        let pairs = pairs.map(|(key, data)| ((*key).to_owned(), Some((*data).to_owned())));
+        let mut elements = Elements::default();
+        elements.insert_all(Place::Own, set, pairs.collect());
+        elements
+    }
+
+    fn lacked(own: &Elements, others: &Elements) -> Vec<String> {
+        let sets = own.without(Place::Own, others);
+        sets.flat_map(|(_, _, pairs)| pairs.into_iter().map(|(key, _)| key))
+            .collect()
+    }
+
+    #[test]
+    fn what_others_lack_is_what_they_have_not_or_otherwise() {
+        let own = [("b", "1"), ("d", "2"), ("f", "3"), ("h", "4")];
+        let own = elements("set", &own);
+        let all = ["b", "d", "f", "h"];
+        // Before, between and behind its own, and one with other data.
+        let others = [("a", "1"), ("c", "1"), ("d", "2"), ("f", "0"), ("i", "1")];
+        assert_eq!(lacked(&own, &elements("set", &others)), ["b", "f", "h"]);
+        assert_eq!(lacked(&own, &own), [""; 0]);
+        assert_eq!(lacked(&own, &elements("set", &others[..2])), all);
+        assert_eq!(lacked(&own, &elements("other", &others)), all);
+        assert_eq!(lacked(&own, &Elements::default()), all);
+        assert_eq!(lacked(&Elements::default(), &own), [""; 0]);
+    }
 }

@@ -73,42 +73,70 @@ pub fn change_owner(
 /// libvirt's. Nothing of anybody else is touched.
 #[must_use]
 pub fn reconcile(observed: &Observed, desired: &[Ruleset]) -> Option<Script> {
-    let mut wanted = Elements::default();
-    let mut wanted_objects = Objects::default();
-    for ruleset in desired {
-        let (elements, objects) = parts(ruleset);
-        wanted.extend(elements);
-        wanted_objects.extend(objects);
-    }
-    let mut commands = Commands::default();
-    let wanted_in = |place| wanted.has_any(place).then_some(&wanted);
-    reconcile_table(
-        Place::Own,
-        observed.own.as_ref(),
-        wanted_in(Place::Own),
-        |commands| commands.push_object(own_table()),
-        |table, wanted, commands| write_difference(Place::Own, &table.elements, wanted, commands),
-        &mut commands,
-    );
-    reconcile_table(
-        Place::Policy,
-        observed.policy.as_ref(),
-        wanted_in(Place::Policy),
-        |commands| {
-            make_policy_table(&wanted_objects, commands);
-            add_objects(&wanted_objects, |_| false, commands);
-        },
-        |table, wanted, commands| mend_policies(table, wanted, &wanted_objects, commands),
-        &mut commands,
-    );
-    for (family, table) in &observed.libvirt {
-        if wanted.is_empty() || !table.has_forward {
-            withdraw(*family, table, &mut commands);
-        } else {
-            accept(*family, table, &wanted, &mut commands);
+    Wanted::of(desired).reconcile(observed)
+}
+
+/// What all owners together are to have.
+#[derive(Default)]
+pub(super) struct Wanted {
+    elements: Elements,
+    objects: Objects,
+    /// The owners' elements, each counted for each of its owners.
+    count: usize,
+}
+
+impl Wanted {
+    pub(super) fn of(desired: &[Ruleset]) -> Self {
+        let mut wanted = Self::default();
+        for ruleset in desired {
+            let (elements, objects) = parts(ruleset);
+            wanted.count += elements.len();
+            wanted.elements.extend(elements);
+            wanted.objects.extend(objects);
         }
+        wanted
     }
-    commands.finish()
+
+    /// See [`shares_elements`].
+    pub(super) fn is_shared(&self) -> bool {
+        self.count > self.elements.len()
+    }
+
+    /// See [`reconcile`].
+    pub(super) fn reconcile(&self, observed: &Observed) -> Option<Script> {
+        let (wanted, objects) = (&self.elements, &self.objects);
+        let mut commands = Commands::default();
+        let wanted_in = |place| wanted.has_any(place).then_some(wanted);
+        reconcile_table(
+            Place::Own,
+            observed.own.as_ref(),
+            wanted_in(Place::Own),
+            |commands| commands.push_object(own_table()),
+            |table, wanted, commands| {
+                write_difference(Place::Own, &table.elements, wanted, commands);
+            },
+            &mut commands,
+        );
+        reconcile_table(
+            Place::Policy,
+            observed.policy.as_ref(),
+            wanted_in(Place::Policy),
+            |commands| {
+                make_policy_table(objects, commands);
+                add_objects(objects, |_| false, commands);
+            },
+            |table, wanted, commands| mend_policies(table, wanted, objects, commands),
+            &mut commands,
+        );
+        for (family, table) in &observed.libvirt {
+            if wanted.is_empty() || !table.has_forward {
+                withdraw(*family, table, &mut commands);
+            } else {
+                accept(*family, table, wanted, &mut commands);
+            }
+        }
+        commands.finish()
+    }
 }
 
 /// Turns a table of policies that is whole into the one that is wanted.
@@ -179,14 +207,7 @@ fn delete_objects<'a>(
 /// may then take it away alone.
 #[must_use]
 pub fn shares_elements(desired: &[Ruleset]) -> bool {
-    let mut union = Elements::default();
-    let mut sum = 0;
-    for ruleset in desired {
-        let (elements, _) = parts(ruleset);
-        sum += elements.len();
-        union.extend(elements);
-    }
-    sum > union.len()
+    Wanted::of(desired).is_shared()
 }
 
 impl Observed {

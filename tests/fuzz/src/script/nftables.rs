@@ -16,6 +16,9 @@ const WORDS: &str =
 /// The tables that portero changes.
 const TABLES: [&str; 3] = ["portero", "portero_policy", "libvirt_network"];
 
+/// What may stand before and behind a word.
+const AROUND: [char; 9] = [',', ';', '{', '}', '!', '=', '.', '&', '|'];
+
 /// In what time something may be logged.
 const TIMES: [&str; 4] = ["second", "minute", "hour", "day"];
 
@@ -38,13 +41,16 @@ pub(super) fn problem(line: &str) -> Option<String> {
                 before = "";
             }
             Word::Bare(word) => {
-                let bare = word.trim_matches([',', ';', '{', '}', '!', '=', '.', ':', '&', '|']);
+                // An address may begin and end with colons.
+                let address = word.trim_matches(AROUND);
+                let bare = word.trim_matches(|around| around == ':' || AROUND.contains(&around));
                 let named = ["chain", "set", "map", "jump", "goto"];
                 let follows_name = named.contains(&before) || TABLES.contains(&before);
                 let is_known = bare.is_empty()
                     || is_word(bare)
                     || TABLES.contains(&bare)
                     || is_value(bare)
+                    || is_value(address)
                     || (follows_name && is_own_name(bare))
                     || is_own_name(bare.strip_prefix('@').unwrap_or("-"));
                 if !is_known {
@@ -90,6 +96,7 @@ mod tests {
             "\t\tiifname != @guarded return comment \"portero 2: others\"",
             "add element inet portero v4 { 6 . 80 : 192.0.2.1 . 80 }",
             "\tmap v4 { type inet_proto . inet_service : ipv4_addr . inet_service; }",
+            "add rule inet portero_policy in_a ip6 saddr { ::/112, fd00::, } counter return",
         ];
         for line in lines {
             assert_eq!(problem(line), None, "{line}");

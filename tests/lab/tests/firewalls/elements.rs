@@ -11,6 +11,7 @@ use portero_model::{
 };
 use portero_system::{Linux, System, SystemError};
 use std::process::Command;
+use std::time::Duration;
 
 /// What nft lists of portero's tables and of libvirt's, and what it says that policies have counted.
 fn listed() -> (Observed, RuleCounters) {
@@ -54,7 +55,7 @@ pub(crate) fn counts(rulesets: &[Ruleset]) {
     }
 }
 
-fn owner(number: u8) -> Owner {
+pub(crate) fn owner(number: u8) -> Owner {
     let uuid = format!("11111111-2222-3333-4444-0000000000{number:02x}");
     Owner {
         kind: OwnerKind::Domain,
@@ -220,4 +221,28 @@ pub(crate) fn come_and_go(_: &mut Examples) {
     commit(&nftables::reconcile(&before, &[]).expect("a script"));
     commit(&reconcile_antispoof(&before, &[]).expect("a script"));
     assert_eq!(told(), empty);
+}
+
+/// What began before a change of anybody's does not tell what there is after it.
+pub(crate) fn begun_readings(_: &mut Examples) {
+    commit(&Script::of_text(Tool::Nft, "flush ruleset\n"));
+    make_libvirt_tables();
+    let one = [ruleset(1)];
+    commit(&nftables::reconcile(&told(), &one).expect("a script"));
+    let observed_after = |change: Option<&str>| {
+        let mut linux = Linux::default();
+        linux.preobserve_nftables(deadline());
+        // It has long read everything.
+        std::thread::sleep(Duration::from_millis(500));
+        if let Some(change) = change {
+            commit(&Script::of_text(Tool::Nft, change));
+        }
+        linux.observe_nftables(deadline()).expect("tables")
+    };
+    assert!(observed_after(None).holds(&one[0]));
+    assert!(observed_after(Some("add table inet somebody\n")).holds(&one[0]));
+    let flushed = observed_after(Some("delete table inet portero\n"));
+    assert!(!flushed.holds(&one[0]), "it is what there was");
+    commit(&nftables::reconcile(&flushed, &one).expect("a script"));
+    assert!(told().holds(&one[0]));
 }

@@ -47,8 +47,16 @@ const SCENARIOS: &[Scenario<Examples>] = &[
         run: natively::large_sets,
     },
     Scenario {
+        name: "a network of a map goes without nft, and leaves those that it touches as they are",
+        run: natively::intervals_come_and_go,
+    },
+    Scenario {
         name: "elements come and go without nft, and the kernel tells of tables what nft lists",
         run: elements::come_and_go,
+    },
+    Scenario {
+        name: "a reading that has begun counts only while nobody changes anything",
+        run: elements::begun_readings,
     },
     Scenario {
         name:

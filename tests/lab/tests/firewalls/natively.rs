@@ -1,8 +1,13 @@
 //! Tables, chains and rules that the kernel is given without nft, beside what nft makes of the same text.
 
+use crate::elements::{owner, told};
 use crate::{commit, likes, make_libvirt_tables, Examples, LIBVIRT_TABLES};
-use portero_firewall::nftables::{KnownSets, NewChain, NewRule, Object, ObjectChange, Place};
+use portero_firewall::nftables::{
+    self, KnownSets, NewChain, NewRule, Object, ObjectChange, Place, PolicyTable,
+};
 use portero_firewall::{Command, Script, Tool};
+use portero_model::{Family, Nat, Policy, PortRange, Ruleset};
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command as Process;
 
@@ -18,6 +23,14 @@ fn listed() -> String {
 
 fn read(text: &str) {
     likes("nft", &["--file"], text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+}
+
+/// Does something while nft is not there.
+fn without_nft<T>(what: impl FnOnce() -> T) -> T {
+    fs::rename(NFT, ASIDE).expect("nft");
+    let done = what();
+    fs::rename(ASIDE, NFT).expect("nft");
+    done
 }
 
 /// Whether the words of all rules of a script are known.
@@ -47,12 +60,9 @@ pub(crate) fn is_as_by_nft(script: &Script, place: &str) -> bool {
     read("flush ruleset\n");
     make_libvirt_tables();
     let is_without = needs_no_program(script);
-    if is_without {
-        fs::rename(NFT, ASIDE).expect("nft");
-    }
-    commit(script);
-    if is_without {
-        fs::rename(ASIDE, NFT).expect("nft");
+    match is_without {
+        true => without_nft(|| commit(script)),
+        false => commit(script),
     }
     let without = listed();
     read(&format!("flush ruleset\n{LIBVIRT_TABLES}"));
@@ -109,4 +119,71 @@ pub(crate) fn large_sets(_: &mut Examples) {
         commands: commands.into(),
     };
     assert!(is_as_by_nft(&script, "large sets"));
+}
+
+/// A network whose guests' connections become the host's.
+fn masquerading(number: u8) -> Ruleset {
+    let net = format!("192.168.{number}.0/24");
+    let nat = Nat::Masquerade {
+        from: net.parse().expect("a network"),
+        addresses: None,
+        ports: PortRange::new(1024, 65535).expect("ports"),
+    };
+    let policy = Policy {
+        bridge: format!("virbr{number}"),
+        rules: BTreeMap::new(),
+        nat: vec![nat],
+        neighbors: Vec::new(),
+    };
+    Ruleset {
+        policy: Some(policy),
+        ..Ruleset::empty(owner(number))
+    }
+}
+
+/// A network's guests are one interval of a map. It goes without nft, and neither of those that it touches goes with it or
+/// becomes larger, whoever has made the map.
+pub(crate) fn intervals_come_and_go(_: &mut Examples) {
+    let all = [1, 2, 3].map(masquerading);
+    let [one, two, three] = &all;
+    let none = Ruleset::empty(two.owner.clone());
+    let change = |old, new| {
+        let there = PolicyTable::Standing;
+        nftables::change_owner(old, new, &Family::ALL, there).expect("a script")
+    };
+    let is_in_map = |number: u8| {
+        let address = format!("192.168.{number}.7");
+        let words = ["get", "element", "inet", "portero_policy", "nat_v4"];
+        let get = Process::new("nft")
+            .args(words)
+            .arg(format!("{{ {address} }}"))
+            .output();
+        get.expect("nft").status.success()
+    };
+    for is_made_by_nft in [false, true] {
+        read("flush ruleset\n");
+        make_libvirt_tables();
+        let script = nftables::reconcile(&told(), &all).expect("a script");
+        match is_made_by_nft {
+            true => read(&script.text()),
+            false => without_nft(|| commit(&script)),
+        }
+        assert!([1, 2, 3].map(is_in_map).iter().all(|is_in| *is_in));
+        assert!(!is_in_map(4));
+        without_nft(|| commit(&change(two, &none)));
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(is_in_map),
+            [false, true, false, true, false]
+        );
+        assert_eq!(
+            nftables::reconcile(&told(), &[one.clone(), three.clone()]),
+            None
+        );
+        without_nft(|| commit(&change(&none, two)));
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(is_in_map),
+            [false, true, true, true, false]
+        );
+        assert_eq!(nftables::reconcile(&told(), &all), None);
+    }
 }
