@@ -10,8 +10,9 @@ use portero_model::{
     Spoof, Tap,
 };
 use portero_system::{Linux, System, SystemError};
+use std::net::Ipv4Addr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What nft lists of portero's tables and of libvirt's, and what it says that policies have counted.
 fn listed() -> (Observed, RuleCounters) {
@@ -241,8 +242,41 @@ pub(crate) fn begun_readings(_: &mut Examples) {
     };
     assert!(observed_after(None).holds(&one[0]));
     assert!(observed_after(Some("add table inet somebody\n")).holds(&one[0]));
+    // And what tells it is not read once more.
+    let [begun, anew] = [true, false].map(fastest_reading_of_many);
+    assert!(
+        begun * 3 < anew,
+        "{begun:?} after it has begun, {anew:?} anew"
+    );
     let flushed = observed_after(Some("delete table inet portero\n"));
     assert!(!flushed.holds(&one[0]), "it is what there was");
     commit(&nftables::reconcile(&flushed, &one).expect("a script"));
     assert!(told().holds(&one[0]));
+}
+
+/// How long it takes to read thousands of elements, once that has begun or from the start.
+fn fastest_reading_of_many(has_begun: bool) -> Duration {
+    let addresses: Vec<String> = (0..20_000_u32)
+        .map(|number| Ipv4Addr::from_bits(number).to_string())
+        .collect();
+    let addresses = addresses.join(", ");
+    let many =
+        format!("add set inet portero many {{ type ipv4_addr; elements = {{ {addresses} }} }}\n");
+    commit(&Script::of_text(Tool::Nft, many));
+    let times = (0..5).map(|_| {
+        let mut linux = Linux::default();
+        if has_begun {
+            linux.preobserve_nftables(deadline());
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let begin = Instant::now();
+        linux.observe_nftables(deadline()).expect("tables");
+        begin.elapsed()
+    });
+    let fastest = times.min().expect("five");
+    commit(&Script::of_text(
+        Tool::Nft,
+        "delete set inet portero many\n",
+    ));
+    fastest
 }

@@ -114,8 +114,10 @@ fn soak(world: &mut World, events: u64) {
     world.start_watch();
     world.calm.begin(world.lab.agent(), WEB_PORT);
     let begin = Instant::now();
-    let (mut early, mut early_memory, mut early_peak) = (None, 0, 0);
     let half = events / 2;
+    // It has more once it has looked at everybody's rules, which it does at times of its own.
+    let early_looks = [10, 4, 2].map(|part| half + half / part);
+    let (mut early, mut early_peak) = ((0, 0), 0);
     for event in 0..events {
         // In the second half it lives on, so that it can be seen whether it grows.
         match (event < half, &world.watch) {
@@ -129,12 +131,11 @@ fn soak(world: &mut World, events: u64) {
         }
         let what = world.step();
         world.is_right(what);
-        // It has more once it has looked at everybody's rules, which it does at times of its own.
-        if (half..half + half / 2).contains(&event) {
-            early_memory = early_memory.max(world.watch_memory());
+        if early_looks.contains(&event) {
+            let (memory, files) = world.watch_size();
+            early = (early.0.max(memory), files);
         }
-        if event == half + half / 10 {
-            early = Some(world.watch_size());
+        if event == early_looks[0] {
             early_peak = world.counts.hooks.peak;
         }
         if event % 20 == 0 {
@@ -150,8 +151,6 @@ fn soak(world: &mut World, events: u64) {
     }
     let took = begin.elapsed();
     let late = world.watch_size();
-    let (_, early_files) = early.expect("a sample");
-    let early = (early_memory, early_files);
     let counts = std::mem::take(&mut world.counts);
     let (answers, failures) = world.calm.end();
     println!(

@@ -8,6 +8,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// What starts it on a host, and with which environment.
+const UNIT: &str = include_str!("../../../../packaging/systemd/portero-watch.service");
+
 /// How soon portero-watch has to have mended what it hears of.
 const TURN: Duration = Duration::from_secs(10);
 
@@ -28,9 +31,12 @@ impl World {
     pub fn start_watch(&mut self) {
         let marker = Path::new("/run/portero/compared");
         let _ = fs::remove_file(marker);
-        // As its unit sets it.
+        let settings = UNIT
+            .lines()
+            .filter_map(|line| line.strip_prefix("Environment="));
+        let settings = settings.filter_map(|setting| setting.split_once('='));
         let mut watch = Command::new("portero-watch");
-        self.watch = Some(Program::spawn(watch.env("MALLOC_ARENA_MAX", "1")));
+        self.watch = Some(Program::spawn(watch.envs(settings)));
         let end = Instant::now() + TURN;
         while !marker.exists() {
             assert!(Instant::now() < end, "portero-watch does not compare");
@@ -45,17 +51,12 @@ impl World {
         let samples = (0..150).map(|_| {
             std::thread::sleep(Duration::from_millis(20));
             let files = fs::read_dir(format!("/proc/{}/fd", watch.id()));
-            (self.watch_memory(), files.expect("its open files").count())
+            let memory = status_of(watch.id(), "RssAnon");
+            (memory, files.expect("its open files").count())
         });
         let least = |least: (u64, usize), sample: (u64, usize)| {
             (least.0.min(sample.0), least.1.min(sample.1))
         };
         samples.reduce(least).expect("samples")
-    }
-
-    /// Its memory alone.
-    pub fn watch_memory(&self) -> u64 {
-        let watch = self.watch.as_ref().expect("portero-watch");
-        status_of(watch.id(), "RssAnon")
     }
 }
