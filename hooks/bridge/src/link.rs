@@ -393,7 +393,8 @@ pub(super) fn delete(bridge: &str) -> Result<(), SystemError> {
         index,
         ..LinkHeader::default()
     };
-    change(RTM_DELLINK, Raw::new(RTM_DELLINK, &link).payload, 0)
+    let Raw { kind, payload } = Raw::new(RTM_DELLINK, &link);
+    change(kind, payload, 0)
 }
 
 fn setting(interface: &str, name: &str) -> PathBuf {

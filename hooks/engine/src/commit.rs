@@ -138,7 +138,7 @@ impl Engine<'_> {
             return (self.commit(scripts, deadline), None);
         };
         if length(scripts) < MANY {
-            // First, since a program that takes the rules is just starting.
+            // First, since a program that takes the rules, if there is one, is just starting.
             let text = self.state.record_text(record);
             return (self.commit(scripts, deadline), Some(text));
         }

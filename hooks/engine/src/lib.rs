@@ -32,6 +32,4 @@ pub use firewall::Choice;
 pub use hook::run_hook;
 pub use inputs::{leases, NetworkPolicy};
 pub use refresh::Running;
-pub use state::{
-    by_owner, Phase, PortState, Record, RecordedPort, Records, State, Watched, WatchedErrors,
-};
+pub use state::{by_owner, Phase, PortState, Record, RecordedPort, State, Watched, WatchedErrors};

@@ -63,7 +63,7 @@ pub struct Record {
 }
 
 /// Records by whose they are.
-pub type Records<'r> = BTreeMap<OwnerKey, &'r Record>;
+pub(crate) type Records<'r> = BTreeMap<OwnerKey, &'r Record>;
 
 /// Finds records by whose they are.
 #[must_use]

@@ -38,7 +38,7 @@ pub use known::KnownSets;
 pub use listing::ReadError;
 pub use object::{Hook, NewChain, NewRule, NewSet, Object, ObjectChange};
 pub use observed::Observed;
-pub use transaction::{change_owner, reconcile, shares_elements};
+pub use transaction::{change_owner, reconcile};
 pub use wire::{DataTypes, Intervals, SetTypes, Types};
 pub use write::PolicyTable;
 

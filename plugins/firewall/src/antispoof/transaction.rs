@@ -70,7 +70,7 @@ pub fn reconcile_antispoof(observed: &Observed, desired: &[Ruleset]) -> Option<S
 }
 
 /// Whether two networks guard one interface, as when both were taken from under guests of which two
-/// have the same MAC address; see [`crate::nftables::shares_elements`].
+/// have the same MAC address; see [`crate::Reconciled::shared`].
 #[must_use]
 pub fn shares_antispoof(desired: &[Ruleset]) -> bool {
     let (union, sum) = union(desired);

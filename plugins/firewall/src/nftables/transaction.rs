@@ -26,7 +26,7 @@ fn parts(ruleset: &Ruleset) -> (Elements, Objects) {
 /// `libvirt` are the families whose table of libvirt's has portero's sets.
 ///
 /// It fails as a whole when the kernel does not hold what it should, or when another owner has the
-/// same element already (see [`shares_elements`]).
+/// same element already (see [`crate::Reconciled::shared`]).
 #[must_use]
 pub fn change_owner(
     old: &Ruleset,
@@ -97,7 +97,7 @@ impl Wanted {
         wanted
     }
 
-    /// See [`shares_elements`].
+    /// Whether two owners have an element in common, as when both forward ports of one guest.
     pub(super) fn is_shared(&self) -> bool {
         self.count > self.elements.len()
     }
@@ -201,13 +201,6 @@ fn delete_objects<'a>(
     for object in chains.chain(sets.map(|name| Object::NoSet(name.clone()))) {
         commands.change(place, object);
     }
-}
-
-/// Whether two owners have an element in common, as when both forward ports of one guest: neither
-/// may then take it away alone.
-#[must_use]
-pub fn shares_elements(desired: &[Ruleset]) -> bool {
-    Wanted::of(desired).is_shared()
 }
 
 impl Observed {
