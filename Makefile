@@ -207,13 +207,13 @@ checks: tree
 	$(CARGO) clippy --workspace --test '*' --locked --quiet -- -D warnings
 
 # Every suite in every cell with the programs as they are released, and what needs no cell. All are run, whichever fails.
-# Three at a time, since they mostly wait; beside them the bridges of each tree, which do little else, and then what nobody
-# waits for.
+# Three at a time, since they mostly wait; beside them the bridges of each tree, which do little else, and after these what
+# nobody waits for.
 test-all: setup
 	$(MAKE) -j 2 compile trees ansible-core
 	tests/prometheus '$(PROMETHEUS)'
 	$(MAKE) build packages
-	$(MAKE) -j 2 -k --output-sync=target $(BRIDGES) unhurried & \
+	{ $(MAKE) -j 2 -k --output-sync=target $(BRIDGES); bridges=$$?; $(MAKE) unhurried && exit $$bridges; } & \
 	$(MAKE) -j 3 -k --output-sync=target $(JOBS) ansible sandbox selinux; \
 	others=$$?; wait $$! && exit $$others
 
@@ -224,7 +224,7 @@ unhurried:
 
 .PHONY: trees
 trees: setup
-	tests/roots $(TREES) $(addsuffix -cockpit,$(foreach cell,$(filter $(BROWSED),$(CELLS)),$(firstword $(subst /, ,$(cell))))) $(if $(filter none,$(MACHINE)),,machine) $(if $(MACHINE),,enforcing)
+	tests/roots $(TREES) $(foreach job,$(filter %/cockpit,$(JOBS)),$(word 2,$(subst /, ,$(job)))-cockpit) $(if $(filter none,$(MACHINE)),,machine) $(if $(MACHINE),,enforcing)
 
 # Without a libvirt, but for its headers: seconds, not minutes, and no privileges.
 unit:
@@ -261,15 +261,18 @@ LAB := $(CARGO) test --locked --quiet --workspace --test
 LABS ?= soak policy forwarding faults attack migration ansible broken containers packages metrics
 # Those that depend on which daemon does what: the others would try once more what Debian's own libvirt 11.3 is tried with.
 MODULAR := policy forwarding soak migration broken containers
+# What is left out of all this: TREE/FIREWALL/SUITE.
+LEFT ?=
+wanted = $(filter-out $(LEFT:%=job/%),$(1))
 # Bridges of the host know no firewall, and `firewalls` knows both: one cell of each tree will do. Pages are tried where
 # libvirt is one daemon, and where it is several.
 ONCE := $(foreach tree,$(filter-out %-modular,$(TREES)),$(firstword $(filter $(tree)/%,$(CELLS))))
-BRIDGES := $(ONCE:%=job/%/bridges)
+BRIDGES := $(call wanted,$(ONCE:%=job/%/bridges))
 JOBS := $(if $(filter none,$(MACHINE)),,job/machine/nftables/machine) $(if $(MACHINE),,job/enforcing/nftables/enforcing) \
-	$(foreach lab,$(LABS),$(foreach cell,$(CELLS),$(if $(findstring -modular/,$(cell)),$(addprefix job/$(cell)/,$(filter $(MODULAR),$(lab))),job/$(cell)/$(lab)))) \
+	$(call wanted,$(foreach lab,$(LABS),$(foreach cell,$(CELLS),$(if $(findstring -modular/,$(cell)),$(addprefix job/$(cell)/,$(filter $(MODULAR),$(lab))),job/$(cell)/$(lab)))) \
 	$(ONCE:%=job/%/firewalls) \
 	$(patsubst %,job/%/docs,$(filter bookworm/iptables trixie-modular/nftables,$(CELLS))) \
-	$(patsubst %,job/%/cockpit,$(filter $(BROWSED),$(CELLS)))
+	$(patsubst %,job/%/cockpit,$(filter $(BROWSED),$(CELLS))))
 .PHONY: $(BRIDGES) $(JOBS)
 
 # One suite in one cell: job/TREE/FIREWALL/SUITE.
