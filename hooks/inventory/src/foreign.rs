@@ -4,7 +4,7 @@ use crate::unlisted::unlisted;
 use portero_model::Family;
 use portero_system::programs::{find_program, read};
 use portero_system::{files, side_by_side, Deadline, Paths, SystemError};
-use portero_trace::{Iptables, Rules, Settings};
+use portero_trace::{Iptables, Kept, Rules, Settings};
 use serde::Deserialize;
 use std::fs;
 use std::path::PathBuf;
@@ -17,17 +17,33 @@ const MUCH: usize = 64 * 1024;
 /// Most programs that run at one time.
 const SIDE_BY_SIDE: usize = 8;
 
+/// What is read, and until when.
+#[derive(Clone, Copy)]
+struct Reading {
+    kept: Kept,
+    deadline: Deadline,
+}
+
 /// Reads all rules that packets of these families meet, and what decides besides them.
 #[must_use]
 pub fn foreign_rules(families: &[Family], deadline: Deadline) -> Rules {
-    with_unlisted(deadline, || listed_rules(families, deadline))
+    let kept = Kept::All;
+    with_unlisted(deadline, || {
+        listed_rules(families, Reading { kept, deadline })
+    })
 }
 
-/// The rules alone. Tables of the legacy iptables are read only where the kernel has some, since reading makes them.
+/// What says whether somebody else publishes a port.
 #[must_use]
-pub fn listed_rules(families: &[Family], deadline: Deadline) -> Rules {
-    let (iptables, told) = iptables(families, deadline);
-    with_nftables(iptables, told, deadline)
+pub fn publishing_rules(families: &[Family], deadline: Deadline) -> Rules {
+    let kept = Kept::DnatOfOthers;
+    listed_rules(families, Reading { kept, deadline })
+}
+
+/// Tables of the legacy iptables are read only where the kernel has some, since reading makes them.
+fn listed_rules(families: &[Family], reading: Reading) -> Rules {
+    let (iptables, told) = iptables(families, reading);
+    with_nftables(iptables, told, reading)
 }
 
 /// What [`foreign_rules`] reads, if anybody but libvirt and portero has what may stop a packet. If nobody has, no rules, and what
@@ -35,16 +51,18 @@ pub fn listed_rules(families: &[Family], deadline: Deadline) -> Rules {
 /// What is in the sets of nftables, of which most may be portero's, says nothing of that, and is read only then.
 #[must_use]
 pub fn stopping_rules(families: &[Family], deadline: Deadline) -> Rules {
-    let (iptables, told) = iptables(families, deadline);
+    let kept = Kept::All;
+    let reading = Reading { kept, deadline };
+    let (iptables, told) = iptables(families, reading);
     if told <= MUCH && !iptables.have_stops_of_others() {
-        let (chains, _) = nftables(&["-t", "list", "ruleset"], deadline);
+        let (chains, _) = nftables(&["-t", "list", "ruleset"], reading);
         if chains.unread.is_empty() && !chains.have_stops_of_others() {
             let mut none = Rules::default();
             none.unread.extend(iptables.unread);
             return none;
         }
     }
-    with_unlisted(deadline, || with_nftables(iptables, told, deadline))
+    with_unlisted(deadline, || with_nftables(iptables, told, reading))
 }
 
 /// Reads what decides too and no firewall lists, beside the rules.
@@ -65,12 +83,12 @@ fn beside<R: Send, T>(first: impl Fn() -> R + Sync, second: impl FnOnce() -> T) 
 }
 
 /// What iptables lists, and how much that tells of nftables.
-fn iptables(families: &[Family], deadline: Deadline) -> (Rules, usize) {
+fn iptables(families: &[Family], reading: Reading) -> (Rules, usize) {
     let variants: Vec<Variant> = families
         .iter()
         .flat_map(|family| variants(*family))
         .collect();
-    let saved = side_by_side(&variants, SIDE_BY_SIDE, |variant| variant.read(deadline));
+    let saved = side_by_side(&variants, SIDE_BY_SIDE, |variant| variant.read(reading));
     let mut iptables = Rules::default();
     let mut told = 0;
     for (variant, (rules, length)) in variants.iter().zip(saved) {
@@ -81,11 +99,11 @@ fn iptables(families: &[Family], deadline: Deadline) -> (Rules, usize) {
 }
 
 /// That with what nft lists besides.
-fn with_nftables(iptables: Rules, told: usize, deadline: Deadline) -> Rules {
+fn with_nftables(iptables: Rules, told: usize, reading: Reading) -> Rules {
     let few = (told > MUCH)
-        .then(|| tables_besides(&iptables, deadline))
+        .then(|| tables_besides(&iptables, reading))
         .flatten();
-    let mut rules = few.unwrap_or_else(|| nftables(&["list", "ruleset"], deadline).0);
+    let mut rules = few.unwrap_or_else(|| nftables(&["list", "ruleset"], reading).0);
     rules.append(iptables);
     rules
 }
@@ -100,8 +118,8 @@ pub fn foreign_rules_during<T>(
 }
 
 /// What nftables has besides the tables of which iptables has told everything; nothing when that is not to be had so.
-fn tables_besides(iptables: &Rules, deadline: Deadline) -> Option<Rules> {
-    let listing = read(NFT, &["-j", "list", "chains"], deadline).ok()?;
+fn tables_besides(iptables: &Rules, reading: Reading) -> Option<Rules> {
+    let listing = read(NFT, &["-j", "list", "chains"], reading.deadline).ok()?;
     let chains = Chain::read(&String::from_utf8_lossy(&listing)).ok()?;
     let mut tables: Vec<[&str; 2]> = Vec::new();
     for chain in &chains {
@@ -113,7 +131,7 @@ fn tables_besides(iptables: &Rules, deadline: Deadline) -> Option<Rules> {
         }
     }
     let listings = side_by_side(&tables, SIDE_BY_SIDE, |[family, table]| {
-        nftables(&["list", "table", family, table], deadline)
+        nftables(&["list", "table", family, table], reading)
     });
     let mut rules = Rules::default();
     for (listing, _) in listings {
@@ -129,9 +147,9 @@ fn tables_besides(iptables: &Rules, deadline: Deadline) -> Option<Rules> {
 const NFT: &str = "nft";
 
 /// What nft lists of its rules, and how long that is.
-fn nftables(words: &[&str], deadline: Deadline) -> (Rules, usize) {
+fn nftables(words: &[&str], reading: Reading) -> (Rules, usize) {
     let words: Vec<&str> = ["-j"].iter().chain(words).copied().collect();
-    parsed(NFT, &words, deadline, |rules, listing| {
+    parsed(NFT, &words, reading, |rules, listing| {
         rules.add_nftables(listing);
     })
 }
@@ -140,12 +158,12 @@ fn nftables(words: &[&str], deadline: Deadline) -> (Rules, usize) {
 fn parsed(
     program: &str,
     arguments: &[&str],
-    deadline: Deadline,
+    reading: Reading,
     parse: impl FnOnce(&mut Rules, &str),
 ) -> (Rules, usize) {
-    let mut rules = Rules::default();
+    let mut rules = Rules::keeping(reading.kept);
     let mut length = 0;
-    match read(program, arguments, deadline) {
+    match read(program, arguments, reading.deadline) {
         Ok(listing) => {
             length = listing.len();
             parse(&mut rules, &String::from_utf8_lossy(&listing));
@@ -189,8 +207,8 @@ struct Variant {
 
 impl Variant {
     /// Its rules, and how much it tells.
-    fn read(&self, deadline: Deadline) -> (Rules, usize) {
-        parsed(&self.save, &[], deadline, |rules, listing| {
+    fn read(&self, reading: Reading) -> (Rules, usize) {
+        parsed(&self.save, &[], reading, |rules, listing| {
             rules.add_iptables(self.of.clone(), listing);
         })
     }

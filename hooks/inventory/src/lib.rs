@@ -27,7 +27,9 @@ pub use daemons::{absent_daemons, changed, daemons, hook_links, Daemon, HookLink
 pub use desired::{Backends, DesiredForwards, Object, ObjectState};
 pub use dnat::{find_dnat, find_reply_route, is_masqueraded, DnatMatch};
 pub use dnsmasq::Dnsmasq;
-pub use foreign::{foreign_rules, foreign_rules_during, listed_rules, settings, stopping_rules};
+pub use foreign::{
+    foreign_rules, foreign_rules_during, publishing_rules, settings, stopping_rules,
+};
 pub use guests::{Guest, GuestNic};
 pub use host::{HostFacts, MissingHook};
 pub use kernel_log::{Avc, Denial, KernelLog};

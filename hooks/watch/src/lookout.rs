@@ -2,7 +2,7 @@
 //! for it: everybody's rules have to be read.
 
 use portero_engine::Record;
-use portero_inventory::{listed_rules, Published};
+use portero_inventory::{publishing_rules, Published};
 use portero_model::{Dnat, Family, Owner, OwnerKind};
 use portero_system::{Deadline, Log, LogSink, Severity};
 use std::collections::BTreeSet;
@@ -83,7 +83,7 @@ impl Lookout {
 /// Looks for forwards among everybody's rules; says how long that took.
 fn look(forwards: &[(Owner, Dnat)]) -> Duration {
     let begin = Instant::now();
-    let rules = listed_rules(&Family::ALL, Deadline::after(READING));
+    let rules = publishing_rules(&Family::ALL, Deadline::after(READING));
     let mut log = Log::new(LogSink::System);
     let found = forwards
         .iter()

@@ -1,6 +1,7 @@
 //! Reads what iptables-save lists, and walks a packet through the built-in chains of a hook.
 
 use crate::flow::{Dev, Hook, Leg, Packet, Traffic, TCP_FLAGS};
+use crate::kept::Kept;
 use crate::libvirt::LibvirtRule;
 use crate::verdict::{Acceptance, BaseChain, RuleOwner, Stop};
 use crate::walk::{is_interface, Certainty, ChainEnd, Doubts, Walked, DEPTH};
@@ -100,7 +101,10 @@ impl Table {
 }
 
 impl Listing {
-    pub(crate) fn read(of: Iptables, text: &str) -> Self {
+    pub(crate) fn read(of: Iptables, text: &str, kept: Kept) -> Self {
+        let is_kept = |rule: &&str| {
+            kept == Kept::All || !rule.starts_with(PORTERO) && rule.contains(" DNAT ")
+        };
         let mut tables: BTreeMap<String, Table> = BTreeMap::new();
         let mut name = "filter";
         for line in text.lines() {
@@ -113,7 +117,7 @@ impl Listing {
                 let (name, policy) = (words.next(), words.next());
                 let policy = policy.unwrap_or_default();
                 table.policies.insert(name.unwrap_or_default(), policy);
-            } else if let Some(rule) = line.strip_prefix("-A ") {
+            } else if let Some(rule) = line.strip_prefix("-A ").filter(is_kept) {
                 // What is quoted in another way than a shell's is not known to anybody here.
                 let mut words = shlex::split(rule).unwrap_or_default();
                 if !words.is_empty() {

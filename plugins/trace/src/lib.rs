@@ -4,6 +4,7 @@
 
 mod flow;
 mod iptables;
+mod kept;
 mod libvirt;
 mod mend;
 mod nftables;
@@ -13,6 +14,7 @@ mod walk;
 
 pub use flow::{Flow, Hook, Leg, Link, Side, Traffic, Translated};
 pub use iptables::Iptables;
+pub use kept::Kept;
 pub use mend::{mend, word, Scope, LENIENT};
 pub use rules::{Rules, Settings, Unlisted};
 pub use verdict::{Acceptance, BaseChain, Judgement, RuleOwner, Stop};

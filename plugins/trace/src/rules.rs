@@ -2,6 +2,7 @@
 
 use crate::flow::{Flow, Hook, Layer, Leg};
 use crate::iptables::{self, Iptables};
+use crate::kept::Kept;
 use crate::libvirt::LibvirtRule;
 use crate::nftables;
 use crate::verdict::{Acceptance, Judgement, RuleOwner, Stop};
@@ -21,6 +22,7 @@ enum Tracking {
 /// All rules of the host.
 #[derive(Debug, Default)]
 pub struct Rules {
+    kept: Kept,
     nftables: Option<nftables::Listing>,
     iptables: Vec<iptables::Listing>,
     /// What could not be read, and why.
@@ -66,9 +68,18 @@ pub struct Settings {
 }
 
 impl Rules {
+    /// None, which take of what is read those alone.
+    #[must_use]
+    pub fn keeping(kept: Kept) -> Self {
+        Self {
+            kept,
+            ..Self::default()
+        }
+    }
+
     /// Takes what `nft -j list ruleset` prints, or `nft -j list table` of one table after the other.
     pub fn add_nftables(&mut self, json: &str) {
-        match nftables::Listing::read(json) {
+        match nftables::Listing::read(json, self.kept) {
             Ok(listing) => self.nftables.get_or_insert_default().append(listing),
             Err(error) => self.unread.push(format!("nft -j list ruleset: {error}")),
         }
@@ -98,7 +109,8 @@ impl Rules {
 
     /// Takes what `iptables-save` prints of all tables.
     pub fn add_iptables(&mut self, of: Iptables, text: &str) {
-        self.iptables.push(iptables::Listing::read(of, text));
+        self.iptables
+            .push(iptables::Listing::read(of, text, self.kept));
     }
 
     /// Whether anybody but libvirt and portero has what stops packets, whichever.

@@ -48,14 +48,22 @@ fn back(rules: &Rules, flow: &Flow) -> Judgement {
 }
 
 fn nft(text: &str) -> Rules {
-    let mut rules = Rules::default();
+    nft_keeping(Kept::All, text)
+}
+
+fn nft_keeping(kept: Kept, text: &str) -> Rules {
+    let mut rules = Rules::keeping(kept);
     rules.add_nftables(text);
     assert_eq!(rules.unread, [""; 0]);
     rules
 }
 
 fn iptables(text: &str) -> Rules {
-    let mut rules = Rules::default();
+    iptables_keeping(Kept::All, text)
+}
+
+fn iptables_keeping(kept: Kept, text: &str) -> Rules {
+    let mut rules = Rules::keeping(kept);
     rules.add_iptables(of("iptables"), text);
     rules
 }
@@ -438,6 +446,22 @@ fn a_table_that_sleeps_is_not_asked() {
 
 #[test]
 fn a_port_that_others_publish_is_found() {
+    others_publish(Kept::All);
+    others_publish(Kept::DnatOfOthers);
+}
+
+#[test]
+fn who_asks_for_published_ports_keeps_nothing_else() {
+    let stops = |kept| nft_keeping(kept, BLOCKER).have_stops_of_others();
+    assert!(stops(Kept::All) && !stops(Kept::DnatOfOthers));
+    let text = "*filter\n-A FORWARD -j DROP\nCOMMIT\n";
+    let stops = |kept| iptables_keeping(kept, text).have_stops_of_others();
+    assert!(stops(Kept::All) && !stops(Kept::DnatOfOthers));
+}
+
+fn others_publish(kept: Kept) {
+    let nft = |text: &str| nft_keeping(kept, text);
+    let iptables = |text: &str| iptables_keeping(kept, text);
     let port = |port| ToHost {
         protocol: Protocol::Tcp,
         port,

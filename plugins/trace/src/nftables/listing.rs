@@ -1,8 +1,11 @@
 //! The objects of `nft -j list ruleset` (libnftables-json(5)), each found by its table and name.
 
+use crate::kept::Kept;
 use crate::libvirt::LibvirtRule;
 use crate::verdict::{Acceptance, RuleOwner};
 use portero_model::{Family, ToHost};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -34,14 +37,18 @@ fn place(object: &Value, name: &str) -> Place {
 }
 
 impl Listing {
-    pub(crate) fn read(json: &str) -> Result<Self, serde_json::Error> {
-        let mut root: Value = serde_json::from_str(json)?;
+    pub(crate) fn read(json: &str, kept: Kept) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Root<'a> {
+            #[serde(borrow, default)]
+            nftables: Vec<&'a RawValue>,
+        }
+        let root: Root<'_> = serde_json::from_str(json)?;
         let mut listing = Self::default();
         let mut dormant = HashSet::new();
-        let Value::Array(objects) = root["nftables"].take() else {
-            return Ok(listing);
-        };
-        for mut object in objects {
+        let objects = root.nftables.into_iter().map(RawValue::get);
+        for object in objects.filter(|object| kept == Kept::All || object.contains("\"dnat\"")) {
+            let mut object: Value = serde_json::from_str(object)?;
             let Some((kind, content)) =
                 object.as_object_mut().and_then(|one| one.iter_mut().next())
             else {
