@@ -118,7 +118,11 @@ pub(crate) fn devices() {
         Some("newinstance,ptmxmode=0666"),
     )
     .expect("devpts");
-    for (to, name) in [("pts/ptmx", "ptmx"), ("/proc/self/fd/0", "stdin")] {
+    for (to, name) in [
+        ("pts/ptmx", "ptmx"),
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+    ] {
         std::os::unix::fs::symlink(to, Path::new("/dev").join(name))
             .unwrap_or_else(|error| panic!("/dev/{name}: {error}"));
     }

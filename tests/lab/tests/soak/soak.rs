@@ -4,7 +4,7 @@
 use crate::nftables::CHURN;
 use crate::world::{Counts, World, WEB_PORT};
 use portero_lab::{Backend, Program, Scenario};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
@@ -77,32 +77,40 @@ const CHANGES: f64 = 20.0;
 
 /// Another program's set gets an element and loses it 50 times a second, each in a commit of its own.
 fn beside_others(world: &mut World) {
-    let file = "/run/lab/churn";
     // The loop is bash itself, with which it ends; nft ends with what it reads.
     let script = format!(
-        "exec > >(exec nft -i >/dev/null 2>&1); n=0; while sleep 0.02; do n=$((n + 1)); echo \"add table {CHURN}; add set {CHURN} s {{ type ipv4_addr; }}\"; \
-         echo \"add element {CHURN} s {{ 192.0.2.7 }}\"; echo \"delete element {CHURN} s {{ 192.0.2.7 }}\"; \
-         echo $n >{file}; done"
+        "exec > >(exec nft -i >/dev/null 2>&1); n=0; while n=$((n + 1)); do \
+         echo \"add table {CHURN}; add set {CHURN} s {{ type ipv4_addr; }}\"; \
+         echo \"add element {CHURN} s {{ 192.0.2.7 comment \\\"$n\\\" }}\"; sleep 0.02; \
+         echo \"delete element {CHURN} s {{ 192.0.2.7 }}\"; done"
     );
     let churn = Program::start("bash", &["-c", &script]);
     let begin = Instant::now();
     soak(world, number_of("PORTERO_SOAK_EVENTS", 200));
-    let times = std::fs::read_to_string(file).expect("how often");
-    let times: f64 = times.trim().parse().expect("a number");
-    let rate = 2.0 * times / begin.elapsed().as_secs_f64();
+    let rate = 2.0 * churned(world) / begin.elapsed().as_secs_f64();
     println!("  {rate:.0} changes a second");
     assert!(rate > CHANGES, "it had nobody beside it");
     drop(churn);
+    let table: Vec<&str> = CHURN.split(' ').collect();
     // It may have made it once more after a flush.
-    let _ = world.lab.run(
-        "nft",
-        &[
-            &["delete", "table"],
-            &CHURN.split(' ').collect::<Vec<_>>()[..],
-        ]
-        .concat(),
-    );
+    let _ = world
+        .lab
+        .run("nft", &[&["delete", "table"], &table[..]].concat());
     world.note_foreign();
+}
+
+/// How often the set has had its element, by the kernel's word.
+fn churned(world: &World) -> f64 {
+    let set: Vec<&str> = CHURN.split(' ').chain(["s"]).collect();
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let listing = world.lab.run("nft", &[&["list", "set"], &set[..]].concat());
+        let number = listing.stdout.split('"').nth(1);
+        if let Some(number) = number {
+            return number.parse().expect("a number");
+        }
+        assert!(Instant::now() < end, "nobody changes it: {listing:?}");
+    }
 }
 
 fn soak(world: &mut World, events: u64) {
